@@ -1,0 +1,94 @@
+//! Durable pull consumers: made, and compared with what was asked.
+
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
+
+use crate::error::Difference;
+use crate::{Bus, BusError};
+
+/// A durable pull consumer with explicit acknowledgement, as it is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsumerWanted {
+    /// The stream.
+    pub stream: String,
+    /// The consumer's name, shared by all that work on it.
+    pub durable: String,
+    /// Which subjects; empty for all.
+    pub filter: String,
+    /// Unacknowledged for this long, a message is delivered again.
+    pub ack_wait: Duration,
+    /// Most messages in work with all workers together.
+    pub max_ack_pending: u64,
+    /// Most deliveries; none for no limit. A message over it stays in the stream for ever, unseen.
+    pub max_deliver: Option<u64>,
+}
+
+impl ConsumerWanted {
+    /// Without limit of deliveries, at most 10,000 in work.
+    pub fn new(stream: &str, durable: &str, filter: &str, ack_wait: Duration) -> Self {
+        Self {
+            stream: stream.to_owned(),
+            durable: durable.to_owned(),
+            filter: filter.to_owned(),
+            ack_wait,
+            max_ack_pending: 10_000,
+            max_deliver: None,
+        }
+    }
+}
+
+impl Bus {
+    /// Makes the consumer, or changes it to what is wanted; then compares what the server has with what was asked.
+    pub async fn ensure_consumer(&self, wanted: &ConsumerWanted) -> Result<(), BusError> {
+        use async_nats::jetstream::ErrorCode;
+        use async_nats::jetstream::stream::ConsumerErrorKind as Kind;
+        let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        let asked = pull::Config {
+            durable_name: Some(wanted.durable.clone()),
+            deliver_policy: DeliverPolicy::All,
+            ack_policy: AckPolicy::Explicit,
+            ack_wait: wanted.ack_wait,
+            max_deliver: wanted.max_deliver.map_or(-1, signed),
+            max_ack_pending: signed(wanted.max_ack_pending),
+            filter_subject: wanted.filter.clone(),
+            // One waiting pull per free worker.
+            max_waiting: 4096,
+            ..pull::Config::default()
+        };
+        let stream = wanted.stream.as_str();
+        let created = self.jetstream().create_consumer_on_stream(asked.clone(), stream).await;
+        let consumer = created.map_err(|e| match e.kind() {
+            Kind::JetStream(ref error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND => {
+                BusError::NotFound { kind: "stream", name: stream.to_owned() }
+            }
+            _ => BusError::jetstream(format!("making consumer {} of {stream}", wanted.durable), e),
+        })?;
+        let echoed = &consumer.cached_info().config;
+        let mut differences = Vec::new();
+        let mut compare = |field: &'static str, asked: String, echoed: String| {
+            if asked != echoed {
+                differences.push(Difference { field, asked, echoed });
+            }
+        };
+        compare("ack_wait", format!("{:?}", asked.ack_wait), format!("{:?}", echoed.ack_wait));
+        compare("max_deliver", asked.max_deliver.to_string(), echoed.max_deliver.to_string());
+        compare("max_ack_pending", asked.max_ack_pending.to_string(), echoed.max_ack_pending.to_string());
+        compare("filter_subject", asked.filter_subject, echoed.filter_subject.clone());
+        compare("ack_policy", format!("{:?}", asked.ack_policy), format!("{:?}", echoed.ack_policy));
+        compare("max_waiting", asked.max_waiting.to_string(), echoed.max_waiting.to_string());
+        if differences.is_empty() {
+            return Ok(());
+        }
+        Err(BusError::ConfigMismatch { kind: "consumer", name: wanted.durable.clone(), differences })
+    }
+
+    /// Messages that wait for a consumer, and those in work: (waiting, in work).
+    pub async fn consumer_backlog(&self, stream: &str, durable: &str) -> Result<(u64, u64), BusError> {
+        let failed = |text: String| BusError::jetstream(format!("reading consumer {durable} of {stream}"), text);
+        let consumer: async_nats::jetstream::consumer::PullConsumer =
+            self.jetstream().get_consumer_from_stream(durable, stream).await.map_err(|e| failed(e.to_string()))?;
+        let info = consumer.cached_info();
+        Ok((info.num_pending, u64::try_from(info.num_ack_pending).unwrap_or(u64::MAX)))
+    }
+}

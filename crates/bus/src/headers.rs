@@ -1,0 +1,134 @@
+//! Headers of a message, and the W3C trace context in them.
+
+use opentelemetry::propagation::{Extractor, Injector};
+
+use crate::BusError;
+
+/// Headers: names (case-sensitive) with one value each.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Headers(Vec<(String, String)>);
+
+impl Headers {
+    /// None yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The value of `name`, whose case counts.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(have, _)| have == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Sets `name`, replacing what it had.
+    pub fn insert(&mut self, name: impl Into<String>, value: impl Into<String>) {
+        let (name, value) = (name.into(), value.into());
+        match self.0.iter_mut().find(|(have, _)| *have == name) {
+            Some(pair) => pair.1 = value,
+            None => self.0.push((name, value)),
+        }
+    }
+
+    /// The same, for building in one expression.
+    #[must_use]
+    pub fn with(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.insert(name, value);
+        self
+    }
+
+    /// Takes `name` out.
+    pub fn remove(&mut self, name: &str) -> Option<String> {
+        let at = self.0.iter().position(|(have, _)| have == name)?;
+        Some(self.0.remove(at).1)
+    }
+
+    /// All of them, in order of insertion.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Refuses what would break the wire format (async-nats panics on such names).
+    pub(crate) fn to_wire(&self) -> Result<Option<async_nats::HeaderMap>, BusError> {
+        if self.0.is_empty() {
+            return Ok(None);
+        }
+        let mut map = async_nats::HeaderMap::new();
+        for (name, value) in &self.0 {
+            let name_fine = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':');
+            if !name_fine || value.contains(['\r', '\n']) {
+                return Err(BusError::InvalidHeader { name: name.escape_debug().take(80).collect() });
+            }
+            map.insert(name.as_str(), value.as_str());
+        }
+        Ok(Some(map))
+    }
+
+    pub(crate) fn from_wire(map: Option<&async_nats::HeaderMap>) -> Self {
+        let pairs = map.into_iter().flat_map(async_nats::HeaderMap::iter).filter_map(|(name, values)| {
+            let name: &str = name.as_ref();
+            values.last().map(|value| (name.to_owned(), value.as_str().to_owned()))
+        });
+        Self(pairs.collect())
+    }
+}
+
+impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Headers {
+    fn from_iter<T: IntoIterator<Item = (N, V)>>(pairs: T) -> Self {
+        let mut headers = Self::new();
+        for (name, value) in pairs {
+            headers.insert(name, value);
+        }
+        headers
+    }
+}
+
+impl Injector for Headers {
+    fn set(&mut self, key: &str, value: String) {
+        self.insert(key.to_ascii_lowercase(), value);
+    }
+}
+
+impl Extractor for Headers {
+    fn get(&self, key: &str) -> Option<&str> {
+        Headers::get(self, key)
+            .or_else(|| self.0.iter().find(|(have, _)| have.eq_ignore_ascii_case(key)).map(|(_, value)| value.as_str()))
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        self.0.iter().map(|(name, _)| name.as_str()).collect()
+    }
+}
+
+/// Writes the context of the current tracing span, with the global propagator.
+pub fn inject_current(headers: &mut Headers) {
+    use tracing_opentelemetry::OpenTelemetrySpanExt;
+    inject(&tracing::Span::current().context(), headers);
+}
+
+/// Writes `context` with the global propagator: lower-case `traceparent`, `tracestate`.
+pub fn inject(context: &opentelemetry::Context, headers: &mut Headers) {
+    opentelemetry::global::get_text_map_propagator(|propagator| propagator.inject_context(context, headers));
+}
+
+/// The context in the headers, with the global propagator; empty where there is none.
+pub fn extract(headers: &Headers) -> opentelemetry::Context {
+    opentelemetry::global::get_text_map_propagator(|propagator| propagator.extract(headers))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_that_would_break_the_wire_is_refused() {
+        assert!(Headers::new().with("X-A", "1\r\nNats-TTL: 1").to_wire().is_err());
+        assert!(Headers::new().with("X A", "1").to_wire().is_err());
+        assert!(Headers::new().with("X:A", "1").to_wire().is_err());
+        let fine = Headers::new().with("X-A", "1").with("x-a", "ü");
+        assert_eq!(Headers::from_wire(fine.to_wire().unwrap().as_ref()).get("x-a"), Some("ü"));
+    }
+}

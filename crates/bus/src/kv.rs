@@ -1,0 +1,245 @@
+//! Key-value buckets, compatible with other NATS clients' (`nats kv`).
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::streams::{Discard, Storage, StreamWanted};
+use crate::{Bus, BusError, Headers};
+
+mod watch;
+
+pub use watch::{KvEvent, KvWatch};
+
+const READ_TIMEOUT: Duration = Duration::from_secs(5);
+const HEADER_OPERATION: &str = "KV-Operation";
+const HEADER_MARKER_REASON: &str = "Nats-Marker-Reason";
+/// How long markers of expiry and deletion stay to be seen.
+const MARKER_TTL: Duration = Duration::from_secs(60);
+
+/// A bucket as it is wanted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BucketWanted {
+    /// Its name.
+    pub name: String,
+    /// Life of an entry that is not written again; expiry leaves a marker that watchers see.
+    pub max_age: Option<Duration>,
+    /// Most bytes; full refuses.
+    pub max_bytes: Option<u64>,
+    /// Where it is kept.
+    pub storage: Storage,
+}
+
+/// What happened to a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    /// It was written.
+    Put,
+    /// Somebody deleted it.
+    Delete,
+    /// Its age ended, or it was purged.
+    Expired,
+}
+
+/// A key with its value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The key.
+    pub key: String,
+    /// The value; empty unless `operation` is `Put`.
+    pub value: Bytes,
+    /// Sequence in the bucket's stream; what `update` wants. 0 where the watcher found out by absence.
+    pub revision: u64,
+    /// What happened.
+    pub operation: Operation,
+}
+
+/// A handle of a bucket.
+#[derive(Debug, Clone)]
+pub struct Kv {
+    pub(crate) bus: Bus,
+    pub(crate) name: String,
+    max_age: Option<Duration>,
+}
+
+impl Bus {
+    /// Makes the bucket, or changes it to what is wanted, and compares.
+    pub async fn ensure_bucket(&self, wanted: &BucketWanted) -> Result<Kv, BusError> {
+        let name = &wanted.name;
+        let window = wanted.max_age.map_or(Duration::from_secs(120), |age| age.min(Duration::from_secs(120)));
+        self.ensure_stream(&StreamWanted {
+            name: format!("KV_{name}"),
+            subjects: vec![format!("$KV.{name}.>")],
+            discard: Discard::New,
+            storage: wanted.storage,
+            max_age: wanted.max_age,
+            max_bytes: wanted.max_bytes,
+            max_messages_per_subject: Some(1),
+            duplicate_window: Some(window),
+            allow_rollup: true,
+            allow_direct: true,
+            deny_delete: true,
+            allow_message_ttl: true,
+            delete_marker_ttl: Some(MARKER_TTL),
+            ..StreamWanted::default()
+        })
+        .await?;
+        Ok(Kv { bus: self.clone(), name: name.clone(), max_age: wanted.max_age })
+    }
+
+    /// Opens a bucket.
+    pub async fn kv(&self, name: &str) -> Result<Kv, BusError> {
+        let state = self.stream_state(&format!("KV_{name}")).await.map_err(|e| match e {
+            BusError::NotFound { .. } => BusError::NotFound { kind: "bucket", name: name.to_owned() },
+            other => other,
+        })?;
+        Ok(Kv { bus: self.clone(), name: name.to_owned(), max_age: state.max_age })
+    }
+}
+
+impl Kv {
+    /// The bucket's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Life of an entry that is not written again.
+    pub fn max_age(&self) -> Option<Duration> {
+        self.max_age
+    }
+
+    /// The connection it works over.
+    pub fn bus(&self) -> &Bus {
+        &self.bus
+    }
+
+    pub(crate) fn stream(&self) -> String {
+        format!("KV_{}", self.name)
+    }
+
+    fn subject(&self, key: &str) -> Result<String, BusError> {
+        let inner = !key.is_empty() && !key.starts_with('.') && !key.ends_with('.') && !key.contains("..");
+        let fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-_/=.".contains(&byte);
+        if inner && key.len() <= 256 && key.bytes().all(fine) {
+            Ok(format!("$KV.{}.{key}", self.name))
+        } else {
+            Err(BusError::InvalidKey { bucket: self.name.clone(), key: key.chars().take(256).collect() })
+        }
+    }
+
+    /// The last entry, also where that is a deletion.
+    async fn last(&self, key: &str) -> Result<Option<Entry>, BusError> {
+        let subject = self.subject(key)?;
+        let api = format!("$JS.API.DIRECT.GET.KV_{}.{subject}", self.name);
+        let answer = self
+            .bus
+            .client()
+            .send_request(api.clone(), async_nats::Request::new().payload(Bytes::new()).timeout(Some(READ_TIMEOUT)));
+        let message = answer.await.map_err(|e| match e.kind() {
+            async_nats::RequestErrorKind::NoResponders => {
+                BusError::NotFound { kind: "bucket", name: self.name.clone() }
+            }
+            async_nats::RequestErrorKind::TimedOut => BusError::Timeout { what: api.clone(), after: READ_TIMEOUT },
+            _ => BusError::jetstream(format!("reading {key} of {}", self.name), e),
+        })?;
+        match message.status.map(|status| status.as_u16()) {
+            None => {}
+            Some(404) => return Ok(None),
+            Some(status) => {
+                let text = format!("{status} {}", message.description.unwrap_or_default());
+                return Err(BusError::jetstream(format!("reading {key} of {}", self.name), text));
+            }
+        }
+        let headers = Headers::from_wire(message.headers.as_ref());
+        let revision = headers.get("Nats-Sequence").and_then(|sequence| sequence.parse().ok());
+        let revision =
+            revision.ok_or_else(|| BusError::BadAnswer { what: api, reason: "no Nats-Sequence header".to_owned() })?;
+        let operation = operation_of(&headers);
+        Ok(Some(Entry { key: key.to_owned(), value: message.payload, revision, operation }))
+    }
+
+    /// The entry; none where there is none, or it was deleted or expired.
+    pub async fn get(&self, key: &str) -> Result<Option<Entry>, BusError> {
+        Ok(self.last(key).await?.filter(|entry| entry.operation == Operation::Put))
+    }
+
+    /// Writes whatever is there; the new revision.
+    pub async fn put(&self, key: &str, value: Bytes) -> Result<u64, BusError> {
+        self.write(key, value, &Headers::new(), None).await
+    }
+
+    /// Writes if the key is not there (or deleted, or expired): the new revision, or none where it is there.
+    pub async fn create(&self, key: &str, value: Bytes) -> Result<Option<u64>, BusError> {
+        let none = Headers::new();
+        match self.write(key, value.clone(), &none, Some(0)).await {
+            Err(BusError::WrongLastSequence { .. }) => {}
+            written => return written.map(Some),
+        }
+        let marker = match self.last(key).await? {
+            Some(entry) if entry.operation == Operation::Put => return Ok(None),
+            Some(entry) => entry.revision,
+            // Gone since.
+            None => 0,
+        };
+        match self.write(key, value, &none, Some(marker)).await {
+            Err(BusError::WrongLastSequence { .. }) => Ok(None),
+            written => written.map(Some),
+        }
+    }
+
+    /// Writes if the last revision of the key is `revision`; the new one.
+    ///
+    /// # Errors
+    /// [`BusError::WrongLastSequence`] where somebody else wrote, or the entry is gone.
+    pub async fn update(&self, key: &str, value: Bytes, revision: u64) -> Result<u64, BusError> {
+        self.write(key, value, &Headers::new(), Some(revision)).await
+    }
+
+    /// Deletes the key, whatever is there.
+    pub async fn delete(&self, key: &str) -> Result<(), BusError> {
+        let headers = Headers::new().with(HEADER_OPERATION, "DEL");
+        self.write(key, Bytes::new(), &headers, None).await.map(drop)
+    }
+
+    /// Deletes the key if its last revision is `revision`.
+    pub async fn delete_revision(&self, key: &str, revision: u64) -> Result<(), BusError> {
+        let headers = Headers::new().with(HEADER_OPERATION, "DEL");
+        self.write(key, Bytes::new(), &headers, Some(revision)).await.map(drop)
+    }
+
+    async fn write(&self, key: &str, value: Bytes, headers: &Headers, expected: Option<u64>) -> Result<u64, BusError> {
+        let written = self.bus.publish_acked(&self.subject(key)?, headers, value, None, expected).await;
+        match written {
+            Ok(ack) => Ok(ack.sequence),
+            Err(BusError::NoStream { .. }) => Err(BusError::NotFound { kind: "bucket", name: self.name.clone() }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// All keys that have a value now.
+    pub async fn keys(&self) -> Result<Vec<String>, BusError> {
+        Ok(self.entries(">").await?.into_iter().map(|entry| entry.key).collect())
+    }
+
+    /// All entries whose key matches `filter` (`>` for all, `node.*`) and that have a value now.
+    pub async fn entries(&self, filter: &str) -> Result<Vec<Entry>, BusError> {
+        let mut watch = self.watch(filter).await?;
+        let mut entries = Vec::new();
+        loop {
+            match watch.next().await? {
+                KvEvent::Entry(entry) if entry.operation == Operation::Put => entries.push(entry),
+                KvEvent::Entry(_) => {}
+                KvEvent::Current => return Ok(entries),
+            }
+        }
+    }
+}
+
+/// What the headers of a bucket's message say happened.
+pub(crate) fn operation_of(headers: &Headers) -> Operation {
+    match (headers.get(HEADER_OPERATION), headers.get(HEADER_MARKER_REASON)) {
+        (Some("DEL"), _) | (_, Some("Remove")) => Operation::Delete,
+        (Some("PURGE"), _) | (_, Some(_)) => Operation::Expired,
+        _ => Operation::Put,
+    }
+}

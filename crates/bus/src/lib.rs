@@ -1,0 +1,38 @@
+//! The bus: everything Nuncius does with NATS. This is the only crate that imports async-nats, and none of its types get
+//! out: services see [`Bus`], [`Message`], [`Headers`] and the handles made from them.
+//!
+//! It must never know what a payload means (that is `nuncius-schemas` and the services): payloads are bytes here.
+//!
+//! Layout: [`connection`], [`message`], [`headers`] are core NATS; [`streams`], [`publish`], [`work_queue`], [`tail`],
+//! [`kv`], [`object`] are JetStream; [`lease`], [`registry`], [`expiry`], [`clock`], [`service`] are built on them;
+//! [`server`] finds and supervises a nats-server.
+
+mod backoff;
+mod pull;
+
+pub mod clock;
+pub mod connection;
+pub mod consumer;
+pub mod error;
+pub mod expiry;
+pub mod headers;
+pub mod kv;
+pub mod lease;
+pub mod message;
+pub mod object;
+pub mod publish;
+pub mod registry;
+pub mod server;
+pub mod service;
+pub mod streams;
+pub mod tail;
+pub mod typed;
+pub mod work_queue;
+
+pub use connection::{Bus, ConnectOptions, Credentials, Events, Link, Tls, connect};
+pub use error::{BusError, Difference};
+pub use headers::{Headers, extract, inject, inject_current};
+pub use message::{Message, Subscription};
+pub use nuncius_schemas::subjects::Namespace;
+pub use publish::PubAck;
+pub use typed::TypedError;

@@ -1,0 +1,86 @@
+//! Objects: reports, profiles and bundles too large for a message.
+
+use tokio::io::AsyncReadExt;
+
+use crate::streams::{Discard, StreamWanted};
+use crate::{Bus, BusError};
+
+/// Largest object that is read into memory.
+pub const OBJECT_MAX_BYTES: usize = 256 << 20;
+
+/// A handle of an object store.
+#[derive(Clone)]
+pub struct Objects {
+    name: String,
+    store: async_nats::jetstream::object_store::ObjectStore,
+}
+
+impl std::fmt::Debug for Objects {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Objects").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Bus {
+    /// Makes the object store, holding at most `max_bytes`; a full one refuses.
+    pub async fn ensure_object_store(&self, name: &str, max_bytes: u64) -> Result<(), BusError> {
+        self.ensure_stream(&StreamWanted {
+            name: format!("OBJ_{name}"),
+            subjects: vec![format!("$O.{name}.C.>"), format!("$O.{name}.M.>")],
+            discard: Discard::New,
+            max_bytes: Some(max_bytes),
+            allow_rollup: true,
+            allow_direct: true,
+            ..StreamWanted::default()
+        })
+        .await
+    }
+
+    /// Opens an object store.
+    pub async fn objects(&self, name: &str) -> Result<Objects, BusError> {
+        self.stream_handle(&format!("OBJ_{name}")).await.map_err(|e| match e {
+            BusError::NotFound { .. } => BusError::NotFound { kind: "object store", name: name.to_owned() },
+            other => other,
+        })?;
+        let store = self.jetstream().get_object_store(name).await;
+        let store = store.map_err(|e| BusError::jetstream(format!("opening object store {name}"), e))?;
+        Ok(Objects { name: name.to_owned(), store })
+    }
+}
+
+impl Objects {
+    /// Stores `bytes` as `object`, replacing what was there.
+    pub async fn put(&self, object: &str, bytes: &[u8]) -> Result<(), BusError> {
+        let mut reader = bytes;
+        let stored = self.store.put(object, &mut reader).await;
+        stored.map(drop).map_err(|e| BusError::jetstream(format!("storing {object} in {}", self.name), e))
+    }
+
+    /// The object's bytes (at most [`OBJECT_MAX_BYTES`]), checked against its digest; none where there is none.
+    pub async fn get(&self, object: &str) -> Result<Option<Vec<u8>>, BusError> {
+        use async_nats::jetstream::object_store::GetErrorKind as Kind;
+        let failed = |e: &dyn std::fmt::Display| BusError::jetstream(format!("reading {object} of {}", self.name), e);
+        let mut reader = match self.store.get(object).await {
+            Ok(reader) => reader,
+            Err(e) if e.kind() == Kind::NotFound => return Ok(None),
+            Err(e) => return Err(failed(&e)),
+        };
+        if reader.info().size > OBJECT_MAX_BYTES {
+            let size = reader.info().size;
+            return Err(failed(&format!("{size} bytes are over the limit of {OBJECT_MAX_BYTES}")));
+        }
+        let mut bytes = Vec::with_capacity(reader.info().size);
+        reader.read_to_end(&mut bytes).await.map_err(|e| failed(&e))?;
+        Ok(Some(bytes))
+    }
+
+    /// Removes the object; false where there was none.
+    pub async fn delete(&self, object: &str) -> Result<bool, BusError> {
+        use async_nats::jetstream::object_store::DeleteErrorKind as Kind;
+        match self.store.delete(object).await {
+            Ok(()) => Ok(true),
+            Err(e) if e.kind() == Kind::NotFound => Ok(false),
+            Err(e) => Err(BusError::jetstream(format!("deleting {object} of {}", self.name), e)),
+        }
+    }
+}

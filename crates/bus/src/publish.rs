@@ -1,0 +1,105 @@
+//! Publishing into streams, with the acknowledgement.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use nuncius_schemas::subjects::HEADER_MESSAGE_ID;
+use serde::Deserialize;
+
+use crate::{Bus, BusError, Headers};
+
+const ACK_TIMEOUT: Duration = Duration::from_secs(5);
+const ATTEMPTS: u32 = 4;
+const HEADER_EXPECTED_SUBJECT_SEQUENCE: &str = "Nats-Expected-Last-Subject-Sequence";
+/// JetStream: wrong last sequence.
+const CODE_WRONG_LAST_SEQUENCE: u64 = 10071;
+/// JetStream: temporarily unavailable.
+const CODE_UNAVAILABLE: u64 = 10008;
+
+/// A stream took the message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PubAck {
+    /// The stream.
+    pub stream: String,
+    /// The message's sequence there.
+    pub sequence: u64,
+    /// Its id was seen lately; that does not mean that it is stored still.
+    pub duplicate: bool,
+}
+
+#[derive(Deserialize)]
+struct WireAck {
+    #[serde(default)]
+    stream: String,
+    #[serde(default)]
+    seq: u64,
+    #[serde(default)]
+    duplicate: bool,
+    error: Option<WireError>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct WireError {
+    #[serde(default)]
+    pub(crate) err_code: u64,
+    #[serde(default)]
+    pub(crate) description: String,
+}
+
+impl Bus {
+    /// Publishes into the stream that takes `subject` and waits for its acknowledgement.
+    ///
+    /// With a `message_id` a time-out is retried with the same id (4 attempts of 5 s); without one it is not, as that
+    /// could store the message twice. `expected_last_subject_sequence` is compared by the stream before it stores: 0
+    /// means that the subject must be empty.
+    ///
+    /// # Errors
+    /// [`BusError::NoStream`], [`BusError::Refused`] (full), [`BusError::WrongLastSequence`],
+    /// [`BusError::PayloadTooLarge`], [`BusError::Timeout`].
+    pub async fn publish_acked(
+        &self,
+        subject: &str,
+        headers: &Headers,
+        payload: Bytes,
+        message_id: Option<&str>,
+        expected_last_subject_sequence: Option<u64>,
+    ) -> Result<PubAck, BusError> {
+        let mut headers = headers.clone();
+        if let Some(id) = message_id {
+            headers.insert(HEADER_MESSAGE_ID, id);
+        }
+        if let Some(sequence) = expected_last_subject_sequence {
+            headers.insert(HEADER_EXPECTED_SUBJECT_SEQUENCE, sequence.to_string());
+        }
+        let attempts = if message_id.is_some() { ATTEMPTS } else { 1 };
+        let mut outcome = Err(BusError::Closed);
+        for _ in 0..attempts {
+            outcome = self.publish_once(subject, &headers, payload.clone()).await;
+            match &outcome {
+                Err(BusError::Timeout { .. }) => {}
+                Err(BusError::Refused { code: CODE_UNAVAILABLE, .. }) => {
+                    tokio::time::sleep(Duration::from_millis(250)).await;
+                }
+                _ => return outcome,
+            }
+        }
+        outcome
+    }
+
+    async fn publish_once(&self, subject: &str, headers: &Headers, payload: Bytes) -> Result<PubAck, BusError> {
+        let answer = match self.request(subject, headers, payload, ACK_TIMEOUT).await {
+            Err(BusError::NoResponders { subject }) => return Err(BusError::NoStream { subject }),
+            answer => answer?,
+        };
+        let ack: WireAck = serde_json::from_slice(&answer.payload)
+            .map_err(|e| BusError::BadAnswer { what: subject.to_owned(), reason: format!("not a PubAck: {e}") })?;
+        let subject = subject.to_owned();
+        match ack.error {
+            None => Ok(PubAck { stream: ack.stream, sequence: ack.seq, duplicate: ack.duplicate }),
+            Some(error) if error.err_code == CODE_WRONG_LAST_SEQUENCE => {
+                Err(BusError::WrongLastSequence { subject, text: error.description })
+            }
+            Some(error) => Err(BusError::Refused { subject, code: error.err_code, text: error.description }),
+        }
+    }
+}

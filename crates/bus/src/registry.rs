@@ -1,0 +1,301 @@
+//! Who is here: nodes claim a name, keep it by heartbeats, and see each other come and go.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use nuncius_schemas::names::{TOKEN_MAX_BYTES, check_token};
+use tokio::sync::{mpsc, watch};
+
+use crate::expiry::ExpiryWatch;
+use crate::kv::{Entry, Kv, KvEvent, Operation};
+use crate::{Bus, BusError};
+
+/// How many nodes may want the same name.
+const MOST_SUFFIXES: u32 = 1000;
+
+type MakeValue = Arc<dyn Fn(&str, u64) -> Bytes + Send + Sync>;
+
+/// The name that was got.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// The wanted name, or that with a suffix.
+    pub name: String,
+    /// Random, drawn once per registration: tells this process from others of the same name.
+    pub epoch: u64,
+}
+
+/// A claimed name, kept by a task of its own. Dropping it lets it run out.
+#[derive(Debug)]
+pub struct Registration {
+    claim: watch::Receiver<Claim>,
+    orders: mpsc::Sender<Order>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+enum Order {
+    Value(MakeValue),
+    Release,
+}
+
+/// Claims `name` in the node bucket, or `name-2`, `name-3` … where it is taken. `make_value` gets the name and the epoch; it
+/// must write the epoch into the value, by which own entries are recognised.
+///
+/// # Errors
+/// [`BusError::Options`] for a name that is no token or a bucket without max_age.
+pub async fn claim(
+    bus: &Bus,
+    name: &str,
+    make_value: impl Fn(&str, u64) -> Bytes + Send + Sync + 'static,
+) -> Result<Registration, BusError> {
+    check_token("node", name).map_err(|e| BusError::Options(e.to_string()))?;
+    let bucket = bus.namespace().bucket_node();
+    let kv = bus.kv(&bucket).await?;
+    let ttl = kv.max_age().ok_or_else(|| BusError::Options(format!("bucket {bucket} has no max_age")))?;
+    let mut keeper = Keeper {
+        kv,
+        wanted: name.to_owned(),
+        name: String::new(),
+        epoch: fastrand::u64(1..),
+        make_value: Arc::new(make_value),
+        revision: 0,
+        written: Vec::new(),
+        beat: ttl / 4,
+    };
+    keeper.claim().await?;
+    let (sender, claim) = watch::channel(keeper.current());
+    let (orders, received) = mpsc::channel(8);
+    let task = tokio::spawn(keeper.run(sender, received));
+    Ok(Registration { claim, orders, task })
+}
+
+impl Registration {
+    /// The name and epoch now.
+    pub fn claim(&self) -> Claim {
+        self.claim.borrow().clone()
+    }
+
+    /// The same as a channel: the name changes where somebody else took it while NATS was away.
+    pub fn changes(&self) -> watch::Receiver<Claim> {
+        self.claim.clone()
+    }
+
+    /// Changes the value, written at once and from then on.
+    pub async fn set_value(&self, make_value: impl Fn(&str, u64) -> Bytes + Send + Sync + 'static) {
+        // The task ends only with this handle.
+        let _ = self.orders.send(Order::Value(Arc::new(make_value))).await;
+    }
+
+    /// Gives the name back at once.
+    pub async fn release(self) {
+        let _ = self.orders.send(Order::Release).await;
+        let _ = self.task.await;
+    }
+}
+
+struct Keeper {
+    kv: Kv,
+    wanted: String,
+    name: String,
+    epoch: u64,
+    make_value: MakeValue,
+    revision: u64,
+    /// Values of the last writes, by which a write whose acknowledgement was lost is recognised.
+    written: Vec<Bytes>,
+    beat: Duration,
+}
+
+impl Keeper {
+    fn current(&self) -> Claim {
+        Claim { name: self.name.clone(), epoch: self.epoch }
+    }
+
+    fn value(&mut self) -> Bytes {
+        let value = (self.make_value)(&self.name, self.epoch);
+        if self.written.len() > 3 {
+            self.written.remove(0);
+        }
+        self.written.push(value.clone());
+        value
+    }
+
+    async fn claim(&mut self) -> Result<(), BusError> {
+        for number in 1..=MOST_SUFFIXES {
+            let suffix = if number == 1 { String::new() } else { format!("-{number}") };
+            // A token is ASCII, so that bytes are characters.
+            let stem: String = self.wanted.chars().take(TOKEN_MAX_BYTES - suffix.len()).collect();
+            self.name = format!("{stem}{suffix}");
+            let value = self.value();
+            if let Some(revision) = self.kv.create(&self.name, value).await? {
+                self.revision = revision;
+                return Ok(());
+            }
+        }
+        Err(BusError::Options(format!("{MOST_SUFFIXES} nodes are called {} already; choose another name", self.wanted)))
+    }
+
+    async fn run(mut self, claim: watch::Sender<Claim>, mut orders: mpsc::Receiver<Order>) {
+        let mut interval = tokio::time::interval(self.beat);
+        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        interval.tick().await;
+        let mut link = self.kv.bus().link();
+        loop {
+            tokio::select! {
+                order = orders.recv() => match order {
+                    None => return,
+                    Some(Order::Release) => {
+                        let _ = tokio::time::timeout(self.beat * 2, self.release()).await;
+                        return;
+                    }
+                    Some(Order::Value(make_value)) => self.make_value = make_value,
+                },
+                _ = interval.tick() => {}
+                // Back after an outage: be seen again at once.
+                changed = link.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    if link.borrow_and_update().since.is_none() {
+                        continue;
+                    }
+                }
+            }
+            match tokio::time::timeout(self.beat * 2, self.heartbeat()).await {
+                Ok(Ok(())) => {
+                    let now = self.current();
+                    claim.send_if_modified(|told| {
+                        let changed = *told != now;
+                        if changed {
+                            tracing::warn!(was = told.name, now = now.name, "the node's name was taken meanwhile");
+                            *told = now.clone();
+                        }
+                        changed
+                    });
+                }
+                Ok(Err(error)) => tracing::debug!(%error, "heartbeat failed"),
+                Err(_) => tracing::debug!("heartbeat timed out"),
+            }
+        }
+    }
+
+    async fn heartbeat(&mut self) -> Result<(), BusError> {
+        let value = self.value();
+        match self.kv.update(&self.name, value.clone(), self.revision).await {
+            Ok(revision) => {
+                self.revision = revision;
+                return Ok(());
+            }
+            Err(BusError::WrongLastSequence { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        match self.kv.get(&self.name).await? {
+            // Own, its acknowledgement was lost.
+            Some(entry) if self.written.contains(&entry.value) => {
+                self.revision = self.kv.update(&self.name, value, entry.revision).await?;
+                Ok(())
+            }
+            Some(_) => self.claim().await,
+            None => match self.kv.create(&self.name, value).await? {
+                Some(revision) => {
+                    self.revision = revision;
+                    Ok(())
+                }
+                None => self.claim().await,
+            },
+        }
+    }
+
+    async fn release(&mut self) -> Result<(), BusError> {
+        match self.kv.delete_revision(&self.name, self.revision).await {
+            Err(BusError::WrongLastSequence { .. }) => {}
+            done => return done,
+        }
+        match self.kv.get(&self.name).await? {
+            Some(entry) if self.written.contains(&entry.value) => {
+                self.kv.delete_revision(&self.name, entry.revision).await
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What happens in the registry. Values are whatever the nodes wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NodeEvent {
+    /// It was not here before.
+    Joined {
+        /// The node.
+        name: String,
+        /// Its value.
+        value: Bytes,
+        /// The value's revision.
+        revision: u64,
+    },
+    /// It wrote again (a heartbeat, perhaps with another value or from another process of the same name).
+    Updated {
+        /// The node.
+        name: String,
+        /// Its value.
+        value: Bytes,
+        /// The value's revision.
+        revision: u64,
+    },
+    /// It is gone.
+    Left {
+        /// The node.
+        name: String,
+        /// It did not say so, its heartbeats ended.
+        expired: bool,
+    },
+    /// Those that were here at the start (or after an outage) have been told.
+    Current,
+}
+
+/// A watch of all nodes; expiry is told only when it is to be believed (see [`crate::expiry`]).
+#[derive(Debug)]
+pub struct NodeWatch {
+    watch: ExpiryWatch,
+    nodes: BTreeMap<String, (Bytes, u64)>,
+}
+
+/// Watches the node bucket, the present nodes first.
+pub async fn watch_nodes(bus: &Bus) -> Result<NodeWatch, BusError> {
+    let kv = bus.kv(&bus.namespace().bucket_node()).await?;
+    Ok(NodeWatch { watch: ExpiryWatch::new(&kv, ">").await?, nodes: BTreeMap::new() })
+}
+
+impl NodeWatch {
+    /// The next event, however long that takes; cancel-safe.
+    pub async fn next(&mut self) -> Result<NodeEvent, BusError> {
+        loop {
+            match self.watch.next().await? {
+                KvEvent::Current => return Ok(NodeEvent::Current),
+                KvEvent::Entry(entry) => {
+                    if let Some(event) = self.note(entry) {
+                        return Ok(event);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The nodes as told so far: value and revision.
+    pub fn nodes(&self) -> &BTreeMap<String, (Bytes, u64)> {
+        &self.nodes
+    }
+
+    fn note(&mut self, entry: Entry) -> Option<NodeEvent> {
+        let Entry { key: name, value, revision, operation } = entry;
+        if operation == Operation::Put {
+            let known = self.nodes.insert(name.clone(), (value.clone(), revision)).is_some();
+            return Some(if known {
+                NodeEvent::Updated { name, value, revision }
+            } else {
+                NodeEvent::Joined { name, value, revision }
+            });
+        }
+        self.nodes.remove(&name)?;
+        Some(NodeEvent::Left { name, expired: operation == Operation::Expired })
+    }
+}

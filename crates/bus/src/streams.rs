@@ -1,0 +1,290 @@
+//! Streams: made, compared with what was asked, read and trimmed.
+
+use std::time::Duration;
+
+use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
+
+use crate::error::Difference;
+use crate::{Bus, BusError};
+
+mod nuncius;
+
+pub use nuncius::{StreamLimits, ensure_streams, ensure_streams_with};
+
+/// What happens to a message once it is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Retention {
+    /// Stays until a limit takes it.
+    #[default]
+    Limits,
+    /// Goes when acknowledged.
+    WorkQueue,
+    /// Goes when all interested consumers have acknowledged it.
+    Interest,
+}
+
+/// What a full stream does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Discard {
+    /// Refuses the new message, which the publisher sees in its acknowledgement.
+    #[default]
+    New,
+    /// Drops the oldest without a word.
+    Old,
+}
+
+/// Where messages are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Storage {
+    /// Files: survive the server process.
+    #[default]
+    File,
+    /// Memory: gone with the server process.
+    Memory,
+}
+
+/// A stream as it is wanted. `None` means without limit (or, for `duplicate_window`, the server's choice).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StreamWanted {
+    /// Its name.
+    pub name: String,
+    /// For people.
+    pub description: String,
+    /// What it captures.
+    pub subjects: Vec<String>,
+    /// See [`Retention`].
+    pub retention: Retention,
+    /// See [`Discard`].
+    pub discard: Discard,
+    /// Whether a full subject refuses too, under `max_messages_per_subject` with [`Discard::New`].
+    pub discard_new_per_subject: bool,
+    /// See [`Storage`].
+    pub storage: Storage,
+    /// Oldest age.
+    pub max_age: Option<Duration>,
+    /// Most messages.
+    pub max_messages: Option<u64>,
+    /// Most bytes.
+    pub max_bytes: Option<u64>,
+    /// Most messages of one subject.
+    pub max_messages_per_subject: Option<u64>,
+    /// How long message ids are remembered.
+    pub duplicate_window: Option<Duration>,
+    /// Allows `Nats-Rollup`.
+    pub allow_rollup: bool,
+    /// Allows reads that bypass the leader.
+    pub allow_direct: bool,
+    /// Refuses to delete single messages over the API.
+    pub deny_delete: bool,
+    /// Allows `Nats-TTL`.
+    pub allow_message_ttl: bool,
+    /// Has age leave a marker that lives this long (at least 1 s).
+    pub delete_marker_ttl: Option<Duration>,
+}
+
+/// What a stream holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamState {
+    /// Messages stored.
+    pub messages: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// First sequence stored.
+    pub first_sequence: u64,
+    /// Last sequence ever stored; 0 where none was.
+    pub last_sequence: u64,
+    /// Consumers.
+    pub consumers: usize,
+    /// Limit of messages.
+    pub max_messages: Option<u64>,
+    /// Limit of age.
+    pub max_age: Option<Duration>,
+}
+
+impl StreamWanted {
+    /// Writes what is wanted over `config`, leaving everything else as it is there.
+    fn write_to(&self, config: &mut Config) {
+        let limit = |limit: Option<u64>| limit.map_or(-1, |limit| i64::try_from(limit).unwrap_or(i64::MAX));
+        config.name.clone_from(&self.name);
+        config.description = (!self.description.is_empty()).then(|| self.description.clone());
+        config.subjects.clone_from(&self.subjects);
+        config.retention = match self.retention {
+            Retention::Limits => RetentionPolicy::Limits,
+            Retention::WorkQueue => RetentionPolicy::WorkQueue,
+            Retention::Interest => RetentionPolicy::Interest,
+        };
+        config.discard = match self.discard {
+            Discard::New => DiscardPolicy::New,
+            Discard::Old => DiscardPolicy::Old,
+        };
+        config.discard_new_per_subject = self.discard_new_per_subject;
+        config.storage = match self.storage {
+            Storage::File => StorageType::File,
+            Storage::Memory => StorageType::Memory,
+        };
+        config.max_age = self.max_age.unwrap_or_default();
+        config.max_messages = limit(self.max_messages);
+        config.max_bytes = limit(self.max_bytes);
+        config.max_messages_per_subject = limit(self.max_messages_per_subject);
+        if let Some(window) = self.duplicate_window {
+            config.duplicate_window = window;
+        }
+        config.allow_rollup = self.allow_rollup;
+        config.allow_direct = self.allow_direct;
+        config.deny_delete = self.deny_delete;
+        config.allow_message_ttl = self.allow_message_ttl;
+        config.subject_delete_marker_ttl = self.delete_marker_ttl;
+    }
+}
+
+/// Field by field, what `echoed` has otherwise than `asked`.
+fn differences(asked: &Config, echoed: &Config) -> Vec<Difference> {
+    fn show(value: impl std::fmt::Debug) -> String {
+        format!("{value:?}")
+    }
+    let mut found = Vec::new();
+    let mut compare = |field: &'static str, asked: String, echoed: String| {
+        if asked != echoed {
+            found.push(Difference { field, asked, echoed });
+        }
+    };
+    let sorted = |subjects: &[String]| {
+        let mut subjects = subjects.to_vec();
+        subjects.sort();
+        subjects
+    };
+    let marker = |config: &Config| config.subject_delete_marker_ttl.unwrap_or_default();
+    let words = |config: &Config| config.description.clone().unwrap_or_default();
+    compare("subjects", show(sorted(&asked.subjects)), show(sorted(&echoed.subjects)));
+    compare("description", words(asked), words(echoed));
+    compare("retention", show(asked.retention), show(echoed.retention));
+    compare("discard", show(asked.discard), show(echoed.discard));
+    compare("discard_new_per_subject", show(asked.discard_new_per_subject), show(echoed.discard_new_per_subject));
+    compare("storage", show(asked.storage), show(echoed.storage));
+    compare("max_age", show(asked.max_age), show(echoed.max_age));
+    compare("max_msgs", show(asked.max_messages), show(echoed.max_messages));
+    compare("max_bytes", show(asked.max_bytes), show(echoed.max_bytes));
+    compare("max_msgs_per_subject", show(asked.max_messages_per_subject), show(echoed.max_messages_per_subject));
+    if !asked.duplicate_window.is_zero() {
+        compare("duplicate_window", show(asked.duplicate_window), show(echoed.duplicate_window));
+    }
+    compare("allow_rollup_hdrs", show(asked.allow_rollup), show(echoed.allow_rollup));
+    compare("allow_direct", show(asked.allow_direct), show(echoed.allow_direct));
+    compare("deny_delete", show(asked.deny_delete), show(echoed.deny_delete));
+    compare("allow_msg_ttl", show(asked.allow_message_ttl), show(echoed.allow_message_ttl));
+    compare("subject_delete_marker_ttl", show(marker(asked)), show(marker(echoed)));
+    found
+}
+
+impl Bus {
+    /// Makes the stream, or changes it to what is wanted; then compares what the server has with what was asked, field by
+    /// field, because old servers drop what they do not know without a word.
+    ///
+    /// # Errors
+    /// [`BusError::ConfigMismatch`] with the fields; [`BusError::JetStream`] where the server refuses.
+    pub async fn ensure_stream(&self, wanted: &StreamWanted) -> Result<(), BusError> {
+        use async_nats::jetstream::context::CreateStreamErrorKind as Kind;
+        let name = &wanted.name;
+        let mut asked = Config::default();
+        let existing = match self.stream_config(name).await {
+            Ok(config) => config,
+            Err(BusError::NotFound { .. }) => {
+                wanted.write_to(&mut asked);
+                match self.jetstream().create_stream(asked.clone()).await {
+                    Ok(stream) => stream.cached_info().config.clone(),
+                    // Somebody else made it in between, perhaps otherwise.
+                    Err(e) if matches!(e.kind(), Kind::JetStream(ref error) if error.error_code().0 == 10058) => {
+                        self.stream_config(name).await?
+                    }
+                    Err(e) => return Err(BusError::jetstream(format!("creating stream {name}"), e)),
+                }
+            }
+            Err(error) => return Err(error),
+        };
+        asked = existing.clone();
+        wanted.write_to(&mut asked);
+        let mut found = differences(&asked, &existing);
+        if found.is_empty() {
+            return Ok(());
+        }
+        if !found.iter().any(|difference| matches!(difference.field, "storage" | "retention")) {
+            let updated = self.jetstream().update_stream(asked.clone()).await;
+            let info = updated.map_err(|e| BusError::jetstream(format!("updating stream {name}"), e))?;
+            found = differences(&asked, &info.config);
+            if found.is_empty() {
+                return Ok(());
+            }
+        }
+        Err(BusError::ConfigMismatch { kind: "stream", name: name.clone(), differences: found })
+    }
+
+    async fn stream_config(&self, name: &str) -> Result<Config, BusError> {
+        Ok(self.stream_handle(name).await?.cached_info().config.clone())
+    }
+
+    pub(crate) async fn stream_handle(&self, name: &str) -> Result<async_nats::jetstream::stream::Stream, BusError> {
+        use async_nats::jetstream::ErrorCode;
+        use async_nats::jetstream::context::GetStreamErrorKind as Kind;
+        self.jetstream().get_stream(name).await.map_err(|e| match e.kind() {
+            Kind::JetStream(ref error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND => {
+                BusError::NotFound { kind: "stream", name: name.to_owned() }
+            }
+            _ => BusError::jetstream(format!("reading stream {name}"), e),
+        })
+    }
+
+    /// What a stream holds now.
+    pub async fn stream_state(&self, name: &str) -> Result<StreamState, BusError> {
+        let stream = self.stream_handle(name).await?;
+        let info = stream.cached_info();
+        Ok(StreamState {
+            messages: info.state.messages,
+            bytes: info.state.bytes,
+            first_sequence: info.state.first_sequence,
+            last_sequence: info.state.last_sequence,
+            consumers: info.state.consumer_count,
+            max_messages: u64::try_from(info.config.max_messages).ok(),
+            max_age: (!info.config.max_age.is_zero()).then_some(info.config.max_age),
+        })
+    }
+
+    /// Last sequence ever stored in a stream; 0 where none was.
+    pub async fn last_sequence(&self, stream: &str) -> Result<u64, BusError> {
+        Ok(self.stream_state(stream).await?.last_sequence)
+    }
+
+    /// Removes all messages of `subject` (wildcards allowed); how many there were.
+    pub async fn purge_subject(&self, stream: &str, subject: &str) -> Result<u64, BusError> {
+        let purged = self.stream_handle(stream).await?.purge().filter(subject).await;
+        Ok(purged.map_err(|e| BusError::jetstream(format!("purging {subject} from {stream}"), e))?.purged)
+    }
+
+    /// Removes one message; false where it is not there.
+    pub async fn delete_message(&self, stream: &str, sequence: u64) -> Result<bool, BusError> {
+        use async_nats::jetstream::ErrorCode;
+        use async_nats::jetstream::stream::DeleteMessageErrorKind as Kind;
+        match self.stream_handle(stream).await?.delete_message(sequence).await {
+            Ok(done) => Ok(done),
+            Err(e) => match e.kind() {
+                Kind::JetStream(error)
+                    if [ErrorCode::NO_MESSAGE_FOUND, ErrorCode::SEQUENCE_NOT_FOUND].contains(&error.error_code()) =>
+                {
+                    Ok(false)
+                }
+                _ => Err(BusError::jetstream(format!("deleting message {sequence} of {stream}"), e)),
+            },
+        }
+    }
+
+    /// Removes a stream with everything in it; false where it is not there.
+    pub async fn delete_stream(&self, name: &str) -> Result<bool, BusError> {
+        match self.stream_handle(name).await {
+            Err(BusError::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error),
+            Ok(_) => {
+                let deleted = self.jetstream().delete_stream(name).await;
+                Ok(deleted.map_err(|e| BusError::jetstream(format!("deleting stream {name}"), e))?.success)
+            }
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The streams, buckets and object stores of experiments.
+
+use std::time::Duration;
+
+use super::{Discard, Retention, StreamWanted};
+use crate::kv::BucketWanted;
+use crate::{Bus, BusError};
+
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+const MIB: u64 = 1 << 20;
+
+/// Limits of the experiment streams; the defaults suit one machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamLimits {
+    /// Submitted experiments that wait; the next is refused.
+    pub submit_messages: u64,
+    /// Unreadable submissions kept; the oldest goes.
+    pub dead_messages: u64,
+    /// Events of all experiments kept, in bytes; the oldest goes.
+    pub event_bytes: u64,
+    /// Deltas, in bytes; full refuses, so that nothing is lost unseen.
+    pub metric_bytes: u64,
+    /// Request records, in bytes; full refuses.
+    pub trace_bytes: u64,
+    /// Reports and profiles, in bytes; full refuses.
+    pub artifact_bytes: u64,
+    /// Life of an entry of the node bucket that is not renewed.
+    pub node_ttl: Duration,
+    /// Life of a lease that is not renewed.
+    pub lease_ttl: Duration,
+}
+
+impl Default for StreamLimits {
+    fn default() -> Self {
+        Self {
+            submit_messages: 10_000,
+            dead_messages: 10_000,
+            event_bytes: 256 * MIB,
+            metric_bytes: 1024 * MIB,
+            trace_bytes: 2048 * MIB,
+            artifact_bytes: 1024 * MIB,
+            node_ttl: Duration::from_secs(10),
+            lease_ttl: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Makes all that experiments need, with default limits.
+pub async fn ensure_streams(bus: &Bus) -> Result<(), BusError> {
+    ensure_streams_with(bus, &StreamLimits::default()).await
+}
+
+/// Makes all that experiments need. May be called by every process at every start.
+pub async fn ensure_streams_with(bus: &Bus, limits: &StreamLimits) -> Result<(), BusError> {
+    for wanted in wanted_streams(bus, limits) {
+        bus.ensure_stream(&wanted).await?;
+    }
+    let names = bus.namespace();
+    for (name, ttl) in [
+        (names.bucket_node(), Some(limits.node_ttl)),
+        (names.bucket_lease(), Some(limits.lease_ttl)),
+        (names.bucket_run(), None),
+        (names.bucket_route(), None),
+    ] {
+        bus.ensure_bucket(&BucketWanted { name, max_age: ttl, ..BucketWanted::default() }).await?;
+    }
+    bus.ensure_object_store(&names.bucket_artifact(), limits.artifact_bytes).await
+}
+
+fn wanted_streams(bus: &Bus, limits: &StreamLimits) -> Vec<StreamWanted> {
+    let names = bus.namespace();
+    vec![
+        StreamWanted {
+            name: names.stream_submit(),
+            description: "experiments that wait for a daemon".to_owned(),
+            subjects: vec![names.experiment_submit()],
+            retention: Retention::WorkQueue,
+            max_messages: Some(limits.submit_messages),
+            ..StreamWanted::default()
+        },
+        StreamWanted {
+            name: names.stream_dead(),
+            description: "submissions that could not be read".to_owned(),
+            subjects: vec![names.experiment_dead()],
+            discard: Discard::Old,
+            max_age: Some(7 * DAY),
+            max_messages: Some(limits.dead_messages),
+            max_bytes: Some(64 * MIB),
+            ..StreamWanted::default()
+        },
+        StreamWanted {
+            name: names.stream_event(),
+            description: "life cycle of experiments".to_owned(),
+            subjects: vec![names.experiment_event("*")],
+            discard: Discard::Old,
+            max_age: Some(7 * DAY),
+            max_bytes: Some(limits.event_bytes),
+            ..StreamWanted::default()
+        },
+        StreamWanted {
+            name: names.stream_metric(),
+            description: "deltas of running experiments".to_owned(),
+            subjects: vec![names.metric_all("*")],
+            max_age: Some(DAY),
+            max_bytes: Some(limits.metric_bytes),
+            // A node may come back after an outage and send again.
+            duplicate_window: Some(HOUR / 6),
+            ..StreamWanted::default()
+        },
+        StreamWanted {
+            name: names.stream_trace(),
+            description: "request records of running experiments".to_owned(),
+            subjects: vec![names.trace_all("*")],
+            // Full refuses: a loss shall be seen.
+            discard: Discard::New,
+            max_age: Some(DAY),
+            max_bytes: Some(limits.trace_bytes),
+            duplicate_window: Some(HOUR / 6),
+            ..StreamWanted::default()
+        },
+    ]
+}

@@ -1,0 +1,215 @@
+//! Reading a stream to its end and on: in order, without gap or repeat, over restarts of the server.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
+use bytes::Bytes;
+
+use crate::backoff::Backoff;
+use crate::pull::{Pull, Pulled, delivery};
+use crate::{Bus, BusError, Headers};
+
+/// Messages asked for at a time: with 256 KiB each at most 32 MiB on their way.
+const WINDOW: usize = 128;
+
+/// Where to start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// With everything the stream has.
+    All,
+    /// With what comes from now on.
+    New,
+    /// With this sequence.
+    FromSequence(u64),
+}
+
+/// A message as the stream has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredMessage {
+    /// Its sequence in the stream.
+    pub sequence: u64,
+    /// Where it was published.
+    pub subject: String,
+    /// Its headers.
+    pub headers: Headers,
+    /// Its payload.
+    pub payload: Bytes,
+    /// When the server stored it, by the server's clock, unix nanoseconds.
+    pub published_unix_ns: i64,
+}
+
+/// An endless reader; see [`Bus::tail`].
+#[derive(Debug)]
+pub struct Tail {
+    bus: Bus,
+    stream: String,
+    filter: String,
+    /// The next sequence wanted.
+    next_sequence: u64,
+    open: Option<Open>,
+    pending: u64,
+    backoff: Backoff,
+}
+
+#[derive(Debug)]
+struct Open {
+    pull: Pull,
+    consumer_sequence: u64,
+}
+
+impl Bus {
+    /// An endless, ordered reader of the messages of `stream` that match `filter`. It survives restarts of the server and
+    /// the loss of its consumer by starting anew after the last message it gave. What limits of the stream took away
+    /// before it was read is not missed: that is the stream's business.
+    ///
+    /// # Errors
+    /// [`BusError::NotFound`] where the stream is not there.
+    pub async fn tail(&self, stream: &str, filter: &str, start: Start) -> Result<Tail, BusError> {
+        let next_sequence = match start {
+            Start::All => 1,
+            Start::FromSequence(sequence) => sequence.max(1),
+            Start::New => self.last_sequence(stream).await? + 1,
+        };
+        let mut tail = Tail {
+            bus: self.clone(),
+            stream: stream.to_owned(),
+            filter: filter.to_owned(),
+            next_sequence,
+            open: None,
+            pending: 0,
+            backoff: Backoff::new(Duration::from_millis(50), Duration::from_secs(2)),
+        };
+        tail.open = Some(tail.reopen().await?);
+        Ok(tail)
+    }
+}
+
+impl Tail {
+    /// The next message, however long that takes; cancel-safe.
+    ///
+    /// # Errors
+    /// [`BusError::NotFound`] where the stream has been deleted, [`BusError::StreamReset`] where it was made anew (the
+    /// next call reads it from its start), [`BusError::Closed`]. Outages are waited out.
+    pub async fn next(&mut self) -> Result<StoredMessage, BusError> {
+        loop {
+            if self.open.is_none() {
+                match self.reopen_checked().await {
+                    Ok(open) => {
+                        self.open = Some(open);
+                        self.backoff.reset();
+                    }
+                    Err(error) if error.is_transient() => {
+                        tracing::debug!(stream = self.stream, %error, "tail cannot be opened yet");
+                        self.backoff.wait().await;
+                        continue;
+                    }
+                    Err(error) => {
+                        self.backoff.wait().await;
+                        return Err(error);
+                    }
+                }
+            }
+            let Some(open) = self.open.as_mut() else { continue };
+            let outstanding = open.pull.outstanding();
+            if outstanding <= WINDOW / 2 {
+                open.pull.request(WINDOW - outstanding).await?;
+            }
+            match open.pull.next().await {
+                Pulled::Ended => {}
+                Pulled::Lost(reason) | Pulled::Gone(reason) => {
+                    tracing::debug!(stream = self.stream, reason, "tail lost its consumer");
+                    self.open = None;
+                }
+                Pulled::Message(message) => {
+                    let Some(info) = delivery(message.reply.as_deref()) else { continue };
+                    if info.consumer_sequence != open.consumer_sequence + 1 {
+                        // One was dropped on the way: read it again.
+                        self.open = None;
+                        continue;
+                    }
+                    open.consumer_sequence = info.consumer_sequence;
+                    if info.stream_sequence < self.next_sequence {
+                        continue;
+                    }
+                    self.next_sequence = info.stream_sequence + 1;
+                    self.pending = info.pending;
+                    return Ok(StoredMessage {
+                        sequence: info.stream_sequence,
+                        headers: Headers::from_wire(message.headers.as_ref()),
+                        subject: message.subject.to_string(),
+                        payload: message.payload,
+                        published_unix_ns: info.published_unix_ns,
+                    });
+                }
+            }
+        }
+    }
+
+    /// How many matching messages the stream had after the last one given (or at the opening). Zero: caught up.
+    pub fn pending(&self) -> u64 {
+        self.pending
+    }
+
+    /// The sequence from which the next message is wanted: everything before it has been given.
+    pub fn next_sequence(&self) -> u64 {
+        self.next_sequence
+    }
+
+    async fn reopen_checked(&mut self) -> Result<Open, BusError> {
+        let last_sequence = self.bus.last_sequence(&self.stream).await?;
+        if last_sequence + 1 < self.next_sequence {
+            let read_sequence = self.next_sequence - 1;
+            self.next_sequence = 1;
+            return Err(BusError::StreamReset { stream: self.stream.clone(), last_sequence, read_sequence });
+        }
+        self.reopen().await
+    }
+
+    async fn reopen(&mut self) -> Result<Open, BusError> {
+        let policy = DeliverPolicy::ByStartSequence { start_sequence: self.next_sequence };
+        let (name, pending) = reader(&self.bus, &self.stream, &self.filter, policy).await?;
+        self.pending = pending;
+        Ok(Open { pull: Pull::open(&self.bus, &self.stream, &name).await?, consumer_sequence: 0 })
+    }
+}
+
+/// Makes a consumer for reading that goes when nobody pulls for a minute; its name, and how many messages wait for it.
+pub(crate) async fn reader(
+    bus: &Bus,
+    stream: &str,
+    filter: &str,
+    deliver_policy: DeliverPolicy,
+) -> Result<(String, u64), BusError> {
+    use async_nats::jetstream::ErrorCode;
+    use async_nats::jetstream::stream::ConsumerErrorKind as Kind;
+    let name = format!("reader_{:016x}", fastrand::u64(..));
+    let config = pull::Config {
+        name: Some(name.clone()),
+        deliver_policy,
+        ack_policy: AckPolicy::None,
+        filter_subject: filter.to_owned(),
+        inactive_threshold: Duration::from_secs(60),
+        num_replicas: 1,
+        memory_storage: true,
+        metadata: HashMap::new(),
+        ..pull::Config::default()
+    };
+    let created = bus.jetstream().create_consumer_on_stream(config, stream).await;
+    let consumer = created.map_err(|e| match e.kind() {
+        Kind::JetStream(ref error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND => {
+            BusError::NotFound { kind: "stream", name: stream.to_owned() }
+        }
+        _ => BusError::jetstream(format!("reading {stream}"), e),
+    })?;
+    let info = consumer.cached_info();
+    if info.config.filter_subject != filter {
+        let difference = crate::Difference {
+            field: "filter_subject",
+            asked: filter.to_owned(),
+            echoed: info.config.filter_subject.clone(),
+        };
+        return Err(BusError::ConfigMismatch { kind: "consumer", name, differences: vec![difference] });
+    }
+    Ok((name, info.num_pending))
+}

@@ -1,0 +1,92 @@
+//! Messages instead of bytes: MessagePack with named fields, with its content type, schema name and trace context.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use nuncius_schemas::codec::{self, CodecError};
+use nuncius_schemas::subjects::{HEADER_CONTENT_TYPE, HEADER_SCHEMA};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::{Bus, BusError, Headers, Message, PubAck, inject_current};
+
+/// MIME type of MessagePack.
+pub const CONTENT_TYPE_MESSAGE_PACK: &str = "application/msgpack";
+
+/// A message that could not be sent, or an answer that could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum TypedError {
+    /// The bus.
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    /// The bytes.
+    #[error("{what}: {source}")]
+    Codec {
+        /// Subject or type.
+        what: String,
+        /// What was wrong.
+        source: CodecError,
+    },
+}
+
+/// Headers of a message of this schema, with the current span as its parent.
+pub fn headers(schema: &str) -> Headers {
+    let mut headers = Headers::new().with(HEADER_CONTENT_TYPE, CONTENT_TYPE_MESSAGE_PACK).with(HEADER_SCHEMA, schema);
+    inject_current(&mut headers);
+    headers
+}
+
+fn bytes_of<T: Serialize>(what: &str, message: &T) -> Result<Bytes, TypedError> {
+    codec::encode(message).map(Bytes::from).map_err(|source| TypedError::Codec { what: what.to_owned(), source })
+}
+
+impl Bus {
+    /// Publishes without any acknowledgement: may be lost.
+    pub async fn publish_message<T: Serialize>(
+        &self,
+        subject: &str,
+        schema: &str,
+        message: &T,
+    ) -> Result<(), TypedError> {
+        let payload = bytes_of(subject, message)?;
+        Ok(self.publish(subject, &headers(schema), payload).await?)
+    }
+
+    /// Publishes into a stream and waits for its acknowledgement.
+    pub async fn store_message<T: Serialize>(
+        &self,
+        subject: &str,
+        schema: &str,
+        message: &T,
+        message_id: Option<&str>,
+    ) -> Result<PubAck, TypedError> {
+        let payload = bytes_of(subject, message)?;
+        Ok(self.publish_acked(subject, &headers(schema), payload, message_id, None).await?)
+    }
+
+    /// Asks and reads the answer.
+    pub async fn request_message<T: Serialize, R: DeserializeOwned>(
+        &self,
+        subject: &str,
+        schema: &str,
+        message: &T,
+        timeout: Duration,
+    ) -> Result<R, TypedError> {
+        let payload = bytes_of(subject, message)?;
+        let answer = self.request(subject, &headers(schema), payload, timeout).await?;
+        answer.decode().map_err(|source| TypedError::Codec { what: format!("answer of {subject}"), source })
+    }
+}
+
+impl Message {
+    /// The payload as a message.
+    pub fn decode<T: DeserializeOwned>(&self) -> Result<T, CodecError> {
+        codec::decode(&self.payload)
+    }
+
+    /// Answers with a message.
+    pub async fn respond_message<T: Serialize>(&self, schema: &str, message: &T) -> Result<(), TypedError> {
+        let payload = bytes_of(&self.subject, message)?;
+        Ok(self.respond(&headers(schema), payload).await?)
+    }
+}

@@ -1,0 +1,134 @@
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use nuncius_bus::kv::BucketWanted;
+use nuncius_bus::registry::{NodeEvent, NodeWatch, claim, watch_nodes};
+use nuncius_bus::{Bus, lease};
+
+use crate::support::{client, server_and_bus, soon};
+
+const TTL: Duration = Duration::from_secs(1);
+
+async fn bucket(bus: &Bus, name: &str, ttl: Duration) {
+    let wanted = BucketWanted { name: name.to_owned(), max_age: Some(ttl), ..BucketWanted::default() };
+    bus.ensure_bucket(&wanted).await.unwrap();
+}
+
+fn value(name: &str, epoch: u64) -> Bytes {
+    Bytes::from(format!("{name}/{epoch}"))
+}
+
+#[tokio::test]
+async fn a_lease_has_one_holder_is_renewed_and_handed_over() {
+    let (_server, bus) = server_and_bus().await;
+    bucket(&bus, "lease", TTL).await;
+    let first = lease::acquire(&bus, "lease", "run.x", "one").await.unwrap().unwrap();
+    assert!(lease::acquire(&bus, "lease", "run.x", "two").await.unwrap().is_none());
+    // Beyond its TTL it holds only because it is renewed.
+    assert!(tokio::time::timeout(TTL * 3 / 2, first.lost()).await.is_err());
+    assert!(first.is_valid());
+    assert_eq!(lease::holder(&bus, "lease", "run.x").await.unwrap().as_deref(), Some("one"));
+    let token = first.token();
+    first.release().await.unwrap();
+    let second = lease::acquire(&bus, "lease", "run.x", "two").await.unwrap().unwrap();
+    assert!(second.token() > token);
+    // Dropped without a word, it runs out.
+    drop(second);
+    let third = nuncius_testkit::eventually(Duration::from_secs(10), || async {
+        lease::acquire(&bus, "lease", "run.x", "three").await.unwrap()
+    });
+    assert!(third.await.is_some());
+    // Taken away by force, it is lost at the next renewal.
+    let robbed = lease::acquire(&bus, "lease", "run.y", "one").await.unwrap().unwrap();
+    bus.kv("lease").await.unwrap().put("run.y", Bytes::from_static(b"{}")).await.unwrap();
+    soon(robbed.lost()).await;
+}
+
+#[tokio::test]
+async fn a_lease_is_lost_when_the_server_is_away_longer_than_it_lasts() {
+    let (server, bus) = server_and_bus().await;
+    bucket(&bus, "lease", TTL).await;
+    let lease = lease::acquire(&bus, "lease", "run.x", "one").await.unwrap().unwrap();
+    let started = Instant::now();
+    server.pause();
+    soon(lease.lost()).await;
+    assert!(!lease.is_valid());
+    assert!(started.elapsed() <= TTL + Duration::from_millis(500), "{:?}", started.elapsed());
+    server.resume();
+}
+
+async fn next_change(watch: &mut NodeWatch) -> NodeEvent {
+    loop {
+        match soon(watch.next()).await.unwrap() {
+            NodeEvent::Updated { .. } => {}
+            event => return event,
+        }
+    }
+}
+
+#[tokio::test]
+async fn two_nodes_of_one_name_are_told_apart_and_seen_to_come_and_go() {
+    let (_server, bus) = server_and_bus().await;
+    bucket(&bus, &bus.namespace().bucket_node(), TTL).await;
+    let mut watch = watch_nodes(&bus).await.unwrap();
+    assert_eq!(next_change(&mut watch).await, NodeEvent::Current);
+    let first = claim(&bus, "edge", value).await.unwrap();
+    let second = claim(&bus, "edge", value).await.unwrap();
+    assert_eq!((first.claim().name.as_str(), second.claim().name.as_str()), ("edge", "edge-2"));
+    assert_ne!(first.claim().epoch, second.claim().epoch);
+    for name in ["edge", "edge-2"] {
+        let joined = next_change(&mut watch).await;
+        assert!(matches!(&joined, NodeEvent::Joined { name: joined, .. } if joined == name), "{joined:?}");
+    }
+    // A changed value is told at once.
+    first.set_value(|name, epoch| Bytes::from(format!("{name}/{epoch}/busy"))).await;
+    loop {
+        if let NodeEvent::Updated { name, value, .. } = soon(watch.next()).await.unwrap()
+            && value.ends_with(b"/busy")
+        {
+            assert_eq!(name, "edge");
+            break;
+        }
+    }
+    second.release().await;
+    assert_eq!(next_change(&mut watch).await, NodeEvent::Left { name: "edge-2".into(), expired: false });
+    drop(first);
+    assert_eq!(next_change(&mut watch).await, NodeEvent::Left { name: "edge".into(), expired: true });
+    assert!(watch.nodes().is_empty());
+    assert!(claim(&bus, "a.b", value).await.is_err());
+}
+
+#[tokio::test]
+async fn nodes_that_live_are_not_believed_gone_after_an_outage() {
+    let (mut server, bus) = server_and_bus().await;
+    bucket(&bus, &bus.namespace().bucket_node(), TTL).await;
+    let node = claim(&client(&server).await, "edge", value).await.unwrap();
+    let mut watch = watch_nodes(&bus).await.unwrap();
+    assert!(matches!(next_change(&mut watch).await, NodeEvent::Joined { .. }));
+    assert_eq!(next_change(&mut watch).await, NodeEvent::Current);
+    server.kill();
+    // Longer than the TTL: the server will come back with everything expired.
+    tokio::time::sleep(TTL + Duration::from_millis(300)).await;
+    server.restart().await.unwrap();
+    soon(bus.connected()).await;
+    let until = Instant::now() + TTL * 2;
+    while let Ok(event) = tokio::time::timeout_at(until.into(), watch.next()).await {
+        let event = event.unwrap();
+        assert!(!matches!(event, NodeEvent::Left { .. }), "{event:?}");
+    }
+    assert_eq!(node.claim().name, "edge");
+    assert_eq!(watch.nodes().len(), 1);
+}
+
+#[tokio::test]
+async fn a_node_whose_name_was_taken_meanwhile_gets_another_and_is_told() {
+    let (_server, bus) = server_and_bus().await;
+    let bucket_name = bus.namespace().bucket_node();
+    bucket(&bus, &bucket_name, TTL).await;
+    let node = claim(&bus, "edge", value).await.unwrap();
+    let epoch = node.claim().epoch;
+    bus.kv(&bucket_name).await.unwrap().put("edge", Bytes::from_static(b"somebody else")).await.unwrap();
+    let mut changes = node.changes();
+    let now = soon(changes.wait_for(|claim| claim.name != "edge")).await.unwrap().clone();
+    assert_eq!((now.name.as_str(), now.epoch), ("edge-2", epoch));
+}

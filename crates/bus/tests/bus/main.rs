@@ -1,0 +1,17 @@
+//! The promises of the bus, kept against a real nats-server. One binary, so that it is linked once; tests run in parallel,
+//! each with a server of its own.
+
+#[cfg(test)]
+mod child;
+#[cfg(test)]
+mod core;
+#[cfg(test)]
+mod kv;
+#[cfg(test)]
+mod leases;
+#[cfg(test)]
+mod streams;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod work;

@@ -1,0 +1,156 @@
+//! The books of one thread: counts and distributions of the second at hand, and rows, on their way to the sink.
+//!
+//! Nothing here blocks before the end: a full sink makes seconds fold into one report, and drops rows, which are counted.
+
+use std::sync::mpsc::{SyncSender, TrySendError};
+
+use nuncius_schemas::metric::FailureKind;
+
+use crate::sink::{EngineMessage, Failure, FinishReason, ROWS_MAX, Row, SecondReport, StepRecorder};
+
+const SECOND_NS: u64 = 1_000_000_000;
+
+/// Longest sample of a failure, in bytes.
+const SAMPLE_MAX_BYTES: usize = 256;
+
+#[derive(Debug)]
+pub(crate) struct Book {
+    report: Box<SecondReport>,
+    rows: Vec<Row>,
+    sink: SyncSender<EngineMessage>,
+    start_ns: u64,
+    /// On CLOCK_MONOTONIC; never before the start is known.
+    second_end_ns: u64,
+    /// Nobody listens any more.
+    is_deaf: bool,
+}
+
+fn empty(group: u16, thread: usize, recorders: usize, second: u32) -> Box<SecondReport> {
+    Box::new(SecondReport {
+        group,
+        thread,
+        first_second: second,
+        last_second: second,
+        steps: (0..recorders).map(|_| StepRecorder::default()).collect(),
+        dropped_rows: 0,
+    })
+}
+
+impl Book {
+    pub(crate) fn new(group: u16, thread: usize, recorders: usize, sink: SyncSender<EngineMessage>) -> Self {
+        Self {
+            report: empty(group, thread, recorders, 0),
+            rows: Vec::new(),
+            sink,
+            start_ns: u64::MAX,
+            second_end_ns: u64::MAX,
+            is_deaf: false,
+        }
+    }
+
+    pub(crate) fn start(&mut self, start_ns: u64) {
+        self.start_ns = start_ns;
+        self.second_end_ns = start_ns.saturating_add(SECOND_NS);
+    }
+
+    pub(crate) fn second_end_ns(&self) -> u64 {
+        self.second_end_ns
+    }
+
+    /// Whether the receiver is gone.
+    pub(crate) fn is_deaf(&self) -> bool {
+        self.is_deaf
+    }
+
+    pub(crate) fn run_time_ns(&self, at_ns: u64) -> u64 {
+        at_ns.saturating_sub(self.start_ns)
+    }
+
+    fn second_of(&self, at_ns: u64) -> u32 {
+        u32::try_from(self.run_time_ns(at_ns) / SECOND_NS).unwrap_or(u32::MAX)
+    }
+
+    /// Recorder `step`; the last one for a step that does not exist, which does not happen.
+    #[inline]
+    pub(crate) fn step(&mut self, step: usize) -> Option<&mut StepRecorder> {
+        self.report.steps.get_mut(step)
+    }
+
+    pub(crate) fn fail(&mut self, step: usize, kind: FailureKind, status: u16, sample: impl FnOnce() -> String) {
+        let Some(recorder) = self.step(step) else { return };
+        recorder.failed += 1;
+        match recorder.failures.iter_mut().find(|failure| failure.kind == kind && failure.status == status) {
+            Some(failure) => failure.count += 1,
+            None => {
+                let mut sample = sample();
+                sample.truncate(sample.floor_char_boundary(SAMPLE_MAX_BYTES));
+                recorder.failures.push(Failure { kind, status, count: 1, sample: Some(sample) });
+            }
+        }
+    }
+
+    pub(crate) fn row(&mut self, row: Row) {
+        if self.rows.capacity() == 0 {
+            self.rows.reserve_exact(ROWS_MAX);
+        }
+        self.rows.push(row);
+        if self.rows.len() >= ROWS_MAX {
+            self.send_rows();
+        }
+    }
+
+    fn send_rows(&mut self) {
+        if self.rows.is_empty() {
+            return;
+        }
+        match self.sink.try_send(EngineMessage::Rows(std::mem::take(&mut self.rows))) {
+            Ok(()) => {}
+            Err(TrySendError::Full(EngineMessage::Rows(mut rows))) => {
+                self.report.dropped_rows += rows.len() as u64;
+                rows.clear();
+                self.rows = rows;
+            }
+            Err(TrySendError::Full(_)) => {}
+            Err(TrySendError::Disconnected(_)) => self.is_deaf = true,
+        }
+    }
+
+    /// Ends the seconds that are over.
+    pub(crate) fn tick(&mut self, now_ns: u64) {
+        if now_ns < self.second_end_ns {
+            return;
+        }
+        self.send_rows();
+        let second = self.second_of(now_ns);
+        self.second_end_ns =
+            self.start_ns.saturating_add(u64::from(second).saturating_add(1).saturating_mul(SECOND_NS));
+        self.report.last_second = second.saturating_sub(1).max(self.report.first_second);
+        let mut next = empty(self.report.group, self.report.thread, self.report.steps.len(), second);
+        for (next, last) in next.steps.iter_mut().zip(&self.report.steps) {
+            next.in_flight = last.in_flight;
+        }
+        match self.sink.try_send(EngineMessage::Second(std::mem::replace(&mut self.report, next))) {
+            Ok(()) => {}
+            // Folded: the next second adds to what this one holds.
+            Err(TrySendError::Full(EngineMessage::Second(report))) => self.report = report,
+            Err(TrySendError::Full(_)) => {}
+            Err(TrySendError::Disconnected(_)) => self.is_deaf = true,
+        }
+    }
+
+    /// The last messages; waits for room. A receiver that is gone needs none of them.
+    pub(crate) fn close(mut self, now_ns: u64, reason: FinishReason) {
+        let (group, thread) = (self.report.group, self.report.thread);
+        if self.start_ns != u64::MAX {
+            if !self.rows.is_empty() {
+                let _ = self.sink.send(EngineMessage::Rows(std::mem::take(&mut self.rows)));
+            }
+            self.report.last_second = self.second_of(now_ns).max(self.report.first_second);
+            let _ = self.sink.send(EngineMessage::Second(self.report));
+        }
+        let _ = self.sink.send(EngineMessage::Finished { group, thread, reason });
+    }
+}
+
+#[cfg(test)]
+mod tests;

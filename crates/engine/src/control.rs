@@ -1,0 +1,112 @@
+//! What the caller may tell running engine threads: start, go on, stop.
+//!
+//! Everything is atomic: the threads look at it at every event, and are woken when it changes.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::clock::monotonic_ns;
+use crate::wake::Bell;
+
+const NEVER: u64 = u64::MAX;
+
+/// Shared by the caller and any number of engine threads, of any number of groups.
+#[derive(Debug)]
+pub struct Control {
+    start_at_ns: AtomicU64,
+    horizon_ns: AtomicU64,
+    stop_at_ns: AtomicU64,
+    stop_drain_ns: AtomicU64,
+    abandoned: AtomicBool,
+    bells: Mutex<Vec<Arc<Bell>>>,
+}
+
+impl Control {
+    /// Nothing started yet.
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self {
+            start_at_ns: AtomicU64::new(NEVER),
+            horizon_ns: AtomicU64::new(0),
+            stop_at_ns: AtomicU64::new(NEVER),
+            stop_drain_ns: AtomicU64::new(0),
+            abandoned: AtomicBool::new(false),
+            bells: Mutex::new(Vec::new()),
+        })
+    }
+
+    /// Run time begins at `start_at_ns` (CLOCK_MONOTONIC); arrivals planned before `horizon_ns` (run time) may be offered.
+    ///
+    /// A second start changes nothing.
+    pub fn start(&self, start_at_ns: u64, horizon_ns: u64) {
+        self.horizon_ns.fetch_max(horizon_ns, Ordering::Release);
+        let _ = self.start_at_ns.compare_exchange(NEVER, start_at_ns, Ordering::AcqRel, Ordering::Acquire);
+        self.ring();
+    }
+
+    /// Arrivals planned before `horizon_ns` (run time) may be offered; an earlier horizon than the present one changes nothing.
+    pub fn extend(&self, horizon_ns: u64) {
+        self.horizon_ns.fetch_max(horizon_ns, Ordering::AcqRel);
+        self.ring();
+    }
+
+    /// Offer nothing planned after now; wait this long for answers, then count what is open as censored.
+    ///
+    /// A second stop can only shorten the wait.
+    pub fn stop(&self, drain_ns: u64) {
+        if self.stop_at_ns.compare_exchange(NEVER, NEVER - 1, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+            // Order matters: a thread that sees the instant must see the drain as well.
+            self.stop_drain_ns.store(drain_ns, Ordering::Release);
+            self.stop_at_ns.store(monotonic_ns(), Ordering::Release);
+        } else if let Some(since) = self.stop_at() {
+            let until = monotonic_ns().saturating_sub(since).saturating_add(drain_ns);
+            self.stop_drain_ns.fetch_min(until, Ordering::AcqRel);
+        }
+        self.ring();
+    }
+
+    /// Prepared without ever being started: the threads end. After a start it changes nothing.
+    pub fn abandon(&self) {
+        self.abandoned.store(true, Ordering::Release);
+        self.ring();
+    }
+
+    /// When run time began, on CLOCK_MONOTONIC; `None` before the start is known.
+    pub fn start_at(&self) -> Option<u64> {
+        Some(self.start_at_ns.load(Ordering::Acquire)).filter(|at| *at != NEVER)
+    }
+
+    /// Run time up to which arrivals may be offered.
+    pub fn horizon_ns(&self) -> u64 {
+        self.horizon_ns.load(Ordering::Acquire)
+    }
+
+    /// When the stop was asked for, on CLOCK_MONOTONIC.
+    pub fn stop_at(&self) -> Option<u64> {
+        Some(self.stop_at_ns.load(Ordering::Acquire)).filter(|at| *at < NEVER - 1)
+    }
+
+    /// How long after the stop answers are waited for.
+    pub(crate) fn stop_drain_ns(&self) -> u64 {
+        self.stop_drain_ns.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::Acquire)
+    }
+
+    /// The bell is rung at every change from now on.
+    pub(crate) fn listen(&self, bell: Arc<Bell>) {
+        self.bells.lock().unwrap_or_else(PoisonError::into_inner).push(bell);
+    }
+
+    /// A thread that has ended needs no waking.
+    pub(crate) fn forget(&self, bell: &Arc<Bell>) {
+        self.bells.lock().unwrap_or_else(PoisonError::into_inner).retain(|known| !Arc::ptr_eq(known, bell));
+    }
+
+    fn ring(&self) {
+        for bell in self.bells.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            bell.ring();
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! What every engine has in common, without any I/O: which iteration is due, how it counts, and when it is all over.
+//!
+//! An engine calls [`Dispatcher::poll`] when an event came or [`Dispatcher::due_ns`] has passed, takes iterations from
+//! [`Dispatcher::next`] while there are any, and says what became of them. All instants are on CLOCK_MONOTONIC.
+//! Every iteration that was taken ends in exactly one of `answered`, `failed` and `censor`.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+
+use nuncius_load::ShardSet;
+use nuncius_load::sample::is_sampled;
+
+use crate::book::Book;
+use crate::control::Control;
+use crate::feed::{Feed, Task};
+use crate::plan::GroupPlan;
+use crate::run::EngineOptions;
+use crate::sink::{EngineMessage, FinishReason};
+
+mod outcome;
+
+/// Most arrivals that may wait for a connection on one thread; each takes 24 bytes.
+pub(crate) const WAITING_MAX: usize = 4_000_000;
+
+/// One iteration under way, at one of its steps.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Iteration {
+    pub(crate) index: u64,
+    /// Planned instant of the iteration; in the closed model when it was begun.
+    pub(crate) origin_ns: u64,
+    /// When its first request was written; 0 before.
+    pub(crate) first_sent_ns: u64,
+    /// As `origin_ns`, of the step.
+    pub(crate) planned_ns: u64,
+    pub(crate) taken_ns: u64,
+    /// When the step's request was written; 0 before.
+    pub(crate) sent_ns: u64,
+    pub(crate) user: u32,
+    pub(crate) step: u16,
+    pub(crate) is_sampled: bool,
+    /// Written once more after the peer had closed a connection that it had kept open until then.
+    pub(crate) is_resent: bool,
+}
+
+/// What an iteration that waits for a connection is remembered by.
+#[derive(Debug, Clone, Copy)]
+struct Waiting {
+    index: u64,
+    planned_ns: u64,
+    taken_ns: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Prepared,
+    Offering,
+    Draining,
+    Over,
+}
+
+#[derive(Debug)]
+pub(crate) struct Dispatcher {
+    control: Arc<Control>,
+    book: Book,
+    feed: Feed,
+    waiting: VecDeque<Waiting>,
+    phase: Phase,
+    reason: FinishReason,
+    start_ns: u64,
+    drain_until_ns: u64,
+    due_ns: u64,
+    in_flight: usize,
+    in_flight_max: usize,
+    /// Steps of an iteration.
+    steps: usize,
+    group: u16,
+    run_key: u64,
+    options: EngineOptions,
+}
+
+/// What a thread runs of its group.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Share {
+    pub(crate) thread: usize,
+    pub(crate) shards: ShardSet,
+    pub(crate) in_flight_max: usize,
+}
+
+impl Dispatcher {
+    pub(crate) fn new(
+        plan: &GroupPlan,
+        share: Share,
+        options: EngineOptions,
+        control: Arc<Control>,
+        sink: SyncSender<EngineMessage>,
+    ) -> Self {
+        let feed = Feed::new(plan.load.clone(), share.shards);
+        let in_flight_max = match &feed {
+            Feed::Open(_) => share.in_flight_max,
+            Feed::Closed(closed) => closed.members(),
+        };
+        Self {
+            control,
+            book: Book::new(plan.group, share.thread, plan.recorders(), sink),
+            feed,
+            waiting: VecDeque::new(),
+            phase: Phase::Prepared,
+            reason: FinishReason::ScheduleEnded,
+            start_ns: u64::MAX,
+            drain_until_ns: u64::MAX,
+            due_ns: u64::MAX,
+            in_flight: 0,
+            in_flight_max,
+            steps: plan.step_names.len(),
+            group: plan.group,
+            run_key: plan.run_key,
+            options,
+        }
+    }
+
+    /// Most iterations on connections at a time.
+    pub(crate) fn in_flight_max(&self) -> usize {
+        self.in_flight_max
+    }
+
+    /// When [`Dispatcher::poll`] must be called at the latest.
+    #[inline]
+    pub(crate) fn due_ns(&self) -> u64 {
+        self.due_ns
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.phase == Phase::Over
+    }
+
+    /// Looks at control and clock: takes what is due, ends seconds, begins to drain, is over.
+    pub(crate) fn poll(&mut self, now_ns: u64) {
+        if self.phase == Phase::Prepared {
+            match self.control.start_at() {
+                Some(start_ns) => self.start(start_ns),
+                None if self.control.is_abandoned() => return self.end(FinishReason::Abandoned),
+                None if self.control.stop_at().is_some() => return self.end(FinishReason::Stopped),
+                None => return,
+            }
+        }
+        if self.phase == Phase::Offering {
+            self.offer(now_ns);
+        }
+        self.book.tick(now_ns);
+        if self.book.is_deaf() {
+            return self.end(FinishReason::Failed("the receiver of its measurements is gone".to_owned()));
+        }
+        if self.phase == Phase::Draining {
+            if let Some(stop_ns) = self.control.stop_at() {
+                self.drain_until_ns = self.drain_until_ns.min(stop_ns.saturating_add(self.control.stop_drain_ns()));
+            }
+            if now_ns >= self.drain_until_ns || (self.in_flight == 0 && self.waiting.is_empty()) {
+                self.phase = Phase::Over;
+            }
+        }
+        self.due_ns = self.next_due_ns();
+        if now_ns < self.start_ns && self.phase == Phase::Offering {
+            self.due_ns = self.due_ns.min(self.start_ns);
+        }
+    }
+
+    fn start(&mut self, start_ns: u64) {
+        self.start_ns = start_ns;
+        self.phase = Phase::Offering;
+        self.book.start(start_ns);
+        if let Feed::Closed(feed) = &mut self.feed {
+            feed.start();
+        }
+    }
+
+    fn end(&mut self, reason: FinishReason) {
+        self.reason = reason;
+        self.phase = Phase::Over;
+    }
+
+    fn drain(&mut self, reason: FinishReason, until_ns: u64) {
+        self.reason = reason;
+        self.phase = Phase::Draining;
+        self.drain_until_ns = until_ns;
+        if let Feed::Closed(feed) = &mut self.feed {
+            feed.end();
+        }
+    }
+
+    fn offer(&mut self, now_ns: u64) {
+        let stop_ns = self.control.stop_at();
+        let horizon_at_ns = self.start_ns.saturating_add(self.control.horizon_ns());
+        let until_ns = now_ns.min(stop_ns.unwrap_or(u64::MAX));
+        let drain_from = |at_ns: u64| at_ns.max(now_ns).saturating_add(self.options.drain_ns);
+        let mut ended = None;
+        match &mut self.feed {
+            Feed::Open(feed) => {
+                let mut taken = 0;
+                loop {
+                    let Some(arrival) = feed.peek() else {
+                        let end_ns = feed.end_ns().map_or(now_ns, |end| self.start_ns.saturating_add(end));
+                        ended = Some((FinishReason::ScheduleEnded, drain_from(end_ns)));
+                        break;
+                    };
+                    let planned_ns = self.start_ns.saturating_add(arrival.planned_ns);
+                    if planned_ns > until_ns || planned_ns >= horizon_at_ns {
+                        break;
+                    }
+                    if self.waiting.len() >= WAITING_MAX {
+                        let reason = format!("more than {WAITING_MAX} arrivals wait for a connection");
+                        ended = Some((FinishReason::Failed(reason), drain_from(now_ns)));
+                        break;
+                    }
+                    feed.advance();
+                    self.waiting.push_back(Waiting { index: arrival.index, planned_ns, taken_ns: now_ns });
+                    let lag_ns = now_ns.saturating_sub(planned_ns);
+                    taken += 1;
+                    if let Some(recorder) = self.book.step(0) {
+                        recorder.lag.record_ns(lag_ns);
+                    }
+                }
+                if taken > 0 {
+                    count_planned(&mut self.book, self.steps, taken);
+                }
+            }
+            Feed::Closed(feed) => {
+                let end_ns = feed.duration_ns().map_or(u64::MAX, |duration| self.start_ns.saturating_add(duration));
+                if now_ns >= end_ns || feed.is_exhausted() {
+                    ended = Some((FinishReason::ScheduleEnded, drain_from(end_ns.min(now_ns))));
+                } else {
+                    feed.wake(now_ns);
+                }
+            }
+        }
+        // A schedule that has ended needs neither horizon nor stop any more, unless the stop was first.
+        if let Some((reason, until_ns)) = ended {
+            self.drain(reason, until_ns);
+        } else if let Some(stop_ns) = stop_ns {
+            self.drain(FinishReason::Stopped, stop_ns.saturating_add(self.control.stop_drain_ns()));
+        } else if now_ns >= horizon_at_ns {
+            self.drain(FinishReason::Horizon, drain_from(now_ns));
+        }
+    }
+
+    fn next_due_ns(&self) -> u64 {
+        let second_ns = self.book.second_end_ns();
+        match self.phase {
+            Phase::Prepared => u64::MAX,
+            Phase::Over => 0,
+            Phase::Draining => second_ns.min(self.drain_until_ns),
+            Phase::Offering => {
+                let horizon_at_ns = self.start_ns.saturating_add(self.control.horizon_ns());
+                let next_ns = match &self.feed {
+                    Feed::Open(feed) => {
+                        feed.peek().map_or(0, |arrival| self.start_ns.saturating_add(arrival.planned_ns))
+                    }
+                    Feed::Closed(feed) => {
+                        let end_ns = feed.duration_ns().map_or(u64::MAX, |d| self.start_ns.saturating_add(d));
+                        feed.wake_ns().unwrap_or(u64::MAX).min(end_ns).max(self.start_ns)
+                    }
+                };
+                second_ns.min(horizon_at_ns).min(next_ns)
+            }
+        }
+    }
+
+    /// The next iteration for which there is room, the one that has waited longest first.
+    #[inline]
+    pub(crate) fn next(&mut self, now_ns: u64) -> Option<Iteration> {
+        if self.in_flight >= self.in_flight_max {
+            return None;
+        }
+        let (index, user, planned_ns, taken_ns) = match &mut self.feed {
+            Feed::Open(_) => {
+                let waiting = self.waiting.pop_front()?;
+                (waiting.index, 0, waiting.planned_ns, waiting.taken_ns)
+            }
+            Feed::Closed(feed) => {
+                if self.phase != Phase::Offering || now_ns < self.start_ns {
+                    return None;
+                }
+                let Task { index, user } = feed.begin()?;
+                count_planned(&mut self.book, self.steps, 1);
+                (index, user, now_ns, now_ns)
+            }
+        };
+        self.in_flight += 1;
+        self.gauge_up(0);
+        if self.steps > 1 {
+            self.gauge_up(self.steps);
+        }
+        let ratio = self.options.trace_ratio;
+        Some(Iteration {
+            index,
+            origin_ns: planned_ns,
+            first_sent_ns: 0,
+            planned_ns,
+            taken_ns,
+            sent_ns: 0,
+            user,
+            step: 0,
+            is_sampled: ratio > 0.0 && is_sampled(self.options.seed, u32::from(self.group), index, ratio),
+            is_resent: false,
+        })
+    }
+
+    /// Ends the books. The engine has censored what was on its connections; what waits is censored here.
+    pub(crate) fn close(mut self, now_ns: u64) {
+        self.in_flight_max = usize::MAX;
+        if matches!(self.feed, Feed::Open(_)) {
+            while let Some(iteration) = self.next(now_ns) {
+                self.censor(iteration, now_ns);
+            }
+        }
+        self.book.close(now_ns, self.reason);
+    }
+
+    /// Ends the books of an engine that could not go on.
+    pub(crate) fn close_failed(mut self, reason: String, now_ns: u64) {
+        self.reason = FinishReason::Failed(reason);
+        self.close(now_ns);
+    }
+}
+
+fn count_planned(book: &mut Book, steps: usize, count: u64) {
+    for step in [Some(0), (steps > 1).then_some(steps)].into_iter().flatten() {
+        if let Some(recorder) = book.step(step) {
+            recorder.planned += count;
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! What becomes of an iteration: how each of its ends is counted and measured.
+
+use nuncius_load::sample::{span_id, trace_id};
+use nuncius_schemas::metric::FailureKind;
+use nuncius_schemas::record::RecordOutcome;
+use nuncius_schemas::spec::RecordsMode;
+
+use super::{Dispatcher, Iteration, Phase};
+use crate::feed::Feed;
+use crate::sink::Row;
+
+impl Dispatcher {
+    /// Trace and span of the iteration's step.
+    pub(crate) fn identifiers(&self, iteration: &Iteration) -> (u128, u64) {
+        let (seed, stream) = (self.options.seed, u32::from(self.group));
+        let span = span_id(seed, self.run_key, stream, iteration.index, u32::from(iteration.step));
+        (trace_id(seed, self.run_key, stream, iteration.index), span)
+    }
+
+    /// The step's request is being written. A second time changes nothing.
+    #[inline]
+    pub(crate) fn sent(&mut self, iteration: &mut Iteration, now_ns: u64) {
+        if iteration.sent_ns != 0 {
+            return;
+        }
+        iteration.sent_ns = now_ns;
+        if let Some(recorder) = self.book.step(usize::from(iteration.step)) {
+            recorder.sent += 1;
+            recorder.blocked.record_ns(now_ns.saturating_sub(iteration.taken_ns));
+        }
+        if iteration.first_sent_ns == 0 {
+            iteration.first_sent_ns = now_ns;
+            if self.steps > 1 {
+                if let Some(recorder) = self.book.step(self.steps) {
+                    recorder.sent += 1;
+                    recorder.blocked.record_ns(now_ns.saturating_sub(iteration.taken_ns));
+                }
+            }
+        }
+    }
+
+    /// The step was answered with `status`, as `expected` or not. Returns the iteration at its next step, if it goes on.
+    #[inline]
+    pub(crate) fn answered(
+        &mut self,
+        iteration: Iteration,
+        status: u16,
+        expected: bool,
+        now_ns: u64,
+    ) -> Option<Iteration> {
+        self.measure(&iteration, now_ns);
+        if !expected {
+            self.count_failed(&iteration, FailureKind::Status, status, now_ns, || format!("status {status}"));
+            self.finish(&iteration, true, now_ns);
+            return None;
+        }
+        if let Some(recorder) = self.book.step(usize::from(iteration.step)) {
+            recorder.succeeded += 1;
+        }
+        self.row(&iteration, status, RecordOutcome::Succeeded, now_ns);
+        let step = usize::from(iteration.step) + 1;
+        if step >= self.steps {
+            if self.steps > 1 {
+                if let Some(recorder) = self.book.step(self.steps) {
+                    recorder.succeeded += 1;
+                }
+                self.measure_iteration(&iteration, now_ns);
+            }
+            self.finish(&iteration, true, now_ns);
+            return None;
+        }
+        self.gauge_down(usize::from(iteration.step));
+        if let Some(recorder) = self.book.step(step) {
+            recorder.planned += 1;
+            recorder.in_flight += 1;
+        }
+        let step = iteration.step + 1;
+        Some(Iteration { step, planned_ns: now_ns, taken_ns: now_ns, sent_ns: 0, is_resent: false, ..iteration })
+    }
+
+    /// The step failed without a complete answer.
+    pub(crate) fn failed(
+        &mut self,
+        iteration: Iteration,
+        kind: FailureKind,
+        now_ns: u64,
+        sample: impl FnOnce() -> String,
+    ) {
+        let is_timeout = kind == FailureKind::Timeout;
+        if is_timeout {
+            self.measure(&iteration, now_ns);
+        }
+        self.count_failed(&iteration, kind, 0, now_ns, sample);
+        self.finish(&iteration, is_timeout, now_ns);
+    }
+
+    /// Service, and response where there is a planned instant.
+    #[inline]
+    fn measure(&mut self, iteration: &Iteration, now_ns: u64) {
+        let is_open = matches!(self.feed, Feed::Open(_));
+        if let Some(recorder) = self.book.step(usize::from(iteration.step)) {
+            recorder.service.record_ns(now_ns.saturating_sub(iteration.sent_ns));
+            if is_open && iteration.step == 0 {
+                recorder.response.record_ns(now_ns.saturating_sub(iteration.planned_ns));
+            }
+        }
+    }
+
+    fn measure_iteration(&mut self, iteration: &Iteration, now_ns: u64) {
+        let is_open = matches!(self.feed, Feed::Open(_));
+        if let Some(recorder) = self.book.step(self.steps) {
+            recorder.service.record_ns(now_ns.saturating_sub(iteration.first_sent_ns));
+            if is_open {
+                recorder.response.record_ns(now_ns.saturating_sub(iteration.origin_ns));
+            }
+        }
+    }
+
+    fn count_failed(
+        &mut self,
+        iteration: &Iteration,
+        kind: FailureKind,
+        status: u16,
+        now_ns: u64,
+        sample: impl FnOnce() -> String,
+    ) {
+        self.book.fail(usize::from(iteration.step), kind, status, sample);
+        if self.steps > 1 {
+            self.book.fail(self.steps, kind, status, || format!("at step {}", iteration.step + 1));
+            if matches!(kind, FailureKind::Status | FailureKind::Timeout) {
+                self.measure_iteration(iteration, now_ns);
+            }
+        }
+        self.row(iteration, status, RecordOutcome::Failed, now_ns);
+    }
+
+    #[inline]
+    fn finish(&mut self, iteration: &Iteration, answered: bool, now_ns: u64) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.gauge_down(usize::from(iteration.step));
+        if self.steps > 1 {
+            self.gauge_down(self.steps);
+        }
+        let ended = self.phase != Phase::Offering;
+        if let Feed::Closed(feed) = &mut self.feed {
+            feed.finish(iteration.user, answered, ended, now_ns);
+            // Its pause, or the end of it all, may come before what was next until now.
+            let wake_ns = if feed.is_exhausted() { 0 } else { feed.wake_ns().unwrap_or(u64::MAX) };
+            self.due_ns = self.due_ns.min(wake_ns);
+        }
+        if ended && self.in_flight == 0 && self.waiting.is_empty() {
+            self.due_ns = 0;
+        }
+    }
+
+    #[inline]
+    pub(super) fn gauge_up(&mut self, step: usize) {
+        if let Some(recorder) = self.book.step(step) {
+            recorder.in_flight += 1;
+        }
+    }
+
+    #[inline]
+    fn gauge_down(&mut self, step: usize) {
+        if let Some(recorder) = self.book.step(step) {
+            recorder.in_flight = recorder.in_flight.saturating_sub(1);
+        }
+    }
+
+    fn row(&mut self, iteration: &Iteration, status: u16, outcome: RecordOutcome, now_ns: u64) {
+        let wanted = match self.options.records {
+            RecordsMode::None => false,
+            RecordsMode::Sample => iteration.is_sampled,
+            RecordsMode::All => true,
+        };
+        if !wanted {
+            return;
+        }
+        let (trace_id, span_id) = if iteration.is_sampled { self.identifiers(iteration) } else { (0, 0) };
+        let sent_ns = if iteration.sent_ns == 0 { 0 } else { self.book.run_time_ns(iteration.sent_ns).max(1) };
+        self.book.row(Row {
+            group: self.group,
+            step: iteration.step,
+            index: iteration.index,
+            planned_ns: self.book.run_time_ns(iteration.planned_ns),
+            sent_ns,
+            done_ns: if outcome == RecordOutcome::Censored { 0 } else { self.book.run_time_ns(now_ns).max(1) },
+            status: if status == 0 { -1 } else { i16::try_from(status).unwrap_or(i16::MAX) },
+            outcome,
+            trace_id,
+            span_id,
+        });
+    }
+
+    /// The end has come before an answer did.
+    pub(crate) fn censor(&mut self, iteration: Iteration, now_ns: u64) {
+        let is_open = matches!(self.feed, Feed::Open(_));
+        let whole = (self.steps > 1).then_some((self.steps, iteration.origin_ns, iteration.first_sent_ns, is_open));
+        let step =
+            (usize::from(iteration.step), iteration.planned_ns, iteration.sent_ns, is_open && iteration.step == 0);
+        for (step, planned_ns, sent_ns, has_plan) in [Some(step), whole].into_iter().flatten() {
+            if let Some(recorder) = self.book.step(step) {
+                recorder.censored += 1;
+                if has_plan {
+                    recorder.censored_response.record_ns(now_ns.saturating_sub(planned_ns));
+                }
+                if sent_ns != 0 {
+                    recorder.censored_service.record_ns(now_ns.saturating_sub(sent_ns));
+                }
+            }
+        }
+        self.row(&iteration, 0, RecordOutcome::Censored, now_ns);
+        self.finish(&iteration, true, now_ns);
+    }
+}

@@ -1,0 +1,342 @@
+//! The general engine: HTTP/1.1 by hyper on tokio, with TLS by rustls. Slower than the plain engine by a third or more, the same in
+//! what it counts; it allocates for each request.
+//!
+//! One thread with a runtime of its own: a task that takes what is due, and one task for each iteration under way.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::error::Error;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::http::request;
+use hyper::http::{HeaderName, HeaderValue, Method, Uri};
+use hyper::{Request, Response, body::Incoming};
+use nuncius_schemas::metric::FailureKind;
+use tokio::sync::Notify;
+use tokio::task::LocalSet;
+use tokio::time::timeout;
+
+use crate::clock::monotonic_ns;
+use crate::dispatch::{Dispatcher, Iteration};
+use crate::http::picker::Picker;
+use crate::plan::{Action, GroupPlan, HttpPlan, RequestPlan, traceparent};
+use crate::wake::Bell;
+
+mod stream;
+mod timer;
+
+pub(crate) use stream::{Tls, tls_config};
+
+use stream::{Client, connect};
+use timer::Timer;
+
+/// What the tasks of a thread share.
+struct Shared {
+    /// Gone once the books are closed.
+    dispatcher: RefCell<Option<Dispatcher>>,
+    plan: Arc<GroupPlan>,
+    templates: Vec<request::Parts>,
+    tls: Option<Tls>,
+    picker: RefCell<Picker>,
+    /// Of each host; the one used last is used first.
+    idle: RefCell<Vec<Vec<Client>>>,
+    idle_max: usize,
+    /// Iterations under way, as they are known by now.
+    flights: RefCell<HashMap<u64, Iteration>>,
+    next_flight: Cell<u64>,
+    /// An iteration has ended.
+    changed: Notify,
+}
+
+/// Runs a thread's share to the end.
+pub(crate) fn run(dispatcher: Dispatcher, plan: Arc<GroupPlan>, tls: Option<Tls>, bell: Arc<Bell>, ahead: usize) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let (runtime, templates) = match (runtime, templates(&plan)) {
+        (Ok(runtime), Ok(templates)) => (runtime, templates),
+        (Err(error), _) => return dispatcher.close_failed(format!("cannot start a runtime: {error}"), monotonic_ns()),
+        (_, Err(error)) => return dispatcher.close_failed(format!("a request is not HTTP: {error}"), monotonic_ns()),
+    };
+    let shared = Rc::new(Shared {
+        idle_max: dispatcher.in_flight_max(),
+        dispatcher: RefCell::new(Some(dispatcher)),
+        templates,
+        tls,
+        picker: RefCell::new(Picker::new(&plan.hosts)),
+        idle: RefCell::new(plan.hosts.iter().map(|_| Vec::new()).collect()),
+        plan,
+        flights: RefCell::new(HashMap::new()),
+        next_flight: Cell::new(0),
+        changed: Notify::new(),
+    });
+    let local = LocalSet::new();
+    let result = local.block_on(&runtime, offer(Rc::clone(&shared), bell, ahead));
+    let now_ns = monotonic_ns();
+    let Some(mut dispatcher) = shared.dispatcher.take() else { return };
+    for (_, iteration) in shared.flights.take() {
+        dispatcher.censor(iteration, now_ns);
+    }
+    match result {
+        Ok(()) => dispatcher.close(now_ns),
+        Err(error) => dispatcher.close_failed(format!("cannot wait for events: {error}"), now_ns),
+    }
+}
+
+fn http(plan: &GroupPlan) -> Option<&HttpPlan> {
+    match &plan.action {
+        Action::Http(http) => Some(http),
+        Action::Amqp(_) => None,
+    }
+}
+
+/// The heads of the group's requests.
+fn templates(plan: &GroupPlan) -> Result<Vec<request::Parts>, hyper::http::Error> {
+    let requests: &[RequestPlan] = http(plan).map(|http| http.requests.as_slice()).unwrap_or_default();
+    requests
+        .iter()
+        .map(|planned| {
+            let mut head = Request::new(()).into_parts().0;
+            head.method = Method::from_bytes(planned.method.as_bytes())?;
+            head.uri = Uri::try_from(planned.path.as_str())?;
+            for (name, value) in &planned.headers {
+                head.headers
+                    .append(HeaderName::from_bytes(name.as_bytes())?, HeaderValue::from_bytes(value.as_bytes())?);
+            }
+            if planned.has_body {
+                head.headers.insert("content-length", HeaderValue::from(planned.body.len()));
+            }
+            Ok(head)
+        })
+        .collect()
+}
+
+async fn offer(shared: Rc<Shared>, bell: Arc<Bell>, ahead: usize) -> std::io::Result<()> {
+    let bell = timer::readable(bell.descriptor()?)?;
+    let mut timer = Timer::new()?;
+    for _ in 0..ahead {
+        let host = shared.picker.borrow_mut().next();
+        let shared = Rc::clone(&shared);
+        tokio::task::spawn_local(async move {
+            if let Ok(client) = shared.open(host).await {
+                shared.rest(client);
+            }
+        });
+    }
+    let mut is_rung = true;
+    loop {
+        let now_ns = monotonic_ns();
+        let due_ns = {
+            let mut dispatcher = shared.dispatcher.borrow_mut();
+            let Some(dispatcher) = dispatcher.as_mut() else { return Ok(()) };
+            if is_rung || now_ns >= dispatcher.due_ns() {
+                dispatcher.poll(now_ns);
+            }
+            if dispatcher.is_over() {
+                return Ok(());
+            }
+            while let Some(iteration) = dispatcher.next(now_ns) {
+                let flight = shared.next_flight.get();
+                shared.next_flight.set(flight + 1);
+                shared.flights.borrow_mut().insert(flight, iteration);
+                tokio::task::spawn_local(fly(Rc::clone(&shared), flight, iteration));
+            }
+            dispatcher.due_ns()
+        };
+        is_rung = false;
+        tokio::select! {
+            result = timer.sleep_until(due_ns) => result?,
+            result = timer::drain(&bell) => {
+                result?;
+                is_rung = true;
+            }
+            () = shared.changed.notified() => {}
+        }
+    }
+}
+
+/// How a request ended without an answer.
+enum Trouble {
+    /// None of it reached the peer.
+    Unsent,
+    /// The connection ended before any of the answer came.
+    Unanswered(String),
+    Failed(FailureKind, String),
+}
+
+/// One iteration, to its end.
+async fn fly(shared: Rc<Shared>, flight: u64, mut iteration: Iteration) {
+    let host = shared.picker.borrow_mut().next();
+    let mut client = shared.take_idle(host);
+    loop {
+        let mut open = match client.take() {
+            Some(client) => client,
+            None => match shared.open(host).await {
+                Ok(client) => client,
+                Err((kind, sample)) => return shared.fail(flight, iteration, kind, sample),
+            },
+        };
+        let result = shared.exchange(flight, &mut iteration, &mut open).await;
+        let now_ns = monotonic_ns();
+        let Some(request) = http(&shared.plan).and_then(|http| http.requests.get(usize::from(iteration.step))) else {
+            return;
+        };
+        match result {
+            Ok((status, keeps)) => {
+                let expected = request.expected.contains(status);
+                let next = shared
+                    .dispatcher
+                    .borrow_mut()
+                    .as_mut()
+                    .and_then(|dispatcher| dispatcher.answered(iteration, status, expected, now_ns));
+                open.is_reused = true;
+                client = keeps.then_some(open);
+                match next {
+                    Some(next) => {
+                        iteration = next;
+                        shared.flights.borrow_mut().insert(flight, iteration);
+                    }
+                    None => {
+                        shared.flights.borrow_mut().remove(&flight);
+                        if let Some(client) = client {
+                            shared.rest(client);
+                        }
+                        return shared.changed.notify_one();
+                    }
+                }
+            }
+            Err(Trouble::Unsent) if open.is_reused && !iteration.is_resent => iteration.is_resent = true,
+            Err(Trouble::Unanswered(_)) if open.is_reused && !iteration.is_resent && request.idempotent => {
+                iteration.is_resent = true;
+            }
+            Err(Trouble::Unsent) => {
+                let sample = "the connection was closed before the request was written".to_owned();
+                return shared.fail(flight, iteration, FailureKind::Closed, sample);
+            }
+            Err(Trouble::Unanswered(sample)) => return shared.fail(flight, iteration, FailureKind::Closed, sample),
+            Err(Trouble::Failed(kind, sample)) => return shared.fail(flight, iteration, kind, sample),
+        }
+    }
+}
+
+impl Shared {
+    fn timeout(&self) -> Duration {
+        Duration::from_nanos(self.plan.timeout_ns)
+    }
+
+    fn take_idle(&self, host: usize) -> Option<Client> {
+        let mut idle = self.idle.borrow_mut();
+        let idle = idle.get_mut(host)?;
+        while let Some(client) = idle.pop() {
+            if !client.sender.is_closed() {
+                return Some(client);
+            }
+        }
+        None
+    }
+
+    fn rest(&self, client: Client) {
+        let mut idle = self.idle.borrow_mut();
+        if let Some(idle) = idle.get_mut(client.host).filter(|idle| idle.len() < self.idle_max) {
+            idle.push(Client { is_reused: true, ..client });
+        }
+    }
+
+    async fn open(&self, host: usize) -> Result<Client, (FailureKind, String)> {
+        let address = self.plan.hosts.get(host).map(|host| host.address);
+        let Some(address) = address else { return Err((FailureKind::Resolve, "no address".to_owned())) };
+        match timeout(self.timeout(), connect(address, host, self.tls.as_ref())).await {
+            Ok(result) => result,
+            Err(_) => Err((FailureKind::Connect, format!("connect {address}: no answer within the timeout"))),
+        }
+    }
+
+    fn fail(&self, flight: u64, iteration: Iteration, kind: FailureKind, sample: String) {
+        self.flights.borrow_mut().remove(&flight);
+        if let Some(dispatcher) = self.dispatcher.borrow_mut().as_mut() {
+            dispatcher.failed(iteration, kind, monotonic_ns(), || sample);
+        }
+        self.changed.notify_one();
+    }
+
+    /// Sends the step's request and reads its answer. Returns the status, and whether the connection may be used again.
+    async fn exchange(
+        &self,
+        flight: u64,
+        iteration: &mut Iteration,
+        client: &mut Client,
+    ) -> Result<(u16, bool), Trouble> {
+        let address = self.plan.hosts.get(client.host).map(|host| host.address.to_string()).unwrap_or_default();
+        if client.sender.ready().await.is_err() {
+            return Err(Trouble::Unsent);
+        }
+        let request = self.request(iteration).ok_or(Trouble::Unsent)?;
+        if let Some(dispatcher) = self.dispatcher.borrow_mut().as_mut() {
+            dispatcher.sent(iteration, monotonic_ns());
+        }
+        self.flights.borrow_mut().insert(flight, *iteration);
+        let before = client.received.get();
+        let answer = async {
+            let response = client.sender.send_request(request).await?;
+            let head = (response.status().as_u16(), keeps_alive(&response));
+            let mut body = response.into_body();
+            while let Some(frame) = body.frame().await {
+                frame?;
+            }
+            Ok::<_, hyper::Error>(head)
+        };
+        match timeout(self.timeout(), answer).await {
+            Ok(Ok((101, _))) => {
+                let problem = "the peer wants to switch protocols, which was not asked for";
+                Err(Trouble::Failed(FailureKind::Protocol, format!("{address}: {problem}")))
+            }
+            Ok(Ok(head)) => Ok(head),
+            Ok(Err(error)) if error.is_canceled() => Err(Trouble::Unsent),
+            Ok(Err(error)) => {
+                let sample = format!("{address}: {error}");
+                if is_protocol(&error) {
+                    Err(Trouble::Failed(FailureKind::Protocol, sample))
+                } else if client.received.get() == before {
+                    Err(Trouble::Unanswered(sample))
+                } else {
+                    Err(Trouble::Failed(FailureKind::Closed, sample))
+                }
+            }
+            Err(_) => {
+                let sample = format!("{address}: no complete answer within the timeout");
+                Err(Trouble::Failed(FailureKind::Timeout, sample))
+            }
+        }
+    }
+
+    fn request(&self, iteration: &Iteration) -> Option<Request<Full<Bytes>>> {
+        let step = usize::from(iteration.step);
+        let planned = http(&self.plan)?.requests.get(step)?;
+        let mut head = self.templates.get(step)?.clone();
+        if iteration.is_sampled {
+            let (trace_id, span_id) = self.dispatcher.borrow().as_ref()?.identifiers(iteration);
+            let value = HeaderValue::try_from(traceparent(trace_id, span_id)).ok()?;
+            head.headers.insert("traceparent", value);
+        }
+        Some(Request::from_parts(head, Full::new(planned.body.clone())))
+    }
+}
+
+/// Whether the peer keeps the connection open, as far as it says; hyper knows the rest.
+fn keeps_alive(response: &Response<Incoming>) -> bool {
+    !response.headers().get_all("connection").iter().any(|value| {
+        value.as_bytes().split(|byte| *byte == b',').any(|part| part.trim_ascii().eq_ignore_ascii_case(b"close"))
+    })
+}
+
+/// Whether what came is not HTTP, rather than not all of it.
+fn is_protocol(error: &hyper::Error) -> bool {
+    if error.is_parse() || error.is_parse_too_large() {
+        return true;
+    }
+    let source = error.source().and_then(|source| source.downcast_ref::<std::io::Error>());
+    source
+        .is_some_and(|error| matches!(error.kind(), std::io::ErrorKind::InvalidInput | std::io::ErrorKind::InvalidData))
+}

@@ -1,0 +1,471 @@
+//! The plain engine: HTTP/1.1 without TLS on an epoll loop of its own. In steady state a request costs one write, one read, its share
+//! of a wait, one reading of the clock and no allocation.
+//!
+//! Answers are read into one buffer of the thread; a connection has a buffer only while a head comes in pieces or the socket
+//! has no room for a request. The thread sleeps until the next planned instant and never spins.
+
+use std::io::{ErrorKind, Read, Write};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use nuncius_schemas::metric::FailureKind;
+use rustix::buffer::spare_capacity;
+use rustix::event::{Timespec, epoll};
+use rustix::io::Errno;
+
+use crate::clock::monotonic_ns;
+use crate::dispatch::{Dispatcher, Iteration};
+use crate::http::picker::Picker;
+use crate::http::response::{Progress, ResponseReader};
+use crate::plan::{GroupPlan, HttpPlan, write_traceparent};
+use crate::wake::Bell;
+
+mod connection;
+
+use connection::{Connection, Key, Slab, State};
+
+/// Length of the value of a `traceparent`.
+const TRACEPARENT_BYTES: usize = 55;
+/// Size of the one buffer for answers.
+const READ_BYTES: usize = 64 * 1024;
+/// Most events taken at once.
+const EVENTS: usize = 256;
+/// Timeouts are looked for at most this often.
+const TIMEOUT_STEP_NS: u64 = 5_000_000;
+/// What the bell is known by; no connection ever has this key.
+const BELL: u64 = u64::MAX;
+
+/// Whether this system can wait with nanosecond timeouts; where it cannot the general engine serves.
+pub(crate) fn is_available() -> bool {
+    let Ok(epoll) = epoll::create(epoll::CreateFlags::CLOEXEC) else { return false };
+    let mut events = Vec::with_capacity(1);
+    epoll::wait(&epoll, spare_capacity(&mut events), Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok()
+}
+
+/// Runs a thread's share to the end.
+pub(crate) fn run(dispatcher: Dispatcher, plan: Arc<GroupPlan>, bell: Arc<Bell>, ahead: usize) {
+    let epoll = match make_epoll(&bell) {
+        Ok(epoll) => epoll,
+        Err(error) => {
+            return dispatcher.close_failed(format!("cannot make an epoll instance: {error}"), monotonic_ns());
+        }
+    };
+    let mut engine = PlainEngine::new(dispatcher, plan, epoll, bell);
+    engine.preconnect(ahead);
+    engine.run();
+}
+
+fn make_epoll(bell: &Bell) -> std::io::Result<OwnedFd> {
+    let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    epoll::add(&epoll, bell, epoll::EventData::new_u64(BELL), epoll::EventFlags::IN)?;
+    Ok(epoll)
+}
+
+/// The state of one thread.
+struct PlainEngine {
+    dispatcher: Dispatcher,
+    plan: Arc<GroupPlan>,
+    epoll: OwnedFd,
+    bell: Arc<Bell>,
+    connections: Slab,
+    /// Idle connections of each host; the one used last is used first.
+    idle: Vec<Vec<Key>>,
+    connections_max: usize,
+    picker: Picker,
+    /// When timeouts must be looked for; never when nothing is under way.
+    timeout_due_ns: u64,
+    /// A request that carries its own `traceparent`.
+    sampled: Vec<u8>,
+}
+
+impl PlainEngine {
+    fn new(dispatcher: Dispatcher, plan: Arc<GroupPlan>, epoll: OwnedFd, bell: Arc<Bell>) -> Self {
+        let in_flight_max = dispatcher.in_flight_max();
+        Self {
+            picker: Picker::new(&plan.hosts),
+            idle: plan.hosts.iter().map(|_| Vec::new()).collect(),
+            // With several hosts the idle ones may be those of the wrong host.
+            connections_max: if plan.hosts.len() > 1 { in_flight_max.saturating_mul(2) } else { in_flight_max }.max(1),
+            dispatcher,
+            plan,
+            epoll,
+            bell,
+            connections: Slab::default(),
+            timeout_due_ns: u64::MAX,
+            sampled: Vec::new(),
+        }
+    }
+
+    /// Opens `count` connections ahead of need. That one fails is no error: nothing was planned yet.
+    fn preconnect(&mut self, count: usize) {
+        for _ in 0..count.min(self.connections_max) {
+            let host = self.picker.next();
+            let _ = self.open(host, None, monotonic_ns());
+        }
+    }
+
+    /// Runs to the end.
+    fn run(mut self) {
+        let mut events: Vec<epoll::Event> = Vec::with_capacity(EVENTS);
+        let mut buffer = vec![0u8; READ_BYTES];
+        let mut now_ns = monotonic_ns();
+        self.dispatcher.poll(now_ns);
+        let failure = loop {
+            self.turn(now_ns);
+            if self.dispatcher.is_over() {
+                break None;
+            }
+            events.clear();
+            let timeout = self.sleep_until(now_ns);
+            match epoll::wait(&self.epoll, spare_capacity(&mut events), timeout.as_ref()) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => break Some(format!("cannot wait for events: {error}")),
+            }
+            now_ns = monotonic_ns();
+            for event in &events {
+                // The structure is packed: its fields are copied, never borrowed.
+                let (data, flags) = ({ event.data }.u64(), { event.flags });
+                if data == BELL {
+                    self.bell.hush();
+                    self.dispatcher.poll(now_ns);
+                } else {
+                    now_ns = self.on_event(Key::from_u64(data), flags, &mut buffer, now_ns);
+                }
+                self.turn(now_ns);
+            }
+        };
+        let now_ns = monotonic_ns();
+        let open: Vec<Iteration> = self.connections.iter().filter_map(|(_, connection)| connection.iteration).collect();
+        for iteration in open {
+            self.dispatcher.censor(iteration, now_ns);
+        }
+        match failure {
+            None => self.dispatcher.close(now_ns),
+            Some(reason) => self.dispatcher.close_failed(reason, now_ns),
+        }
+    }
+
+    fn sleep_until(&self, now_ns: u64) -> Option<Timespec> {
+        let due_ns = self.dispatcher.due_ns().min(self.timeout_due_ns);
+        let sleep_ns = due_ns.saturating_sub(now_ns);
+        // Both fit: quotient and remainder of a u64 by a thousand million.
+        (due_ns != u64::MAX)
+            .then(|| Timespec { tv_sec: (sleep_ns / 1_000_000_000) as i64, tv_nsec: (sleep_ns % 1_000_000_000) as i64 })
+    }
+
+    /// What is due is taken, what can be is begun.
+    #[inline]
+    fn turn(&mut self, now_ns: u64) {
+        if now_ns >= self.timeout_due_ns {
+            self.expire(now_ns);
+        }
+        if now_ns >= self.dispatcher.due_ns() {
+            self.dispatcher.poll(now_ns);
+        }
+        while let Some(iteration) = self.dispatcher.next(now_ns) {
+            let host = self.picker.next();
+            self.begin(host, iteration, now_ns);
+        }
+    }
+
+    #[inline]
+    fn http(plan: &GroupPlan) -> Option<&HttpPlan> {
+        match &plan.action {
+            crate::plan::Action::Http(http) => Some(http),
+            crate::plan::Action::Amqp(_) => None,
+        }
+    }
+
+    fn begin(&mut self, host: usize, iteration: Iteration, now_ns: u64) {
+        let idle = self.idle.get_mut(host).and_then(Vec::pop);
+        match idle {
+            Some(key) => {
+                if let Some(connection) = self.connections.get_mut(key) {
+                    connection.iteration = Some(iteration);
+                    connection.is_reused = true;
+                }
+                self.write_request(key, now_ns);
+            }
+            None => self.open_for(host, iteration, now_ns),
+        }
+    }
+
+    fn open_for(&mut self, host: usize, iteration: Iteration, now_ns: u64) {
+        if self.connections.len() >= self.connections_max {
+            let longest = self.idle.iter_mut().max_by_key(|idle| idle.len());
+            if let Some(key) = longest.filter(|idle| !idle.is_empty()).map(|idle| idle.remove(0)) {
+                self.connections.remove(key);
+            }
+        }
+        if let Err(error) = self.open(host, Some(iteration), now_ns) {
+            let address = self.address(host);
+            self.dispatcher.failed(iteration, FailureKind::Connect, now_ns, || format!("connect {address}: {error}"));
+        }
+    }
+
+    fn address(&self, host: usize) -> String {
+        self.plan.hosts.get(host).map(|host| host.address.to_string()).unwrap_or_default()
+    }
+
+    fn open(&mut self, host: usize, iteration: Option<Iteration>, now_ns: u64) -> std::io::Result<()> {
+        let address = self.plan.hosts.get(host).map(|host| host.address).ok_or(ErrorKind::AddrNotAvailable)?;
+        let socket = connection::connect(address)?;
+        let key = self.connections.next_key();
+        let data = epoll::EventData::new_u64(key.to_u64());
+        epoll::add(&self.epoll, &socket, data, epoll::EventFlags::OUT)?;
+        let timer_ns = self.arm(now_ns);
+        self.connections.insert(Connection {
+            socket,
+            host,
+            state: State::Connecting,
+            iteration,
+            reader: ResponseReader::new(),
+            timer_ns,
+            is_reused: false,
+            has_answer: false,
+            unsent: Vec::new(),
+        });
+        Ok(())
+    }
+
+    /// When what begins now will have taken too long.
+    #[inline]
+    fn arm(&mut self, now_ns: u64) -> u64 {
+        let timer_ns = now_ns.saturating_add(self.plan.timeout_ns);
+        // All timeouts of a group are equally long: one that begins later never ends first.
+        self.timeout_due_ns = self.timeout_due_ns.min(timer_ns);
+        timer_ns
+    }
+
+    fn expire(&mut self, now_ns: u64) {
+        let mut next_ns = u64::MAX;
+        let mut expired = Vec::new();
+        for (key, connection) in self.connections.iter().filter(|(_, connection)| connection.state != State::Idle) {
+            if connection.timer_ns <= now_ns {
+                expired.push(key);
+            } else {
+                next_ns = next_ns.min(connection.timer_ns);
+            }
+        }
+        self.timeout_due_ns = if next_ns == u64::MAX { next_ns } else { next_ns.max(now_ns + TIMEOUT_STEP_NS) };
+        for key in expired {
+            let Some(connection) = self.connections.remove(key) else { continue };
+            let Some(iteration) = connection.iteration else { continue };
+            let address = self.address(connection.host);
+            if connection.state == State::Connecting && iteration.sent_ns == 0 {
+                let sample = || format!("connect {address}: no answer within the timeout");
+                self.dispatcher.failed(iteration, FailureKind::Connect, now_ns, sample);
+            } else {
+                let sample = || format!("{address}: no complete answer within the timeout");
+                self.dispatcher.failed(iteration, FailureKind::Timeout, now_ns, sample);
+            }
+        }
+    }
+
+    /// Returns a later reading of the clock if one was taken.
+    #[inline]
+    fn on_event(&mut self, key: Key, flags: epoll::EventFlags, buffer: &mut [u8], now_ns: u64) -> u64 {
+        let Some(connection) = self.connections.get_mut(key) else { return now_ns };
+        match connection.state {
+            State::Busy => {
+                if flags.contains(epoll::EventFlags::OUT) {
+                    self.flush(key, now_ns);
+                }
+                if flags.intersects(epoll::EventFlags::IN | epoll::EventFlags::HUP | epoll::EventFlags::ERR) {
+                    return self.read_answer(key, buffer, now_ns);
+                }
+            }
+            State::Connecting => self.connected(key, now_ns),
+            // The peer has closed it, or says what it was not asked.
+            State::Idle => {
+                let host = connection.host;
+                if let Some(idle) = self.idle.get_mut(host) {
+                    idle.retain(|known| *known != key);
+                }
+                self.connections.remove(key);
+            }
+        }
+        now_ns
+    }
+
+    fn connected(&mut self, key: Key, now_ns: u64) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        let data = epoll::EventData::new_u64(key.to_u64());
+        let error = match connection.socket.take_error() {
+            Ok(None) => epoll::modify(&self.epoll, &connection.socket, data, epoll::EventFlags::IN)
+                .map_err(std::io::Error::from)
+                .err(),
+            Ok(Some(error)) | Err(error) => Some(error),
+        };
+        if let Some(error) = error {
+            let Some(connection) = self.connections.remove(key) else { return };
+            if let Some(iteration) = connection.iteration {
+                let address = self.address(connection.host);
+                let sample = || format!("connect {address}: {error}");
+                self.dispatcher.failed(iteration, FailureKind::Connect, now_ns, sample);
+            }
+            return;
+        }
+        if connection.iteration.is_some() {
+            self.write_request(key, now_ns);
+        } else {
+            self.rest(key);
+        }
+    }
+
+    /// The connection is free.
+    #[inline]
+    fn rest(&mut self, key: Key) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        connection.state = State::Idle;
+        connection.iteration = None;
+        connection.reader.shrink();
+        if let Some(idle) = self.idle.get_mut(connection.host) {
+            idle.push(key);
+        }
+    }
+
+    #[inline]
+    fn write_request(&mut self, key: Key, now_ns: u64) {
+        let timer_ns = self.arm(now_ns);
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        let Some(iteration) = &mut connection.iteration else { return };
+        let step = usize::from(iteration.step);
+        let Some(request) = Self::http(&self.plan).and_then(|http| http.requests.get(step)) else { return };
+        let bytes: &[u8] = if iteration.is_sampled {
+            let (trace_id, span_id) = self.dispatcher.identifiers(iteration);
+            self.sampled.clear();
+            self.sampled.extend_from_slice(&request.sampled);
+            if let Some(value) = self.sampled.get_mut(request.trace_at..request.trace_at + TRACEPARENT_BYTES) {
+                write_traceparent(value, trace_id, span_id);
+            }
+            &self.sampled
+        } else {
+            &request.plain
+        };
+        self.dispatcher.sent(iteration, now_ns);
+        connection.state = State::Busy;
+        connection.timer_ns = timer_ns;
+        connection.has_answer = false;
+        connection.reader.reset(request.is_head);
+        connection.unsent.clear();
+        let written = match connection.socket.write(bytes) {
+            Ok(written) => written,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => 0,
+            Err(error) => return self.broken(key, true, &error.to_string(), now_ns),
+        };
+        if written < bytes.len() {
+            connection.unsent.extend_from_slice(bytes.get(written..).unwrap_or_default());
+            let data = epoll::EventData::new_u64(key.to_u64());
+            let flags = epoll::EventFlags::IN | epoll::EventFlags::OUT;
+            if let Err(error) = epoll::modify(&self.epoll, &connection.socket, data, flags) {
+                self.broken(key, false, &error.to_string(), now_ns);
+            }
+        }
+    }
+
+    fn flush(&mut self, key: Key, now_ns: u64) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        if !connection.unsent.is_empty() {
+            match connection.socket.write(&connection.unsent) {
+                Ok(written) => drop(connection.unsent.drain(..written)),
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => return,
+                // Its answer, if there is one, says why.
+                Err(_) => connection.unsent.clear(),
+            }
+        }
+        if connection.unsent.is_empty() {
+            connection.unsent = Vec::new();
+            let data = epoll::EventData::new_u64(key.to_u64());
+            if let Err(error) = epoll::modify(&self.epoll, &connection.socket, data, epoll::EventFlags::IN) {
+                self.broken(key, false, &error.to_string(), now_ns);
+            }
+        }
+    }
+
+    fn read_answer(&mut self, key: Key, buffer: &mut [u8], now_ns: u64) -> u64 {
+        let mut now_ns = now_ns;
+        loop {
+            let Some(connection) = self.connections.get_mut(key) else { return now_ns };
+            let read = match connection.socket.read(buffer) {
+                Ok(0) => {
+                    now_ns = monotonic_ns();
+                    if connection.has_answer && connection.reader.close() {
+                        self.complete(key, false, now_ns);
+                    } else {
+                        self.broken(key, false, "closed by the peer before the answer was complete", now_ns);
+                    }
+                    return now_ns;
+                }
+                Ok(read) => read,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return now_ns,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    now_ns = monotonic_ns();
+                    self.broken(key, false, &error.to_string(), now_ns);
+                    return now_ns;
+                }
+            };
+            now_ns = monotonic_ns();
+            connection.has_answer = true;
+            let bytes = buffer.get(..read).unwrap_or_default();
+            match connection.reader.feed(bytes) {
+                Ok(Progress::Partial) if read < buffer.len() => return now_ns,
+                Ok(Progress::Partial) => {}
+                Ok(Progress::Complete { consumed }) => {
+                    // What follows an answer was not asked for; who has not taken the whole request may misread the next.
+                    let keeps = connection.reader.keeps_alive() && consumed == read && connection.unsent.is_empty();
+                    self.complete(key, keeps, now_ns);
+                    return now_ns;
+                }
+                Err(error) => {
+                    let Some(connection) = self.connections.remove(key) else { return now_ns };
+                    if let Some(iteration) = connection.iteration {
+                        let address = self.address(connection.host);
+                        let sample = || format!("{address}: {error}");
+                        self.dispatcher.failed(iteration, FailureKind::Protocol, now_ns, sample);
+                    }
+                    return now_ns;
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn complete(&mut self, key: Key, keeps: bool, now_ns: u64) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        let Some(iteration) = connection.iteration.take() else { return };
+        let (status, host) = (connection.reader.status(), connection.host);
+        let request = Self::http(&self.plan).and_then(|http| http.requests.get(usize::from(iteration.step)));
+        let expected = request.is_some_and(|request| request.expected.contains(status));
+        let next = self.dispatcher.answered(iteration, status, expected, now_ns);
+        match (next, keeps) {
+            (Some(next), true) => {
+                connection.iteration = Some(next);
+                connection.is_reused = true;
+                self.write_request(key, now_ns);
+            }
+            (Some(next), false) => {
+                self.connections.remove(key);
+                self.open_for(host, next, now_ns);
+            }
+            (None, true) => self.rest(key),
+            (None, false) => drop(self.connections.remove(key)),
+        }
+    }
+
+    /// The connection has failed under a request; `is_unwritten` when none of it can have reached the peer.
+    fn broken(&mut self, key: Key, is_unwritten: bool, reason: &str, now_ns: u64) {
+        let Some(connection) = self.connections.remove(key) else { return };
+        let Some(iteration) = connection.iteration else { return };
+        let step = usize::from(iteration.step);
+        let request = Self::http(&self.plan).and_then(|http| http.requests.get(step));
+        let is_harmless = is_unwritten || request.is_some_and(|request| request.idempotent);
+        // It was closed while it was idle, and our request met that on its way.
+        if connection.is_reused && !connection.has_answer && !iteration.is_resent && is_harmless {
+            return self.open_for(connection.host, Iteration { is_resent: true, ..iteration }, now_ns);
+        }
+        let address = self.address(connection.host);
+        self.dispatcher.failed(iteration, FailureKind::Closed, now_ns, || format!("{address}: {reason}"));
+    }
+}

@@ -1,0 +1,293 @@
+//! From a group of a specification to what a node does: names resolved, policy kept, requests rendered.
+
+use std::net::SocketAddr;
+
+use nuncius_load::{ProfileError, RateProfile, Schedule, ShardSet};
+use nuncius_schemas::route::Route;
+use nuncius_schemas::spec::{EngineKind, ExperimentSpec, Group, Stage, Step};
+use nuncius_schemas::units::Rate;
+
+use crate::policy::TargetPolicy;
+
+mod environment;
+mod request;
+mod target;
+
+pub(crate) use request::{HttpPlan, RequestPlan, traceparent, write_traceparent};
+pub(crate) use target::Host;
+
+/// Most engine threads of one group.
+pub const THREADS_MAX: usize = 256;
+
+/// What a plan is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct GroupInput<'a> {
+    /// The whole experiment.
+    pub spec: &'a ExperimentSpec,
+    /// Index of the group in it.
+    pub group: u16,
+    /// Shards of the group that this node has.
+    pub shards: ShardSet,
+    /// How many nodes share the group; `rate_per_node` is multiplied by it.
+    pub nodes: u32,
+    /// Routing table; a service of the specification goes before one of the same name here.
+    pub routes: &'a [Route],
+    /// Tells apart the traces of two runs of one seed.
+    pub run_key: u64,
+    /// Engine threads, at least 1.
+    pub threads: usize,
+}
+
+/// Why a group cannot be run on this node. Never shows the value of an environment variable.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// There is no such group.
+    #[error("groups[{0}]: there is no such group")]
+    NoGroup(u16),
+    /// A field that does not make sense.
+    #[error("{field}: {problem}")]
+    Field {
+        /// Path of the field.
+        field: String,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// The host is neither a known service nor an address.
+    #[error(
+        "{field}: no service is named `{service}`: add it to `services` or to the routing table, or write an address with its port"
+    )]
+    UnknownService {
+        /// Path of the field.
+        field: String,
+        /// The name.
+        service: String,
+    },
+    /// The host has no address.
+    #[error("{field}: `{host}` has no address: {reason}")]
+    Resolve {
+        /// Path of the field.
+        field: String,
+        /// The name.
+        host: String,
+        /// What the resolver said.
+        reason: String,
+    },
+    /// An environment variable is missing.
+    #[error("{field}: environment variable {name} is not set on this node")]
+    Environment {
+        /// Path of the field.
+        field: String,
+        /// The variable.
+        name: String,
+    },
+    /// The node may not be aimed at this.
+    #[error("target `{host}` ({address}) is not allowed on this node: start it with --allow-target to permit it")]
+    Forbidden {
+        /// As in the target.
+        host: String,
+        /// What it stands for.
+        address: SocketAddr,
+    },
+    /// An entry of the allow-list is none.
+    #[error("--allow-target `{entry}`: {problem}")]
+    Policy {
+        /// The entry.
+        entry: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The rate makes no schedule.
+    #[error("{field}: {source}")]
+    Profile {
+        /// Path of the field.
+        field: String,
+        /// Why.
+        source: ProfileError,
+    },
+}
+
+/// A group, ready to be run on this node.
+#[derive(Debug)]
+pub struct GroupPlan {
+    pub(crate) group: u16,
+    pub(crate) name: String,
+    pub(crate) engine: EngineKind,
+    pub(crate) shards: ShardSet,
+    pub(crate) threads: usize,
+    pub(crate) run_key: u64,
+    pub(crate) load: Load,
+    pub(crate) max_in_flight: u32,
+    pub(crate) timeout_ns: u64,
+    pub(crate) hosts: Vec<Host>,
+    pub(crate) step_names: Vec<String>,
+    pub(crate) action: Action,
+}
+
+/// How load is offered.
+#[derive(Debug, Clone)]
+pub(crate) enum Load {
+    /// `end_ns` is when the profile ends (run time); absent when the number of iterations ends it.
+    Open {
+        schedule: Box<Schedule>,
+        end_ns: Option<u64>,
+    },
+    Closed {
+        users: u32,
+        iterations: Option<u64>,
+        duration_ns: Option<u64>,
+        think_ns: u64,
+    },
+}
+
+/// What an iteration does.
+#[derive(Debug)]
+pub(crate) enum Action {
+    Http(HttpPlan),
+    /// The steps of an AMQP group, as written.
+    #[expect(dead_code, reason = "read by the amqp engine")]
+    Amqp(AmqpPlan),
+}
+
+/// An AMQP group with its environment resolved.
+#[derive(Debug)]
+#[expect(dead_code, reason = "read by the amqp engine")]
+pub(crate) struct AmqpPlan {
+    /// `amqps`.
+    pub(crate) secure: bool,
+    /// `user:password` of the target, as written.
+    pub(crate) credentials: Option<String>,
+    /// Path of the target without its first slash, as written (percent-encoded).
+    pub(crate) vhost: String,
+    /// What to do.
+    pub(crate) steps: Vec<Step>,
+    /// How the broker is checked.
+    pub(crate) tls: Option<nuncius_schemas::spec::TlsOptions>,
+}
+
+impl GroupPlan {
+    /// Index of the group.
+    pub fn group(&self) -> u16 {
+        self.group
+    }
+
+    /// Name of the group.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Names of the steps.
+    pub fn step_names(&self) -> &[String] {
+        &self.step_names
+    }
+
+    /// How many recorders a report has: one for each step, and one more for the iteration when there are several.
+    pub fn recorders(&self) -> usize {
+        let steps = self.step_names.len();
+        if steps > 1 { steps + 1 } else { steps }
+    }
+
+    /// Resolved addresses of the target.
+    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        self.hosts.iter().map(|host| host.address)
+    }
+
+    /// Uses the general client even where the plain one would do: for comparison of the two.
+    pub fn with_general_client(mut self) -> Self {
+        if let Action::Http(http) = &mut self.action {
+            http.general = true;
+        }
+        self
+    }
+}
+
+/// Plans a group on this node. May block on DNS.
+///
+/// `environment` gives the values of `${NAME}` in target, path, headers and body; `$${NAME}` stands for `${NAME}` itself.
+/// Errors name the field.
+pub fn plan_group(
+    input: &GroupInput<'_>,
+    policy: &TargetPolicy,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<GroupPlan, PlanError> {
+    let path = format!("groups[{}]", input.group);
+    let group = input.spec.groups.get(usize::from(input.group)).ok_or(PlanError::NoGroup(input.group))?;
+    if input.threads == 0 || input.threads > THREADS_MAX {
+        let problem = format!("{} engine threads: give 1 to {THREADS_MAX}", input.threads);
+        return Err(PlanError::Field { field: path, problem });
+    }
+    let target = target::parse(&format!("{path}.target"), &group.target, environment)?;
+    let hosts = target::resolve(&format!("{path}.target"), &target, &input.spec.services, input.routes, policy)?;
+    let action = match group.engine {
+        EngineKind::Http => Action::Http(request::plan_http(&path, group, &target, environment)?),
+        EngineKind::Amqp => Action::Amqp(plan_amqp(&path, group, target, environment)?),
+    };
+    Ok(GroupPlan {
+        group: input.group,
+        name: group.name.clone(),
+        engine: group.engine,
+        shards: input.shards,
+        threads: input.threads,
+        run_key: input.run_key,
+        load: plan_load(&path, group, input)?,
+        max_in_flight: group.max_in_flight.max(1),
+        timeout_ns: group.timeout.0.max(1),
+        hosts,
+        step_names: group.step_names(),
+        action,
+    })
+}
+
+fn plan_load(path: &str, group: &Group, input: &GroupInput<'_>) -> Result<Load, PlanError> {
+    if let Some(users) = group.users {
+        return Ok(Load::Closed {
+            users,
+            iterations: group.iterations,
+            duration_ns: group.duration.map(|duration| duration.0),
+            think_ns: group.think_time.0,
+        });
+    }
+    let mut stages: Vec<Stage> = group.effective_stages();
+    if group.rate_per_node {
+        let scale = |rate: Rate| Rate(rate.0.saturating_mul(u64::from(input.nodes.max(1))));
+        for stage in &mut stages {
+            stage.rate = scale(stage.rate);
+            stage.to = stage.to.map(scale);
+        }
+    }
+    let field = || format!("{path}.{}", if group.stages.is_empty() { "rate" } else { "stages" });
+    let profile = RateProfile::new(&stages).map_err(|source| PlanError::Profile { field: field(), source })?;
+    let end_ns = group.iterations.is_none().then(|| profile.duration_ns());
+    let schedule = Schedule::new(profile, group.arrivals, input.spec.seed, u32::from(input.group), group.iterations);
+    Ok(Load::Open { schedule: Box::new(schedule), end_ns })
+}
+
+fn plan_amqp(
+    path: &str,
+    group: &Group,
+    target: target::Target,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<AmqpPlan, PlanError> {
+    let mut steps = group.steps.clone();
+    for (index, step) in steps.iter_mut().enumerate() {
+        if let Some(publish) = &mut step.publish {
+            let field = format!("{path}.steps[{index}].publish");
+            for text in [&mut publish.exchange, &mut publish.routing_key, &mut publish.body] {
+                *text = environment::expand(&field, text, environment)?;
+            }
+        }
+        if let Some(consume) = &mut step.consume {
+            let field = format!("{path}.steps[{index}].consume");
+            consume.queue = environment::expand(&field, &consume.queue, environment)?;
+        }
+    }
+    Ok(AmqpPlan {
+        secure: target.secure,
+        credentials: target.credentials,
+        vhost: target.path.trim_start_matches('/').to_owned(),
+        steps,
+        tls: group.tls.clone(),
+    })
+}
+
+#[cfg(test)]
+mod tests;

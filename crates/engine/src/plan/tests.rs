@@ -1,0 +1,119 @@
+use nuncius_schemas::route::RouteHost;
+
+use super::*;
+
+fn spec(group: &str) -> ExperimentSpec {
+    let text = format!(r#"{{"services": {{"shop": ["127.0.0.1:81", "127.0.0.2:82"]}}, "groups": [{{{group}}}]}}"#);
+    nuncius_schemas::codec::decode(text.as_bytes()).unwrap()
+}
+
+fn plan_with(group: &str, routes: &[Route]) -> Result<GroupPlan, PlanError> {
+    let spec = spec(group);
+    let input = GroupInput { spec: &spec, group: 0, shards: ShardSet::ALL, nodes: 4, routes, run_key: 0, threads: 1 };
+    plan_group(&input, &TargetPolicy::default(), &|name| (name == "CRLF").then(|| "a\r\nb: c".to_owned()))
+}
+
+fn plan(group: &str) -> Result<GroupPlan, PlanError> {
+    plan_with(group, &[])
+}
+
+const LOAD: &str = r#""rate": "1/s", "duration": "1s""#;
+
+fn addresses(target: &str) -> Vec<String> {
+    let plan = plan(&format!(r#""target": "{target}", {LOAD}"#)).unwrap();
+    plan.addresses().map(|address| address.to_string()).collect()
+}
+
+#[test]
+fn a_target_is_a_service_or_an_address() {
+    assert_eq!(addresses("http://shop/"), ["127.0.0.1:81", "127.0.0.2:82"]);
+    assert_eq!(addresses("http://127.0.0.1"), ["127.0.0.1:80"]);
+    assert_eq!(addresses("https://127.0.0.1/x"), ["127.0.0.1:443"]);
+    assert_eq!(addresses("http://[::1]:8080?q"), ["[::1]:8080"]);
+    assert_eq!(addresses("http://localhost:9"), ["127.0.0.1:9"]);
+    assert_eq!(addresses("http://localhost"), ["127.0.0.1:80"]);
+}
+
+#[test]
+fn an_amqp_target_has_its_own_port() {
+    let group = format!(
+        r#""engine": "amqp", "target": "amqp://u:p@127.0.0.1/%2f", {LOAD}, "steps": [{{"publish": {{"routing_key": "q"}}}}]"#
+    );
+    let plan = plan(&group).unwrap();
+    assert_eq!(plan.addresses().next().unwrap().port(), 5_672);
+    let Action::Amqp(amqp) = &plan.action else { panic!("{plan:?}") };
+    assert_eq!((amqp.vhost.as_str(), amqp.credentials.as_deref()), ("%2f", Some("u:p")));
+}
+
+#[test]
+fn routes_have_weights_and_services_of_the_specification_go_first() {
+    let host = |address: &str, weight| RouteHost { address: address.to_owned(), weight };
+    let routes = [
+        Route { service: "shop".to_owned(), hosts: vec![host("127.0.0.9:9", 1)] },
+        Route { service: "cart".to_owned(), hosts: vec![host("127.0.0.1:1", 2), host("127.0.0.1:2", 0)] },
+        Route { service: "void".to_owned(), hosts: vec![] },
+        Route { service: "far".to_owned(), hosts: vec![host("192.0.2.1:1", 1)] },
+    ];
+    let of = |target: &str| plan_with(&format!(r#""target": "http://{target}/", {LOAD}"#), &routes);
+    assert_eq!(of("shop").unwrap().addresses().count(), 2);
+    assert_eq!(of("cart").unwrap().addresses().map(|address| address.port()).collect::<Vec<_>>(), [1]);
+    assert!(of("void").unwrap_err().to_string().contains("no address"));
+    assert!(matches!(of("far"), Err(PlanError::Forbidden { .. })));
+    assert!(matches!(of("nobody"), Err(PlanError::UnknownService { service, .. }) if service == "nobody"));
+}
+
+#[test]
+fn refusals_name_the_field() {
+    for (group, field) in [
+        (format!(r#""target": "ftp://127.0.0.1/", {LOAD}"#), "groups[0].target: "),
+        (format!(r#""target": "http://127.0.0.1:0/", {LOAD}"#), "groups[0].target: "),
+        (format!(r#""target": "http://u:p@127.0.0.1/", {LOAD}"#), "groups[0].target: "),
+        (format!(r#""target": "http://${{NOPE}}/", {LOAD}"#), "groups[0].target: "),
+        (format!(r#""target": "http://127.0.0.1/", {LOAD}, "headers": {{"x": "${{CRLF}}"}}"#), "groups[0].headers.x: "),
+        (
+            format!(r#""target": "http://127.0.0.1/", {LOAD}, "steps": [{{"path": "/${{CRLF}}"}}]"#),
+            "groups[0].steps[0].path: ",
+        ),
+        (r#""target": "http://127.0.0.1/""#.to_owned(), "groups[0].rate: "),
+    ] {
+        let error = plan(&group).unwrap_err().to_string();
+        assert!(error.starts_with(field), "{error}");
+        assert!(!error.contains("a\r\nb"), "{error}");
+    }
+}
+
+#[test]
+fn requests_are_rendered_once_with_and_without_a_trace() {
+    let group = format!(
+        r#""target": "http://127.0.0.1:81/base?q=1", {LOAD}, "headers": {{"X-A": "1", "user-agent": "me"}},
+        "steps": [{{}}, {{"method": "POST", "path": "/p", "headers": {{"x-a": "2"}}}}, {{"method": "HEAD"}}]"#
+    );
+    let plan = plan(&group).unwrap();
+    let Action::Http(http) = &plan.action else { panic!("{plan:?}") };
+    let text = |index: usize| String::from_utf8(http.requests[index].plain.clone()).unwrap();
+    assert_eq!(text(0), "GET /base?q=1 HTTP/1.1\r\nHost: 127.0.0.1:81\r\nX-A: 1\r\nuser-agent: me\r\n\r\n");
+    assert!(
+        text(1).starts_with("POST /base/p HTTP/1.1\r\n") && text(1).ends_with("x-a: 2\r\nContent-Length: 0\r\n\r\n")
+    );
+    assert!(!text(1).contains("X-A"));
+    assert!(http.requests[2].is_head && http.requests[2].idempotent && !http.requests[1].idempotent);
+    let request = &http.requests[0];
+    let mut sampled = request.sampled.clone();
+    write_traceparent(&mut sampled[request.trace_at..request.trace_at + 55], 0xabc, 7);
+    let line = "traceparent: 00-00000000000000000000000000000abc-0000000000000007-01\r\n";
+    assert!(String::from_utf8(sampled).unwrap().contains(line));
+    assert!([200, 302, 399].iter().all(|status| request.expected.contains(*status)));
+    assert!([0, 100, 199, 400, 599, 999, u16::MAX].iter().all(|status| !request.expected.contains(*status)));
+}
+
+#[test]
+fn a_rate_per_node_is_multiplied_by_the_nodes() {
+    let of = |extra: &str| {
+        let plan = plan(&format!(r#""target": "http://shop/", {LOAD}{extra}"#)).unwrap();
+        match plan.load {
+            Load::Open { schedule, .. } => schedule.total(),
+            Load::Closed { .. } => 0,
+        }
+    };
+    assert_eq!((of(""), of(r#", "rate_per_node": true"#)), (1, 4));
+}

@@ -1,0 +1,147 @@
+//! Starting the threads of a group.
+
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+
+use nuncius_schemas::spec::{EngineKind, RecordsMode};
+
+use crate::control::Control;
+use crate::dispatch::{Dispatcher, Share};
+use crate::http::{general, plain};
+use crate::plan::{Action, GroupPlan, Load};
+use crate::sink::EngineMessage;
+use crate::wake::Bell;
+
+/// Most connections that a thread opens before the start.
+const CONNECTIONS_AHEAD_MAX: usize = 4_096;
+
+/// What all groups of an experiment share.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EngineOptions {
+    /// Which requests leave a row.
+    pub records: RecordsMode,
+    /// Share of the iterations that carry a sampled trace, 0 to 1.
+    pub trace_ratio: f64,
+    /// Seed of sampling and of identifiers.
+    pub seed: u64,
+    /// How long after the end of the schedule answers are waited for, in nanoseconds.
+    pub drain_ns: u64,
+}
+
+/// Why threads could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// No engine of that kind in this build.
+    #[error("engine `{0}` is not supported by this node")]
+    Unsupported(&'static str),
+    /// The system gave no thread or descriptor.
+    #[error("cannot start an engine thread for group `{group}`: {source}")]
+    Start {
+        /// Group.
+        group: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// TLS cannot be set up.
+    #[error("groups[{group}].tls: {problem}")]
+    Tls {
+        /// Group.
+        group: u16,
+        /// Why.
+        problem: String,
+    },
+}
+
+/// A running engine thread.
+#[derive(Debug)]
+pub struct EngineThread {
+    /// As the kernel knows it: `/proc/self/task/<thread_id>/schedstat`.
+    pub thread_id: i32,
+    /// Ends after the thread's [`EngineMessage::Finished`].
+    pub handle: JoinHandle<()>,
+}
+
+/// Starts the threads of a group. They connect ahead of need and wait for [`Control::start`]; each ends with
+/// [`EngineMessage::Finished`].
+///
+/// `sink` should have room for a few seconds of all threads: when it is full, seconds are folded and rows dropped (and counted).
+/// When its receiver is dropped, the threads end.
+pub fn spawn_group(
+    plan: GroupPlan,
+    options: EngineOptions,
+    control: Arc<Control>,
+    sink: SyncSender<EngineMessage>,
+) -> Result<Vec<EngineThread>, EngineError> {
+    match plan.engine {
+        EngineKind::Http => {}
+        EngineKind::Amqp => return Err(EngineError::Unsupported("amqp")),
+    }
+    let plan = Arc::new(plan);
+    let is_plain = matches!(&plan.action, Action::Http(http) if !http.secure && !http.general) && plain::is_available();
+    let tls = match &plan.action {
+        Action::Http(http) if http.secure => Some(general::tls_config(plan.group, http)?),
+        _ => None,
+    };
+    let start_error = |source| EngineError::Start { group: plan.name.clone(), source };
+    let mut threads = Vec::with_capacity(plan.threads);
+    for share in shares(&plan) {
+        let bell = Arc::new(Bell::new().map_err(start_error)?);
+        let dispatcher = Dispatcher::new(&plan, share, options, Arc::clone(&control), sink.clone());
+        let ahead = connections_ahead(&plan, &dispatcher);
+        control.listen(Arc::clone(&bell));
+        let (thread_plan, thread_control, thread_tls) = (Arc::clone(&plan), Arc::clone(&control), tls.clone());
+        let (told, identity) = mpsc::sync_channel(1);
+        let thread_bell = Arc::clone(&bell);
+        let body = move || {
+            let _ = told.send(rustix::thread::gettid().as_raw_nonzero().get());
+            // The default lets the kernel wake a sleeper 50 µs late; no harm where this is refused.
+            let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
+            if is_plain {
+                plain::run(dispatcher, thread_plan, Arc::clone(&thread_bell), ahead);
+            } else {
+                general::run(dispatcher, thread_plan, thread_tls, Arc::clone(&thread_bell), ahead);
+            }
+            thread_control.forget(&thread_bell);
+        };
+        let name = format!("load-{}-{}", plan.group, share.thread);
+        let spawned = std::thread::Builder::new().name(name).spawn(body);
+        match spawned {
+            Ok(handle) => threads.push(EngineThread { thread_id: identity.recv().unwrap_or(0), handle }),
+            Err(source) => {
+                control.forget(&bell);
+                // Those that run already wait for a start that will not come.
+                control.abandon();
+                return Err(start_error(source));
+            }
+        }
+    }
+    Ok(threads)
+}
+
+/// Splits shards and connections over the threads of a plan.
+fn shares(plan: &GroupPlan) -> Vec<Share> {
+    let threads = plan.threads.max(1);
+    let all = usize::try_from(plan.max_in_flight).unwrap_or(usize::MAX);
+    (0..threads)
+        .map(|thread| {
+            let own = plan.shards.iter().enumerate().filter(|(position, _)| position % threads == thread);
+            let in_flight_max = all / threads + usize::from(thread < all % threads);
+            Share { thread, shards: own.map(|(_, shard)| shard).collect(), in_flight_max: in_flight_max.max(1) }
+        })
+        .collect()
+}
+
+/// How many connections to open before the start: what 50 ms of the first second's load need, or one for each user.
+fn connections_ahead(plan: &GroupPlan, dispatcher: &Dispatcher) -> usize {
+    let most = dispatcher.in_flight_max();
+    match &plan.load {
+        Load::Closed { .. } => most.min(CONNECTIONS_AHEAD_MAX),
+        Load::Open { schedule, .. } => {
+            let own = schedule.profile().expected_arrivals(0, 1_000_000_000) * plan.shards.len() as f64
+                / f64::from(nuncius_load::SHARDS);
+            // A float becomes the nearest integer there is; it is small after `min` anyway.
+            ((own / plan.threads as f64 * 0.05).ceil() as usize + 2).min(most).min(64)
+        }
+    }
+}

@@ -1,0 +1,397 @@
+//! Both clients keep the same promises: every scenario runs with each.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use nuncius_engine::{FinishReason, PlanError};
+use nuncius_schemas::metric::FailureKind;
+use nuncius_schemas::record::RecordOutcome;
+use nuncius_schemas::route::{Route, RouteHost};
+use support::{CLIENTS, Client, Outcome, Reply, Run, SECOND_NS, Server};
+
+fn with_each(scenario: impl Fn(Client)) {
+    CLIENTS.into_iter().for_each(scenario);
+}
+
+fn kinds(outcome: &Outcome) -> BTreeSet<(FailureKind, u16)> {
+    outcome.step().failures.iter().map(|failure| (failure.kind, failure.status)).collect()
+}
+
+fn unused_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+#[test]
+fn every_arrival_is_sent_once_at_its_instant_and_measured_four_times() {
+    with_each(|client| {
+        let server = Server::start(|_, _| Reply::ok());
+        let group = r#""rate": "500/s", "iterations": 100, "max_in_flight": 4"#;
+        let outcome = Run::new(client, server.address, group).go();
+        let step = outcome.step();
+        assert_eq!((step.planned, step.sent, step.succeeded), (100, 100, 100), "{client:?} {:?}", step.failures);
+        for totals in [&step.lag, &step.blocked, &step.service, &step.response] {
+            assert_eq!(totals.count(), 100);
+        }
+        assert_eq!(outcome.reasons, [FinishReason::ScheduleEnded]);
+        assert_eq!(outcome.rows.len(), 100);
+        for (index, row) in (0u64..).zip({
+            let mut rows = outcome.rows.clone();
+            rows.sort_by_key(|row| row.index);
+            rows
+        }) {
+            assert_eq!((row.index, row.planned_ns), (index, index * 2_000_000));
+            assert!(row.planned_ns <= row.sent_ns && row.sent_ns <= row.done_ns, "{row:?}");
+            assert_eq!((row.status, row.outcome, row.trace_id), (200, RecordOutcome::Succeeded, 0));
+        }
+        let seen = server.seen();
+        assert_eq!(seen.len(), 100);
+        assert!(server.connections() <= 4, "{client:?} {} connections", server.connections());
+        assert!(seen[0].head.starts_with("GET /path?x=1 HTTP/1.1"), "{}", seen[0].head);
+        assert_eq!(seen[0].header("host"), Some(server.address.to_string().as_str()));
+        assert!(seen[0].header("user-agent").unwrap().starts_with("nuncius/"));
+        assert_eq!(seen[0].header("traceparent"), None);
+    });
+}
+
+#[test]
+fn threads_and_shards_share_the_schedule_without_overlap() {
+    with_each(|client| {
+        let server = Server::start(|_, _| Reply::ok());
+        let mut run = Run::new(client, server.address, r#""rate": "1000/s", "iterations": 256"#);
+        run.threads = 2;
+        run.shards = (0..100).collect();
+        let outcome = run.go();
+        let indices: BTreeSet<u64> = outcome.rows.iter().map(|row| row.index).collect();
+        assert_eq!(outcome.step().succeeded, 100);
+        assert_eq!(indices, (0..100).collect());
+        assert_eq!(outcome.reasons.len(), 2);
+    });
+}
+
+#[test]
+fn chunked_answers_informational_ones_and_those_without_a_body_keep_the_connection() {
+    with_each(|client| {
+        let server = Server::start(|_, number| match number % 4 {
+            0 => Reply::Pieces(
+                ["HTTP/1.1 200 OK\r\nTransfer-En", "coding: chunked\r\n\r\n3;x=y\r", "\nabc\r\n", "0\r\nT: v\r\n\r\n"]
+                    .map(|piece| piece.as_bytes().to_vec())
+                    .to_vec(),
+            ),
+            1 => Reply::text("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx"),
+            2 => Reply::text("HTTP/1.1 204 No Content\r\n\r\n"),
+            _ => Reply::text("HTTP/1.1 304 Not Modified\r\nContent-Length: 77\r\n\r\n"),
+        });
+        let outcome = Run::new(client, server.address, r#""users": 1, "iterations": 40"#).go();
+        assert_eq!(outcome.step().succeeded, 40, "{client:?} {:?}", outcome.step().failures);
+        assert_eq!(server.connections(), 1, "{client:?}");
+    });
+}
+
+#[test]
+fn a_body_that_ends_with_the_connection_is_complete_and_close_is_honoured() {
+    with_each(|client| {
+        let server = Server::start(|_, number| match number % 2 {
+            0 => Reply::Close(b"HTTP/1.1 200 OK\r\n\r\nto the end".to_vec()),
+            _ => Reply::text("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx"),
+        });
+        let outcome = Run::new(client, server.address, r#""users": 1, "iterations": 10"#).go();
+        assert_eq!(outcome.step().succeeded, 10, "{client:?} {:?}", outcome.step().failures);
+        assert_eq!(server.connections(), 10, "{client:?}");
+    });
+}
+
+#[test]
+fn an_unexpected_status_is_a_failure_and_an_answer() {
+    with_each(|client| {
+        let server = Server::start(|_, _| Reply::text("HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n"));
+        let outcome = Run::new(client, server.address, r#""rate": "500/s", "iterations": 20"#).go();
+        let step = outcome.step();
+        assert_eq!((step.failed, step.service.count(), step.response.count()), (20, 20, 20));
+        assert_eq!(kinds(&outcome), [(FailureKind::Status, 503)].into());
+        assert_eq!(step.failures.iter().map(|failure| failure.count).sum::<u64>(), 20);
+        let group = r#""rate": "500/s", "iterations": 20, "steps": [{"expect": {"status": [503]}}]"#;
+        assert_eq!(Run::new(client, server.address, group).go().step().succeeded, 20);
+    });
+}
+
+#[test]
+fn a_refused_connection_fails_its_request_alone_and_is_no_answer() {
+    with_each(|client| {
+        let outcome = Run::new(client, unused_address(), r#""rate": "200/s", "iterations": 10"#).go();
+        let step = outcome.step();
+        assert_eq!((step.failed, step.sent, step.service.count(), step.response.count()), (10, 0, 0, 0));
+        assert_eq!(kinds(&outcome), [(FailureKind::Connect, 0)].into());
+        assert!(outcome.rows.iter().all(|row| row.status == -1 && row.sent_ns == 0 && row.done_ns > 0));
+        // Users of a target that is not there pause instead of spinning.
+        let outcome = Run::new(client, unused_address(), r#""users": 2, "duration": "100ms""#).go();
+        assert!((2..=22).contains(&outcome.step().failed), "{}", outcome.step().failed);
+    });
+}
+
+#[test]
+fn a_timeout_counts_from_the_write_and_is_measured_as_it_was() {
+    with_each(|client| {
+        let server = Server::start(|_, _| Reply::Hang);
+        let group = r#""rate": "100/s", "iterations": 5, "timeout": "80ms""#;
+        let outcome = Run::new(client, server.address, group).go();
+        let step = outcome.step();
+        assert_eq!((step.sent, step.failed, step.service.count(), step.response.count()), (5, 5, 5, 5));
+        assert_eq!(kinds(&outcome), [(FailureKind::Timeout, 0)].into());
+        assert!(step.service.min_ns().unwrap() >= 80_000_000);
+        assert_eq!(server.connections(), 5.max(server.connections()));
+    });
+}
+
+#[test]
+fn a_peer_that_closes_amid_its_answer_fails_the_request_once() {
+    with_each(|client| {
+        let server = Server::start(|_, _| Reply::Close(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf".to_vec()));
+        let outcome = Run::new(client, server.address, r#""rate": "500/s", "iterations": 10"#).go();
+        let step = outcome.step();
+        assert_eq!((step.sent, step.failed, step.service.count()), (10, 10, 0), "{client:?}");
+        assert_eq!(kinds(&outcome), [(FailureKind::Closed, 0)].into());
+        assert_eq!(server.seen().len(), 10);
+    });
+}
+
+#[test]
+fn what_is_not_http_is_a_protocol_failure() {
+    with_each(|client| {
+        for nonsense in ["SSH-2.0-x\r\n\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"] {
+            let server = Server::start(move |_, _| Reply::text(nonsense));
+            let outcome = Run::new(client, server.address, r#""rate": "500/s", "iterations": 3"#).go();
+            assert_eq!(outcome.step().failed, 3);
+            assert_eq!(kinds(&outcome), [(FailureKind::Protocol, 0)].into(), "{client:?} {nonsense:?}");
+        }
+    });
+}
+
+#[test]
+fn a_connection_closed_while_idle_is_replaced_silently() {
+    with_each(|client| {
+        // Closes after each answer without saying so.
+        let server = Server::start(|_, _| Reply::Close(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx".to_vec()));
+        let group = r#""users": 1, "iterations": 5, "think_time": "20ms", "steps": [{"method": "POST"}]"#;
+        let outcome = Run::new(client, server.address, group).go();
+        assert_eq!(outcome.step().succeeded, 5, "{client:?} {:?}", outcome.step().failures);
+    });
+}
+
+#[test]
+fn the_race_with_a_closing_keep_alive_connection_is_run_again_once_if_that_is_harmless() {
+    with_each(|client| {
+        let script = |seen: &support::Seen, _| {
+            if seen.position == 0 { Reply::ok() } else { Reply::Close(Vec::new()) }
+        };
+        let server = Server::start(script);
+        let outcome = Run::new(client, server.address, r#""users": 1, "iterations": 5"#).go();
+        let step = outcome.step();
+        assert_eq!((step.succeeded, step.sent), (5, 5), "{client:?} {:?}", step.failures);
+        assert_eq!(server.seen().len(), 9);
+        let server = Server::start(script);
+        let group = r#""users": 1, "iterations": 4, "steps": [{"method": "POST", "body": "x"}]"#;
+        let outcome = Run::new(client, server.address, group).go();
+        let step = outcome.step();
+        assert_eq!((step.succeeded, step.failed), (2, 2), "{client:?}");
+        assert_eq!(kinds(&outcome), [(FailureKind::Closed, 0)].into());
+        assert_eq!(server.seen().len(), 4);
+    });
+}
+
+#[test]
+fn at_the_limit_of_connections_arrivals_are_blocked_not_late() {
+    with_each(|client| {
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_vec();
+        let server = Server::start(move |_, _| Reply::After(Duration::from_millis(40), answer.clone()));
+        let group = r#""rate": "100/s", "iterations": 10, "max_in_flight": 1"#;
+        let outcome = Run::new(client, server.address, group).go();
+        let step = outcome.step();
+        assert_eq!((step.succeeded, server.connections()), (10, 1));
+        // The tenth is planned at 90 ms and cannot be sent before nine times 40 ms.
+        assert!(step.blocked.max_ns().unwrap() >= 250_000_000, "{:?}", step.blocked.max_ns());
+        assert!(step.lag.quantile_ns(0.5).unwrap() < 20_000_000, "{:?}", step.lag.quantile_ns(0.5));
+        assert!(step.response.max_ns().unwrap() >= step.blocked.max_ns().unwrap() + 40_000_000);
+        // The one that waited longest goes first.
+        let order: Vec<u64> = outcome.rows.iter().map(|row| row.index).collect();
+        assert_eq!(order, (0..10).collect::<Vec<_>>());
+    });
+}
+
+#[test]
+fn a_stop_censors_exactly_what_is_unanswered() {
+    with_each(|client| {
+        let server = Server::start(|_, number| if number < 3 { Reply::ok() } else { Reply::Hang });
+        let group = r#""rate": "100/s", "duration": "60s", "max_in_flight": 5"#;
+        let mut run = Run::new(client, server.address, group);
+        run.during = Box::new(|control| {
+            server.wait_for(8);
+            control.stop(50_000_000);
+        });
+        let outcome = run.go();
+        let step = outcome.step();
+        assert_eq!((step.succeeded, step.failed, step.sent), (3, 0, 8), "{client:?}");
+        assert_eq!(step.censored, step.planned - 3);
+        assert_eq!(step.censored_response.count(), step.censored);
+        assert_eq!(step.censored_service.count(), 5);
+        assert!(step.censored_service.min_ns().unwrap() >= 50_000_000);
+        assert_eq!(outcome.reasons, [FinishReason::Stopped]);
+        let censored = outcome.rows.iter().filter(|row| row.outcome == RecordOutcome::Censored);
+        assert_eq!(censored.count() as u64, step.censored);
+    });
+}
+
+#[test]
+fn nothing_is_offered_beyond_the_horizon() {
+    with_each(|client| {
+        let server = Server::start(|_, _| Reply::ok());
+        let mut run = Run::new(client, server.address, r#""rate": "100/s", "duration": "60s""#);
+        run.horizon_ns = SECOND_NS / 20;
+        run.during = Box::new(|control| control.extend(SECOND_NS / 5));
+        let outcome = run.go();
+        assert_eq!(outcome.step().succeeded, 20, "{client:?}");
+        assert_eq!(outcome.reasons, [FinishReason::Horizon]);
+    });
+}
+
+#[test]
+fn abandoned_before_the_start_it_reports_nothing() {
+    with_each(|client| {
+        let server = Server::start(|_, _| Reply::ok());
+        let run = Run::new(client, server.address, r#""rate": "100/s", "duration": "60s""#);
+        let control = nuncius_engine::Control::new();
+        let (sink, messages) = std::sync::mpsc::sync_channel(16);
+        let threads = nuncius_engine::spawn_group(run.plan().unwrap(), run.options, control.clone(), sink).unwrap();
+        control.abandon();
+        let all: Vec<_> = messages.iter().collect();
+        assert!(
+            matches!(
+                all.as_slice(),
+                [nuncius_engine::EngineMessage::Finished { reason: FinishReason::Abandoned, group: 0, thread: 0 }]
+            ),
+            "{all:?}"
+        );
+        threads.into_iter().for_each(|thread| thread.handle.join().unwrap());
+        assert!(server.seen().is_empty());
+    });
+}
+
+#[test]
+fn closed_users_share_the_iterations_and_think_in_between() {
+    with_each(|client| {
+        let server = Server::start(|_, _| Reply::ok());
+        let group = r#""users": 3, "iterations": 10, "think_time": "30ms""#;
+        let outcome = Run::new(client, server.address, group).go();
+        let step = outcome.step();
+        assert_eq!((step.planned, step.sent, step.succeeded), (10, 10, 10), "{client:?}");
+        assert_eq!((step.lag.count(), step.response.count()), (0, 0));
+        assert_eq!((step.blocked.count(), step.service.count()), (10, 10));
+        assert!(server.connections() <= 3);
+        let indices: BTreeSet<u64> = outcome.rows.iter().map(|row| row.index).collect();
+        assert_eq!(indices, (0..10).collect());
+        // User 0 does iterations 0, 3, 6 and 9.
+        let begun: Vec<u64> = outcome.rows.iter().filter(|row| row.index % 3 == 0).map(|row| row.planned_ns).collect();
+        assert!(begun.windows(2).all(|pair| pair[1] - pair[0] >= 30_000_000), "{begun:?}");
+    });
+}
+
+#[test]
+fn closed_users_stop_at_the_duration() {
+    with_each(|client| {
+        let server = Server::start(|_, _| Reply::ok());
+        let outcome = Run::new(client, server.address, r#""users": 2, "duration": "150ms""#).go();
+        let step = outcome.step();
+        assert!(step.succeeded > 10 && step.succeeded == step.planned, "{client:?} {step:?}");
+        assert!(outcome.rows.iter().all(|row| row.planned_ns < 150_000_000));
+        assert_eq!(outcome.reasons, [FinishReason::ScheduleEnded]);
+    });
+}
+
+#[test]
+fn steps_run_in_order_on_one_connection_and_a_failed_one_ends_the_iteration() {
+    with_each(|client| {
+        let server = Server::start(|seen, _| {
+            if seen.head.starts_with("PUT /base/b") && seen.body == "${1}" {
+                Reply::text("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n")
+            } else {
+                Reply::ok()
+            }
+        });
+        let group = r#""target": "http://ADDRESS/base/?q=1", "rate": "200/s", "iterations": 10, "steps": [
+            {"path": "/a"}, {"name": "b", "method": "PUT", "path": "/b", "body": "${1}"}, {"path": "/c"}]"#;
+        let outcome = Run::new(client, server.address, group).go();
+        assert_eq!(outcome.steps.len(), 4);
+        let [a, b, c, whole] = outcome.steps.as_slice() else { panic!("{:?}", outcome.steps) };
+        assert_eq!((a.planned, a.succeeded, a.lag.count(), a.response.count()), (10, 10, 10, 10), "{client:?}");
+        assert_eq!((b.planned, b.sent, b.failed, b.service.count()), (10, 10, 10, 10));
+        assert_eq!((b.lag.count(), b.response.count(), b.blocked.count()), (0, 0, 10));
+        assert_eq!((c.planned, c.sent), (0, 0));
+        assert_eq!((whole.planned, whole.sent, whole.failed, whole.response.count()), (10, 10, 10, 10));
+        assert_eq!(outcome.steps.iter().map(|step| step.in_flight).sum::<u64>(), 0);
+        let seen = server.seen();
+        assert!(seen[0].head.starts_with("GET /base/a HTTP/1.1"), "{}", seen[0].head);
+        for put in seen.iter().filter(|seen| seen.head.starts_with("PUT")) {
+            let before =
+                seen.iter().find(|s| (s.connection, s.position + 1) == (put.connection, put.position)).unwrap();
+            assert!(before.head.starts_with("GET /base/a"));
+        }
+    });
+}
+
+#[test]
+fn sampled_requests_carry_the_trace_of_their_row() {
+    with_each(|client| {
+        let server = Server::start(|_, _| Reply::ok());
+        let mut run = Run::new(client, server.address, r#""rate": "500/s", "iterations": 200"#);
+        run.options.trace_ratio = 0.2;
+        run.options.records = nuncius_schemas::spec::RecordsMode::Sample;
+        let outcome = run.go();
+        let carried: BTreeSet<String> =
+            server.seen().iter().filter_map(|seen| seen.header("traceparent").map(str::to_owned)).collect();
+        let recorded: BTreeSet<String> =
+            outcome.rows.iter().map(|row| format!("00-{:032x}-{:016x}-01", row.trace_id, row.span_id)).collect();
+        assert!((15..70).contains(&carried.len()), "{}", carried.len());
+        assert_eq!(carried, recorded);
+    });
+}
+
+#[test]
+fn services_are_spread_by_weight() {
+    with_each(|client| {
+        let (heavy, light) = (Server::start(|_, _| Reply::ok()), Server::start(|_, _| Reply::ok()));
+        let host = |server: &Server, weight| RouteHost { address: server.address.to_string(), weight };
+        let routes = [Route { service: "shop".to_owned(), hosts: vec![host(&heavy, 3), host(&light, 1)] }];
+        let mut run =
+            Run::new(client, heavy.address, r#""target": "http://shop/", "rate": "500/s", "iterations": 100"#);
+        run.routes = &routes;
+        assert_eq!(run.go().step().succeeded, 100);
+        assert_eq!((heavy.seen().len(), light.seen().len()), (75, 25), "{client:?}");
+        assert_eq!(light.seen()[0].header("host"), Some("shop"));
+    });
+}
+
+#[test]
+fn variables_of_the_node_reach_the_target_and_missing_ones_are_named() {
+    with_each(|client| {
+        let server = Server::start(|_, _| Reply::ok());
+        let group = r#""rate": "100/s", "iterations": 1, "headers": {"Authorization": "Bearer ${TOKEN}"},
+            "steps": [{"method": "POST", "path": "/${TOKEN}", "body": "<${TOKEN}>"}]"#;
+        let mut run = Run::new(client, server.address, group);
+        assert!(matches!(run.plan(), Err(PlanError::Environment { name, .. }) if name == "TOKEN"));
+        run.environment = |name| (name == "TOKEN").then(|| "s3cret".to_owned());
+        assert_eq!(run.go().step().succeeded, 1);
+        let seen = &server.seen()[0];
+        assert_eq!((seen.header("authorization"), seen.body.as_str()), (Some("Bearer s3cret"), "<s3cret>"));
+        assert!(seen.head.starts_with("POST /path/s3cret HTTP/1.1"), "{}", seen.head);
+    });
+}
+
+#[test]
+fn a_target_that_is_not_allowed_is_refused_before_anything_is_sent() {
+    let run = Run::new(Client::Plain, "192.0.2.1:80".parse().unwrap(), r#""rate": "1/s", "iterations": 1"#);
+    let error = run.plan().unwrap_err();
+    assert!(matches!(error, PlanError::Forbidden { .. }));
+    assert!(error.to_string().contains("--allow-target") && error.to_string().contains("192.0.2.1"));
+}

@@ -1,0 +1,189 @@
+//! A small made-up report for tests.
+
+use std::collections::BTreeMap;
+
+use nuncius_schemas::event::{EventKind, ExperimentEvent};
+use nuncius_schemas::gate::Quantity;
+use nuncius_schemas::metric::FailureKind;
+use nuncius_schemas::report::{
+    FailureReport, GateReport, GroupReport, Interval, NodeReport, QuantileReport, Report, StepReport, Summary,
+};
+use nuncius_schemas::run::{RunStatus, Verdict};
+use nuncius_schemas::spec::EngineKind;
+
+/// A summary whose quantiles grow from `base_ns`; those from p99 on are only known from below when some are censored.
+pub(crate) fn summary(base_ns: u64, censored: u64) -> Summary {
+    let quantiles = [(0.5, 1), (0.9, 2), (0.95, 3), (0.99, 10), (0.999, 40)]
+        .into_iter()
+        .map(|(quantile, factor)| QuantileReport {
+            quantile,
+            value_ns: base_ns * factor,
+            at_least: censored > 0 && quantile >= 0.99,
+            lower_ns: Some(base_ns * factor * 9 / 10),
+            upper_ns: Some(base_ns * factor * 11 / 10),
+        })
+        .collect();
+    let curve = (1..200u64)
+        .map(|i| {
+            let nines = f64::from(u32::try_from(i).unwrap()) / 40.0;
+            (1.0 - 10f64.powf(-nines), base_ns / 2 + base_ns * i * i / 900)
+        })
+        .collect();
+    Summary {
+        count: 59_998,
+        censored,
+        overflow: 0,
+        min_ns: base_ns / 2,
+        mean_ns: base_ns as f64 * 1.2,
+        max_ns: base_ns * 45,
+        quantiles,
+        curve,
+    }
+}
+
+fn step(name: &str, open: bool) -> StepReport {
+    let mut quantities =
+        BTreeMap::from([(Quantity::Service, summary(1_150_000, 0)), (Quantity::Blocked, summary(2_100, 0))]);
+    if open {
+        quantities.insert(Quantity::Response, summary(1_230_000, 2));
+        quantities.insert(Quantity::Lag, summary(21_000, 0));
+    }
+    StepReport {
+        name: name.to_owned(),
+        planned: 60_000,
+        sent: 60_000,
+        succeeded: 59_990,
+        failed: 8,
+        censored: 2,
+        succeeded_per_second: 999.8,
+        failures: vec![
+            FailureReport {
+                kind: FailureKind::Status,
+                status: 503,
+                count: 7,
+                sample: Some("upstream is away".to_owned()),
+            },
+            FailureReport { kind: FailureKind::Timeout, status: 0, count: 1, sample: None },
+        ],
+        quantities,
+    }
+}
+
+/// A passed run of one open and one closed group over 60 seconds.
+pub(crate) fn checkout() -> Report {
+    Report {
+        schema: "report.v1".to_owned(),
+        version: "0.1.0".to_owned(),
+        id: "e12".to_owned(),
+        name: "checkout".to_owned(),
+        creator: Some("alice".to_owned()),
+        status: RunStatus::Finished,
+        verdict: Some(Verdict::Pass),
+        reasons: vec!["every gate held".to_owned()],
+        submitted_unix_ms: 1_767_225_590_000,
+        started_unix_ms: Some(1_767_225_600_000),
+        ended_unix_ms: Some(1_767_225_665_000),
+        offered_seconds: 60.0,
+        scheduled: 60_000,
+        offered: 60_000,
+        deficit: 0,
+        groups: vec![
+            GroupReport {
+                name: "browse".to_owned(),
+                engine: EngineKind::Http,
+                target: "http://shop/".to_owned(),
+                open: true,
+                scheduled: Some(60_000),
+                offered: 60_000,
+                steps: vec![step("get", true)],
+            },
+            GroupReport {
+                name: "loop".to_owned(),
+                engine: EngineKind::Amqp,
+                target: "amqp://[redacted]@broker/%2f".to_owned(),
+                open: false,
+                scheduled: None,
+                offered: 60_000,
+                steps: vec![step("publish", false)],
+            },
+        ],
+        gates: vec![GateReport {
+            gate: "p99(response) < 250ms over any 30s in browse".to_owned(),
+            outcome: Verdict::Pass,
+            observed: Some(12_300_000.0),
+            lower: Some(11_070_000.0),
+            upper: Some(13_530_000.0),
+            samples: 59_998,
+            worst_window_second: Some(30),
+            reason: "the upper bound 13.5ms is below 250ms".to_owned(),
+        }],
+        nodes: vec![node("n1", None), node("n2", Some("no heartbeat for 10 s"))],
+        intervals: (0..60).map(interval).collect(),
+        events: vec![
+            event(0, EventKind::Status, "running"),
+            event(61_000, EventKind::Warning, "node n2 did not answer for 10 s"),
+            event(65_000, EventKind::Status, "finished"),
+        ],
+        trace_id: Some("0af7651916cd43dd8448eb211c80319c".to_owned()),
+        spec: Some(
+            serde_json::from_str(
+                r#"{"name":"checkout","metadata":{"ticket":"SHOP-12"},
+                "groups":[{"name":"browse","target":"http://shop/","rate":"1000/s","duration":"60s"}],
+                "gates":["p99(response) < 250ms"]}"#,
+            )
+            .unwrap(),
+        ),
+    }
+}
+
+fn node(name: &str, lost: Option<&str>) -> NodeReport {
+    NodeReport {
+        name: name.to_owned(),
+        host: format!("host-{name}"),
+        version: "0.1.0".to_owned(),
+        labels: BTreeMap::from([("zone".to_owned(), "a".to_owned())]),
+        clock_offset_ns: Some(-1_500_000_000),
+        clock_error_ns: Some(45_000),
+        clock_drift_ns: Some(-12_000),
+        shards: 128,
+        offered: 30_000,
+        lag_p99_ns: Some(210_000),
+        run_delay_share: 0.004,
+        throttled_ns: 0,
+        resident_bytes_max: 25_165_824,
+        deltas: 60,
+        lost: lost.map(str::to_owned),
+    }
+}
+
+fn event(after_ms: u64, kind: EventKind, message: &str) -> ExperimentEvent {
+    ExperimentEvent {
+        experiment: "e12".to_owned(),
+        at_unix_ms: 1_767_225_600_000 + after_ms,
+        kind,
+        message: message.to_owned(),
+        status: None,
+        verdict: None,
+        data: BTreeMap::new(),
+    }
+}
+
+/// A second whose latencies swing, with a failure now and then and no lag in every tenth.
+pub(crate) fn interval(second: u32) -> Interval {
+    let wave = 1.0 + (f64::from(second) / 7.0).sin().abs() * 2.0;
+    let ns = |base: f64| Some((base * wave) as u64);
+    Interval {
+        second,
+        offered: 1_000,
+        succeeded: 997 + u64::from(second % 3),
+        failed: u64::from(second.is_multiple_of(9)) * 2,
+        in_flight: 10 + u64::from(second % 5),
+        response_p50_ns: ns(1.2e6),
+        response_p95_ns: ns(3.6e6),
+        response_p99_ns: ns(12.0e6),
+        service_p50_ns: ns(1.1e6),
+        service_p99_ns: ns(9.0e6),
+        blocked_p99_ns: ns(2.0e4),
+        lag_p99_ns: if second % 10 == 9 { None } else { ns(1.5e5) },
+    }
+}

@@ -1,0 +1,181 @@
+//! The report as one HTML file that opens from disk and asks for nothing from outside.
+//!
+//! Style, script and charts are inline, and a content security policy forbids every other source, so that even a report
+//! with hostile text in it cannot load anything. All text from the report goes through [`escape::escape`]; every list
+//! has a limit, and the page says what was left out.
+
+use nuncius_schemas::report::Report;
+use nuncius_schemas::run::{RunStatus, Verdict};
+
+use crate::format::{count, duration_f64, headline, share, utc};
+use crate::text::{first_reason, title};
+
+mod chart;
+mod escape;
+mod plots;
+mod tables;
+
+use escape::escape;
+
+const STYLE: &str = include_str!("html/style.css");
+const SCRIPT: &str = include_str!("html/script.js");
+
+/// Reasons in the header.
+const REASONS_MAX: usize = 20;
+/// Longest text of a person or a target in the page, in characters.
+pub(crate) const TEXT_CHARACTERS: usize = 2_000;
+/// Longest specification, in characters.
+const SPEC_CHARACTERS: usize = 200_000;
+
+/// The page of a report.
+pub fn page(report: &Report) -> String {
+    let mut out = String::with_capacity(256 * 1024);
+    out.push_str("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
+    out.push_str("<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; ");
+    out.push_str("style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'\">\n");
+    out.push_str("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n");
+    out.push_str("<meta name=\"color-scheme\" content=\"light dark\">\n");
+    let word = headline(report.status, report.verdict);
+    out.push_str(&format!("<title>{} {} – Nuncius</title>\n", escape(&word, 40), escape(&title(report), 200)));
+    out.push_str(&format!("<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n"));
+    out.push_str(&header(report, &word));
+    out.push_str(&cards(report));
+    out.push_str(&plots::section(report));
+    out.push_str(&tables::gates(report));
+    out.push_str(&tables::groups(report));
+    out.push_str(&tables::nodes(report));
+    out.push_str(&tables::events(report));
+    out.push_str(&tables::metadata(report));
+    out.push_str(&specification(report));
+    out.push_str(&format!(
+        "<footer>Nuncius {}, {}</footer>\n",
+        escape(&report.version, 40),
+        escape(&report.schema, 40)
+    ));
+    out.push_str(&format!("</main>\n<div id=\"tip\" hidden></div>\n<script>\n{SCRIPT}</script>\n</body>\n</html>\n"));
+    out
+}
+
+/// The class that colours a verdict or a status.
+fn tone(status: RunStatus, verdict: Option<Verdict>) -> &'static str {
+    match (status, verdict) {
+        (RunStatus::Finished, Some(Verdict::Pass)) => "pass",
+        (RunStatus::Finished, Some(Verdict::Fail)) | (RunStatus::Failed, _) => "fail",
+        (RunStatus::Finished, Some(Verdict::Invalid)) => "invalid",
+        _ => "undetermined",
+    }
+}
+
+fn header(report: &Report, word: &str) -> String {
+    let mut out = format!(
+        "<header class=\"{}\">\n<div class=\"headline\"><span class=\"badge {}\">{}</span><h1>{}</h1></div>\n",
+        tone(report.status, report.verdict),
+        tone(report.status, report.verdict),
+        escape(word, 40),
+        escape(&title(report), 200)
+    );
+    out.push_str(&format!("<p class=\"reason\">{}</p>\n", escape(&first_reason(report), TEXT_CHARACTERS)));
+    if report.reasons.len() > 1 {
+        out.push_str("<ul class=\"reasons\">\n");
+        for reason in report.reasons.iter().skip(1).take(REASONS_MAX) {
+            out.push_str(&format!("<li>{}</li>\n", escape(reason, TEXT_CHARACTERS)));
+        }
+        out.push_str("</ul>\n");
+        if report.reasons.len() > REASONS_MAX + 1 {
+            let left_out = report.reasons.len() - REASONS_MAX - 1;
+            out.push_str(&format!("<p class=\"note\">{left_out} further reasons are not shown.</p>\n"));
+        }
+    }
+    let mut facts = vec![("experiment", report.id.clone()), ("status", report.status.name().to_owned())];
+    if let Some(verdict) = report.verdict {
+        facts.push(("verdict", verdict.name().to_owned()));
+    }
+    facts.extend(report.creator.clone().map(|creator| ("creator", creator)));
+    facts.push(("submitted", utc(report.submitted_unix_ms)));
+    facts.extend(report.started_unix_ms.map(|at| ("load from", utc(at))));
+    facts.extend(report.ended_unix_ms.map(|at| ("ended", utc(at))));
+    facts.push(("load for", duration_f64(report.offered_seconds.max(0.0) * 1e9)));
+    facts.extend(report.trace_id.clone().map(|trace| ("trace", trace)));
+    out.push_str("<dl class=\"facts\">\n");
+    for (name, value) in facts {
+        out.push_str(&format!("<div><dt>{name}</dt><dd>{}</dd></div>\n", escape(&value, 200)));
+    }
+    out.push_str("</dl>\n</header>\n");
+    out
+}
+
+/// The figures everybody asks for first.
+fn cards(report: &Report) -> String {
+    if report.groups.is_empty() {
+        return String::new();
+    }
+    // The last step of a group is its whole iteration.
+    let wholes = || report.groups.iter().filter_map(|group| Some((group, group.steps.last()?)));
+    let total = |of: fn(&nuncius_schemas::report::StepReport) -> u64| wholes().map(|(_, step)| of(step)).sum::<u64>();
+    let (succeeded, failed, censored) = (total(|s| s.succeeded), total(|s| s.failed), total(|s| s.censored));
+    let ended = succeeded + failed;
+    let part = |number: u64, whole: u64| if whole == 0 { 0.0 } else { number as f64 / whole as f64 };
+    let mut cards = Vec::new();
+    if report.scheduled > 0 || report.offered > 0 {
+        let note = if report.deficit == 0 {
+            format!("all of {} scheduled", count(report.scheduled))
+        } else {
+            format!("of {} scheduled, deficit {}", count(report.scheduled), count(report.deficit))
+        };
+        let note = if report.groups.iter().all(|group| group.open) { note } else { format!("{note}, open groups") };
+        cards.push(("offered", count(report.offered), note, report.deficit > 0));
+    }
+    cards.push((
+        "succeeded",
+        count(succeeded),
+        format!("{} of those that ended", share(part(succeeded, ended))),
+        false,
+    ));
+    cards.push(("failed", count(failed), share(part(failed, ended)), failed > 0));
+    cards.push(("censored", count(censored), "unanswered or unsent at the stop".to_owned(), censored > 0));
+    let slowest = report
+        .groups
+        .iter()
+        .filter_map(|group| {
+            let step = group.steps.last()?;
+            let quantity = if group.open { "response" } else { "service" };
+            let (_, summary) = step.quantities.iter().find(|(q, _)| q.name() == quantity)?;
+            let p99 = summary.quantiles.iter().find(|q| (q.quantile - 0.99).abs() < 1e-9)?;
+            Some((p99, format!("{quantity}, {}/{}", group.name, step.name)))
+        })
+        .max_by_key(|(p99, _)| p99.value_ns);
+    if let Some((p99, what)) = slowest {
+        cards.push(("p99", crate::format::quantile_value(p99), what, false));
+    }
+    let mut out = String::from("<section class=\"cards\">\n");
+    for (name, value, note, notable) in cards {
+        let class = if notable { "card notable" } else { "card" };
+        out.push_str(&format!(
+            "<div class=\"{class}\"><h3>{name}</h3><b>{}</b><span>{}</span></div>\n",
+            escape(&value, 40),
+            escape(&note, 200)
+        ));
+    }
+    out.push_str("</section>\n");
+    out
+}
+
+fn specification(report: &Report) -> String {
+    let Some(spec) = &report.spec else { return String::new() };
+    let text = match serde_json::to_string_pretty(spec) {
+        Ok(text) => text,
+        Err(error) => format!("the specification cannot be shown: {error}"),
+    };
+    let note = if text.chars().count() > SPEC_CHARACTERS {
+        format!("<p class=\"note\">Only the first {} characters are shown.</p>\n", count(SPEC_CHARACTERS as u64))
+    } else {
+        String::new()
+    };
+    format!(
+        "<section>\n<h2>Specification</h2>\n<details>\n<summary>as submitted, redacted</summary>\n{note}<pre>{}</pre>\n</details>\n</section>\n",
+        escape(&text, SPEC_CHARACTERS)
+    )
+}
+
+#[cfg(test)]
+mod tests;

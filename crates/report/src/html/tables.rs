@@ -1,0 +1,276 @@
+//! The tables of the page.
+
+use std::fmt::Write as _;
+
+use nuncius_schemas::report::{GroupReport, Report, StepReport};
+use nuncius_schemas::run::RunStatus;
+
+use super::escape::escape;
+use super::{TEXT_CHARACTERS, tone};
+use crate::format::{bytes, count, duration, duration_f64, duration_or_absent, gate_value, rate, share, utc};
+use crate::text::{CLOSED_NOTE, QUANTILES, clock_words, gate_evidence, quantity_cells, shown_quantities};
+
+/// Most gates, groups, steps, kinds of failure, nodes and metadata entries that are shown, each.
+const ROWS_MAX: usize = 500;
+/// Most groups, and most steps of each, with their tables.
+const GROUPS_MAX: usize = 64;
+/// Most events: half of them from the beginning, half from the end.
+const EVENTS_MAX: usize = 500;
+/// Longest name in a cell, in characters.
+const NAME_CHARACTERS: usize = 160;
+
+/// A sentence that says that of `all` only `shown` are there, or nothing.
+fn left_out(all: usize, shown: usize, what: &str) -> String {
+    if all <= shown {
+        return String::new();
+    }
+    format!("<p class=\"note\">{} of {} {what} are shown.</p>\n", count(shown as u64), count(all as u64))
+}
+
+/// A table of cells that are HTML already. The first column and those in `left` are text, the others numbers.
+fn table(heading: &[&str], rows: &[Vec<String>], left: &[usize]) -> String {
+    let class = |index: usize| if index == 0 || left.contains(&index) { "" } else { " class=\"n\"" };
+    let mut out = String::from("<div class=\"scroll\"><table>\n<thead><tr>");
+    for (index, cell) in heading.iter().enumerate() {
+        let _ = write!(out, "<th{}>{cell}</th>", class(index));
+    }
+    out.push_str("</tr></thead>\n<tbody>\n");
+    for row in rows {
+        out.push_str("<tr>");
+        for (index, cell) in row.iter().enumerate() {
+            let _ = write!(out, "<td{}>{cell}</td>", class(index));
+        }
+        out.push_str("</tr>\n");
+    }
+    out.push_str("</tbody></table></div>\n");
+    out
+}
+
+pub(crate) fn gates(report: &Report) -> String {
+    if report.gates.is_empty() {
+        return String::new();
+    }
+    let rows: Vec<Vec<String>> = report
+        .gates
+        .iter()
+        .take(ROWS_MAX)
+        .map(|gate| {
+            vec![
+                format!(
+                    "<span class=\"badge small {}\">{}</span>",
+                    tone(RunStatus::Finished, Some(gate.outcome)),
+                    gate.outcome.name()
+                ),
+                format!("<code>{}</code>", escape(&gate.gate, NAME_CHARACTERS)),
+                format!("<b>{}</b>", escape(&gate_value(&gate.gate, gate.observed), 40)),
+                escape(&gate_evidence(gate), NAME_CHARACTERS),
+                escape(&gate.reason, TEXT_CHARACTERS),
+            ]
+        })
+        .collect();
+    format!(
+        "<section>\n<h2>Gates</h2>\n{}{}</section>\n",
+        left_out(report.gates.len(), ROWS_MAX, "gates"),
+        table(&["outcome", "gate", "observed", "evidence", "reason"], &rows, &[1, 3, 4])
+    )
+}
+
+pub(crate) fn groups(report: &Report) -> String {
+    let mut out = String::new();
+    for group in report.groups.iter().take(GROUPS_MAX) {
+        out.push_str(&group_section(group));
+    }
+    out.push_str(&left_out(report.groups.len(), GROUPS_MAX, "groups"));
+    out
+}
+
+fn group_section(group: &GroupReport) -> String {
+    let model = if group.open { "open model" } else { "closed model" };
+    let engine = format!("{:?}", group.engine).to_lowercase();
+    let mut out = format!(
+        "<section>\n<h2>Group {}</h2>\n<p class=\"sub\">{engine}, {model}, <code>{}</code>",
+        escape(&group.name, NAME_CHARACTERS),
+        escape(&group.target, 400)
+    );
+    if let Some(scheduled) = group.scheduled {
+        let _ = write!(out, ", offered {} of {} scheduled", count(group.offered), count(scheduled));
+    }
+    out.push_str("</p>\n");
+    if group.steps.is_empty() {
+        out.push_str("<p class=\"note\">Nothing was measured.</p>\n</section>\n");
+        return out;
+    }
+    let steps: Vec<&StepReport> = group.steps.iter().take(GROUPS_MAX).collect();
+    let rows: Vec<Vec<String>> = steps
+        .iter()
+        .map(|step| {
+            vec![
+                escape(&step.name, NAME_CHARACTERS),
+                count(step.planned),
+                count(step.sent),
+                count(step.succeeded),
+                notable(step.failed),
+                notable(step.censored),
+                rate(step.succeeded_per_second),
+            ]
+        })
+        .collect();
+    let planned = if group.open { "planned" } else { "begun" };
+    out.push_str(&table(&["step", planned, "sent", "succeeded", "failed", "censored", "rate"], &rows, &[]));
+    if !group.open {
+        let _ = writeln!(out, "<p class=\"note\">{CLOSED_NOTE}</p>");
+    }
+    let rows: Vec<Vec<String>> = steps.iter().flat_map(|step| quantity_rows(group.open, step)).collect();
+    let heading: Vec<&str> = ["step", "quantity"]
+        .into_iter()
+        .chain(QUANTILES.iter().map(|(_, name)| *name))
+        .chain(["max", "samples"])
+        .collect();
+    out.push_str(&table(&heading, &rows, &[1]));
+    if steps.iter().any(|step| step.quantities.values().any(|summary| summary.censored > 0)) {
+        out.push_str(
+            "<p class=\"note\">≥: known from below only, because of requests that were unanswered at the stop.</p>\n",
+        );
+    }
+    out.push_str(&failures(&steps));
+    out.push_str(&left_out(group.steps.len(), GROUPS_MAX, "steps"));
+    out.push_str("</section>\n");
+    out
+}
+
+fn notable(number: u64) -> String {
+    if number == 0 { "0".to_owned() } else { format!("<b class=\"bad\">{}</b>", count(number)) }
+}
+
+fn quantity_rows(open: bool, step: &StepReport) -> Vec<Vec<String>> {
+    shown_quantities(open)
+        .iter()
+        .map(|quantity| {
+            let mut row = vec![escape(&step.name, NAME_CHARACTERS), quantity.name().to_owned()];
+            row.extend(quantity_cells(step.quantities.get(quantity)));
+            row
+        })
+        .collect()
+}
+
+fn failures(steps: &[&StepReport]) -> String {
+    let all: usize = steps.iter().map(|step| step.failures.len()).sum();
+    if all == 0 {
+        return String::new();
+    }
+    let rows: Vec<Vec<String>> = steps
+        .iter()
+        .flat_map(|step| step.failures.iter().map(move |failure| (step, failure)))
+        .take(ROWS_MAX)
+        .map(|(step, failure)| {
+            let status = if failure.status == 0 { "-".to_owned() } else { failure.status.to_string() };
+            let sample = failure.sample.as_deref().unwrap_or("-");
+            vec![
+                escape(&step.name, NAME_CHARACTERS),
+                failure.kind.name().to_owned(),
+                status,
+                count(failure.count),
+                format!("<code>{}</code>", escape(sample, TEXT_CHARACTERS)),
+            ]
+        })
+        .collect();
+    let table = table(&["step", "failure", "status", "count", "one of them"], &rows, &[1, 4]);
+    format!("<h3>Failures</h3>\n{table}{}", left_out(all, ROWS_MAX, "kinds of failure"))
+}
+
+pub(crate) fn nodes(report: &Report) -> String {
+    if report.nodes.is_empty() {
+        return String::new();
+    }
+    let rows: Vec<Vec<String>> = report
+        .nodes
+        .iter()
+        .take(ROWS_MAX)
+        .map(|node| {
+            let labels: Vec<String> = node.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            let lost = match &node.lost {
+                Some(reason) => format!("<br><b class=\"bad\">lost: {}</b>", escape(reason, TEXT_CHARACTERS)),
+                None => String::new(),
+            };
+            vec![
+                format!("{}{lost}", escape(&node.name, NAME_CHARACTERS)),
+                escape(&node.host, NAME_CHARACTERS),
+                escape(&labels.join(" "), 400),
+                node.shards.to_string(),
+                count(node.offered),
+                clock_words(node),
+                duration_or_absent(node.lag_p99_ns),
+                share(node.run_delay_share),
+                duration(node.throttled_ns),
+                bytes(node.resident_bytes_max),
+                escape(&node.version, 40),
+            ]
+        })
+        .collect();
+    let heading = [
+        "node",
+        "host",
+        "labels",
+        "shards",
+        "offered",
+        "clock drift",
+        "lag p99",
+        "run delay",
+        "throttled",
+        "memory",
+        "version",
+    ];
+    format!(
+        "<section>\n<h2>Nodes</h2>\n{}{}</section>\n",
+        table(&heading, &rows, &[1, 2]),
+        left_out(report.nodes.len(), ROWS_MAX, "nodes")
+    )
+}
+
+pub(crate) fn events(report: &Report) -> String {
+    if report.events.is_empty() {
+        return String::new();
+    }
+    let half = EVENTS_MAX / 2;
+    let all = report.events.len();
+    let zero = report.started_unix_ms.unwrap_or(report.submitted_unix_ms);
+    let mut out = String::from("<section>\n<h2>Events</h2>\n<ol class=\"events\">\n");
+    for (index, event) in report.events.iter().enumerate() {
+        if all > EVENTS_MAX && index == half {
+            let _ = writeln!(out, "<li class=\"note\">{} events are not shown</li>", count((all - EVENTS_MAX) as u64));
+        }
+        if all > EVENTS_MAX && index >= half && index < all - half {
+            continue;
+        }
+        let after_ms = event.at_unix_ms as f64 - zero as f64;
+        let sign = if after_ms > 0.0 { "+" } else { "" };
+        let data: Vec<String> = event.data.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let data =
+            if data.is_empty() { String::new() } else { format!(" <small>{}</small>", escape(&data.join(" "), 400)) };
+        let _ = writeln!(
+            out,
+            "<li class=\"{kind}\"><time title=\"{}\">{sign}{}</time><span class=\"kind\">{kind}</span><span>{}{data}</span></li>",
+            utc(event.at_unix_ms),
+            duration_f64(after_ms * 1e6),
+            escape(&event.message, TEXT_CHARACTERS),
+            kind = event.kind.name(),
+        );
+    }
+    out.push_str("</ol>\n</section>\n");
+    out
+}
+
+pub(crate) fn metadata(report: &Report) -> String {
+    let Some(spec) = report.spec.as_ref().filter(|spec| !spec.metadata.is_empty()) else { return String::new() };
+    let rows: Vec<Vec<String>> = spec
+        .metadata
+        .iter()
+        .take(ROWS_MAX)
+        .map(|(name, value)| vec![escape(name, NAME_CHARACTERS), escape(value, TEXT_CHARACTERS)])
+        .collect();
+    format!(
+        "<section>\n<h2>Metadata</h2>\n{}{}</section>\n",
+        table(&["name", "value"], &rows, &[1]),
+        left_out(spec.metadata.len(), ROWS_MAX, "metadata entries")
+    )
+}

@@ -1,0 +1,127 @@
+use super::*;
+use crate::fixture::{checkout, interval};
+use nuncius_schemas::event::{EventKind, ExperimentEvent};
+
+const HOSTILE: &str = "<script>alert(1)</script>\"'><img src=http://evil.example/x onerror=alert(1)>";
+
+/// Everything between `<` and `>` that is a tag, with its attributes.
+fn tags(page: &str) -> Vec<&str> {
+    let body = page.split("<body>").nth(1).unwrap().split("<script>").next().unwrap();
+    body.split('<').skip(1).filter_map(|piece| piece.split('>').next()).collect()
+}
+
+#[test]
+fn the_page_holds_every_section_and_reads_the_same_figures_as_the_text() {
+    let page = page(&checkout());
+    for piece in [
+        "<span class=\"badge pass\">PASS</span><h1>checkout (e12)</h1>",
+        "every gate held",
+        "Requests per second",
+        "Percentiles of browse/get",
+        "≥12.3ms",
+        "upstream is away",
+        "lost: no heartbeat for 10 s",
+        "node n2 did not answer",
+        "SHOP-12",
+        "0af7651916cd43dd8448eb211c80319c",
+        crate::text::CLOSED_NOTE,
+        "95 % bounds 11.1ms to 13.5ms",
+    ] {
+        assert!(page.contains(piece), "{piece} is not on the page");
+    }
+}
+
+#[test]
+fn hostile_text_stays_text() {
+    let mut report = checkout();
+    report.id = HOSTILE.to_owned();
+    report.name = HOSTILE.to_owned();
+    report.creator = Some(HOSTILE.to_owned());
+    report.version = HOSTILE.to_owned();
+    report.schema = HOSTILE.to_owned();
+    report.trace_id = Some(HOSTILE.to_owned());
+    report.reasons = vec![HOSTILE.to_owned(); 3];
+    for group in &mut report.groups {
+        group.name = HOSTILE.to_owned();
+        group.target = HOSTILE.to_owned();
+        for step in &mut group.steps {
+            step.name = HOSTILE.to_owned();
+            step.failures[0].sample = Some(HOSTILE.to_owned());
+        }
+    }
+    report.gates[0].gate = HOSTILE.to_owned();
+    report.gates[0].reason = HOSTILE.to_owned();
+    for node in &mut report.nodes {
+        node.name = HOSTILE.to_owned();
+        node.host = HOSTILE.to_owned();
+        node.version = HOSTILE.to_owned();
+        node.labels = [(HOSTILE.to_owned(), HOSTILE.to_owned())].into();
+        node.lost = Some(HOSTILE.to_owned());
+    }
+    for event in &mut report.events {
+        event.message = HOSTILE.to_owned();
+        event.data = [(HOSTILE.to_owned(), HOSTILE.to_owned())].into();
+    }
+    let spec = report.spec.as_mut().unwrap();
+    spec.metadata.insert(HOSTILE.to_owned(), HOSTILE.to_owned());
+    let page = page(&report);
+    assert_eq!(page.matches("<script").count(), 1, "only the page's own script");
+    assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;"));
+    for tag in tags(&page) {
+        // Every second piece is inside quotes, where text belongs.
+        let outside: String = tag.split('"').step_by(2).collect();
+        assert!(!tag.starts_with("img") && !outside.contains("onerror") && !outside.contains("alert"), "{tag}");
+    }
+}
+
+#[test]
+fn the_page_refers_to_nothing_outside() {
+    let page = page(&checkout());
+    assert!(!STYLE.contains("@import") && !STYLE.contains("url("));
+    assert!(!SCRIPT.contains("://") && !STYLE.contains("://") && !SCRIPT.contains("fetch"));
+    for tag in tags(&page) {
+        for attribute in ["src=", "href=", "srcset=", "action=", "://"] {
+            assert!(!tag.contains(attribute), "{tag}");
+        }
+    }
+    assert!(page.contains("default-src &#39;none&#39;") || page.contains("default-src 'none'"));
+}
+
+#[test]
+fn a_report_without_data_still_has_a_page() {
+    let mut report = checkout();
+    (report.status, report.verdict) = (RunStatus::Failed, None);
+    report.reasons = vec!["no node matched".to_owned()];
+    report.groups.clear();
+    report.gates.clear();
+    report.nodes.clear();
+    report.intervals.clear();
+    report.events.clear();
+    report.spec = None;
+    (report.started_unix_ms, report.ended_unix_ms) = (None, None);
+    let page = page(&report);
+    assert!(page.contains("FAILED") && page.contains("no node matched") && page.contains("Nothing was measured"));
+    assert!(page.ends_with("</html>\n"));
+}
+
+#[test]
+fn a_day_of_seconds_and_more_stays_under_two_megabytes() {
+    let mut report = checkout();
+    report.intervals = (0..100_000).map(interval).collect();
+    report.events = (0..10_000)
+        .map(|i| ExperimentEvent {
+            experiment: "e12".to_owned(),
+            at_unix_ms: 1_767_225_600_000 + i,
+            kind: EventKind::User,
+            message: format!("message {i}"),
+            status: None,
+            verdict: None,
+            data: Default::default(),
+        })
+        .collect();
+    let page = page(&report);
+    assert!(page.len() < 2_000_000, "{} bytes", page.len());
+    assert!(page.contains("100,000 seconds are drawn as points of 50 seconds each"));
+    assert!(page.contains("9,500 events are not shown"));
+    assert!(page.contains("message 9999<") && !page.contains("message 5000<"));
+}

@@ -1,0 +1,318 @@
+//! The report for a terminal, and the live view of a run.
+
+use nuncius_schemas::gate::Quantity;
+use nuncius_schemas::report::{GateReport, GroupReport, NodeReport, Report, StepReport, Summary};
+use nuncius_schemas::run::{RunStatus, Verdict};
+
+use crate::format::{ABSENT, gate_value, headline, quantile_value, signed_duration};
+pub use crate::format::{bytes, count, duration, duration_f64, duration_or_absent, plain, rate, share, utc};
+
+pub mod progress;
+mod table;
+
+pub use progress::{progress_block, progress_line};
+use table::{Paint, columns, fold};
+
+/// Quantiles that the tables show, with their headings.
+pub(crate) const QUANTILES: [(f64, &str); 5] =
+    [(0.5, "p50"), (0.9, "p90"), (0.95, "p95"), (0.99, "p99"), (0.999, "p99.9")];
+
+/// What a closed group is told instead of its response time.
+pub(crate) const CLOSED_NOTE: &str = "closed model: no planned instant, response is not shown";
+
+/// Longest name in a table, in characters.
+const NAME_CHARACTERS: usize = 28;
+/// Longest reason, message or sample, in characters.
+const SENTENCE_CHARACTERS: usize = 400;
+
+/// How the text is to look. Whether colours are wanted (`NO_COLOR`, a pipe) is for the caller to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TextOptions {
+    /// Use ANSI colours.
+    pub colour: bool,
+    /// Columns of the terminal; sentences are folded to it, tables keep their own width.
+    pub width: usize,
+}
+
+impl Default for TextOptions {
+    fn default() -> Self {
+        Self { colour: false, width: 100 }
+    }
+}
+
+/// The whole report: the verdict and why, then the load, the groups, the gates and the nodes.
+pub fn summary(report: &Report, options: TextOptions) -> String {
+    let paint = Paint(options.colour);
+    let width = options.width.max(40);
+    let mut out = verdict_lines(report, paint, width);
+    out.push_str(&load_lines(report, paint, width));
+    for group in &report.groups {
+        out.push('\n');
+        out.push_str(&group_lines(group, paint, width));
+    }
+    out.push_str(&gate_lines(&report.gates, paint, width));
+    out.push_str(&node_lines(&report.nodes, paint, width));
+    if let Some(trace) = &report.trace_id {
+        out.push_str(&format!("\ntrace {}\n", plain(trace, 64)));
+    }
+    out
+}
+
+/// The weightiest reason, or what the verdict means where none was given.
+pub(crate) fn first_reason(report: &Report) -> String {
+    if let Some(reason) = report.reasons.first() {
+        return reason.clone();
+    }
+    let words = match (report.status, report.verdict) {
+        (RunStatus::Finished, Some(Verdict::Pass)) if report.gates.is_empty() => "no gates were set",
+        (RunStatus::Finished, Some(Verdict::Pass)) => "every gate held",
+        (RunStatus::Finished, Some(Verdict::Fail)) => "a gate did not hold",
+        (RunStatus::Finished, Some(Verdict::Undetermined)) => "too little data to decide every gate",
+        (RunStatus::Finished, Some(Verdict::Invalid)) => "the measurement cannot be trusted",
+        (RunStatus::Finished, None) => "the run has not been judged",
+        (RunStatus::Cancelled, _) => "ended by request",
+        (RunStatus::Failed, _) => "the run could not go on; no reason was recorded",
+        _ => "the run has not ended yet",
+    };
+    words.to_owned()
+}
+
+/// The experiment as `name (id)`, or the id alone when they are the same.
+pub(crate) fn title(report: &Report) -> String {
+    if report.name.is_empty() || report.name == report.id {
+        report.id.clone()
+    } else {
+        format!("{} ({})", report.name, report.id)
+    }
+}
+
+fn colour_of(status: RunStatus, verdict: Option<Verdict>) -> &'static str {
+    match (status, verdict) {
+        (RunStatus::Finished, Some(Verdict::Pass)) => "1;32",
+        (RunStatus::Finished, Some(Verdict::Fail)) | (RunStatus::Failed, _) => "1;31",
+        (RunStatus::Finished, Some(Verdict::Invalid)) => "1;35",
+        _ => "1;33",
+    }
+}
+
+fn verdict_lines(report: &Report, paint: Paint, width: usize) -> String {
+    let word = headline(report.status, report.verdict);
+    let rest = format!("{}: {}", plain(&title(report), 160), plain(&first_reason(report), SENTENCE_CHARACTERS));
+    let folded = fold(&format!("{word} {rest}"), width, 2);
+    let after = folded.strip_prefix(&word).unwrap_or(&folded).trim_end();
+    let mut out = paint.with(colour_of(report.status, report.verdict), &word);
+    out.push_str(&paint.bold(after));
+    out.push('\n');
+    for reason in report.reasons.iter().skip(1) {
+        out.push_str(&fold(&format!("  also: {}", plain(reason, SENTENCE_CHARACTERS)), width, 8));
+    }
+    out
+}
+
+fn load_lines(report: &Report, paint: Paint, width: usize) -> String {
+    let mut facts = vec![format!("{} of load", duration_f64(report.offered_seconds.max(0.0) * 1e9))];
+    if let Some(started) = report.started_unix_ms {
+        facts.push(format!("from {}", utc(started)));
+    }
+    if let Some(creator) = &report.creator {
+        facts.push(format!("by {}", plain(creator, 64)));
+    }
+    if report.status != RunStatus::Finished {
+        facts.push(match report.verdict {
+            Some(verdict) => format!("status {}, verdict {}", report.status.name(), verdict.name()),
+            None => format!("status {}", report.status.name()),
+        });
+    }
+    let mut out = paint.dim(fold(&format!("  {}", facts.join(", ")), width, 2).trim_end());
+    out.push('\n');
+    if report.scheduled > 0 || report.offered > 0 {
+        let deficit = format!("deficit {}", count(report.deficit));
+        let deficit = if report.deficit > 0 { paint.with("33", &deficit) } else { deficit };
+        let share =
+            if report.scheduled > 0 { share(report.deficit as f64 / report.scheduled as f64) } else { "0%".to_owned() };
+        out.push_str(&format!(
+            "  offered {} of {} scheduled, {deficit} ({share})\n",
+            count(report.offered),
+            count(report.scheduled)
+        ));
+    }
+    out
+}
+
+fn group_lines(group: &GroupReport, paint: Paint, width: usize) -> String {
+    let model = if group.open { "open" } else { "closed" };
+    let engine = format!("{:?}", group.engine).to_lowercase();
+    let mut out = paint.bold(&format!("group {}", plain(&group.name, 64)));
+    out.push_str(&format!("  {engine}, {model} model, {}", plain(&group.target, 120)));
+    if let Some(scheduled) = group.scheduled {
+        out.push_str(&format!(", offered {} of {}", count(group.offered), count(scheduled)));
+    }
+    out.push('\n');
+    if group.steps.is_empty() {
+        out.push_str("  nothing was measured\n");
+        return out;
+    }
+    let rows: Vec<Vec<String>> = group
+        .steps
+        .iter()
+        .map(|step| {
+            vec![
+                plain(&step.name, NAME_CHARACTERS),
+                count(step.planned),
+                count(step.sent),
+                count(step.succeeded),
+                count(step.failed),
+                count(step.censored),
+                rate(step.succeeded_per_second),
+            ]
+        })
+        .collect();
+    let planned = if group.open { "planned" } else { "begun" };
+    let heading = ["step", planned, "sent", "succeeded", "failed", "censored", "rate"];
+    out.push_str(&columns(paint, &heading, &rows, &[]));
+    for step in &group.steps {
+        out.push_str(&quantity_table(group, step, paint));
+        out.push_str(&failure_lines(step, paint, width));
+    }
+    if !group.open {
+        out.push_str(&format!("  {CLOSED_NOTE}\n"));
+    }
+    out
+}
+
+/// The quantities a group shows: in the closed model nothing that counts from a planned instant.
+pub(crate) fn shown_quantities(open: bool) -> &'static [Quantity] {
+    if open { &Quantity::ALL } else { &[Quantity::Service, Quantity::Blocked] }
+}
+
+/// The cells of one quantity: p50 p90 p95 p99 p99.9 max and the number of observations.
+pub(crate) fn quantity_cells(summary: Option<&Summary>) -> Vec<String> {
+    let Some(summary) = summary else { return vec![ABSENT.to_owned(); QUANTILES.len() + 2] };
+    let mut cells: Vec<String> = QUANTILES
+        .iter()
+        .map(|(wanted, _)| {
+            let found = summary.quantiles.iter().find(|q| (q.quantile - wanted).abs() < 1e-9);
+            found.map_or_else(|| ABSENT.to_owned(), quantile_value)
+        })
+        .collect();
+    cells.push(match (summary.count, summary.censored + summary.overflow) {
+        (0, _) => ABSENT.to_owned(),
+        (_, 0) => duration(summary.max_ns),
+        // What was cut off at the stop, or beyond the histogram, may have been longer.
+        _ => format!("≥{}", duration(summary.max_ns)),
+    });
+    cells.push(match summary.censored {
+        0 => count(summary.count),
+        censored => format!("{} + {} censored", count(summary.count), count(censored)),
+    });
+    cells
+}
+
+fn quantity_table(group: &GroupReport, step: &StepReport, paint: Paint) -> String {
+    let name = plain(&step.name, NAME_CHARACTERS);
+    let rows: Vec<Vec<String>> = shown_quantities(group.open)
+        .iter()
+        .map(|quantity| {
+            let mut row = vec![format!("{name} {}", quantity.name())];
+            row.extend(quantity_cells(step.quantities.get(quantity)));
+            row
+        })
+        .collect();
+    let heading: Vec<&str> =
+        [""].into_iter().chain(QUANTILES.iter().map(|(_, name)| *name)).chain(["max", "samples"]).collect();
+    columns(paint, &heading, &rows, &[])
+}
+
+fn failure_lines(step: &StepReport, paint: Paint, width: usize) -> String {
+    let mut out = String::new();
+    for failure in &step.failures {
+        let status = if failure.status == 0 { String::new() } else { format!(" {}", failure.status) };
+        let head = format!("{} × {}{status}", count(failure.count), failure.kind.name());
+        let text = match &failure.sample {
+            Some(sample) => format!("  {} failed {head}: {}", plain(&step.name, NAME_CHARACTERS), plain(sample, 200)),
+            None => format!("  {} failed {head}", plain(&step.name, NAME_CHARACTERS)),
+        };
+        out.push_str(&paint.with("31", fold(&text, width, 6).trim_end()));
+        out.push('\n');
+    }
+    out
+}
+
+fn gate_lines(gates: &[GateReport], paint: Paint, width: usize) -> String {
+    if gates.is_empty() {
+        return String::new();
+    }
+    let mut out = format!("\n{}\n", paint.bold("gates"));
+    for gate in gates {
+        let outcome = format!("{:<12}", gate.outcome.name());
+        let colour = colour_of(RunStatus::Finished, Some(gate.outcome));
+        out.push_str(&format!("  {} {}", paint.with(colour, &outcome), plain(&gate.gate, 160)));
+        out.push_str(&format!(": observed {}\n", gate_value(&gate.gate, gate.observed)));
+        let reason = plain(&gate.reason, SENTENCE_CHARACTERS);
+        let gap = if reason.is_empty() { "" } else { "; " };
+        let indented = format!("{}{reason}{gap}{}", " ".repeat(15), gate_evidence(gate));
+        out.push_str(&fold(&indented, width, 15));
+    }
+    out
+}
+
+/// Interval, samples and the worst window of a gate as words.
+pub(crate) fn gate_evidence(gate: &GateReport) -> String {
+    let mut words = Vec::new();
+    let (lower, upper) = (gate_value(&gate.gate, gate.lower), gate_value(&gate.gate, gate.upper));
+    match (gate.lower, gate.upper) {
+        (Some(_), Some(_)) => words.push(format!("95 % bounds {lower} to {upper}")),
+        (Some(_), None) => words.push(format!("95 % lower bound {lower}")),
+        (None, Some(_)) => words.push(format!("95 % upper bound {upper}")),
+        (None, None) => {}
+    }
+    words.push(format!("{} samples", count(gate.samples)));
+    if let Some(second) = gate.worst_window_second {
+        words.push(format!("worst window from second {second}"));
+    }
+    words.join(", ")
+}
+
+/// The change of a node's clock against the daemon's and the bound of its error.
+pub(crate) fn clock_words(node: &NodeReport) -> String {
+    match (node.clock_drift_ns, node.clock_error_ns) {
+        (Some(drift), Some(error)) => format!("{} ± {}", signed_duration(drift), duration(error)),
+        (Some(drift), None) => signed_duration(drift),
+        (None, Some(error)) => format!("± {}", duration(error)),
+        (None, None) => ABSENT.to_owned(),
+    }
+}
+
+fn node_lines(nodes: &[NodeReport], paint: Paint, width: usize) -> String {
+    if nodes.is_empty() {
+        return String::new();
+    }
+    let rows: Vec<Vec<String>> = nodes
+        .iter()
+        .map(|node| {
+            vec![
+                plain(&node.name, NAME_CHARACTERS),
+                plain(&node.host, NAME_CHARACTERS),
+                count(node.offered),
+                clock_words(node),
+                duration_or_absent(node.lag_p99_ns),
+                share(node.run_delay_share),
+                duration(node.throttled_ns),
+                bytes(node.resident_bytes_max),
+            ]
+        })
+        .collect();
+    let heading = ["node", "host", "offered", "clock drift", "lag p99", "run delay", "throttled", "memory"];
+    let mut out = format!("\n{}\n{}", paint.bold("nodes"), columns(paint, &heading, &rows, &[1]));
+    for node in nodes {
+        if let Some(lost) = &node.lost {
+            let text = format!("  {} was lost: {}", plain(&node.name, 64), plain(lost, SENTENCE_CHARACTERS));
+            out.push_str(&paint.with("31", fold(&text, width, 6).trim_end()));
+            out.push('\n');
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,72 @@
+use super::*;
+use crate::fixture::checkout;
+
+#[test]
+fn the_summary_of_a_passed_run_reads_as_expected() {
+    let text = summary(&checkout(), TextOptions { colour: false, width: 100 });
+    assert_eq!(text, include_str!("golden.txt"), "\n{text}");
+}
+
+#[test]
+fn an_invalid_run_leads_with_the_reason() {
+    let mut report = checkout();
+    report.verdict = Some(Verdict::Invalid);
+    report.reasons = vec!["node n2 was starved".to_owned(), "lag p99 was 40 ms".to_owned()];
+    let text = summary(&report, TextOptions::default());
+    assert!(text.starts_with("INVALID checkout (e12): node n2 was starved\n  also: lag p99 was 40 ms\n"), "{text}");
+    let coloured = summary(&report, TextOptions { colour: true, width: 100 });
+    assert!(coloured.starts_with("\x1b[1;35mINVALID\x1b[0m\x1b[1m checkout (e12): node n2"), "{coloured}");
+}
+
+#[test]
+fn a_run_that_did_not_finish_leads_with_its_status() {
+    let mut report = checkout();
+    (report.status, report.verdict, report.reasons) = (RunStatus::Cancelled, Some(Verdict::Undetermined), Vec::new());
+    let text = summary(&report, TextOptions::default());
+    assert!(text.starts_with("CANCELLED checkout (e12): ended by request\n"), "{text}");
+    assert!(text.contains("verdict undetermined"), "{text}");
+}
+
+#[test]
+fn a_censored_quantile_is_shown_as_a_lower_bound() {
+    let text = summary(&checkout(), TextOptions::default());
+    let line = text.lines().find(|line| line.contains("get response")).unwrap();
+    assert!(line.contains("≥12.3ms") && line.contains("3.69ms") && !line.contains("≥3.69ms"), "{line}");
+    assert!(line.contains("+ 2 censored"), "{line}");
+}
+
+#[test]
+fn a_closed_group_shows_no_response_even_when_there_is_one() {
+    let mut report = checkout();
+    let response = crate::fixture::summary(1, 0);
+    report.groups[1].steps[0].quantities.insert(Quantity::Response, response);
+    let text = summary(&report, TextOptions::default());
+    let closed = text.split("group loop").nth(1).unwrap();
+    assert!(closed.contains(CLOSED_NOTE), "{closed}");
+    assert!(!closed.contains("publish response") && !closed.contains("publish lag"), "{closed}");
+}
+
+#[test]
+fn a_report_without_data_still_says_how_it_ended() {
+    let mut report = checkout();
+    (report.status, report.verdict) = (RunStatus::Failed, None);
+    report.reasons = vec!["no node matched".to_owned()];
+    report.groups.clear();
+    report.gates.clear();
+    report.nodes.clear();
+    report.intervals.clear();
+    report.events.clear();
+    (report.scheduled, report.offered, report.offered_seconds) = (0, 0, 0.0);
+    (report.trace_id, report.spec, report.started_unix_ms, report.ended_unix_ms) = (None, None, None, None);
+    let text = summary(&report, TextOptions::default());
+    assert_eq!(text, "FAILED checkout (e12): no node matched\n  0 of load, by alice, status failed\n");
+}
+
+#[test]
+fn a_sample_cannot_drive_the_terminal() {
+    let mut report = checkout();
+    report.groups[0].steps[0].failures[0].sample = Some("\x1b]0;owned\x07\r\nsecond line".to_owned());
+    report.name = "\x1b[2J".to_owned();
+    let text = summary(&report, TextOptions::default());
+    assert!(!text.contains('\x1b') && !text.contains('\x07') && !text.contains('\r'), "{text}");
+}

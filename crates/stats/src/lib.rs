@@ -1,0 +1,29 @@
+//! Histograms, exact merge, intervals and gates.
+//!
+//! Pure: no I/O, no clock, no tokio. It must never average a percentile, never count an observation twice, and never
+//! call a claim proven that its data cannot carry.
+//!
+//! Layout: [`buckets`] is the layout of the counters; [`histogram`] records on the hot path; [`totals`] merges what
+//! was recorded; [`encoding`] is how it travels and is stored; [`interval`] says how sure one may be; [`censored`]
+//! adds observations known only from below; [`gate`] and [`window`] judge; [`ledger`] keeps merging idempotent.
+
+pub mod buckets;
+pub mod censored;
+pub mod encoding;
+pub mod gate;
+pub mod histogram;
+pub mod interval;
+pub mod ledger;
+mod quantile;
+pub mod totals;
+pub mod window;
+
+pub use buckets::Summary;
+pub use censored::{Observed, QuantileEstimate};
+pub use encoding::DecodeError;
+pub use gate::{CONFIDENCE, GateData, GateOutcome, Outcome, evaluate};
+pub use histogram::Histogram;
+pub use interval::{QuantileBounds, proportion_bounds, quantile_bounds, samples_needed};
+pub use ledger::{Accept, Ledger, LedgerEntry, LedgerError};
+pub use totals::Totals;
+pub use window::{WindowError, Windows, WindowsOutcome};

@@ -1,0 +1,156 @@
+//! How many request records a second the store takes, against plain multi-row INSERTs of the same columns.
+//!
+//! Both write the same rows into a fresh file, in transactions of one batch, with the same pragmas; the plain side has
+//! no table of batches and no foreign key. Three rounds of each, taking turns; the medians are told.
+//!
+//! `cargo run --release -p nuncius-store --example record_rate [batches]`
+
+#![expect(clippy::print_stdout, reason = "a program that prints its result")]
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use nuncius_schemas::record::{BATCH_ROWS_MAX, RecordBatch, RecordOutcome};
+use nuncius_schemas::run::{RunRecord, RunStatus};
+use nuncius_schemas::spec::ExperimentSpec;
+use nuncius_store::{StepNames, Store};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, QueryBuilder, Sqlite};
+
+type Failure = Box<dyn std::error::Error>;
+
+const ROUNDS: usize = 3;
+const ROWS_PER_INSERT: usize = 500;
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() -> Result<(), Failure> {
+    let batches: u64 = std::env::args().nth(1).map(|text| text.parse()).transpose()?.unwrap_or(200);
+    let directory = std::env::temp_dir().join(format!("nuncius-record-rate-{}", std::process::id()));
+    std::fs::create_dir_all(&directory)?;
+    let rows = batches * BATCH_ROWS_MAX as u64;
+    let (mut store_seconds, mut plain_seconds) = (Vec::new(), Vec::new());
+    for round in 0..ROUNDS {
+        store_seconds.push(with_store(&directory.join(format!("store-{round}.sqlite")), batches).await?);
+        plain_seconds.push(plain(&directory.join(format!("plain-{round}.sqlite")), batches).await?);
+    }
+    std::fs::remove_dir_all(&directory)?;
+    let (store, plain) = (rows as f64 / median(store_seconds), rows as f64 / median(plain_seconds));
+    println!("store  {store:>10.0} rows/s  (add_records, {rows} rows, median of {ROUNDS})");
+    println!("plain  {plain:>10.0} rows/s  (multi-row INSERT of the same columns)");
+    println!("ratio  {:>10.2}", store / plain);
+    Ok(())
+}
+
+fn median(mut seconds: Vec<f64>) -> f64 {
+    seconds.sort_by(f64::total_cmp);
+    seconds.get(seconds.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+fn spec() -> Result<ExperimentSpec, Failure> {
+    Ok(serde_json::from_str(r#"{"groups":[{"target":"http://127.0.0.1/","rate":"1000/s","duration":"60s"}]}"#)?)
+}
+
+fn batch(sequence: u64) -> RecordBatch {
+    let rows = BATCH_ROWS_MAX;
+    let first = sequence * rows as u64;
+    let indices = first..first + rows as u64;
+    RecordBatch {
+        experiment: "bench".to_owned(),
+        node: "client-1".to_owned(),
+        epoch: 1,
+        sequence,
+        last: false,
+        group: vec![0; rows],
+        step: vec![0; rows],
+        index: indices.clone().collect(),
+        planned_ns: indices.clone().map(|i| i * 1_000_000).collect(),
+        sent_ns: indices.clone().map(|i| i * 1_000_000 + 40_000).collect(),
+        done_ns: indices.clone().map(|i| i * 1_000_000 + 3_000_000).collect(),
+        status: vec![200; rows],
+        outcome: vec![RecordOutcome::Succeeded; rows],
+        trace_low: indices.map(|i| if i % 1_000 == 0 { i.wrapping_mul(0x9e37_79b9_7f4a_7c15) } else { 0 }).collect(),
+    }
+}
+
+async fn with_store(path: &Path, batches: u64) -> Result<f64, Failure> {
+    let store = Store::open(path).await?;
+    let record = RunRecord {
+        id: "bench".to_owned(),
+        stream_sequence: 1,
+        status: RunStatus::Running,
+        verdict: None,
+        reason: None,
+        spec: spec()?,
+        submitted_unix_ms: 1,
+        started_unix_ms: Some(1),
+        ended_unix_ms: None,
+        nodes: Vec::new(),
+        traceparent: None,
+    };
+    let names = StepNames::of(&record.spec);
+    store.upsert_experiment(&record).await?;
+    let batches: Vec<RecordBatch> = (1..=batches).map(batch).collect();
+    let begun = Instant::now();
+    for batch in &batches {
+        store.add_records(batch, &names).await?;
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    store.close().await;
+    Ok(seconds)
+}
+
+async fn plain(path: &Path, batches: u64) -> Result<f64, Failure> {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Normal)
+        .busy_timeout(Duration::from_secs(5))
+        .disable_statement_logging();
+    let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
+    sqlx::query(
+        "CREATE TABLE request (experiment TEXT NOT NULL, node TEXT NOT NULL, group_name TEXT NOT NULL, \
+         step_name TEXT NOT NULL, idx INTEGER NOT NULL, planned_ns INTEGER NOT NULL, sent_ns INTEGER, \
+         done_ns INTEGER, status INTEGER, outcome TEXT NOT NULL, trace_low INTEGER)",
+    )
+    .execute(&pool)
+    .await?;
+    sqlx::query("CREATE INDEX request_experiment ON request (experiment)").execute(&pool).await?;
+    let batches: Vec<RecordBatch> = (1..=batches).map(batch).collect();
+    let begun = Instant::now();
+    for batch in &batches {
+        let mut transaction = pool.begin().await?;
+        let rows: Vec<_> = batch
+            .index
+            .iter()
+            .zip(&batch.planned_ns)
+            .zip(batch.sent_ns.iter().zip(&batch.done_ns))
+            .zip(batch.status.iter().zip(&batch.trace_low))
+            .collect();
+        for chunk in rows.chunks(ROWS_PER_INSERT) {
+            let mut insert = QueryBuilder::<Sqlite>::new(
+                "INSERT INTO request (experiment, node, group_name, step_name, idx, planned_ns, sent_ns, done_ns, \
+                 status, outcome, trace_low) ",
+            );
+            insert.push_values(chunk, |mut values, (((index, planned), (sent, done)), (status, trace))| {
+                values
+                    .push_bind(&batch.experiment)
+                    .push_bind(&batch.node)
+                    .push_bind("main")
+                    .push_bind("get")
+                    .push_bind(index.cast_signed())
+                    .push_bind(planned.cast_signed())
+                    .push_bind(Some(sent.cast_signed()))
+                    .push_bind(Some(done.cast_signed()))
+                    .push_bind(Some(**status))
+                    .push_bind("succeeded")
+                    .push_bind((**trace != 0).then(|| trace.cast_signed()));
+            });
+            insert.build().execute(&mut *transaction).await?;
+        }
+        transaction.commit().await?;
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    pool.close().await;
+    Ok(seconds)
+}

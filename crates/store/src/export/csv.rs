@@ -1,0 +1,305 @@
+//! One directory of CSV files (RFC 4180) for an experiment.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use futures_util::TryStreamExt as _;
+use nuncius_schemas::report::Report;
+
+use super::epoch_seconds;
+use crate::error::StoreError;
+use crate::numbers::unbits;
+use crate::read::StoredExperiment;
+use crate::rows::RequestRow;
+use crate::store::Store;
+
+/// Writes `experiment.csv`, `intervals.csv`, `nodes.csv`, `events.csv`, `quantiles.csv` and `requests.csv` into
+/// `directory`, which is made when it is not there; returns the files.
+///
+/// Absent values are empty fields, names and times have the units of the store (`_ns`, `_unix_ms`). `requests.csv` also
+/// has `created`, `sent` and `done` as seconds since the Unix epoch, of the planned instant, the sending and the end.
+///
+/// # Errors
+/// When the experiment is not there, the store cannot be read, or a file cannot be written.
+pub async fn csv(store: &Store, id: &str, directory: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let experiment = store.experiment(id).await?;
+    std::fs::create_dir_all(directory)
+        .map_err(|source| StoreError::Export { path: directory.to_path_buf(), source })?;
+    let mut files = vec![experiment_file(directory, &experiment)?];
+    files.push(intervals_file(store, id, directory).await?);
+    files.push(nodes_file(store, id, directory).await?);
+    files.push(events_file(store, id, directory).await?);
+    files.push(quantiles_file(directory, store.report(id).await?.as_ref())?);
+    files.push(requests_file(store, &experiment, directory).await?);
+    Ok(files)
+}
+
+/// A file of rows.
+struct Table {
+    path: PathBuf,
+    file: BufWriter<File>,
+}
+
+impl Table {
+    fn create(directory: &Path, name: &str, heading: &[&str]) -> Result<Self, StoreError> {
+        let path = directory.join(name);
+        let file = File::create(&path).map_err(|source| StoreError::Export { path: path.clone(), source })?;
+        let mut table = Self { path, file: BufWriter::new(file) };
+        table.row(heading)?;
+        Ok(table)
+    }
+
+    fn row<T: AsRef<str>>(&mut self, fields: &[T]) -> Result<(), StoreError> {
+        let mut line = String::new();
+        for (index, field) in fields.iter().enumerate() {
+            if index > 0 {
+                line.push(',');
+            }
+            push_field(&mut line, field.as_ref());
+        }
+        line.push_str("\r\n");
+        let path = &self.path;
+        self.file.write_all(line.as_bytes()).map_err(|source| StoreError::Export { path: path.clone(), source })
+    }
+
+    fn finish(mut self) -> Result<PathBuf, StoreError> {
+        match self.file.flush() {
+            Ok(()) => Ok(self.path),
+            Err(source) => Err(StoreError::Export { path: self.path, source }),
+        }
+    }
+}
+
+/// A field, in quotation marks when it holds a separator, a line break or a quotation mark.
+fn push_field(line: &mut String, field: &str) {
+    if field.contains([',', '"', '\r', '\n']) {
+        line.push('"');
+        line.push_str(&field.replace('"', "\"\""));
+        line.push('"');
+    } else {
+        line.push_str(field);
+    }
+}
+
+/// A value that may be absent.
+fn optional<T: ToString>(value: Option<T>) -> String {
+    value.map(|value| value.to_string()).unwrap_or_default()
+}
+
+fn experiment_file(directory: &Path, experiment: &StoredExperiment) -> Result<PathBuf, StoreError> {
+    let heading = [
+        "id",
+        "stream_sequence",
+        "name",
+        "creator",
+        "status",
+        "verdict",
+        "reason",
+        "submitted_unix_ms",
+        "started_unix_ms",
+        "ended_unix_ms",
+        "trace_id",
+    ];
+    let mut table = Table::create(directory, "experiment.csv", &heading)?;
+    table.row(&[
+        experiment.id.clone(),
+        experiment.stream_sequence.to_string(),
+        experiment.name.clone(),
+        optional(experiment.creator.as_ref()),
+        experiment.status.name().to_owned(),
+        optional(experiment.verdict.map(|verdict| verdict.name())),
+        optional(experiment.reason.as_ref()),
+        experiment.submitted_unix_ms.to_string(),
+        optional(experiment.started_unix_ms),
+        optional(experiment.ended_unix_ms),
+        optional(experiment.trace_id.as_ref()),
+    ])?;
+    table.finish()
+}
+
+async fn intervals_file(store: &Store, id: &str, directory: &Path) -> Result<PathBuf, StoreError> {
+    let heading = [
+        "second",
+        "offered",
+        "succeeded",
+        "failed",
+        "in_flight",
+        "response_p50_ns",
+        "response_p95_ns",
+        "response_p99_ns",
+        "service_p50_ns",
+        "service_p99_ns",
+        "blocked_p99_ns",
+        "lag_p99_ns",
+    ];
+    let mut table = Table::create(directory, "intervals.csv", &heading)?;
+    for interval in store.intervals(id).await? {
+        table.row(&[
+            interval.second.to_string(),
+            interval.offered.to_string(),
+            interval.succeeded.to_string(),
+            interval.failed.to_string(),
+            interval.in_flight.to_string(),
+            optional(interval.response_p50_ns),
+            optional(interval.response_p95_ns),
+            optional(interval.response_p99_ns),
+            optional(interval.service_p50_ns),
+            optional(interval.service_p99_ns),
+            optional(interval.blocked_p99_ns),
+            optional(interval.lag_p99_ns),
+        ])?;
+    }
+    table.finish()
+}
+
+async fn nodes_file(store: &Store, id: &str, directory: &Path) -> Result<PathBuf, StoreError> {
+    let heading = [
+        "name",
+        "host",
+        "version",
+        "labels",
+        "clock_offset_ns",
+        "clock_error_ns",
+        "clock_drift_ns",
+        "shards",
+        "offered",
+        "lag_p99_ns",
+        "run_delay_share",
+        "throttled_ns",
+        "resident_bytes_max",
+        "deltas",
+        "lost",
+    ];
+    let mut table = Table::create(directory, "nodes.csv", &heading)?;
+    for node in store.nodes(id).await? {
+        let labels: Vec<String> = node.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        table.row(&[
+            node.name,
+            node.host,
+            node.version,
+            labels.join(" "),
+            optional(node.clock_offset_ns),
+            optional(node.clock_error_ns),
+            optional(node.clock_drift_ns),
+            node.shards.to_string(),
+            node.offered.to_string(),
+            optional(node.lag_p99_ns),
+            node.run_delay_share.to_string(),
+            node.throttled_ns.to_string(),
+            node.resident_bytes_max.to_string(),
+            node.deltas.to_string(),
+            optional(node.lost),
+        ])?;
+    }
+    table.finish()
+}
+
+async fn events_file(store: &Store, id: &str, directory: &Path) -> Result<PathBuf, StoreError> {
+    let heading = ["at_unix_ms", "kind", "message", "status", "verdict", "data"];
+    let mut table = Table::create(directory, "events.csv", &heading)?;
+    for event in store.events(id).await? {
+        table.row(&[
+            event.at_unix_ms.to_string(),
+            event.kind.name().to_owned(),
+            event.message,
+            optional(event.status.map(|status| status.name())),
+            optional(event.verdict.map(|verdict| verdict.name())),
+            serde_json::Value::from_iter(event.data).to_string(),
+        ])?;
+    }
+    table.finish()
+}
+
+fn quantiles_file(directory: &Path, report: Option<&Report>) -> Result<PathBuf, StoreError> {
+    let heading = [
+        "group", "step", "quantity", "count", "censored", "overflow", "min_ns", "mean_ns", "max_ns", "quantile",
+        "value_ns", "at_least", "lower_ns", "upper_ns",
+    ];
+    let mut table = Table::create(directory, "quantiles.csv", &heading)?;
+    for group in report.iter().flat_map(|report| &report.groups) {
+        for step in &group.steps {
+            for (quantity, summary) in &step.quantities {
+                for quantile in &summary.quantiles {
+                    table.row(&[
+                        group.name.clone(),
+                        step.name.clone(),
+                        quantity.name().to_owned(),
+                        summary.count.to_string(),
+                        summary.censored.to_string(),
+                        summary.overflow.to_string(),
+                        summary.min_ns.to_string(),
+                        summary.mean_ns.to_string(),
+                        summary.max_ns.to_string(),
+                        quantile.quantile.to_string(),
+                        quantile.value_ns.to_string(),
+                        quantile.at_least.to_string(),
+                        optional(quantile.lower_ns),
+                        optional(quantile.upper_ns),
+                    ])?;
+                }
+            }
+        }
+    }
+    table.finish()
+}
+
+async fn requests_file(store: &Store, experiment: &StoredExperiment, directory: &Path) -> Result<PathBuf, StoreError> {
+    let heading = [
+        "node",
+        "group",
+        "step",
+        "index",
+        "planned_ns",
+        "sent_ns",
+        "done_ns",
+        "status",
+        "outcome",
+        "trace_low",
+        "created",
+        "sent",
+        "done",
+    ];
+    let mut table = Table::create(directory, "requests.csv", &heading)?;
+    let failed = |source| store.failed("read request records", &experiment.id, source);
+    let mut rows = sqlx::query_as::<_, RequestRow>("SELECT * FROM request WHERE experiment = ? ORDER BY rowid")
+        .bind(&experiment.id)
+        .fetch(store.readers());
+    let seconds = |run_ns: Option<i64>| {
+        optional(experiment.started_unix_ms.zip(run_ns).map(|(started, run_ns)| epoch_seconds(started, run_ns)))
+    };
+    while let Some(row) = rows.try_next().await.map_err(failed)? {
+        table.row(&[
+            row.node,
+            row.group_name,
+            row.step_name,
+            row.idx.to_string(),
+            row.planned_ns.to_string(),
+            optional(row.sent_ns),
+            optional(row.done_ns),
+            optional(row.status),
+            row.outcome,
+            optional(row.trace_low.map(|trace| format!("{:016x}", unbits(trace)))),
+            seconds(Some(row.planned_ns)),
+            seconds(row.sent_ns),
+            seconds(row.done_ns),
+        ])?;
+    }
+    table.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_quoted_when_they_have_to_be() {
+        for (field, written) in
+            [("plain", "plain"), ("a,b", "\"a,b\""), ("a\"b", "\"a\"\"b\""), ("a\nb", "\"a\nb\""), ("", "")]
+        {
+            let mut line = String::new();
+            push_field(&mut line, field);
+            assert_eq!(line, written);
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! A small made-up experiment for the tests of the store.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use nuncius_schemas::event::{EventKind, ExperimentEvent};
+use nuncius_schemas::gate::Quantity;
+use nuncius_schemas::record::{RecordBatch, RecordOutcome};
+use nuncius_schemas::report::{GroupReport, Interval, NodeReport, QuantileReport, Report, StepReport, Summary};
+use nuncius_schemas::run::{RunNode, RunRecord, RunStatus, Verdict};
+use nuncius_schemas::spec::{EngineKind, ExperimentSpec};
+
+/// A directory that goes away with its owner.
+pub struct Directory(PathBuf);
+
+impl Directory {
+    pub fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("nuncius-store-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub fn file(&self) -> PathBuf {
+        self.0.join("nuncius.sqlite")
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+pub fn spec() -> ExperimentSpec {
+    serde_json::from_str(
+        r#"{"name":"checkout","creator":"alice","groups":[
+            {"name":"browse","target":"http://user:hunter2@shop/","rate":"100/s","duration":"10s",
+             "headers":{"Authorization":"Bearer hunter2"},
+             "steps":[{"name":"list"},{"name":"buy"}]},
+            {"name":"loop","target":"http://shop/","users":2,"duration":"10s"}]}"#,
+    )
+    .unwrap()
+}
+
+pub fn record(id: &str) -> RunRecord {
+    RunRecord {
+        id: id.to_owned(),
+        stream_sequence: 7,
+        status: RunStatus::Running,
+        verdict: None,
+        reason: None,
+        spec: spec(),
+        submitted_unix_ms: 1_767_225_590_000,
+        started_unix_ms: Some(1_767_225_600_123),
+        ended_unix_ms: None,
+        nodes: vec![RunNode { name: "n1".to_owned(), epoch: u64::MAX }],
+        traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
+    }
+}
+
+pub fn event(id: &str, at_unix_ms: u64, message: &str) -> ExperimentEvent {
+    ExperimentEvent {
+        experiment: id.to_owned(),
+        at_unix_ms,
+        kind: EventKind::Warning,
+        message: message.to_owned(),
+        status: Some(RunStatus::Running),
+        verdict: None,
+        data: BTreeMap::from([("node".to_owned(), "n1".to_owned())]),
+    }
+}
+
+pub fn report(id: &str) -> Report {
+    let summary = Summary {
+        count: 990,
+        censored: 10,
+        overflow: 0,
+        min_ns: 100,
+        mean_ns: 1_500.5,
+        max_ns: 9_007_199_254_740_993,
+        quantiles: vec![QuantileReport {
+            quantile: 0.99,
+            value_ns: 9_007_199_254_740_993,
+            at_least: true,
+            lower_ns: Some(1),
+            upper_ns: None,
+        }],
+        curve: vec![(0.5, 1_000), (0.75, 2_000)],
+    };
+    let step = StepReport {
+        name: "list".to_owned(),
+        planned: 1_000,
+        sent: 1_000,
+        succeeded: 990,
+        failed: 0,
+        censored: 10,
+        succeeded_per_second: 99.0,
+        failures: Vec::new(),
+        quantities: BTreeMap::from([(Quantity::Response, summary)]),
+    };
+    Report {
+        schema: "report.v1".to_owned(),
+        version: "0.1.0".to_owned(),
+        id: id.to_owned(),
+        name: "checkout".to_owned(),
+        creator: Some("alice".to_owned()),
+        status: RunStatus::Finished,
+        verdict: Some(Verdict::Fail),
+        reasons: vec!["p99, \"the gate\", did not hold".to_owned()],
+        submitted_unix_ms: 1_767_225_590_000,
+        started_unix_ms: Some(1_767_225_600_123),
+        ended_unix_ms: Some(1_767_225_611_000),
+        offered_seconds: 10.0,
+        scheduled: 1_000,
+        offered: 1_000,
+        deficit: 0,
+        groups: vec![GroupReport {
+            name: "browse".to_owned(),
+            engine: EngineKind::Http,
+            target: "http://shop/".to_owned(),
+            open: true,
+            scheduled: Some(1_000),
+            offered: 1_000,
+            steps: vec![step],
+        }],
+        gates: Vec::new(),
+        nodes: vec![node("n1"), node("n2")],
+        intervals: (0..1_200).map(interval).collect(),
+        events: vec![event(id, 1_767_225_600_123, "from the report")],
+        trace_id: None,
+        spec: Some(spec()),
+    }
+}
+
+pub fn node(name: &str) -> NodeReport {
+    NodeReport {
+        name: name.to_owned(),
+        host: "host".to_owned(),
+        version: "0.1.0".to_owned(),
+        labels: BTreeMap::from([("zone".to_owned(), "a".to_owned())]),
+        clock_offset_ns: Some(-5),
+        clock_error_ns: Some(45_000),
+        clock_drift_ns: None,
+        shards: 128,
+        offered: 500,
+        lag_p99_ns: Some(210_000),
+        run_delay_share: 0.125,
+        throttled_ns: 0,
+        resident_bytes_max: 25_165_824,
+        deltas: 10,
+        lost: None,
+    }
+}
+
+pub fn interval(second: u32) -> Interval {
+    Interval {
+        second,
+        offered: 100,
+        succeeded: 99,
+        failed: 1,
+        in_flight: 3,
+        response_p99_ns: Some(u64::from(second) * 1_000 + 1),
+        ..Interval::default()
+    }
+}
+
+/// `rows` records, of which every seventh was never sent and every third carries a trace.
+pub fn batch(id: &str, node: &str, sequence: u64, rows: u64) -> RecordBatch {
+    let mut batch = RecordBatch {
+        experiment: id.to_owned(),
+        node: node.to_owned(),
+        epoch: u64::MAX - 1,
+        sequence,
+        ..RecordBatch::default()
+    };
+    for row in 0..rows {
+        let sent = !row.is_multiple_of(7);
+        batch.group.push(0);
+        batch.step.push(u16::try_from(row % 3).unwrap());
+        batch.index.push(sequence * 10_000 + row);
+        batch.planned_ns.push(row * 1_000_000);
+        batch.sent_ns.push(if sent { row * 1_000_000 + 500 } else { 0 });
+        batch.done_ns.push(if sent { row * 1_000_000 + 4_567_891 } else { 0 });
+        batch.status.push(if sent { 200 } else { -1 });
+        batch.outcome.push(if sent { RecordOutcome::Succeeded } else { RecordOutcome::Censored });
+        batch.trace_low.push(if row.is_multiple_of(3) { u64::MAX - row } else { 0 });
+    }
+    batch
+}

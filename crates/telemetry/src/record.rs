@@ -1,0 +1,129 @@
+//! Spans of the hot path: measured first, told afterwards.
+
+use std::borrow::Cow;
+use std::sync::{Arc, LazyLock, OnceLock};
+use std::time::{Duration, UNIX_EPOCH};
+
+use opentelemetry::trace::{SpanContext, SpanId, SpanKind as OtelKind, Status, TraceFlags, TraceId, TraceState};
+use opentelemetry::{InstrumentationScope, KeyValue, Value};
+use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
+
+use crate::export::SpanQueue;
+
+/// The scope that all of Nuncius's spans carry.
+pub(crate) const SCOPE: &str = "nuncius";
+
+/// The process's queue; empty for ever when nothing is exported.
+static QUEUE: OnceLock<Arc<SpanQueue>> = OnceLock::new();
+
+static INSTRUMENTATION_SCOPE: LazyLock<InstrumentationScope> =
+    LazyLock::new(|| InstrumentationScope::builder(SCOPE).build());
+
+pub(crate) fn install(queue: Arc<SpanQueue>) {
+    // A second queue cannot come: the subscriber is set once, and before this.
+    let _ = QUEUE.set(queue);
+}
+
+/// What a span was for, in OpenTelemetry's terms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SpanKind {
+    /// A request to somebody, waited for.
+    Client,
+    /// A message handed over, not waited for.
+    Producer,
+    /// A message worked on.
+    Consumer,
+    /// Neither.
+    Internal,
+}
+
+/// A finished span whose ids were chosen beforehand (they travelled in a `traceparent`), and for which the sampling has been
+/// decided: only sampled ones are made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SpanRecord {
+    /// Not 0.
+    pub trace_id: u128,
+    /// Not 0.
+    pub span_id: u64,
+    /// 0 for a root.
+    pub parent_span_id: u64,
+    /// Few different ones: templates, not addresses.
+    pub name: Cow<'static, str>,
+    /// What it was for.
+    pub kind: SpanKind,
+    /// Nanoseconds since 1970.
+    pub start_unix_ns: u64,
+    /// Nanoseconds since 1970.
+    pub end_unix_ns: u64,
+    /// Key and value.
+    pub attributes: Vec<(&'static str, Value)>,
+    /// Why it failed, if it did.
+    pub error: Option<String>,
+}
+
+impl SpanRecord {
+    /// A root span without attributes that went well.
+    pub fn new(
+        trace_id: u128,
+        span_id: u64,
+        name: impl Into<Cow<'static, str>>,
+        kind: SpanKind,
+        start_unix_ns: u64,
+        end_unix_ns: u64,
+    ) -> Self {
+        Self {
+            trace_id,
+            span_id,
+            parent_span_id: 0,
+            name: name.into(),
+            kind,
+            start_unix_ns,
+            end_unix_ns,
+            attributes: Vec::new(),
+            error: None,
+        }
+    }
+
+    pub(crate) fn into_span_data(self) -> SpanData {
+        let context = SpanContext::new(
+            TraceId::from(self.trace_id),
+            SpanId::from(self.span_id),
+            TraceFlags::SAMPLED,
+            false,
+            TraceState::NONE,
+        );
+        SpanData {
+            span_context: context,
+            parent_span_id: SpanId::from(self.parent_span_id),
+            parent_span_is_remote: false,
+            span_kind: match self.kind {
+                SpanKind::Client => OtelKind::Client,
+                SpanKind::Producer => OtelKind::Producer,
+                SpanKind::Consumer => OtelKind::Consumer,
+                SpanKind::Internal => OtelKind::Internal,
+            },
+            name: self.name,
+            start_time: UNIX_EPOCH + Duration::from_nanos(self.start_unix_ns),
+            end_time: UNIX_EPOCH + Duration::from_nanos(self.end_unix_ns),
+            attributes: self.attributes.into_iter().map(|(key, value)| KeyValue::new(key, value)).collect(),
+            dropped_attributes_count: 0,
+            events: SpanEvents::default(),
+            links: SpanLinks::default(),
+            status: self.error.map_or(Status::Unset, Status::error),
+            instrumentation_scope: INSTRUMENTATION_SCOPE.clone(),
+        }
+    }
+}
+
+/// True when spans leave this process: ask before building a [`SpanRecord`].
+pub fn is_recording() -> bool {
+    QUEUE.get().is_some()
+}
+
+/// Hands a finished span to the exporter; does nothing when nothing is exported. Never waits: a span beyond the limit of the
+/// queue (65536) is dropped and counted. It goes past `tracing` and past the sampler.
+pub fn record_span(record: SpanRecord) {
+    if let Some(queue) = QUEUE.get() {
+        queue.push(record.into_span_data());
+    }
+}

@@ -1,0 +1,14 @@
+//! Dev only: what tests need from the outside world, real wherever possible: one nats-server per test, a receiver of
+//! OTLP spans, free ports, temporary directories, polling with a deadline.
+//!
+//! It must never be a dependency of anything that ships, and never depend on `nuncius-bus`, whose tests use it.
+
+mod otlp;
+mod server;
+mod temp;
+mod wait;
+
+pub use otlp::{OtlpReceiver, Span};
+pub use server::{TestServer, TestkitError, find_binary};
+pub use temp::TempDir;
+pub use wait::{eventually, free_port};

@@ -1,0 +1,249 @@
+//! One real nats-server per test.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::TempDir;
+
+const START_DEADLINE: Duration = Duration::from_secs(20);
+
+/// Why there is no server to test with.
+#[derive(Debug)]
+pub enum TestkitError {
+    /// No nats-server 2.11 or newer: run `scripts/setup` or set `NATS_SERVER_BIN`.
+    NoBinary(String),
+    /// The process could not be started or did not answer.
+    Start(String),
+}
+
+impl std::fmt::Display for TestkitError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NoBinary(text) | Self::Start(text) => f.write_str(text),
+        }
+    }
+}
+
+impl std::error::Error for TestkitError {}
+
+/// A nats-server with JetStream on a free port of 127.0.0.1 with its store in a temporary directory; killed and removed
+/// on drop.
+#[derive(Debug)]
+pub struct TestServer {
+    // Declared before the directory: the process must be gone before its files are.
+    process: Process,
+    directory: TempDir,
+    binary: PathBuf,
+    config: String,
+    port: u16,
+}
+
+/// The child, killed and reaped on drop.
+#[derive(Debug)]
+struct Process(Option<Child>);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+impl TestServer {
+    /// Starts a server with default limits.
+    pub async fn start() -> Result<Self, TestkitError> {
+        Self::start_with("").await
+    }
+
+    /// Starts a server with extra lines in its configuration file (`max_payload: 1024`).
+    pub async fn start_with(extra: &str) -> Result<Self, TestkitError> {
+        let directory = TempDir::new("nats").map_err(|e| TestkitError::Start(format!("temporary directory: {e}")))?;
+        let mut server =
+            Self { process: Process(None), directory, binary: find_binary()?, config: extra.to_owned(), port: 0 };
+        server.spawn().await?;
+        Ok(server)
+    }
+
+    /// `nats://127.0.0.1:<port>`; the same over restarts.
+    pub fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    /// The port, the same over restarts.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The process id while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.0.as_ref().map(Child::id)
+    }
+
+    /// Where its store, configuration and log are.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// SIGKILL, as a crash would; waits until it is gone.
+    pub fn kill(&mut self) {
+        self.process = Process(None);
+    }
+
+    /// Starts it again (killing it first if need be) on the same port and store; waits until JetStream answers.
+    pub async fn restart(&mut self) -> Result<(), TestkitError> {
+        self.kill();
+        self.spawn().await
+    }
+
+    /// SIGSTOP: connections stay open, nothing answers.
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(pid) = self.pid().and_then(|pid| Pid::from_raw(pid.cast_signed())) {
+            let _ = kill_process(pid, signal);
+        }
+    }
+
+    async fn spawn(&mut self) -> Result<(), TestkitError> {
+        let started = |e: std::io::Error| TestkitError::Start(format!("{}: {e}", self.binary.display()));
+        let root = self.directory.path();
+        let port = if self.port == 0 { "-1".to_owned() } else { self.port.to_string() };
+        let store = root.join("store");
+        let config = format!(
+            "listen: \"127.0.0.1:{port}\"\njetstream {{ store_dir: {store:?} }}\nports_file_dir: {root:?}\n{}\n",
+            self.config
+        );
+        let config_path = root.join("nats.conf");
+        std::fs::write(&config_path, config).map_err(started)?;
+        let log = std::fs::File::options().create(true).append(true).open(root.join("nats.log")).map_err(started)?;
+        let child = Command::new(&self.binary)
+            .arg("--config")
+            .arg(&config_path)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .map_err(started)?;
+        let pid = child.id();
+        self.process = Process(Some(child));
+        let name = self.binary.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let ports_file = root.join(format!("{name}_{pid}.ports"));
+        let until = Instant::now() + START_DEADLINE;
+        loop {
+            if self.port == 0 {
+                self.port = port_from(&ports_file).unwrap_or(0);
+            }
+            let port = self.port;
+            if port != 0 && tokio::task::spawn_blocking(move || answers(port)).await.unwrap_or(false) {
+                return Ok(());
+            }
+            let exited = self.process.0.as_mut().and_then(|child| child.try_wait().ok().flatten());
+            if exited.is_some() || Instant::now() > until {
+                let log = std::fs::read_to_string(self.directory.path().join("nats.log")).unwrap_or_default();
+                return Err(TestkitError::Start(format!("nats-server did not start ({exited:?}): {log}")));
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+/// The port out of the ports file: `{"nats":["nats://127.0.0.1:4222"]}`.
+fn port_from(file: &Path) -> Option<u16> {
+    let ports: serde_json::Value = serde_json::from_slice(&std::fs::read(file).ok()?).ok()?;
+    ports.get("nats")?.get(0)?.as_str()?.rsplit(':').next()?.parse().ok()
+}
+
+/// Whether INFO comes and JetStream answers.
+fn answers(port: u16) -> bool {
+    let ask = || -> std::io::Result<bool> {
+        let stream = TcpStream::connect_timeout(&([127, 0, 0, 1], port).into(), Duration::from_secs(1))?;
+        stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+        let mut lines = BufReader::new(stream.try_clone()?).lines();
+        if !lines.next().transpose()?.is_some_and(|line| line.starts_with("INFO ")) {
+            return Ok(false);
+        }
+        (&stream).write_all(
+            b"CONNECT {\"verbose\":false,\"headers\":true,\"no_responders\":true}\r\nSUB probe 1\r\nPUB $JS.API.INFO probe 0\r\n\r\nPING\r\n",
+        )?;
+        for line in lines {
+            let line = line?;
+            if line.starts_with("MSG probe") {
+                return Ok(true);
+            }
+            if line.starts_with("HMSG") || line.starts_with("-ERR") {
+                return Ok(false);
+            }
+        }
+        Ok(false)
+    };
+    ask().unwrap_or(false)
+}
+
+/// `NATS_SERVER_BIN`, else `nats-server` on PATH if 2.11 or newer, else `.tools/nats-server` upward from this crate.
+pub fn find_binary() -> Result<PathBuf, TestkitError> {
+    if let Some(path) = std::env::var_os("NATS_SERVER_BIN") {
+        return Ok(path.into());
+    }
+    let on_path = std::env::var_os("PATH")
+        .map(|path| std::env::split_paths(&path).map(|dir| dir.join("nats-server")).collect::<Vec<_>>())
+        .unwrap_or_default()
+        .into_iter()
+        .find(|file| file.is_file() && new_enough(file));
+    let in_tools = || {
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .ancestors()
+            .map(|dir| dir.join(".tools/nats-server"))
+            .find(|file| file.is_file())
+    };
+    on_path.or_else(in_tools).ok_or_else(|| {
+        TestkitError::NoBinary(
+            "no nats-server 2.11 or newer: run scripts/setup, or set NATS_SERVER_BIN to its path".to_owned(),
+        )
+    })
+}
+
+fn new_enough(binary: &Path) -> bool {
+    let Ok(output) = Command::new(binary).arg("--version").output() else { return false };
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let Some((_, version)) = text.trim().rsplit_once('v') else { return false };
+    let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+    (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) >= (2, 11)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_killed_server_comes_back_on_its_port() {
+        let mut server = TestServer::start().await.unwrap();
+        let (port, directory) = (server.port(), server.directory().to_owned());
+        assert!(answers(port));
+        server.kill();
+        assert!(!answers(port));
+        server.restart().await.unwrap();
+        assert_eq!(server.port(), port);
+        assert!(answers(port));
+        server.pause();
+        assert!(!answers(port));
+        server.resume();
+        assert!(answers(port));
+        drop(server);
+        assert!(!answers(port));
+        assert!(!directory.exists());
+    }
+}

@@ -1,0 +1,45 @@
+//! A directory that goes away with its owner.
+
+use std::path::{Path, PathBuf};
+
+/// A fresh directory below the system's temporary directory, removed on drop.
+#[derive(Debug)]
+pub struct TempDir {
+    path: PathBuf,
+}
+
+impl TempDir {
+    /// Makes the directory; `label` becomes part of its name.
+    pub fn new(label: &str) -> std::io::Result<Self> {
+        let path =
+            std::env::temp_dir().join(format!("nuncius-{label}-{}-{:016x}", std::process::id(), fastrand::u64(..)));
+        std::fs::create_dir_all(&path)?;
+        Ok(Self { path })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        // Best effort: a test's verdict does not hang on tidying up.
+        let _ = std::fs::remove_dir_all(&self.path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_temporary_directory_goes_away_with_its_owner() {
+        let dir = TempDir::new("temp").unwrap();
+        let path = dir.path().to_owned();
+        std::fs::write(path.join("file"), b"x").unwrap();
+        drop(dir);
+        assert!(!path.exists());
+    }
+}

@@ -1,0 +1,107 @@
+//! Documents made from the types: JSON Schemas, and an AsyncAPI description of every subject.
+//!
+//! The committed files under `schemas/json` and `schemas/asyncapi.yaml` are what the functions here return; a test keeps
+//! them so. A new message type is added to [`messages`], a new subject to [`asyncapi::channels`].
+
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value};
+
+use crate::event::{ExperimentEvent, Progress};
+use crate::galileo::{InstructionExperiment, TickExperiment};
+use crate::metric::MetricDelta;
+use crate::node::{NodeCommand, NodeInfo, NodeReply};
+use crate::record::RecordBatch;
+use crate::report::Report;
+use crate::route::Route;
+use crate::run::{Control, ControlReply, RunRecord, SubmitReply};
+use crate::spec::ExperimentSpec;
+
+pub mod asyncapi;
+pub mod yaml;
+
+/// A message type: its name on the bus and its schema.
+#[derive(Debug, Clone, Copy)]
+pub struct MessageType {
+    /// Name without the version: `metric-delta`.
+    pub name: &'static str,
+    /// Version, raised when an older reader would misunderstand a newer message.
+    pub version: u32,
+    /// One line for people.
+    pub summary: &'static str,
+    /// The JSON Schema.
+    pub schema: fn() -> Value,
+}
+
+impl MessageType {
+    /// Name and version as in the header `Nuncius-Schema`: `metric-delta.v1`.
+    pub fn schema_name(&self) -> String {
+        format!("{}.v{}", self.name, self.version)
+    }
+
+    /// Where the schema is committed, below `schemas/`.
+    pub fn schema_path(&self) -> String {
+        format!("json/{}.schema.json", self.name)
+    }
+}
+
+const fn message(name: &'static str, summary: &'static str, schema: fn() -> Value) -> MessageType {
+    MessageType { name, version: 1, summary, schema }
+}
+
+/// Every type that crosses the bus or that people write.
+pub const fn messages() -> [MessageType; 16] {
+    [
+        message("experiment", "An experiment as people write it.", schema_of::<ExperimentSpec>),
+        message("galileo-instructions", "An experiment as Galileo's commands.", schema_of::<InstructionExperiment>),
+        message("galileo-ticks", "An experiment as Galileo's tick configuration.", schema_of::<TickExperiment>),
+        message("node-info", "A process in the registry.", schema_of::<NodeInfo>),
+        message("node-command", "What the daemon asks of a node.", schema_of::<NodeCommand>),
+        message("node-reply", "A node's answer to a command.", schema_of::<NodeReply>),
+        message("metric-delta", "What a node measured since its last delta.", schema_of::<MetricDelta>),
+        message("record-batch", "Request records, column by column.", schema_of::<RecordBatch>),
+        message("experiment-event", "Something that happened in an experiment.", schema_of::<ExperimentEvent>),
+        message("progress", "Live figures of a running experiment.", schema_of::<Progress>),
+        message("run-record", "Everything the bus knows of an experiment.", schema_of::<RunRecord>),
+        message("submit-reply", "Whether a submission was accepted.", schema_of::<SubmitReply>),
+        message("control", "A request about a run.", schema_of::<Control>),
+        message("control-reply", "Whether a request about a run was granted.", schema_of::<ControlReply>),
+        message("route", "The addresses of a service.", schema_of::<Route>),
+        message("report", "How an experiment went.", schema_of::<Report>),
+    ]
+}
+
+/// The JSON Schema (draft 2020-12) of what is read as `T`.
+fn schema_of<T: JsonSchema>() -> Value {
+    sorted(SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>().to_value())
+}
+
+/// The same value with its keys in order, whatever order the map type keeps.
+fn sorted(value: Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let mut entries: Vec<(String, Value)> = map.into_iter().collect();
+            entries.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+            Value::Object(entries.into_iter().map(|(key, value)| (key, sorted(value))).collect::<Map<_, _>>())
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(sorted).collect()),
+        other => other,
+    }
+}
+
+/// Every generated file: its path below `schemas/` and its content.
+pub fn files() -> Vec<(String, String)> {
+    let mut files: Vec<(String, String)> = messages()
+        .iter()
+        .map(|message| {
+            let mut schema = (message.schema)();
+            if let Some(map) = schema.as_object_mut() {
+                map.insert("$id".to_owned(), format!("urn:nuncius:schema:{}", message.schema_name()).into());
+            }
+            (message.schema_path(), format!("{:#}\n", sorted(schema)))
+        })
+        .collect();
+    let head = "# Generated from the types: NUNCIUS_UPDATE=1 cargo test -p nuncius-schemas --test documents\n";
+    files.push(("asyncapi.yaml".to_owned(), format!("{head}{}", yaml::to_yaml(&asyncapi::document()))));
+    files
+}

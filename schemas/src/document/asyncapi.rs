@@ -1,0 +1,342 @@
+//! Every subject of [`crate::subjects`] as an AsyncAPI 3.0 document.
+
+use serde_json::{Map, Value, json};
+
+use super::{MessageType, messages};
+use crate::subjects::{
+    HEADER_CONTENT_TYPE, HEADER_MESSAGE_ID, HEADER_REASON, HEADER_REPLY, HEADER_SCHEMA, HEADER_TRACEPARENT, Namespace,
+};
+
+const MESSAGE_PACK: &str = "application/msgpack";
+const JSON: &str = "application/json";
+const YAML: &str = "application/yaml";
+const OCTETS: &str = "application/octet-stream";
+
+/// How messages of a channel travel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Carrier {
+    /// Kept in the named JetStream stream until it is worked off.
+    WorkQueue(String),
+    /// Kept in the named JetStream stream up to its limits.
+    Stream(String),
+    /// A NATS request with an answer, of the named message type or in prose.
+    Request(&'static str),
+    /// Core NATS: whoever listens hears it, and it may be lost.
+    Core,
+    /// The latest value per key in the named bucket.
+    KeyValue(String),
+    /// Objects in the named bucket.
+    ObjectStore(String),
+}
+
+impl Carrier {
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::WorkQueue(_) => "stream, work queue",
+            Self::Stream(_) => "stream, limits",
+            Self::Request(_) => "request",
+            Self::Core => "core",
+            Self::KeyValue(_) => "key-value bucket",
+            Self::ObjectStore(_) => "object store",
+        }
+    }
+
+    fn store(&self) -> Option<&str> {
+        match self {
+            Self::WorkQueue(name) | Self::Stream(name) | Self::KeyValue(name) | Self::ObjectStore(name) => Some(name),
+            Self::Request(_) | Self::Core => None,
+        }
+    }
+}
+
+/// One subject and what goes over it.
+#[derive(Debug, Clone)]
+pub struct Channel {
+    /// Name of the function of [`Namespace`] that makes it.
+    pub name: &'static str,
+    /// Subject with `{parameters}`.
+    pub address: String,
+    /// How it travels.
+    pub carrier: Carrier,
+    /// Names of message types; empty where the payload is no message of ours.
+    pub messages: &'static [&'static str],
+    /// MIME types of the payload.
+    pub content_types: &'static [&'static str],
+    /// Headers beyond `Content-Type`, `Nuncius-Schema` and `traceparent`.
+    pub headers: &'static [&'static str],
+    /// Whether others speak to Nuncius here, rather than it to them.
+    pub inbound: bool,
+    /// For people.
+    pub description: &'static str,
+}
+
+/// Every channel, in the namespace `nuncius`.
+pub fn channels() -> Vec<Channel> {
+    let ns = Namespace::default();
+    let key = |bucket: &str, key: &str| format!("$KV.{bucket}.{key}");
+    vec![
+        Channel {
+            name: "experiment_submit",
+            address: ns.experiment_submit(),
+            carrier: Carrier::WorkQueue(ns.stream_submit()),
+            messages: &["experiment", "galileo-instructions", "galileo-ticks"],
+            content_types: &[YAML, JSON, MESSAGE_PACK],
+            headers: &[HEADER_MESSAGE_ID, HEADER_REPLY],
+            inbound: true,
+            description: "One experiment, at most 256 KiB. The stream's ack says that it is kept; an answer of type \
+                          submit-reply goes to the subject in the header Nuncius-Reply.",
+        },
+        Channel {
+            name: "experiment_dead",
+            address: ns.experiment_dead(),
+            carrier: Carrier::Stream(ns.stream_dead()),
+            messages: &[],
+            content_types: &[OCTETS],
+            headers: &[HEADER_REASON],
+            inbound: false,
+            description: "A submission that could not be read, as it came, with the reason.",
+        },
+        Channel {
+            name: "experiment_event",
+            address: ns.experiment_event("{experiment}"),
+            carrier: Carrier::Stream(ns.stream_event()),
+            messages: &["experiment-event"],
+            content_types: &[MESSAGE_PACK],
+            headers: &[HEADER_MESSAGE_ID],
+            inbound: false,
+            description: "Life cycle, phases and gates of one experiment; replayable.",
+        },
+        Channel {
+            name: "experiment_control",
+            address: ns.experiment_control("{experiment}"),
+            carrier: Carrier::Request("control-reply"),
+            messages: &["control"],
+            content_types: &[MESSAGE_PACK, JSON],
+            headers: &[],
+            inbound: true,
+            description: "Requests to the daemon that holds the run.",
+        },
+        Channel {
+            name: "experiment_progress",
+            address: ns.experiment_progress("{experiment}"),
+            carrier: Carrier::Core,
+            messages: &["progress"],
+            content_types: &[MESSAGE_PACK],
+            headers: &[],
+            inbound: false,
+            description: "Live figures once a second, for people's eyes only.",
+        },
+        Channel {
+            name: "node_command",
+            address: ns.node_command("{node}"),
+            carrier: Carrier::Request("node-reply"),
+            messages: &["node-command"],
+            content_types: &[MESSAGE_PACK],
+            headers: &[],
+            inbound: true,
+            description: "Prepare, start, extend, stop.",
+        },
+        Channel {
+            name: "node_ping",
+            address: ns.node_ping("{node}"),
+            carrier: Carrier::Request(""),
+            messages: &[],
+            content_types: &[OCTETS],
+            headers: &[],
+            inbound: true,
+            description: "A clock probe, answered at once with the node's CLOCK_MONOTONIC; never behind a command.",
+        },
+        Channel {
+            name: "metric",
+            address: ns.metric("{experiment}", "{node}"),
+            carrier: Carrier::Stream(ns.stream_metric()),
+            messages: &["metric-delta"],
+            content_types: &[MESSAGE_PACK],
+            headers: &[HEADER_MESSAGE_ID],
+            inbound: false,
+            description: "What a node measured, once a second. Merging one twice changes nothing.",
+        },
+        Channel {
+            name: "trace",
+            address: ns.trace("{experiment}", "{node}"),
+            carrier: Carrier::Stream(ns.stream_trace()),
+            messages: &["record-batch"],
+            content_types: &[MESSAGE_PACK],
+            headers: &[HEADER_MESSAGE_ID],
+            inbound: false,
+            description: "Request records in batches: none, sampled ones or all.",
+        },
+        Channel {
+            name: "bucket_node",
+            address: key(&ns.bucket_node(), "{node}"),
+            carrier: Carrier::KeyValue(ns.bucket_node()),
+            messages: &["node-info"],
+            content_types: &[MESSAGE_PACK],
+            headers: &[],
+            inbound: false,
+            description: "Who is here; a key that is not renewed expires.",
+        },
+        Channel {
+            name: "bucket_lease",
+            address: key(&ns.bucket_lease(), "{lease}"),
+            carrier: Carrier::KeyValue(ns.bucket_lease()),
+            messages: &[],
+            content_types: &[OCTETS],
+            headers: &[],
+            inbound: false,
+            description: "Who holds what. The revision of the acquiring create is the fencing token.",
+        },
+        Channel {
+            name: "bucket_run",
+            address: key(&ns.bucket_run(), "{experiment}"),
+            carrier: Carrier::KeyValue(ns.bucket_run()),
+            messages: &["run-record"],
+            content_types: &[MESSAGE_PACK],
+            headers: &[],
+            inbound: false,
+            description: "Run records, changed by compare-and-set only.",
+        },
+        Channel {
+            name: "bucket_route",
+            address: key(&ns.bucket_route(), "{service}"),
+            carrier: Carrier::KeyValue(ns.bucket_route()),
+            messages: &["route"],
+            content_types: &[MESSAGE_PACK, JSON],
+            headers: &[],
+            inbound: true,
+            description: "The routing table.",
+        },
+        Channel {
+            name: "bucket_artifact",
+            address: format!("$O.{}.>", ns.bucket_artifact()),
+            carrier: Carrier::ObjectStore(ns.bucket_artifact()),
+            messages: &["report"],
+            content_types: &[JSON],
+            headers: &[],
+            inbound: false,
+            description: "Reports, one object per experiment, named <experiment>-report.json.",
+        },
+    ]
+}
+
+/// The namespace as a parameter, as every deployment may have its own.
+fn with_namespace(text: &str) -> String {
+    text.replacen("nuncius", "{namespace}", 1)
+}
+
+/// The AsyncAPI document.
+pub fn document() -> Value {
+    let channels = channels();
+    let mut described = Map::new();
+    let mut operations = Map::new();
+    for channel in &channels {
+        described.insert(channel.name.to_owned(), describe(channel));
+        operations.insert(channel.name.to_owned(), operation(channel));
+        if let Carrier::Request(reply) = channel.carrier {
+            described.insert(format!("{}_reply", channel.name), describe_reply(channel, reply));
+        }
+    }
+    let components: Map<String, Value> =
+        messages().iter().map(|message| (message.name.to_owned(), describe_message(message))).collect();
+    json!({
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Nuncius",
+            "version": "1",
+            "description": "What travels over NATS between people, the experiment daemon and the nodes. Processes \
+                write MessagePack with named fields; people and foreign programs may write JSON, and YAML on submission. \
+                Unknown fields are ignored between processes and refused in what people write.",
+            "license": { "name": "Apache-2.0" },
+        },
+        "defaultContentType": MESSAGE_PACK,
+        "servers": { "nats": { "host": "127.0.0.1:4222", "protocol": "nats" } },
+        "channels": described,
+        "operations": operations,
+        "components": { "messages": components, "parameters": parameters() },
+    })
+}
+
+fn parameters() -> Value {
+    let token = "A token: 1 to 64 of A-Z a-z 0-9 _ -";
+    json!({
+        "namespace": { "description": token, "default": "nuncius" },
+        "experiment": { "description": format!("Experiment. {token}") },
+        "node": { "description": format!("Node. {token}") },
+        "service": { "description": "Service as targets name it." },
+        "lease": { "description": "What is held." },
+    })
+}
+
+fn message_refs(root: &str, names: &[&str]) -> Map<String, Value> {
+    names.iter().map(|name| ((*name).to_owned(), json!({ "$ref": format!("{root}/{name}") }))).collect()
+}
+
+fn describe(channel: &Channel) -> Value {
+    let address = with_namespace(&channel.address);
+    let used: Map<String, Value> = ["namespace", "experiment", "node", "service", "lease"]
+        .into_iter()
+        .filter(|name| address.contains(&format!("{{{name}}}")))
+        .map(|name| (name.to_owned(), json!({ "$ref": format!("#/components/parameters/{name}") })))
+        .collect();
+    let headers: Vec<&str> = [HEADER_CONTENT_TYPE, HEADER_SCHEMA, HEADER_TRACEPARENT]
+        .into_iter()
+        .filter(|_| !channel.messages.is_empty())
+        .chain(channel.headers.iter().copied())
+        .collect();
+    let mut described = json!({
+        "address": address,
+        "description": channel.description,
+        "parameters": used,
+        "messages": message_refs("#/components/messages", channel.messages),
+        "x-nuncius-carrier": channel.carrier.name(),
+        "x-nuncius-content-types": channel.content_types,
+        "x-nuncius-headers": headers,
+    });
+    if let (Some(store), Some(map)) = (channel.carrier.store(), described.as_object_mut()) {
+        map.insert("x-nuncius-store".to_owned(), with_namespace(store).into());
+    }
+    described
+}
+
+fn describe_reply(channel: &Channel, reply: &str) -> Value {
+    let names: Vec<&str> = Some(reply).filter(|reply| !reply.is_empty()).into_iter().collect();
+    json!({
+        "address": null,
+        "description": format!("Answers on the inbox of a request on {}.", with_namespace(&channel.address)),
+        "messages": message_refs("#/components/messages", &names),
+        "x-nuncius-carrier": "core",
+    })
+}
+
+fn operation(channel: &Channel) -> Value {
+    let mut operation = json!({
+        "action": if channel.inbound { "receive" } else { "send" },
+        "channel": { "$ref": format!("#/channels/{}", channel.name) },
+        "summary": channel.description,
+    });
+    if let (Carrier::Request(_), Some(map)) = (&channel.carrier, operation.as_object_mut()) {
+        let reply = json!({ "channel": { "$ref": format!("#/channels/{}_reply", channel.name) } });
+        map.insert("reply".to_owned(), reply);
+    }
+    operation
+}
+
+fn describe_message(message: &MessageType) -> Value {
+    json!({
+        "name": message.schema_name(),
+        "summary": message.summary,
+        "contentType": MESSAGE_PACK,
+        "headers": {
+            "type": "object",
+            "properties": {
+                HEADER_CONTENT_TYPE: { "type": "string" },
+                HEADER_SCHEMA: { "type": "string", "const": message.schema_name() },
+                HEADER_TRACEPARENT: { "type": "string", "description": "W3C trace context" },
+            },
+        },
+        "payload": {
+            "schemaFormat": "application/schema+json;version=draft-2020-12",
+            "schema": { "$ref": format!("./{}", message.schema_path()) },
+        },
+    })
+}

@@ -1,0 +1,27 @@
+//! Wire types, subjects and names: everything two Nuncius processes, or a person and Nuncius, say to each other.
+//!
+//! This crate is the bottom of the tree: no I/O, no clock, no tokio. It must never know how a message travels
+//! (that is `nuncius-bus`) nor how it is stored (that is `nuncius-store`). Every type that crosses the bus is here,
+//! with its limits, and is documented by the JSON Schemas under `schemas/json`, which a test keeps true.
+//!
+//! Layout: [`units`] and [`names`] are the vocabulary; [`spec`], [`gate`] and [`galileo`] are what people write, [`submission`] any of it;
+//! [`node`], [`metric`], [`record`], [`event`], [`run`] and [`route`] travel between processes; [`report`] is what
+//! comes out; [`codec`] turns bytes into all of these and says which field was wrong; [`subjects`] names the places.
+
+pub mod codec;
+pub mod document;
+pub mod event;
+pub mod galileo;
+pub mod gate;
+pub mod metric;
+pub mod names;
+pub mod node;
+pub mod record;
+pub mod redact;
+pub mod report;
+pub mod route;
+pub mod run;
+pub mod spec;
+pub mod subjects;
+pub mod submission;
+pub mod units;

@@ -1,0 +1,175 @@
+//! Nodes: what they say of themselves in the registry, and the commands the daemon gives them.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::route::Route;
+use crate::spec::ExperimentSpec;
+
+/// What a process does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Offers load.
+    Client,
+    /// Runs experiments.
+    Experimentd,
+    /// Is a system under test.
+    Emulator,
+}
+
+impl Role {
+    /// The name in listings.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Experimentd => "experimentd",
+            Self::Emulator => "emulator",
+        }
+    }
+}
+
+/// Caps of a node, which no message can raise.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Capacity {
+    /// Relative share of the load this node takes.
+    pub weight: u32,
+    /// Most iterations per second this node starts.
+    pub max_rate_per_second: u64,
+    /// Most iterations under way on this node.
+    pub max_in_flight: u32,
+    /// Longest load, in seconds.
+    pub max_duration_seconds: u64,
+}
+
+/// A process as the registry knows it (bucket `node`, one key a node).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct NodeInfo {
+    /// Name, a token; the key.
+    pub name: String,
+    /// What it does.
+    pub role: Role,
+    /// Labels it was started with.
+    pub labels: BTreeMap<String, String>,
+    /// Host name as the host gives it.
+    pub host: String,
+    /// Version of the program.
+    pub version: String,
+    /// Random number of this incarnation.
+    pub epoch: u64,
+    /// Process id on its host.
+    pub process_id: u32,
+    /// Processors of its host.
+    pub processors: u32,
+    /// Caps; absent on nodes that offer no load.
+    pub capacity: Option<Capacity>,
+    /// Targets it may send to.
+    pub allowed_targets: Vec<String>,
+    /// Experiment it works for.
+    pub experiment: Option<String>,
+    /// When it started, milliseconds since the Unix epoch.
+    pub started_unix_ms: u64,
+}
+
+/// A group's share on one node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct GroupAssignment {
+    /// Index of the group in the specification.
+    pub group: u16,
+    /// Shards as a bitmap of 256 bits, lowest first.
+    pub shards: [u64; 4],
+    /// Nodes the group runs on; multiplies a rate that is given per node.
+    pub nodes: u32,
+}
+
+/// A request on a node's command subject.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "command", rename_all = "snake_case")]
+pub enum NodeCommand {
+    /// Get ready: check, connect, build everything; offer nothing.
+    Prepare(Box<Prepare>),
+    /// Begin at an instant of this node's own clock.
+    Start(Start),
+    /// The horizon has moved.
+    Extend(Extend),
+    /// Offer nothing more, wait for answers, send the last delta.
+    Stop(Stop),
+}
+
+/// What a node needs to take part.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Prepare {
+    /// Experiment.
+    pub experiment: String,
+    /// Fencing token of the daemon's lease: a smaller one than seen before is refused.
+    pub token: u64,
+    /// The specification, secrets still as `${NAME}`.
+    pub spec: ExperimentSpec,
+    /// Addresses of every service name the targets use.
+    pub routes: Vec<Route>,
+    /// This node's share.
+    pub assignments: Vec<GroupAssignment>,
+    /// Number from which trace and span ids of requests are made.
+    pub run_key: u64,
+}
+
+/// When to begin.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Start {
+    /// Experiment.
+    pub experiment: String,
+    /// Fencing token.
+    pub token: u64,
+    /// Instant zero of the run on this node's CLOCK_MONOTONIC, in nanoseconds.
+    pub start_at_ns: u64,
+    /// The same instant on the daemon's wall clock, nanoseconds since the Unix epoch; for records and spans only.
+    pub start_unix_ns: u64,
+    /// Offer nothing planned at or after this, in nanoseconds of run time.
+    pub horizon_ns: u64,
+}
+
+/// How far a node may go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Extend {
+    /// Experiment.
+    pub experiment: String,
+    /// Fencing token.
+    pub token: u64,
+    /// Offer nothing planned at or after this, in nanoseconds of run time.
+    pub horizon_ns: u64,
+    /// Deltas up to this sequence have been merged.
+    pub acknowledged_sequence: u64,
+}
+
+/// The end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Stop {
+    /// Experiment.
+    pub experiment: String,
+    /// Fencing token.
+    pub token: u64,
+    /// How long answers are waited for, in nanoseconds.
+    pub drain_ns: u64,
+    /// Why, for the node's log.
+    pub reason: String,
+}
+
+/// A node's answer to a command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub enum NodeReply {
+    /// Done, or under way.
+    Accepted {
+        /// Incarnation that answers.
+        epoch: u64,
+    },
+    /// Not done.
+    Refused {
+        /// Incarnation that answers.
+        epoch: u64,
+        /// Why: names the field, the limit or the state.
+        reason: String,
+    },
+}

@@ -1,0 +1,237 @@
+//! The report of an experiment: everything a person or a program is told of how it went.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::event::ExperimentEvent;
+use crate::gate::Quantity;
+use crate::metric::FailureKind;
+use crate::run::{RunStatus, Verdict};
+use crate::spec::{EngineKind, ExperimentSpec};
+
+/// One experiment's report.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Report {
+    /// Name and version of this form: `report.v1`.
+    pub schema: String,
+    /// Version of the program that wrote it.
+    pub version: String,
+    /// Experiment.
+    pub id: String,
+    /// What people call it.
+    pub name: String,
+    /// Who wanted it.
+    pub creator: Option<String>,
+    /// How it ended.
+    pub status: RunStatus,
+    /// How it was judged; absent when it never ran.
+    pub verdict: Option<Verdict>,
+    /// Why, the weightiest first.
+    pub reasons: Vec<String>,
+    /// When it was admitted, milliseconds since the Unix epoch.
+    pub submitted_unix_ms: u64,
+    /// When load was first offered, milliseconds since the Unix epoch.
+    pub started_unix_ms: Option<u64>,
+    /// When it ended, milliseconds since the Unix epoch.
+    pub ended_unix_ms: Option<u64>,
+    /// How long load was offered, in seconds.
+    pub offered_seconds: f64,
+    /// Iterations the schedules of all open groups hold in the time that was to be offered.
+    pub scheduled: u64,
+    /// Iterations of open groups that nodes took from their schedules.
+    pub offered: u64,
+    /// Scheduled − offered: load that was promised and not given.
+    pub deficit: u64,
+    /// What was measured, group by group.
+    pub groups: Vec<GroupReport>,
+    /// What had to hold.
+    pub gates: Vec<GateReport>,
+    /// Who took part.
+    pub nodes: Vec<NodeReport>,
+    /// Second by second.
+    pub intervals: Vec<Interval>,
+    /// What happened.
+    pub events: Vec<ExperimentEvent>,
+    /// Trace id of the experiment, 32 hexadecimal digits.
+    pub trace_id: Option<String>,
+    /// The specification, redacted.
+    pub spec: Option<ExperimentSpec>,
+}
+
+/// What one group measured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct GroupReport {
+    /// Name.
+    pub name: String,
+    /// What it spoke.
+    pub engine: EngineKind,
+    /// Whom it spoke to, redacted.
+    pub target: String,
+    /// Whether it followed a schedule: only then is there a planned instant, lag and a response time from it.
+    pub open: bool,
+    /// Iterations its schedule holds (open model).
+    pub scheduled: Option<u64>,
+    /// Iterations begun.
+    pub offered: u64,
+    /// Each step; with several steps the last one, named `iteration`, is the whole.
+    pub steps: Vec<StepReport>,
+}
+
+/// What one step measured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct StepReport {
+    /// Name.
+    pub name: String,
+    /// Taken from the schedule or begun.
+    pub planned: u64,
+    /// Written to a connection.
+    pub sent: u64,
+    /// Ended as expected.
+    pub succeeded: u64,
+    /// Ended otherwise.
+    pub failed: u64,
+    /// Unanswered or unsent at the stop.
+    pub censored: u64,
+    /// Succeeded per second of offered load.
+    pub succeeded_per_second: f64,
+    /// Failures, the most frequent first.
+    pub failures: Vec<FailureReport>,
+    /// The four quantities; those without data are absent.
+    pub quantities: BTreeMap<Quantity, Summary>,
+}
+
+/// Failures of one kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FailureReport {
+    /// What went wrong.
+    pub kind: FailureKind,
+    /// Status of the answer, 0 when there was none.
+    pub status: u16,
+    /// How many.
+    pub count: u64,
+    /// One of them, bounded and redacted.
+    pub sample: Option<String>,
+}
+
+/// A quantity in figures; times in nanoseconds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Summary {
+    /// Observations that ended.
+    pub count: u64,
+    /// Observations known only from below.
+    pub censored: u64,
+    /// Observations beyond the histogram's range.
+    pub overflow: u64,
+    /// Smallest.
+    pub min_ns: u64,
+    /// Mean of those that ended.
+    pub mean_ns: f64,
+    /// Largest that ended.
+    pub max_ns: u64,
+    /// p50, p90, p95, p99, p99.9, p99.99 as far as they mean something.
+    pub quantiles: Vec<QuantileReport>,
+    /// Percentile curve: quantile and value in nanoseconds, rising.
+    pub curve: Vec<(f64, u64)>,
+}
+
+/// One quantile with what is known of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct QuantileReport {
+    /// In (0, 1).
+    pub quantile: f64,
+    /// The estimate, in nanoseconds.
+    pub value_ns: u64,
+    /// The estimate is a lower bound, because of censored observations: print it with ≥.
+    pub at_least: bool,
+    /// One-sided 95 % lower bound, in nanoseconds.
+    pub lower_ns: Option<u64>,
+    /// One-sided 95 % upper bound, in nanoseconds; absent when there are too few observations for one.
+    pub upper_ns: Option<u64>,
+}
+
+/// How one gate was decided.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct GateReport {
+    /// The gate as text.
+    pub gate: String,
+    /// `pass`, `fail` or `undetermined`.
+    pub outcome: Verdict,
+    /// What was observed: nanoseconds, a share, or per second, as the gate's metric.
+    pub observed: Option<f64>,
+    /// One-sided 95 % lower bound.
+    pub lower: Option<f64>,
+    /// One-sided 95 % upper bound.
+    pub upper: Option<f64>,
+    /// Observations it rests on.
+    pub samples: u64,
+    /// First second of the worst window, for a windowed gate.
+    pub worst_window_second: Option<u32>,
+    /// For people.
+    pub reason: String,
+}
+
+/// What one node did.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct NodeReport {
+    /// Name.
+    pub name: String,
+    /// Host name.
+    pub host: String,
+    /// Version of its program.
+    pub version: String,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its clock − the daemon's, in nanoseconds (of CLOCK_MONOTONIC: only its change means something).
+    pub clock_offset_ns: Option<i64>,
+    /// Bound of the error of that, in nanoseconds.
+    pub clock_error_ns: Option<u64>,
+    /// How far the offset moved during the run, in nanoseconds.
+    pub clock_drift_ns: Option<i64>,
+    /// Shards it was given, over all groups.
+    pub shards: u32,
+    /// Iterations it took or began.
+    pub offered: u64,
+    /// Lag p99 over the run, in nanoseconds.
+    pub lag_p99_ns: Option<u64>,
+    /// Largest share of any 5 s in which an engine thread waited for a processor.
+    pub run_delay_share: f64,
+    /// Time its cgroup was throttled, in nanoseconds.
+    pub throttled_ns: u64,
+    /// Largest resident memory, in bytes.
+    pub resident_bytes_max: u64,
+    /// Deltas merged.
+    pub deltas: u64,
+    /// Why it stopped early or was given up.
+    pub lost: Option<String>,
+}
+
+/// One second of the run, over all groups and nodes.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Interval {
+    /// Second of run time.
+    pub second: u32,
+    /// Iterations offered.
+    pub offered: u64,
+    /// Requests that ended as expected.
+    pub succeeded: u64,
+    /// Requests that ended otherwise.
+    pub failed: u64,
+    /// Under way at its end.
+    pub in_flight: u64,
+    /// Response p50, in nanoseconds.
+    pub response_p50_ns: Option<u64>,
+    /// Response p95, in nanoseconds.
+    pub response_p95_ns: Option<u64>,
+    /// Response p99, in nanoseconds.
+    pub response_p99_ns: Option<u64>,
+    /// Service p50, in nanoseconds.
+    pub service_p50_ns: Option<u64>,
+    /// Service p99, in nanoseconds.
+    pub service_p99_ns: Option<u64>,
+    /// Blocked p99, in nanoseconds.
+    pub blocked_p99_ns: Option<u64>,
+    /// Lag p99, in nanoseconds.
+    pub lag_p99_ns: Option<u64>,
+}

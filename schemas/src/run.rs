@@ -1,0 +1,155 @@
+//! The run record: what the bus knows of an experiment from its admission on (bucket `run`, one key an experiment).
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::spec::ExperimentSpec;
+
+/// Where an experiment is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RunStatus {
+    /// Admitted; waits for nodes.
+    Submitted,
+    /// Nodes and shards are chosen.
+    Planned,
+    /// Nodes have been asked to get ready.
+    Preparing,
+    /// Load is offered.
+    Running,
+    /// The schedule is over; answers are waited for.
+    Draining,
+    /// Ran to its end, or to a gate that aborts.
+    Finished,
+    /// Could not run, or lost what it needed to.
+    Failed,
+    /// Ended by request.
+    Cancelled,
+}
+
+impl RunStatus {
+    /// Whether nothing will change any more.
+    pub const fn is_terminal(self) -> bool {
+        matches!(self, Self::Finished | Self::Failed | Self::Cancelled)
+    }
+
+    /// The name in records, events and reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Submitted => "submitted",
+            Self::Planned => "planned",
+            Self::Preparing => "preparing",
+            Self::Running => "running",
+            Self::Draining => "draining",
+            Self::Finished => "finished",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// What a run showed, in rising precedence: one invalid measurement outweighs every failed gate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Every gate held.
+    Pass,
+    /// A gate did not hold.
+    Fail,
+    /// Too little data to say, or the run was cut short.
+    Undetermined,
+    /// The measurement cannot be trusted.
+    Invalid,
+}
+
+impl Verdict {
+    /// The name in records, events and reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Fail => "fail",
+            Self::Undetermined => "undetermined",
+            Self::Invalid => "invalid",
+        }
+    }
+}
+
+/// Exit code of `nuncius run` for how a run ended.
+pub const fn exit_code(status: RunStatus, verdict: Option<Verdict>) -> u8 {
+    match (status, verdict) {
+        (RunStatus::Cancelled, _) => 6,
+        (RunStatus::Finished, Some(Verdict::Pass)) => 0,
+        (RunStatus::Finished, Some(Verdict::Fail)) => 1,
+        (RunStatus::Finished, Some(Verdict::Undetermined)) => 3,
+        (RunStatus::Finished, Some(Verdict::Invalid)) => 4,
+        _ => 5,
+    }
+}
+
+/// A node that takes part, and which incarnation of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RunNode {
+    /// Name in the registry.
+    pub name: String,
+    /// Epoch of the incarnation that was planned with.
+    pub epoch: u64,
+}
+
+/// Everything the bus knows of one experiment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RunRecord {
+    /// Identifier.
+    pub id: String,
+    /// Sequence of the submission in its stream: the same key with the same sequence is the same submission.
+    pub stream_sequence: u64,
+    /// Where it is in its life.
+    pub status: RunStatus,
+    /// How it was judged, once it has ended.
+    pub verdict: Option<Verdict>,
+    /// Why it ended as it did.
+    pub reason: Option<String>,
+    /// The specification as submitted, secrets redacted unless the run has yet to start.
+    pub spec: ExperimentSpec,
+    /// When it was admitted, milliseconds since the Unix epoch.
+    pub submitted_unix_ms: u64,
+    /// When load was first offered, milliseconds since the Unix epoch.
+    pub started_unix_ms: Option<u64>,
+    /// When it ended, milliseconds since the Unix epoch.
+    pub ended_unix_ms: Option<u64>,
+    /// Who was planned to take part.
+    pub nodes: Vec<RunNode>,
+    /// W3C trace context of the submission.
+    pub traceparent: Option<String>,
+}
+
+/// Answer to a submission that named a `Nuncius-Reply` subject.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SubmitReply {
+    /// Identifier the experiment got, when it got one.
+    pub id: Option<String>,
+    /// Whether it will be run.
+    pub accepted: bool,
+    /// Why not.
+    pub error: Option<String>,
+}
+
+/// A request on an experiment's control subject.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "control", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Control {
+    /// End the run; a waiting one never starts.
+    Cancel {
+        /// Who asks and why, for the audit.
+        #[serde(default)]
+        reason: String,
+    },
+}
+
+/// Answer to a control request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ControlReply {
+    /// Whether it is done or under way.
+    pub accepted: bool,
+    /// Why not.
+    pub error: Option<String>,
+}

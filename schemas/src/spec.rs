@@ -1,0 +1,401 @@
+//! The experiment as people write it: groups of virtual users, the load they offer, and the gates they are judged by.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::gate::Gate;
+use crate::units::{HumanDuration, Rate, SECOND_NS};
+
+pub mod validate;
+
+pub use validate::SpecError;
+
+/// One experiment. The smallest has one group with a target, a rate and a duration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExperimentSpec {
+    /// Identifier, a token. Absent: the message id of the submission, else `e<stream sequence>`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// What people call it; the id when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Who wants it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub creator: Option<String>,
+    /// Free text for later: kept in the store, shown in the report.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, String>,
+    /// Seed of every random choice; the same seed gives the same schedule.
+    #[serde(default = "default_seed")]
+    pub seed: u64,
+    /// Service names and their `host:port` addresses; a name that is not here is looked up in the routing table.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub services: BTreeMap<String, Vec<String>>,
+    /// Which nodes take part.
+    #[serde(default)]
+    pub nodes: NodeSelection,
+    /// The virtual users.
+    pub groups: Vec<Group>,
+    /// What must hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gates: Vec<Gate>,
+    /// Which requests leave a record of their own.
+    #[serde(default)]
+    pub records: RecordsMode,
+    /// Share of requests that carry a sampled trace, 0 to 1.
+    #[serde(default = "default_trace_ratio")]
+    pub trace_ratio: f64,
+    /// Lag p99 beyond which a node counts as starved and the run as invalid.
+    #[serde(default = "default_lag_limit")]
+    pub lag_limit: HumanDuration,
+    /// How long after the end of the schedule answers are waited for; what is still open then is censored.
+    #[serde(default = "default_drain")]
+    pub drain: HumanDuration,
+}
+
+fn default_seed() -> u64 {
+    1
+}
+
+fn default_trace_ratio() -> f64 {
+    0.001
+}
+
+fn default_lag_limit() -> HumanDuration {
+    HumanDuration::from_millis(10)
+}
+
+fn default_drain() -> HumanDuration {
+    HumanDuration::from_secs(5)
+}
+
+/// Which nodes take part; all that are client nodes when nothing is said.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NodeSelection {
+    /// How many; absent means all that match.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<u32>,
+    /// Labels a node must have, each with exactly this value.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Regular expression that a node's whole name must match.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub names: Option<String>,
+}
+
+/// Which requests leave a record of their own in the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordsMode {
+    /// None: histograms only.
+    #[default]
+    None,
+    /// Those that carry a sampled trace.
+    Sample,
+    /// Every request.
+    All,
+}
+
+/// What a virtual user speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EngineKind {
+    /// HTTP/1.1, with TLS when the target's scheme is `https`.
+    #[default]
+    Http,
+    /// AMQP 0-9-1: publishes with confirms, and consumes.
+    Amqp,
+}
+
+/// How arrivals are spaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Arrivals {
+    /// Evenly in the integrated rate.
+    #[default]
+    Constant,
+    /// As a Poisson process of the rate.
+    Poisson,
+}
+
+/// One piece of a piecewise-linear rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Stage {
+    /// How long it lasts.
+    pub duration: HumanDuration,
+    /// Rate at its start.
+    pub rate: Rate,
+    /// Rate at its end; the rate at its start when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<Rate>,
+}
+
+/// A group of virtual users: what they do and how much of it.
+///
+/// Open model: `rate` with `duration`, or `stages`. Closed model: `users` with `duration` or `iterations`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Group {
+    /// Name, a token, unique in the experiment.
+    #[serde(default = "default_group_name")]
+    pub name: String,
+    /// What it speaks.
+    #[serde(default)]
+    pub engine: EngineKind,
+    /// URL whose host is a service name or an address: `http://shop/`, `amqp://broker/%2f`.
+    pub target: String,
+    /// Which nodes; those of the experiment when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nodes: Option<NodeSelection>,
+    /// What one iteration does, in order; for HTTP one GET of the target when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Step>,
+    /// Headers of every request.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// Open model: iterations started per second over all nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<Rate>,
+    /// Open model: the rate over time, instead of `rate`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<Stage>,
+    /// Open model: the rate is for each node, not for all of them together.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rate_per_node: bool,
+    /// Open model: spacing.
+    #[serde(default)]
+    pub arrivals: Arrivals,
+    /// Closed model: concurrent users over all nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub users: Option<u32>,
+    /// Closed model: pause of a user after each iteration.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub think_time: HumanDuration,
+    /// How long load is offered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration: Option<HumanDuration>,
+    /// At most this many iterations over all nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub iterations: Option<u64>,
+    /// Open model: iterations under way on one node before the next must wait (counted as blocked).
+    #[serde(default = "default_max_in_flight")]
+    pub max_in_flight: u32,
+    /// A request that has taken this long since it was sent has failed.
+    #[serde(default = "default_timeout")]
+    pub timeout: HumanDuration,
+    /// How the peer of a TLS connection is checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsOptions>,
+}
+
+fn default_group_name() -> String {
+    "main".to_owned()
+}
+
+fn default_max_in_flight() -> u32 {
+    1_000
+}
+
+fn default_timeout() -> HumanDuration {
+    HumanDuration::from_secs(30)
+}
+
+fn is_zero(duration: &HumanDuration) -> bool {
+    duration.0 == 0
+}
+
+/// How the peer of a TLS connection is checked; the system's roots when absent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TlsOptions {
+    /// PEM text of the authorities to trust instead of the system's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_pem: Option<String>,
+    /// Name to expect instead of the target's host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_name: Option<String>,
+}
+
+/// One action of an iteration.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// Name in the report, a token; made from the position when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// HTTP: method, GET when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// HTTP: path and query, joined to the target's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// HTTP: headers, beside the group's.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// HTTP: body.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
+    /// HTTP: what counts as success; 200 to 399 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expect: Option<Expect>,
+    /// AMQP: publish a message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub publish: Option<AmqpPublish>,
+    /// AMQP: consume a queue for the whole run, measuring from planned publish to receipt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consume: Option<AmqpConsume>,
+}
+
+/// What counts as a successful answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Expect {
+    /// Status codes.
+    pub status: Vec<u16>,
+}
+
+/// A message to publish.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AmqpPublish {
+    /// Exchange, the default one when absent.
+    #[serde(default)]
+    pub exchange: String,
+    /// Routing key: with the default exchange, the queue.
+    pub routing_key: String,
+    /// Body of the message.
+    #[serde(default)]
+    pub body: String,
+    /// Whether the broker writes it to disk.
+    #[serde(default)]
+    pub persistent: bool,
+    /// Declare a queue named as the routing key first.
+    #[serde(default)]
+    pub declare: bool,
+}
+
+/// A queue to consume.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AmqpConsume {
+    /// Queue.
+    pub queue: String,
+    /// Unacknowledged messages the broker may have on the way.
+    #[serde(default = "default_prefetch")]
+    pub prefetch: u16,
+}
+
+fn default_prefetch() -> u16 {
+    256
+}
+
+impl ExperimentSpec {
+    /// An experiment of these groups with everything else as when it is not said.
+    pub fn of_groups(groups: Vec<Group>) -> Self {
+        Self {
+            id: None,
+            name: None,
+            creator: None,
+            metadata: BTreeMap::new(),
+            seed: default_seed(),
+            services: BTreeMap::new(),
+            nodes: NodeSelection::default(),
+            groups,
+            gates: Vec::new(),
+            records: RecordsMode::default(),
+            trace_ratio: default_trace_ratio(),
+            lag_limit: default_lag_limit(),
+            drain: default_drain(),
+        }
+    }
+}
+
+impl Group {
+    /// An HTTP group of this target with everything else as when it is not said; its load is still to be given.
+    pub fn of_target(target: String) -> Self {
+        Self {
+            name: default_group_name(),
+            engine: EngineKind::default(),
+            target,
+            nodes: None,
+            steps: Vec::new(),
+            headers: BTreeMap::new(),
+            rate: None,
+            stages: Vec::new(),
+            rate_per_node: false,
+            arrivals: Arrivals::default(),
+            users: None,
+            think_time: HumanDuration::default(),
+            duration: None,
+            iterations: None,
+            max_in_flight: default_max_in_flight(),
+            timeout: default_timeout(),
+            tls: None,
+        }
+    }
+
+    /// Whether the group follows a schedule.
+    pub fn is_open(&self) -> bool {
+        self.users.is_none()
+    }
+
+    /// The rate over time: `stages`, or the one stage that `rate` and `duration` mean.
+    ///
+    /// With `rate` and `iterations` but no duration, the stage is as long as the iterations need.
+    pub fn effective_stages(&self) -> Vec<Stage> {
+        if !self.stages.is_empty() {
+            return self.stages.clone();
+        }
+        let Some(rate) = self.rate else { return Vec::new() };
+        let duration = self.duration.or_else(|| {
+            let iterations = u128::from(self.iterations?);
+            let arrivals_ns = iterations * u128::from(Rate::PER_SECOND) * u128::from(SECOND_NS);
+            let needed = arrivals_ns.div_ceil(u128::from(rate.0.max(1)));
+            Some(HumanDuration(u64::try_from(needed).unwrap_or(u64::MAX)))
+        });
+        duration.map(|duration| Stage { duration, rate, to: None }).into_iter().collect()
+    }
+
+    /// How long load is offered; `None` for a closed group that is bounded by iterations alone.
+    pub fn offered_ns(&self) -> Option<u64> {
+        if self.is_open() {
+            Some(self.effective_stages().iter().fold(0u64, |sum, stage| sum.saturating_add(stage.duration.0)))
+        } else {
+            self.duration.map(|d| d.0)
+        }
+    }
+
+    /// Names of the steps, as reports show them.
+    pub fn step_names(&self) -> Vec<String> {
+        if self.steps.is_empty() {
+            return vec!["get".to_owned()];
+        }
+        self.steps
+            .iter()
+            .enumerate()
+            .map(|(index, step)| step.name.clone().unwrap_or_else(|| format!("step-{}", index + 1)))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_with_iterations_lasts_as_long_as_they_need() {
+        let group = |rate: &str, iterations| Group {
+            rate: Some(rate.parse().unwrap()),
+            iterations: Some(iterations),
+            ..Group::of_target("http://stub/".to_owned())
+        };
+        assert_eq!(group("100/s", 100).offered_ns(), Some(SECOND_NS));
+        assert_eq!(group("20/m", 10).offered_ns(), Some(30 * SECOND_NS));
+        assert_eq!(group("0.000001/h", u64::MAX).offered_ns(), Some(u64::MAX));
+    }
+}

@@ -1,0 +1,432 @@
+//! What a specification must keep to beyond its shape; every refusal names the field.
+
+use std::collections::BTreeSet;
+
+use super::{AmqpConsume, AmqpPublish, EngineKind, ExperimentSpec, Group, NodeSelection, Stage, Step};
+use crate::gate::Gate;
+use crate::names::check_token;
+use crate::units::{Rate, SECOND_NS};
+
+/// Most groups in an experiment.
+pub const GROUPS_MAX: usize = 64;
+/// Most steps in a group.
+pub const STEPS_MAX: usize = 64;
+/// Most gates in an experiment.
+pub const GATES_MAX: usize = 64;
+/// Most stages in a group.
+pub const STAGES_MAX: usize = 10_000;
+/// Most labels, metadata entries, headers or services in one place.
+pub const ENTRIES_MAX: usize = 64;
+/// Longest value of a label, a header or a metadata entry, in bytes.
+pub const VALUE_MAX_BYTES: usize = 8 * 1024;
+/// Longest offered load.
+pub const DURATION_MAX_NS: u64 = 30 * 86_400 * SECOND_NS;
+/// Longest timeout of a request, and longest drain.
+pub const TIMEOUT_MAX_NS: u64 = 3_600 * SECOND_NS;
+/// Highest rate of a group.
+pub const RATE_MAX: Rate = Rate::per_second(10_000_000);
+/// Most users of a group.
+pub const USERS_MAX: u32 = 1_000_000;
+/// Longest expression that selects nodes, in bytes: room for the names of 256 nodes.
+pub const NODE_NAMES_MAX_BYTES: usize = 32 * 1024;
+/// Longest URL or path, in bytes.
+pub const URL_MAX_BYTES: usize = 8 * 1024;
+/// Longest exchange, routing key or queue, in bytes: what AMQP can say.
+pub const AMQP_NAME_MAX_BYTES: usize = 255;
+/// Longest window of a gate.
+pub const WINDOW_MAX_NS: u64 = 3_600 * SECOND_NS;
+
+/// A field that does not make sense.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {problem}")]
+pub struct SpecError {
+    /// Path of the field: `groups[0].rate`.
+    pub field: String,
+    /// What is wrong and what to do.
+    pub problem: String,
+}
+
+fn refuse<T>(field: impl Into<String>, problem: impl Into<String>) -> Result<T, SpecError> {
+    Err(SpecError { field: field.into(), problem: problem.into() })
+}
+
+fn at_most(field: &str, count: usize, limit: usize) -> Result<(), SpecError> {
+    if count > limit { refuse(field, format!("{count} entries, at most {limit} are taken")) } else { Ok(()) }
+}
+
+impl ExperimentSpec {
+    /// Refuses what cannot be run; says which field and why.
+    pub fn validate(&self) -> Result<(), SpecError> {
+        if let Some(id) = &self.id {
+            check_token("experiment", id).map_err(|e| SpecError { field: "id".into(), problem: e.to_string() })?;
+        }
+        for (field, text) in [("name", &self.name), ("creator", &self.creator)] {
+            if text.as_ref().is_some_and(|t| t.len() > 256 || t.chars().any(char::is_control)) {
+                return refuse(field, "longer than 256 bytes, or holds control characters");
+            }
+        }
+        at_most("metadata", self.metadata.len(), ENTRIES_MAX)?;
+        check_values("metadata", self.metadata.iter())?;
+        at_most("services", self.services.len(), ENTRIES_MAX)?;
+        for (name, addresses) in &self.services {
+            let field = format!("services.{}", name.chars().take(64).collect::<String>());
+            if !is_host(name) {
+                return refuse(field, "not a service name: use 1 to 255 of A-Z a-z 0-9 . _ -");
+            }
+            if addresses.is_empty() {
+                return refuse(field, "no address: give at least one host:port");
+            }
+            at_most(&field, addresses.len(), 1_024)?;
+            for address in addresses {
+                check_address(&field, address)?;
+            }
+        }
+        check_nodes("nodes", &self.nodes)?;
+        if !(0.0..=1.0).contains(&self.trace_ratio) {
+            return refuse("trace_ratio", "not within 0 to 1");
+        }
+        if self.lag_limit.0 == 0 {
+            return refuse("lag_limit", "0 would make every run invalid");
+        }
+        if self.drain.0 > TIMEOUT_MAX_NS {
+            return refuse("drain", "longer than 1h");
+        }
+        if self.groups.is_empty() {
+            return refuse("groups", "empty: an experiment needs at least one group");
+        }
+        at_most("groups", self.groups.len(), GROUPS_MAX)?;
+        let mut names = BTreeSet::new();
+        for (index, group) in self.groups.iter().enumerate() {
+            let path = format!("groups[{index}]");
+            if !names.insert(group.name.as_str()) {
+                return refuse(format!("{path}.name"), format!("`{}` is taken by another group", group.name));
+            }
+            check_group(&path, group)?;
+        }
+        at_most("gates", self.gates.len(), GATES_MAX)?;
+        for (index, gate) in self.gates.iter().enumerate() {
+            self.check_gate(&format!("gates[{index}]"), gate)?;
+        }
+        Ok(())
+    }
+
+    fn check_gate(&self, path: &str, gate: &Gate) -> Result<(), SpecError> {
+        if let Some(name) = &gate.group
+            && !self.groups.iter().any(|group| group.name == *name)
+        {
+            return refuse(format!("{path}.group"), format!("no group is named `{name}`"));
+        }
+        if let Some(step) = &gate.step {
+            let known = self
+                .groups
+                .iter()
+                .filter(|group| gate.group.as_ref().is_none_or(|name| group.name == *name))
+                .any(|group| group.step_names().contains(step));
+            if !known {
+                return refuse(format!("{path}.step"), format!("no step is named `{step}`"));
+            }
+        }
+        if let Some(over) = gate.over
+            && (over.0 < SECOND_NS || over.0 % SECOND_NS != 0 || over.0 > WINDOW_MAX_NS)
+        {
+            return refuse(format!("{path}.over"), "a window is a whole number of seconds, 1s to 1h");
+        }
+        Ok(())
+    }
+}
+
+fn check_values<'a>(field: &str, entries: impl Iterator<Item = (&'a String, &'a String)>) -> Result<(), SpecError> {
+    for (name, value) in entries {
+        let shown: String = name.chars().take(64).collect();
+        if name.is_empty() || name.len() > 256 || value.len() > VALUE_MAX_BYTES {
+            let problem = format!("name empty or over 256 bytes, or value over {VALUE_MAX_BYTES} bytes");
+            return refuse(format!("{field}.{shown}"), problem);
+        }
+        if name.chars().any(char::is_control) || value.contains('\0') {
+            return refuse(format!("{field}.{}", shown.escape_debug()), "holds control characters");
+        }
+    }
+    Ok(())
+}
+
+/// A name, an IPv4 address or an IPv6 address in brackets.
+fn is_host(host: &str) -> bool {
+    let plain = |extra: &[u8]| host.bytes().all(|b| b.is_ascii_alphanumeric() || extra.contains(&b));
+    (1..=255).contains(&host.len())
+        && (plain(b"._-") || (host.starts_with('[') && host.ends_with(']') && plain(b"[]:.%")))
+}
+
+fn is_port(port: &str) -> bool {
+    port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0)
+}
+
+fn check_address(field: &str, address: &str) -> Result<(), SpecError> {
+    match address.rsplit_once(':') {
+        Some((host, port)) if is_host(host) && is_port(port) => Ok(()),
+        _ => refuse(field, format!("`{}` is not host:port", address.chars().take(80).collect::<String>())),
+    }
+}
+
+fn check_nodes(path: &str, nodes: &NodeSelection) -> Result<(), SpecError> {
+    if nodes.count == Some(0) {
+        return refuse(format!("{path}.count"), "0 nodes can do nothing");
+    }
+    at_most(&format!("{path}.labels"), nodes.labels.len(), ENTRIES_MAX)?;
+    check_values(&format!("{path}.labels"), nodes.labels.iter())?;
+    if let Some(names) = &nodes.names {
+        if names.len() > NODE_NAMES_MAX_BYTES {
+            return refuse(format!("{path}.names"), format!("longer than {NODE_NAMES_MAX_BYTES} bytes"));
+        }
+        if let Err(error) = regex::Regex::new(names) {
+            return refuse(format!("{path}.names"), format!("not a regular expression: {error}"));
+        }
+    }
+    Ok(())
+}
+
+fn check_group(path: &str, group: &Group) -> Result<(), SpecError> {
+    check_token("group", &group.name)
+        .map_err(|e| SpecError { field: format!("{path}.name"), problem: e.to_string() })?;
+    check_target(path, group)?;
+    if let Some(nodes) = &group.nodes {
+        check_nodes(&format!("{path}.nodes"), nodes)?;
+    }
+    at_most(&format!("{path}.headers"), group.headers.len(), ENTRIES_MAX)?;
+    check_headers(&format!("{path}.headers"), group.headers.iter())?;
+    at_most(&format!("{path}.steps"), group.steps.len(), STEPS_MAX)?;
+    let names = group.step_names();
+    for (index, (step, name)) in group.steps.iter().zip(&names).enumerate() {
+        let path = format!("{path}.steps[{index}]");
+        check_token("step", name).map_err(|e| SpecError { field: format!("{path}.name"), problem: e.to_string() })?;
+        if names.iter().take(index).any(|earlier| earlier == name) {
+            return refuse(format!("{path}.name"), format!("`{name}` is taken by another step"));
+        }
+        if name == "iteration" {
+            return refuse(format!("{path}.name"), "`iteration` is what reports call all steps together");
+        }
+        check_step(&path, group.engine, step)?;
+    }
+    if group.engine == EngineKind::Amqp && group.steps.iter().all(|step| step.publish.is_none()) {
+        return refuse(format!("{path}.steps"), "an amqp group needs a step with `publish`");
+    }
+    check_load(path, group)?;
+    if group.max_in_flight == 0 {
+        return refuse(format!("{path}.max_in_flight"), "0 would let nothing through");
+    }
+    if group.timeout.0 == 0 {
+        return refuse(format!("{path}.timeout"), "0 would let nothing through");
+    }
+    if group.timeout.0 > TIMEOUT_MAX_NS {
+        return refuse(format!("{path}.timeout"), "longer than 1h");
+    }
+    Ok(())
+}
+
+fn check_target(path: &str, group: &Group) -> Result<(), SpecError> {
+    let field = format!("{path}.target");
+    let schemes: &[&str] = match group.engine {
+        EngineKind::Http => &["http://", "https://"],
+        EngineKind::Amqp => &["amqp://", "amqps://"],
+    };
+    if group.target.len() > URL_MAX_BYTES {
+        return refuse(field, format!("longer than {URL_MAX_BYTES} bytes"));
+    }
+    let Some(rest) = schemes.iter().find_map(|scheme| group.target.strip_prefix(scheme)) else {
+        let shown: String = crate::redact::redact_url(&group.target).chars().take(80).collect();
+        return refuse(field, format!("`{shown}` does not start with {}", schemes.join(" or ")));
+    };
+    if !group.target.bytes().all(|b| b.is_ascii_graphic()) || group.target.contains('#') {
+        return refuse(field, "holds spaces, control characters, `#` or characters that must be percent-encoded");
+    }
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    if host.is_empty() {
+        return refuse(field, "no host: name a service or host:port");
+    }
+    // What the environment will say is known only on the node.
+    let known = !host.contains("${");
+    let fine = match host.rsplit_once(':').filter(|_| !host.ends_with(']')) {
+        Some((name, port)) => is_host(name) && is_port(port),
+        None => is_host(host),
+    };
+    if known && !fine {
+        return refuse(field, "the host is neither a service nor host:port; a `/` in a password is written %2F");
+    }
+    Ok(())
+}
+
+fn check_headers<'a>(field: &str, headers: impl Iterator<Item = (&'a String, &'a String)>) -> Result<(), SpecError> {
+    for (name, value) in headers {
+        let token = !name.is_empty()
+            && name.len() <= 256
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b));
+        if !token {
+            let shown: String = name.chars().take(64).collect();
+            return refuse(format!("{field}.{shown}"), "not a header name");
+        }
+        if value.len() > VALUE_MAX_BYTES || value.bytes().any(|b| (b < b' ' && b != b'\t') || b == 0x7f) {
+            let problem = format!("over {VALUE_MAX_BYTES} bytes, or holds line ends or other control characters");
+            return refuse(format!("{field}.{name}"), problem);
+        }
+        if ["content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "expect"]
+            .contains(&name.to_ascii_lowercase().as_str())
+        {
+            return refuse(format!("{field}.{name}"), "is set by the engine");
+        }
+    }
+    Ok(())
+}
+
+fn check_step(path: &str, engine: EngineKind, step: &Step) -> Result<(), SpecError> {
+    let http = step.method.is_some()
+        || step.path.is_some()
+        || step.body.is_some()
+        || step.expect.is_some()
+        || !step.headers.is_empty();
+    match engine {
+        EngineKind::Http => {
+            if step.publish.is_some() || step.consume.is_some() {
+                return refuse(path, "`publish` and `consume` belong to `engine: amqp`");
+            }
+            if let Some(method) = &step.method
+                && (method.is_empty() || method.len() > 32 || !method.bytes().all(|b| b.is_ascii_uppercase()))
+            {
+                return refuse(format!("{path}.method"), format!("`{method}` is not a method, such as GET or POST"));
+            }
+            if let Some(target) = &step.path {
+                let plain = target.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
+                if !target.starts_with('/') || !plain || target.len() > URL_MAX_BYTES {
+                    let problem = format!(
+                        "must start with /, be percent-encoded, hold no spaces or `#`, and not exceed {URL_MAX_BYTES} bytes"
+                    );
+                    return refuse(format!("{path}.path"), problem);
+                }
+            }
+            check_headers(&format!("{path}.headers"), step.headers.iter())?;
+            match &step.expect {
+                Some(expect) if expect.status.is_empty() => {
+                    refuse(format!("{path}.expect.status"), "empty: no answer could succeed")
+                }
+                Some(expect) if expect.status.len() > 500 => {
+                    refuse(format!("{path}.expect.status"), "more than 500 entries: there are no more statuses")
+                }
+                Some(expect) if expect.status.iter().any(|s| !(100..=599).contains(s)) => {
+                    refuse(format!("{path}.expect.status"), "a status is within 100 to 599")
+                }
+                _ => Ok(()),
+            }
+        }
+        EngineKind::Amqp => {
+            if http {
+                return refuse(path, "method, path, headers, body and expect belong to `engine: http`");
+            }
+            match (&step.publish, &step.consume) {
+                (Some(publish), None) => check_publish(&format!("{path}.publish"), publish),
+                (None, Some(consume)) => check_consume(&format!("{path}.consume"), consume),
+                _ => refuse(path, "an amqp step has either `publish` or `consume`"),
+            }
+        }
+    }
+}
+
+fn check_publish(path: &str, publish: &AmqpPublish) -> Result<(), SpecError> {
+    check_amqp_name(&format!("{path}.exchange"), &publish.exchange)?;
+    check_amqp_name(&format!("{path}.routing_key"), &publish.routing_key)?;
+    if publish.routing_key.is_empty() && (publish.exchange.is_empty() || publish.declare) {
+        return refuse(format!("{path}.routing_key"), "empty: it names the queue here");
+    }
+    Ok(())
+}
+
+fn check_consume(path: &str, consume: &AmqpConsume) -> Result<(), SpecError> {
+    check_amqp_name(&format!("{path}.queue"), &consume.queue)?;
+    if consume.queue.is_empty() {
+        return refuse(format!("{path}.queue"), "empty: name a queue");
+    }
+    if consume.prefetch == 0 {
+        return refuse(format!("{path}.prefetch"), "0 means without limit to a broker: give 1 or more");
+    }
+    Ok(())
+}
+
+fn check_amqp_name(field: &str, name: &str) -> Result<(), SpecError> {
+    if name.len() > AMQP_NAME_MAX_BYTES || name.chars().any(char::is_control) {
+        return refuse(field, format!("longer than {AMQP_NAME_MAX_BYTES} bytes, or holds control characters"));
+    }
+    Ok(())
+}
+
+fn check_stages(path: &str, stages: &[Stage]) -> Result<(), SpecError> {
+    at_most(&format!("{path}.stages"), stages.len(), STAGES_MAX)?;
+    for (index, stage) in stages.iter().enumerate() {
+        if stage.rate > RATE_MAX || stage.to.is_some_and(|to| to > RATE_MAX) {
+            return refuse(format!("{path}.stages[{index}].rate"), format!("more than {RATE_MAX}"));
+        }
+    }
+    let offers = |stage: &Stage| stage.duration.0 > 0 && stage.rate.0.max(stage.to.map_or(0, |to| to.0)) > 0;
+    if !stages.iter().any(offers) {
+        return refuse(format!("{path}.stages"), "offer nothing: no stage has a rate above 0 for some time");
+    }
+    Ok(())
+}
+
+fn check_load(path: &str, group: &Group) -> Result<(), SpecError> {
+    let duration = |ns: u64| {
+        if ns > DURATION_MAX_NS { refuse(format!("{path}.duration"), "longer than 30d") } else { Ok(()) }
+    };
+    if group.iterations == Some(0) {
+        return refuse(format!("{path}.iterations"), "0 iterations do nothing");
+    }
+    if let Some(users) = group.users {
+        if group.rate.is_some() || !group.stages.is_empty() || group.rate_per_node {
+            return refuse(format!("{path}.users"), "closed model: leave out rate, stages and rate_per_node");
+        }
+        if users == 0 {
+            return refuse(format!("{path}.users"), "0 users do nothing");
+        }
+        if users > USERS_MAX {
+            return refuse(format!("{path}.users"), format!("more than {USERS_MAX}"));
+        }
+        if group.duration.is_some_and(|duration| duration.0 == 0) {
+            return refuse(format!("{path}.duration"), "0s offers nothing");
+        }
+        if group.think_time.0 > TIMEOUT_MAX_NS {
+            return refuse(format!("{path}.think_time"), "longer than 1h");
+        }
+        if group.duration.is_none() && group.iterations.is_none() {
+            return refuse(format!("{path}.duration"), "missing: a closed group needs duration or iterations");
+        }
+        return duration(group.duration.map_or(0, |d| d.0));
+    }
+    if group.think_time.0 > 0 {
+        return refuse(format!("{path}.think_time"), "belongs to the closed model (users)");
+    }
+    match (group.rate, group.stages.is_empty()) {
+        (None, true) => {
+            return refuse(format!("{path}.rate"), "missing: give rate and duration, stages, or users");
+        }
+        (Some(_), false) => return refuse(format!("{path}.stages"), "give either rate or stages"),
+        (None, false) => {
+            if group.duration.is_some() {
+                return refuse(format!("{path}.duration"), "stages have their own durations");
+            }
+            check_stages(path, &group.stages)?;
+        }
+        (Some(rate), true) => {
+            if rate.0 == 0 {
+                return refuse(format!("{path}.rate"), "0 offers nothing; a pause is a stage with rate 0");
+            }
+            if rate > RATE_MAX {
+                return refuse(format!("{path}.rate"), format!("more than {RATE_MAX}"));
+            }
+            if group.duration.is_none() && group.iterations.is_none() {
+                return refuse(format!("{path}.duration"), "missing: say how long the rate is offered");
+            }
+        }
+    }
+    let total = group.effective_stages().iter().fold(0u64, |sum, stage| sum.saturating_add(stage.duration.0));
+    if total == 0 {
+        return refuse(format!("{path}.duration"), "0s offers nothing");
+    }
+    duration(total)
+}

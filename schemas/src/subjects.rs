@@ -1,0 +1,192 @@
+//! Subjects, streams and buckets. Every name on the bus comes from here, so that the namespace is never forgotten.
+
+use crate::names::{NameError, check_token};
+
+/// The prefix that everything on the bus carries; `nuncius` unless told otherwise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Namespace(String);
+
+impl Default for Namespace {
+    fn default() -> Self {
+        Self("nuncius".to_owned())
+    }
+}
+
+impl Namespace {
+    /// Refuses what is not a token.
+    pub fn new(name: &str) -> Result<Self, NameError> {
+        check_token("namespace", name)?;
+        Ok(Self(name.to_owned()))
+    }
+
+    /// The prefix itself.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Where experiments are published: a work-queue stream.
+    pub fn experiment_submit(&self) -> String {
+        format!("{}.experiment.submit", self.0)
+    }
+
+    /// What could not be read, with the reason.
+    pub fn experiment_dead(&self) -> String {
+        format!("{}.experiment.dead", self.0)
+    }
+
+    /// Life cycle, phases, gate results of one experiment; replayable.
+    pub fn experiment_event(&self, experiment: &str) -> String {
+        format!("{}.experiment.{experiment}.event", self.0)
+    }
+
+    /// Cancel and other requests to the daemon that holds the run.
+    pub fn experiment_control(&self, experiment: &str) -> String {
+        format!("{}.experiment.{experiment}.control", self.0)
+    }
+
+    /// Live figures, once a second, for people's eyes only: may be lost.
+    pub fn experiment_progress(&self, experiment: &str) -> String {
+        format!("{}.experiment.{experiment}.progress", self.0)
+    }
+
+    /// Requests to one node.
+    pub fn node_command(&self, node: &str) -> String {
+        format!("{}.node.{node}.command", self.0)
+    }
+
+    /// Clock probes to one node, never behind a command.
+    pub fn node_ping(&self, node: &str) -> String {
+        format!("{}.node.{node}.ping", self.0)
+    }
+
+    /// Deltas of one node in one experiment.
+    pub fn metric(&self, experiment: &str, node: &str) -> String {
+        format!("{}.metric.{experiment}.{node}", self.0)
+    }
+
+    /// Deltas of all nodes of an experiment, for a filter.
+    pub fn metric_all(&self, experiment: &str) -> String {
+        format!("{}.metric.{experiment}.>", self.0)
+    }
+
+    /// Request records of one node in one experiment.
+    pub fn trace(&self, experiment: &str, node: &str) -> String {
+        format!("{}.trace.{experiment}.{node}", self.0)
+    }
+
+    /// Request records of all nodes of an experiment, for a filter.
+    pub fn trace_all(&self, experiment: &str) -> String {
+        format!("{}.trace.{experiment}.>", self.0)
+    }
+
+    /// The stream that holds submitted experiments.
+    pub fn stream_submit(&self) -> String {
+        format!("{}_experiment_submit", self.0)
+    }
+
+    /// The stream of unreadable submissions.
+    pub fn stream_dead(&self) -> String {
+        format!("{}_experiment_dead", self.0)
+    }
+
+    /// The stream of experiment events.
+    pub fn stream_event(&self) -> String {
+        format!("{}_experiment_event", self.0)
+    }
+
+    /// The stream of deltas.
+    pub fn stream_metric(&self) -> String {
+        format!("{}_metric", self.0)
+    }
+
+    /// The stream of request records.
+    pub fn stream_trace(&self) -> String {
+        format!("{}_trace", self.0)
+    }
+
+    /// Bucket: who is here.
+    pub fn bucket_node(&self) -> String {
+        format!("{}_node", self.0)
+    }
+
+    /// Bucket: who holds what.
+    pub fn bucket_lease(&self) -> String {
+        format!("{}_lease", self.0)
+    }
+
+    /// Bucket: run records.
+    pub fn bucket_run(&self) -> String {
+        format!("{}_run", self.0)
+    }
+
+    /// Bucket: the routing table.
+    pub fn bucket_route(&self) -> String {
+        format!("{}_route", self.0)
+    }
+
+    /// Object store: reports and profiles.
+    pub fn bucket_artifact(&self) -> String {
+        format!("{}_artifact", self.0)
+    }
+
+    /// The object that holds an experiment's report as JSON.
+    pub fn artifact_report(&self, experiment: &str) -> String {
+        format!("{experiment}-report.json")
+    }
+
+    /// Name under which a service registers with the NATS service API.
+    pub fn service(&self, role: &str) -> String {
+        format!("{}-{role}", self.0)
+    }
+}
+
+/// Header: MIME type of the payload.
+pub const HEADER_CONTENT_TYPE: &str = "Content-Type";
+/// Header: name and version of the payload's type.
+pub const HEADER_SCHEMA: &str = "Nuncius-Schema";
+/// Header: JetStream's message id.
+pub const HEADER_MESSAGE_ID: &str = "Nats-Msg-Id";
+/// Header: where an answer beyond the stream's ack is wanted.
+pub const HEADER_REPLY: &str = "Nuncius-Reply";
+/// Header on dead letters: why.
+pub const HEADER_REASON: &str = "Nuncius-Reason";
+/// Header: W3C trace context; lower case, as NATS headers are case-sensitive here.
+pub const HEADER_TRACEPARENT: &str = "traceparent";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_namespace_is_a_token() {
+        assert!(Namespace::new("lab-1").is_ok());
+        assert!(Namespace::new("lab.1").is_err());
+    }
+
+    #[test]
+    fn request_subjects_and_stream_subjects_are_disjoint() {
+        let ns = Namespace::default();
+        let streams =
+            [ns.experiment_submit(), ns.experiment_dead(), ns.experiment_event("*"), "nuncius.metric.>".into()];
+        for request in
+            [ns.experiment_control("x"), ns.node_command("n"), ns.node_ping("n"), ns.experiment_progress("x")]
+        {
+            for stream in &streams {
+                assert!(!matches(stream, &request), "{stream} captures {request}");
+            }
+        }
+    }
+
+    fn matches(pattern: &str, subject: &str) -> bool {
+        let mut subject = subject.split('.');
+        for token in pattern.split('.') {
+            match (token, subject.next()) {
+                (">", Some(_)) => return true,
+                ("*", Some(_)) => {}
+                (token, Some(other)) if token == other => {}
+                _ => return false,
+            }
+        }
+        subject.next().is_none()
+    }
+}

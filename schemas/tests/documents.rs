@@ -1,0 +1,114 @@
+//! The committed schemas, the AsyncAPI document and the examples say what the code does.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail as tests do; the lints know only #[test] functions"
+)]
+
+use std::path::{Path, PathBuf};
+
+use nuncius_schemas::codec::read_submission;
+use nuncius_schemas::document::{asyncapi, files, messages};
+use nuncius_schemas::submission::{Submission, from_value};
+
+const HOW: &str = "NUNCIUS_UPDATE=1 cargo test -p nuncius-schemas --test documents";
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn names_in(folder: &Path, ending: &str) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(ending))
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn the_committed_documents_are_those_of_the_types() {
+    let update = std::env::var_os("NUNCIUS_UPDATE").is_some();
+    for (path, wanted) in files() {
+        let path = root().join(path);
+        if update {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, &wanted).unwrap();
+        }
+        let found = std::fs::read_to_string(&path).unwrap_or_default();
+        if let Some((line, (wanted, found))) =
+            wanted.lines().zip(found.lines().chain(std::iter::repeat(""))).enumerate().find(|(_, (a, b))| a != b)
+        {
+            panic!("{}:{}: is `{found}`, should be `{wanted}`; regenerate: {HOW}", path.display(), line + 1);
+        }
+        assert_eq!(wanted, found, "{} has lines too many; regenerate: {HOW}", path.display());
+    }
+}
+
+#[test]
+fn no_schema_is_left_over_from_a_type_that_is_gone() {
+    let mut wanted: Vec<String> = messages().iter().map(|m| format!("{}.schema.json", m.name)).collect();
+    wanted.sort();
+    assert_eq!(names_in(&root().join("json"), ".json"), wanted);
+}
+
+#[test]
+fn every_subject_and_bucket_is_described() {
+    let source = std::fs::read_to_string(root().join("src/subjects.rs")).unwrap();
+    let described: Vec<&str> = asyncapi::channels().iter().map(|channel| channel.name).collect();
+    let makers = source.lines().filter_map(|line| line.trim().strip_prefix("pub fn ")?.split('(').next());
+    for maker in makers {
+        // Constructors, filters over described subjects, streams (named by their channel) and names within a bucket.
+        let other = ["new", "as_str", "metric_all", "trace_all", "artifact_report", "service"].contains(&maker);
+        let stream = maker.starts_with("stream_");
+        assert!(other || stream || described.contains(&maker), "`{maker}` is missing in document/asyncapi.rs");
+    }
+}
+
+#[test]
+fn every_reference_in_the_description_leads_somewhere() {
+    fn walk(value: &serde_json::Value, document: &serde_json::Value) {
+        if let Some(reference) = value.get("$ref").and_then(|r| r.as_str()) {
+            match reference.strip_prefix('#') {
+                Some(pointer) => assert!(document.pointer(pointer).is_some(), "{reference}"),
+                None => assert!(root().join(reference).is_file(), "{reference}"),
+            }
+        }
+        match value {
+            serde_json::Value::Object(map) => map.values().for_each(|value| walk(value, document)),
+            serde_json::Value::Array(items) => items.iter().for_each(|value| walk(value, document)),
+            _ => {}
+        }
+    }
+    let document = asyncapi::document();
+    walk(&document, &document);
+}
+
+#[test]
+fn every_example_is_accepted_and_says_how_to_run_it() {
+    let folder = root().join("examples");
+    let mut names = names_in(&folder, ".yaml");
+    names.extend(names_in(&folder, ".json"));
+    assert!(names.len() >= 6, "{names:?}");
+    for name in names {
+        let bytes = std::fs::read(folder.join(&name)).unwrap();
+        if name.ends_with(".yaml") {
+            let text = String::from_utf8(bytes.clone()).unwrap();
+            assert!(text.starts_with("# "), "{name} does not say what it shows");
+            assert!(
+                text.contains(&format!("nuncius run schemas/examples/{name}")),
+                "{name} does not say how to run it"
+            );
+        }
+        let submission = read_submission(&bytes).and_then(from_value).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(submission.id(), None, "{name}: a second run of the same id would be refused");
+        let spec = match submission {
+            Submission::Spec(spec) => *spec,
+            Submission::Galileo(input) => input.translate(&["a".to_owned(), "b".to_owned()]).unwrap(),
+        };
+        let again = read_submission(serde_json::to_string(&spec).unwrap().as_bytes()).and_then(from_value).unwrap();
+        assert_eq!(again, Submission::Spec(Box::new(spec)), "{name} does not survive being written as JSON");
+    }
+}

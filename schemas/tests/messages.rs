@@ -1,0 +1,215 @@
+//! Golden messages: what earlier versions wrote must still load, and mean the same.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail as tests do; the lints know only #[test] functions"
+)]
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::path::PathBuf;
+
+use nuncius_schemas::codec::{decode, encode, read_submission};
+use nuncius_schemas::document::messages;
+use nuncius_schemas::submission::{Submission, from_value};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+#[path = "messages/fixtures.rs"]
+mod fixtures;
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("examples/messages")
+}
+
+/// The committed bytes, written first when they are to be updated and do not say what the fixture says.
+fn golden<T: DeserializeOwned + PartialEq>(file: &str, fixture: &T, bytes: Vec<u8>) -> Vec<u8> {
+    let path = folder().join(file);
+    if std::env::var_os("NUNCIUS_UPDATE").is_some() {
+        let is_current =
+            std::fs::read(&path).is_ok_and(|found| decode::<T>(&found).is_ok_and(|found| found == *fixture));
+        if !is_current {
+            std::fs::write(&path, &bytes).unwrap();
+        }
+    }
+    std::fs::read(&path).unwrap_or_else(|error| {
+        panic!("{file}: {error}; write it: NUNCIUS_UPDATE=1 cargo test -p nuncius-schemas --test messages")
+    })
+}
+
+/// The committed messages of a type say what the fixture says.
+fn keeps<T: Serialize + DeserializeOwned + PartialEq + Debug>(name: &str, fixture: &T) {
+    let json = serde_json::to_vec_pretty(fixture).unwrap();
+    let json = golden(&format!("{name}.v1.json"), fixture, [json, b"\n".to_vec()].concat());
+    let pack = golden(&format!("{name}.v1.msgpack"), fixture, encode(fixture).unwrap());
+    for (form, bytes) in [("JSON", &json), ("MessagePack", &pack)] {
+        let found: T = decode(bytes).unwrap_or_else(|error| panic!("{name} as {form} does not load any more: {error}"));
+        assert_eq!(&found, fixture, "{name} as {form}");
+    }
+    // What was written must also stay readable by those who wrote it: no field may be lost.
+    let (then, now): (Value, Value) = (serde_json::from_slice(&json).unwrap(), serde_json::to_value(fixture).unwrap());
+    holds_all(name, &then, &now);
+}
+
+/// Every field of `then` is still in `now`, with the same value.
+fn holds_all(path: &str, then: &Value, now: &Value) {
+    match (then, now) {
+        (Value::Object(then), Value::Object(now)) => {
+            for (key, value) in then {
+                let found = now.get(key).unwrap_or_else(|| panic!("{path}.{key} is not written any more"));
+                holds_all(&format!("{path}.{key}"), value, found);
+            }
+        }
+        (Value::Array(then), Value::Array(now)) if then.len() == now.len() => {
+            then.iter().zip(now).for_each(|(then, now)| holds_all(path, then, now));
+        }
+        _ => assert_eq!(then, now, "{path} is written differently"),
+    }
+}
+
+#[test]
+fn every_message_of_the_first_version_still_loads() {
+    keeps("experiment", &fixtures::experiment());
+    keeps("galileo-instructions", &fixtures::galileo_instructions());
+    keeps("galileo-ticks", &fixtures::galileo_ticks());
+    keeps("node-info", &fixtures::node_info());
+    for (variant, command) in fixtures::node_commands() {
+        keeps(&format!("node-command{variant}"), &command);
+    }
+    keeps("node-reply", &fixtures::node_reply());
+    keeps("metric-delta", &fixtures::metric_delta());
+    keeps("record-batch", &fixtures::record_batch());
+    keeps("experiment-event", &fixtures::experiment_event());
+    keeps("progress", &fixtures::progress());
+    keeps("run-record", &fixtures::run_record());
+    keeps("submit-reply", &fixtures::submit_reply());
+    keeps("control", &fixtures::control());
+    keeps("control-reply", &fixtures::control_reply());
+    keeps("route", &fixtures::route());
+    keeps("report", &fixtures::report());
+}
+
+#[test]
+fn every_message_type_has_its_golden_messages() {
+    for message in messages() {
+        for ending in ["json", "msgpack"] {
+            let file = format!("{}.{ending}", message.schema_name());
+            assert!(folder().join(&file).is_file(), "{file} is missing");
+        }
+    }
+}
+
+/// Adds a field that no type has to every map that stands for a struct between processes.
+fn with_additions(value: &mut Value) {
+    // What people write is strict wherever it is carried, and the keys of maps are data.
+    const STRICT: [&str; 8] = ["spec", "routes", "labels", "data", "quantities", "metadata", "services", "headers"];
+    match value {
+        Value::Object(map) => {
+            map.iter_mut()
+                .filter(|(key, _)| !STRICT.contains(&key.as_str()))
+                .for_each(|(_, value)| with_additions(value));
+            map.insert(
+                "added_later".to_owned(),
+                Value::from(
+                    BTreeMap::from([("a", 1)])
+                        .into_iter()
+                        .map(|(k, v)| (k.to_owned(), Value::from(v)))
+                        .collect::<serde_json::Map<_, _>>(),
+                ),
+            );
+        }
+        Value::Array(items) => items.iter_mut().for_each(with_additions),
+        _ => {}
+    }
+}
+
+fn ignores_additions<T: Serialize + DeserializeOwned + PartialEq + Debug>(fixture: &T) {
+    let mut value = serde_json::to_value(fixture).unwrap();
+    with_additions(&mut value);
+    assert_eq!(&decode::<T>(value.to_string().as_bytes()).unwrap(), fixture);
+    assert_eq!(&decode::<T>(&encode(&value).unwrap()).unwrap(), fixture);
+}
+
+#[test]
+fn a_newer_process_is_understood_by_an_older_one() {
+    ignores_additions(&fixtures::node_info());
+    for (_, command) in fixtures::node_commands() {
+        ignores_additions(&command);
+    }
+    ignores_additions(&fixtures::node_reply());
+    ignores_additions(&fixtures::metric_delta());
+    ignores_additions(&fixtures::record_batch());
+    ignores_additions(&fixtures::experiment_event());
+    ignores_additions(&fixtures::progress());
+    ignores_additions(&fixtures::run_record());
+    ignores_additions(&fixtures::submit_reply());
+    ignores_additions(&fixtures::control_reply());
+    ignores_additions(&fixtures::report());
+}
+
+#[test]
+fn a_field_that_people_misspell_is_refused_at_every_depth() {
+    fn misspelt(value: &Value) -> Vec<Value> {
+        // Each map in turn gets one field too many; free maps take any key.
+        fn paths(value: &Value, at: &str, found: &mut Vec<String>) {
+            const FREE: [&str; 6] = ["labels", "metadata", "services", "headers", "params", "json"];
+            match value {
+                Value::Object(map) => {
+                    found.push(at.to_owned());
+                    for (key, value) in map.iter().filter(|(key, _)| !FREE.contains(&key.as_str())) {
+                        paths(value, &format!("{at}/{key}"), found);
+                    }
+                }
+                Value::Array(items) => {
+                    items.iter().enumerate().for_each(|(index, value)| paths(value, &format!("{at}/{index}"), found));
+                }
+                _ => {}
+            }
+        }
+        let mut found = Vec::new();
+        paths(value, "", &mut found);
+        found
+            .iter()
+            .map(|path| {
+                let mut value = value.clone();
+                value.pointer_mut(path).unwrap().as_object_mut().unwrap().insert("raet".to_owned(), Value::from(1));
+                value
+            })
+            .collect()
+    }
+    for value in [
+        serde_json::to_value(fixtures::experiment()).unwrap(),
+        serde_json::to_value(fixtures::galileo_instructions()).unwrap(),
+        serde_json::to_value(fixtures::galileo_ticks()).unwrap(),
+    ] {
+        assert!(from_value(value.clone()).is_ok(), "{:?}", from_value(value.clone()));
+        for wrong in misspelt(&value) {
+            let error = read_submission(wrong.to_string().as_bytes()).and_then(from_value).unwrap_err().to_string();
+            assert!(error.contains("raet"), "{error}\n{wrong}");
+        }
+    }
+    for value in [serde_json::to_value(fixtures::route()).unwrap(), serde_json::to_value(fixtures::control()).unwrap()]
+    {
+        for wrong in misspelt(&value) {
+            let bytes = wrong.to_string();
+            let is_route = wrong.get("hosts").is_some();
+            let refused = if is_route {
+                decode::<nuncius_schemas::route::Route>(bytes.as_bytes()).is_err()
+            } else {
+                decode::<nuncius_schemas::run::Control>(bytes.as_bytes()).is_err()
+            };
+            assert!(refused, "{wrong}");
+        }
+    }
+}
+
+#[test]
+fn what_is_sent_as_message_pack_is_what_is_sent_as_json() {
+    let spec = fixtures::experiment();
+    let json = read_submission(serde_json::to_string(&spec).unwrap().as_bytes()).and_then(from_value).unwrap();
+    let pack = read_submission(&encode(&spec).unwrap()).and_then(from_value).unwrap();
+    assert_eq!(json, pack);
+    assert_eq!(pack, Submission::Spec(Box::new(spec)));
+}

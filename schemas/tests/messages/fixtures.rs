@@ -1,0 +1,360 @@
+//! One value of each message type, with every field set to something.
+
+use std::collections::BTreeMap;
+
+use nuncius_schemas::event::{EventKind, ExperimentEvent, NodeProgress, Progress};
+use nuncius_schemas::galileo::{InstructionExperiment, TickExperiment};
+use nuncius_schemas::gate::Quantity;
+use nuncius_schemas::metric::{FailureCount, FailureKind, Health, MetricDelta, StepDelta};
+use nuncius_schemas::node::{
+    Capacity, Extend, GroupAssignment, NodeCommand, NodeInfo, NodeReply, Prepare, Role, Start, Stop,
+};
+use nuncius_schemas::record::{RecordBatch, RecordOutcome};
+use nuncius_schemas::report::{
+    FailureReport, GateReport, GroupReport, Interval, NodeReport, QuantileReport, Report, StepReport, Summary,
+};
+use nuncius_schemas::route::{Route, RouteHost};
+use nuncius_schemas::run::{Control, ControlReply, RunNode, RunRecord, RunStatus, SubmitReply, Verdict};
+use nuncius_schemas::spec::{EngineKind, ExperimentSpec};
+
+fn map(key: &str, value: &str) -> BTreeMap<String, String> {
+    BTreeMap::from([(key.to_owned(), value.to_owned())])
+}
+
+pub(crate) fn experiment() -> ExperimentSpec {
+    serde_json::from_str(
+        r#"{
+        "id": "e-1", "name": "shop", "creator": "me", "metadata": {"purpose": "golden"}, "seed": 7,
+        "services": {"shop": ["127.0.0.1:8080", "[::1]:8080"], "broker": ["127.0.0.1:5672"]},
+        "nodes": {"count": 2, "labels": {"zone": "a"}, "names": "edge-.*"},
+        "groups": [
+            {"name": "browse", "target": "https://shop/", "stages": [
+                {"duration": "10s", "rate": "0/s", "to": "100/s"}, {"duration": "1m30s", "rate": "20/m"}],
+             "rate_per_node": true, "arrivals": "poisson", "max_in_flight": 50, "timeout": "250ms",
+             "headers": {"Authorization": "Bearer ${SHOP_TOKEN}"},
+             "tls": {"ca_pem": "-----BEGIN CERTIFICATE-----", "server_name": "shop.example"},
+             "nodes": {"names": "edge-1"},
+             "steps": [{"name": "look", "method": "POST", "path": "/a?b=1", "headers": {"X-A": "b"}, "body": "x",
+                        "expect": {"status": [200, 404]}}]},
+            {"name": "users", "target": "http://shop/", "users": 3, "think_time": "1500ms", "duration": "2h",
+             "iterations": 10},
+            {"name": "messages", "engine": "amqp", "target": "amqp://broker/%2f", "rate": 0.2, "duration": "5s",
+             "steps": [{"publish": {"exchange": "", "routing_key": "q", "body": "b", "persistent": true, "declare": true}},
+                       {"consume": {"queue": "q", "prefetch": 10}}]}],
+        "gates": ["p99(response) < 250ms", "failures <= 1%", "rate > 20/m", "max(lag) < 10ms", "censored < 0.5%",
+            {"expression": "p99.9(service) >= 1us", "group": "browse", "step": "look", "over": "5s", "abort": true}],
+        "records": "sample", "trace_ratio": 0.25, "lag_limit": "20ms", "drain": "7s"}"#,
+    )
+    .unwrap()
+}
+
+pub(crate) fn galileo_instructions() -> InstructionExperiment {
+    InstructionExperiment {
+        instructions: "spawn edge-.* shop 2\nrps edge-.* shop 0.5\nsleep 1m30s\nclose edge-.* shop".into(),
+        exp_id: Some("202301010000-abcd".into()),
+        creator: Some("me".into()),
+        name: Some("golden".into()),
+    }
+}
+
+pub(crate) fn galileo_ticks() -> TickExperiment {
+    serde_json::from_str(
+        r#"{"experiment": {"id": "e-2", "name": "golden", "creator": "me"},
+        "configuration": {"duration": "1m30s", "interval": 45, "workloads": [{
+            "service": "shop", "ticks": [1, 2.5], "clients_per_host": 2, "arrival_pattern": "poisson",
+            "client_parameters": {"method": "post", "path": "/p", "kwargs": {
+                "headers": {"X-A": "b"}, "json": {"k": [1, null]}, "params": {"q": "a b", "n": 3}, "timeout": "2.5s"}}}]}}"#,
+    )
+    .unwrap()
+}
+
+pub(crate) fn node_info() -> NodeInfo {
+    NodeInfo {
+        name: "edge-1".into(),
+        role: Role::Client,
+        labels: map("zone", "a"),
+        host: "edge-1.example".into(),
+        version: "0.1.0".into(),
+        epoch: u64::MAX,
+        process_id: 4_711,
+        processors: 8,
+        capacity: Some(Capacity {
+            weight: 100,
+            max_rate_per_second: 50_000,
+            max_in_flight: 10_000,
+            max_duration_seconds: 86_400,
+        }),
+        allowed_targets: vec!["127.0.0.0/8".into()],
+        experiment: Some("e-1".into()),
+        started_unix_ms: 1_700_000_000_000,
+    }
+}
+
+pub(crate) fn node_commands() -> Vec<(&'static str, NodeCommand)> {
+    let (experiment, token) = ("e-1".to_owned(), 42);
+    let prepare = Prepare {
+        experiment: experiment.clone(),
+        token,
+        spec: self::experiment(),
+        routes: vec![route()],
+        assignments: vec![GroupAssignment { group: 1, shards: [u64::MAX, 0, 1, 1 << 63], nodes: 2 }],
+        run_key: 0x0123_4567_89ab_cdef,
+    };
+    let start = Start {
+        experiment: experiment.clone(),
+        token,
+        start_at_ns: 123_456_789_012,
+        start_unix_ns: 1_700_000_000_000_000_000,
+        horizon_ns: 10_000_000_000,
+    };
+    let extend = Extend { experiment: experiment.clone(), token, horizon_ns: 11_000_000_000, acknowledged_sequence: 7 };
+    let stop = Stop { experiment, token, drain_ns: 5_000_000_000, reason: "the schedule is over".into() };
+    vec![
+        ("", NodeCommand::Prepare(Box::new(prepare))),
+        ("-start", NodeCommand::Start(start)),
+        ("-extend", NodeCommand::Extend(extend)),
+        ("-stop", NodeCommand::Stop(stop)),
+    ]
+}
+
+pub(crate) fn node_reply() -> NodeReply {
+    NodeReply::Refused { epoch: 3, reason: "group 0: rate over --max-rate".into() }
+}
+
+pub(crate) fn metric_delta() -> MetricDelta {
+    MetricDelta {
+        experiment: "e-1".into(),
+        node: "edge-1".into(),
+        epoch: 3,
+        sequence: 9,
+        part: 0,
+        parts: 2,
+        first_second: 8,
+        last_second: 10,
+        last: true,
+        stopped: Some("no extension".into()),
+        steps: vec![StepDelta {
+            group: 1,
+            step: 2,
+            planned: 100,
+            sent: 99,
+            succeeded: 90,
+            failed: 5,
+            censored: 5,
+            in_flight: 4,
+            failures: vec![FailureCount {
+                kind: FailureKind::Status,
+                status: 503,
+                count: 5,
+                sample: Some("busy".into()),
+            }],
+            lag: vec![1, 2, 255],
+            blocked: vec![],
+            service: vec![0],
+            response: vec![128; 3],
+            censored_response: vec![7],
+            censored_service: vec![8],
+        }],
+        health: Some(Health {
+            interval_ns: 1_000_000_000,
+            run_delay_ns: 2,
+            throttled_ns: 3,
+            cpu_ns: 4,
+            resident_bytes: 5,
+            dropped_records: 6,
+            slow_consumer: 7,
+            heartbeat_late_ns: 8,
+        }),
+    }
+}
+
+pub(crate) fn record_batch() -> RecordBatch {
+    RecordBatch {
+        experiment: "e-1".into(),
+        node: "edge-1".into(),
+        epoch: 3,
+        sequence: 1,
+        last: true,
+        group: vec![0, 1],
+        step: vec![0, 2],
+        index: vec![u64::MAX, 1],
+        planned_ns: vec![1_000, 2_000],
+        sent_ns: vec![1_100, 0],
+        done_ns: vec![9_000, 0],
+        status: vec![200, -1],
+        outcome: vec![RecordOutcome::Succeeded, RecordOutcome::Censored],
+        trace_low: vec![0xdead_beef_dead_beef, 0],
+    }
+}
+
+pub(crate) fn experiment_event() -> ExperimentEvent {
+    ExperimentEvent {
+        experiment: "e-1".into(),
+        at_unix_ms: 1_700_000_000_001,
+        kind: EventKind::Status,
+        message: "finished".into(),
+        status: Some(RunStatus::Finished),
+        verdict: Some(Verdict::Pass),
+        data: map("node", "edge-1"),
+    }
+}
+
+pub(crate) fn progress() -> Progress {
+    Progress {
+        experiment: "e-1".into(),
+        status: RunStatus::Running,
+        second: 9,
+        seconds_total: Some(100),
+        offered: 100,
+        answered: 98,
+        failed: 1,
+        in_flight: 3,
+        offered_total: 1_000,
+        succeeded_total: 990,
+        failed_total: 5,
+        censored_total: 1,
+        response_p50_ns: Some(1_000_000),
+        response_p95_ns: Some(2_000_000),
+        response_p99_ns: None,
+        nodes: vec![NodeProgress { node: "edge-1".into(), offered: 50, in_flight: 2, lag_p99_ns: Some(80_000) }],
+    }
+}
+
+pub(crate) fn run_record() -> RunRecord {
+    RunRecord {
+        id: "e-1".into(),
+        stream_sequence: 12,
+        status: RunStatus::Cancelled,
+        verdict: Some(Verdict::Undetermined),
+        reason: Some("cancelled by me".into()),
+        spec: experiment(),
+        submitted_unix_ms: 1_700_000_000_000,
+        started_unix_ms: Some(1_700_000_001_000),
+        ended_unix_ms: None,
+        nodes: vec![RunNode { name: "edge-1".into(), epoch: 3 }],
+        traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
+    }
+}
+
+pub(crate) fn submit_reply() -> SubmitReply {
+    SubmitReply { id: Some("e-1".into()), accepted: false, error: Some("groups: empty".into()) }
+}
+
+pub(crate) fn control() -> Control {
+    Control::Cancel { reason: "by me".into() }
+}
+
+pub(crate) fn control_reply() -> ControlReply {
+    ControlReply { accepted: false, error: Some("it has ended".into()) }
+}
+
+pub(crate) fn route() -> Route {
+    Route {
+        service: "shop".into(),
+        hosts: vec![
+            RouteHost { address: "10.0.0.1:80".into(), weight: 3 },
+            RouteHost { address: "[::1]:80".into(), weight: 1 },
+        ],
+    }
+}
+
+pub(crate) fn report() -> Report {
+    let quantile = QuantileReport {
+        quantile: 0.99,
+        value_ns: 5_000_000,
+        at_least: true,
+        lower_ns: Some(4_000_000),
+        upper_ns: None,
+    };
+    let summary = Summary {
+        count: 90,
+        censored: 5,
+        overflow: 1,
+        min_ns: 1_000,
+        mean_ns: 2.5e6,
+        max_ns: 9_000_000,
+        quantiles: vec![quantile],
+        curve: vec![(0.5, 1_000_000), (0.99, 5_000_000)],
+    };
+    let step = StepReport {
+        name: "look".into(),
+        planned: 100,
+        sent: 99,
+        succeeded: 90,
+        failed: 5,
+        censored: 5,
+        succeeded_per_second: 9.5,
+        failures: vec![FailureReport { kind: FailureKind::Timeout, status: 0, count: 5, sample: Some("30s".into()) }],
+        quantities: Quantity::ALL.into_iter().map(|quantity| (quantity, summary.clone())).collect(),
+    };
+    Report {
+        schema: "report.v1".into(),
+        version: "0.1.0".into(),
+        id: "e-1".into(),
+        name: "shop".into(),
+        creator: Some("me".into()),
+        status: RunStatus::Finished,
+        verdict: Some(Verdict::Invalid),
+        reasons: vec!["lag over its limit on edge-1".into()],
+        submitted_unix_ms: 1_700_000_000_000,
+        started_unix_ms: Some(1_700_000_001_000),
+        ended_unix_ms: Some(1_700_000_011_000),
+        offered_seconds: 10.5,
+        scheduled: 100,
+        offered: 99,
+        deficit: 1,
+        groups: vec![GroupReport {
+            name: "browse".into(),
+            engine: EngineKind::Amqp,
+            target: "amqp://broker/%2f".into(),
+            open: true,
+            scheduled: Some(100),
+            offered: 99,
+            steps: vec![step],
+        }],
+        gates: vec![GateReport {
+            gate: "p99(response) < 250ms".into(),
+            outcome: Verdict::Fail,
+            observed: Some(3e8),
+            lower: Some(2.5e8),
+            upper: None,
+            samples: 95,
+            worst_window_second: Some(4),
+            reason: "300ms".into(),
+        }],
+        nodes: vec![NodeReport {
+            name: "edge-1".into(),
+            host: "edge-1.example".into(),
+            version: "0.1.0".into(),
+            labels: map("zone", "a"),
+            clock_offset_ns: Some(-12),
+            clock_error_ns: Some(40_000),
+            clock_drift_ns: Some(-1),
+            shards: 256,
+            offered: 99,
+            lag_p99_ns: Some(12_000_000),
+            run_delay_share: 0.125,
+            throttled_ns: 1,
+            resident_bytes_max: 1 << 25,
+            deltas: 11,
+            lost: Some("no heartbeat".into()),
+        }],
+        intervals: vec![Interval {
+            second: 3,
+            offered: 10,
+            succeeded: 9,
+            failed: 1,
+            in_flight: 2,
+            response_p50_ns: Some(1),
+            response_p95_ns: Some(2),
+            response_p99_ns: Some(3),
+            service_p50_ns: Some(4),
+            service_p99_ns: Some(5),
+            blocked_p99_ns: None,
+            lag_p99_ns: Some(7),
+        }],
+        events: vec![experiment_event()],
+        trace_id: Some("0af7651916cd43dd8448eb211c80319c".into()),
+        spec: Some(experiment()),
+    }
+}

@@ -1,0 +1,276 @@
+//! What the engine threads report, gathered second by second until it is sent.
+//!
+//! Memory is bounded: while the bus is away, everything after what already waits is folded into one pending second.
+
+use std::collections::BTreeMap;
+
+use nuncius_engine::sink::{SecondReport, StepRecorder};
+use nuncius_schemas::codec::MESSAGE_MAX_BYTES;
+use nuncius_schemas::metric::{FailureCount, Health, MetricDelta, StepDelta};
+use nuncius_stats::histogram::Totals;
+
+/// Room left in a message for everything that is not a step.
+const ENVELOPE_BYTES: usize = 4 * 1024;
+/// Longest sample of a failure, in bytes.
+const SAMPLE_MAX_BYTES: usize = 256;
+/// Most kinds of failure kept apart per step and delta; the rest is added to the last.
+const FAILURE_KINDS_MAX: usize = 64;
+
+/// One step of one group, since the last delta.
+#[derive(Default)]
+struct StepSum {
+    planned: u64,
+    sent: u64,
+    succeeded: u64,
+    failed: u64,
+    censored: u64,
+    in_flight: BTreeMap<usize, u64>,
+    failures: Vec<FailureCount>,
+    lag: Totals,
+    blocked: Totals,
+    service: Totals,
+    response: Totals,
+    censored_response: Totals,
+    censored_service: Totals,
+}
+
+/// Everything measured in a span of seconds.
+#[derive(Default)]
+pub(crate) struct Accumulated {
+    /// First second covered.
+    pub(crate) first_second: u32,
+    /// Last second covered.
+    pub(crate) last_second: u32,
+    steps: BTreeMap<(u16, u16), StepSum>,
+    dropped_rows: u64,
+    health: Option<Health>,
+    empty: bool,
+}
+
+impl Accumulated {
+    pub(crate) fn new() -> Self {
+        Self { empty: true, ..Self::default() }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.empty
+    }
+
+    fn cover(&mut self, first: u32, last: u32) {
+        if self.empty {
+            (self.first_second, self.last_second) = (first, last);
+        } else {
+            self.first_second = self.first_second.min(first);
+            self.last_second = self.last_second.max(last);
+        }
+        self.empty = false;
+    }
+
+    /// Adds one thread's report.
+    pub(crate) fn add(&mut self, report: &SecondReport) {
+        self.cover(report.first_second, report.last_second);
+        self.dropped_rows += report.dropped_rows;
+        for (index, recorder) in report.steps.iter().enumerate() {
+            let step = u16::try_from(index).unwrap_or(u16::MAX);
+            self.steps.entry((report.group, step)).or_default().add(report.thread, recorder);
+        }
+    }
+
+    /// Adds what the meter saw.
+    pub(crate) fn add_health(&mut self, health: &Health) {
+        let sum = self.health.get_or_insert_with(Health::default);
+        sum.interval_ns += health.interval_ns;
+        sum.run_delay_ns += health.run_delay_ns;
+        sum.throttled_ns += health.throttled_ns;
+        sum.cpu_ns += health.cpu_ns;
+        sum.resident_bytes = sum.resident_bytes.max(health.resident_bytes);
+        sum.slow_consumer += health.slow_consumer;
+        sum.heartbeat_late_ns = sum.heartbeat_late_ns.max(health.heartbeat_late_ns);
+        sum.dropped_records += health.dropped_records;
+    }
+
+    /// Adds what the meter saw up to the end of the second before `ended`.
+    pub(crate) fn cover_health(&mut self, ended: u32, health: &Health) {
+        let second = ended.saturating_sub(1);
+        self.cover(second, second);
+        self.add_health(health);
+    }
+
+    /// Adds all of a later span, so that one message covers both.
+    pub(crate) fn fold(&mut self, later: Self) {
+        if later.empty {
+            return;
+        }
+        self.cover(later.first_second, later.last_second);
+        self.dropped_rows += later.dropped_rows;
+        if let Some(health) = &later.health {
+            self.add_health(health);
+        }
+        for (key, sum) in later.steps {
+            self.steps.entry(key).or_default().fold(sum);
+        }
+    }
+
+    /// The messages of one sequence, each within the message limit.
+    pub(crate) fn into_deltas(self, head: &DeltaHead<'_>) -> Vec<MetricDelta> {
+        let mut health = self.health;
+        if let Some(health) = &mut health {
+            health.dropped_records += self.dropped_rows;
+        }
+        let mut parts: Vec<Vec<StepDelta>> = vec![Vec::new()];
+        let mut bytes = ENVELOPE_BYTES;
+        for ((group, step), sum) in self.steps {
+            for delta in sum.into_deltas(group, step) {
+                let size = delta_bytes(&delta);
+                if bytes + size > MESSAGE_MAX_BYTES && parts.last().is_some_and(|part| !part.is_empty()) {
+                    parts.push(Vec::new());
+                    bytes = ENVELOPE_BYTES;
+                }
+                bytes += size;
+                if let Some(part) = parts.last_mut() {
+                    part.push(delta);
+                }
+            }
+        }
+        let count = u32::try_from(parts.len()).unwrap_or(u32::MAX);
+        parts
+            .into_iter()
+            .enumerate()
+            .map(|(part, steps)| MetricDelta {
+                experiment: head.experiment.to_owned(),
+                node: head.node.to_owned(),
+                epoch: head.epoch,
+                sequence: head.sequence,
+                part: u32::try_from(part).unwrap_or(u32::MAX),
+                parts: count,
+                first_second: self.first_second,
+                last_second: self.last_second,
+                last: head.last,
+                stopped: head.stopped.map(str::to_owned),
+                steps,
+                health: if part == 0 { health.take() } else { None },
+            })
+            .collect()
+    }
+}
+
+/// What is the same in every part of a sequence.
+pub(crate) struct DeltaHead<'a> {
+    pub(crate) experiment: &'a str,
+    pub(crate) node: &'a str,
+    pub(crate) epoch: u64,
+    pub(crate) sequence: u64,
+    pub(crate) last: bool,
+    pub(crate) stopped: Option<&'a str>,
+}
+
+fn delta_bytes(delta: &StepDelta) -> usize {
+    let histograms = [
+        &delta.lag,
+        &delta.blocked,
+        &delta.service,
+        &delta.response,
+        &delta.censored_response,
+        &delta.censored_service,
+    ];
+    let samples: usize =
+        delta.failures.iter().map(|failure| 64 + failure.sample.as_ref().map_or(0, String::len)).sum();
+    256 + samples + histograms.iter().map(|bytes| bytes.len()).sum::<usize>()
+}
+
+impl StepSum {
+    fn add(&mut self, thread: usize, recorder: &StepRecorder) {
+        self.planned += recorder.planned;
+        self.sent += recorder.sent;
+        self.succeeded += recorder.succeeded;
+        self.failed += recorder.failed;
+        self.censored += recorder.censored;
+        self.in_flight.insert(thread, recorder.in_flight);
+        for failure in &recorder.failures {
+            self.add_failure(failure);
+        }
+        self.lag.merge_histogram(&recorder.lag);
+        self.blocked.merge_histogram(&recorder.blocked);
+        self.service.merge_histogram(&recorder.service);
+        self.response.merge_histogram(&recorder.response);
+        self.censored_response.merge_histogram(&recorder.censored_response);
+        self.censored_service.merge_histogram(&recorder.censored_service);
+    }
+
+    fn fold(&mut self, later: Self) {
+        self.planned += later.planned;
+        self.sent += later.sent;
+        self.succeeded += later.succeeded;
+        self.failed += later.failed;
+        self.censored += later.censored;
+        self.in_flight.extend(later.in_flight);
+        for failure in later.failures {
+            match self.failures.iter_mut().find(|f| f.kind == failure.kind && f.status == failure.status) {
+                Some(known) => known.count += failure.count,
+                None => self.failures.push(failure),
+            }
+        }
+        self.lag.merge(&later.lag);
+        self.blocked.merge(&later.blocked);
+        self.service.merge(&later.service);
+        self.response.merge(&later.response);
+        self.censored_response.merge(&later.censored_response);
+        self.censored_service.merge(&later.censored_service);
+    }
+
+    fn add_failure(&mut self, failure: &nuncius_engine::sink::Failure) {
+        let full = self.failures.len() >= FAILURE_KINDS_MAX;
+        let known = self.failures.iter_mut().find(|f| f.kind == failure.kind && (f.status == failure.status || full));
+        if let Some(known) = known {
+            known.count += failure.count;
+            return;
+        }
+        let sample = failure.sample.as_ref().map(|text| {
+            let text = nuncius_schemas::redact::redact_text(text);
+            text.chars().scan(0, |bytes, c| {
+                *bytes += c.len_utf8();
+                (*bytes <= SAMPLE_MAX_BYTES).then_some(c)
+            }).collect()
+        });
+        self.failures.push(FailureCount { kind: failure.kind, status: failure.status, count: failure.count, sample });
+    }
+
+    /// One message's worth each: the histograms of a step that alone exceed the limit go into messages of their own,
+    /// which merge to the same because counts are added.
+    fn into_deltas(self, group: u16, step: u16) -> Vec<StepDelta> {
+        let head = StepDelta {
+            group,
+            step,
+            planned: self.planned,
+            sent: self.sent,
+            succeeded: self.succeeded,
+            failed: self.failed,
+            censored: self.censored,
+            in_flight: self.in_flight.values().sum(),
+            failures: self.failures,
+            lag: encode(&self.lag),
+            blocked: encode(&self.blocked),
+            service: encode(&self.service),
+            response: encode(&self.response),
+            censored_response: encode(&self.censored_response),
+            censored_service: encode(&self.censored_service),
+        };
+        if delta_bytes(&head) + ENVELOPE_BYTES <= MESSAGE_MAX_BYTES {
+            return vec![head];
+        }
+        let empty = || StepDelta { group, step, in_flight: 0, ..StepDelta::default() };
+        vec![
+            StepDelta { lag: head.lag, ..empty() },
+            StepDelta { blocked: head.blocked, ..empty() },
+            StepDelta { service: head.service, ..empty() },
+            StepDelta { response: head.response, ..empty() },
+            StepDelta { censored_response: head.censored_response, censored_service: head.censored_service, ..empty() },
+            StepDelta { lag: Vec::new(), blocked: Vec::new(), service: Vec::new(), response: Vec::new(),
+                censored_response: Vec::new(), censored_service: Vec::new(), ..head },
+        ]
+    }
+}
+
+fn encode(totals: &Totals) -> Vec<u8> {
+    if totals.count() == 0 && totals.overflow() == 0 { Vec::new() } else { totals.encode() }
+}

@@ -1,0 +1,77 @@
+//! How a client node is set up.
+
+use std::collections::BTreeMap;
+
+use nuncius_engine::TargetPolicy;
+use nuncius_schemas::node::Capacity;
+
+/// Variables of this prefix may be used as `${NAME}` in experiments without being named.
+pub const EXPOSED_PREFIX: &str = "NUNCIUS_VAR_";
+
+/// Settings of a client node; no message can change them.
+#[derive(Debug, Clone)]
+pub struct ClientConfig {
+    /// Name to register under; a taken one gets a suffix.
+    pub name: String,
+    /// Host name as the host gives it.
+    pub host: String,
+    /// Labels by which experiments choose nodes.
+    pub labels: BTreeMap<String, String>,
+    /// Caps.
+    pub capacity: Capacity,
+    /// Targets that load may be sent to, as written.
+    pub allowed_targets: Vec<String>,
+    /// The same, understood.
+    pub policy: TargetPolicy,
+    /// Engine threads for each group.
+    pub threads: usize,
+    /// Environment that `${NAME}` in experiments may use on this node.
+    pub environment: BTreeMap<String, String>,
+}
+
+impl ClientConfig {
+    /// The defaults for a name: one engine thread a group, loopback and private targets, no labels.
+    pub fn new(name: &str, host: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            host: host.to_owned(),
+            labels: BTreeMap::new(),
+            capacity: Capacity {
+                weight: 1,
+                max_rate_per_second: 1_000_000,
+                max_in_flight: 100_000,
+                max_duration_seconds: 86_400,
+            },
+            allowed_targets: Vec::new(),
+            policy: TargetPolicy::default(),
+            threads: 1,
+            environment: BTreeMap::new(),
+        }
+    }
+}
+
+/// The part of an environment that experiments may use: names of the prefix, and those the operator named.
+pub fn exposed_environment(
+    variables: impl Iterator<Item = (String, String)>,
+    named: &[String],
+) -> BTreeMap<String, String> {
+    variables.filter(|(name, _)| name.starts_with(EXPOSED_PREFIX) || named.contains(name)).collect()
+}
+
+/// The allow-list that flags mean.
+pub fn parse_policy(entries: &[String]) -> Result<TargetPolicy, String> {
+    TargetPolicy::parse(entries).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_experiment_cannot_read_an_environment_that_was_not_exposed_to_it() {
+        let variables = [("NUNCIUS_VAR_TOKEN", "a"), ("AWS_SECRET_ACCESS_KEY", "b"), ("NAMED", "c")];
+        let variables = variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let exposed = exposed_environment(variables, &["NAMED".to_owned()]);
+        assert_eq!(exposed.keys().collect::<Vec<_>>(), ["NAMED", "NUNCIUS_VAR_TOKEN"]);
+    }
+}

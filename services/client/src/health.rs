@@ -1,0 +1,150 @@
+//! How the generator itself fares: run-queue delay of its engine threads, cgroup throttling, memory, processor time.
+//!
+//! Everything is a difference between two readings, so a reading that is missing on a host (no cgroup, no schedstat)
+//! counts as nothing rather than as an error.
+
+use std::fs;
+use std::path::PathBuf;
+
+use nuncius_schemas::metric::Health;
+
+/// Counters at one instant.
+#[derive(Debug, Clone, Default)]
+struct Reading {
+    at_ns: u64,
+    run_delay_ns: Vec<(i32, u64)>,
+    throttled_ns: u64,
+    cpu_ns: u64,
+}
+
+/// Turns counters into what happened since the last look.
+#[derive(Debug)]
+pub(crate) struct HealthMeter {
+    threads: Vec<i32>,
+    throttle_file: Option<ThrottleFile>,
+    last: Reading,
+}
+
+#[derive(Debug, Clone)]
+struct ThrottleFile {
+    path: PathBuf,
+    key: &'static str,
+    scale_to_ns: u64,
+}
+
+impl HealthMeter {
+    /// Watches these threads, by their Linux ids.
+    pub(crate) fn new(threads: Vec<i32>) -> Self {
+        let throttle_file = find_throttle_file();
+        let last = read(&threads, throttle_file.as_ref());
+        Self { threads, throttle_file, last }
+    }
+
+    /// What happened since the last call; `late_ns` is how late the caller itself was.
+    pub(crate) fn sample(&mut self, late_ns: u64) -> Health {
+        let now = read(&self.threads, self.throttle_file.as_ref());
+        let run_delay_ns = now
+            .run_delay_ns
+            .iter()
+            .map(|(thread, delay)| {
+                let before = self.last.run_delay_ns.iter().find(|(id, _)| id == thread).map_or(*delay, |(_, d)| *d);
+                delay.saturating_sub(before)
+            })
+            .max()
+            .unwrap_or(0);
+        let health = Health {
+            interval_ns: now.at_ns.saturating_sub(self.last.at_ns),
+            run_delay_ns,
+            throttled_ns: now.throttled_ns.saturating_sub(self.last.throttled_ns),
+            cpu_ns: now.cpu_ns.saturating_sub(self.last.cpu_ns),
+            resident_bytes: resident_bytes(),
+            dropped_records: 0,
+            slow_consumer: 0,
+            heartbeat_late_ns: late_ns,
+        };
+        self.last = now;
+        health
+    }
+}
+
+fn read(threads: &[i32], throttle_file: Option<&ThrottleFile>) -> Reading {
+    Reading {
+        at_ns: nuncius_bus::clock::monotonic_ns(),
+        run_delay_ns: threads.iter().filter_map(|id| Some((*id, run_delay_ns(*id)?))).collect(),
+        throttled_ns: throttle_file.and_then(read_throttled_ns).unwrap_or(0),
+        cpu_ns: process_cpu_ns(),
+    }
+}
+
+/// Second field of schedstat: time spent runnable on a run queue.
+fn run_delay_ns(thread: i32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/self/task/{thread}/schedstat")).ok()?;
+    text.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+fn read_throttled_ns(file: &ThrottleFile) -> Option<u64> {
+    let text = fs::read_to_string(&file.path).ok()?;
+    let value: u64 = text.lines().find_map(|line| line.strip_prefix(file.key)?.trim().parse().ok())?;
+    Some(value.saturating_mul(file.scale_to_ns))
+}
+
+/// The `cpu.stat` of this process's cgroup: version 2 first, then version 1's cpu controller.
+fn find_throttle_file() -> Option<ThrottleFile> {
+    let membership = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let mut found = None;
+    for line in membership.lines() {
+        let mut fields = line.splitn(3, ':');
+        let (Some(_), Some(controllers), Some(path)) = (fields.next(), fields.next(), fields.next()) else { continue };
+        let path = path.trim_start_matches('/');
+        if controllers.is_empty() {
+            for root in ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"] {
+                let file = PathBuf::from(root).join(path).join("cpu.stat");
+                let throttle = ThrottleFile { path: file, key: "throttled_usec ", scale_to_ns: 1_000 };
+                if read_throttled_ns(&throttle).is_some() {
+                    found = found.or(Some(throttle));
+                }
+            }
+        } else if controllers.split(',').any(|c| c == "cpu") {
+            for root in ["/sys/fs/cgroup/cpu", "/sys/fs/cgroup/cpu,cpuacct"] {
+                let file = PathBuf::from(root).join(path).join("cpu.stat");
+                let throttle = ThrottleFile { path: file, key: "throttled_time ", scale_to_ns: 1 };
+                if read_throttled_ns(&throttle).is_some() {
+                    return Some(throttle);
+                }
+            }
+        }
+    }
+    found
+}
+
+fn process_cpu_ns() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
+}
+
+fn resident_bytes() -> u64 {
+    let pages = fs::read_to_string("/proc/self/statm")
+        .ok()
+        .and_then(|text| text.split_ascii_whitespace().nth(1)?.parse::<u64>().ok())
+        .unwrap_or(0);
+    pages.saturating_mul(rustix::param::page_size() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_busy_process_shows_processor_time_and_memory() {
+        let thread = rustix::thread::gettid().as_raw_nonzero().get();
+        let mut meter = HealthMeter::new(vec![thread]);
+        let mut x = 0u64;
+        while meter.last.cpu_ns + 5_000_000 > process_cpu_ns() {
+            x = x.wrapping_mul(31).wrapping_add(1);
+        }
+        let health = meter.sample(0);
+        assert!(health.cpu_ns >= 5_000_000, "{health:?} {x}");
+        assert!(health.interval_ns >= 4_000_000);
+        assert!(health.resident_bytes > 100_000);
+    }
+}

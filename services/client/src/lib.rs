@@ -1,0 +1,19 @@
+//! The load-generating node: joins by itself, hosts client groups for experiments, sends home what it measured.
+//!
+//! It must never offer an arrival beyond its horizon, send to a target outside its allow-list, or let a message raise
+//! its caps; and it must never let the bus or the disk delay an engine thread.
+//!
+//! Layout: [`config`] what the operator fixed; `node` the loop that answers commands; `session` one experiment on this
+//! node; `collector` and `accumulate` gather what the engines measured; `reporter` sends it; `health` watches the
+//! generator itself.
+
+mod accumulate;
+mod collector;
+pub mod config;
+mod health;
+mod node;
+mod reporter;
+mod session;
+
+pub use config::ClientConfig;
+pub use node::{ClientError, run};

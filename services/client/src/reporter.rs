@@ -1,0 +1,176 @@
+//! Sends what the collector gathered: deltas in sequence, request records in batches, spans of sampled requests.
+//!
+//! A delta is published again, unchanged, until the stream has it; what is measured meanwhile is folded by the
+//! collector. Nothing that was measured is given up while the process lives.
+
+use std::time::Duration;
+
+use nuncius_bus::{Bus, BusError, TypedError};
+use nuncius_engine::sink::Row;
+use nuncius_schemas::record::{BATCH_ROWS_MAX, RecordBatch};
+use nuncius_schemas::spec::{ExperimentSpec, RecordsMode};
+use nuncius_telemetry::SpanRecord;
+use tokio::sync::mpsc;
+use tracing::{debug, warn};
+
+use crate::accumulate::{Accumulated, DeltaHead};
+use crate::collector::Collected;
+
+/// Pause before a refused or unanswered publish is repeated.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
+
+/// What the reporter needs to know of the run.
+pub(crate) struct ReporterInput {
+    pub(crate) bus: Bus,
+    pub(crate) experiment: String,
+    pub(crate) node: String,
+    pub(crate) epoch: u64,
+    pub(crate) spec: ExperimentSpec,
+    /// Wall clock of the run's instant zero, nanoseconds since the Unix epoch.
+    pub(crate) start_unix_ns: std::sync::Arc<std::sync::OnceLock<u64>>,
+    /// Span under which sampled requests hang.
+    pub(crate) parent_span_id: u64,
+    pub(crate) collected: mpsc::Receiver<Collected>,
+}
+
+/// Runs until the collector's end has been sent.
+pub(crate) async fn report(mut input: ReporterInput) {
+    let mut sequence = 0;
+    let mut batch = RecordBatch {
+        experiment: input.experiment.clone(),
+        node: input.node.clone(),
+        epoch: input.epoch,
+        ..RecordBatch::default()
+    };
+    while let Some(collected) = input.collected.recv().await {
+        match collected {
+            Collected::Second(accumulated) => {
+                sequence += 1;
+                send_delta(&input, *accumulated, sequence, false, None).await;
+                if batch.rows().is_some_and(|rows| rows > 0) {
+                    send_batch(&input, &mut batch, false).await;
+                }
+            }
+            Collected::Rows(rows) => {
+                for row in &rows {
+                    record_span(&input, row);
+                    if keeps(input.spec.records, row) {
+                        push_row(&mut batch, row);
+                        if batch.index.len() >= BATCH_ROWS_MAX {
+                            send_batch(&input, &mut batch, false).await;
+                        }
+                    }
+                }
+            }
+            Collected::End(ending) => {
+                if input.spec.records != RecordsMode::None {
+                    send_batch(&input, &mut batch, true).await;
+                }
+                sequence += 1;
+                send_delta(&input, Accumulated::new(), sequence, true, ending.stopped.as_deref()).await;
+                return;
+            }
+        }
+    }
+}
+
+async fn send_delta(input: &ReporterInput, accumulated: Accumulated, sequence: u64, last: bool, stopped: Option<&str>) {
+    let head = DeltaHead {
+        experiment: &input.experiment,
+        node: &input.node,
+        epoch: input.epoch,
+        sequence,
+        last,
+        stopped,
+    };
+    let subject = input.bus.namespace().metric(&input.experiment, &input.node);
+    for delta in accumulated.into_deltas(&head) {
+        let id = format!("{}-{}-{:x}-{}-{}", input.experiment, input.node, input.epoch, sequence, delta.part);
+        store(&input.bus, &subject, "metric-delta.v1", &delta, &id).await;
+    }
+}
+
+async fn send_batch(input: &ReporterInput, batch: &mut RecordBatch, last: bool) {
+    batch.sequence += 1;
+    batch.last = last;
+    let subject = input.bus.namespace().trace(&input.experiment, &input.node);
+    let id = format!("{}-{}-{:x}-r{}", input.experiment, input.node, input.epoch, batch.sequence);
+    store(&input.bus, &subject, "record-batch.v1", &*batch, &id).await;
+    let next = RecordBatch {
+        experiment: std::mem::take(&mut batch.experiment),
+        node: std::mem::take(&mut batch.node),
+        epoch: batch.epoch,
+        sequence: batch.sequence,
+        ..RecordBatch::default()
+    };
+    *batch = next;
+}
+
+/// Publishes until the stream has it. Gives up only on what can never be stored.
+async fn store<T: serde::Serialize>(bus: &Bus, subject: &str, schema: &str, message: &T, id: &str) {
+    loop {
+        match bus.store_message(subject, schema, message, Some(id)).await {
+            Ok(_) => return,
+            Err(TypedError::Bus(BusError::PayloadTooLarge { .. } | BusError::Closed) | TypedError::Codec { .. }) => {
+                warn!(subject, id, "message given up: too large, or the connection is closed");
+                return;
+            }
+            Err(error) => debug!(subject, %error, "not stored yet, trying again"),
+        }
+        tokio::time::sleep(RETRY_PAUSE).await;
+    }
+}
+
+fn keeps(mode: RecordsMode, row: &Row) -> bool {
+    match mode {
+        RecordsMode::None => false,
+        RecordsMode::Sample => row.trace_id != 0,
+        RecordsMode::All => true,
+    }
+}
+
+fn push_row(batch: &mut RecordBatch, row: &Row) {
+    batch.group.push(row.group);
+    batch.step.push(row.step);
+    batch.index.push(row.index);
+    batch.planned_ns.push(row.planned_ns);
+    batch.sent_ns.push(row.sent_ns);
+    batch.done_ns.push(row.done_ns);
+    batch.status.push(row.status);
+    batch.outcome.push(row.outcome);
+    batch.trace_low.push(row.trace_id as u64);
+}
+
+/// The client span of a sampled request; its id went out in the request's `traceparent`.
+fn record_span(input: &ReporterInput, row: &Row) {
+    if row.trace_id == 0 || row.sent_ns == 0 || row.done_ns == 0 {
+        return;
+    }
+    let Some(start_unix_ns) = input.start_unix_ns.get() else { return };
+    let Some(group) = input.spec.groups.get(usize::from(row.group)) else { return };
+    let step = group.steps.get(usize::from(row.step));
+    let method = step.and_then(|s| s.method.clone()).unwrap_or_else(|| "GET".to_owned());
+    let name = match group.engine {
+        nuncius_schemas::spec::EngineKind::Http => method.clone(),
+        nuncius_schemas::spec::EngineKind::Amqp => "publish".to_owned(),
+    };
+    let failed = row.outcome != nuncius_schemas::record::RecordOutcome::Succeeded;
+    nuncius_telemetry::record_span(SpanRecord {
+        trace_id: row.trace_id,
+        span_id: row.span_id,
+        parent_span_id: input.parent_span_id,
+        name,
+        kind: nuncius_telemetry::SpanKind::Client,
+        start_unix_ns: start_unix_ns + row.sent_ns,
+        end_unix_ns: start_unix_ns + row.done_ns,
+        attributes: vec![
+            ("http.request.method", method.into()),
+            ("http.response.status_code", i64::from(row.status).into()),
+            ("nuncius.experiment.id", input.experiment.clone().into()),
+            ("nuncius.group", group.name.clone().into()),
+            ("nuncius.index", i64::try_from(row.index).unwrap_or(i64::MAX).into()),
+            ("nuncius.planned_ns", i64::try_from(row.planned_ns).unwrap_or(i64::MAX).into()),
+        ],
+        error: failed.then(|| format!("status {}", row.status)),
+    });
+}

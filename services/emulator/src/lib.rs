@@ -1,0 +1,8 @@
+//! Systems under test: targets whose behaviour is known, so that what a load engine reports can be checked.
+//!
+//! [`stub`] is an HTTP target with a known queue, known service times and known failures. It is a measuring instrument:
+//! it must never be the slower party without having been told to, and it must never answer early. It knows neither the bus
+//! nor the load engines; a service that starts it registers it.
+
+pub mod stub;
+mod timer;

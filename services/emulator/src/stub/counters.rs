@@ -1,0 +1,95 @@
+//! What the stub counts.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use serde::{Deserialize, Serialize};
+
+/// Counts since the start, what is going on now, and the most there ever was of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StubStats {
+    /// Requests that were read whole, those to `/.stub/` left out.
+    pub requests: u64,
+    /// Of these, answered with anything but 503 and the seeded 500.
+    pub answered: u64,
+    /// Answered 503 because the waiting room was full.
+    pub refused: u64,
+    /// Answered 500 by the seeded error rate.
+    pub errors: u64,
+    /// Requests refused while being read: body too long or too slow, a control path misused.
+    pub rejected: u64,
+    /// Holding a slot now.
+    pub in_service: u64,
+    /// The most that ever held a slot.
+    pub in_service_most: u64,
+    /// Waiting for a slot now.
+    pub waiting: u64,
+    /// The most that ever waited.
+    pub waiting_most: u64,
+    /// Arrived while frozen and untouched so far.
+    pub held: u64,
+    /// Open connections.
+    pub connections: u64,
+    /// The most that were ever open.
+    pub connections_most: u64,
+    /// Connections accepted.
+    pub connections_accepted: u64,
+    /// Connections closed at once because there were `max_connections`.
+    pub connections_refused: u64,
+    /// True while it stands still.
+    pub frozen: bool,
+}
+
+/// A level and its high-water mark.
+#[derive(Debug, Default)]
+pub(crate) struct Level {
+    now: AtomicU64,
+    most: AtomicU64,
+}
+
+impl Level {
+    pub(crate) fn up(&self) {
+        let now = self.now.fetch_add(1, Relaxed) + 1;
+        // A plain load first: the mark seldom moves, and a locked write would cost every request.
+        if now > self.most.load(Relaxed) {
+            self.most.fetch_max(now, Relaxed);
+        }
+    }
+
+    pub(crate) fn down(&self) {
+        self.now.fetch_sub(1, Relaxed);
+    }
+
+    pub(crate) fn read(&self) -> (u64, u64) {
+        (self.now.load(Relaxed), self.most.load(Relaxed))
+    }
+}
+
+/// Holds one up on a [`Level`].
+pub(crate) struct Up<'a>(&'a Level);
+
+impl<'a> Up<'a> {
+    pub(crate) fn on(level: &'a Level) -> Self {
+        level.up();
+        Self(level)
+    }
+}
+
+impl Drop for Up<'_> {
+    fn drop(&mut self) {
+        self.0.down();
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) requests: AtomicU64,
+    pub(crate) answered: AtomicU64,
+    pub(crate) refused: AtomicU64,
+    pub(crate) errors: AtomicU64,
+    pub(crate) rejected: AtomicU64,
+    pub(crate) connections: Level,
+    pub(crate) connections_accepted: AtomicU64,
+    pub(crate) connections_refused: AtomicU64,
+    /// Used where there is no limit of concurrency; otherwise the line knows.
+    pub(crate) unlimited_in_service: Level,
+}

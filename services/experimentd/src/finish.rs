@@ -1,0 +1,235 @@
+//! The end of a run: records gathered, gates decided, the report built, stored, published.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use nuncius_schemas::gate::Quantity;
+use nuncius_schemas::report::{GateReport, NodeReport, Report};
+use nuncius_schemas::run::{RunStatus, Verdict};
+use nuncius_schemas::spec::RecordsMode;
+use tracing::warn;
+
+use crate::judge::{steps_per_group, verdict};
+use crate::plan::Plan;
+use crate::records;
+use crate::run::Running;
+use crate::summary::{Ended, report, scheduled};
+use crate::totals::RunTotals;
+use crate::watch::Offered;
+
+/// How long request records may take to come after the last delta.
+const RECORDS_PATIENCE: Duration = Duration::from_secs(20);
+
+/// Why a run did not go to its end.
+#[derive(Debug, Clone)]
+pub(crate) struct CutShort {
+    /// For people.
+    pub(crate) reason: String,
+    /// By request, not by a gate.
+    pub(crate) cancelled: bool,
+}
+
+/// A run that offered load.
+pub(crate) async fn finished(running: &mut Running, plan: &Plan, offered: Offered) {
+    let spec = running.journal.record.spec.clone();
+    let mut invalid = Vec::new();
+    if spec.records != RecordsMode::None {
+        let gathered = tokio::time::timeout(RECORDS_PATIENCE, records::gather(running, plan, &offered)).await;
+        match gathered {
+            Ok(Ok(())) => {}
+            Ok(Err(problem)) => invalid.push(problem),
+            Err(_) => invalid.push(format!("request records did not all come within {RECORDS_PATIENCE:?}")),
+        }
+    }
+    let scheduled: Vec<Option<u64>> = spec
+        .groups
+        .iter()
+        .enumerate()
+        .map(|(index, group)| {
+            let number = u16::try_from(index).unwrap_or(u16::MAX);
+            let nodes = plan.nodes_per_group.get(index).copied().unwrap_or(1);
+            scheduled(&spec, number, group, nodes, None)
+        })
+        .collect();
+    invalid.extend(distrust(running, plan, &offered, &scheduled));
+    let aborted = offered.cut_short.as_ref().filter(|cut| !cut.cancelled);
+    let cancelled = offered.cut_short.as_ref().filter(|cut| cut.cancelled);
+    let mut gates = offered.judge.decide(&offered.totals.steps, offered.offered_seconds);
+    if aborted.is_some() {
+        // What the run did not live to see is open; what failed has failed.
+        gates.iter_mut().filter(|gate| gate.outcome != Verdict::Fail).for_each(mark_cut);
+    }
+    let (mut verdict, mut reasons) = verdict(&gates, &invalid, cancelled.map(|cut| cut.reason.as_str()));
+    if let Some(cut) = aborted {
+        // An abort is a decision on enough data: the gates that were cut off do not soften it.
+        if verdict != Verdict::Invalid {
+            verdict = Verdict::Fail;
+        }
+        reasons.insert(0, cut.reason.clone());
+    }
+    let status = if cancelled.is_some() { RunStatus::Cancelled } else { RunStatus::Finished };
+    end(running, status, Some(verdict), reasons, gates, node_reports(running, plan, &offered), &offered.totals, &scheduled, offered.offered_seconds).await;
+}
+
+fn mark_cut(gate: &mut GateReport) {
+    gate.outcome = Verdict::Undetermined;
+    gate.reason = format!("cut off by the abort: {}", gate.reason);
+}
+
+/// A run that never offered load.
+pub(crate) async fn never_ran(running: &mut Running, status: RunStatus, reason: &str) {
+    let totals = RunTotals::new(steps_per_group(&running.journal.record.spec));
+    let verdict = (status == RunStatus::Cancelled).then_some(Verdict::Undetermined);
+    end(running, status, verdict, vec![reason.to_owned()], Vec::new(), Vec::new(), &totals, &[], 0.0).await;
+}
+
+/// Why the measurement cannot be trusted.
+fn distrust(running: &Running, plan: &Plan, offered: &Offered, scheduled: &[Option<u64>]) -> Vec<String> {
+    let spec = &running.journal.record.spec;
+    let mut invalid = Vec::new();
+    for (node, reason) in &offered.lost {
+        invalid.push(format!("node {node} was lost: {reason}"));
+    }
+    for node in &plan.nodes {
+        let Some(totals) = offered.totals.nodes.get(&node.name) else { continue };
+        if let Some(stopped) = &totals.stopped {
+            invalid.push(format!("node {} {stopped}", node.name));
+        }
+        invalid.extend(totals.health.problems(&node.name, spec.lag_limit.0));
+    }
+    if offered.totals.refused > 0 {
+        invalid.push(format!("{} deltas could not be merged", offered.totals.refused));
+    }
+    let mut deficit = 0u64;
+    let mut excess = 0u64;
+    for (index, scheduled) in scheduled.iter().enumerate() {
+        let Some(scheduled) = scheduled else { continue };
+        let number = u16::try_from(index).unwrap_or(u16::MAX);
+        let taken: u64 = offered
+            .totals
+            .steps
+            .iter()
+            .filter(|((group, step), _)| *group == number && offered.totals.is_iteration(*group, *step))
+            .map(|(_, step)| step.planned)
+            .sum();
+        deficit += scheduled.saturating_sub(taken);
+        excess += taken.saturating_sub(*scheduled);
+    }
+    if deficit > 0 && offered.cut_short.is_none() {
+        let total: u64 = scheduled.iter().flatten().sum();
+        invalid.push(format!("{deficit} of {total} scheduled arrivals were not offered"));
+    }
+    if excess > 0 {
+        invalid.push(format!("{excess} arrivals more than scheduled were offered"));
+    }
+    if offered.lost.is_empty() {
+        let sums = offered.totals.iterations();
+        let ended = sums.succeeded + sums.failed + sums.censored;
+        if ended != sums.offered {
+            invalid.push(format!("the books do not balance: {} offered, {ended} accounted for", sums.offered));
+        }
+    }
+    invalid
+}
+
+fn node_reports(running: &Running, plan: &Plan, offered: &Offered) -> Vec<NodeReport> {
+    plan.nodes
+        .iter()
+        .map(|node| {
+            let info = running.daemon.nodes.get(&node.name);
+            let totals = offered.totals.nodes.get(&node.name);
+            let clock = offered.clocks.get(&node.name);
+            let shards = plan.assignments.get(&node.name).map_or(0, |assignments| {
+                assignments
+                    .iter()
+                    .map(|assignment| nuncius_load::shard::ShardSet::from_words(assignment.shards).len())
+                    .sum()
+            });
+            NodeReport {
+                name: node.name.clone(),
+                host: info.as_ref().map(|info| info.host.clone()).unwrap_or_default(),
+                version: info.as_ref().map(|info| info.version.clone()).unwrap_or_default(),
+                labels: info.map(|info| info.labels).unwrap_or_default(),
+                clock_offset_ns: clock.map(|seen| seen.first.offset_ns),
+                clock_error_ns: clock.map(|seen| seen.first.error_ns.max(seen.last.error_ns)),
+                clock_drift_ns: clock.map(|seen| seen.last.offset_ns - seen.first.offset_ns),
+                shards: u32::try_from(shards).unwrap_or(u32::MAX),
+                offered: totals.map_or(0, |totals| totals.offered),
+                lag_p99_ns: totals.and_then(|totals| totals.lag.quantile_ns(0.99)),
+                run_delay_share: totals.map_or(0.0, |totals| totals.health.run_delay_share),
+                throttled_ns: totals.map_or(0, |totals| totals.health.throttled_ns),
+                resident_bytes_max: totals.map_or(0, |totals| totals.health.resident_bytes_max),
+                deltas: totals.map_or(0, |totals| totals.deltas),
+                lost: offered
+                    .lost
+                    .get(&node.name)
+                    .cloned()
+                    .or_else(|| totals.and_then(|totals| totals.stopped.clone())),
+            }
+        })
+        .collect()
+}
+
+/// Builds, stores and publishes the report; the last status comes after it, so that whoever sees it finds the report.
+#[expect(clippy::too_many_arguments, reason = "the parts of one report, used once")]
+pub(crate) async fn end(
+    running: &mut Running,
+    status: RunStatus,
+    verdict: Option<Verdict>,
+    reasons: Vec<String>,
+    gates: Vec<GateReport>,
+    nodes: Vec<NodeReport>,
+    totals: &RunTotals,
+    scheduled: &[Option<u64>],
+    offered_seconds: f64,
+) {
+    for gate in &gates {
+        let text = format!("gate {}: {} ({})", gate.gate, gate.outcome.name(), gate.reason);
+        running.journal.say(nuncius_schemas::event::EventKind::Gate, &text, BTreeMap::new()).await;
+    }
+    let reason = reasons.first().cloned().unwrap_or_default();
+    running.journal.record.verdict = verdict;
+    running.journal.record.ended_unix_ms = Some(crate::journal::unix_ms());
+    let events = running.journal.events.clone();
+    let ended = Ended { status, verdict, reasons, gates, nodes, events, offered_seconds };
+    let report = report(&running.journal.record, totals, scheduled, ended);
+    store(running, &report, totals).await;
+    if let Err(error) = running.journal.end(status, verdict, &reason).await {
+        warn!(experiment = %report.id, %error, "the end was not written");
+    }
+}
+
+async fn store(running: &mut Running, report: &Report, totals: &RunTotals) {
+    let daemon = running.daemon.clone();
+    let mut record = running.journal.record.clone();
+    record.status = report.status;
+    record.spec = nuncius_schemas::redact::redact_spec(&record.spec);
+    running.journal.warn_store("experiment", daemon.store.upsert_experiment(&record).await);
+    running.journal.warn_store("report", daemon.store.set_report(report).await);
+    for ((group, step), one) in &totals.steps {
+        let Some(group) = report.groups.get(usize::from(*group)) else { continue };
+        let Some(step) = group.steps.get(usize::from(*step)) else { continue };
+        for quantity in Quantity::ALL {
+            let observed = one.quantity(quantity);
+            for (name, part) in [("", &observed.completed), ("censored ", &observed.censored)] {
+                if part.count() > 0 || part.overflow() > 0 {
+                    let name = format!("{name}{}", quantity.name());
+                    let stored =
+                        daemon.store.put_histogram(&report.id, &group.name, &step.name, &name, &part.encode()).await;
+                    running.journal.warn_store("histogram", stored);
+                }
+            }
+        }
+    }
+    match serde_json::to_vec(report) {
+        Ok(bytes) => {
+            let namespace = daemon.bus.namespace();
+            let name = namespace.artifact_report(&report.id);
+            let put = async { daemon.bus.objects(&namespace.bucket_artifact()).await?.put(&name, &bytes).await };
+            if let Err(error) = put.await {
+                warn!(experiment = %report.id, %error, "report not published");
+            }
+        }
+        Err(error) => warn!(experiment = %report.id, %error, "report not written"),
+    }
+}

@@ -1,0 +1,239 @@
+//! Admission: a submission becomes a run record, or a dead letter with the reason; then its message is acknowledged.
+
+use std::time::Duration;
+
+use nuncius_bus::work_queue::WorkItem;
+use nuncius_bus::Headers;
+use nuncius_schemas::codec::{self, CodecError};
+use nuncius_schemas::names::check_token;
+use nuncius_schemas::run::{RunRecord, RunStatus, SubmitReply};
+use nuncius_schemas::spec::ExperimentSpec;
+use nuncius_schemas::subjects::{HEADER_MESSAGE_ID, HEADER_REASON, HEADER_REPLY, HEADER_TRACEPARENT};
+use nuncius_schemas::submission::{Submission, from_value, wanted_id};
+use tracing::{Instrument, info, info_span, warn};
+
+use crate::daemon::Daemon;
+use crate::finish;
+use crate::journal::{Journal, unix_ms};
+use crate::run::{self, Running};
+
+/// How long a submission that could not be admitted, because the bus or the store failed, waits for its next try.
+const RETRY_DELAY: Duration = Duration::from_secs(2);
+/// Most bytes of an unreadable submission that its dead letter keeps.
+const DEAD_MAX_BYTES: usize = 64 * 1024;
+/// How long Galileo input waits for the first client node, whose name it needs.
+const NAMES_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Admits one submission. The message is acknowledged only when its fate is written down.
+pub(crate) async fn admit(daemon: &Daemon, job: WorkItem) {
+    let span = info_span!("admit", "otel.name" = "submit experiment", "otel.kind" = "consumer", messaging.system = "nats");
+    if let Some(traceparent) = job.headers.get(HEADER_TRACEPARENT) {
+        nuncius_telemetry::set_parent(&span, traceparent);
+    }
+    admit_in_span(daemon, job).instrument(span).await;
+}
+
+async fn admit_in_span(daemon: &Daemon, job: WorkItem) {
+    let sequence = job.stream_sequence();
+    let reply_to = job.headers.get(HEADER_REPLY).map(str::to_owned);
+    let value = match codec::read_submission(&job.payload) {
+        Ok(value) => value,
+        Err(error) => return bury(daemon, job, reply_to, None, &error.to_string()).await,
+    };
+    let id = match choose_id(&value, job.headers.get(HEADER_MESSAGE_ID), sequence) {
+        Ok(id) => id,
+        Err(problem) => return bury(daemon, job, reply_to, None, &problem).await,
+    };
+    let (spec, problem) = match read(daemon, value).await {
+        Ok(spec) => (spec, None),
+        Err(error) => (empty_spec(), Some(error.to_string())),
+    };
+    let traceparent = nuncius_telemetry::current_traceparent()
+        .or_else(|| job.headers.get(HEADER_TRACEPARENT).map(str::to_owned));
+    let record = RunRecord {
+        id: id.clone(),
+        stream_sequence: sequence,
+        status: RunStatus::Submitted,
+        verdict: None,
+        reason: None,
+        spec: ExperimentSpec { id: Some(id.clone()), ..spec },
+        submitted_unix_ms: unix_ms(),
+        started_unix_ms: None,
+        ended_unix_ms: None,
+        nodes: Vec::new(),
+        traceparent,
+    };
+    let bytes = match codec::encode(&record) {
+        Ok(bytes) => bytes,
+        Err(error) => return bury(daemon, job, reply_to, Some(id), &error.to_string()).await,
+    };
+    let (record, revision) = match daemon.runs.create(&id, bytes.into()).await {
+        Ok(Some(revision)) => (record, revision),
+        Ok(None) => match daemon.record(&id).await {
+            // A crash between the record and the acknowledgement: the same submission again.
+            Ok(Some((known, revision))) if known.stream_sequence == sequence => (known, revision),
+            Ok(_) => {
+                let problem = format!("id: an experiment `{id}` exists already; choose another id or leave it out");
+                return bury(daemon, job, reply_to, Some(id), &problem).await;
+            }
+            Err(error) => return put_back(job, &error).await,
+        },
+        Err(error) => return put_back(job, &error.to_string()).await,
+    };
+    if let Err(error) = job.ack().await {
+        warn!(experiment = %id, %error, "submission not acknowledged: it will come again and be recognised");
+    }
+    let answer = SubmitReply { id: Some(id.clone()), accepted: problem.is_none(), error: problem.clone() };
+    answer_to(daemon, reply_to, &answer).await;
+    if record.status == RunStatus::Submitted {
+        take_up(daemon, record, revision, problem).await;
+    }
+}
+
+/// Starts the task that looks after an admitted run; `problem` is why it cannot run at all.
+pub(crate) async fn take_up(daemon: &Daemon, record: RunRecord, revision: u64, problem: Option<String>) {
+    let id = record.id.clone();
+    if !daemon.remember(&id) {
+        return;
+    }
+    let span = info_span!("experiment", "otel.name" = "run experiment", nuncius.experiment.id = %id);
+    if let Some(traceparent) = &record.traceparent {
+        nuncius_telemetry::set_parent(&span, traceparent);
+    }
+    let control = match daemon.bus.subscribe(&daemon.bus.namespace().experiment_control(&id)).await {
+        Ok(control) => control,
+        Err(error) => {
+            warn!(experiment = %id, %error, "no control subject");
+            return daemon.forget(&id);
+        }
+    };
+    let lease = match daemon.acquire(&id).await {
+        Ok(Some(lease)) => lease,
+        Ok(None) => {
+            info!(experiment = %id, "another daemon holds the run");
+            return daemon.forget(&id);
+        }
+        Err(error) => {
+            warn!(experiment = %id, %error, "no lease");
+            return daemon.forget(&id);
+        }
+    };
+    let journal = Journal::new(daemon.bus.clone(), daemon.store.clone(), daemon.runs.clone(), record, revision);
+    let mut running = Running { daemon: daemon.clone(), journal, control, lease, span };
+    let tracker = daemon.tasks.clone();
+    tracker.spawn(async move {
+        if let Err(error) = running.journal.status(RunStatus::Submitted, "submitted").await {
+            warn!(experiment = %id, %error, "not ours after all");
+            return running.daemon.forget(&id);
+        }
+        match problem {
+            Some(problem) => {
+                finish::never_ran(&mut running, RunStatus::Failed, &problem).await;
+                running.lease.release().await;
+                running.daemon.forget(&id);
+            }
+            None => run::run(running).await,
+        }
+    });
+}
+
+/// The id: the specification's, else the message id, else the place in the stream.
+fn choose_id(value: &serde_json::Value, message_id: Option<&str>, sequence: u64) -> Result<String, String> {
+    if let Some(id) = wanted_id(value) {
+        return Ok(id);
+    }
+    match message_id {
+        Some(id) => check_token("experiment", id).map(|()| id.to_owned()).map_err(|e| format!("Nats-Msg-Id: {e}")),
+        None => Ok(format!("e{sequence}")),
+    }
+}
+
+async fn read(daemon: &Daemon, value: serde_json::Value) -> Result<ExperimentSpec, CodecError> {
+    let field = |error: nuncius_schemas::spec::SpecError| CodecError::Field { field: error.field, problem: error.problem };
+    let spec = match from_value(value)? {
+        Submission::Spec(spec) => *spec,
+        Submission::Galileo(input) => {
+            // Its worker names are regular expressions: they mean the nodes that are here now.
+            let mut changes = daemon.nodes.watch();
+            let deadline = tokio::time::Instant::now() + NAMES_PATIENCE;
+            loop {
+                let names: Vec<String> = daemon
+                    .nodes
+                    .present()
+                    .into_iter()
+                    .filter(|node| node.role == nuncius_schemas::node::Role::Client)
+                    .map(|node| node.name)
+                    .collect();
+                match input.translate(&names) {
+                    Ok(spec) => break spec,
+                    Err(error) => {
+                        if tokio::time::timeout_at(deadline, changes.changed()).await.is_err() {
+                            return Err(field(error));
+                        }
+                    }
+                }
+            }
+        }
+    };
+    spec.validate().map_err(field)?;
+    Ok(spec)
+}
+
+/// Stands for a specification that could be identified and not understood.
+fn empty_spec() -> ExperimentSpec {
+    ExperimentSpec {
+        id: None,
+        name: None,
+        creator: None,
+        metadata: Default::default(),
+        seed: 0,
+        services: Default::default(),
+        nodes: Default::default(),
+        groups: Vec::new(),
+        gates: Vec::new(),
+        records: Default::default(),
+        trace_ratio: 0.0,
+        lag_limit: Default::default(),
+        drain: Default::default(),
+    }
+}
+
+/// What cannot become a run of its own goes to the dead letters with the reason, then its message is acknowledged.
+async fn bury(daemon: &Daemon, job: WorkItem, reply_to: Option<String>, id: Option<String>, problem: &str) {
+    warn!(sequence = job.stream_sequence(), problem, "submission refused");
+    let mut headers = Headers::new().with(HEADER_REASON, one_line(problem));
+    if let Some(id) = job.headers.get(HEADER_MESSAGE_ID) {
+        headers.insert("Nuncius-Message-Id", id);
+    }
+    headers.insert("Nuncius-Sequence", job.stream_sequence().to_string());
+    headers.insert("Nuncius-Size-Bytes", job.payload.len().to_string());
+    let kept = job.payload.slice(..job.payload.len().min(DEAD_MAX_BYTES));
+    let letter = format!("dead-{}", job.stream_sequence());
+    let subject = daemon.bus.namespace().experiment_dead();
+    if let Err(error) = daemon.bus.publish_acked(&subject, &headers, kept, Some(&letter), None).await {
+        return put_back(job, &error.to_string()).await;
+    }
+    if let Err(error) = job.ack().await {
+        warn!(%error, "dead letter written, submission not acknowledged");
+    }
+    answer_to(daemon, reply_to, &SubmitReply { id, accepted: false, error: Some(problem.to_owned()) }).await;
+}
+
+async fn put_back(job: WorkItem, problem: &str) {
+    warn!(problem, "submission not admitted yet, trying again");
+    if let Err(error) = job.nak(RETRY_DELAY).await {
+        warn!(%error, "submission not handed back: it comes again by itself");
+    }
+}
+
+async fn answer_to(daemon: &Daemon, reply_to: Option<String>, answer: &SubmitReply) {
+    let Some(subject) = reply_to else { return };
+    if let Err(error) = daemon.bus.publish_message(&subject, "submit-reply.v1", answer).await {
+        warn!(%error, subject, "submission not answered");
+    }
+}
+
+/// Header values have no line ends.
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(1_024).collect()
+}

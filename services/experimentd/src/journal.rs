@@ -1,0 +1,142 @@
+//! What is written down of a run while it happens: the record on the bus (by compare-and-swap), the event stream, the
+//! store. The bus comes first: the store may lag behind it, never the other way round.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use nuncius_bus::kv::Kv;
+use nuncius_bus::{Bus, BusError};
+use nuncius_schemas::codec;
+use nuncius_schemas::event::{EventKind, ExperimentEvent};
+use nuncius_schemas::redact::redact_spec;
+use nuncius_schemas::run::{RunRecord, RunStatus, Verdict};
+use nuncius_store::Store;
+use tracing::{info, warn};
+
+/// Pause between attempts to write while the bus is away.
+const RETRY_PAUSE: Duration = Duration::from_millis(300);
+
+/// The run is no longer ours to write.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum JournalError {
+    /// Somebody else wrote the record.
+    #[error("the run record was changed by somebody else: it is now {}", .0.name())]
+    Taken(RunStatus),
+    /// The record is gone.
+    #[error("the run record is gone")]
+    Gone,
+    /// The bus or the record's bytes.
+    #[error("run record: {0}")]
+    Bus(String),
+}
+
+/// Writes down one run.
+pub struct Journal {
+    bus: Bus,
+    store: Store,
+    bucket: Kv,
+    /// The record as last written.
+    pub record: RunRecord,
+    revision: u64,
+    /// Everything that was said so far.
+    pub events: Vec<ExperimentEvent>,
+    event_number: u64,
+}
+
+/// Milliseconds since the Unix epoch.
+pub fn unix_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+impl Journal {
+    /// Of a record that is on the bus at `revision`.
+    pub fn new(bus: Bus, store: Store, bucket: Kv, record: RunRecord, revision: u64) -> Self {
+        Self { bus, store, bucket, record, revision, events: Vec::new(), event_number: 0 }
+    }
+
+    /// Changes the status, on the bus first; then says so.
+    pub async fn status(&mut self, status: RunStatus, message: &str) -> Result<(), JournalError> {
+        self.record.status = status;
+        match status {
+            RunStatus::Running => self.record.started_unix_ms = Some(unix_ms()),
+            _ if status.is_terminal() => self.record.ended_unix_ms = Some(unix_ms()),
+            _ => {}
+        }
+        self.write().await?;
+        self.say(EventKind::Status, message, BTreeMap::new()).await;
+        let mut stored = self.record.clone();
+        stored.spec = redact_spec(&stored.spec);
+        self.warn_store("experiment", self.store.upsert_experiment(&stored).await);
+        self.warn_store("phase", self.store.add_phase(&self.record.id, status, unix_ms()).await);
+        Ok(())
+    }
+
+    /// The last status, with the verdict. The specification is redacted from here on.
+    pub async fn end(&mut self, status: RunStatus, verdict: Option<Verdict>, reason: &str) -> Result<(), JournalError> {
+        self.record.verdict = verdict;
+        self.record.reason = Some(reason.to_owned());
+        self.record.spec = redact_spec(&self.record.spec);
+        self.status(status, reason).await
+    }
+
+    /// Writes the record by compare-and-swap; waits while the bus is away.
+    pub async fn write(&mut self) -> Result<(), JournalError> {
+        let bytes = codec::encode(&self.record).map_err(|error| JournalError::Bus(error.to_string()))?;
+        loop {
+            match self.bucket.update(&self.record.id, bytes.clone().into(), self.revision).await {
+                Ok(revision) => {
+                    self.revision = revision;
+                    return Ok(());
+                }
+                Err(BusError::WrongLastSequence { .. }) => {
+                    // Either somebody else wrote, or our own write arrived and its answer was lost.
+                    match self.bucket.get(&self.record.id).await {
+                        Ok(Some(entry)) if entry.value.as_ref() == bytes.as_slice() => {
+                            self.revision = entry.revision;
+                            return Ok(());
+                        }
+                        Ok(Some(entry)) => {
+                            let now: RunRecord = codec::decode(&entry.value).map_err(|e| JournalError::Bus(e.to_string()))?;
+                            return Err(JournalError::Taken(now.status));
+                        }
+                        Ok(None) => return Err(JournalError::Gone),
+                        Err(error) => warn!(%error, "run record cannot be read, trying again"),
+                    }
+                }
+                Err(BusError::Closed) => return Err(JournalError::Bus("the connection is closed".to_owned())),
+                Err(error) => warn!(%error, "run record not written, trying again"),
+            }
+            tokio::time::sleep(RETRY_PAUSE).await;
+        }
+    }
+
+    /// Says something on the event stream and in the store.
+    pub async fn say(&mut self, kind: EventKind, message: &str, data: BTreeMap<String, String>) {
+        let event = ExperimentEvent {
+            experiment: self.record.id.clone(),
+            at_unix_ms: unix_ms(),
+            kind,
+            message: message.to_owned(),
+            status: (kind == EventKind::Status).then_some(self.record.status),
+            verdict: if kind == EventKind::Status { self.record.verdict } else { None },
+            data,
+        };
+        info!(experiment = %self.record.id, kind = kind.name(), "{message}");
+        self.event_number += 1;
+        let id = format!("{}-{}-{}", self.record.id, event.at_unix_ms, self.event_number);
+        let subject = self.bus.namespace().experiment_event(&self.record.id);
+        // Acknowledged if at all possible, but an event that cannot be said must not hold up the run.
+        if let Err(error) = self.bus.store_message(&subject, "event.v1", &event, Some(&id)).await {
+            warn!(%error, "event not stored on the bus");
+        }
+        self.warn_store("event", self.store.add_event(&event).await);
+        self.events.push(event);
+    }
+
+    /// A store that fails is said aloud, and never ends a run: the bus has the record and the report.
+    pub fn warn_store<T>(&self, what: &str, outcome: Result<T, nuncius_store::StoreError>) {
+        if let Err(error) = outcome {
+            warn!(experiment = %self.record.id, what, %error, "not stored");
+        }
+    }
+}

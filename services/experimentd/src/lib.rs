@@ -1,0 +1,27 @@
+//! The experiment daemon: takes experiments, plans, starts, watches, aggregates, judges, records.
+//!
+//! It must never start the same load twice, average a percentile, call a measurement good that it cannot vouch for, or
+//! acknowledge a submission before its fate is written down.
+//!
+//! Layout: `intake` admission; `run` one experiment from waiting to start; `plan` who does what; `fleet` commands to
+//! nodes; `watch` while load is offered; [`totals`], [`health`], [`judge`], [`summary`] the books, pure; `finish` the
+//! end; `records` request records; `recover` what a dead daemon left; `journal` what is written down meanwhile.
+
+mod daemon;
+mod finish;
+mod fleet;
+pub mod health;
+mod intake;
+mod journal;
+pub mod judge;
+mod nodes;
+mod plan;
+mod records;
+mod recover;
+mod run;
+mod serve;
+pub mod summary;
+pub mod totals;
+mod watch;
+
+pub use serve::{DaemonConfig, DaemonError, run};

@@ -1,0 +1,250 @@
+//! Who does what: nodes for each group and shards for each node. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use nuncius_load::shard::assign;
+use nuncius_schemas::node::{GroupAssignment, NodeInfo, Role};
+use nuncius_schemas::route::Route;
+use nuncius_schemas::run::RunNode;
+use nuncius_schemas::spec::{ExperimentSpec, NodeSelection};
+
+/// What a plan could not be made of.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// No node could ever take part as things are.
+    #[error("{field}: {problem}")]
+    NoNodes {
+        /// Path of the selection.
+        field: String,
+        /// What was asked and who is there.
+        problem: String,
+    },
+    /// Enough nodes match, but they work for other experiments: wait.
+    #[error("waiting for nodes: {0}")]
+    Busy(String),
+    /// More nodes than shards.
+    #[error("{field}: {problem}")]
+    Shards {
+        /// Path of the group.
+        field: String,
+        /// What was wrong.
+        problem: String,
+    },
+    /// A service name that nobody knows.
+    #[error("{field}: service `{service}` is neither in `services` nor in the routing table; add it with `nuncius route set {service} HOST:PORT`")]
+    UnknownService {
+        /// Path of the target.
+        field: String,
+        /// The name.
+        service: String,
+    },
+}
+
+/// A plan: everybody's share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// Who takes part, with the incarnation that was planned with.
+    pub nodes: Vec<RunNode>,
+    /// Shares by node.
+    pub assignments: BTreeMap<String, Vec<GroupAssignment>>,
+    /// How many nodes each group runs on.
+    pub nodes_per_group: Vec<u32>,
+}
+
+/// Chooses nodes and splits the shards. `busy` are nodes that work for somebody else, `excluded` nodes that did not
+/// answer when this experiment was planned before.
+pub fn plan(
+    spec: &ExperimentSpec,
+    nodes: &[NodeInfo],
+    busy: &BTreeSet<String>,
+    excluded: &BTreeSet<String>,
+) -> Result<Plan, PlanError> {
+    let mut assignments: BTreeMap<String, Vec<GroupAssignment>> = BTreeMap::new();
+    let mut nodes_per_group = Vec::new();
+    let mut taking_part: BTreeMap<String, u64> = BTreeMap::new();
+    for (index, group) in spec.groups.iter().enumerate() {
+        let (field, selection) = match &group.nodes {
+            Some(selection) => (format!("groups[{index}].nodes"), selection),
+            None => ("nodes".to_owned(), &spec.nodes),
+        };
+        let chosen = select(&field, selection, nodes, busy, excluded)?;
+        let weights: Vec<u32> =
+            chosen.iter().map(|node| node.capacity.as_ref().map_or(1, |capacity| capacity.weight.max(1))).collect();
+        let shards = assign(&weights)
+            .map_err(|error| PlanError::Shards { field: format!("groups[{index}]"), problem: error.to_string() })?;
+        let count = u32::try_from(chosen.len()).unwrap_or(u32::MAX);
+        nodes_per_group.push(count);
+        for (node, shards) in chosen.iter().zip(shards) {
+            taking_part.insert(node.name.clone(), node.epoch);
+            assignments.entry(node.name.clone()).or_default().push(GroupAssignment {
+                group: u16::try_from(index).unwrap_or(u16::MAX),
+                shards: shards.words(),
+                nodes: count,
+            });
+        }
+    }
+    let nodes = taking_part.into_iter().map(|(name, epoch)| RunNode { name, epoch }).collect();
+    Ok(Plan { nodes, assignments, nodes_per_group })
+}
+
+fn select<'a>(
+    field: &str,
+    selection: &NodeSelection,
+    nodes: &'a [NodeInfo],
+    busy: &BTreeSet<String>,
+    excluded: &BTreeSet<String>,
+) -> Result<Vec<&'a NodeInfo>, PlanError> {
+    let clients: Vec<&NodeInfo> = nodes.iter().filter(|node| node.role == Role::Client).collect();
+    if clients.is_empty() {
+        return refuse(field, "no client node is there; start one with `nuncius client`".to_owned());
+    }
+    for (label, value) in &selection.labels {
+        if !clients.iter().any(|node| node.labels.get(label) == Some(value)) {
+            let there: BTreeSet<&String> = clients.iter().filter_map(|node| node.labels.get(label)).collect();
+            let there: Vec<String> = there.into_iter().take(8).map(|v| format!("{label}={v}")).collect();
+            let there = if there.is_empty() { format!("no node has a label `{label}`") } else { there.join(", ") };
+            return refuse(&format!("{field}.labels"), format!("nobody has {label}={value} ({there})"));
+        }
+    }
+    let names = match &selection.names {
+        Some(pattern) => match regex::Regex::new(&format!("^(?:{pattern})$")) {
+            Ok(regex) => Some(regex),
+            Err(error) => return refuse(&format!("{field}.names"), error.to_string()),
+        },
+        None => None,
+    };
+    let matching: Vec<&NodeInfo> = clients
+        .into_iter()
+        .filter(|node| selection.labels.iter().all(|(label, value)| node.labels.get(label) == Some(value)))
+        .filter(|node| names.as_ref().is_none_or(|regex| regex.is_match(&node.name)))
+        .filter(|node| !excluded.contains(&node.name))
+        .collect();
+    if matching.is_empty() {
+        return refuse(field, "no client node matches".to_owned());
+    }
+    let wanted = match selection.count {
+        Some(count) if (count as usize) > matching.len() => {
+            return refuse(&format!("{field}.count"), format!("{count} nodes wanted, {} match", matching.len()));
+        }
+        Some(count) => count as usize,
+        None => matching.len(),
+    };
+    let free: Vec<&NodeInfo> = matching.iter().copied().filter(|node| !busy.contains(&node.name)).collect();
+    if free.len() < wanted {
+        return Err(PlanError::Busy(format!("{wanted} wanted, {} of {} free", free.len(), matching.len())));
+    }
+    Ok(free.into_iter().take(wanted).collect())
+}
+
+fn refuse<T>(field: &str, problem: String) -> Result<T, PlanError> {
+    Err(PlanError::NoNodes { field: field.to_owned(), problem })
+}
+
+/// The service name a target's host is, if it is one: neither an address nor a host name with a port or a dot.
+pub fn service_of(target: &str) -> Option<&str> {
+    let rest = target.split_once("://").map_or(target, |(_, rest)| rest);
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    let direct = host.is_empty() || host.contains(':') || host.contains('.') || host == "localhost";
+    (!direct).then_some(host)
+}
+
+/// The service names of a specification that `services` does not resolve, with the field that uses them.
+pub fn unresolved_services(spec: &ExperimentSpec) -> Vec<(String, String)> {
+    let mut seen = BTreeSet::new();
+    spec.groups
+        .iter()
+        .enumerate()
+        .filter_map(|(index, group)| Some((index, service_of(&group.target)?)))
+        .filter(|(_, service)| !spec.services.contains_key(*service) && seen.insert((*service).to_owned()))
+        .map(|(index, service)| (format!("groups[{index}].target"), service.to_owned()))
+        .collect()
+}
+
+/// The routes that `services` of a specification means.
+pub fn routes_of(spec: &ExperimentSpec) -> Vec<Route> {
+    spec.services
+        .iter()
+        .map(|(service, hosts)| Route {
+            service: service.clone(),
+            hosts: hosts
+                .iter()
+                .map(|address| nuncius_schemas::route::RouteHost { address: address.clone(), weight: 1 })
+                .collect(),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nuncius_schemas::node::Capacity;
+
+    fn node(name: &str, zone: &str) -> NodeInfo {
+        NodeInfo {
+            name: name.into(),
+            role: Role::Client,
+            labels: [("zone".to_owned(), zone.to_owned())].into(),
+            host: "h".into(),
+            version: "0".into(),
+            epoch: 7,
+            process_id: 1,
+            processors: 2,
+            capacity: Some(Capacity { weight: 1, max_rate_per_second: 1, max_in_flight: 1, max_duration_seconds: 1 }),
+            allowed_targets: vec![],
+            experiment: None,
+            started_unix_ms: 0,
+        }
+    }
+
+    fn spec(nodes: &str) -> ExperimentSpec {
+        let text = format!(r#"{{"nodes":{nodes},"groups":[{{"target":"http://shop/","rate":"1/s","duration":"1s"}}]}}"#);
+        serde_json::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn every_shard_has_exactly_one_node() {
+        let nodes: Vec<NodeInfo> = (0..17).map(|i| node(&format!("n{i}"), "a")).collect();
+        let plan = plan(&spec("{}"), &nodes, &BTreeSet::new(), &BTreeSet::new()).unwrap();
+        let mut seen = [0u32; 256];
+        for assignments in plan.assignments.values() {
+            for shard in nuncius_load::shard::ShardSet::from_words(assignments[0].shards).iter() {
+                seen[usize::from(shard)] += 1;
+            }
+        }
+        assert!(seen.iter().all(|count| *count == 1));
+    }
+
+    #[test]
+    fn a_label_nobody_has_is_named() {
+        let error = plan(
+            &spec(r#"{"labels":{"zone":"mars"}}"#),
+            &[node("n", "earth")],
+            &BTreeSet::new(),
+            &BTreeSet::new(),
+        )
+        .unwrap_err()
+        .to_string();
+        assert!(error.contains("nodes.labels") && error.contains("zone=mars") && error.contains("earth"), "{error}");
+    }
+
+    #[test]
+    fn busy_nodes_are_waited_for_and_missing_ones_are_not() {
+        let nodes = [node("a", "x"), node("b", "x")];
+        let busy = ["a".to_owned()].into();
+        assert!(matches!(plan(&spec("{}"), &nodes, &busy, &BTreeSet::new()), Err(PlanError::Busy(_))));
+        let one = plan(&spec(r#"{"count":1}"#), &nodes, &busy, &BTreeSet::new()).unwrap();
+        assert_eq!(one.nodes[0].name, "b");
+        let three = plan(&spec(r#"{"count":3}"#), &nodes, &busy, &BTreeSet::new()).unwrap_err().to_string();
+        assert!(three.contains("nodes.count"), "{three}");
+    }
+
+    #[test]
+    fn service_names_are_told_from_addresses() {
+        assert_eq!(service_of("http://shop/x"), Some("shop"));
+        assert_eq!(service_of("amqp://guest:guest@broker/%2f"), Some("broker"));
+        for direct in ["http://127.0.0.1:80/", "http://shop:80/", "http://a.b/", "http://localhost/", "http://[::1]/"] {
+            assert_eq!(service_of(direct), None, "{direct}");
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! After a restart: runs that waited go on waiting; a run that was under way when its daemon died ends as
+//! `failed: daemon lost`, with everything that its nodes had stored until then in the books.
+//!
+//! The load is never offered twice: nodes that are still at it are stopped, and nobody is started again.
+
+use std::time::Duration;
+
+use nuncius_bus::tail::Start;
+use nuncius_schemas::codec;
+use nuncius_schemas::metric::MetricDelta;
+use nuncius_schemas::run::{RunRecord, RunStatus, Verdict};
+use tracing::{Instrument, info, info_span, warn};
+
+use crate::daemon::Daemon;
+use crate::finish;
+use crate::intake::take_up;
+use crate::journal::Journal;
+use crate::judge::{Judge, steps_per_group};
+use crate::run::{Running, stop_nodes};
+use crate::summary::scheduled;
+use crate::totals::RunTotals;
+
+/// How often a lease of the dead daemon is looked at; it expires by itself.
+const LEASE_POLL: Duration = Duration::from_millis(500);
+/// How long nothing may come from the nodes before the books are closed.
+const QUIET: Duration = Duration::from_secs(3);
+/// Longest that the nodes of an orphan are waited for.
+const ORPHAN_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Looks at every record on the bus and takes up what has no end.
+pub(crate) async fn recover(daemon: &Daemon) {
+    let keys = match daemon.runs.keys().await {
+        Ok(keys) => keys,
+        Err(error) => return warn!(%error, "run records cannot be read"),
+    };
+    for id in keys {
+        match daemon.record(&id).await {
+            Ok(Some((record, _))) if record.status.is_terminal() => {}
+            Ok(Some((record, revision))) => {
+                let daemon = daemon.clone();
+                let tasks = daemon.tasks.clone();
+                tasks.spawn(async move { orphan(&daemon, record, revision).await });
+            }
+            Ok(None) => {}
+            Err(error) => warn!(experiment = %id, error, "run record cannot be read"),
+        }
+    }
+}
+
+async fn orphan(daemon: &Daemon, record: RunRecord, revision: u64) {
+    let id = record.id.clone();
+    let mut lease = loop {
+        match daemon.acquire(&id).await {
+            Ok(Some(lease)) => break lease,
+            Ok(None) => {}
+            Err(error) => warn!(experiment = %id, %error, "lease cannot be asked for"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LEASE_POLL) => {}
+            () = daemon.shutdown.cancelled() => return,
+        }
+    };
+    // Somebody may have ended it while the lease ran out.
+    let (record, revision) = match daemon.record(&id).await {
+        Ok(Some(now)) => now,
+        _ => (record, revision),
+    };
+    if record.status.is_terminal() {
+        return lease.release().await;
+    }
+    if record.status == RunStatus::Submitted {
+        lease.release().await;
+        return take_up(daemon, record, revision, None).await;
+    }
+    if !daemon.remember(&id) {
+        return lease.release().await;
+    }
+    info!(experiment = %id, status = record.status.name(), "its daemon was lost");
+    let span = info_span!("recover", "otel.name" = "recover experiment", nuncius.experiment.id = %id);
+    if let Some(traceparent) = &record.traceparent {
+        nuncius_telemetry::set_parent(&span, traceparent);
+    }
+    let control = match daemon.bus.subscribe(&daemon.bus.namespace().experiment_control(&id)).await {
+        Ok(control) => control,
+        Err(error) => {
+            warn!(experiment = %id, %error, "no control subject");
+            return daemon.forget(&id);
+        }
+    };
+    let journal = Journal::new(daemon.bus.clone(), daemon.store.clone(), daemon.runs.clone(), record, revision);
+    let mut running = Running { daemon: daemon.clone(), journal, control, lease, span: span.clone() };
+    close_books(&mut running).instrument(span).await;
+    lease = running.lease;
+    lease.release().await;
+    daemon.forget(&id);
+}
+
+async fn close_books(running: &mut Running) {
+    let record = running.journal.record.clone();
+    let spec = &record.spec;
+    let names: Vec<String> = record.nodes.iter().map(|node| node.name.clone()).collect();
+    stop_nodes(running, &names, spec.drain.0, "the daemon was lost").await;
+    let namespace = running.daemon.bus.namespace().clone();
+    let tail = running.daemon.bus.tail(&namespace.stream_metric(), &namespace.metric_all(&record.id), Start::All).await;
+    let mut tail = match tail {
+        Ok(tail) => tail,
+        Err(error) => return warn!(%error, "deltas cannot be read: the run stays as it is for the next daemon"),
+    };
+    let mut totals = RunTotals::new(steps_per_group(spec));
+    let mut judge = Judge::new(spec);
+    let deadline = tokio::time::Instant::now() + ORPHAN_PATIENCE;
+    let quiet = QUIET + spec.drain.to_std();
+    while !names.iter().all(|name| totals.is_complete(name)) {
+        let until = deadline.min(tokio::time::Instant::now() + quiet);
+        match tokio::time::timeout_at(until, tail.next()).await {
+            Ok(Ok(message)) => {
+                if let Ok(delta) = codec::decode::<MetricDelta>(&message.payload) {
+                    if record.nodes.iter().any(|node| node.name == delta.node && node.epoch == delta.epoch) {
+                        if let Err(error) = totals.merge(&delta) {
+                            warn!(%error, "a delta cannot be merged");
+                        }
+                    }
+                }
+            }
+            Ok(Err(error)) => {
+                warn!(%error, "deltas cannot be read");
+                tokio::time::sleep(LEASE_POLL).await;
+            }
+            Err(_) => break,
+        }
+    }
+    for (interval, second) in totals.close_before(u32::MAX) {
+        let _ = judge.add_second(interval.second, &second);
+    }
+    let offered_seconds = totals.intervals.iter().filter(|interval| interval.offered > 0).count() as f64;
+    let nodes_of = |group: usize| {
+        let selected = spec.groups.get(group).is_some_and(|group| group.rate_per_node);
+        if selected { u32::try_from(names.len()).unwrap_or(1) } else { 1 }
+    };
+    let scheduled: Vec<Option<u64>> = spec
+        .groups
+        .iter()
+        .enumerate()
+        .map(|(index, group)| {
+            scheduled(spec, u16::try_from(index).unwrap_or(u16::MAX), group, nodes_of(index), None)
+        })
+        .collect();
+    let gates = judge.decide(&totals.steps, offered_seconds);
+    let reasons = vec!["daemon lost: the run was cut short and its books closed after the restart".to_owned()];
+    finish::end(running, RunStatus::Failed, Some(Verdict::Invalid), reasons, gates, Vec::new(), &totals, &scheduled, offered_seconds)
+        .await;
+}

@@ -1,0 +1,211 @@
+//! The report, built from the books.
+
+use std::collections::BTreeMap;
+
+use nuncius_load::profile::RateProfile;
+use nuncius_schemas::event::ExperimentEvent;
+use nuncius_schemas::gate::Quantity;
+use nuncius_schemas::redact::{redact_spec, redact_url};
+use nuncius_schemas::report::{
+    FailureReport, GateReport, GroupReport, NodeReport, QuantileReport, Report, StepReport, Summary,
+};
+use nuncius_schemas::run::{RunRecord, RunStatus, Verdict};
+use nuncius_schemas::spec::{ExperimentSpec, Group, Stage};
+use nuncius_schemas::units::Rate;
+use nuncius_stats::censored::Observed;
+
+use crate::totals::{RunTotals, StepTotals};
+
+/// Quantiles that every summary tries to give.
+pub const QUANTILES: [f64; 6] = [0.5, 0.9, 0.95, 0.99, 0.999, 0.9999];
+/// Points of a percentile curve at most.
+const CURVE_POINTS: usize = 240;
+
+/// How a run ended, for the report.
+pub struct Ended {
+    /// Status at the end.
+    pub status: RunStatus,
+    /// Verdict; absent when nothing ran.
+    pub verdict: Option<Verdict>,
+    /// Why, the weightiest first.
+    pub reasons: Vec<String>,
+    /// Gates as decided.
+    pub gates: Vec<GateReport>,
+    /// Nodes as known.
+    pub nodes: Vec<NodeReport>,
+    /// What happened.
+    pub events: Vec<ExperimentEvent>,
+    /// How long load was offered, in seconds.
+    pub offered_seconds: f64,
+}
+
+/// Iterations that the schedule of an open group holds in its first `until_ns`; all of it when `None`.
+///
+/// For Poisson arrivals this is the number the seed gives, not the mean.
+pub fn scheduled(spec: &ExperimentSpec, index: u16, group: &Group, nodes: u32, until_ns: Option<u64>) -> Option<u64> {
+    if !group.is_open() {
+        return None;
+    }
+    let stages = multiplied(&group.effective_stages(), if group.rate_per_node { nodes } else { 1 });
+    let profile = RateProfile::new(&stages).ok()?;
+    let schedule =
+        nuncius_load::schedule::Schedule::new(profile, group.arrivals, spec.seed, u32::from(index), group.iterations);
+    let until_ns = until_ns.unwrap_or(u64::MAX);
+    Some(schedule.take_while(|arrival| arrival.planned_ns < until_ns).count() as u64)
+}
+
+/// Stages whose rates are for each of `nodes` nodes.
+pub fn multiplied(stages: &[Stage], nodes: u32) -> Vec<Stage> {
+    let times = |rate: Rate| Rate(rate.0.saturating_mul(u64::from(nodes)));
+    stages.iter().map(|stage| Stage { rate: times(stage.rate), to: stage.to.map(times), ..*stage }).collect()
+}
+
+/// Builds the report.
+pub fn report(record: &RunRecord, totals: &RunTotals, scheduled: &[Option<u64>], ended: Ended) -> Report {
+    let spec = &record.spec;
+    let groups: Vec<GroupReport> = spec
+        .groups
+        .iter()
+        .enumerate()
+        .map(|(index, group)| {
+            group_report(index, group, totals, scheduled.get(index).copied().flatten(), ended.offered_seconds)
+        })
+        .collect();
+    let (planned, offered) = groups
+        .iter()
+        .filter_map(|group| group.scheduled.map(|scheduled| (scheduled, group.offered)))
+        .fold((0, 0), |(a, b), (c, d)| (a + c, b + d));
+    Report {
+        schema: "report.v1".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        id: record.id.clone(),
+        name: spec.name.clone().unwrap_or_else(|| record.id.clone()),
+        creator: spec.creator.clone(),
+        status: ended.status,
+        verdict: ended.verdict,
+        reasons: ended.reasons,
+        submitted_unix_ms: record.submitted_unix_ms,
+        started_unix_ms: record.started_unix_ms,
+        ended_unix_ms: record.ended_unix_ms,
+        offered_seconds: ended.offered_seconds,
+        scheduled: planned,
+        offered,
+        deficit: planned.saturating_sub(offered),
+        groups,
+        gates: ended.gates,
+        nodes: ended.nodes,
+        intervals: totals.intervals.clone(),
+        events: ended.events,
+        trace_id: record
+            .traceparent
+            .as_deref()
+            .and_then(nuncius_telemetry::parse_traceparent)
+            .map(|(trace, _, _)| format!("{trace:032x}")),
+        spec: Some(redact_spec(spec)),
+    }
+}
+
+fn group_report(index: usize, group: &Group, totals: &RunTotals, scheduled: Option<u64>, seconds: f64) -> GroupReport {
+    let number = u16::try_from(index).unwrap_or(u16::MAX);
+    let names = group.step_names();
+    let mut steps = Vec::new();
+    let mut offered = 0;
+    for (step, name) in names.iter().cloned().chain((names.len() > 1).then(|| "iteration".to_owned())).enumerate() {
+        let step = u16::try_from(step).unwrap_or(u16::MAX);
+        let empty = StepTotals::default();
+        let one = totals.steps.get(&(number, step)).unwrap_or(&empty);
+        if totals.is_iteration(number, step) {
+            offered = one.planned;
+        }
+        steps.push(step_report(name, one, seconds));
+    }
+    GroupReport {
+        name: group.name.clone(),
+        engine: group.engine,
+        target: redact_url(&group.target),
+        open: group.is_open(),
+        scheduled,
+        offered,
+        steps,
+    }
+}
+
+fn step_report(name: String, totals: &StepTotals, seconds: f64) -> StepReport {
+    let mut failures: Vec<FailureReport> = totals
+        .failures
+        .iter()
+        .map(|((kind, status), (count, sample))| FailureReport {
+            kind: *kind,
+            status: *status,
+            count: *count,
+            sample: sample.clone(),
+        })
+        .collect();
+    failures.sort_by_key(|failure| std::cmp::Reverse(failure.count));
+    let quantities: BTreeMap<Quantity, Summary> = Quantity::ALL
+        .into_iter()
+        .filter_map(|quantity| Some((quantity, summarise(totals.quantity(quantity))?)))
+        .collect();
+    StepReport {
+        name,
+        planned: totals.planned,
+        sent: totals.sent,
+        succeeded: totals.succeeded,
+        failed: totals.failed,
+        censored: totals.censored,
+        succeeded_per_second: if seconds > 0.0 { totals.succeeded as f64 / seconds } else { 0.0 },
+        failures,
+        quantities,
+    }
+}
+
+/// A quantity in figures; `None` without any observation.
+pub fn summarise(observed: &Observed) -> Option<Summary> {
+    let count = observed.completed.count();
+    let censored = observed.censored.count();
+    if count == 0 && censored == 0 {
+        return None;
+    }
+    let quantiles = QUANTILES
+        .into_iter()
+        .filter(|quantile| (count + censored) as f64 * (1.0 - quantile) >= 1.0)
+        .filter_map(|quantile| {
+            let estimate = observed.quantile(quantile, nuncius_stats::CONFIDENCE)?;
+            Some(QuantileReport {
+                quantile,
+                value_ns: estimate.value_ns,
+                at_least: estimate.at_least,
+                lower_ns: estimate.lower_ns,
+                upper_ns: estimate.upper_ns,
+            })
+        })
+        .collect();
+    Some(Summary {
+        count,
+        censored,
+        overflow: observed.completed.overflow(),
+        min_ns: observed.completed.min_ns().unwrap_or(0),
+        mean_ns: observed.completed.mean_ns().unwrap_or(0.0),
+        max_ns: observed.completed.max_ns().unwrap_or(0),
+        quantiles,
+        curve: curve(observed),
+    })
+}
+
+/// The percentile curve: the buckets' cumulative shares, thinned to what a chart can show.
+fn curve(observed: &Observed) -> Vec<(f64, u64)> {
+    let total = (observed.completed.count() + observed.censored.count()) as f64;
+    let mut below = 0u64;
+    let mut points: Vec<(f64, u64)> = Vec::new();
+    // Even steps in the "nines" scale: as many points between 90 % and 99 % as between 99 % and 99.9 %.
+    let nines = |share: f64| -(1.0 - share).max(1e-9).log10();
+    let step = nines(1.0) / CURVE_POINTS as f64;
+    for (value_ns, count) in observed.completed.iter() {
+        below += count;
+        let share = below as f64 / total;
+        if points.last().is_none_or(|(last, _)| nines(share) - nines(*last) >= step) {
+            points.push((share, value_ns));
+        }
+    }
+    points
+}

@@ -1,0 +1,385 @@
+//! The books of one run: what all nodes measured, merged exactly.
+//!
+//! Pure: deltas in, sums out. A delta that was merged before changes nothing (see [`nuncius_stats::ledger`]).
+
+use std::collections::BTreeMap;
+
+use nuncius_schemas::gate::Quantity;
+use nuncius_schemas::metric::{FailureCount, FailureKind, MetricDelta, StepDelta};
+use nuncius_schemas::report::Interval;
+use nuncius_stats::censored::Observed;
+use nuncius_stats::histogram::Totals;
+use nuncius_stats::ledger::{Accept, Ledger};
+
+use crate::health::NodeHealth;
+
+/// Seconds of run time that are kept apart for reports and windows before the oldest is closed.
+pub const OPEN_SECONDS: u32 = 16;
+
+/// A delta that cannot be merged.
+#[derive(Debug, thiserror::Error)]
+pub enum MergeError {
+    /// A histogram's bytes are not what they should be.
+    #[error("histogram of group {group}, step {step} from {node}: {problem}")]
+    Histogram {
+        /// Index of the group.
+        group: u16,
+        /// Index of the step.
+        step: u16,
+        /// Node that sent it.
+        node: String,
+        /// What was wrong.
+        problem: String,
+    },
+    /// The ledger refuses it.
+    #[error("delta of {node}: {problem}")]
+    Ledger {
+        /// Node that sent it.
+        node: String,
+        /// What was wrong.
+        problem: String,
+    },
+}
+
+/// Counts and distributions of one step.
+#[derive(Debug, Clone, Default)]
+pub struct StepTotals {
+    /// Taken from the schedule, or begun.
+    pub planned: u64,
+    /// Written to a connection.
+    pub sent: u64,
+    /// Ended as expected.
+    pub succeeded: u64,
+    /// Ended otherwise.
+    pub failed: u64,
+    /// Unanswered or unsent at the stop.
+    pub censored: u64,
+    /// Failures by kind and status.
+    pub failures: BTreeMap<(FailureKind, u16), (u64, Option<String>)>,
+    /// Done − planned, with what is only known from below.
+    pub response: Observed,
+    /// Done − sent, with what is only known from below.
+    pub service: Observed,
+    /// Sent − taken.
+    pub blocked: Observed,
+    /// Taken − planned.
+    pub lag: Observed,
+}
+
+impl StepTotals {
+    /// The observations of a quantity.
+    pub fn quantity(&self, quantity: Quantity) -> &Observed {
+        match quantity {
+            Quantity::Response => &self.response,
+            Quantity::Service => &self.service,
+            Quantity::Blocked => &self.blocked,
+            Quantity::Lag => &self.lag,
+        }
+    }
+
+    fn add(&mut self, delta: &StepDelta) -> Result<(), String> {
+        // All histograms are checked before any is added, so that a refused delta leaves nothing behind.
+        let decode = |bytes: &[u8]| -> Result<Option<Totals>, String> {
+            if bytes.is_empty() { Ok(None) } else { Totals::decode(bytes).map(Some).map_err(|e| e.to_string()) }
+        };
+        let decoded = [
+            decode(&delta.response)?,
+            decode(&delta.service)?,
+            decode(&delta.blocked)?,
+            decode(&delta.lag)?,
+            decode(&delta.censored_response)?,
+            decode(&delta.censored_service)?,
+        ];
+        let targets = [
+            &mut self.response.completed,
+            &mut self.service.completed,
+            &mut self.blocked.completed,
+            &mut self.lag.completed,
+            &mut self.response.censored,
+            &mut self.service.censored,
+        ];
+        for (target, source) in targets.into_iter().zip(decoded) {
+            if let Some(source) = source {
+                target.merge(&source);
+            }
+        }
+        self.planned += delta.planned;
+        self.sent += delta.sent;
+        self.succeeded += delta.succeeded;
+        self.failed += delta.failed;
+        self.censored += delta.censored;
+        for FailureCount { kind, status, count, sample } in &delta.failures {
+            let entry = self.failures.entry((*kind, *status)).or_default();
+            entry.0 += count;
+            if entry.1.is_none() {
+                entry.1.clone_from(sample);
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds another's counts and distributions.
+    pub fn merge(&mut self, other: &Self) {
+        self.planned += other.planned;
+        self.sent += other.sent;
+        self.succeeded += other.succeeded;
+        self.failed += other.failed;
+        self.censored += other.censored;
+        for (key, (count, sample)) in &other.failures {
+            let entry = self.failures.entry(*key).or_default();
+            entry.0 += count;
+            if entry.1.is_none() {
+                entry.1.clone_from(sample);
+            }
+        }
+        for quantity in Quantity::ALL {
+            let source = other.quantity(quantity);
+            let target = match quantity {
+                Quantity::Response => &mut self.response,
+                Quantity::Service => &mut self.service,
+                Quantity::Blocked => &mut self.blocked,
+                Quantity::Lag => &mut self.lag,
+            };
+            target.completed.merge(&source.completed);
+            target.censored.merge(&source.censored);
+        }
+    }
+}
+
+/// One second of run time, over all nodes.
+#[derive(Debug, Default)]
+pub struct SecondTotals {
+    /// By group and step.
+    pub steps: BTreeMap<(u16, u16), StepTotals>,
+    /// In flight by node, group and step, as last said.
+    in_flight: BTreeMap<(String, u16, u16), u64>,
+}
+
+/// One node's part.
+#[derive(Debug, Default)]
+pub struct NodeTotals {
+    /// Incarnation whose deltas count.
+    pub epoch: u64,
+    /// Iterations it took or began.
+    pub offered: u64,
+    /// Of the last second it reported.
+    pub in_flight: u64,
+    /// Its lag over the run.
+    pub lag: Totals,
+    /// How its generator fared.
+    pub health: NodeHealth,
+    /// Sequence of its last delta, once it has said so.
+    pub last_sequence: Option<u64>,
+    /// Second of run time through which its deltas are complete.
+    pub through_second: Option<u32>,
+    /// Why it stopped early.
+    pub stopped: Option<String>,
+    /// Deltas merged.
+    pub deltas: u64,
+    /// Lag p99 of its last second, in nanoseconds.
+    pub lag_p99_ns: Option<u64>,
+    /// Offered in its last second.
+    pub offered_last: u64,
+}
+
+/// The books.
+#[derive(Debug)]
+pub struct RunTotals {
+    /// How many steps each group has, without the whole iteration.
+    steps_per_group: Vec<u16>,
+    /// By group and step, over the run.
+    pub steps: BTreeMap<(u16, u16), StepTotals>,
+    /// By node.
+    pub nodes: BTreeMap<String, NodeTotals>,
+    /// Seconds that deltas may still come for.
+    pub open_seconds: BTreeMap<u32, SecondTotals>,
+    /// Seconds that are closed.
+    pub intervals: Vec<Interval>,
+    ledger: Ledger,
+    /// Deltas that could not be merged: each is a hole.
+    pub refused: u64,
+}
+
+impl RunTotals {
+    /// Empty books for groups with these numbers of steps.
+    pub fn new(steps_per_group: Vec<u16>) -> Self {
+        Self {
+            steps_per_group,
+            steps: BTreeMap::new(),
+            nodes: BTreeMap::new(),
+            open_seconds: BTreeMap::new(),
+            intervals: Vec::new(),
+            ledger: Ledger::default(),
+            refused: 0,
+        }
+    }
+
+    /// Whether `step` is where a group's iterations are counted: its only step, or the whole iteration.
+    pub fn is_iteration(&self, group: u16, step: u16) -> bool {
+        match self.steps_per_group.get(usize::from(group)) {
+            Some(1) => step == 0,
+            Some(steps) => step == *steps,
+            None => false,
+        }
+    }
+
+    /// Adds a delta; `false` when it had been added before or is of an earlier incarnation.
+    pub fn merge(&mut self, delta: &MetricDelta) -> Result<bool, MergeError> {
+        let accept = self
+            .ledger
+            .accept(&delta.node, delta.epoch, delta.sequence, delta.part, delta.parts)
+            .map_err(|e| MergeError::Ledger { node: delta.node.clone(), problem: e.to_string() })?;
+        if accept != Accept::New {
+            return Ok(false);
+        }
+        let second = self.open_seconds.entry(delta.last_second).or_default();
+        let node = self.nodes.entry(delta.node.clone()).or_default();
+        if node.epoch != delta.epoch {
+            node.epoch = delta.epoch;
+        }
+        node.deltas += 1;
+        let mut problem = None;
+        let mut lag_of_second = Totals::default();
+        let (mut offered, mut in_flight) = (0, 0);
+        for step in &delta.steps {
+            let key = (step.group, step.step);
+            let mut one = StepTotals::default();
+            if let Err(text) = one.add(step) {
+                problem.get_or_insert(MergeError::Histogram {
+                    group: step.group,
+                    step: step.step,
+                    node: delta.node.clone(),
+                    problem: text,
+                });
+                continue;
+            }
+            self.steps.entry(key).or_default().merge(&one);
+            lag_of_second.merge(&one.lag.completed);
+            let is_iteration = match self.steps_per_group.get(usize::from(step.group)) {
+                Some(1) => step.step == 0,
+                Some(steps) => step.step == *steps,
+                None => false,
+            };
+            if is_iteration {
+                offered += step.planned;
+                in_flight += step.in_flight;
+            }
+            second.steps.entry(key).or_default().merge(&one);
+            second.in_flight.insert((delta.node.clone(), step.group, step.step), step.in_flight);
+        }
+        node.offered += offered;
+        node.lag.merge(&lag_of_second);
+        node.health.add(delta.last_second, delta.health.as_ref(), &lag_of_second);
+        if delta.part + 1 == delta.parts {
+            node.in_flight = in_flight;
+            node.offered_last = offered;
+            node.lag_p99_ns = lag_of_second.quantile_ns(0.99);
+        }
+        if delta.last {
+            node.last_sequence = Some(delta.sequence);
+        }
+        if delta.stopped.is_some() {
+            node.stopped.clone_from(&delta.stopped);
+        }
+        node.through_second = Some(node.through_second.map_or(delta.last_second, |s| s.max(delta.last_second)));
+        match problem {
+            None => Ok(true),
+            Some(problem) => {
+                self.refused += 1;
+                Err(problem)
+            }
+        }
+    }
+
+    /// Highest sequence up to which everything of the node has been merged.
+    pub fn complete_through(&self, node: &str) -> u64 {
+        self.nodes.get(node).map_or(0, |totals| self.ledger.complete_through(node, totals.epoch))
+    }
+
+    /// Whether the node has said its last and nothing before it is missing.
+    pub fn is_complete(&self, node: &str) -> bool {
+        self.nodes
+            .get(node)
+            .and_then(|totals| totals.last_sequence)
+            .is_some_and(|last| self.complete_through(node) >= last)
+    }
+
+    /// Closes the seconds before `second`: their figures are final, and are returned oldest first.
+    pub fn close_before(&mut self, second: u32) -> Vec<(Interval, SecondTotals)> {
+        let open = self.open_seconds.split_off(&second);
+        let closed = std::mem::replace(&mut self.open_seconds, open);
+        let mut out = Vec::with_capacity(closed.len());
+        for (second, totals) in closed {
+            let interval = self.interval(second, &totals);
+            // A piece may come after its second was closed: its counts are added, the quantiles stay those of the rest.
+            match self.intervals.iter_mut().rev().find(|known| known.second == second) {
+                Some(known) => {
+                    known.offered += interval.offered;
+                    known.succeeded += interval.succeeded;
+                    known.failed += interval.failed;
+                }
+                None => self.intervals.push(interval.clone()),
+            }
+            out.push((interval, totals));
+        }
+        out
+    }
+
+    /// The figures of one second.
+    pub fn interval(&self, second: u32, totals: &SecondTotals) -> Interval {
+        let mut interval = Interval { second, ..Interval::default() };
+        let mut sum = StepTotals::default();
+        for ((group, step), one) in &totals.steps {
+            if self.is_iteration(*group, *step) {
+                interval.offered += one.planned;
+                interval.succeeded += one.succeeded;
+                interval.failed += one.failed;
+                sum.response.completed.merge(&one.response.completed);
+            }
+            sum.service.completed.merge(&one.service.completed);
+            sum.blocked.completed.merge(&one.blocked.completed);
+            sum.lag.completed.merge(&one.lag.completed);
+        }
+        interval.in_flight = totals
+            .in_flight
+            .iter()
+            .filter(|((_, group, step), _)| self.is_iteration(*group, *step))
+            .map(|(_, count)| count)
+            .sum();
+        interval.response_p50_ns = sum.response.completed.quantile_ns(0.5);
+        interval.response_p95_ns = sum.response.completed.quantile_ns(0.95);
+        interval.response_p99_ns = sum.response.completed.quantile_ns(0.99);
+        interval.service_p50_ns = sum.service.completed.quantile_ns(0.5);
+        interval.service_p99_ns = sum.service.completed.quantile_ns(0.99);
+        interval.blocked_p99_ns = sum.blocked.completed.quantile_ns(0.99);
+        interval.lag_p99_ns = sum.lag.completed.quantile_ns(0.99);
+        interval
+    }
+
+    /// Offered, succeeded, failed, censored iterations over the run.
+    pub fn iterations(&self) -> Iterations {
+        let mut sum = Iterations::default();
+        for ((group, step), totals) in &self.steps {
+            if self.is_iteration(*group, *step) {
+                sum.offered += totals.planned;
+                sum.succeeded += totals.succeeded;
+                sum.failed += totals.failed;
+                sum.censored += totals.censored;
+            }
+        }
+        sum
+    }
+}
+
+/// Sums over all groups' iterations.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Iterations {
+    /// Taken from schedules, or begun.
+    pub offered: u64,
+    /// Ended as expected.
+    pub succeeded: u64,
+    /// Ended otherwise.
+    pub failed: u64,
+    /// Unanswered or unsent at the stop.
+    pub censored: u64,
+}

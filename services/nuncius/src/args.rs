@@ -1,0 +1,319 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use nuncius_schemas::units::HumanDuration;
+
+/// Distributed load and scalability experiments over NATS.
+///
+/// Exit codes of `run` and `watch`: 0 pass, 1 fail, 3 undetermined, 4 invalid, 5 failed, 6 cancelled, 64 usage.
+#[derive(Debug, Parser)]
+#[command(name = "nuncius", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Where the bus and the data are.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Global {
+    /// NATS servers, nats://[user:password@]host:port, several with commas.
+    #[arg(long, env = "NATS_URL", global = true)]
+    pub(crate) nats: Option<String>,
+    /// Prefix of everything on the bus.
+    #[arg(long, env = "NUNCIUS_NAMESPACE", default_value = "nuncius", global = true)]
+    pub(crate) namespace: String,
+    /// Where the database, the reports and the address of a running `up` are kept.
+    #[arg(long, env = "NUNCIUS_DATA", global = true)]
+    pub(crate) data: Option<PathBuf>,
+    /// NATS credentials file.
+    #[arg(long, env = "NUNCIUS_NATS_CREDENTIALS", global = true)]
+    pub(crate) nats_credentials: Option<PathBuf>,
+    /// PEM file with the authority that signed the NATS server's certificate.
+    #[arg(long, env = "NUNCIUS_NATS_CA", global = true)]
+    pub(crate) nats_ca: Option<PathBuf>,
+    /// Logs as lines of JSON.
+    #[arg(long, global = true)]
+    pub(crate) log_json: bool,
+    /// What is logged: a level, or target=level,… (default: warn for tools, info for services).
+    #[arg(long, env = "NUNCIUS_LOG", global = true)]
+    pub(crate) log: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start everything that makes sense on one machine: nats-server, daemon, client nodes, stub.
+    Up(UpArgs),
+    /// Run an experiment and wait for its verdict; brings along whatever is missing.
+    Run(RunArgs),
+    /// Publish an experiment and return at once.
+    Submit(SubmitArgs),
+    /// List experiments.
+    Ps(PsArgs),
+    /// Follow an experiment to its end.
+    Watch(WatchArgs),
+    /// End an experiment; one that waits never starts.
+    Cancel(CancelArgs),
+    /// Show the report of an experiment.
+    Report(ReportArgs),
+    /// Write everything that is stored of an experiment to files.
+    Export(ExportArgs),
+    /// Delete everything that is stored of an experiment.
+    Rm(RmArgs),
+    /// List who is there.
+    Nodes(NodesArgs),
+    /// Show or change the routing table.
+    #[command(subcommand)]
+    Route(RouteCommand),
+    /// Check the server, the streams, the nodes and this machine.
+    Doctor,
+    /// Be a load-generating node.
+    Client(ClientArgs),
+    /// Be the experiment daemon.
+    Experimentd(ExperimentdArgs),
+    /// Be a system under test.
+    #[command(subcommand)]
+    Emulator(EmulatorCommand),
+}
+
+/// What the node on this machine may be asked for; no message can raise it.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct NodeArgs {
+    /// Label of the node, k=v; NUNCIUS_LABEL_<K>=v in the environment does the same.
+    #[arg(long = "label", value_name = "K=V")]
+    pub(crate) labels: Vec<String>,
+    /// Target that load may be sent to: address, CIDR, host name, *.suffix, or `any` (default: loopback and private).
+    #[arg(long = "allow-target", value_name = "TARGET", env = "NUNCIUS_ALLOW_TARGET", value_delimiter = ',')]
+    pub(crate) allow_targets: Vec<String>,
+    /// Variable that experiments may use as ${NAME}; those named NUNCIUS_VAR_* always may.
+    #[arg(long = "expose-env", value_name = "NAME")]
+    pub(crate) expose_env: Vec<String>,
+    /// Engine threads for each group.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) threads: usize,
+    /// Share of the load this node takes, relative to the others.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) weight: u32,
+    /// Most iterations per second this node starts.
+    #[arg(long, default_value_t = 1_000_000)]
+    pub(crate) max_rate: u64,
+    /// Most requests in flight on this node.
+    #[arg(long, default_value_t = 100_000)]
+    pub(crate) max_in_flight: u32,
+    /// Longest load this node offers.
+    #[arg(long, default_value = "24h")]
+    pub(crate) max_duration: HumanDuration,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpArgs {
+    /// Where the nats-server listens; not used with --nats.
+    #[arg(long, default_value = "127.0.0.1:4222")]
+    pub(crate) listen: SocketAddr,
+    /// How many client nodes.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) clients: u32,
+    /// Do not start the stub that the examples use as their target.
+    #[arg(long)]
+    pub(crate) no_stub: bool,
+    /// Where the stub listens.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    pub(crate) stub_listen: SocketAddr,
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
+}
+
+/// Changes to a submission that a flag makes easier than an editor.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SubmissionArgs {
+    /// Experiment: YAML, JSON or MessagePack; `-` is standard input.
+    pub(crate) file: PathBuf,
+    /// Id of the experiment.
+    #[arg(long)]
+    pub(crate) id: Option<String>,
+    /// Address of a service that the experiment names, NAME=HOST:PORT[,HOST:PORT].
+    #[arg(long = "service", value_name = "NAME=ADDRESSES")]
+    pub(crate) services: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) submission: SubmissionArgs,
+    /// Client nodes to bring along when there are none.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) clients: u32,
+    /// Where the HTML report goes (default: reports/ID.html in the data directory).
+    #[arg(long)]
+    pub(crate) html: Option<PathBuf>,
+    /// Where the report goes as JSON.
+    #[arg(long)]
+    pub(crate) json: Option<PathBuf>,
+    /// No live view.
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SubmitArgs {
+    #[command(flatten)]
+    pub(crate) submission: SubmissionArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PsArgs {
+    /// Those that have ended, too.
+    #[arg(long, short)]
+    pub(crate) all: bool,
+    /// As JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WatchArgs {
+    /// Experiment.
+    pub(crate) id: String,
+    /// Where the HTML report goes.
+    #[arg(long)]
+    pub(crate) html: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CancelArgs {
+    /// Experiment.
+    pub(crate) id: String,
+    /// Why, for the audit.
+    #[arg(long, default_value = "")]
+    pub(crate) reason: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// Experiment.
+    pub(crate) id: String,
+    /// Write the HTML report to this file.
+    #[arg(long)]
+    pub(crate) html: Option<PathBuf>,
+    /// Print the report as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// Experiment.
+    pub(crate) id: String,
+    /// Tables as CSV files, in the directory --out.
+    #[arg(long, conflicts_with = "json", required_unless_present = "json")]
+    pub(crate) csv: bool,
+    /// One JSON document, to the file --out or to standard output.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Where to (default: ID-csv, or standard output).
+    #[arg(long)]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RmArgs {
+    /// Experiments.
+    #[arg(required = true)]
+    pub(crate) ids: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NodesArgs {
+    /// As JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RouteCommand {
+    /// Set the addresses of a service.
+    Set {
+        /// Service.
+        service: String,
+        /// HOST:PORT or HOST:PORT=WEIGHT.
+        #[arg(required = true)]
+        addresses: Vec<String>,
+    },
+    /// List the routing table.
+    Ls {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove a service.
+    Rm {
+        /// Service.
+        service: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ClientArgs {
+    /// Name to register under (default: the host's); a taken one gets a suffix.
+    #[arg(long, env = "NUNCIUS_NODE_NAME")]
+    pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExperimentdArgs {
+    /// Name to register under.
+    #[arg(long, default_value = "experimentd")]
+    pub(crate) name: String,
+    /// SQLite file (default: nuncius.db in the data directory).
+    #[arg(long, env = "NUNCIUS_DATABASE")]
+    pub(crate) database: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum EmulatorCommand {
+    /// An HTTP target with known service times, concurrency, queue and errors.
+    Stub(StubArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StubArgs {
+    /// Where it listens.
+    #[arg(long, default_value = "127.0.0.1:8089")]
+    pub(crate) listen: SocketAddr,
+    /// Service time: 0, 2ms, exponential:2ms, uniform:1ms..3ms, lognormal:2ms,0.5.
+    #[arg(long, default_value = "0")]
+    pub(crate) service_time: String,
+    /// Seed of service times and errors.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Requests served at once; unlimited when absent.
+    #[arg(long)]
+    pub(crate) concurrency: Option<u32>,
+    /// Requests that may wait for one of those; unlimited when absent.
+    #[arg(long)]
+    pub(crate) queue: Option<u32>,
+    /// Share of requests answered 500, 0 to 1.
+    #[arg(long, default_value_t = 0.0)]
+    pub(crate) error_rate: f64,
+    /// Answer nothing from AFTER on, for FOR: AFTER+FOR, as in 10s+2s; without FOR for good.
+    #[arg(long = "freeze", value_name = "AFTER[+FOR]")]
+    pub(crate) freeze: Vec<String>,
+    /// Size of an answer's body in bytes.
+    #[arg(long, default_value_t = 3)]
+    pub(crate) body_bytes: usize,
+    /// Put its address into the routing table under this service name (needs NATS).
+    #[arg(long)]
+    pub(crate) register: Option<String>,
+}
+
+/// How long requests to the daemon may take.
+pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);

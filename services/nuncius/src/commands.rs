@@ -1,0 +1,44 @@
+//! One file a command.
+
+mod doctor;
+mod nodes;
+mod report;
+mod route;
+mod run;
+mod services;
+mod stored;
+mod submission;
+mod up;
+
+use anyhow::Result;
+
+use crate::args::{Cli, Command, EmulatorCommand};
+
+/// Does what was asked; the number is the exit code.
+pub(crate) async fn dispatch(cli: Cli) -> Result<u8> {
+    let global = cli.global;
+    match cli.command {
+        Command::Up(args) => up::up(&global, args).await,
+        Command::Run(args) => run::run(&global, args).await,
+        Command::Submit(args) => submission::submit(&global, args).await,
+        Command::Ps(args) => stored::ps(&global, args).await,
+        Command::Watch(args) => run::watch(&global, args).await,
+        Command::Cancel(args) => submission::cancel(&global, args).await,
+        Command::Report(args) => report::report(&global, args).await,
+        Command::Export(args) => stored::export(&global, args).await,
+        Command::Rm(args) => stored::rm(&global, args).await,
+        Command::Nodes(args) => nodes::nodes(&global, args).await,
+        Command::Route(command) => route::route(&global, command).await,
+        Command::Doctor => doctor::doctor(&global).await,
+        Command::Client(args) => services::client(&global, args).await,
+        Command::Experimentd(args) => services::experimentd(&global, args).await,
+        Command::Emulator(EmulatorCommand::Stub(args)) => services::stub(&global, args).await,
+    }
+}
+
+/// Prints a result; a reader that has gone away is not an error.
+#[expect(clippy::print_stdout, reason = "the only place where results go to standard output")]
+pub(crate) fn print(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stdout(), "{}", text.trim_end_matches('\n'));
+}

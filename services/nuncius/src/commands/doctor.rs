@@ -1,0 +1,104 @@
+//! `nuncius doctor`: what would keep an experiment from running, found before it does.
+
+use anyhow::Result;
+use nuncius_bus::Bus;
+use nuncius_bus::clock::{measure_offset, monotonic_ns};
+use nuncius_bus::server::find_binary;
+use nuncius_schemas::codec;
+use nuncius_schemas::node::{NodeInfo, Role};
+
+use crate::EXIT_FAILED;
+use crate::args::Global;
+use crate::connect;
+
+/// Round trips of the clock measurement.
+const CLOCK_SAMPLES: usize = 16;
+/// Open files below which a node cannot hold the default number of requests in flight.
+const OPEN_FILES_MIN: u64 = 4_096;
+
+/// Says what was found.
+struct Findings {
+    bad: bool,
+}
+
+impl Findings {
+    fn good(&self, text: &str) {
+        super::print(&format!("ok    {text}"));
+    }
+
+    fn warn(&self, text: &str) {
+        super::print(&format!("warn  {text}"));
+    }
+
+    fn bad(&mut self, text: &str) {
+        self.bad = true;
+        super::print(&format!("bad   {text}"));
+    }
+}
+
+/// Checks; exit code 0 when nothing is bad.
+pub(super) async fn doctor(global: &Global) -> Result<u8> {
+    let mut findings = Findings { bad: false };
+    let data = connect::data_directory(global)?;
+    findings.good(&format!("data directory {}", data.display()));
+    match find_binary() {
+        Ok(path) => findings.good(&format!("nats-server binary {}", path.display())),
+        Err(error) => findings.warn(&format!("no nats-server binary for `up` and `run`: {error}")),
+    }
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    match limit {
+        Some(files) if files < OPEN_FILES_MIN => {
+            findings.warn(&format!("only {files} open files: raise it with `ulimit -n`, each request in flight is one"));
+        }
+        Some(files) => findings.good(&format!("{files} open files")),
+        None => findings.good("open files are not limited"),
+    }
+    if std::fs::metadata("/proc/self/schedstat").is_ok() {
+        findings.good("run-queue delay can be measured");
+    } else {
+        findings.warn("no /proc/self/schedstat: a starved node is seen by its lag only");
+    }
+    match connect::find(global).await {
+        Ok(Some(url)) => match connect::connect_to(global, &url, "nuncius-doctor", false).await {
+            Ok(bus) => check_bus(&mut findings, &bus).await?,
+            Err(error) => findings.bad(&format!("NATS: {error:#}")),
+        },
+        Ok(None) => findings.warn("no NATS server is running: `nuncius run` would bring its own"),
+        Err(error) => findings.bad(&format!("NATS: {error:#}")),
+    }
+    Ok(if findings.bad { EXIT_FAILED } else { 0 })
+}
+
+async fn check_bus(findings: &mut Findings, bus: &Bus) -> Result<()> {
+    findings.good(&format!("nats-server {} answers", bus.server_version()));
+    match nuncius_bus::streams::ensure_streams(bus).await {
+        Ok(()) => findings.good("streams and buckets are as they should be"),
+        Err(error) => {
+            findings.bad(&error.to_string());
+            return Ok(());
+        }
+    }
+    let entries = bus.kv(&bus.namespace().bucket_node()).await?.entries(">").await?;
+    let nodes: Vec<NodeInfo> = entries.iter().filter_map(|entry| codec::decode(&entry.value).ok()).collect();
+    for role in [Role::Experimentd, Role::Client] {
+        let count = nodes.iter().filter(|node| node.role == role).count();
+        match count {
+            0 => findings.warn(&format!("no {} is there", role.name())),
+            count => findings.good(&format!("{count} {}", role.name())),
+        }
+    }
+    for node in nodes.iter().filter(|node| node.role == Role::Client) {
+        if node.version != env!("CARGO_PKG_VERSION") {
+            let text = format!("node {} has version {}, this is {}", node.name, node.version, env!("CARGO_PKG_VERSION"));
+            findings.warn(&text);
+        }
+        match measure_offset(bus, &bus.namespace().node_ping(&node.name), CLOCK_SAMPLES, monotonic_ns).await {
+            Ok(offset) => {
+                let bound = nuncius_report::text::duration(offset.error_ns);
+                findings.good(&format!("node {} answers; its clock is known to ± {bound}", node.name));
+            }
+            Err(error) => findings.bad(&format!("node {} is in the registry and does not answer: {error}", node.name)),
+        }
+    }
+    Ok(())
+}

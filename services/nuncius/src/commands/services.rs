@@ -1,0 +1,119 @@
+//! The services one by one: `nuncius client`, `experimentd`, `emulator stub`.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use nuncius_emulator::stub::{Freeze, StubConfig};
+use nuncius_experimentd::DaemonConfig;
+use nuncius_schemas::route::{Route, RouteHost};
+use nuncius_schemas::units::HumanDuration;
+use nuncius_schemas::{codec, names::check_token};
+use tokio_util::sync::CancellationToken;
+
+use crate::Usage;
+use crate::args::{ClientArgs, ExperimentdArgs, Global, StubArgs};
+use crate::connect;
+use crate::local::{client_config, host_name, host_token};
+
+/// Cancelled by SIGINT, SIGTERM or SIGHUP.
+pub(super) fn stop_on_signal() -> Result<CancellationToken> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let token = CancellationToken::new();
+    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+        let mut received = signal(kind).context("signals cannot be watched")?;
+        let token = token.clone();
+        tokio::spawn(async move {
+            received.recv().await;
+            token.cancel();
+        });
+    }
+    Ok(token)
+}
+
+/// The server for a service: it is waited for, since a node may start before the server does.
+async fn bus(global: &Global, name: &str) -> Result<nuncius_bus::Bus> {
+    let named = global.nats.clone();
+    let url = match named {
+        Some(url) => url,
+        None => connect::find(global).await?.unwrap_or_else(|| "nats://127.0.0.1:4222".to_owned()),
+    };
+    connect::connect_to(global, &url, name, true).await
+}
+
+/// `nuncius client`.
+pub(super) async fn client(global: &Global, args: ClientArgs) -> Result<u8> {
+    let name = args.name.clone().unwrap_or_else(host_token);
+    check_token("node", &name).map_err(|error| Usage(format!("--name: {error}")))?;
+    let config = client_config(&args.node, &name)?;
+    let shutdown = stop_on_signal()?;
+    let bus = tokio::select! {
+        bus = bus(global, &format!("client {name}")) => bus?,
+        () = shutdown.cancelled() => return Ok(0),
+    };
+    nuncius_bus::streams::ensure_streams(&bus).await?;
+    nuncius_client::run(config, bus.clone(), shutdown, None).await?;
+    bus.drain_and_close().await?;
+    Ok(0)
+}
+
+/// `nuncius experimentd`.
+pub(super) async fn experimentd(global: &Global, args: ExperimentdArgs) -> Result<u8> {
+    check_token("node", &args.name).map_err(|error| Usage(format!("--name: {error}")))?;
+    let database = match args.database {
+        Some(path) => path,
+        None => connect::data_directory(global)?.join("nuncius.db"),
+    };
+    let shutdown = stop_on_signal()?;
+    let bus = tokio::select! {
+        bus = bus(global, "experimentd") => bus?,
+        () = shutdown.cancelled() => return Ok(0),
+    };
+    let config = DaemonConfig { name: args.name, host: host_name(), database };
+    nuncius_experimentd::run(config, bus.clone(), shutdown, None).await?;
+    bus.drain_and_close().await?;
+    Ok(0)
+}
+
+/// `nuncius emulator stub`.
+pub(super) async fn stub(global: &Global, args: StubArgs) -> Result<u8> {
+    let mut config = StubConfig {
+        listen: args.listen,
+        service_time: args.service_time.parse().map_err(|error| Usage(format!("--service-time: {error}")))?,
+        seed: args.seed,
+        concurrency: args.concurrency,
+        queue: args.queue,
+        error_rate: args.error_rate,
+        body_bytes: args.body_bytes,
+        ..StubConfig::default()
+    };
+    for text in &args.freeze {
+        config.freeze.push(parse_freeze(text)?);
+    }
+    if let Some(service) = &args.register {
+        check_token("service", service).map_err(|error| Usage(format!("--register: {error}")))?;
+    }
+    let shutdown = stop_on_signal()?;
+    let handle = nuncius_emulator::stub::start(config, shutdown.clone())?;
+    let address = handle.local_addr();
+    super::print(&format!("stub listens on http://{address}/"));
+    if let Some(service) = args.register {
+        let bus = bus(global, "emulator stub").await?;
+        nuncius_bus::streams::ensure_streams(&bus).await?;
+        let hosts = vec![RouteHost { address: address.to_string(), weight: 1 }];
+        let route = Route { service: service.clone(), hosts };
+        bus.kv(&bus.namespace().bucket_route()).await?.put(&service, codec::encode(&route)?.into()).await?;
+    }
+    handle.wait().await?;
+    Ok(0)
+}
+
+fn parse_freeze(text: &str) -> Result<Freeze> {
+    let parse = |part: &str| -> Result<Duration> {
+        Ok(part.parse::<HumanDuration>().map_err(|error| Usage(format!("--freeze {text}: {error}")))?.to_std())
+    };
+    let (after, duration) = match text.split_once('+') {
+        Some((after, duration)) => (after, Some(parse(duration)?)),
+        None => (text, None),
+    };
+    Ok(Freeze { after: parse(after)?, duration })
+}

@@ -1,0 +1,158 @@
+//! Publishing an experiment, and cancelling one.
+
+use std::io::Read;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use nuncius_bus::{Bus, BusError, Headers, TypedError, inject_current};
+use nuncius_schemas::codec::{self, MESSAGE_MAX_BYTES};
+use nuncius_schemas::run::{Control, ControlReply, RunRecord, RunStatus, SubmitReply};
+use nuncius_schemas::subjects::{HEADER_CONTENT_TYPE, HEADER_REPLY, HEADER_SCHEMA};
+use serde_json::Value;
+use tracing::{Instrument, info_span};
+
+use crate::Usage;
+use crate::args::{CancelArgs, Global, REQUEST_TIMEOUT, SubmissionArgs, SubmitArgs};
+use crate::connect;
+
+/// How long the daemon may take to say whether it takes an experiment.
+const ADMISSION_PATIENCE: Duration = Duration::from_secs(20);
+
+/// A submission as it will be published.
+pub(crate) struct Prepared {
+    pub(crate) value: Value,
+}
+
+/// Reads the file and applies the flags. The specification itself is judged by the daemon.
+pub(crate) fn prepare(args: &SubmissionArgs) -> Result<Prepared> {
+    let shown = args.file.display();
+    let mut bytes = Vec::new();
+    if args.file.as_os_str() == "-" {
+        std::io::stdin().lock().take(4 * MESSAGE_MAX_BYTES as u64).read_to_end(&mut bytes)?;
+    } else {
+        let file = std::fs::File::open(&args.file).map_err(|error| Usage(format!("{shown}: {error}")))?;
+        file.take(4 * MESSAGE_MAX_BYTES as u64).read_to_end(&mut bytes).with_context(|| shown.to_string())?;
+    }
+    let mut value = codec::read_submission(&bytes).map_err(|error| Usage(format!("{shown}: {error}")))?;
+    if let (Some(id), Some(map)) = (&args.id, value.as_object_mut()) {
+        // Where the dialect keeps its id.
+        if map.contains_key("instructions") {
+            map.insert("exp_id".to_owned(), Value::from(id.as_str()));
+        } else if let Some(experiment) = map.get_mut("experiment").and_then(Value::as_object_mut) {
+            experiment.insert("id".to_owned(), Value::from(id.as_str()));
+        } else {
+            map.insert("id".to_owned(), Value::from(id.as_str()));
+        }
+    }
+    for flag in &args.services {
+        let (name, addresses) = flag
+            .split_once('=')
+            .ok_or_else(|| Usage(format!("--service {flag}: write it as NAME=HOST:PORT")))?;
+        add_service(&mut value, name, addresses.split(','));
+    }
+    Ok(Prepared { value })
+}
+
+/// Puts the addresses of a service into a submission.
+pub(crate) fn add_service<'a>(value: &mut Value, name: &str, addresses: impl Iterator<Item = &'a str>) {
+    let addresses: Vec<Value> = addresses.map(Value::from).collect();
+    if let Some(map) = value.as_object_mut() {
+        let services = map.entry("services").or_insert_with(|| Value::Object(Default::default()));
+        if let Some(services) = services.as_object_mut() {
+            services.insert(name.to_owned(), Value::Array(addresses));
+        }
+    }
+}
+
+/// Publishes, awaits the stream's acknowledgement and the daemon's answer; returns the id.
+pub(crate) async fn publish(bus: &Bus, prepared: &Prepared) -> Result<String> {
+    let span = info_span!("submit", "otel.name" = "send nuncius.experiment.submit", "otel.kind" = "producer", messaging.system = "nats");
+    publish_in_span(bus, prepared).instrument(span).await
+}
+
+async fn publish_in_span(bus: &Bus, prepared: &Prepared) -> Result<String> {
+    let payload = serde_json::to_vec(&prepared.value)?;
+    if payload.len() > MESSAGE_MAX_BYTES {
+        bail!("the experiment has {} bytes as JSON, at most {MESSAGE_MAX_BYTES} are taken", payload.len());
+    }
+    let inbox = bus.new_inbox();
+    let mut answers = bus.subscribe(&inbox).await?;
+    let mut headers = Headers::new()
+        .with(HEADER_CONTENT_TYPE, "application/json")
+        .with(HEADER_SCHEMA, "experiment.v1")
+        .with(HEADER_REPLY, inbox);
+    inject_current(&mut headers);
+    let subject = bus.namespace().experiment_submit();
+    match bus.publish_acked(&subject, &headers, payload.into(), None, None).await {
+        Ok(_) => {}
+        Err(BusError::NoStream { .. }) => {
+            bail!("nobody takes experiments there: start a daemon with `nuncius up` or `nuncius experimentd`")
+        }
+        Err(error) => return Err(error.into()),
+    }
+    let answer = tokio::time::timeout(ADMISSION_PATIENCE, answers.next())
+        .await
+        .map_err(|_| anyhow!("the experiment is stored, but no daemon took it within {ADMISSION_PATIENCE:?}"))?
+        .ok_or_else(|| anyhow!("the connection was closed"))?;
+    let answer: SubmitReply = answer.decode()?;
+    match (answer.id, answer.error) {
+        (Some(id), None) => Ok(id),
+        (Some(id), Some(error)) => Err(Refused { id, error }.into()),
+        (None, error) => bail!("refused: {}", error.unwrap_or_else(|| "no reason given".to_owned())),
+    }
+}
+
+/// The daemon read the experiment, recorded it under this id and will not run it.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) id: String,
+    pub(crate) error: String,
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "experiment {} refused: {}", self.id, self.error)
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// `nuncius submit`.
+pub(super) async fn submit(global: &Global, args: SubmitArgs) -> Result<u8> {
+    let prepared = prepare(&args.submission)?;
+    let bus = connect::existing(global, "nuncius-submit").await?;
+    let id = publish(&bus, &prepared).await?;
+    super::print(&id);
+    Ok(0)
+}
+
+/// `nuncius cancel`.
+pub(super) async fn cancel(global: &Global, args: CancelArgs) -> Result<u8> {
+    let bus = connect::existing(global, "nuncius-cancel").await?;
+    let namespace = bus.namespace().clone();
+    let control = Control::Cancel { reason: args.reason.clone() };
+    let subject = namespace.experiment_control(&args.id);
+    match bus.request_message::<_, ControlReply>(&subject, "control.v1", &control, REQUEST_TIMEOUT).await {
+        Ok(ControlReply { error: None, .. }) => Ok(0),
+        Ok(ControlReply { error: Some(error), .. }) => bail!("{}: {error}", args.id),
+        // No daemon holds it: one that waits is cancelled by writing its record.
+        Err(TypedError::Bus(BusError::NoResponders { .. })) => cancel_waiting(&bus, &args).await,
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn cancel_waiting(bus: &Bus, args: &CancelArgs) -> Result<u8> {
+    let runs = bus.kv(&bus.namespace().bucket_run()).await?;
+    let entry = runs.get(&args.id).await?.ok_or_else(|| anyhow!("there is no experiment {}", args.id))?;
+    let mut record: RunRecord = codec::decode(&entry.value)?;
+    match record.status {
+        RunStatus::Submitted => {
+            record.status = RunStatus::Cancelled;
+            record.reason = Some(format!("cancelled while it waited: {}", args.reason));
+            runs.update(&args.id, codec::encode(&record)?.into(), entry.revision).await?;
+            Ok(0)
+        }
+        status if status.is_terminal() => bail!("experiment {} is {} already", args.id, status.name()),
+        status => bail!("experiment {} is {}, and no daemon holds it; start one to end it", args.id, status.name()),
+    }
+}

@@ -1,0 +1,73 @@
+//! `nuncius up`: everything that makes sense on one machine.
+
+use anyhow::{Context, Result};
+use nuncius_bus::server::{ServerState, URL_FILE};
+
+use super::run::{set_route, stop_server};
+use super::services::stop_on_signal;
+use crate::args::{Global, UpArgs};
+use crate::connect;
+use crate::local::{Local, client_config};
+
+/// Runs until a signal, or until its nats-server cannot be kept alive.
+pub(super) async fn up(global: &Global, args: UpArgs) -> Result<u8> {
+    let shutdown = stop_on_signal()?;
+    let data = connect::data_directory(global)?;
+    let (url, server) = match &global.nats {
+        Some(url) => (url.clone(), None),
+        None => {
+            let server = connect::child(&data.join("nats"), args.listen).await?;
+            (server.url(), Some(server))
+        }
+    };
+    let bus = connect::connect_to(global, &url, "nuncius-up", false).await?;
+    nuncius_bus::streams::ensure_streams(&bus).await?;
+    let local = Local::new(bus.clone());
+    let url_file = data.join(URL_FILE);
+    let outcome = async {
+        local.daemon(&data.join("nuncius.db")).await?;
+        let mut names = Vec::new();
+        for number in 1..=args.clients {
+            names.push(local.client(client_config(&args.node, &format!("client-{number}"))?).await?);
+        }
+        let stub = if args.no_stub { None } else { Some(local.stub(args.stub_listen)?) };
+        if let Some(stub) = &stub {
+            set_route(&bus, &stub.local_addr().to_string()).await?;
+        }
+        std::fs::write(&url_file, &url).with_context(|| url_file.display().to_string())?;
+        super::print(&format!("nats    {}", nuncius_schemas::redact::redact_url(&url)));
+        super::print(&format!("data    {}", data.display()));
+        super::print(&format!("clients {}", if names.is_empty() { "-".to_owned() } else { names.join(", ") }));
+        if let Some(stub) = &stub {
+            super::print(&format!("stub    http://{}/ (service `stub`)", stub.local_addr()));
+        }
+        super::print("ready");
+        let mut state = server.as_ref().map(|server| server.state());
+        tokio::select! {
+            () = shutdown.cancelled() => Ok(0),
+            () = local.shutdown.cancelled() => Ok(0),
+            reason = given_up(&mut state) => Err(anyhow::anyhow!("nats-server: {reason}")),
+        }
+    }
+    .await;
+    let _ = std::fs::remove_file(&url_file);
+    local.stop().await;
+    let _ = bus.drain_and_close().await;
+    if let Some(server) = server {
+        stop_server(server).await;
+    }
+    outcome
+}
+
+/// Waits until the supervisor of the child has given up.
+async fn given_up(state: &mut Option<tokio::sync::watch::Receiver<ServerState>>) -> String {
+    let Some(state) = state else { return std::future::pending().await };
+    loop {
+        if let ServerState::Failed(reason) = &*state.borrow_and_update() {
+            return reason.clone();
+        }
+        if state.changed().await.is_err() {
+            return std::future::pending().await;
+        }
+    }
+}

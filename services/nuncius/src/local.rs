@@ -1,0 +1,172 @@
+//! Services of this process: the daemon, client nodes and a stub, started together and stopped together.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use nuncius_bus::Bus;
+use nuncius_client::ClientConfig;
+use nuncius_client::config::exposed_environment;
+use nuncius_emulator::stub::{StubConfig, StubHandle};
+use nuncius_experimentd::DaemonConfig;
+use nuncius_schemas::names::token_from_host;
+use nuncius_schemas::node::Capacity;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::error;
+
+use crate::Usage;
+use crate::args::NodeArgs;
+
+/// How long a service may take to be ready.
+const READY_PATIENCE: Duration = Duration::from_secs(20);
+/// How long services may take to end.
+const STOP_PATIENCE: Duration = Duration::from_secs(15);
+/// Prefix of variables that become labels.
+const LABEL_PREFIX: &str = "NUNCIUS_LABEL_";
+
+/// What this process runs.
+pub(crate) struct Local {
+    bus: Bus,
+    pub(crate) shutdown: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Local {
+    pub(crate) fn new(bus: Bus) -> Self {
+        Self { bus, shutdown: CancellationToken::new(), tasks: TaskTracker::new() }
+    }
+
+    /// Starts a daemon and waits until it takes submissions.
+    pub(crate) async fn daemon(&self, database: &Path) -> Result<String> {
+        let config =
+            DaemonConfig { name: "experimentd".to_owned(), host: host_name(), database: database.to_owned() };
+        let (ready, waiting) = oneshot::channel();
+        let running = nuncius_experimentd::run(config, self.bus.clone(), self.shutdown.clone(), Some(ready));
+        self.start("the experiment daemon", async move { Ok(running.await?) }, waiting).await
+    }
+
+    /// Starts a client node and waits until it has joined; returns the name it got.
+    pub(crate) async fn client(&self, config: ClientConfig) -> Result<String> {
+        let (ready, waiting) = oneshot::channel();
+        let running = nuncius_client::run(config, self.bus.clone(), self.shutdown.clone(), Some(ready));
+        self.start("a client node", async move { Ok(running.await?) }, waiting).await
+    }
+
+    /// Starts a stub.
+    pub(crate) fn stub(&self, listen: SocketAddr) -> Result<StubHandle> {
+        let config = StubConfig { listen, ..StubConfig::default() };
+        Ok(nuncius_emulator::stub::start(config, self.shutdown.clone())?)
+    }
+
+    async fn start<T>(
+        &self,
+        what: &'static str,
+        running: impl Future<Output = Result<()>> + Send + 'static,
+        waiting: oneshot::Receiver<T>,
+    ) -> Result<T> {
+        let (failed, failure) = oneshot::channel();
+        self.tasks.spawn(async move {
+            if let Err(problem) = running.await {
+                error!("{what} ended: {problem:#}");
+                let _ = failed.send(problem);
+            }
+        });
+        tokio::select! {
+            ready = waiting => match ready {
+                Ok(ready) => Ok(ready),
+                Err(_) => match failure.await {
+                    Ok(problem) => Err(problem).context(what),
+                    Err(_) => Err(anyhow::anyhow!("{what} ended before it was ready")),
+                },
+            },
+            () = tokio::time::sleep(READY_PATIENCE) => Err(anyhow::anyhow!("{what} was not ready within {READY_PATIENCE:?}")),
+        }
+    }
+
+    /// Ends everything and waits for it.
+    pub(crate) async fn stop(self) {
+        self.shutdown.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(STOP_PATIENCE, self.tasks.wait()).await.is_err() {
+            error!("services did not end within {STOP_PATIENCE:?}");
+        }
+    }
+}
+
+/// The configuration that flags and environment mean.
+pub(crate) fn client_config(args: &NodeArgs, name: &str) -> Result<ClientConfig> {
+    let mut config = ClientConfig::new(name, &host_name());
+    config.labels = labels(&args.labels, std::env::vars())?;
+    config.capacity = Capacity {
+        weight: args.weight,
+        max_rate_per_second: args.max_rate,
+        max_in_flight: args.max_in_flight,
+        max_duration_seconds: args.max_duration.0 / nuncius_schemas::units::SECOND_NS,
+    };
+    if !args.allow_targets.is_empty() {
+        config.policy = nuncius_client::config::parse_policy(&args.allow_targets)
+            .map_err(|error| Usage(format!("--allow-target: {error}")))?;
+        config.allowed_targets.clone_from(&args.allow_targets);
+    }
+    config.threads = args.threads.max(1);
+    config.environment = exposed_environment(std::env::vars(), &args.expose_env);
+    Ok(config)
+}
+
+/// Labels from flags and from `NUNCIUS_LABEL_*`; flags win, and nothing else of the environment becomes one.
+fn labels(flags: &[String], variables: impl Iterator<Item = (String, String)>) -> Result<BTreeMap<String, String>> {
+    let mut labels: BTreeMap<String, String> = variables
+        .filter_map(|(name, value)| Some((name.strip_prefix(LABEL_PREFIX)?.to_ascii_lowercase(), value)))
+        .collect();
+    for flag in flags {
+        let (name, value) =
+            flag.split_once('=').ok_or_else(|| Usage(format!("--label {flag}: write it as name=value")))?;
+        labels.insert(name.to_owned(), value.to_owned());
+    }
+    for (name, value) in &labels {
+        let fine = !name.is_empty() && name.len() <= 64 && value.len() <= 256;
+        if !fine {
+            return Err(Usage(format!("label {name}: names have 1 to 64 bytes, values at most 256")).into());
+        }
+    }
+    Ok(labels)
+}
+
+/// The host's name as the host gives it.
+pub(crate) fn host_name() -> String {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    if name.is_empty() { "localhost".to_owned() } else { name }
+}
+
+/// The host's name as a node's name.
+pub(crate) fn host_token() -> String {
+    token_from_host(&host_name())
+}
+
+/// One connection is one file: take as many as the system lets us.
+pub(crate) fn raise_open_files_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        limit.current = limit.maximum;
+        let _ = setrlimit(Resource::Nofile, limit);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_come_from_flags_and_their_own_prefix_never_from_other_environment() {
+        let variables = [("NUNCIUS_LABEL_ZONE", "a"), ("NUNCIUS_PASSWORD", "x"), ("HOME", "/root")];
+        let variables = variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let labels = labels(&["rack=7".to_owned()], variables).unwrap();
+        let expected = [("rack", "7"), ("zone", "a")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(labels, expected.into());
+    }
+}
