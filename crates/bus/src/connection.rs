@@ -283,7 +283,10 @@ impl Bus {
 
     /// Whether there is a connection now, as a channel that can be waited on.
     pub fn link(&self) -> watch::Receiver<Link> {
-        self.inner.link.clone()
+        let mut link = self.inner.link.clone();
+        // A clone would take everything since the connection was made for news.
+        link.mark_unchanged();
+        link
     }
 
     /// How long the present connection has lasted; zero while there is none.

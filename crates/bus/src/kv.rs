@@ -229,9 +229,11 @@ impl Kv {
             match watch.next().await? {
                 KvEvent::Entry(entry) if entry.operation == Operation::Put => entries.push(entry),
                 KvEvent::Entry(_) => {}
-                KvEvent::Current => return Ok(entries),
+                KvEvent::Current => break,
             }
         }
+        watch.close().await;
+        Ok(entries)
     }
 }
 

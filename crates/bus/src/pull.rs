@@ -11,6 +11,7 @@ use crate::{Bus, BusError};
 
 const EXPIRES: Duration = Duration::from_secs(30);
 const HEARTBEAT: Duration = Duration::from_secs(5);
+const REFUSED_PAUSE: Duration = Duration::from_millis(250);
 
 /// What came of the pulls.
 #[derive(Debug)]
@@ -38,6 +39,8 @@ pub(crate) struct Pull {
     outstanding: usize,
     serial: u64,
     heard: Instant,
+    /// The server refused a pull: do not ask again before.
+    pause_until: Option<Instant>,
 }
 
 impl Pull {
@@ -57,6 +60,7 @@ impl Pull {
             outstanding: 0,
             serial: 0,
             heard: Instant::now(),
+            pause_until: None,
         })
     }
 
@@ -67,6 +71,10 @@ impl Pull {
 
     /// Asks for `count` more messages.
     pub(crate) async fn request(&mut self, count: usize) -> Result<(), BusError> {
+        if let Some(until) = self.pause_until {
+            tokio::time::sleep_until(until).await;
+            self.pause_until = None;
+        }
         self.serial += 1;
         let body = serde_json::json!({
             "batch": count,
@@ -145,6 +153,10 @@ impl Pull {
             }
             409 if text.contains("Leadership Change") || text.contains("Server Shutdown") => Some(Pulled::Lost(text)),
             _ => {
+                if status == 409 {
+                    tracing::warn!(text, subject = self.subject, "the server refused a pull");
+                    self.pause_until = Some(Instant::now() + REFUSED_PAUSE);
+                }
                 // Without the figure everything is taken as ended: asking again at worst asks for more.
                 self.outstanding = self.outstanding.saturating_sub(pending.unwrap_or(usize::MAX));
                 Some(Pulled::Ended)

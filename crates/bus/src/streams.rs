@@ -253,6 +253,16 @@ impl Bus {
         Ok(self.stream_state(stream).await?.last_sequence)
     }
 
+    /// Sequence of the last message on `subject` (wildcards allowed); `None` when the stream has none.
+    pub async fn last_sequence_of(&self, stream: &str, subject: &str) -> Result<Option<u64>, BusError> {
+        let handle = self.jetstream().get_stream(stream).await.map_err(|e| BusError::jetstream(stream, &e))?;
+        match handle.get_last_raw_message_by_subject(subject).await {
+            Ok(message) => Ok(Some(message.sequence)),
+            Err(e) if e.kind() == async_nats::jetstream::stream::LastRawMessageErrorKind::NoMessageFound => Ok(None),
+            Err(e) => Err(BusError::jetstream(stream, &e)),
+        }
+    }
+
     /// Removes all messages of `subject` (wildcards allowed); how many there were.
     pub async fn purge_subject(&self, stream: &str, subject: &str) -> Result<u64, BusError> {
         let purged = self.stream_handle(stream).await?.purge().filter(subject).await;
@@ -286,5 +296,37 @@ impl Bus {
                 Ok(deleted.map_err(|e| BusError::jetstream(format!("deleting stream {name}"), e))?.success)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_server_drops_without_a_word_is_found() {
+        let wanted = StreamWanted {
+            name: "s".to_owned(),
+            subjects: vec!["b".to_owned(), "a".to_owned()],
+            max_messages: Some(5),
+            allow_message_ttl: true,
+            ..StreamWanted::default()
+        };
+        let mut asked = Config::default();
+        wanted.write_to(&mut asked);
+        let mut echoed = asked.clone();
+        echoed.subjects.reverse();
+        echoed.duplicate_window = Duration::from_secs(120);
+        assert_eq!(differences(&asked, &echoed), []);
+        // As 2.9 and 2.10 do.
+        echoed.allow_message_ttl = false;
+        let found = differences(&asked, &echoed);
+        assert_eq!(found.len(), 1);
+        assert_eq!(
+            (found[0].field, found[0].asked.as_str(), found[0].echoed.as_str()),
+            ("allow_msg_ttl", "true", "false")
+        );
+        let error = BusError::ConfigMismatch { kind: "stream", name: "s".to_owned(), differences: found };
+        assert_eq!(error.to_string(), "stream s is not as asked: allow_msg_ttl asked true but is false");
     }
 }

@@ -54,6 +54,7 @@ pub struct Tail {
 
 #[derive(Debug)]
 struct Open {
+    name: String,
     pull: Pull,
     consumer_sequence: u64,
 }
@@ -170,7 +171,22 @@ impl Tail {
         let policy = DeliverPolicy::ByStartSequence { start_sequence: self.next_sequence };
         let (name, pending) = reader(&self.bus, &self.stream, &self.filter, policy).await?;
         self.pending = pending;
-        Ok(Open { pull: Pull::open(&self.bus, &self.stream, &name).await?, consumer_sequence: 0 })
+        let pull = Pull::open(&self.bus, &self.stream, &name).await?;
+        Ok(Open { name, pull, consumer_sequence: 0 })
+    }
+
+    /// Takes its consumer off the server at once; dropped, it goes after a minute.
+    pub async fn close(mut self) {
+        if let Some(open) = self.open.take() {
+            forget_reader(&self.bus, &self.stream, &open.name).await;
+        }
+    }
+}
+
+/// Takes a reading consumer off the server; left behind it goes by itself.
+pub(crate) async fn forget_reader(bus: &Bus, stream: &str, name: &str) {
+    if let Err(error) = bus.jetstream().delete_consumer_from_stream(name, stream).await {
+        tracing::debug!(stream, name, %error, "consumer not deleted");
     }
 }
 

@@ -1,5 +1,7 @@
 //! What leaves the store is what came in.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may fail as tests do")]
+
 mod common;
 
 use common::{Directory, batch, record, report, spec};

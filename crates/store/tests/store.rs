@@ -1,5 +1,7 @@
 //! What the store promises, on a real file.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may fail as tests do")]
+
 mod common;
 
 use common::{Directory, batch, event, interval, record, report, spec};
@@ -186,4 +188,28 @@ async fn two_handles_open_one_new_file_at_once_and_write_at_once() {
     third.await.unwrap();
     assert_eq!(one.record_count("e1").await.unwrap(), 12_000);
     assert_eq!(two.events("e1").await.unwrap().len(), 60);
+}
+
+#[tokio::test]
+async fn a_stored_histogram_loads_again_and_merges() {
+    let directory = Directory::new();
+    let store = Store::open(directory.file()).await.unwrap();
+    store.upsert_experiment(&record("e1")).await.unwrap();
+    let mut histogram = nuncius_stats::Histogram::new();
+    for value_ns in (1..10_000u64).map(|i| i * i) {
+        histogram.record_ns(value_ns);
+    }
+    store.put_histogram("e1", "browse", "list", Quantity::Service, &histogram.encode_delta()).await.unwrap();
+    let mut totals = nuncius_stats::Totals::new();
+    totals.add(&histogram).unwrap();
+    store.put_histogram("e1", "browse", "list", Quantity::Response, &totals.encode()).await.unwrap();
+    store.close().await;
+
+    let store = Store::open(directory.file()).await.unwrap();
+    let stored = store.histograms("e1").await.unwrap();
+    assert_eq!((stored[0].quantity, stored[1].quantity), (Quantity::Response, Quantity::Service));
+    assert_eq!(nuncius_stats::Totals::decode(&stored[0].bytes).unwrap().encode(), totals.encode());
+    let mut merged = nuncius_stats::Totals::new();
+    merged.merge_delta(&stored[1].bytes).unwrap();
+    assert_eq!(merged.encode(), totals.encode());
 }

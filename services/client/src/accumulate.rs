@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use nuncius_engine::sink::{SecondReport, StepRecorder};
 use nuncius_schemas::codec::MESSAGE_MAX_BYTES;
 use nuncius_schemas::metric::{FailureCount, Health, MetricDelta, StepDelta};
-use nuncius_stats::histogram::Totals;
+use nuncius_stats::{Histogram, Totals};
 
 /// Room left in a message for everything that is not a step.
 const ENVELOPE_BYTES: usize = 4 * 1024;
@@ -50,10 +50,6 @@ pub(crate) struct Accumulated {
 impl Accumulated {
     pub(crate) fn new() -> Self {
         Self { empty: true, ..Self::default() }
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.empty
     }
 
     fn cover(&mut self, first: u32, last: u32) {
@@ -189,12 +185,12 @@ impl StepSum {
         for failure in &recorder.failures {
             self.add_failure(failure);
         }
-        self.lag.merge_histogram(&recorder.lag);
-        self.blocked.merge_histogram(&recorder.blocked);
-        self.service.merge_histogram(&recorder.service);
-        self.response.merge_histogram(&recorder.response);
-        self.censored_response.merge_histogram(&recorder.censored_response);
-        self.censored_service.merge_histogram(&recorder.censored_service);
+        add(&mut self.lag, &recorder.lag);
+        add(&mut self.blocked, &recorder.blocked);
+        add(&mut self.service, &recorder.service);
+        add(&mut self.response, &recorder.response);
+        add(&mut self.censored_response, &recorder.censored_response);
+        add(&mut self.censored_service, &recorder.censored_service);
     }
 
     fn fold(&mut self, later: Self) {
@@ -210,12 +206,12 @@ impl StepSum {
                 None => self.failures.push(failure),
             }
         }
-        self.lag.merge(&later.lag);
-        self.blocked.merge(&later.blocked);
-        self.service.merge(&later.service);
-        self.response.merge(&later.response);
-        self.censored_response.merge(&later.censored_response);
-        self.censored_service.merge(&later.censored_service);
+        merge(&mut self.lag, &later.lag);
+        merge(&mut self.blocked, &later.blocked);
+        merge(&mut self.service, &later.service);
+        merge(&mut self.response, &later.response);
+        merge(&mut self.censored_response, &later.censored_response);
+        merge(&mut self.censored_service, &later.censored_service);
     }
 
     fn add_failure(&mut self, failure: &nuncius_engine::sink::Failure) {
@@ -248,12 +244,12 @@ impl StepSum {
             censored: self.censored,
             in_flight: self.in_flight.values().sum(),
             failures: self.failures,
-            lag: encode(&self.lag),
-            blocked: encode(&self.blocked),
-            service: encode(&self.service),
-            response: encode(&self.response),
-            censored_response: encode(&self.censored_response),
-            censored_service: encode(&self.censored_service),
+            lag: self.lag.encode(),
+            blocked: self.blocked.encode(),
+            service: self.service.encode(),
+            response: self.response.encode(),
+            censored_response: self.censored_response.encode(),
+            censored_service: self.censored_service.encode(),
         };
         if delta_bytes(&head) + ENVELOPE_BYTES <= MESSAGE_MAX_BYTES {
             return vec![head];
@@ -271,6 +267,15 @@ impl StepSum {
     }
 }
 
-fn encode(totals: &Totals) -> Vec<u8> {
-    if totals.count() == 0 && totals.overflow() == 0 { Vec::new() } else { totals.encode() }
+fn add(totals: &mut Totals, histogram: &Histogram) {
+    // Fails only where 64-bit counters would overflow: not within one delta.
+    if let Err(error) = totals.add(histogram) {
+        tracing::error!(%error, "a histogram could not be added");
+    }
+}
+
+fn merge(totals: &mut Totals, other: &Totals) {
+    if let Err(error) = totals.merge(other) {
+        tracing::error!(%error, "histograms could not be folded");
+    }
 }

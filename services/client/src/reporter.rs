@@ -159,7 +159,7 @@ fn record_span(input: &ReporterInput, row: &Row) {
         trace_id: row.trace_id,
         span_id: row.span_id,
         parent_span_id: input.parent_span_id,
-        name,
+        name: name.into(),
         kind: nuncius_telemetry::SpanKind::Client,
         start_unix_ns: start_unix_ns + row.sent_ns,
         end_unix_ns: start_unix_ns + row.done_ns,

@@ -30,6 +30,13 @@ pub(crate) struct Daemon {
     pub(crate) ours: Arc<Mutex<BTreeSet<String>>>,
 }
 
+/// Releases a lease; one that cannot be released expires by itself.
+pub(crate) async fn give_back(lease: Lease) {
+    if let Err(error) = lease.release().await {
+        tracing::debug!(%error, "lease not released");
+    }
+}
+
 impl Daemon {
     /// Claims a run for a task of this daemon; `false` when there is one already.
     pub(crate) fn remember(&self, id: &str) -> bool {

@@ -211,13 +211,10 @@ async fn store(running: &mut Running, report: &Report, totals: &RunTotals) {
         let Some(step) = group.steps.get(usize::from(*step)) else { continue };
         for quantity in Quantity::ALL {
             let observed = one.quantity(quantity);
-            for (name, part) in [("", &observed.completed), ("censored ", &observed.censored)] {
-                if part.count() > 0 || part.overflow() > 0 {
-                    let name = format!("{name}{}", quantity.name());
-                    let stored =
-                        daemon.store.put_histogram(&report.id, &group.name, &step.name, &name, &part.encode()).await;
-                    running.journal.warn_store("histogram", stored);
-                }
+            if observed.completed.count() > 0 {
+                let bytes = observed.completed.encode();
+                let stored = daemon.store.put_histogram(&report.id, &group.name, &step.name, quantity, &bytes).await;
+                running.journal.warn_store("histogram", stored);
             }
         }
     }

@@ -9,11 +9,11 @@ use nuncius_bus::{Bus, BusError, TypedError};
 use nuncius_schemas::node::{NodeCommand, NodeReply};
 
 /// Round trips a clock measurement takes the least of.
-pub const CLOCK_SAMPLES: usize = 16;
+pub(crate) const CLOCK_SAMPLES: usize = 16;
 
 /// Why a command had no effect.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum FleetError {
+pub(crate) enum FleetError {
     /// The node answered, and will not.
     #[error("node {node}: {reason}")]
     Refused {
@@ -32,8 +32,17 @@ pub enum FleetError {
     },
 }
 
+impl FleetError {
+    /// Who it was.
+    pub(crate) fn into_node(self) -> String {
+        match self {
+            Self::Refused { node, .. } | Self::Missing { node, .. } => node,
+        }
+    }
+}
+
 /// Gives one command and waits for its answer.
-pub async fn command(bus: &Bus, node: &str, command: &NodeCommand, timeout: Duration) -> Result<(), FleetError> {
+pub(crate) async fn command(bus: &Bus, node: &str, command: &NodeCommand, timeout: Duration) -> Result<(), FleetError> {
     let subject = bus.namespace().node_command(node);
     match bus.request_message::<_, NodeReply>(&subject, "node-command.v1", command, timeout).await {
         Ok(NodeReply::Accepted { .. }) => Ok(()),
@@ -46,7 +55,7 @@ pub async fn command(bus: &Bus, node: &str, command: &NodeCommand, timeout: Dura
 }
 
 /// Gives each node its own command at once; the first trouble of each is kept.
-pub async fn command_all(
+pub(crate) async fn command_all(
     bus: &Bus,
     commands: Vec<(String, NodeCommand)>,
     timeout: Duration,
@@ -56,7 +65,7 @@ pub async fn command_all(
 }
 
 /// How far each node's CLOCK_MONOTONIC is from ours; nodes that do not answer are missing from the result.
-pub async fn measure_clocks(bus: &Bus, nodes: &[String]) -> (BTreeMap<String, Offset>, Vec<FleetError>) {
+pub(crate) async fn measure_clocks(bus: &Bus, nodes: &[String]) -> (BTreeMap<String, Offset>, Vec<FleetError>) {
     let measured = join_all(nodes.iter().map(async |node| {
         let subject = bus.namespace().node_ping(node);
         (node, measure_offset(bus, &subject, CLOCK_SAMPLES, monotonic_ns).await)

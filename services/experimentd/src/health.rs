@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 
 use nuncius_schemas::metric::Health;
-use nuncius_stats::histogram::Totals;
+use nuncius_stats::Totals;
+
+use crate::totals::add;
 
 /// Length of the window that is looked at, in seconds.
 pub const WINDOW_SECONDS: u32 = 5;
@@ -64,7 +66,7 @@ impl NodeHealth {
             self.window.len() - 1
         });
         if let Some(entry) = self.window.get_mut(index) {
-            entry.lag.merge(lag);
+            add(&mut entry.lag, lag);
             if let Some(health) = health {
                 entry.interval_ns += health.interval_ns;
                 entry.run_delay_ns += health.run_delay_ns;
@@ -88,7 +90,7 @@ impl NodeHealth {
         }
         let mut lag = Totals::default();
         for second in &self.window {
-            lag.merge(&second.lag);
+            add(&mut lag, &second.lag);
         }
         if lag.count() >= LAG_SAMPLES_MIN {
             self.lag_p99_ns = self.lag_p99_ns.max(lag.quantile_ns(0.99).unwrap_or(0));

@@ -12,7 +12,7 @@ use nuncius_schemas::subjects::{HEADER_MESSAGE_ID, HEADER_REASON, HEADER_REPLY, 
 use nuncius_schemas::submission::{Submission, from_value, wanted_id};
 use tracing::{Instrument, info, info_span, warn};
 
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, give_back};
 use crate::finish;
 use crate::journal::{Journal, unix_ms};
 use crate::run::{self, Running};
@@ -129,7 +129,7 @@ pub(crate) async fn take_up(daemon: &Daemon, record: RunRecord, revision: u64, p
         match problem {
             Some(problem) => {
                 finish::never_ran(&mut running, RunStatus::Failed, &problem).await;
-                running.lease.release().await;
+                give_back(running.lease).await;
                 running.daemon.forget(&id);
             }
             None => run::run(running).await,

@@ -18,7 +18,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(300);
 
 /// The run is no longer ours to write.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum JournalError {
+pub(crate) enum JournalError {
     /// Somebody else wrote the record.
     #[error("the run record was changed by somebody else: it is now {}", .0.name())]
     Taken(RunStatus),
@@ -31,31 +31,31 @@ pub enum JournalError {
 }
 
 /// Writes down one run.
-pub struct Journal {
+pub(crate) struct Journal {
     bus: Bus,
     store: Store,
     bucket: Kv,
     /// The record as last written.
-    pub record: RunRecord,
+    pub(crate) record: RunRecord,
     revision: u64,
     /// Everything that was said so far.
-    pub events: Vec<ExperimentEvent>,
+    pub(crate) events: Vec<ExperimentEvent>,
     event_number: u64,
 }
 
 /// Milliseconds since the Unix epoch.
-pub fn unix_ms() -> u64 {
+pub(crate) fn unix_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 impl Journal {
     /// Of a record that is on the bus at `revision`.
-    pub fn new(bus: Bus, store: Store, bucket: Kv, record: RunRecord, revision: u64) -> Self {
+    pub(crate) fn new(bus: Bus, store: Store, bucket: Kv, record: RunRecord, revision: u64) -> Self {
         Self { bus, store, bucket, record, revision, events: Vec::new(), event_number: 0 }
     }
 
     /// Changes the status, on the bus first; then says so.
-    pub async fn status(&mut self, status: RunStatus, message: &str) -> Result<(), JournalError> {
+    pub(crate) async fn status(&mut self, status: RunStatus, message: &str) -> Result<(), JournalError> {
         self.record.status = status;
         match status {
             RunStatus::Running => self.record.started_unix_ms = Some(unix_ms()),
@@ -72,7 +72,7 @@ impl Journal {
     }
 
     /// The last status, with the verdict. The specification is redacted from here on.
-    pub async fn end(&mut self, status: RunStatus, verdict: Option<Verdict>, reason: &str) -> Result<(), JournalError> {
+    pub(crate) async fn end(&mut self, status: RunStatus, verdict: Option<Verdict>, reason: &str) -> Result<(), JournalError> {
         self.record.verdict = verdict;
         self.record.reason = Some(reason.to_owned());
         self.record.spec = redact_spec(&self.record.spec);
@@ -80,7 +80,7 @@ impl Journal {
     }
 
     /// Writes the record by compare-and-swap; waits while the bus is away.
-    pub async fn write(&mut self) -> Result<(), JournalError> {
+    pub(crate) async fn write(&mut self) -> Result<(), JournalError> {
         let bytes = codec::encode(&self.record).map_err(|error| JournalError::Bus(error.to_string()))?;
         loop {
             match self.bucket.update(&self.record.id, bytes.clone().into(), self.revision).await {
@@ -111,7 +111,7 @@ impl Journal {
     }
 
     /// Says something on the event stream and in the store.
-    pub async fn say(&mut self, kind: EventKind, message: &str, data: BTreeMap<String, String>) {
+    pub(crate) async fn say(&mut self, kind: EventKind, message: &str, data: BTreeMap<String, String>) {
         let event = ExperimentEvent {
             experiment: self.record.id.clone(),
             at_unix_ms: unix_ms(),
@@ -134,7 +134,7 @@ impl Journal {
     }
 
     /// A store that fails is said aloud, and never ends a run: the bus has the record and the report.
-    pub fn warn_store<T>(&self, what: &str, outcome: Result<T, nuncius_store::StoreError>) {
+    pub(crate) fn warn_store<T>(&self, what: &str, outcome: Result<T, nuncius_store::StoreError>) {
         if let Err(error) = outcome {
             warn!(experiment = %self.record.id, what, %error, "not stored");
         }

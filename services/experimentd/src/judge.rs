@@ -2,15 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use nuncius_schemas::gate::{Gate, GateExpression};
+use nuncius_schemas::gate::{Gate, GateExpression, Quantity};
 use nuncius_schemas::report::GateReport;
 use nuncius_schemas::run::Verdict;
 use nuncius_schemas::spec::ExperimentSpec;
-use nuncius_schemas::units::SECOND_NS;
-use nuncius_stats::gate::{GateData, GateOutcome, Outcome, evaluate};
-use nuncius_stats::window::Windows;
+use nuncius_stats::{GateData, GateOutcome, Outcome, Windows, evaluate};
 
-use crate::totals::{SecondTotals, StepTotals};
+use crate::totals::{OPEN_SECONDS, SecondTotals, StepTotals, add};
 
 /// What a run without gates is judged by.
 pub const DEFAULT_GATE: &str = "failures < 1%";
@@ -39,9 +37,8 @@ impl Judge {
             .map(|gate| JudgedGate {
                 gate: gate.clone(),
                 is_default: false,
-                windows: gate.over.map(|over| {
-                    Windows::new(gate.clone(), u32::try_from(over.0 / SECOND_NS).unwrap_or(u32::MAX))
-                }),
+                // A window that is no whole number of seconds was refused with the specification.
+                windows: gate.over.and_then(|_| Windows::new(gate.clone(), u64::from(OPEN_SECONDS)).ok()),
             })
             .collect();
         if gates.is_empty() {
@@ -65,12 +62,21 @@ impl Judge {
         for judged in &mut self.gates {
             let Some(windows) = &mut judged.windows else { continue };
             let scoped = scope(&totals.steps, &judged.gate, names, steps, per_group);
-            windows.push(second, &data(&scoped, 1.0));
-            if judged.gate.abort && abort.is_none() {
-                let worst = windows.worst();
-                if worst.outcome.outcome == Outcome::Fail {
-                    abort = Some(report(&judged.gate, &worst.outcome, worst.start_second, false));
+            let second = u64::from(second);
+            let failed = (|| {
+                if second > 0 {
+                    windows.advance(second - 1)?;
                 }
+                windows.push(second, &data(&scoped, 1.0))?;
+                windows.advance(second)
+            })();
+            match failed {
+                Ok(true) if judged.gate.abort && abort.is_none() => {
+                    let worst = windows.outcome();
+                    abort = Some(report(&judged.gate, &worst.outcome, worst.worst_second, false));
+                }
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%error, gate = %judged.gate, "a second is missing in its windows"),
             }
         }
         abort
@@ -91,8 +97,8 @@ impl Judge {
             .iter()
             .map(|judged| match &judged.windows {
                 Some(windows) => {
-                    let worst = windows.worst();
-                    report(&judged.gate, &worst.outcome, worst.start_second, judged.is_default)
+                    let worst = windows.outcome();
+                    report(&judged.gate, &worst.outcome, worst.worst_second, judged.is_default)
                 }
                 None => {
                     let scoped = self.scope(steps, &judged.gate);
@@ -142,8 +148,8 @@ fn scope(
             Some(_) => {
                 // A step of several: what happened on the wire.
                 for (target, source) in [(&mut sum.service, &totals.service), (&mut sum.blocked, &totals.blocked), (&mut sum.lag, &totals.lag)] {
-                    target.completed.merge(&source.completed);
-                    target.censored.merge(&source.censored);
+                    add(&mut target.completed, &source.completed);
+                    add(&mut target.censored, &source.censored);
                 }
             }
             None => {}
@@ -154,19 +160,20 @@ fn scope(
 
 fn data(totals: &StepTotals, elapsed_seconds: f64) -> GateData<'_> {
     GateData {
-        response: &totals.response,
-        service: &totals.service,
-        blocked: &totals.blocked,
-        lag: &totals.lag,
         planned: totals.planned,
         succeeded: totals.succeeded,
         failed: totals.failed,
         censored: totals.censored,
         elapsed_seconds,
+        ..GateData::default()
     }
+    .with(Quantity::Response, &totals.response)
+    .with(Quantity::Service, &totals.service)
+    .with(Quantity::Blocked, &totals.blocked)
+    .with(Quantity::Lag, &totals.lag)
 }
 
-fn report(gate: &Gate, outcome: &GateOutcome, window: Option<u32>, is_default: bool) -> GateReport {
+fn report(gate: &Gate, outcome: &GateOutcome, window: Option<u64>, is_default: bool) -> GateReport {
     GateReport {
         gate: if is_default { format!("{gate} (default)") } else { gate.to_string() },
         outcome: match outcome.outcome {
@@ -178,7 +185,7 @@ fn report(gate: &Gate, outcome: &GateOutcome, window: Option<u32>, is_default: b
         lower: outcome.lower,
         upper: outcome.upper,
         samples: outcome.samples,
-        worst_window_second: window,
+        worst_window_second: window.and_then(|second| u32::try_from(second).ok()),
         reason: outcome.reason.clone(),
     }
 }

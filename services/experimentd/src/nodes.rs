@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 /// Who is here, and who is spoken for. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Nodes {
+pub(crate) struct Nodes {
     state: Arc<Mutex<State>>,
     changed: Arc<watch::Sender<u64>>,
 }
@@ -35,34 +35,34 @@ impl Nodes {
     }
 
     /// Told whenever somebody comes, goes or becomes free.
-    pub fn watch(&self) -> watch::Receiver<u64> {
+    pub(crate) fn watch(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
     }
 
     /// A node joined or changed.
-    pub fn put(&self, info: NodeInfo) {
+    pub(crate) fn put(&self, info: NodeInfo) {
         self.with(|state| state.present.insert(info.name.clone(), info));
         self.tell();
     }
 
     /// A node left, or its key expired.
-    pub fn remove(&self, name: &str) {
+    pub(crate) fn remove(&self, name: &str) {
         self.with(|state| state.present.remove(name));
         self.tell();
     }
 
     /// Everybody who is here.
-    pub fn present(&self) -> Vec<NodeInfo> {
+    pub(crate) fn present(&self) -> Vec<NodeInfo> {
         self.with(|state| state.present.values().cloned().collect())
     }
 
     /// One of them.
-    pub fn get(&self, name: &str) -> Option<NodeInfo> {
+    pub(crate) fn get(&self, name: &str) -> Option<NodeInfo> {
         self.with(|state| state.present.get(name).cloned())
     }
 
     /// Nodes that work for an experiment other than `experiment`, by our reservation or by their own word.
-    pub fn busy(&self, experiment: &str) -> BTreeSet<String> {
+    pub(crate) fn busy(&self, experiment: &str) -> BTreeSet<String> {
         self.with(|state| {
             let reserved = state.reserved.iter().filter(|(_, by)| *by != experiment).map(|(node, _)| node.clone());
             let own_word = state
@@ -75,7 +75,7 @@ impl Nodes {
     }
 
     /// Takes all of `nodes` for an experiment, or none of them.
-    pub fn reserve<'a>(&self, experiment: &str, nodes: impl Iterator<Item = &'a str> + Clone) -> bool {
+    pub(crate) fn reserve<'a>(&self, experiment: &str, nodes: impl Iterator<Item = &'a str> + Clone) -> bool {
         let taken = self.with(|state| {
             let free = nodes.clone().all(|node| state.reserved.get(node).is_none_or(|by| by == experiment));
             if free {
@@ -90,7 +90,7 @@ impl Nodes {
     }
 
     /// Gives back whatever an experiment had taken.
-    pub fn release(&self, experiment: &str) {
+    pub(crate) fn release(&self, experiment: &str) {
         self.with(|state| state.reserved.retain(|_, by| by != experiment));
         self.tell();
     }

@@ -10,7 +10,7 @@ use nuncius_schemas::spec::{ExperimentSpec, NodeSelection};
 
 /// What a plan could not be made of.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PlanError {
+pub(crate) enum PlanError {
     /// No node could ever take part as things are.
     #[error("{field}: {problem}")]
     NoNodes {
@@ -42,18 +42,18 @@ pub enum PlanError {
 
 /// A plan: everybody's share.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// Who takes part, with the incarnation that was planned with.
-    pub nodes: Vec<RunNode>,
+    pub(crate) nodes: Vec<RunNode>,
     /// Shares by node.
-    pub assignments: BTreeMap<String, Vec<GroupAssignment>>,
+    pub(crate) assignments: BTreeMap<String, Vec<GroupAssignment>>,
     /// How many nodes each group runs on.
-    pub nodes_per_group: Vec<u32>,
+    pub(crate) nodes_per_group: Vec<u32>,
 }
 
 /// Chooses nodes and splits the shards. `busy` are nodes that work for somebody else, `excluded` nodes that did not
 /// answer when this experiment was planned before.
-pub fn plan(
+pub(crate) fn plan(
     spec: &ExperimentSpec,
     nodes: &[NodeInfo],
     busy: &BTreeSet<String>,
@@ -141,7 +141,7 @@ fn refuse<T>(field: &str, problem: String) -> Result<T, PlanError> {
 }
 
 /// The service name a target's host is, if it is one: neither an address nor a host name with a port or a dot.
-pub fn service_of(target: &str) -> Option<&str> {
+pub(crate) fn service_of(target: &str) -> Option<&str> {
     let rest = target.split_once("://").map_or(target, |(_, rest)| rest);
     let authority = rest.split(['/', '?']).next().unwrap_or_default();
     let host = authority.rsplit('@').next().unwrap_or_default();
@@ -150,7 +150,7 @@ pub fn service_of(target: &str) -> Option<&str> {
 }
 
 /// The service names of a specification that `services` does not resolve, with the field that uses them.
-pub fn unresolved_services(spec: &ExperimentSpec) -> Vec<(String, String)> {
+pub(crate) fn unresolved_services(spec: &ExperimentSpec) -> Vec<(String, String)> {
     let mut seen = BTreeSet::new();
     spec.groups
         .iter()
@@ -162,7 +162,7 @@ pub fn unresolved_services(spec: &ExperimentSpec) -> Vec<(String, String)> {
 }
 
 /// The routes that `services` of a specification means.
-pub fn routes_of(spec: &ExperimentSpec) -> Vec<Route> {
+pub(crate) fn routes_of(spec: &ExperimentSpec) -> Vec<Route> {
     spec.services
         .iter()
         .map(|(service, hosts)| Route {

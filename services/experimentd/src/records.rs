@@ -4,6 +4,8 @@ use nuncius_bus::tail::Start;
 use nuncius_schemas::codec;
 use nuncius_schemas::record::RecordBatch;
 
+use nuncius_store::StepNames;
+
 use crate::plan::Plan;
 use crate::run::Running;
 use crate::watch::Offered;
@@ -12,8 +14,7 @@ use crate::watch::Offered;
 pub(crate) async fn gather(running: &Running, plan: &Plan, offered: &Offered) -> Result<(), String> {
     let id = running.journal.record.id.clone();
     let spec = &running.journal.record.spec;
-    let names: Vec<(String, Vec<String>)> =
-        spec.groups.iter().map(|group| (group.name.clone(), group.step_names())).collect();
+    let names = StepNames::of(spec);
     let namespace = running.daemon.bus.namespace().clone();
     let mut tail = running.daemon.bus.tail(&namespace.stream_trace(), &namespace.trace_all(&id), Start::All).await.map_err(|error| format!("request records cannot be read: {error}"))?;
     let mut waiting: Vec<(&str, u64)> = plan
@@ -32,10 +33,7 @@ pub(crate) async fn gather(running: &Running, plan: &Plan, offered: &Offered) ->
         let stored = running
             .daemon
             .store
-            .add_records(&batch, &|group, step| {
-                let (group, steps) = names.get(usize::from(group))?;
-                Some((group.clone(), steps.get(usize::from(step))?.clone()))
-            })
+            .add_records(&batch, &names)
             .await;
         stored.map_err(|error| format!("request records cannot be stored: {error}"))?;
     }

@@ -11,7 +11,7 @@ use nuncius_schemas::metric::MetricDelta;
 use nuncius_schemas::run::{RunRecord, RunStatus, Verdict};
 use tracing::{Instrument, info, info_span, warn};
 
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, give_back};
 use crate::finish;
 use crate::intake::take_up;
 use crate::journal::Journal;
@@ -66,14 +66,14 @@ async fn orphan(daemon: &Daemon, record: RunRecord, revision: u64) {
         _ => (record, revision),
     };
     if record.status.is_terminal() {
-        return lease.release().await;
+        return give_back(lease).await;
     }
     if record.status == RunStatus::Submitted {
-        lease.release().await;
+        give_back(lease).await;
         return take_up(daemon, record, revision, None).await;
     }
     if !daemon.remember(&id) {
-        return lease.release().await;
+        return give_back(lease).await;
     }
     info!(experiment = %id, status = record.status.name(), "its daemon was lost");
     let span = info_span!("recover", "otel.name" = "recover experiment", nuncius.experiment.id = %id);
@@ -91,7 +91,7 @@ async fn orphan(daemon: &Daemon, record: RunRecord, revision: u64) {
     let mut running = Running { daemon: daemon.clone(), journal, control, lease, span: span.clone() };
     close_books(&mut running).instrument(span).await;
     lease = running.lease;
-    lease.release().await;
+    give_back(lease).await;
     daemon.forget(&id);
 }
 
@@ -107,6 +107,9 @@ async fn close_books(running: &mut Running) {
         Err(error) => return warn!(%error, "deltas cannot be read: the run stays as it is for the next daemon"),
     };
     let mut totals = RunTotals::new(steps_per_group(spec));
+    for node in &record.nodes {
+        totals.enroll(&node.name, node.epoch);
+    }
     let mut judge = Judge::new(spec);
     let deadline = tokio::time::Instant::now() + ORPHAN_PATIENCE;
     let quiet = QUIET + spec.drain.to_std();

@@ -78,7 +78,7 @@ pub(crate) async fn run(mut running: Running) {
     .instrument(span)
     .await;
     running.daemon.nodes.release(&id);
-    running.lease.release().await;
+    crate::daemon::give_back(running.lease).await;
     running.daemon.forget(&id);
 }
 
@@ -100,7 +100,7 @@ async fn prepare_and_offer(running: &mut Running) -> Result<(Plan, Offered), Sto
             Err(missing) if attempt == 1 => {
                 attempt = 2;
                 let text = missing.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-                excluded.extend(missing.into_iter().map(|FleetError::Refused { node, .. } | FleetError::Missing { node, .. }| node));
+                excluded.extend(missing.into_iter().map(FleetError::into_node));
                 running.journal.say(EventKind::Node, &format!("planning anew: {text}"), Default::default()).await;
             }
             Err(missing) => {

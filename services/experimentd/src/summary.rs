@@ -12,14 +12,14 @@ use nuncius_schemas::report::{
 use nuncius_schemas::run::{RunRecord, RunStatus, Verdict};
 use nuncius_schemas::spec::{ExperimentSpec, Group, Stage};
 use nuncius_schemas::units::Rate;
-use nuncius_stats::censored::Observed;
+use nuncius_stats::Observed;
 
 use crate::totals::{RunTotals, StepTotals};
 
 /// Quantiles that every summary tries to give.
 pub const QUANTILES: [f64; 6] = [0.5, 0.9, 0.95, 0.99, 0.999, 0.9999];
-/// Points of a percentile curve at most.
-const CURVE_POINTS: usize = 240;
+/// Ticks of a percentile curve for each halving of what is left to 100 %.
+const CURVE_TICKS: u32 = 10;
 
 /// How a run ended, for the report.
 pub struct Ended {
@@ -183,29 +183,11 @@ pub fn summarise(observed: &Observed) -> Option<Summary> {
     Some(Summary {
         count,
         censored,
-        overflow: observed.completed.overflow(),
+        overflow: observed.completed.summary().overflow,
         min_ns: observed.completed.min_ns().unwrap_or(0),
         mean_ns: observed.completed.mean_ns().unwrap_or(0.0),
         max_ns: observed.completed.max_ns().unwrap_or(0),
         quantiles,
-        curve: curve(observed),
+        curve: observed.completed.curve(CURVE_TICKS),
     })
-}
-
-/// The percentile curve: the buckets' cumulative shares, thinned to what a chart can show.
-fn curve(observed: &Observed) -> Vec<(f64, u64)> {
-    let total = (observed.completed.count() + observed.censored.count()) as f64;
-    let mut below = 0u64;
-    let mut points: Vec<(f64, u64)> = Vec::new();
-    // Even steps in the "nines" scale: as many points between 90 % and 99 % as between 99 % and 99.9 %.
-    let nines = |share: f64| -(1.0 - share).max(1e-9).log10();
-    let step = nines(1.0) / CURVE_POINTS as f64;
-    for (value_ns, count) in observed.completed.iter() {
-        below += count;
-        let share = below as f64 / total;
-        if points.last().is_none_or(|(last, _)| nines(share) - nines(*last) >= step) {
-            points.push((share, value_ns));
-        }
-    }
-    points
 }

@@ -7,9 +7,7 @@ use std::collections::BTreeMap;
 use nuncius_schemas::gate::Quantity;
 use nuncius_schemas::metric::{FailureCount, FailureKind, MetricDelta, StepDelta};
 use nuncius_schemas::report::Interval;
-use nuncius_stats::censored::Observed;
-use nuncius_stats::histogram::Totals;
-use nuncius_stats::ledger::{Accept, Ledger};
+use nuncius_stats::{Accept, Ledger, Observed, Totals};
 
 use crate::health::NodeHealth;
 
@@ -78,30 +76,15 @@ impl StepTotals {
     }
 
     fn add(&mut self, delta: &StepDelta) -> Result<(), String> {
-        // All histograms are checked before any is added, so that a refused delta leaves nothing behind.
-        let decode = |bytes: &[u8]| -> Result<Option<Totals>, String> {
-            if bytes.is_empty() { Ok(None) } else { Totals::decode(bytes).map(Some).map_err(|e| e.to_string()) }
-        };
-        let decoded = [
-            decode(&delta.response)?,
-            decode(&delta.service)?,
-            decode(&delta.blocked)?,
-            decode(&delta.lag)?,
-            decode(&delta.censored_response)?,
-            decode(&delta.censored_service)?,
-        ];
-        let targets = [
-            &mut self.response.completed,
-            &mut self.service.completed,
-            &mut self.blocked.completed,
-            &mut self.lag.completed,
-            &mut self.response.censored,
-            &mut self.service.censored,
-        ];
-        for (target, source) in targets.into_iter().zip(decoded) {
-            if let Some(source) = source {
-                target.merge(&source);
-            }
+        for (target, bytes) in [
+            (&mut self.response.completed, &delta.response),
+            (&mut self.service.completed, &delta.service),
+            (&mut self.blocked.completed, &delta.blocked),
+            (&mut self.lag.completed, &delta.lag),
+            (&mut self.response.censored, &delta.censored_response),
+            (&mut self.service.censored, &delta.censored_service),
+        ] {
+            target.merge_delta(bytes).map_err(|error| error.to_string())?;
         }
         self.planned += delta.planned;
         self.sent += delta.sent;
@@ -140,9 +123,16 @@ impl StepTotals {
                 Quantity::Blocked => &mut self.blocked,
                 Quantity::Lag => &mut self.lag,
             };
-            target.completed.merge(&source.completed);
-            target.censored.merge(&source.censored);
+            add(&mut target.completed, &source.completed);
+            add(&mut target.censored, &source.censored);
         }
+    }
+}
+
+/// Adds what was decoded before: fails only where 64-bit counters would overflow, which no run lives to see.
+pub(crate) fn add(target: &mut Totals, source: &Totals) {
+    if let Err(error) = target.merge(source) {
+        tracing::error!(%error, "histograms could not be added");
     }
 }
 
@@ -214,6 +204,15 @@ impl RunTotals {
         }
     }
 
+    /// Expects deltas of this incarnation of a node; those of others are not merged.
+    pub fn enroll(&mut self, node: &str, epoch: u64) {
+        match self.ledger.enroll(node, epoch) {
+            Ok(()) => self.nodes.entry(node.to_owned()).or_default().epoch = epoch,
+            // Thousands of nodes: planning has refused them long before.
+            Err(error) => tracing::error!(%error, node, "cannot be kept in the ledger"),
+        }
+    }
+
     /// Whether `step` is where a group's iterations are counted: its only step, or the whole iteration.
     pub fn is_iteration(&self, group: u16, step: u16) -> bool {
         match self.steps_per_group.get(usize::from(group)) {
@@ -234,9 +233,6 @@ impl RunTotals {
         }
         let second = self.open_seconds.entry(delta.last_second).or_default();
         let node = self.nodes.entry(delta.node.clone()).or_default();
-        if node.epoch != delta.epoch {
-            node.epoch = delta.epoch;
-        }
         node.deltas += 1;
         let mut problem = None;
         let mut lag_of_second = Totals::default();
@@ -254,7 +250,7 @@ impl RunTotals {
                 continue;
             }
             self.steps.entry(key).or_default().merge(&one);
-            lag_of_second.merge(&one.lag.completed);
+            add(&mut lag_of_second, &one.lag.completed);
             let is_iteration = match self.steps_per_group.get(usize::from(step.group)) {
                 Some(1) => step.step == 0,
                 Some(steps) => step.step == *steps,
@@ -268,7 +264,7 @@ impl RunTotals {
             second.in_flight.insert((delta.node.clone(), step.group, step.step), step.in_flight);
         }
         node.offered += offered;
-        node.lag.merge(&lag_of_second);
+        add(&mut node.lag, &lag_of_second);
         node.health.add(delta.last_second, delta.health.as_ref(), &lag_of_second);
         if delta.part + 1 == delta.parts {
             node.in_flight = in_flight;
@@ -334,11 +330,11 @@ impl RunTotals {
                 interval.offered += one.planned;
                 interval.succeeded += one.succeeded;
                 interval.failed += one.failed;
-                sum.response.completed.merge(&one.response.completed);
+                add(&mut sum.response.completed, &one.response.completed);
             }
-            sum.service.completed.merge(&one.service.completed);
-            sum.blocked.completed.merge(&one.blocked.completed);
-            sum.lag.completed.merge(&one.lag.completed);
+            add(&mut sum.service.completed, &one.service.completed);
+            add(&mut sum.blocked.completed, &one.blocked.completed);
+            add(&mut sum.lag.completed, &one.lag.completed);
         }
         interval.in_flight = totals
             .in_flight

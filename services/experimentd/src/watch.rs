@@ -92,6 +92,9 @@ pub(crate) async fn offer(running: &mut Running, plan: &Plan, started: Started) 
         stream_sequence: 0,
         running,
     };
+    for node in &plan.nodes {
+        watch.totals.enroll(&node.name, node.epoch);
+    }
     let mut tick = tokio::time::interval(Duration::from_millis(500));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let mut ticks = 0u64;

@@ -10,6 +10,8 @@ mod stored;
 mod submission;
 mod up;
 
+pub(crate) use report::text_options;
+
 use anyhow::Result;
 
 use crate::args::{Cli, Command, EmulatorCommand};

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use nuncius_bus::server::{ChildServer, ServerOptions, discover, find_binary};
+use nuncius_bus::server::{ChildServer, ServerOptions, discover};
 use nuncius_bus::{Bus, ConnectOptions, Credentials, Namespace, Tls, connect};
 
 use crate::Usage;
@@ -48,7 +48,7 @@ pub(crate) async fn connect_to(global: &Global, url: &str, name: &str, retry: bo
 /// The server that was named, or that `up` runs; `None` when there is neither.
 pub(crate) async fn find(global: &Global) -> Result<Option<String>> {
     let directory = data_directory(global)?;
-    Ok(discover(global.nats.as_deref(), &directory).await?.map(|found| found.url))
+    Ok(discover(global.nats.as_deref(), &directory).await.map(|found| found.url))
 }
 
 /// Connects to a server that must be there already.
@@ -62,6 +62,6 @@ pub(crate) async fn existing(global: &Global, name: &str) -> Result<Bus> {
 
 /// A child server with its store in `directory`.
 pub(crate) async fn child(directory: &Path, listen: std::net::SocketAddr) -> Result<ChildServer> {
-    let options = ServerOptions { binary: find_binary()?, listen, ..ServerOptions::new(directory) };
+    let options = ServerOptions { host: listen.ip(), port: listen.port(), ..ServerOptions::new(directory) };
     Ok(ChildServer::start(options).await?)
 }

@@ -10,6 +10,7 @@ use nuncius_schemas::event::{EventKind, ExperimentEvent, Progress};
 use nuncius_schemas::run::{Control, ControlReply, RunStatus, Verdict};
 
 use crate::args::REQUEST_TIMEOUT;
+use crate::commands::text_options;
 
 /// How the experiment ended.
 pub(crate) struct Ended {
@@ -127,7 +128,7 @@ impl Screen {
         }
         self.clear();
         let block = if self.terminal {
-            nuncius_report::text::progress_block(progress)
+            nuncius_report::text::progress_block(progress, text_options())
         } else {
             nuncius_report::text::progress_line(progress)
         };

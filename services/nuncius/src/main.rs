@@ -33,7 +33,7 @@ fn main() -> ExitCode {
     local::raise_open_files_limit();
     let environment = |name: &str| std::env::var(name).ok();
     let telemetry = nuncius_telemetry::init(nuncius_telemetry::TelemetryOptions {
-        service_name: service_name(&cli.command),
+        service_name: service_name(&cli.command).to_owned(),
         log_format: if cli.global.log_json {
             nuncius_telemetry::LogFormat::Json
         } else {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::{Entry, Kv, Operation, operation_of};
 use crate::backoff::Backoff;
 use crate::pull::{Pull, Pulled, delivery};
-use crate::tail::reader;
+use crate::tail::{forget_reader, reader};
 use crate::{BusError, Headers};
 
 const WINDOW: usize = 128;
@@ -40,6 +40,7 @@ pub struct KvWatch {
 
 #[derive(Debug)]
 struct Open {
+    name: String,
     pull: Pull,
     consumer_sequence: u64,
     /// While the snapshot is being read: keys seen in it, and how many messages are still to come.
@@ -99,6 +100,13 @@ impl KvWatch {
         }
     }
 
+    /// Takes its consumer off the server at once; dropped, it goes after a minute.
+    pub async fn close(mut self) {
+        if let Some(open) = self.open.take() {
+            forget_reader(&self.kv.bus, &self.kv.stream(), &open.name).await;
+        }
+    }
+
     async fn reopen(&mut self) -> Result<(), BusError> {
         let stream = self.kv.stream();
         let last = self.kv.bus.last_sequence(&stream).await?;
@@ -109,7 +117,7 @@ impl KvWatch {
         }
         let (name, pending) = reader(&self.kv.bus, &stream, &self.filter, DeliverPolicy::LastPerSubject).await?;
         let pull = Pull::open(&self.kv.bus, &stream, &name).await?;
-        self.open = Some(Open { pull, consumer_sequence: 0, snapshot: Some((BTreeSet::new(), pending)) });
+        self.open = Some(Open { name, pull, consumer_sequence: 0, snapshot: Some((BTreeSet::new(), pending)) });
         if pending == 0 {
             self.end_snapshot();
         }

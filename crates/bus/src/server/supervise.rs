@@ -1,7 +1,7 @@
 //! The thread that spawns the child, waits for it, and starts it again.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
@@ -22,6 +22,10 @@ const POLL: Duration = Duration::from_millis(20);
 const RESTARTS: u32 = 5;
 /// Having run this long, it counts as healthy and the count starts anew.
 const HEALTHY_AFTER: Duration = Duration::from_secs(60);
+
+/// Largest log; one older is kept.
+const LOG_BYTES: u64 = 16 << 20;
+const COMPLAINTS: &str = "nats-server.stderr";
 
 /// What the owner wants.
 #[derive(Debug)]
@@ -164,10 +168,11 @@ fn spawn(binary: &Path, options: &ServerOptions, lock: &File) -> Result<Child, S
     let failed = |reason: String| ServerError::Start { reason, log: log_path.clone() };
     let config_path = store.join("nats-server.conf");
     std::fs::write(&config_path, config(options)).map_err(|e| failed(format!("{}: {e}", config_path.display())))?;
-    let log = File::options().create(true).append(true).open(&log_path).map_err(|e| failed(e.to_string()))?;
+    // What is said before the log is open: errors of the configuration.
+    let complaints = File::create(store.join(COMPLAINTS)).map_err(|e| failed(e.to_string()))?;
     let mut command = std::process::Command::new(binary);
     command.arg("--config").arg(&config_path);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).process_group(0);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(complaints).process_group(0);
     let parent = rustix::process::getpid();
     let lock = lock.as_raw_fd();
     #[expect(unsafe_code, reason = "the death signal and the inherited lock must be set between fork and exec")]
@@ -202,6 +207,11 @@ fn config(options: &ServerOptions) -> String {
         let _ = writeln!(text, "http: \"{host}:{}\"", port(http_port));
     }
     let _ = writeln!(text, "max_payload: {}", options.max_payload_bytes);
+    let _ = writeln!(
+        text,
+        "log_file: {:?}\nlogfile_size_limit: {LOG_BYTES}\nlogfile_max_num: 2",
+        format!("{store}/nats-server.log")
+    );
     let _ = writeln!(text, "ports_file_dir: {store:?}");
     let _ = writeln!(text, "jetstream {{\n  store_dir: {:?}", format!("{store}/data"));
     if let Some(bytes) = options.jetstream_file_bytes {
@@ -282,20 +292,27 @@ fn end(child: &mut Child) {
     let _ = child.wait();
 }
 
-/// How it ended, with the last line of its log.
+/// How it ended, with what it said last.
 fn describe(status: Option<ExitStatus>, store: &Path) -> String {
     let ended = status.map_or_else(|| "it is gone".to_owned(), |status| status.to_string());
-    let mut tail = String::new();
-    if let Ok(mut log) = File::open(store.join("nats-server.log")) {
-        use std::io::{Seek, SeekFrom};
-        let length = log.metadata().map_or(0, |metadata| metadata.len());
-        let _ = log.seek(SeekFrom::Start(length.saturating_sub(4096)));
+    let complaints = end_of(&store.join(COMPLAINTS));
+    let log = end_of(&store.join("nats-server.log"));
+    let fatal = log.lines().rev().take(20).find(|line| line.contains("[FTL]"));
+    let said = complaints.lines().rev().find(|line| !line.trim().is_empty()).or(fatal);
+    said.map_or(ended.clone(), |line| format!("{ended}: {}", line.trim()))
+}
+
+/// The last 4 KiB of a file.
+fn end_of(path: &Path) -> String {
+    let read = || -> std::io::Result<Vec<u8>> {
+        let mut file = File::open(path)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(4096)))?;
         let mut bytes = Vec::new();
-        let _ = log.take(4096).read_to_end(&mut bytes);
-        tail = String::from_utf8_lossy(&bytes).into_owned();
-    }
-    let last = tail.lines().rev().find(|line| line.contains("[FTL]") || line.contains("[ERR]"));
-    last.map_or(ended.clone(), |line| format!("{ended}: {}", line.trim()))
+        file.take(4096).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    String::from_utf8_lossy(&read().unwrap_or_default()).into_owned()
 }
 
 #[cfg(test)]

@@ -139,7 +139,8 @@ async fn the_first_connection_is_tried_once_unless_asked_otherwise() {
 #[tokio::test]
 async fn a_service_answers_to_the_service_api_until_it_stops() {
     let (_server, bus) = server_and_bus().await;
-    let ask = |subject: &'static str| bus.request(subject, &Headers::default(), Bytes::new(), Duration::from_secs(2));
+    let no_headers = none();
+    let ask = |subject: &'static str| bus.request(subject, &no_headers, Bytes::new(), Duration::from_secs(2));
     let name = bus.namespace().service("client");
     let service = bus.register_service(&name, "0.1.0", "a client", &[("node", "edge-1")]).await.unwrap();
     let info: serde_json::Value =

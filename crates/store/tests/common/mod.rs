@@ -12,10 +12,10 @@ use nuncius_schemas::run::{RunNode, RunRecord, RunStatus, Verdict};
 use nuncius_schemas::spec::{EngineKind, ExperimentSpec};
 
 /// A directory that goes away with its owner.
-pub struct Directory(PathBuf);
+pub(crate) struct Directory(PathBuf);
 
 impl Directory {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("nuncius-store-{}-{number}", std::process::id()));
@@ -23,11 +23,11 @@ impl Directory {
         Self(path)
     }
 
-    pub fn file(&self) -> PathBuf {
+    pub(crate) fn file(&self) -> PathBuf {
         self.0.join("nuncius.sqlite")
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 }
@@ -38,7 +38,7 @@ impl Drop for Directory {
     }
 }
 
-pub fn spec() -> ExperimentSpec {
+pub(crate) fn spec() -> ExperimentSpec {
     serde_json::from_str(
         r#"{"name":"checkout","creator":"alice","groups":[
             {"name":"browse","target":"http://user:hunter2@shop/","rate":"100/s","duration":"10s",
@@ -49,7 +49,7 @@ pub fn spec() -> ExperimentSpec {
     .unwrap()
 }
 
-pub fn record(id: &str) -> RunRecord {
+pub(crate) fn record(id: &str) -> RunRecord {
     RunRecord {
         id: id.to_owned(),
         stream_sequence: 7,
@@ -65,7 +65,7 @@ pub fn record(id: &str) -> RunRecord {
     }
 }
 
-pub fn event(id: &str, at_unix_ms: u64, message: &str) -> ExperimentEvent {
+pub(crate) fn event(id: &str, at_unix_ms: u64, message: &str) -> ExperimentEvent {
     ExperimentEvent {
         experiment: id.to_owned(),
         at_unix_ms,
@@ -77,7 +77,7 @@ pub fn event(id: &str, at_unix_ms: u64, message: &str) -> ExperimentEvent {
     }
 }
 
-pub fn report(id: &str) -> Report {
+pub(crate) fn report(id: &str) -> Report {
     let summary = Summary {
         count: 990,
         censored: 10,
@@ -139,7 +139,7 @@ pub fn report(id: &str) -> Report {
     }
 }
 
-pub fn node(name: &str) -> NodeReport {
+pub(crate) fn node(name: &str) -> NodeReport {
     NodeReport {
         name: name.to_owned(),
         host: "host".to_owned(),
@@ -159,7 +159,7 @@ pub fn node(name: &str) -> NodeReport {
     }
 }
 
-pub fn interval(second: u32) -> Interval {
+pub(crate) fn interval(second: u32) -> Interval {
     Interval {
         second,
         offered: 100,
@@ -172,7 +172,7 @@ pub fn interval(second: u32) -> Interval {
 }
 
 /// `rows` records, of which every seventh was never sent and every third carries a trace.
-pub fn batch(id: &str, node: &str, sequence: u64, rows: u64) -> RecordBatch {
+pub(crate) fn batch(id: &str, node: &str, sequence: u64, rows: u64) -> RecordBatch {
     let mut batch = RecordBatch {
         experiment: id.to_owned(),
         node: node.to_owned(),

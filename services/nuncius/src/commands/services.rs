@@ -46,8 +46,9 @@ pub(super) async fn client(global: &Global, args: ClientArgs) -> Result<u8> {
     check_token("node", &name).map_err(|error| Usage(format!("--name: {error}")))?;
     let config = client_config(&args.node, &name)?;
     let shutdown = stop_on_signal()?;
+    let connection = format!("client {name}");
     let bus = tokio::select! {
-        bus = bus(global, &format!("client {name}")) => bus?,
+        bus = bus(global, &connection) => bus?,
         () = shutdown.cancelled() => return Ok(0),
     };
     nuncius_bus::streams::ensure_streams(&bus).await?;

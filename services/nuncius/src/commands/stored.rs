@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
 use nuncius_schemas::codec;
-use nuncius_schemas::run::RunRecord;
-use nuncius_store::{Store, export as write};
+use nuncius_schemas::run::{RunRecord, RunStatus, Verdict};
+use nuncius_store::{Store, StoredExperiment, export as write};
+use serde::Serialize;
 
 use crate::args::{ExportArgs, Global, PsArgs, RmArgs};
 use crate::connect;
@@ -17,13 +18,25 @@ async fn open(global: &Global) -> Result<Store> {
     Ok(Store::open(&connect::data_directory(global)?.join("nuncius.db")).await?)
 }
 
+/// One experiment as `ps` shows it.
+#[derive(Serialize)]
+struct Line {
+    id: String,
+    name: String,
+    status: RunStatus,
+    verdict: Option<Verdict>,
+    reason: Option<String>,
+    submitted_unix_ms: u64,
+}
+
 /// `nuncius ps`: what the bus knows, and with `--all` what is stored on this machine.
 pub(super) async fn ps(global: &Global, args: PsArgs) -> Result<u8> {
-    let mut records: BTreeMap<String, RunRecord> = BTreeMap::new();
+    let mut lines: BTreeMap<String, Line> = BTreeMap::new();
     if args.all {
         let store = open(global).await?;
-        for record in store.list_experiments(LISTED_MAX).await? {
-            records.insert(record.id.clone(), record);
+        for stored in store.list_experiments(LISTED_MAX).await? {
+            let StoredExperiment { id, name, status, verdict, reason, submitted_unix_ms, .. } = stored;
+            lines.insert(id.clone(), Line { id, name, status, verdict, reason, submitted_unix_ms });
         }
         store.close().await;
     }
@@ -31,26 +44,26 @@ pub(super) async fn ps(global: &Global, args: PsArgs) -> Result<u8> {
         let bus = connect::connect_to(global, &url, "nuncius-ps", false).await?;
         nuncius_bus::streams::ensure_streams(&bus).await?;
         for entry in bus.kv(&bus.namespace().bucket_run()).await?.entries(">").await? {
-            let record: RunRecord = codec::decode(&entry.value)?;
-            records.insert(record.id.clone(), record);
+            let RunRecord { id, spec, status, verdict, reason, submitted_unix_ms, .. } = codec::decode(&entry.value)?;
+            let name = spec.name.unwrap_or_else(|| id.clone());
+            lines.insert(id.clone(), Line { id, name, status, verdict, reason, submitted_unix_ms });
         }
     }
-    let mut records: Vec<RunRecord> =
-        records.into_values().filter(|record| args.all || !record.status.is_terminal()).collect();
-    records.sort_by_key(|record| record.submitted_unix_ms);
+    let mut lines: Vec<Line> = lines.into_values().filter(|line| args.all || !line.status.is_terminal()).collect();
+    lines.sort_by_key(|line| line.submitted_unix_ms);
     if args.json {
-        super::print(&serde_json::to_string_pretty(&records)?);
+        super::print(&serde_json::to_string_pretty(&lines)?);
         return Ok(0);
     }
-    super::print(&format!("{:<28} {:<11} {:<13} {:<20} NAME", "ID", "STATUS", "VERDICT", "SUBMITTED"));
-    for record in records {
-        let name = record.spec.name.as_deref().unwrap_or("-");
+    super::print(&format!("{:<28} {:<11} {:<13} {:<24} NAME", "ID", "STATUS", "VERDICT", "SUBMITTED"));
+    for line in lines {
         super::print(&format!(
-            "{:<28} {:<11} {:<13} {:<20} {name}",
-            record.id,
-            record.status.name(),
-            record.verdict.map_or("-", nuncius_schemas::run::Verdict::name),
-            nuncius_report::text::utc(record.submitted_unix_ms),
+            "{:<28} {:<11} {:<13} {:<24} {}",
+            line.id,
+            line.status.name(),
+            line.verdict.map_or("-", Verdict::name),
+            nuncius_report::text::utc(line.submitted_unix_ms),
+            nuncius_report::text::plain(&line.name, 60),
         ));
     }
     Ok(0)

@@ -17,7 +17,7 @@ pub(super) async fn up(global: &Global, args: UpArgs) -> Result<u8> {
         Some(url) => (url.clone(), None),
         None => {
             let server = connect::child(&data.join("nats"), args.listen).await?;
-            (server.url(), Some(server))
+            (server.url().to_owned(), Some(server))
         }
     };
     let bus = connect::connect_to(global, &url, "nuncius-up", false).await?;
@@ -63,7 +63,7 @@ pub(super) async fn up(global: &Global, args: UpArgs) -> Result<u8> {
 async fn given_up(state: &mut Option<tokio::sync::watch::Receiver<ServerState>>) -> String {
     let Some(state) = state else { return std::future::pending().await };
     loop {
-        if let ServerState::Failed(reason) = &*state.borrow_and_update() {
+        if let ServerState::Failed { reason } = &*state.borrow_and_update() {
             return reason.clone();
         }
         if state.changed().await.is_err() {
