@@ -35,8 +35,8 @@ pub struct RecordBatch {
     pub status: Vec<i16>,
     /// How it ended.
     pub outcome: Vec<RecordOutcome>,
-    /// Lower 64 bits of the trace id, 0 when it carried no sampled trace.
-    pub trace_low: Vec<u64>,
+    /// Id of its span in the experiment's trace, 0 when it carried no sampled trace.
+    pub span_id: Vec<u64>,
 }
 
 /// How a request ended.
@@ -74,7 +74,7 @@ impl RecordBatch {
             self.done_ns.len(),
             self.status.len(),
             self.outcome.len(),
-            self.trace_low.len(),
+            self.span_id.len(),
         ];
         same.iter().all(|len| *len == rows).then_some(rows)
     }

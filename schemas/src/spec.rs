@@ -51,6 +51,10 @@ pub struct ExperimentSpec {
     /// Lag p99 beyond which a node counts as starved and the run as invalid.
     #[serde(default = "default_lag_limit")]
     pub lag_limit: HumanDuration,
+    /// Share of any five seconds, 0 to 1, that an engine thread may wait for a processor before its node counts as
+    /// starved.
+    #[serde(default = "default_run_delay_limit")]
+    pub run_delay_limit: f64,
     /// How long after the end of the schedule answers are waited for; what is still open then is censored.
     #[serde(default = "default_drain")]
     pub drain: HumanDuration,
@@ -66,6 +70,10 @@ fn default_trace_ratio() -> f64 {
 
 fn default_lag_limit() -> HumanDuration {
     HumanDuration::from_millis(10)
+}
+
+fn default_run_delay_limit() -> f64 {
+    0.10
 }
 
 fn default_drain() -> HumanDuration {
@@ -310,6 +318,7 @@ impl ExperimentSpec {
             records: RecordsMode::default(),
             trace_ratio: default_trace_ratio(),
             lag_limit: default_lag_limit(),
+            run_delay_limit: default_run_delay_limit(),
             drain: default_drain(),
         }
     }

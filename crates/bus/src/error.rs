@@ -97,6 +97,8 @@ pub enum BusError {
     WrongLastSequence {
         /// The subject.
         subject: String,
+        /// The stream that keeps it.
+        stream: String,
         /// JetStream's words.
         text: String,
     },

@@ -50,7 +50,8 @@ impl Bus {
     /// Publishes into the stream that takes `subject` and waits for its acknowledgement.
     ///
     /// With a `message_id` a time-out is retried with the same id (4 attempts of 5 s); without one it is not, as that
-    /// could store the message twice. `expected_last_subject_sequence` is compared by the stream before it stores: 0
+    /// could store the message twice. A retry that finds its own first attempt stored is a success with `duplicate` set.
+    /// `expected_last_subject_sequence` is compared by the stream before it stores: 0
     /// means that the subject must be empty.
     ///
     /// # Errors
@@ -73,10 +74,21 @@ impl Bus {
         }
         let attempts = if message_id.is_some() { ATTEMPTS } else { 1 };
         let mut outcome = Err(BusError::Closed);
+        let mut timed_out = false;
         for _ in 0..attempts {
             outcome = self.publish_once(subject, &headers, payload.clone()).await;
             match &outcome {
-                Err(BusError::Timeout { .. }) => {}
+                Err(BusError::Timeout { .. }) => timed_out = true,
+                // The server compares sequences before it looks at ids, so this may be the own first attempt.
+                Err(BusError::WrongLastSequence { stream, .. }) if timed_out => {
+                    let stored = self.last_message(stream, subject).await?;
+                    return match stored {
+                        Some(stored) if stored.headers.get(HEADER_MESSAGE_ID) == message_id => {
+                            Ok(PubAck { stream: stream.clone(), sequence: stored.sequence, duplicate: true })
+                        }
+                        _ => outcome,
+                    };
+                }
                 Err(BusError::Refused { code: CODE_UNAVAILABLE, .. }) => {
                     tokio::time::sleep(Duration::from_millis(250)).await;
                 }
@@ -97,7 +109,7 @@ impl Bus {
         match ack.error {
             None => Ok(PubAck { stream: ack.stream, sequence: ack.seq, duplicate: ack.duplicate }),
             Some(error) if error.err_code == CODE_WRONG_LAST_SEQUENCE => {
-                Err(BusError::WrongLastSequence { subject, text: error.description })
+                Err(BusError::WrongLastSequence { subject, stream: ack.stream, text: error.description })
             }
             Some(error) => Err(BusError::Refused { subject, code: error.err_code, text: error.description }),
         }

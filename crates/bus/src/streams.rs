@@ -276,8 +276,10 @@ impl Bus {
         match self.stream_handle(stream).await?.delete_message(sequence).await {
             Ok(done) => Ok(done),
             Err(e) => match e.kind() {
+                // 2.15 says this under the code of "deleting failed".
                 Kind::JetStream(error)
-                    if [ErrorCode::NO_MESSAGE_FOUND, ErrorCode::SEQUENCE_NOT_FOUND].contains(&error.error_code()) =>
+                    if error.error_code() == ErrorCode::SEQUENCE_NOT_FOUND
+                        || error.to_string().contains("no message found") =>
                 {
                     Ok(false)
                 }

@@ -86,6 +86,26 @@ impl Bus {
     }
 }
 
+impl Bus {
+    /// The last message of exactly `subject` that the stream still has.
+    pub async fn last_message(&self, stream: &str, subject: &str) -> Result<Option<StoredMessage>, BusError> {
+        use async_nats::jetstream::stream::LastRawMessageErrorKind as Kind;
+        let handle = self.stream_handle(stream).await?;
+        let message = match handle.get_last_raw_message_by_subject(subject).await {
+            Ok(message) => message,
+            Err(e) if matches!(e.kind(), Kind::NoMessageFound) => return Ok(None),
+            Err(e) => return Err(BusError::jetstream(format!("reading {subject} of {stream}"), e)),
+        };
+        Ok(Some(StoredMessage {
+            sequence: message.sequence,
+            subject: message.subject.to_string(),
+            headers: Headers::from_wire(Some(&message.headers)),
+            payload: message.payload,
+            published_unix_ns: i64::try_from(message.time.unix_timestamp_nanos()).unwrap_or(i64::MAX),
+        }))
+    }
+}
+
 impl Tail {
     /// The next message, however long that takes; cancel-safe.
     ///

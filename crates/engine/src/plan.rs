@@ -144,13 +144,13 @@ pub(crate) enum Load {
 pub(crate) enum Action {
     Http(HttpPlan),
     /// The steps of an AMQP group, as written.
-    #[expect(dead_code, reason = "read by the amqp engine")]
+    #[allow(dead_code, reason = "read by the amqp engine")]
     Amqp(AmqpPlan),
 }
 
 /// An AMQP group with its environment resolved.
 #[derive(Debug)]
-#[expect(dead_code, reason = "read by the amqp engine")]
+#[allow(dead_code, reason = "read by the amqp engine")]
 pub(crate) struct AmqpPlan {
     /// `amqps`.
     pub(crate) secure: bool,

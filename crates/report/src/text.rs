@@ -5,7 +5,7 @@ use nuncius_schemas::report::{GateReport, GroupReport, NodeReport, Report, StepR
 use nuncius_schemas::run::{RunStatus, Verdict};
 
 use crate::format::{ABSENT, gate_value, headline, quantile_value, signed_duration};
-pub use crate::format::{bytes, count, duration, duration_f64, duration_or_absent, plain, rate, share, utc};
+pub use crate::format::{bytes, count, duration, duration_f64, duration_or_absent, plain, rate, share, stamp, utc};
 
 pub mod progress;
 mod table;

@@ -68,7 +68,7 @@ fn batch(sequence: u64) -> RecordBatch {
         done_ns: indices.clone().map(|i| i * 1_000_000 + 3_000_000).collect(),
         status: vec![200; rows],
         outcome: vec![RecordOutcome::Succeeded; rows],
-        trace_low: indices.map(|i| if i % 1_000 == 0 { i.wrapping_mul(0x9e37_79b9_7f4a_7c15) } else { 0 }).collect(),
+        span_id: indices.map(|i| if i % 1_000 == 0 { i.wrapping_mul(0x9e37_79b9_7f4a_7c15) } else { 0 }).collect(),
     }
 }
 
@@ -111,7 +111,7 @@ async fn plain(path: &Path, batches: u64) -> Result<f64, Failure> {
     sqlx::query(
         "CREATE TABLE request (experiment TEXT NOT NULL, node TEXT NOT NULL, group_name TEXT NOT NULL, \
          step_name TEXT NOT NULL, idx INTEGER NOT NULL, planned_ns INTEGER NOT NULL, sent_ns INTEGER, \
-         done_ns INTEGER, status INTEGER, outcome TEXT NOT NULL, trace_low INTEGER)",
+         done_ns INTEGER, status INTEGER, outcome TEXT NOT NULL, span_id INTEGER)",
     )
     .execute(&pool)
     .await?;
@@ -125,12 +125,12 @@ async fn plain(path: &Path, batches: u64) -> Result<f64, Failure> {
             .iter()
             .zip(&batch.planned_ns)
             .zip(batch.sent_ns.iter().zip(&batch.done_ns))
-            .zip(batch.status.iter().zip(&batch.trace_low))
+            .zip(batch.status.iter().zip(&batch.span_id))
             .collect();
         for chunk in rows.chunks(ROWS_PER_INSERT) {
             let mut insert = QueryBuilder::<Sqlite>::new(
                 "INSERT INTO request (experiment, node, group_name, step_name, idx, planned_ns, sent_ns, done_ns, \
-                 status, outcome, trace_low) ",
+                 status, outcome, span_id) ",
             );
             insert.push_values(chunk, |mut values, (((index, planned), (sent, done)), (status, trace))| {
                 values

@@ -51,7 +51,7 @@ struct Row<'a> {
     done_ns: Option<i64>,
     status: Option<i16>,
     outcome: &'static str,
-    trace_low: Option<i64>,
+    span_id: Option<i64>,
 }
 
 impl Store {
@@ -85,7 +85,7 @@ impl Store {
         for chunk in rows.chunks(ROWS_PER_INSERT) {
             let mut insert = QueryBuilder::<Sqlite>::new(
                 "INSERT INTO request (experiment, node, group_name, step_name, idx, planned_ns, sent_ns, done_ns, \
-                 status, outcome, trace_low) ",
+                 status, outcome, span_id) ",
             );
             insert.push_values(chunk, |mut values, row| {
                 values
@@ -99,7 +99,7 @@ impl Store {
                     .push_bind(row.done_ns)
                     .push_bind(row.status)
                     .push_bind(row.outcome)
-                    .push_bind(row.trace_low);
+                    .push_bind(row.span_id);
             });
             insert.build().execute(&mut *transaction).await.map_err(failed)?;
         }
@@ -121,13 +121,13 @@ fn rows<'a>(batch: &RecordBatch, names: &'a StepNames) -> Result<Vec<Row<'a>>, S
         return Err(refused(format!("it has {length} rows, the limit is {BATCH_ROWS_MAX}")));
     }
     let times = batch.planned_ns.iter().zip(&batch.sent_ns).zip(&batch.done_ns);
-    let ends = batch.status.iter().zip(&batch.outcome).zip(&batch.trace_low);
+    let ends = batch.status.iter().zip(&batch.outcome).zip(&batch.span_id);
     let places = batch.group.iter().zip(&batch.step).zip(&batch.index);
     let some = |ns: u64| (ns > 0).then(|| count(ns));
     places
         .zip(times)
         .zip(ends)
-        .map(|((((group, step), index), ((planned_ns, sent_ns), done_ns)), ((status, outcome), trace_low))| {
+        .map(|((((group, step), index), ((planned_ns, sent_ns), done_ns)), ((status, outcome), span_id))| {
             let (group, step) = names
                 .get(*group, *step)
                 .ok_or_else(|| refused(format!("group {group} has no step {step} in the specification")))?;
@@ -140,7 +140,7 @@ fn rows<'a>(batch: &RecordBatch, names: &'a StepNames) -> Result<Vec<Row<'a>>, S
                 done_ns: some(*done_ns),
                 status: (*status >= 0).then_some(*status),
                 outcome: outcome.name(),
-                trace_low: (*trace_low != 0).then(|| bits(*trace_low)),
+                span_id: (*span_id != 0).then(|| bits(*span_id)),
             })
         })
         .collect()

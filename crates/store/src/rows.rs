@@ -82,7 +82,7 @@ pub(crate) struct RequestRow {
     pub(crate) done_ns: Option<i64>,
     pub(crate) status: Option<i64>,
     pub(crate) outcome: String,
-    pub(crate) trace_low: Option<i64>,
+    pub(crate) span_id: Option<i64>,
 }
 
 /// A name that a wire type writes, as that type again.

@@ -29,7 +29,7 @@ async fn csv_files_hold_the_exact_numbers() {
     let requests = read("requests.csv");
     let lines: Vec<&str> = requests.split("\r\n").collect();
     assert_eq!(lines.len(), 1_002, "a heading, the rows, and the end of the last one");
-    assert_eq!(lines[0], "node,group,step,index,planned_ns,sent_ns,done_ns,status,outcome,trace_low,created,sent,done");
+    assert_eq!(lines[0], "node,group,step,index,planned_ns,sent_ns,done_ns,status,outcome,span_id,created,sent,done");
     assert_eq!(lines[1], "n1,browse,list,10000,0,,,,censored,ffffffffffffffff,1767225600.123000,,");
     assert_eq!(
         lines[2],
@@ -64,7 +64,7 @@ async fn the_json_document_holds_everything() {
     assert_eq!(requests.len(), 1_000);
     assert_eq!(requests[1]["done_ns"], 5_567_891);
     assert_eq!(requests[1]["done"], 1_767_225_600.128_567);
-    assert_eq!(requests[0]["trace_low"], "ffffffffffffffff");
+    assert_eq!(requests[0]["span_id"], "ffffffffffffffff");
     assert_eq!(document["spec"]["groups"][0]["headers"]["Authorization"], "[redacted]");
     assert!(!String::from_utf8(bytes).unwrap().contains("hunter2"));
 }

@@ -82,6 +82,9 @@ impl ExperimentSpec {
             }
         }
         check_nodes("nodes", &self.nodes)?;
+        if !(0.0..=1.0).contains(&self.run_delay_limit) {
+            return refuse("run_delay_limit", "not within 0 to 1");
+        }
         if !(0.0..=1.0).contains(&self.trace_ratio) {
             return refuse("trace_ratio", "not within 0 to 1");
         }

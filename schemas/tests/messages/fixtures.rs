@@ -183,7 +183,7 @@ pub(crate) fn record_batch() -> RecordBatch {
         done_ns: vec![9_000, 0],
         status: vec![200, -1],
         outcome: vec![RecordOutcome::Succeeded, RecordOutcome::Censored],
-        trace_low: vec![0xdead_beef_dead_beef, 0],
+        span_id: vec![0xdead_beef_dead_beef, 0],
     }
 }
 

@@ -52,6 +52,11 @@ impl Accumulated {
         Self { empty: true, ..Self::default() }
     }
 
+    /// Nothing, at a second: what carries the word that this was the last.
+    pub(crate) fn empty_at(second: u32) -> Self {
+        Self { first_second: second, last_second: second, ..Self::new() }
+    }
+
     fn cover(&mut self, first: u32, last: u32) {
         if self.empty {
             (self.first_second, self.last_second) = (first, last);

@@ -36,6 +36,7 @@ pub(crate) struct ReporterInput {
 /// Runs until the collector's end has been sent.
 pub(crate) async fn report(mut input: ReporterInput) {
     let mut sequence = 0;
+    let mut last_second = 0;
     let mut batch = RecordBatch {
         experiment: input.experiment.clone(),
         node: input.node.clone(),
@@ -46,6 +47,7 @@ pub(crate) async fn report(mut input: ReporterInput) {
         match collected {
             Collected::Second(accumulated) => {
                 sequence += 1;
+                last_second = accumulated.last_second;
                 send_delta(&input, *accumulated, sequence, false, None).await;
                 if batch.rows().is_some_and(|rows| rows > 0) {
                     send_batch(&input, &mut batch, false).await;
@@ -67,7 +69,8 @@ pub(crate) async fn report(mut input: ReporterInput) {
                     send_batch(&input, &mut batch, true).await;
                 }
                 sequence += 1;
-                send_delta(&input, Accumulated::new(), sequence, true, ending.stopped.as_deref()).await;
+                let end = Accumulated::empty_at(last_second);
+                send_delta(&input, end, sequence, true, ending.stopped.as_deref()).await;
                 return;
             }
         }
@@ -138,7 +141,7 @@ fn push_row(batch: &mut RecordBatch, row: &Row) {
     batch.done_ns.push(row.done_ns);
     batch.status.push(row.status);
     batch.outcome.push(row.outcome);
-    batch.trace_low.push(row.trace_id as u64);
+    batch.span_id.push(row.span_id);
 }
 
 /// The client span of a sampled request; its id went out in the request's `traceparent`.

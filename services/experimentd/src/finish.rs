@@ -95,7 +95,7 @@ fn distrust(running: &Running, plan: &Plan, offered: &Offered, scheduled: &[Opti
         if let Some(stopped) = &totals.stopped {
             invalid.push(format!("node {} {stopped}", node.name));
         }
-        invalid.extend(totals.health.problems(&node.name, spec.lag_limit.0));
+        invalid.extend(totals.health.problems(&node.name, spec.lag_limit.0, spec.run_delay_limit));
     }
     if offered.totals.refused > 0 {
         invalid.push(format!("{} deltas could not be merged", offered.totals.refused));

@@ -9,8 +9,6 @@ use crate::totals::add;
 
 /// Length of the window that is looked at, in seconds.
 pub const WINDOW_SECONDS: u32 = 5;
-/// Share of a window that an engine thread may wait for a processor.
-pub const RUN_DELAY_SHARE_MAX: f64 = 0.10;
 /// Share of a window that the cgroup may be throttled.
 pub const THROTTLED_SHARE_MAX: f64 = 0.02;
 /// Lag observations a window needs before its p99 says anything.
@@ -98,7 +96,7 @@ impl NodeHealth {
     }
 
     /// Why the node's measurement cannot be trusted; empty when it can.
-    pub fn problems(&self, node: &str, lag_limit_ns: u64) -> Vec<String> {
+    pub fn problems(&self, node: &str, lag_limit_ns: u64, run_delay_limit: f64) -> Vec<String> {
         use nuncius_report::text::duration;
         let mut problems = Vec::new();
         if self.lag_p99_ns > lag_limit_ns {
@@ -108,11 +106,11 @@ impl NodeHealth {
                 duration(lag_limit_ns)
             ));
         }
-        if self.run_delay_share > RUN_DELAY_SHARE_MAX {
+        if self.run_delay_share > run_delay_limit {
             problems.push(format!(
-                "node {node} was starved: an engine thread waited for a processor {:.0} % of {WINDOW_SECONDS} s (limit {:.0} %)",
+                "node {node} was starved: an engine thread waited for a processor {:.0} % of {WINDOW_SECONDS} s, over run_delay_limit {:.0} %",
                 self.run_delay_share * 100.0,
-                RUN_DELAY_SHARE_MAX * 100.0
+                run_delay_limit * 100.0
             ));
         }
         if self.throttled_share > THROTTLED_SHARE_MAX {
@@ -146,7 +144,7 @@ mod tests {
         for s in 0..20 {
             health.add(s, Some(&second(50_000_000, 0)), &Totals::default());
         }
-        assert!(health.problems("n", 10_000_000).is_empty());
+        assert!(health.problems("n", 10_000_000, 0.1).is_empty());
     }
 
     #[test]
@@ -156,7 +154,7 @@ mod tests {
             let delay = if (7..9).contains(&s) { 300_000_000 } else { 0 };
             health.add(s, Some(&second(delay, 0)), &Totals::default());
         }
-        let problems = health.problems("n1", 10_000_000);
+        let problems = health.problems("n1", 10_000_000, 0.1);
         assert!(problems.iter().any(|p| p.contains("n1") && p.contains("waited for a processor")), "{problems:?}");
     }
 
@@ -166,6 +164,6 @@ mod tests {
         for s in 0..5 {
             health.add(s, Some(&second(0, 400_000_000)), &Totals::default());
         }
-        assert!(health.problems("n1", 10_000_000).iter().any(|p| p.contains("throttled")));
+        assert!(health.problems("n1", 10_000_000, 0.1).iter().any(|p| p.contains("throttled")));
     }
 }

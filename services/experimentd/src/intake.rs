@@ -46,7 +46,8 @@ async fn admit_in_span(daemon: &Daemon, job: WorkItem) {
     };
     let (spec, problem) = match read(daemon, value).await {
         Ok(spec) => (spec, None),
-        Err(error) => (empty_spec(), Some(error.to_string())),
+        // Identified, but not understood: it fails under its name.
+        Err(error) => (ExperimentSpec::of_groups(Vec::new()), Some(error.to_string())),
     };
     let traceparent = nuncius_telemetry::current_traceparent()
         .or_else(|| job.headers.get(HEADER_TRACEPARENT).map(str::to_owned));
@@ -177,25 +178,6 @@ async fn read(daemon: &Daemon, value: serde_json::Value) -> Result<ExperimentSpe
     };
     spec.validate().map_err(field)?;
     Ok(spec)
-}
-
-/// Stands for a specification that could be identified and not understood.
-fn empty_spec() -> ExperimentSpec {
-    ExperimentSpec {
-        id: None,
-        name: None,
-        creator: None,
-        metadata: Default::default(),
-        seed: 0,
-        services: Default::default(),
-        nodes: Default::default(),
-        groups: Vec::new(),
-        gates: Vec::new(),
-        records: Default::default(),
-        trace_ratio: 0.0,
-        lag_limit: Default::default(),
-        drain: Default::default(),
-    }
 }
 
 /// What cannot become a run of its own goes to the dead letters with the reason, then its message is acknowledged.

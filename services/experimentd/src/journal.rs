@@ -63,10 +63,10 @@ impl Journal {
             _ => {}
         }
         self.write().await?;
-        self.say(EventKind::Status, message, BTreeMap::new()).await;
         let mut stored = self.record.clone();
         stored.spec = redact_spec(&stored.spec);
         self.warn_store("experiment", self.store.upsert_experiment(&stored).await);
+        self.say(EventKind::Status, message, BTreeMap::new()).await;
         self.warn_store("phase", self.store.add_phase(&self.record.id, status, unix_ms()).await);
         Ok(())
     }

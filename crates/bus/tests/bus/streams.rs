@@ -60,12 +60,34 @@ async fn ids_and_expected_sequences_keep_writes_single() {
     bus.ensure_stream(&wanted("r")).await.unwrap();
     let first = bus.publish_acked("r.a", &none(), bytes("1"), Some("id"), Some(0)).await.unwrap();
     assert!(!first.duplicate);
-    let again = bus.publish_acked("r.a", &none(), bytes("1"), Some("id"), Some(0)).await.unwrap();
+    let again = bus.publish_acked("r.a", &none(), bytes("1"), Some("id"), None).await.unwrap();
     assert_eq!((again.duplicate, again.sequence), (true, first.sequence));
     let second = bus.publish_acked("r.a", &none(), bytes("2"), Some("other"), Some(0)).await.unwrap_err();
-    assert!(matches!(second, BusError::WrongLastSequence { .. }), "{second}");
+    assert!(matches!(&second, BusError::WrongLastSequence { stream, .. } if stream == "r"), "{second}");
+    let last = bus.last_message("r", "r.a").await.unwrap().unwrap();
+    assert_eq!((last.sequence, last.headers.get("Nats-Msg-Id")), (first.sequence, Some("id")));
+    assert!(last.published_unix_ns > 1_700_000_000_000_000_000);
+    assert_eq!(bus.last_message("r", "r.b").await.unwrap(), None);
     assert!(bus.delete_message("r", first.sequence).await.unwrap());
     assert!(!bus.delete_message("r", first.sequence).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_retry_that_finds_its_own_first_attempt_is_a_success() {
+    let (server, bus) = server_and_bus().await;
+    bus.ensure_stream(&wanted("r")).await.unwrap();
+    // The server hears both attempts, but only after the first was given up.
+    server.pause();
+    let headers = none();
+    let publishing = bus.publish_acked("r.a", &headers, bytes("1"), Some("id"), Some(0));
+    let resuming = async {
+        tokio::time::sleep(Duration::from_millis(5300)).await;
+        server.resume();
+    };
+    let (published, ()) = tokio::join!(publishing, resuming);
+    let published = published.unwrap();
+    assert_eq!((published.sequence, published.duplicate), (1, true));
+    assert_eq!(bus.stream_state("r").await.unwrap().messages, 1);
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
 //! What the conformance tests need: a small scriptable HTTP server, and one call that runs a group and adds up what came out.
-#![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

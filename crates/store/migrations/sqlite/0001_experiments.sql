@@ -2,7 +2,7 @@
 --
 -- Times are milliseconds since the Unix epoch (`_unix_ms`) or nanoseconds (`_ns`). Columns of JSON are TEXT.
 -- SQLite's integers are signed: counts are kept at most at 2^63 - 1, while numbers that use all 64 bits
--- (epoch, trace_low) are kept as the signed integer of the same bits.
+-- (epoch, span_id) are kept as the signed integer of the same bits.
 
 CREATE TABLE experiment (
     id                TEXT PRIMARY KEY NOT NULL,
@@ -97,7 +97,7 @@ CREATE TABLE request (
     done_ns    INTEGER,
     status     INTEGER,
     outcome    TEXT NOT NULL,
-    trace_low  INTEGER
+    span_id  INTEGER
 );
 CREATE INDEX request_experiment ON request (experiment);
 

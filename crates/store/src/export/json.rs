@@ -116,7 +116,7 @@ fn request_value(row: RequestRow, started_unix_ms: Option<u64>) -> serde_json::V
         "done_ns": row.done_ns,
         "status": row.status,
         "outcome": row.outcome,
-        "trace_low": row.trace_low.map(|trace| format!("{:016x}", unbits(trace))),
+        "span_id": row.span_id.map(|trace| format!("{:016x}", unbits(trace))),
         "created": seconds(Some(row.planned_ns)),
         "sent": seconds(row.sent_ns),
         "done": seconds(row.done_ns),

@@ -190,7 +190,7 @@ pub(crate) fn batch(id: &str, node: &str, sequence: u64, rows: u64) -> RecordBat
         batch.done_ns.push(if sent { row * 1_000_000 + 4_567_891 } else { 0 });
         batch.status.push(if sent { 200 } else { -1 });
         batch.outcome.push(if sent { RecordOutcome::Succeeded } else { RecordOutcome::Censored });
-        batch.trace_low.push(if row.is_multiple_of(3) { u64::MAX - row } else { 0 });
+        batch.span_id.push(if row.is_multiple_of(3) { u64::MAX - row } else { 0 });
     }
     batch
 }

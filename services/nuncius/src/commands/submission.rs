@@ -77,13 +77,15 @@ async fn publish_in_span(bus: &Bus, prepared: &Prepared) -> Result<String> {
     }
     let inbox = bus.new_inbox();
     let mut answers = bus.subscribe(&inbox).await?;
+    // Unique on every server: results of private ones meet in one store.
+    let message_id = format!("{}-{:04x}", nuncius_report::text::stamp(unix_ms()), fastrand::u16(..));
     let mut headers = Headers::new()
         .with(HEADER_CONTENT_TYPE, "application/json")
         .with(HEADER_SCHEMA, "experiment.v1")
         .with(HEADER_REPLY, inbox);
     inject_current(&mut headers);
     let subject = bus.namespace().experiment_submit();
-    match bus.publish_acked(&subject, &headers, payload.into(), None, None).await {
+    match bus.publish_acked(&subject, &headers, payload.into(), Some(&message_id), None).await {
         Ok(_) => {}
         Err(BusError::NoStream { .. }) => {
             bail!("nobody takes experiments there: start a daemon with `nuncius up` or `nuncius experimentd`")
@@ -100,6 +102,10 @@ async fn publish_in_span(bus: &Bus, prepared: &Prepared) -> Result<String> {
         (Some(id), Some(error)) => Err(Refused { id, error }.into()),
         (None, error) => bail!("refused: {}", error.unwrap_or_else(|| "no reason given".to_owned())),
     }
+}
+
+fn unix_ms() -> u64 {
+    nuncius_bus::clock::unix_ns() / 1_000_000
 }
 
 /// The daemon read the experiment, recorded it under this id and will not run it.
