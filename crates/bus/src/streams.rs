@@ -255,12 +255,7 @@ impl Bus {
 
     /// Sequence of the last message on `subject` (wildcards allowed); `None` when the stream has none.
     pub async fn last_sequence_of(&self, stream: &str, subject: &str) -> Result<Option<u64>, BusError> {
-        let handle = self.jetstream().get_stream(stream).await.map_err(|e| BusError::jetstream(stream, &e))?;
-        match handle.get_last_raw_message_by_subject(subject).await {
-            Ok(message) => Ok(Some(message.sequence)),
-            Err(e) if e.kind() == async_nats::jetstream::stream::LastRawMessageErrorKind::NoMessageFound => Ok(None),
-            Err(e) => Err(BusError::jetstream(stream, &e)),
-        }
+        Ok(self.last_message(stream, subject).await?.map(|message| message.sequence))
     }
 
     /// Removes all messages of `subject` (wildcards allowed); how many there were.

@@ -87,7 +87,7 @@ impl Bus {
 }
 
 impl Bus {
-    /// The last message of exactly `subject` that the stream still has.
+    /// The last message of `subject` (wildcards allowed) that the stream still has.
     pub async fn last_message(&self, stream: &str, subject: &str) -> Result<Option<StoredMessage>, BusError> {
         use async_nats::jetstream::stream::LastRawMessageErrorKind as Kind;
         let handle = self.stream_handle(stream).await?;

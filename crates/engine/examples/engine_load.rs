@@ -32,8 +32,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .as_bytes(),
     )?;
     spec.validate()?;
-    let input =
-        GroupInput { spec: &spec, group: 0, shards: ShardSet::ALL, nodes: 1, routes: &[], run_key: 1, threads: 1 };
+    let input = GroupInput {
+        spec: &spec,
+        group: 0,
+        shards: ShardSet::ALL,
+        nodes: 1,
+        routes: &[],
+        run_key: 1,
+        trace_id: 1,
+        threads: 1,
+    };
     let mut plan = plan_group(&input, &TargetPolicy::default(), &|name| std::env::var(name).ok())?;
     if has("--general") {
         plan = plan.with_general_client();
@@ -46,10 +54,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let start_ns = monotonic_ns() + 100_000_000;
     control.start(start_ns, u64::MAX);
     let (mut planned, mut succeeded, mut failed, mut censored) = (0, 0, 0, 0);
+    let mut run_delay_ns = 0;
     let (mut lag, mut service) = (Totals::new(), Totals::new());
     for message in messages {
         match message {
             EngineMessage::Second(report) => {
+                // As long as the threads live: their files end with them.
+                let delays = threads.iter().filter_map(|thread| run_delay_of(thread.thread_id));
+                run_delay_ns = delays.max().unwrap_or(0).max(run_delay_ns);
                 for step in &report.steps {
                     planned += step.planned;
                     succeeded += step.succeeded;
@@ -75,13 +87,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!(
         "engine mode={mode} requests={succeeded} planned={planned} failed={failed} censored={censored} rate={:.0} \
          cpu_seconds={cpu:.3} requests_per_cpu_second={:.0} lag_p50_us={:.1} lag_p99_us={:.1} service_p50_us={:.1} \
-         service_p99_us={:.1} resident_bytes={}",
+         service_p99_us={:.1} run_delay_ms={:.1} resident_bytes={}",
         succeeded as f64 / elapsed,
         succeeded as f64 / cpu,
         us(&lag, 0.5),
         us(&lag, 0.99),
         us(&service, 0.5),
         us(&service, 0.99),
+        run_delay_ns as f64 / 1e6,
         resident_bytes()?
     );
     Ok(())
@@ -91,6 +104,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 fn cpu_seconds() -> f64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
+
+/// How long a thread was runnable without running, in nanoseconds.
+fn run_delay_of(thread_id: i32) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/self/task/{thread_id}/schedstat")).ok()?;
+    text.split_whitespace().nth(1)?.parse().ok()
 }
 
 /// Resident memory of this process.

@@ -76,6 +76,7 @@ pub(crate) struct Dispatcher {
     steps: usize,
     group: u16,
     run_key: u64,
+    trace_id: u128,
     options: EngineOptions,
 }
 
@@ -115,6 +116,7 @@ impl Dispatcher {
             steps: plan.step_names.len(),
             group: plan.group,
             run_key: plan.run_key,
+            trace_id: plan.trace_id,
             options,
         }
     }

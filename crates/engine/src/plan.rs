@@ -34,6 +34,8 @@ pub struct GroupInput<'a> {
     pub routes: &'a [Route],
     /// Tells apart the traces of two runs of one seed.
     pub run_key: u64,
+    /// Trace of the experiment, which the spans of sampled requests belong to.
+    pub trace_id: u128,
     /// Engine threads, at least 1.
     pub threads: usize,
 }
@@ -115,6 +117,7 @@ pub struct GroupPlan {
     pub(crate) shards: ShardSet,
     pub(crate) threads: usize,
     pub(crate) run_key: u64,
+    pub(crate) trace_id: u128,
     pub(crate) load: Load,
     pub(crate) max_in_flight: u32,
     pub(crate) timeout_ns: u64,
@@ -228,6 +231,7 @@ pub fn plan_group(
         shards: input.shards,
         threads: input.threads,
         run_key: input.run_key,
+        trace_id: input.trace_id,
         load: plan_load(&path, group, input)?,
         max_in_flight: group.max_in_flight.max(1),
         timeout_ns: group.timeout.0.max(1),

@@ -102,9 +102,14 @@ impl TestServer {
         self.spawn().await
     }
 
-    /// SIGSTOP: connections stay open, nothing answers.
+    /// SIGSTOP: connections stay open, nothing answers. Returns once all its threads stand still.
     pub fn pause(&self) {
         self.signal(Signal::STOP);
+        let Some(pid) = self.pid() else { return };
+        let until = Instant::now() + Duration::from_secs(5);
+        while !stands_still(pid) && Instant::now() < until {
+            std::thread::sleep(Duration::from_micros(200));
+        }
     }
 
     /// SIGCONT.
@@ -159,6 +164,16 @@ impl TestServer {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
+}
+
+/// Whether every thread of a process is stopped.
+fn stands_still(pid: u32) -> bool {
+    let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return true };
+    tasks.flatten().all(|task| {
+        // "1234 (name) T ...": the name may contain anything, so the state is looked for after the last bracket.
+        let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'))
+    })
 }
 
 /// The port out of the ports file: `{"nats":["nats://127.0.0.1:4222"]}`.

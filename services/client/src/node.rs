@@ -8,6 +8,7 @@ use nuncius_bus::registry::{self, Registration};
 use nuncius_bus::{Bus, BusError, Message, TypedError};
 use nuncius_schemas::codec;
 use nuncius_schemas::node::{NodeCommand, NodeInfo, NodeReply, Prepare, Role};
+use nuncius_schemas::subjects::HEADER_TRACEPARENT;
 use nuncius_schemas::units::SECOND_NS;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -185,7 +186,10 @@ impl Node {
                 let span = info_span!("start", "otel.name" = "start node", nuncius.node = %self.name);
                 set_parent(&span, &message);
                 let outcome = match &mut self.session {
-                    Some(session) => span.in_scope(|| session.start(&start)),
+                    Some(session) => {
+                        let span_id = nuncius_telemetry::ids_of(&span).map_or(0, |(_, span_id)| span_id);
+                        span.in_scope(|| session.start(&start, span_id))
+                    }
                     None => Err("nothing is prepared".to_owned()),
                 };
                 match outcome {
@@ -231,7 +235,8 @@ impl Node {
         self.preparing = Some(receiver);
         let config = self.config.clone();
         tokio::task::spawn_blocking(move || {
-            let plans = span.in_scope(|| plan_groups(&prepare, &config));
+            let trace_id = trace_of(&span, &message, &prepare);
+            let plans = span.in_scope(|| plan_groups(&prepare, &config, trace_id));
             let _ = sender.send(Box::new(Prepared { prepare, message, span, plans }));
         });
     }
@@ -239,9 +244,8 @@ impl Node {
     async fn prepared(&mut self, prepared: Prepared) {
         self.preparing = None;
         let Prepared { prepare, message, span, plans } = prepared;
-        let parent_span_id = nuncius_telemetry::ids_of(&span).map_or(0, |(_, span_id)| span_id);
         let session = plans.and_then(|plans| {
-            span.in_scope(|| Session::spawn(&prepare, plans, &self.bus, &self.name, self.epoch, parent_span_id))
+            span.in_scope(|| Session::spawn(&prepare, plans, &self.bus, &self.name, self.epoch))
         });
         match session {
             Ok(session) => {
@@ -314,9 +318,19 @@ fn value_of(info: &NodeInfo, name: &str, epoch: u64) -> Bytes {
     codec::encode(&info).unwrap_or_default().into()
 }
 
+/// The experiment's trace: the one our span belongs to; without an exporter here, the one the daemon named; without
+/// one there either, a number of the run, so that a target that traces finds the requests of a run together.
+fn trace_of(span: &tracing::Span, message: &Message, prepare: &Prepare) -> u128 {
+    let named = message.headers.get(HEADER_TRACEPARENT).and_then(nuncius_telemetry::parse_traceparent);
+    nuncius_telemetry::ids_of(span)
+        .map(|(trace_id, _)| trace_id)
+        .or_else(|| named.map(|(trace_id, _, _)| trace_id))
+        .unwrap_or_else(|| nuncius_load::sample::trace_id(prepare.spec.seed, prepare.run_key, 0, 0))
+}
+
 /// Makes the sender's span the parent of ours.
 fn set_parent(span: &tracing::Span, message: &Message) {
-    if let Some(traceparent) = message.headers.get(nuncius_schemas::subjects::HEADER_TRACEPARENT) {
+    if let Some(traceparent) = message.headers.get(HEADER_TRACEPARENT) {
         nuncius_telemetry::set_parent(span, traceparent);
     }
 }

@@ -29,7 +29,7 @@ pub(crate) struct ReporterInput {
     /// Wall clock of the run's instant zero, nanoseconds since the Unix epoch.
     pub(crate) start_unix_ns: std::sync::Arc<std::sync::OnceLock<u64>>,
     /// Span under which sampled requests hang.
-    pub(crate) parent_span_id: u64,
+    pub(crate) parent_span_id: std::sync::Arc<std::sync::OnceLock<u64>>,
     pub(crate) collected: mpsc::Receiver<Collected>,
 }
 
@@ -161,7 +161,7 @@ fn record_span(input: &ReporterInput, row: &Row) {
     nuncius_telemetry::record_span(SpanRecord {
         trace_id: row.trace_id,
         span_id: row.span_id,
-        parent_span_id: input.parent_span_id,
+        parent_span_id: input.parent_span_id.get().copied().unwrap_or(0),
         name: name.into(),
         kind: nuncius_telemetry::SpanKind::Client,
         start_unix_ns: start_unix_ns + row.sent_ns,

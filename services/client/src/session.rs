@@ -52,12 +52,18 @@ pub(crate) struct Session {
     control: Arc<Control>,
     start_at_ns: Arc<OnceLock<u64>>,
     start_unix_ns: Arc<OnceLock<u64>>,
+    /// Span of the start on this node: sampled requests hang under it.
+    parent_span_id: Arc<OnceLock<u64>>,
     /// Ends when the last delta has been stored.
     pub(crate) reporter: JoinHandle<()>,
 }
 
 /// Plans, checks and spawns everything; blocking, since name resolution and connection checks are.
-pub(crate) fn plan_groups(prepare: &Prepare, config: &ClientConfig) -> Result<Vec<GroupPlan>, PrepareError> {
+pub(crate) fn plan_groups(
+    prepare: &Prepare,
+    config: &ClientConfig,
+    trace_id: u128,
+) -> Result<Vec<GroupPlan>, PrepareError> {
     let environment = |name: &str| config.environment.get(name).cloned();
     let mut plans = Vec::new();
     for assignment in &prepare.assignments {
@@ -70,6 +76,7 @@ pub(crate) fn plan_groups(prepare: &Prepare, config: &ClientConfig) -> Result<Ve
                 nodes: assignment.nodes,
                 routes: &prepare.routes,
                 run_key: prepare.run_key,
+                trace_id,
                 threads: config.threads,
             },
             &config.policy,
@@ -153,7 +160,6 @@ impl Session {
         bus: &Bus,
         node: &str,
         epoch: u64,
-        parent_span_id: u64,
     ) -> Result<Self, PrepareError> {
         let control = Control::new();
         let (sink, messages) = sync_channel::<EngineMessage>(ENGINE_QUEUE);
@@ -176,6 +182,7 @@ impl Session {
         drop(sink);
         let start_at_ns = Arc::new(OnceLock::new());
         let start_unix_ns = Arc::new(OnceLock::new());
+        let parent_span_id = Arc::new(OnceLock::new());
         let (collected_sender, collected) = mpsc::channel(REPORT_QUEUE);
         let events_bus = bus.clone();
         let input = CollectorInput {
@@ -196,7 +203,7 @@ impl Session {
             epoch,
             spec: prepare.spec.clone(),
             start_unix_ns: Arc::clone(&start_unix_ns),
-            parent_span_id,
+            parent_span_id: Arc::clone(&parent_span_id),
             collected,
         }));
         Ok(Self {
@@ -207,12 +214,13 @@ impl Session {
             control,
             start_at_ns,
             start_unix_ns,
+            parent_span_id,
             reporter,
         })
     }
 
     /// Sets the run's instant zero; refuses one that has passed.
-    pub(crate) fn start(&mut self, start: &Start) -> Result<(), String> {
+    pub(crate) fn start(&mut self, start: &Start, span_id: u64) -> Result<(), String> {
         let now = monotonic_ns();
         if self.started {
             // The daemon asks again when the answer was lost: the same start is the same start.
@@ -226,6 +234,7 @@ impl Session {
             let late = Duration::from_nanos(now - start.start_at_ns);
             return Err(format!("the start instant passed {late:?} ago"));
         }
+        let _ = self.parent_span_id.set(span_id);
         let _ = self.start_unix_ns.set(start.start_unix_ns);
         let _ = self.start_at_ns.set(start.start_at_ns);
         self.control.start(start.start_at_ns, start.horizon_ns);

@@ -87,7 +87,8 @@ async fn prepare_and_offer(running: &mut Running) -> Result<(Plan, Offered), Sto
     let mut excluded = BTreeSet::new();
     let mut attempt = 1;
     loop {
-        let plan = wait_for_plan(running, &excluded).await?;
+        let span = info_span!("plan", "otel.name" = "plan experiment", nuncius.attempt = attempt);
+        let plan = wait_for_plan(running, &excluded).instrument(span).await?;
         running.journal.record.nodes.clone_from(&plan.nodes);
         let names: Vec<&str> = plan.nodes.iter().map(|node| node.name.as_str()).collect();
         running.journal.status(RunStatus::Planned, &format!("planned on {}", names.join(", "))).await?;

@@ -1,6 +1,6 @@
 //! What becomes of an iteration: how each of its ends is counted and measured.
 
-use nuncius_load::sample::{span_id, trace_id};
+use nuncius_load::sample::span_id;
 use nuncius_schemas::metric::FailureKind;
 use nuncius_schemas::record::RecordOutcome;
 use nuncius_schemas::spec::RecordsMode;
@@ -14,7 +14,7 @@ impl Dispatcher {
     pub(crate) fn identifiers(&self, iteration: &Iteration) -> (u128, u64) {
         let (seed, stream) = (self.options.seed, u32::from(self.group));
         let span = span_id(seed, self.run_key, stream, iteration.index, u32::from(iteration.step));
-        (trace_id(seed, self.run_key, stream, iteration.index), span)
+        (self.trace_id, span)
     }
 
     /// The step's request is being written. A second time changes nothing.
@@ -30,11 +30,11 @@ impl Dispatcher {
         }
         if iteration.first_sent_ns == 0 {
             iteration.first_sent_ns = now_ns;
-            if self.steps > 1 {
-                if let Some(recorder) = self.book.step(self.steps) {
-                    recorder.sent += 1;
-                    recorder.blocked.record_ns(now_ns.saturating_sub(iteration.taken_ns));
-                }
+            if self.steps > 1
+                && let Some(recorder) = self.book.step(self.steps)
+            {
+                recorder.sent += 1;
+                recorder.blocked.record_ns(now_ns.saturating_sub(iteration.taken_ns));
             }
         }
     }

@@ -149,8 +149,10 @@ impl PlainEngine {
         let due_ns = self.dispatcher.due_ns().min(self.timeout_due_ns);
         let sleep_ns = due_ns.saturating_sub(now_ns);
         // Both fit: quotient and remainder of a u64 by a thousand million.
-        (due_ns != u64::MAX)
-            .then(|| Timespec { tv_sec: (sleep_ns / 1_000_000_000) as i64, tv_nsec: (sleep_ns % 1_000_000_000) as i64 })
+        (due_ns != u64::MAX).then_some(Timespec {
+            tv_sec: (sleep_ns / 1_000_000_000) as i64,
+            tv_nsec: (sleep_ns % 1_000_000_000) as i64,
+        })
     }
 
     /// What is due is taken, what can be is begun.

@@ -147,12 +147,12 @@ impl ResponseReader {
         let room = (HEAD_MAX_BYTES + 1).saturating_sub(known).min(rest.len());
         self.head.extend_from_slice(rest.get(..room).unwrap_or_default());
         // A head ends with a line: without a new one it cannot be complete, and need not be parsed again.
-        if rest.contains(&b'\n') {
-            if let Some(head) = parse_head(&self.head, self.is_head_request)? {
-                let consumed = head.length.saturating_sub(known);
-                self.head.clear();
-                return Ok(Some(self.begin_body(Head { length: consumed, ..head })));
-            }
+        if rest.contains(&b'\n')
+            && let Some(head) = parse_head(&self.head, self.is_head_request)?
+        {
+            let consumed = head.length.saturating_sub(known);
+            self.head.clear();
+            return Ok(Some(self.begin_body(Head { length: consumed, ..head })));
         }
         if self.head.len() > HEAD_MAX_BYTES { Err(ResponseError::HeadTooLong) } else { Ok(None) }
     }

@@ -9,7 +9,16 @@ fn spec(group: &str) -> ExperimentSpec {
 
 fn plan_with(group: &str, routes: &[Route]) -> Result<GroupPlan, PlanError> {
     let spec = spec(group);
-    let input = GroupInput { spec: &spec, group: 0, shards: ShardSet::ALL, nodes: 4, routes, run_key: 0, threads: 1 };
+    let input = GroupInput {
+        spec: &spec,
+        group: 0,
+        shards: ShardSet::ALL,
+        nodes: 4,
+        routes,
+        run_key: 0,
+        trace_id: 1,
+        threads: 1,
+    };
     plan_group(&input, &TargetPolicy::default(), &|name| (name == "CRLF").then(|| "a\r\nb: c".to_owned()))
 }
 

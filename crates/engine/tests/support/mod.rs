@@ -1,5 +1,5 @@
 //! What the conformance tests need: a small scriptable HTTP server, and one call that runs a group and adds up what came out.
-#![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
+#![allow(dead_code, unreachable_pub, clippy::indexing_slicing, reason = "each test binary uses its part")]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -264,6 +264,7 @@ impl<'a> Run<'a> {
             nodes: 1,
             routes: self.routes,
             run_key: 7,
+            trace_id: 1,
             threads: self.threads,
         };
         let plan = plan_group(&input, &TargetPolicy::default(), &self.environment)?;

@@ -213,7 +213,7 @@ mod tests {
         assert!(uses("groups: [{target: 'http://stub/'}]"));
         assert!(uses("groups: [{target: 'http://stub'}]"));
         assert!(!uses("groups: [{target: 'http://stub.example/'}]"));
-        assert!(!uses("{services: {stub: ['h:1']}, groups: [{target: 'http://stub/'}]}"));
+        assert!(!uses("services: {stub: ['h:1']}\ngroups: [{target: 'http://stub/'}]"));
         assert!(uses(r#"{"instructions": "spawn .* stub 1"}"#));
         assert!(uses(r#"{"configuration": {"workloads": [{"service": "stub"}]}}"#));
     }

@@ -1,0 +1,221 @@
+//! Processes of one test: a nats-server, a daemon, client nodes, a stub; all ended when the test is.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use nuncius_bus::{Bus, ConnectOptions, Headers, connect};
+use nuncius_schemas::codec;
+use nuncius_schemas::event::ExperimentEvent;
+use nuncius_schemas::node::NodeInfo;
+use nuncius_schemas::report::Report;
+use nuncius_schemas::run::RunRecord;
+use nuncius_testkit::{TempDir, TestServer};
+
+/// How long anything may take before a test says that it did not happen.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The binary under test.
+pub(crate) fn nuncius() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nuncius"));
+    // Nothing of the developer's environment gets into a test.
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy().into_owned();
+        if name.starts_with("NUNCIUS_") || name.starts_with("OTEL_") || name == "NATS_URL" || name == "RUST_LOG" {
+            command.env_remove(name);
+        }
+    }
+    command.stdin(Stdio::null());
+    command
+}
+
+/// A process that is killed when dropped.
+pub(crate) struct Process {
+    pub(crate) child: Child,
+}
+
+impl Process {
+    /// Starts it with its logs in a file of the test's directory.
+    pub(crate) fn start(command: &mut Command, log: &std::path::Path) -> Self {
+        let log = std::fs::File::create(log).unwrap();
+        Self { child: command.stderr(log).spawn().unwrap() }
+    }
+
+    /// SIGKILL, and waits until it is gone.
+    pub(crate) fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Any other signal.
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // A stopped process does not die of anything but this.
+        self.kill();
+    }
+}
+
+/// One system.
+pub(crate) struct System {
+    pub(crate) server: TestServer,
+    pub(crate) directory: TempDir,
+    pub(crate) daemon: Option<Process>,
+    pub(crate) clients: Vec<Process>,
+    pub(crate) stub: Option<(Process, String)>,
+    pub(crate) bus: Bus,
+    /// Environment of every process of the system.
+    environment: Vec<(String, String)>,
+}
+
+impl System {
+    /// A nats-server, a daemon and client nodes `n1`…; waits until all have joined.
+    pub(crate) async fn start(clients: usize) -> Self {
+        Self::start_with_environment(clients, Vec::new()).await
+    }
+
+    /// The same, with variables in the environment of every process.
+    pub(crate) async fn start_with_environment(clients: usize, environment: Vec<(String, String)>) -> Self {
+        let server = TestServer::start().await.unwrap();
+        let directory = TempDir::new("it").unwrap();
+        let options = ConnectOptions { urls: vec![server.url()], name: "test".into(), ..ConnectOptions::default() };
+        let bus = connect(options).await.unwrap();
+        nuncius_bus::streams::ensure_streams(&bus).await.unwrap();
+        let mut system = Self { server, directory, daemon: None, clients: Vec::new(), stub: None, bus, environment };
+        system.start_daemon();
+        for number in 1..=clients {
+            system.start_client(&format!("n{number}"), &[]);
+        }
+        system.wait_for_nodes(clients + 1).await;
+        system
+    }
+
+    pub(crate) fn data(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
+    /// A command against this system.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = nuncius();
+        command.args(arguments).arg("--nats").arg(self.server.url()).arg("--data").arg(self.data());
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// The same, run to its end.
+    pub(crate) fn output(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    pub(crate) fn start_daemon(&mut self) {
+        let log = self.directory.path().join(format!("daemon-{}.log", fastrand::u32(..)));
+        self.daemon = Some(Process::start(self.command(&["experimentd"]).stdout(Stdio::null()), &log));
+    }
+
+    pub(crate) fn start_client(&mut self, name: &str, arguments: &[&str]) {
+        let log = self.directory.path().join(format!("{name}.log"));
+        let mut command = self.command(&["client", "--name", name]);
+        command.args(arguments).stdout(Stdio::null());
+        self.clients.push(Process::start(&mut command, &log));
+    }
+
+    /// Starts a stub and returns its address; its service name is not in the routing table.
+    pub(crate) fn start_stub(&mut self, arguments: &[&str]) -> String {
+        let mut command = nuncius();
+        command.args(["emulator", "stub", "--listen", "127.0.0.1:0"]).args(arguments).stdout(Stdio::piped());
+        let mut process = Process::start(&mut command, &self.directory.path().join("stub.log"));
+        let mut line = String::new();
+        BufReader::new(process.child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim().trim_start_matches("stub listens on http://").trim_end_matches('/').to_owned();
+        self.stub = Some((process, address.clone()));
+        address
+    }
+
+    /// Everybody in the registry.
+    pub(crate) async fn nodes(&self) -> Vec<NodeInfo> {
+        let bucket = self.bus.kv(&self.bus.namespace().bucket_node()).await.unwrap();
+        let entries = bucket.entries(">").await.unwrap();
+        entries.iter().filter_map(|entry| codec::decode(&entry.value).ok()).collect()
+    }
+
+    pub(crate) async fn wait_for_nodes(&self, count: usize) {
+        until("all nodes have joined", async || (self.nodes().await.len() >= count).then_some(())).await;
+    }
+
+    /// The record of a run.
+    pub(crate) async fn record(&self, id: &str) -> Option<RunRecord> {
+        let bucket = self.bus.kv(&self.bus.namespace().bucket_run()).await.unwrap();
+        let entry = bucket.get(id).await.ok()??;
+        codec::decode(&entry.value).ok()
+    }
+
+    /// Waits until the run has ended.
+    pub(crate) async fn wait_for_end(&self, id: &str) -> RunRecord {
+        until("the run has ended", async || self.record(id).await.filter(|record| record.status.is_terminal())).await
+    }
+
+    /// Waits until the run has this status or a later one.
+    pub(crate) async fn wait_for_status(&self, id: &str, status: nuncius_schemas::run::RunStatus) {
+        until("the run got that far", async || self.record(id).await.filter(|record| record.status >= status)).await;
+    }
+
+    /// The published report of a run.
+    pub(crate) async fn report(&self, id: &str) -> Report {
+        let namespace = self.bus.namespace();
+        let objects = self.bus.objects(&namespace.bucket_artifact()).await.unwrap();
+        let bytes = objects.get(&namespace.artifact_report(id)).await.unwrap().expect("a report is published");
+        serde_json::from_slice(&bytes).unwrap()
+    }
+
+    /// All events of a run so far.
+    pub(crate) async fn events(&self, id: &str) -> Vec<ExperimentEvent> {
+        let namespace = self.bus.namespace().clone();
+        let subject = namespace.experiment_event(id);
+        let Some(last) = self.bus.last_sequence_of(&namespace.stream_event(), &subject).await.unwrap() else {
+            return Vec::new();
+        };
+        let mut tail =
+            self.bus.tail(&namespace.stream_event(), &subject, nuncius_bus::tail::Start::All).await.unwrap();
+        let mut events = Vec::new();
+        loop {
+            let stored = tail.next().await.unwrap();
+            events.push(codec::decode(&stored.payload).unwrap());
+            if stored.sequence >= last {
+                return events;
+            }
+        }
+    }
+
+    /// Publishes a payload as a plain NATS client does, and awaits the stream's acknowledgement.
+    pub(crate) async fn publish(&self, payload: &[u8]) {
+        let subject = self.bus.namespace().experiment_submit();
+        self.bus.publish_acked(&subject, &Headers::new(), payload.to_vec().into(), None, None).await.unwrap();
+    }
+}
+
+/// Waits for a state; says which one did not come.
+pub(crate) async fn until<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(value) = probe().await {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "it did not happen within {PATIENCE:?} that {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// An experiment with one open group; `more` is put into its group as further lines.
+pub(crate) fn open_spec(id: &str, address: &str, rate: &str, duration: &str, more: &str) -> String {
+    format!(
+        "id: {id}\n# The machines that run tests are busy: what is judged here is not their health.\n\
+         lag_limit: 10s\nrun_delay_limit: 1.0\nservices: {{target: ['{address}']}}\n{more}\n\
+         groups:\n- target: http://target/\n  rate: {rate}\n  duration: {duration}\n"
+    )
+}

@@ -1,0 +1,54 @@
+//! One experiment is one trace across processes.
+
+use std::collections::BTreeMap;
+
+use nuncius_testkit::{OtlpReceiver, Span};
+
+use crate::harness::{PATIENCE, System, open_spec};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_experiment_is_one_trace_from_the_submission_to_a_sampled_request() {
+    let receiver = OtlpReceiver::start().await.unwrap();
+    let environment = vec![("OTEL_EXPORTER_OTLP_ENDPOINT".to_owned(), receiver.endpoint().to_owned())];
+    let mut system = System::start_with_environment(2, environment).await;
+    let address = system.start_stub(&[]);
+    let file = system.directory.path().join("traced.yaml");
+    std::fs::write(&file, open_spec("traced", &address, "200/s", "2s", "trace_ratio: 0.2\nrecords: sample")).unwrap();
+    let mut command = system.command(&["run", file.to_str().unwrap(), "--quiet"]);
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    assert!(output.status.success(), "{output:?}");
+
+    let wanted = ["send nuncius.experiment.submit", "submit experiment", "run experiment", "plan experiment",
+        "start experiment", "prepare node", "start node", "GET"];
+    let has_all = |spans: &[Span]| wanted.iter().all(|name| spans.iter().any(|span| span.name == *name));
+    assert!(receiver.wait_for(has_all, PATIENCE).await.is_some(), "spans: {:?}", receiver.spans());
+    let spans = receiver.spans();
+    let traces: std::collections::BTreeSet<&String> =
+        spans.iter().filter(|span| wanted.contains(&span.name.as_str())).map(|span| &span.trace_id).collect();
+    assert_eq!(traces.len(), 1, "one trace: {spans:?}");
+    let by_id: BTreeMap<&str, &Span> = spans.iter().map(|span| (span.span_id.as_str(), span)).collect();
+    let parent_of = |span: &Span| by_id.get(span.parent_span_id.as_str()).copied();
+    let path = |span: &Span| {
+        let mut names = vec![span.name.clone()];
+        let mut at = span;
+        while let Some(parent) = parent_of(at) {
+            names.push(parent.name.clone());
+            at = parent;
+        }
+        names.reverse();
+        names
+    };
+    let requests: Vec<&Span> = spans.iter().filter(|span| span.name == "GET").collect();
+    assert!(requests.len() > 40, "about a fifth of 400 requests are sampled: {}", requests.len());
+    for request in requests {
+        assert_eq!(
+            path(request),
+            ["send nuncius.experiment.submit", "submit experiment", "run experiment", "start experiment", "start node", "GET"]
+        );
+        assert_eq!(request.service_name, "nuncius-client");
+    }
+    let submission = spans.iter().find(|span| span.name == "send nuncius.experiment.submit").unwrap();
+    assert_eq!((submission.service_name.as_str(), submission.parent_span_id.as_str()), ("nuncius", ""));
+    let report = system.report("traced").await;
+    assert_eq!(report.trace_id.as_deref(), Some(submission.trace_id.as_str()), "the report names the trace");
+}
