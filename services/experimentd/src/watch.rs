@@ -15,6 +15,7 @@ use tracing::{debug, warn};
 
 use crate::finish::CutShort;
 use crate::fleet::{command_all, measure_clocks};
+use crate::journal::JournalError;
 use crate::judge::{Judge, steps_per_group};
 use crate::plan::Plan;
 use crate::run::{COMMAND_TIMEOUT, HORIZON_NS, Running, Started, Stopped, cancel_asked, cut_by, stop_nodes};
@@ -124,7 +125,8 @@ pub(crate) async fn offer(running: &mut Running, plan: &Plan, started: Started) 
             }
         }
         if !watch.running.lease.is_valid() && !watch.running.daemon.reacquire(&mut watch.running.lease, &id).await {
-            return Err(Stopped::Failed("the lease of the run is held by another daemon".to_owned()));
+            // That one closes the books: a report of ours would only overwrite its.
+            return Err(Stopped::NotOurs(JournalError::Held));
         }
     }
     watch.close(u32::MAX).await;
@@ -223,9 +225,9 @@ impl Watch<'_> {
                 succeeded_total: sums.succeeded,
                 failed_total: sums.failed,
                 censored_total: sums.censored,
-                response_p50_ns: interval.response_p50_ns.or(interval.service_p50_ns),
+                response_p50_ns: interval.response_p50_ns,
                 response_p95_ns: interval.response_p95_ns,
-                response_p99_ns: interval.response_p99_ns.or(interval.service_p99_ns),
+                response_p99_ns: interval.response_p99_ns,
                 nodes: self
                     .totals
                     .nodes

@@ -49,7 +49,7 @@ pub fn progress_block(progress: &Progress, options: TextOptions) -> String {
     let mut out = paint.bold(&format!("{} {}", plain(&progress.experiment, 64), progress.status.name()));
     out.push_str(&format!("  {}\n", position(progress)));
     if let Some(total) = progress.seconds_total.filter(|total| *total > 0) {
-        let done = (f64::from(progress.second.min(total)) / f64::from(total)).clamp(0.0, 1.0);
+        let done = (f64::from(progress.second.saturating_add(1).min(total)) / f64::from(total)).clamp(0.0, 1.0);
         let cells = width.saturating_sub(12).min(60);
         let full = (done * cells as f64).round() as usize;
         let bar = format!("{}{}", "█".repeat(full), "░".repeat(cells.saturating_sub(full)));
@@ -80,11 +80,11 @@ pub fn progress_block(progress: &Progress, options: TextOptions) -> String {
     out
 }
 
-/// `second/total`, in seconds.
+/// `seconds past/total`.
 fn position(progress: &Progress) -> String {
     match progress.seconds_total {
-        Some(total) => format!("{}/{total}s", progress.second),
-        None => format!("{}s", progress.second),
+        Some(total) => format!("{}/{total}s", progress.second.saturating_add(1)),
+        None => format!("{}s", progress.second.saturating_add(1)),
     }
 }
 
@@ -137,7 +137,7 @@ mod tests {
         Progress {
             experiment: "e12".to_owned(),
             status: RunStatus::Running,
-            second: 12,
+            second: 11,
             seconds_total: Some(60),
             offered: 1_000,
             answered: 998,
