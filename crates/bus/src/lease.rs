@@ -139,6 +139,13 @@ impl Lease {
         self.valid_until.borrow().is_some_and(|until| Instant::now() < until)
     }
 
+    /// Whether the bucket still has this holder's entry. A lease that could not be renewed in time holds no longer, but
+    /// until the entry runs out nobody else can take it, the former holder included.
+    pub async fn is_still_stored(&self) -> Result<bool, BusError> {
+        let entry = self.kv.get(&self.key).await?;
+        Ok(entry.is_some_and(|entry| entry.value == self.value))
+    }
+
     /// Waits until it is lost: somebody else has it, or it could not be renewed in time.
     pub async fn lost(&self) {
         let mut valid_until = self.valid_until.clone();

@@ -19,6 +19,9 @@ use crate::run::EngineOptions;
 use crate::sink::{EngineMessage, FinishReason};
 
 mod outcome;
+mod pace;
+
+use pace::Pace;
 
 /// Most arrivals that may wait for a connection on one thread; each takes 24 bytes.
 pub(crate) const WAITING_MAX: usize = 4_000_000;
@@ -64,6 +67,7 @@ pub(crate) struct Dispatcher {
     control: Arc<Control>,
     book: Book,
     feed: Feed,
+    pace: Pace,
     waiting: VecDeque<Waiting>,
     phase: Phase,
     reason: FinishReason,
@@ -72,8 +76,13 @@ pub(crate) struct Dispatcher {
     due_ns: u64,
     in_flight: usize,
     in_flight_max: usize,
-    /// Steps of an iteration.
+    /// Steps of the group. One past the last stands for the whole iteration when there are several.
     steps: usize,
+    /// The step an iteration begins with, and what follows each; steps that are no part of it follow none.
+    first: usize,
+    follow: Vec<Option<u16>>,
+    /// Answers may still be on their way though nothing is in flight: see [`Dispatcher::hold`].
+    is_held: bool,
     group: u16,
     run_key: u64,
     trace_id: u128,
@@ -97,6 +106,13 @@ impl Dispatcher {
         sink: SyncSender<EngineMessage>,
     ) -> Self {
         let feed = Feed::new(plan.load.clone(), share.shards);
+        let path = plan.iteration_path();
+        let mut follow = vec![None; plan.step_names.len()];
+        for (from, to) in path.iter().zip(path.iter().skip(1)) {
+            if let Some(next) = follow.get_mut(usize::from(*from)) {
+                *next = Some(*to);
+            }
+        }
         let in_flight_max = match &feed {
             Feed::Open(_) => share.in_flight_max,
             Feed::Closed(closed) => closed.members(),
@@ -105,6 +121,7 @@ impl Dispatcher {
             control,
             book: Book::new(plan.group, share.thread, plan.recorders(), sink),
             feed,
+            pace: Pace::new(),
             waiting: VecDeque::new(),
             phase: Phase::Prepared,
             reason: FinishReason::ScheduleEnded,
@@ -114,6 +131,9 @@ impl Dispatcher {
             in_flight: 0,
             in_flight_max,
             steps: plan.step_names.len(),
+            first: path.first().copied().map_or(0, usize::from),
+            follow,
+            is_held: false,
             group: plan.group,
             run_key: plan.run_key,
             trace_id: plan.trace_id,
@@ -126,14 +146,45 @@ impl Dispatcher {
         self.in_flight_max
     }
 
+    /// Whether iterations have a planned instant.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.feed, Feed::Open(_))
+    }
+
+    /// Whether it drains and nothing is in flight any more.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.phase == Phase::Draining && self.in_flight == 0 && self.waiting.is_empty()
+    }
+
+    /// Run time at an instant; 0 before the start.
+    pub(crate) fn run_time_ns(&self, at_ns: u64) -> u64 {
+        self.book.run_time_ns(at_ns)
+    }
+
     /// When [`Dispatcher::poll`] must be called at the latest.
     #[inline]
     pub(crate) fn due_ns(&self) -> u64 {
         self.due_ns
     }
 
+    /// When a thread that goes to sleep at `now_ns` and is not woken by anything else must wake: as [`Dispatcher::due_ns`], or a little
+    /// later where arrivals are dense.
+    #[inline]
+    pub(crate) fn wake_ns(&self, now_ns: u64) -> u64 {
+        if self.phase == Phase::Offering && self.due_ns > now_ns {
+            self.pace.wake_ns(self.due_ns, now_ns)
+        } else {
+            self.due_ns
+        }
+    }
+
     pub(crate) fn is_over(&self) -> bool {
         self.phase == Phase::Over
+    }
+
+    /// While held, the group drains to the end of its time though nothing is in flight. The next [`Dispatcher::poll`] heeds it.
+    pub(crate) fn hold(&mut self, is_held: bool) {
+        self.is_held = is_held;
     }
 
     /// Looks at control and clock: takes what is due, ends seconds, begins to drain, is over.
@@ -157,7 +208,7 @@ impl Dispatcher {
             if let Some(stop_ns) = self.control.stop_at() {
                 self.drain_until_ns = self.drain_until_ns.min(stop_ns.saturating_add(self.control.stop_drain_ns()));
             }
-            if now_ns >= self.drain_until_ns || (self.in_flight == 0 && self.waiting.is_empty()) {
+            if now_ns >= self.drain_until_ns || (self.in_flight == 0 && self.waiting.is_empty() && !self.is_held) {
                 self.phase = Phase::Over;
             }
         }
@@ -218,12 +269,13 @@ impl Dispatcher {
                     self.waiting.push_back(Waiting { index: arrival.index, planned_ns, taken_ns: now_ns });
                     let lag_ns = now_ns.saturating_sub(planned_ns);
                     taken += 1;
-                    if let Some(recorder) = self.book.step(0) {
+                    self.pace.taken(planned_ns);
+                    if let Some(recorder) = self.book.step(self.first) {
                         recorder.lag.record_ns(lag_ns);
                     }
                 }
                 if taken > 0 {
-                    count_planned(&mut self.book, self.steps, taken);
+                    count_planned(&mut self.book, self.first, self.steps, taken);
                 }
             }
             Feed::Closed(feed) => {
@@ -283,12 +335,12 @@ impl Dispatcher {
                     return None;
                 }
                 let Task { index, user } = feed.begin()?;
-                count_planned(&mut self.book, self.steps, 1);
+                count_planned(&mut self.book, self.first, self.steps, 1);
                 (index, user, now_ns, now_ns)
             }
         };
         self.in_flight += 1;
-        self.gauge_up(0);
+        self.gauge_up(self.first);
         if self.steps > 1 {
             self.gauge_up(self.steps);
         }
@@ -301,7 +353,7 @@ impl Dispatcher {
             taken_ns,
             sent_ns: 0,
             user,
-            step: 0,
+            step: self.first as u16,
             is_sampled: ratio > 0.0 && is_sampled(self.options.seed, u32::from(self.group), index, ratio),
             is_resent: false,
         })
@@ -325,8 +377,8 @@ impl Dispatcher {
     }
 }
 
-fn count_planned(book: &mut Book, steps: usize, count: u64) {
-    for step in [Some(0), (steps > 1).then_some(steps)].into_iter().flatten() {
+fn count_planned(book: &mut Book, first: usize, steps: usize, count: u64) {
+    for step in [Some(first), (steps > 1).then_some(steps)].into_iter().flatten() {
         if let Some(recorder) = book.step(step) {
             recorder.planned += count;
         }

@@ -7,6 +7,7 @@
 //! It must never know NATS, never aim at a target the policy does not name, never spin while it waits, and never drop
 //! an arrival it has taken from the schedule: each ends as succeeded, failed or censored.
 
+mod amqp;
 mod book;
 mod clock;
 pub mod control;

@@ -113,7 +113,6 @@ pub enum PlanError {
 pub struct GroupPlan {
     pub(crate) group: u16,
     pub(crate) name: String,
-    pub(crate) engine: EngineKind,
     pub(crate) shards: ShardSet,
     pub(crate) threads: usize,
     pub(crate) run_key: u64,
@@ -146,14 +145,11 @@ pub(crate) enum Load {
 #[derive(Debug)]
 pub(crate) enum Action {
     Http(HttpPlan),
-    /// The steps of an AMQP group, as written.
-    #[allow(dead_code, reason = "read by the amqp engine")]
     Amqp(AmqpPlan),
 }
 
 /// An AMQP group with its environment resolved.
 #[derive(Debug)]
-#[allow(dead_code, reason = "read by the amqp engine")]
 pub(crate) struct AmqpPlan {
     /// `amqps`.
     pub(crate) secure: bool,
@@ -165,6 +161,8 @@ pub(crate) struct AmqpPlan {
     pub(crate) steps: Vec<Step>,
     /// How the broker is checked.
     pub(crate) tls: Option<nuncius_schemas::spec::TlsOptions>,
+    /// The name a TLS broker must have.
+    pub(crate) server_name: String,
 }
 
 impl GroupPlan {
@@ -181,6 +179,16 @@ impl GroupPlan {
     /// Names of the steps.
     pub fn step_names(&self) -> &[String] {
         &self.step_names
+    }
+
+    /// The steps that an iteration takes, in order: all but those that consume, which go on beside it for the whole run.
+    pub(crate) fn iteration_path(&self) -> Vec<u16> {
+        let steps = u16::try_from(self.step_names.len()).unwrap_or(u16::MAX);
+        let takes = |step: &u16| match &self.action {
+            Action::Http(_) => true,
+            Action::Amqp(amqp) => amqp.steps.get(usize::from(*step)).is_some_and(|step| step.publish.is_some()),
+        };
+        (0..steps).filter(takes).collect()
     }
 
     /// How many recorders a report has: one for each step, and one more for the iteration when there are several.
@@ -227,7 +235,6 @@ pub fn plan_group(
     Ok(GroupPlan {
         group: input.group,
         name: group.name.clone(),
-        engine: group.engine,
         shards: input.shards,
         threads: input.threads,
         run_key: input.run_key,
@@ -271,6 +278,10 @@ fn plan_amqp(
     target: target::Target,
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Result<AmqpPlan, PlanError> {
+    let short = |field: &str, text: &str| {
+        let problem = "longer than 255 bytes once its variables are filled in".to_owned();
+        if text.len() > 255 { Err(PlanError::Field { field: field.to_owned(), problem }) } else { Ok(()) }
+    };
     let mut steps = group.steps.clone();
     for (index, step) in steps.iter_mut().enumerate() {
         if let Some(publish) = &mut step.publish {
@@ -278,19 +289,36 @@ fn plan_amqp(
             for text in [&mut publish.exchange, &mut publish.routing_key, &mut publish.body] {
                 *text = environment::expand(&field, text, environment)?;
             }
+            short(&field, &publish.exchange)?;
+            short(&field, &publish.routing_key)?;
         }
         if let Some(consume) = &mut step.consume {
             let field = format!("{path}.steps[{index}].consume");
             consume.queue = environment::expand(&field, &consume.queue, environment)?;
+            short(&field, &consume.queue)?;
         }
     }
-    Ok(AmqpPlan {
+    let named = group.tls.as_ref().and_then(|tls| tls.server_name.clone());
+    let plan = AmqpPlan {
         secure: target.secure,
         credentials: target.credentials,
         vhost: target.path.trim_start_matches('/').to_owned(),
         steps,
         tls: group.tls.clone(),
-    })
+        server_name: named.unwrap_or(target.host),
+    };
+    let field = || format!("{path}.target");
+    if !target.query.is_empty() {
+        return Err(PlanError::Field { field: field(), problem: "a broker's address has no query".to_owned() });
+    }
+    match crate::amqp::login(&plan) {
+        Ok(_) => Ok(plan),
+        // The problem is told without the text: it holds a password.
+        Err(_) => Err(PlanError::Field {
+            field: field(),
+            problem: "user, password or virtual host are not percent-encoded UTF-8, or longer than 255 bytes".to_owned(),
+        }),
+    }
 }
 
 #[cfg(test)]

@@ -4,8 +4,9 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
-use nuncius_schemas::spec::{EngineKind, RecordsMode};
+use nuncius_schemas::spec::RecordsMode;
 
+use crate::amqp;
 use crate::control::Control;
 use crate::dispatch::{Dispatcher, Share};
 use crate::http::{general, plain};
@@ -32,9 +33,6 @@ pub struct EngineOptions {
 /// Why threads could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// No engine of that kind in this build.
-    #[error("engine `{0}` is not supported by this node")]
-    Unsupported(&'static str),
     /// The system gave no thread or descriptor.
     #[error("cannot start an engine thread for group `{group}`: {source}")]
     Start {
@@ -73,15 +71,15 @@ pub fn spawn_group(
     control: Arc<Control>,
     sink: SyncSender<EngineMessage>,
 ) -> Result<Vec<EngineThread>, EngineError> {
-    match plan.engine {
-        EngineKind::Http => {}
-        EngineKind::Amqp => return Err(EngineError::Unsupported("amqp")),
-    }
     let plan = Arc::new(plan);
     let is_plain = matches!(&plan.action, Action::Http(http) if !http.secure && !http.general) && plain::is_available();
     let tls = match &plan.action {
         Action::Http(http) if http.secure => Some(general::tls_config(plan.group, http)?),
         _ => None,
+    };
+    let broker = match &plan.action {
+        Action::Amqp(amqp) => Some(amqp::setup(&plan, amqp)?),
+        Action::Http(_) => None,
     };
     let start_error = |source| EngineError::Start { group: plan.name.clone(), source };
     let mut threads = Vec::with_capacity(plan.threads);
@@ -91,13 +89,16 @@ pub fn spawn_group(
         let ahead = connections_ahead(&plan, &dispatcher);
         control.listen(Arc::clone(&bell));
         let (thread_plan, thread_control, thread_tls) = (Arc::clone(&plan), Arc::clone(&control), tls.clone());
+        let thread_broker = broker.clone();
         let (told, identity) = mpsc::sync_channel(1);
         let thread_bell = Arc::clone(&bell);
         let body = move || {
             let _ = told.send(rustix::thread::gettid().as_raw_nonzero().get());
             // The default lets the kernel wake a sleeper 50 µs late; no harm where this is refused.
             let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
-            if is_plain {
+            if let Some(broker) = thread_broker {
+                amqp::run(dispatcher, thread_plan, broker, Arc::clone(&thread_bell));
+            } else if is_plain {
                 plain::run(dispatcher, thread_plan, Arc::clone(&thread_bell), ahead);
             } else {
                 general::run(dispatcher, thread_plan, thread_tls, Arc::clone(&thread_bell), ahead);

@@ -1,7 +1,7 @@
 //! How many request records a second the store takes, against plain multi-row INSERTs of the same columns.
 //!
 //! Both write the same rows into a fresh file, in transactions of one batch, with the same pragmas; the plain side has
-//! no table of batches and no foreign key. Three rounds of each, taking turns; the medians are told.
+//! no table of batches and no foreign key. Three rounds of each, taking turns; a line for each, then the medians.
 //!
 //! `cargo run --release -p nuncius-store --example record_rate [batches]`
 
@@ -30,8 +30,12 @@ async fn main() -> Result<(), Failure> {
     let rows = batches * BATCH_ROWS_MAX as u64;
     let (mut store_seconds, mut plain_seconds) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS {
-        store_seconds.push(with_store(&directory.join(format!("store-{round}.sqlite")), batches).await?);
-        plain_seconds.push(plain(&directory.join(format!("plain-{round}.sqlite")), batches).await?);
+        let store = with_store(&directory.join(format!("store-{round}.sqlite")), batches).await?;
+        let plain = plain(&directory.join(format!("plain-{round}.sqlite")), batches).await?;
+        let (store_rate, plain_rate) = (rows as f64 / store, rows as f64 / plain);
+        println!("round={} store_rate={store_rate:.0} plain_rate={plain_rate:.0}", round + 1);
+        store_seconds.push(store);
+        plain_seconds.push(plain);
     }
     std::fs::remove_dir_all(&directory)?;
     let (store, plain) = (rows as f64 / median(store_seconds), rows as f64 / median(plain_seconds));

@@ -45,6 +45,13 @@ enum Event {
     Shutdown,
 }
 
+/// An experiment whose targets are being resolved and tried.
+struct Preparing {
+    experiment: String,
+    token: u64,
+    outcome: oneshot::Receiver<Box<Prepared>>,
+}
+
 struct Prepared {
     prepare: Prepare,
     message: Message,
@@ -60,7 +67,7 @@ struct Node {
     registration: Registration,
     info: NodeInfo,
     session: Option<Session>,
-    preparing: Option<oneshot::Receiver<Box<Prepared>>>,
+    preparing: Option<Preparing>,
     /// Highest fencing token seen; smaller ones are of a daemon that lost its lease.
     token: u64,
 }
@@ -140,9 +147,9 @@ pub async fn run(
     Ok(())
 }
 
-async fn wait_prepared(preparing: &mut Option<oneshot::Receiver<Box<Prepared>>>) -> Box<Prepared> {
+async fn wait_prepared(preparing: &mut Option<Preparing>) -> Box<Prepared> {
     match preparing {
-        Some(receiver) => match receiver.await {
+        Some(preparing) => match (&mut preparing.outcome).await {
             Ok(prepared) => prepared,
             Err(_) => std::future::pending().await,
         },
@@ -178,6 +185,12 @@ impl Node {
         }
         match command {
             NodeCommand::Prepare(prepare) => self.prepare(*prepare, message).await,
+            NodeCommand::Stop(stop) if self.is_preparing(&experiment, token) => {
+                // What comes of it is dropped, and the node is free at once.
+                info!(experiment, reason = %stop.reason, "no longer getting ready");
+                self.preparing = None;
+                self.accept(&message).await;
+            }
             _ if !ours => {
                 let reason = format!("this node does not work for experiment {experiment}");
                 self.refuse(&message, reason).await;
@@ -216,6 +229,10 @@ impl Node {
         }
     }
 
+    fn is_preparing(&self, experiment: &str, token: u64) -> bool {
+        self.preparing.as_ref().is_some_and(|preparing| preparing.experiment == experiment && token >= preparing.token)
+    }
+
     async fn prepare(&mut self, prepare: Prepare, message: Message) {
         if let Some(session) = &self.session {
             if session.experiment != prepare.experiment || session.started {
@@ -231,8 +248,8 @@ impl Node {
         }
         let span = info_span!("prepare", "otel.name" = "prepare node", nuncius.node = %self.name);
         set_parent(&span, &message);
-        let (sender, receiver) = oneshot::channel();
-        self.preparing = Some(receiver);
+        let (sender, outcome) = oneshot::channel();
+        self.preparing = Some(Preparing { experiment: prepare.experiment.clone(), token: prepare.token, outcome });
         let config = self.config.clone();
         tokio::task::spawn_blocking(move || {
             let trace_id = trace_of(&span, &message, &prepare);
@@ -302,7 +319,7 @@ impl Node {
 
     async fn shut_down(mut self) {
         if let Some(mut session) = self.session.take() {
-            session.stop(SHUTDOWN_DRAIN_NS);
+            session.leave(SHUTDOWN_DRAIN_NS, "was shut down before its part was over");
             if tokio::time::timeout(SHUTDOWN_REPORT, &mut session.reporter).await.is_err() {
                 warn!(experiment = %session.experiment, "ended before the last delta was stored");
             }

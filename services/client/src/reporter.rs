@@ -30,6 +30,8 @@ pub(crate) struct ReporterInput {
     pub(crate) start_unix_ns: std::sync::Arc<std::sync::OnceLock<u64>>,
     /// Span under which sampled requests hang.
     pub(crate) parent_span_id: std::sync::Arc<std::sync::OnceLock<u64>>,
+    /// Set once the node itself ends its part early.
+    pub(crate) leaving: std::sync::Arc<std::sync::OnceLock<String>>,
     pub(crate) collected: mpsc::Receiver<Collected>,
 }
 
@@ -70,7 +72,8 @@ pub(crate) async fn report(mut input: ReporterInput) {
                 }
                 sequence += 1;
                 let end = Accumulated::empty_at(last_second);
-                send_delta(&input, end, sequence, true, ending.stopped.as_deref()).await;
+                let stopped = ending.stopped.as_deref().or(input.leaving.get().map(String::as_str));
+                send_delta(&input, end, sequence, true, stopped).await;
                 return;
             }
         }

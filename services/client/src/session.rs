@@ -54,6 +54,8 @@ pub(crate) struct Session {
     start_unix_ns: Arc<OnceLock<u64>>,
     /// Span of the start on this node: sampled requests hang under it.
     parent_span_id: Arc<OnceLock<u64>>,
+    /// Why the node itself ends its part early.
+    leaving: Arc<OnceLock<String>>,
     /// Ends when the last delta has been stored.
     pub(crate) reporter: JoinHandle<()>,
 }
@@ -183,6 +185,7 @@ impl Session {
         let start_at_ns = Arc::new(OnceLock::new());
         let start_unix_ns = Arc::new(OnceLock::new());
         let parent_span_id = Arc::new(OnceLock::new());
+        let leaving = Arc::new(OnceLock::new());
         let (collected_sender, collected) = mpsc::channel(REPORT_QUEUE);
         let events_bus = bus.clone();
         let input = CollectorInput {
@@ -204,6 +207,7 @@ impl Session {
             spec: prepare.spec.clone(),
             start_unix_ns: Arc::clone(&start_unix_ns),
             parent_span_id: Arc::clone(&parent_span_id),
+            leaving: Arc::clone(&leaving),
             collected,
         }));
         Ok(Self {
@@ -215,6 +219,7 @@ impl Session {
             start_at_ns,
             start_unix_ns,
             parent_span_id,
+            leaving,
             reporter,
         })
     }
@@ -244,6 +249,13 @@ impl Session {
 
     pub(crate) fn extend(&self, horizon_ns: u64) {
         self.control.extend(horizon_ns);
+    }
+
+    /// As [`Session::stop`], by the node's own will: the last delta says why, so that what is missing then is not taken
+    /// for measured.
+    pub(crate) fn leave(&self, drain_ns: u64, reason: &str) {
+        let _ = self.leaving.set(reason.to_owned());
+        self.stop(drain_ns);
     }
 
     /// Offers nothing more; a session that never started ends at once.

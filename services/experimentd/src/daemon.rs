@@ -65,7 +65,8 @@ impl Daemon {
                 *lease = fresh;
                 true
             }
-            Ok(None) => false,
+            // Our own entry that was not renewed in time: it runs out, then it can be taken again.
+            Ok(None) => lease.is_still_stored().await.unwrap_or(true),
             // The bus is away: nobody else can take it either. Asked again at the next turn.
             Err(_) => true,
         }

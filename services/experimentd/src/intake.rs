@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use nuncius_bus::work_queue::WorkItem;
 use nuncius_bus::Headers;
+use nuncius_bus::lease::Lease;
 use nuncius_schemas::codec::{self, CodecError};
 use nuncius_schemas::names::check_token;
 use nuncius_schemas::run::{RunRecord, RunStatus, SubmitReply};
@@ -14,7 +15,7 @@ use tracing::{Instrument, info, info_span, warn};
 
 use crate::daemon::{Daemon, give_back};
 use crate::finish;
-use crate::journal::{Journal, unix_ms};
+use crate::journal::{Journal, JournalError, unix_ms};
 use crate::run::{self, Running};
 
 /// How long a submission that could not be admitted, because the bus or the store failed, waits for its next try.
@@ -23,6 +24,10 @@ const RETRY_DELAY: Duration = Duration::from_secs(2);
 const DEAD_MAX_BYTES: usize = 64 * 1024;
 /// How long Galileo input waits for the first client node, whose name it needs.
 const NAMES_PATIENCE: Duration = Duration::from_secs(3);
+/// Pause before a lease that could not be asked for is asked for again.
+const LEASE_PAUSE: Duration = Duration::from_millis(500);
+/// Said of an experiment whose record was written as cancelled before a daemon had started it.
+pub(crate) const CANCELLED_WAITING: &str = "cancelled while it waited";
 
 /// Admits one submission. The message is acknowledged only when its fate is written down.
 pub(crate) async fn admit(daemon: &Daemon, job: WorkItem) {
@@ -38,11 +43,11 @@ async fn admit_in_span(daemon: &Daemon, job: WorkItem) {
     let reply_to = job.headers.get(HEADER_REPLY).map(str::to_owned);
     let value = match codec::read_submission(&job.payload) {
         Ok(value) => value,
-        Err(error) => return bury(daemon, job, reply_to, None, &error.to_string()).await,
+        Err(error) => return bury(daemon, job, reply_to, &error.to_string()).await,
     };
     let id = match choose_id(&value, job.headers.get(HEADER_MESSAGE_ID), sequence) {
         Ok(id) => id,
-        Err(problem) => return bury(daemon, job, reply_to, None, &problem).await,
+        Err(problem) => return bury(daemon, job, reply_to, &problem).await,
     };
     let (spec, problem) = match read(daemon, value).await {
         Ok(spec) => (spec, None),
@@ -56,7 +61,8 @@ async fn admit_in_span(daemon: &Daemon, job: WorkItem) {
         stream_sequence: sequence,
         status: RunStatus::Submitted,
         verdict: None,
-        reason: None,
+        // Kept with the record: a daemon that takes over must not run what could not be understood.
+        reason: problem.clone(),
         spec: ExperimentSpec { id: Some(id.clone()), ..spec },
         submitted_unix_ms: unix_ms(),
         started_unix_ms: None,
@@ -66,7 +72,7 @@ async fn admit_in_span(daemon: &Daemon, job: WorkItem) {
     };
     let bytes = match codec::encode(&record) {
         Ok(bytes) => bytes,
-        Err(error) => return bury(daemon, job, reply_to, Some(id), &error.to_string()).await,
+        Err(error) => return bury(daemon, job, reply_to, &error.to_string()).await,
     };
     let (record, revision) = match daemon.runs.create(&id, bytes.into()).await {
         Ok(Some(revision)) => (record, revision),
@@ -75,7 +81,7 @@ async fn admit_in_span(daemon: &Daemon, job: WorkItem) {
             Ok(Some((known, revision))) if known.stream_sequence == sequence => (known, revision),
             Ok(_) => {
                 let problem = format!("id: an experiment `{id}` exists already; choose another id or leave it out");
-                return bury(daemon, job, reply_to, Some(id), &problem).await;
+                return bury(daemon, job, reply_to, &problem).await;
             }
             Err(error) => return put_back(job, &error).await,
         },
@@ -97,6 +103,37 @@ pub(crate) async fn take_up(daemon: &Daemon, record: RunRecord, revision: u64, p
     if !daemon.remember(&id) {
         return;
     }
+    let mut asked_before = false;
+    let lease = loop {
+        match daemon.acquire(&id).await {
+            Ok(Some(lease)) => break lease,
+            // After a question that got no answer it may be our own lease that stands there, until it runs out.
+            Ok(None) if asked_before => {}
+            Ok(None) => {
+                info!(experiment = %id, "another daemon holds the run");
+                return daemon.forget(&id);
+            }
+            Err(error) => warn!(experiment = %id, %error, "no lease yet, trying again"),
+        }
+        asked_before = true;
+        tokio::select! {
+            () = tokio::time::sleep(LEASE_PAUSE) => {}
+            () = daemon.shutdown.cancelled() => return daemon.forget(&id),
+        }
+    };
+    look_after(daemon, record, revision, problem, lease).await;
+}
+
+/// The same for a run that is remembered and whose lease is held already.
+pub(crate) async fn look_after(
+    daemon: &Daemon,
+    record: RunRecord,
+    revision: u64,
+    problem: Option<String>,
+    lease: Lease,
+) {
+    let id = record.id.clone();
+    let problem = problem.or_else(|| record.reason.clone());
     let span = info_span!("experiment", "otel.name" = "run experiment", nuncius.experiment.id = %id);
     if let Some(traceparent) = &record.traceparent {
         nuncius_telemetry::set_parent(&span, traceparent);
@@ -105,17 +142,7 @@ pub(crate) async fn take_up(daemon: &Daemon, record: RunRecord, revision: u64, p
         Ok(control) => control,
         Err(error) => {
             warn!(experiment = %id, %error, "no control subject");
-            return daemon.forget(&id);
-        }
-    };
-    let lease = match daemon.acquire(&id).await {
-        Ok(Some(lease)) => lease,
-        Ok(None) => {
-            info!(experiment = %id, "another daemon holds the run");
-            return daemon.forget(&id);
-        }
-        Err(error) => {
-            warn!(experiment = %id, %error, "no lease");
+            give_back(lease).await;
             return daemon.forget(&id);
         }
     };
@@ -123,18 +150,19 @@ pub(crate) async fn take_up(daemon: &Daemon, record: RunRecord, revision: u64, p
     let mut running = Running { daemon: daemon.clone(), journal, control, lease, span };
     let tracker = daemon.tasks.clone();
     tracker.spawn(async move {
-        if let Err(error) = running.journal.status(RunStatus::Submitted, "submitted").await {
-            warn!(experiment = %id, %error, "not ours after all");
-            return running.daemon.forget(&id);
-        }
-        match problem {
-            Some(problem) => {
-                finish::never_ran(&mut running, RunStatus::Failed, &problem).await;
+        let (status, reason) = match (running.journal.status(RunStatus::Submitted, "submitted").await, problem) {
+            (Ok(()), None) => return run::run(running).await,
+            (Ok(()), Some(problem)) => (RunStatus::Failed, problem),
+            (Err(JournalError::Taken(RunStatus::Cancelled)), _) => (RunStatus::Cancelled, CANCELLED_WAITING.to_owned()),
+            (Err(error), _) => {
+                warn!(experiment = %id, %error, "not ours after all");
                 give_back(running.lease).await;
-                running.daemon.forget(&id);
+                return running.daemon.forget(&id);
             }
-            None => run::run(running).await,
-        }
+        };
+        finish::never_ran(&mut running, status, &reason).await;
+        give_back(running.lease).await;
+        running.daemon.forget(&id);
     });
 }
 
@@ -181,7 +209,7 @@ async fn read(daemon: &Daemon, value: serde_json::Value) -> Result<ExperimentSpe
 }
 
 /// What cannot become a run of its own goes to the dead letters with the reason, then its message is acknowledged.
-async fn bury(daemon: &Daemon, job: WorkItem, reply_to: Option<String>, id: Option<String>, problem: &str) {
+async fn bury(daemon: &Daemon, job: WorkItem, reply_to: Option<String>, problem: &str) {
     warn!(sequence = job.stream_sequence(), problem, "submission refused");
     let mut headers = Headers::new().with(HEADER_REASON, one_line(problem));
     if let Some(id) = job.headers.get(HEADER_MESSAGE_ID) {
@@ -198,7 +226,8 @@ async fn bury(daemon: &Daemon, job: WorkItem, reply_to: Option<String>, id: Opti
     if let Err(error) = job.ack().await {
         warn!(%error, "dead letter written, submission not acknowledged");
     }
-    answer_to(daemon, reply_to, &SubmitReply { id, accepted: false, error: Some(problem.to_owned()) }).await;
+    // It got no id: one that it asked for belongs to another experiment, which nobody shall take for it.
+    answer_to(daemon, reply_to, &SubmitReply { id: None, accepted: false, error: Some(problem.to_owned()) }).await;
 }
 
 async fn put_back(job: WorkItem, problem: &str) {

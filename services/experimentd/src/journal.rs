@@ -25,6 +25,9 @@ pub(crate) enum JournalError {
     /// The record is gone.
     #[error("the run record is gone")]
     Gone,
+    /// Another daemon looks after it.
+    #[error("the lease of the run is held by another daemon")]
+    Held,
     /// The bus or the record's bytes.
     #[error("run record: {0}")]
     Bus(String),
@@ -58,7 +61,8 @@ impl Journal {
     pub(crate) async fn status(&mut self, status: RunStatus, message: &str) -> Result<(), JournalError> {
         self.record.status = status;
         match status {
-            RunStatus::Running => self.record.started_unix_ms = Some(unix_ms()),
+            // The start has written the instant zero.
+            RunStatus::Running if self.record.started_unix_ms.is_none() => self.record.started_unix_ms = Some(unix_ms()),
             _ if status.is_terminal() => self.record.ended_unix_ms = Some(unix_ms()),
             _ => {}
         }
@@ -97,6 +101,10 @@ impl Journal {
                         }
                         Ok(Some(entry)) => {
                             let now: RunRecord = codec::decode(&entry.value).map_err(|e| JournalError::Bus(e.to_string()))?;
+                            if now.status == RunStatus::Cancelled && now.ended_unix_ms.is_none() {
+                                // Cancelled by writing the record: its end is still ours to tell.
+                                self.revision = entry.revision;
+                            }
                             return Err(JournalError::Taken(now.status));
                         }
                         Ok(None) => return Err(JournalError::Gone),

@@ -13,7 +13,7 @@ use tracing::{Instrument, info, info_span, warn};
 
 use crate::daemon::{Daemon, give_back};
 use crate::finish;
-use crate::intake::take_up;
+use crate::intake::{CANCELLED_WAITING, look_after};
 use crate::journal::Journal;
 use crate::judge::{Judge, steps_per_group};
 use crate::run::{Running, stop_nodes};
@@ -35,8 +35,12 @@ pub(crate) async fn recover(daemon: &Daemon) {
     };
     for id in keys {
         match daemon.record(&id).await {
-            Ok(Some((record, _))) if record.status.is_terminal() => {}
+            Ok(Some((record, _))) if is_told(&record) => {}
             Ok(Some((record, revision))) => {
+                // Remembered before submissions are taken: one that comes again must not be taken up beside this.
+                if !daemon.remember(&id) {
+                    continue;
+                }
                 let daemon = daemon.clone();
                 let tasks = daemon.tasks.clone();
                 tasks.spawn(async move { orphan(&daemon, record, revision).await });
@@ -45,6 +49,12 @@ pub(crate) async fn recover(daemon: &Daemon) {
             Err(error) => warn!(experiment = %id, error, "run record cannot be read"),
         }
     }
+}
+
+/// Whether it has ended and its end was told. One that was cancelled by writing its record, while no daemon ran, has
+/// neither an event nor a report of that yet.
+fn is_told(record: &RunRecord) -> bool {
+    record.status.is_terminal() && !(record.status == RunStatus::Cancelled && record.ended_unix_ms.is_none())
 }
 
 async fn orphan(daemon: &Daemon, record: RunRecord, revision: u64) {
@@ -57,7 +67,7 @@ async fn orphan(daemon: &Daemon, record: RunRecord, revision: u64) {
         }
         tokio::select! {
             () = tokio::time::sleep(LEASE_POLL) => {}
-            () = daemon.shutdown.cancelled() => return,
+            () = daemon.shutdown.cancelled() => return daemon.forget(&id),
         }
     };
     // Somebody may have ended it while the lease ran out.
@@ -65,17 +75,14 @@ async fn orphan(daemon: &Daemon, record: RunRecord, revision: u64) {
         Ok(Some(now)) => now,
         _ => (record, revision),
     };
-    if record.status.is_terminal() {
-        return give_back(lease).await;
+    if is_told(&record) {
+        give_back(lease).await;
+        return daemon.forget(&id);
     }
     if record.status == RunStatus::Submitted {
-        give_back(lease).await;
-        return take_up(daemon, record, revision, None).await;
+        return look_after(daemon, record, revision, None, lease).await;
     }
-    if !daemon.remember(&id) {
-        return give_back(lease).await;
-    }
-    info!(experiment = %id, status = record.status.name(), "its daemon was lost");
+    info!(experiment = %id, status = record.status.name(), "nobody looks after it");
     let span = info_span!("recover", "otel.name" = "recover experiment", nuncius.experiment.id = %id);
     if let Some(traceparent) = &record.traceparent {
         nuncius_telemetry::set_parent(&span, traceparent);
@@ -84,12 +91,18 @@ async fn orphan(daemon: &Daemon, record: RunRecord, revision: u64) {
         Ok(control) => control,
         Err(error) => {
             warn!(experiment = %id, %error, "no control subject");
+            give_back(lease).await;
             return daemon.forget(&id);
         }
     };
     let journal = Journal::new(daemon.bus.clone(), daemon.store.clone(), daemon.runs.clone(), record, revision);
     let mut running = Running { daemon: daemon.clone(), journal, control, lease, span: span.clone() };
-    close_books(&mut running).instrument(span).await;
+    if running.journal.record.status == RunStatus::Cancelled {
+        let reason = running.journal.record.reason.clone().unwrap_or_else(|| CANCELLED_WAITING.to_owned());
+        finish::never_ran(&mut running, RunStatus::Cancelled, &reason).instrument(span).await;
+    } else {
+        close_books(&mut running).instrument(span).await;
+    }
     lease = running.lease;
     give_back(lease).await;
     daemon.forget(&id);

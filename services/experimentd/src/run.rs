@@ -268,6 +268,7 @@ async fn start(running: &mut Running, plan: &Plan) -> Result<Result<Started, Vec
         stop_nodes(running, &names, 0, "another node did not start").await;
         return Ok(Err(missing));
     }
+    running.journal.record.started_unix_ms = Some(start_unix_ns / 1_000_000);
     Ok(Ok(Started { start_at_ns, offsets }))
 }
 

@@ -117,8 +117,11 @@ pub(crate) async fn offer(running: &mut Running, plan: &Plan, started: Started) 
                     watch.running.journal.status(RunStatus::Draining, "waiting for the last answers").await?;
                 }
             }
-            reason = cancel_asked(&mut watch.running.control), if watch.cut_short.is_none() => {
-                watch.cut(cut_by(reason)).await;
+            // Whoever asks again while the last answers are waited for is answered, too.
+            reason = cancel_asked(&mut watch.running.control) => {
+                if watch.cut_short.is_none() {
+                    watch.cut(cut_by(reason)).await;
+                }
             }
             () = watch.running.daemon.shutdown.cancelled(), if watch.cut_short.is_none() => {
                 watch.cut(cut_by("cancelled: the daemon is shutting down".to_owned())).await;

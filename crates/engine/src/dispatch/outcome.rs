@@ -58,8 +58,7 @@ impl Dispatcher {
             recorder.succeeded += 1;
         }
         self.row(&iteration, status, RecordOutcome::Succeeded, now_ns);
-        let step = usize::from(iteration.step) + 1;
-        if step >= self.steps {
+        let Some(step) = self.follow.get(usize::from(iteration.step)).copied().flatten() else {
             if self.steps > 1 {
                 if let Some(recorder) = self.book.step(self.steps) {
                     recorder.succeeded += 1;
@@ -68,13 +67,12 @@ impl Dispatcher {
             }
             self.finish(&iteration, true, now_ns);
             return None;
-        }
+        };
         self.gauge_down(usize::from(iteration.step));
-        if let Some(recorder) = self.book.step(step) {
+        if let Some(recorder) = self.book.step(usize::from(step)) {
             recorder.planned += 1;
             recorder.in_flight += 1;
         }
-        let step = iteration.step + 1;
         Some(Iteration { step, planned_ns: now_ns, taken_ns: now_ns, sent_ns: 0, is_resent: false, ..iteration })
     }
 
@@ -86,12 +84,13 @@ impl Dispatcher {
         now_ns: u64,
         sample: impl FnOnce() -> String,
     ) {
-        let is_timeout = kind == FailureKind::Timeout;
-        if is_timeout {
+        // The others end before the target has had its time.
+        let is_measured = matches!(kind, FailureKind::Timeout | FailureKind::Refused);
+        if is_measured {
             self.measure(&iteration, now_ns);
         }
         self.count_failed(&iteration, kind, 0, now_ns, sample);
-        self.finish(&iteration, is_timeout, now_ns);
+        self.finish(&iteration, is_measured, now_ns);
     }
 
     /// Service, and response where there is a planned instant.
@@ -100,7 +99,7 @@ impl Dispatcher {
         let is_open = matches!(self.feed, Feed::Open(_));
         if let Some(recorder) = self.book.step(usize::from(iteration.step)) {
             recorder.service.record_ns(now_ns.saturating_sub(iteration.sent_ns));
-            if is_open && iteration.step == 0 {
+            if is_open && usize::from(iteration.step) == self.first {
                 recorder.response.record_ns(now_ns.saturating_sub(iteration.planned_ns));
             }
         }
@@ -127,7 +126,7 @@ impl Dispatcher {
         self.book.fail(usize::from(iteration.step), kind, status, sample);
         if self.steps > 1 {
             self.book.fail(self.steps, kind, status, || format!("at step {}", iteration.step + 1));
-            if matches!(kind, FailureKind::Status | FailureKind::Timeout) {
+            if matches!(kind, FailureKind::Status | FailureKind::Timeout | FailureKind::Refused) {
                 self.measure_iteration(iteration, now_ns);
             }
         }
@@ -192,12 +191,33 @@ impl Dispatcher {
         });
     }
 
+    /// A message of this run came back at a step beside the iteration, so long after it was written and was planned.
+    pub(crate) fn received(&mut self, step: u16, service_ns: u64, response_ns: Option<u64>) {
+        let Some(recorder) = self.book.step(usize::from(step)) else { return };
+        recorder.planned += 1;
+        recorder.sent += 1;
+        recorder.succeeded += 1;
+        recorder.service.record_ns(service_ns);
+        if let Some(response_ns) = response_ns {
+            recorder.response.record_ns(response_ns);
+        }
+    }
+
+    /// A step beside the iteration could not go on.
+    pub(crate) fn lost(&mut self, step: u16, kind: FailureKind, sample: impl FnOnce() -> String) {
+        let step = usize::from(step);
+        if let Some(recorder) = self.book.step(step) {
+            recorder.planned += 1;
+        }
+        self.book.fail(step, kind, 0, sample);
+    }
+
     /// The end has come before an answer did.
     pub(crate) fn censor(&mut self, iteration: Iteration, now_ns: u64) {
         let is_open = matches!(self.feed, Feed::Open(_));
         let whole = (self.steps > 1).then_some((self.steps, iteration.origin_ns, iteration.first_sent_ns, is_open));
         let step =
-            (usize::from(iteration.step), iteration.planned_ns, iteration.sent_ns, is_open && iteration.step == 0);
+            (usize::from(iteration.step), iteration.planned_ns, iteration.sent_ns, is_open && usize::from(iteration.step) == self.first);
         for (step, planned_ns, sent_ns, has_plan) in [Some(step), whole].into_iter().flatten() {
             if let Some(recorder) = self.book.step(step) {
                 recorder.censored += 1;

@@ -27,7 +27,7 @@ use crate::plan::{Action, GroupPlan, HttpPlan, RequestPlan, traceparent};
 use crate::wake::Bell;
 
 mod stream;
-mod timer;
+pub(crate) mod timer;
 
 pub(crate) use stream::{Tls, tls_config};
 

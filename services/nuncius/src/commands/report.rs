@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow};
 use nuncius_bus::Bus;
 use nuncius_report::text::TextOptions;
 use nuncius_schemas::report::Report;
-use nuncius_store::Store;
+use nuncius_store::{Store, StoreError};
 
 use crate::args::{Global, ReportArgs};
 use crate::connect;
@@ -30,7 +30,10 @@ pub(crate) async fn fetch(global: &Global, bus: Option<&Bus>, id: &str) -> Resul
     }
     let path = connect::data_directory(global)?.join("nuncius.db");
     let store = Store::open(&path).await?;
-    let report = store.report(id).await?;
+    let report = match store.report(id).await {
+        Err(StoreError::NotFound { .. }) => None,
+        other => other?,
+    };
     store.close().await;
     report.ok_or_else(|| anyhow!("there is no report of {id}, neither on the bus nor in {}", path.display()))
 }

@@ -1,6 +1,6 @@
 //! `nuncius route`.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use nuncius_schemas::codec;
 use nuncius_schemas::names::check_token;
 use nuncius_schemas::route::{Route, RouteHost};
@@ -24,7 +24,13 @@ pub(super) async fn route(global: &Global, command: RouteCommand) -> Result<u8> 
                 routes.put(&service, codec::encode(&route)?.into()).await?;
             }
         }
-        RouteCommand::Rm { service } => routes.delete(&service).await?,
+        RouteCommand::Rm { service } => {
+            check_token("service", &service).map_err(|error| Usage(error.to_string()))?;
+            if routes.get(&service).await?.is_none() {
+                bail!("there is no service {service} in the routing table");
+            }
+            routes.delete(&service).await?;
+        }
         RouteCommand::Ls { json } => {
             let mut table = Vec::new();
             for entry in routes.entries(">").await? {

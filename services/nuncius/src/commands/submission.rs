@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use nuncius_bus::{Bus, BusError, Headers, TypedError, inject_current};
 use nuncius_schemas::codec::{self, MESSAGE_MAX_BYTES};
-use nuncius_schemas::run::{Control, ControlReply, RunRecord, RunStatus, SubmitReply};
+use nuncius_schemas::run::{Control, ControlReply, RunRecord, RunStatus, SubmitReply, Verdict};
 use nuncius_schemas::subjects::{HEADER_CONTENT_TYPE, HEADER_REPLY, HEADER_SCHEMA};
 use serde_json::Value;
 use tracing::{Instrument, info_span};
@@ -153,8 +153,13 @@ async fn cancel_waiting(bus: &Bus, args: &CancelArgs) -> Result<u8> {
     let mut record: RunRecord = codec::decode(&entry.value)?;
     match record.status {
         RunStatus::Submitted => {
+            // The next daemon tells its end: until then it has none.
             record.status = RunStatus::Cancelled;
-            record.reason = Some(format!("cancelled while it waited: {}", args.reason));
+            record.verdict = Some(Verdict::Undetermined);
+            record.reason = Some(match args.reason.as_str() {
+                "" => "cancelled while it waited".to_owned(),
+                reason => format!("cancelled while it waited: {reason}"),
+            });
             runs.update(&args.id, codec::encode(&record)?.into(), entry.revision).await?;
             Ok(0)
         }

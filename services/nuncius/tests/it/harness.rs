@@ -219,3 +219,89 @@ pub(crate) fn open_spec(id: &str, address: &str, rate: &str, duration: &str, mor
          groups:\n- target: http://target/\n  rate: {rate}\n  duration: {duration}\n"
     )
 }
+
+/// Starts a stub that belongs to no system; its address.
+pub(crate) fn spawn_stub(directory: &std::path::Path, arguments: &[&str]) -> (Process, String) {
+    let mut command = nuncius();
+    command.args(["emulator", "stub", "--listen", "127.0.0.1:0"]).args(arguments).stdout(Stdio::piped());
+    let mut process = Process::start(&mut command, &directory.join("stub.log"));
+    let mut line = String::new();
+    BufReader::new(process.child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let address = line.trim().trim_start_matches("stub listens on http://").trim_end_matches('/').to_owned();
+    (process, address)
+}
+
+/// What a stub has counted itself.
+pub(crate) fn stub_stats(address: &str) -> nuncius_emulator::stub::StubStats {
+    use std::io::{Read, Write};
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(stream, "GET /.stub/stats HTTP/1.1\r\nhost: stub\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    serde_json::from_str(body).unwrap()
+}
+
+/// What one node's deltas add up to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct NodeSums {
+    pub(crate) planned: u64,
+    pub(crate) succeeded: u64,
+    pub(crate) failed: u64,
+    pub(crate) censored: u64,
+}
+
+impl NodeSums {
+    pub(crate) fn ended(&self) -> u64 {
+        self.succeeded + self.failed + self.censored
+    }
+}
+
+impl System {
+    /// What the stream has of each node's deltas, added up by the test itself; groups of one step only.
+    pub(crate) async fn stored_sums(&self, id: &str) -> std::collections::BTreeMap<String, NodeSums> {
+        let namespace = self.bus.namespace().clone();
+        let (stream, filter) = (namespace.stream_metric(), namespace.metric_all(id));
+        let mut sums = std::collections::BTreeMap::<String, NodeSums>::new();
+        let Some(last) = self.bus.last_sequence_of(&stream, &filter).await.unwrap() else { return sums };
+        let mut tail = self.bus.tail(&stream, &filter, nuncius_bus::tail::Start::All).await.unwrap();
+        let mut seen = std::collections::BTreeSet::new();
+        loop {
+            let stored = tail.next().await.unwrap();
+            let delta: nuncius_schemas::metric::MetricDelta = codec::decode(&stored.payload).unwrap();
+            if seen.insert((delta.node.clone(), delta.epoch, delta.sequence, delta.part)) {
+                let sum = sums.entry(delta.node).or_default();
+                for step in &delta.steps {
+                    sum.planned += step.planned;
+                    sum.succeeded += step.succeeded;
+                    sum.failed += step.failed;
+                    sum.censored += step.censored;
+                }
+            }
+            if stored.sequence >= last {
+                return sums;
+            }
+        }
+    }
+
+    /// Waits until the stub has got this many requests of load.
+    pub(crate) async fn wait_for_requests(&self, count: u64) {
+        let address = self.stub.as_ref().unwrap().1.clone();
+        until("that many requests came", async || (stub_stats(&address).requests >= count).then_some(())).await;
+    }
+}
+
+/// Tests that measure time have the machine to themselves, as far as tests of this kind go: they take this lock alone, the
+/// others share it.
+static MACHINE: tokio::sync::RwLock<()> = tokio::sync::RwLock::const_new(());
+
+/// Waits until no test that measures time is under way.
+pub(crate) async fn beside_others() -> tokio::sync::RwLockReadGuard<'static, ()> {
+    MACHINE.read().await
+}
+
+/// Waits until none of the tests that share the machine is under way.
+pub(crate) async fn undisturbed() -> tokio::sync::RwLockWriteGuard<'static, ()> {
+    MACHINE.write().await
+}

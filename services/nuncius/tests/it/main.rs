@@ -1,5 +1,20 @@
 //! The whole, driven as a user drives it: real processes of the binary over a real nats-server.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on must end"
+)]
+
+mod amqp;
+mod bad_input;
+mod examples;
+mod faults;
 mod harness;
+mod honesty;
+mod isolation;
+mod layers;
 mod tracing;
 mod verdict;

@@ -8,20 +8,20 @@ use rustix::time::{
 };
 use tokio::net::unix::pipe::Receiver;
 
-pub(super) struct Timer {
+pub(crate) struct Timer {
     descriptor: Receiver,
     set_ns: u64,
 }
 
 impl Timer {
-    pub(super) fn new() -> std::io::Result<Self> {
+    pub(crate) fn new() -> std::io::Result<Self> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let descriptor = readable(timerfd_create(TimerfdClockId::Monotonic, flags)?)?;
         Ok(Self { descriptor, set_ns: u64::MAX })
     }
 
     /// Returns at `at_ns` (CLOCK_MONOTONIC) or later; never when that is `u64::MAX`.
-    pub(super) async fn sleep_until(&mut self, at_ns: u64) -> std::io::Result<()> {
+    pub(crate) async fn sleep_until(&mut self, at_ns: u64) -> std::io::Result<()> {
         if self.set_ns != at_ns {
             // All zero would disarm it: an instant that is long gone fires at once. None at all is what disarms it.
             let (seconds, nanoseconds) =
@@ -41,12 +41,12 @@ impl Timer {
 
 /// A timerfd or an eventfd, non-blocking, as something to wait for: tokio's reading end of a pipe takes any descriptor that can be
 /// polled and read.
-pub(super) fn readable(descriptor: OwnedFd) -> std::io::Result<Receiver> {
+pub(crate) fn readable(descriptor: OwnedFd) -> std::io::Result<Receiver> {
     Receiver::from_owned_fd_unchecked(descriptor)
 }
 
 /// Waits until its counter is not 0, and makes it 0.
-pub(super) async fn drain(descriptor: &Receiver) -> std::io::Result<()> {
+pub(crate) async fn drain(descriptor: &Receiver) -> std::io::Result<()> {
     loop {
         descriptor.readable().await?;
         match descriptor.try_read(&mut [0u8; 8]) {

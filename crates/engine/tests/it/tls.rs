@@ -1,17 +1,13 @@
 //! The general client over TLS: the authority and the name of the specification are what counts.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test that cannot go on must end")]
-
-mod support;
-
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::support::{Client, Run};
 use nuncius_engine::FinishReason;
 use nuncius_schemas::metric::FailureKind;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use support::{Client, Run};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const AUTHORITY: &str = include_str!("tls/authority.pem");

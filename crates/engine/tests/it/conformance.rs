@@ -1,18 +1,14 @@
 //! Both clients keep the same promises: every scenario runs with each.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test that cannot go on must end")]
-
-mod support;
-
 use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
+use crate::support::{CLIENTS, Client, Outcome, Reply, Run, SECOND_NS, Server};
 use nuncius_engine::{FinishReason, PlanError};
 use nuncius_schemas::metric::FailureKind;
 use nuncius_schemas::record::RecordOutcome;
 use nuncius_schemas::route::{Route, RouteHost};
-use support::{CLIENTS, Client, Outcome, Reply, Run, SECOND_NS, Server};
 
 fn with_each(scenario: impl Fn(Client)) {
     CLIENTS.into_iter().for_each(scenario);

@@ -1,0 +1,284 @@
+//! AMQP 0-9-1 by lapin: messages published with confirms, and queues consumed beside them for the whole run.
+//!
+//! An iteration is its `publish` steps, in order. A step is *sent* when its message is written to the connection (so a broker that
+//! stops reading shows as *blocked*), and answered when the broker confirms it: *service* is confirm − written, *response*
+//! confirm − planned. A message that cannot be routed or is not accepted fails as `refused`; what is in flight when the connection ends
+//! fails as `closed`; what is unconfirmed at the end is censored.
+//!
+//! A `consume` step is no part of the iteration. It counts what it receives of this run, from whichever node, each message once as planned,
+//! sent and succeeded: *response* is receipt − planned instant of the iteration that published it, *service* receipt − handed to the publisher's connection. The
+//! nodes of a run share its time within the error of their clocks, and so do these two. Everything else in the
+//! queue is acknowledged and not counted. A consumer that cannot be started, or ends, counts as one failure of its step and starts
+//! again. After its last confirm a node goes on consuming until it has received as many of its own messages as were confirmed to it,
+//! or until the drain is over: with several nodes on one queue that is the rule, since they receive each other's.
+//!
+//! One thread has a runtime of its own, one connection for all its publishing steps with a channel for each, and one for each consuming step. lapin
+//! adds a thread for each connection.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use lapin::types::ShortString;
+use nuncius_schemas::metric::FailureKind;
+use tokio::sync::Notify;
+use tokio::task::LocalSet;
+
+use crate::clock::monotonic_ns;
+use crate::dispatch::{Dispatcher, Iteration};
+use crate::http::general::timer::{self, Timer};
+use crate::plan::{Action, AmqpPlan, GroupPlan, traceparent};
+use crate::run::EngineError;
+use crate::wake::Bell;
+
+mod connection;
+mod consume;
+mod message;
+mod publish;
+
+pub(crate) use connection::{Access, login};
+
+use publish::State;
+
+/// How long a broker is given to take leave.
+const GOODBYE: Duration = Duration::from_millis(500);
+
+/// What the threads of a group on this node know together.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    /// Tells this node's messages from others'.
+    publisher: u64,
+    next_message: AtomicU64,
+    confirmed: AtomicU64,
+    received: AtomicU64,
+}
+
+impl Tally {
+    fn new() -> Self {
+        Self {
+            publisher: fastrand::u64(..),
+            next_message: AtomicU64::new(1),
+            confirmed: AtomicU64::new(0),
+            received: AtomicU64::new(0),
+        }
+    }
+
+    fn is_received(&self) -> bool {
+        self.received.load(Ordering::Relaxed) >= self.confirmed.load(Ordering::Relaxed)
+    }
+}
+
+/// What the threads of a group need to reach the broker.
+#[derive(Debug, Clone)]
+pub(crate) struct Setup {
+    access: Arc<Access>,
+    tally: Arc<Tally>,
+}
+
+/// Reads authorities and credentials once for a group.
+pub(crate) fn setup(plan: &GroupPlan, amqp: &AmqpPlan) -> Result<Setup, EngineError> {
+    let access = Access::new(plan, amqp).map_err(|problem| EngineError::Tls { group: plan.group, problem })?;
+    Ok(Setup { access: Arc::new(access), tally: Arc::new(Tally::new()) })
+}
+
+/// What the tasks of a thread share.
+struct Shared {
+    /// Gone once the books are closed.
+    dispatcher: RefCell<Option<Dispatcher>>,
+    plan: Arc<GroupPlan>,
+    setup: Setup,
+    /// Of this run, in every message.
+    run: String,
+    /// Of each step; `None` for those that consume.
+    publishes: Vec<Option<Publish>>,
+    in_flight_max: usize,
+    state: RefCell<State>,
+    /// An attempt to connect has ended.
+    opened: Notify,
+    next_host: Cell<usize>,
+    /// Iterations under way, as they are known by now.
+    flights: RefCell<HashMap<u64, Iteration>>,
+    next_flight: Cell<u64>,
+    /// An iteration has ended, or a message has come.
+    changed: Notify,
+}
+
+/// What a step publishes.
+struct Publish {
+    exchange: ShortString,
+    routing_key: ShortString,
+    body: Vec<u8>,
+    persistent: bool,
+    declare: bool,
+}
+
+/// Runs a thread's share to the end.
+pub(crate) fn run(dispatcher: Dispatcher, plan: Arc<GroupPlan>, setup: Setup, bell: Arc<Bell>) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return dispatcher.close_failed(format!("cannot start a runtime: {error}"), monotonic_ns()),
+    };
+    let Some(publishes) = publishes(&plan) else {
+        return dispatcher.close_failed("a name is longer than 255 bytes".to_owned(), monotonic_ns());
+    };
+    let shared = Rc::new(Shared {
+        in_flight_max: dispatcher.in_flight_max(),
+        dispatcher: RefCell::new(Some(dispatcher)),
+        setup,
+        run: format!("{:016x}", plan.run_key),
+        publishes,
+        plan,
+        state: RefCell::new(State::default()),
+        opened: Notify::new(),
+        next_host: Cell::new(0),
+        flights: RefCell::new(HashMap::new()),
+        next_flight: Cell::new(0),
+        changed: Notify::new(),
+    });
+    let local = LocalSet::new();
+    let result = local.block_on(&runtime, offer(Rc::clone(&shared), bell));
+    let now_ns = monotonic_ns();
+    if let Some(mut dispatcher) = shared.dispatcher.take() {
+        for (_, iteration) in shared.flights.take() {
+            dispatcher.censor(iteration, now_ns);
+        }
+        match result {
+            Ok(()) => dispatcher.close(now_ns),
+            Err(error) => dispatcher.close_failed(format!("cannot wait for events: {error}"), now_ns),
+        }
+    }
+    local.block_on(&runtime, async {
+        let _ = tokio::time::timeout(GOODBYE, shared.close()).await;
+    });
+}
+
+fn amqp(plan: &GroupPlan) -> Option<&AmqpPlan> {
+    match &plan.action {
+        Action::Amqp(amqp) => Some(amqp),
+        Action::Http(_) => None,
+    }
+}
+
+fn publishes(plan: &GroupPlan) -> Option<Vec<Option<Publish>>> {
+    let one = |step: &nuncius_schemas::spec::Step| {
+        let Some(publish) = &step.publish else { return Some(None) };
+        Some(Some(Publish {
+            exchange: ShortString::try_new(publish.exchange.as_str()).ok()?,
+            routing_key: ShortString::try_new(publish.routing_key.as_str()).ok()?,
+            body: publish.body.clone().into_bytes(),
+            persistent: publish.persistent,
+            declare: publish.declare,
+        }))
+    };
+    amqp(plan)?.steps.iter().map(one).collect()
+}
+
+async fn offer(shared: Rc<Shared>, bell: Arc<Bell>) -> std::io::Result<()> {
+    let bell = timer::readable(bell.descriptor()?)?;
+    let mut timer = Timer::new()?;
+    let steps = amqp(&shared.plan).map(|amqp| amqp.steps.as_slice()).unwrap_or_default();
+    let mut consumes = false;
+    for (step, consume) in (0u16..).zip(steps).filter_map(|(step, planned)| Some((step, planned.consume.clone()?))) {
+        consumes = true;
+        tokio::task::spawn_local(consume::consume(Rc::clone(&shared), step, consume));
+    }
+    let ahead = Rc::clone(&shared);
+    // Who needs the connection is told why there is none.
+    tokio::task::spawn_local(async move { drop(ahead.publisher().await) });
+    let mut is_rung = true;
+    loop {
+        let now_ns = monotonic_ns();
+        let due_ns = {
+            let mut dispatcher = shared.dispatcher.borrow_mut();
+            let Some(dispatcher) = dispatcher.as_mut() else { return Ok(()) };
+            dispatcher.hold(consumes && !shared.setup.tally.is_received());
+            if is_rung || now_ns >= dispatcher.due_ns() || dispatcher.is_idle() {
+                dispatcher.poll(now_ns);
+            }
+            if dispatcher.is_over() {
+                return Ok(());
+            }
+            while let Some(iteration) = dispatcher.next(now_ns) {
+                let flight = shared.next_flight.get();
+                shared.next_flight.set(flight + 1);
+                shared.flights.borrow_mut().insert(flight, iteration);
+                tokio::task::spawn_local(fly(Rc::clone(&shared), flight, iteration));
+            }
+            dispatcher.due_ns()
+        };
+        is_rung = false;
+        tokio::select! {
+            result = timer.sleep_until(due_ns) => result?,
+            result = timer::drain(&bell) => {
+                result?;
+                is_rung = true;
+            }
+            () = shared.changed.notified() => {}
+        }
+    }
+}
+
+/// One iteration, to its end.
+async fn fly(shared: Rc<Shared>, flight: u64, mut iteration: Iteration) {
+    loop {
+        let publisher = match shared.publisher().await {
+            Ok(publisher) => publisher,
+            Err((kind, sample)) => return shared.fail(flight, iteration, kind, sample),
+        };
+        if let Err((kind, sample)) = shared.publish(flight, &mut iteration, &publisher).await {
+            return shared.fail(flight, iteration, kind, sample);
+        }
+        let now_ns = monotonic_ns();
+        shared.setup.tally.confirmed.fetch_add(1, Ordering::Relaxed);
+        let next = shared
+            .dispatcher
+            .borrow_mut()
+            .as_mut()
+            .and_then(|dispatcher| dispatcher.answered(iteration, 0, true, now_ns));
+        let Some(next) = next else {
+            shared.flights.borrow_mut().remove(&flight);
+            return shared.changed.notify_one();
+        };
+        iteration = next;
+        shared.flights.borrow_mut().insert(flight, iteration);
+    }
+}
+
+impl Shared {
+    fn timeout(&self) -> Duration {
+        Duration::from_nanos(self.plan.timeout_ns)
+    }
+
+    fn fail(&self, flight: u64, iteration: Iteration, kind: FailureKind, sample: String) {
+        self.flights.borrow_mut().remove(&flight);
+        if let Some(dispatcher) = self.dispatcher.borrow_mut().as_mut() {
+            dispatcher.failed(iteration, kind, monotonic_ns(), || sample);
+        }
+        self.changed.notify_one();
+    }
+
+    /// The next address, each in turn for every new connection of the thread.
+    fn next_host(&self) -> usize {
+        let host = self.next_host.get();
+        self.next_host.set(host.wrapping_add(1));
+        host
+    }
+
+    fn trace_of(&self, iteration: &Iteration) -> Option<String> {
+        if !iteration.is_sampled {
+            return None;
+        }
+        let (trace_id, span_id) = self.dispatcher.borrow().as_ref()?.identifiers(iteration);
+        Some(traceparent(trace_id, span_id))
+    }
+
+    async fn close(&self) {
+        let state = self.state.replace(State::default());
+        if let State::Up(publisher) = state {
+            publisher.close().await;
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Connections to a broker, with an end that can be relied on.
+
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use lapin::tcp::{AsyncTcpStream, RustlsConnector, RustlsConnectorConfig};
+use lapin::types::ShortString;
+use lapin::uri::{AMQPScheme, AMQPUri};
+use lapin::{Connection, ConnectionProperties, ErrorKind};
+use nuncius_schemas::metric::FailureKind;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use tokio::time::timeout;
+
+use crate::plan::{AmqpPlan, GroupPlan};
+
+/// How a broker is reached.
+pub(crate) struct Access {
+    uri: AMQPUri,
+    addresses: Vec<SocketAddr>,
+    tls: Option<(RustlsConnector, String)>,
+    timeout: Duration,
+    name: String,
+}
+
+impl std::fmt::Debug for Access {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The address that lapin is given holds the password.
+        f.debug_struct("Access").field("addresses", &self.addresses).finish_non_exhaustive()
+    }
+}
+
+impl Access {
+    pub(super) fn new(plan: &GroupPlan, amqp: &AmqpPlan) -> Result<Self, String> {
+        let tls = if amqp.secure { Some((tls_connector(amqp)?, amqp.server_name.clone())) } else { None };
+        let uri = login(amqp)?;
+        Ok(Self {
+            uri,
+            addresses: plan.hosts.iter().map(|host| host.address).collect(),
+            tls,
+            timeout: Duration::from_nanos(plan.timeout_ns),
+            name: format!("nuncius {}", plan.name),
+        })
+    }
+}
+
+/// User, password and virtual host, percent-decoded. Without a user `guest` with the same password; without a virtual host `/`.
+pub(crate) fn login(amqp: &AmqpPlan) -> Result<AMQPUri, String> {
+    let credentials = amqp.credentials.as_deref().map(|text| format!("{text}@")).unwrap_or_default();
+    let vhost = if amqp.vhost.is_empty() { "%2f" } else { amqp.vhost.as_str() };
+    let mut uri: AMQPUri = format!("amqp://{credentials}localhost/{vhost}").parse()?;
+    // TLS is ours, so that the authorities are those that were asked for.
+    uri.scheme = AMQPScheme::AMQP;
+    ShortString::try_new(uri.vhost.as_str()).map_err(|error| error.to_string())?;
+    Ok(uri)
+}
+
+fn tls_connector(amqp: &AmqpPlan) -> Result<RustlsConnector, String> {
+    let config = match amqp.tls.as_ref().and_then(|tls| tls.ca_pem.as_deref()) {
+        Some(pem) => {
+            let authorities: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+            let authorities = authorities.map_err(|error| format!("ca_pem cannot be read: {error}"))?;
+            if authorities.is_empty() {
+                return Err("ca_pem holds no authority".to_owned());
+            }
+            let mut config = RustlsConnectorConfig::default();
+            config.add_parsable_certificates(authorities);
+            config
+        }
+        None => RustlsConnectorConfig::new_with_native_certs()
+            .map_err(|_| "no authority to trust: give ca_pem, or install certificates on the node".to_owned())?,
+    };
+    config.connector_with_no_client_auth().map_err(|error| error.to_string())
+}
+
+/// An open connection, and its socket once more: lapin drives it on a thread that ends with the socket only.
+pub(super) struct Link {
+    pub(super) connection: Connection,
+    socket: Socket,
+}
+
+type Socket = Arc<Mutex<Option<OwnedFd>>>;
+
+fn shut(socket: &Socket) {
+    if let Some(socket) = socket.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        let _ = rustix::net::shutdown(&socket, rustix::net::Shutdown::Both);
+    }
+}
+
+impl Link {
+    pub(super) fn is_alive(&self) -> bool {
+        self.connection.status().connected()
+    }
+
+    /// Ends it now; what waits on it fails.
+    pub(super) fn cut(&self) {
+        shut(&self.socket);
+    }
+
+    pub(super) async fn close(&self) {
+        let _ = self.connection.close(200, ShortString::default()).await;
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.cut();
+    }
+}
+
+/// Shuts the socket of an attempt that is given up.
+struct Attempt(Socket);
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        shut(&self.0);
+    }
+}
+
+/// Opens a connection to the address that `turn` means, within the timeout.
+pub(super) async fn open(access: &Arc<Access>, turn: usize) -> Result<Link, (FailureKind, String)> {
+    let address = turn.checked_rem(access.addresses.len()).and_then(|index| access.addresses.get(index)).copied();
+    let Some(address) = address else { return Err((FailureKind::Resolve, "no address".to_owned())) };
+    let socket = Socket::default();
+    let attempt = Attempt(Arc::clone(&socket));
+    let tls_problem = Arc::new(Mutex::new(None));
+    let (its_access, its_socket, its_problem) = (Arc::clone(access), Arc::clone(&socket), Arc::clone(&tls_problem));
+    let runtime = lapin::runtime::default_runtime().map_err(|error| (FailureKind::Connect, describe(&error)))?;
+    let its_runtime = runtime.clone();
+    let connector = async move |_: AMQPUri, _| {
+        let stream = AsyncTcpStream::connect(&its_runtime, address).await?;
+        if let AsyncTcpStream::Plain(plain) = &stream {
+            let copy = plain.get_ref().as_fd().try_clone_to_owned()?;
+            *its_socket.lock().unwrap_or_else(PoisonError::into_inner) = Some(copy);
+        }
+        let Some((connector, name)) = &its_access.tls else { return Ok(stream) };
+        Ok(stream.into_rustls(connector, name).await.inspect_err(|error| {
+            *its_problem.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+        })?)
+    };
+    let properties = ConnectionProperties::default().with_connection_name(access.name.as_str().into());
+    let connecting = Connection::connector(access.uri.clone(), runtime, connector, properties);
+    match timeout(access.timeout, connecting).await {
+        Ok(Ok(connection)) => {
+            std::mem::forget(attempt);
+            Ok(Link { connection, socket })
+        }
+        Ok(Err(error)) => {
+            let tls_problem = tls_problem.lock().unwrap_or_else(PoisonError::into_inner).take();
+            Err(match tls_problem {
+                Some(problem) => (FailureKind::Tls, format!("tls {address}: {problem}")),
+                None => (FailureKind::Connect, format!("connect {address}: {}", describe(&error))),
+            })
+        }
+        Err(_) => Err((FailureKind::Connect, format!("connect {address}: no answer within the timeout"))),
+    }
+}
+
+/// What went wrong, without a word of the broker's.
+pub(super) fn describe(error: &lapin::Error) -> String {
+    match error.kind() {
+        ErrorKind::ProtocolError(error) => format!("AMQP error {}", reply(error.get_id())),
+        ErrorKind::IOError(error) => error.to_string(),
+        ErrorKind::MissingHeartbeatError => "no heartbeat from the broker".to_owned(),
+        ErrorKind::ParsingError(_) | ErrorKind::InvalidProtocolVersion(_) => "what came is not AMQP 0-9-1".to_owned(),
+        _ => "the connection has ended".to_owned(),
+    }
+}
+
+/// A reply code and what it means (AMQP 0-9-1, 1.2, with RabbitMQ's use of it).
+pub(super) fn reply(code: u16) -> String {
+    let meaning = match code {
+        311 => "content too large",
+        312 => "no route: no queue is bound for this exchange and routing key",
+        313 => "no consumers",
+        320 => "connection forced: the broker shuts down",
+        402 => "invalid path",
+        403 => "access refused: user, password or permissions",
+        404 => "not found: exchange or queue",
+        405 => "resource locked",
+        406 => "precondition failed: it exists with other properties",
+        501 => "frame error",
+        504 => "channel error",
+        530 => "not allowed: virtual host or limits",
+        540 => "not implemented",
+        541 => "internal error of the broker",
+        _ => return code.to_string(),
+    };
+    format!("{code}, {meaning}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(credentials: Option<&str>, vhost: &str) -> Option<(String, String, String)> {
+        let amqp = AmqpPlan {
+            secure: false,
+            credentials: credentials.map(str::to_owned),
+            vhost: vhost.to_owned(),
+            steps: Vec::new(),
+            tls: None,
+            server_name: String::new(),
+        };
+        let uri = login(&amqp).ok()?;
+        Some((uri.authority.userinfo.username, uri.authority.userinfo.password, uri.vhost))
+    }
+
+    fn some(user: &str, password: &str, vhost: &str) -> Option<(String, String, String)> {
+        Some((user.to_owned(), password.to_owned(), vhost.to_owned()))
+    }
+
+    #[test]
+    fn user_password_and_virtual_host_are_percent_decoded_and_have_defaults() {
+        assert_eq!(read(None, ""), some("guest", "guest", "/"));
+        assert_eq!(read(None, "%2f"), some("guest", "guest", "/"));
+        assert_eq!(read(Some("a%40b:c%2Fd:e"), "team%20one"), some("a@b", "c/d:e", "team one"));
+        assert_eq!(read(Some("u"), "v"), some("u", "guest", "v"));
+        assert_eq!(read(Some("%ff:x"), "v"), None);
+        assert_eq!(read(None, &"v".repeat(256)), None);
+    }
+}

@@ -1,0 +1,315 @@
+//! What the conformance tests need: a small scriptable HTTP server, and one call that runs a group and adds up what came out.
+#![allow(dead_code, unreachable_pub, clippy::indexing_slicing, reason = "each test binary uses its part")]
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use nuncius_engine::{
+    Control, EngineMessage, EngineOptions, Failure, FinishReason, GroupInput, GroupPlan, PlanError, Row, TargetPolicy,
+    monotonic_ns, plan_group, spawn_group,
+};
+use nuncius_load::ShardSet;
+use nuncius_schemas::route::Route;
+use nuncius_schemas::spec::{ExperimentSpec, RecordsMode};
+use nuncius_stats::Totals;
+
+/// What the server does with one request.
+pub enum Reply {
+    /// Writes these pieces, each on its own.
+    Pieces(Vec<Vec<u8>>),
+    /// Writes this and closes.
+    Close(Vec<u8>),
+    /// Waits, then writes.
+    After(Duration, Vec<u8>),
+    /// Never answers.
+    Hang,
+}
+
+impl Reply {
+    pub fn ok() -> Self {
+        Self::text("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n")
+    }
+
+    pub fn text(text: &str) -> Self {
+        Self::Pieces(vec![text.as_bytes().to_vec()])
+    }
+}
+
+/// One request as the server saw it.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    pub head: String,
+    pub body: String,
+    /// Which connection, in the order of acceptance.
+    pub connection: usize,
+    /// Which request of that connection.
+    pub position: usize,
+}
+
+impl Seen {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().skip(1).find_map(|line| {
+            let (field, value) = line.split_once(':')?;
+            field.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    }
+}
+
+type Script = dyn Fn(&Seen, usize) -> Reply + Send + Sync;
+
+#[derive(Default)]
+struct Log {
+    seen: Mutex<Vec<Seen>>,
+    more: Condvar,
+    connections: AtomicUsize,
+    stop: AtomicBool,
+}
+
+pub struct Server {
+    pub address: SocketAddr,
+    log: Arc<Log>,
+}
+
+impl Server {
+    /// `script` gets the request and its number over all connections.
+    pub fn start(script: impl Fn(&Seen, usize) -> Reply + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let log = Arc::new(Log::default());
+        let script: Arc<Script> = Arc::new(script);
+        let shared = Arc::clone(&log);
+        std::thread::spawn(move || {
+            for socket in listener.incoming().flatten() {
+                if shared.stop.load(Ordering::SeqCst) {
+                    return;
+                }
+                let connection = shared.connections.fetch_add(1, Ordering::SeqCst);
+                let (log, script) = (Arc::clone(&shared), Arc::clone(&script));
+                std::thread::spawn(move || serve(socket, connection, &log, &*script));
+            }
+        });
+        Self { address, log }
+    }
+
+    pub fn seen(&self) -> Vec<Seen> {
+        self.log.seen.lock().unwrap().clone()
+    }
+
+    pub fn connections(&self) -> usize {
+        self.log.connections.load(Ordering::SeqCst)
+    }
+
+    /// Waits until so many requests have come.
+    pub fn wait_for(&self, count: usize) {
+        let seen = self.log.seen.lock().unwrap();
+        let wait = self.log.more.wait_timeout_while(seen, Duration::from_secs(10), |seen| seen.len() < count);
+        assert!(!wait.unwrap().1.timed_out(), "the server did not get {count} requests");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.log.stop.store(true, Ordering::SeqCst);
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+fn serve(mut socket: TcpStream, connection: usize, log: &Log, script: &Script) {
+    socket.set_nodelay(true).unwrap();
+    let mut pending: Vec<u8> = Vec::new();
+    let mut buffer = [0u8; 4096];
+    for position in 0.. {
+        let (head, body) = loop {
+            if let Some(end) = pending.windows(4).position(|window| window == b"\r\n\r\n") {
+                let head = String::from_utf8(pending[..end].to_vec()).unwrap();
+                let length = head
+                    .lines()
+                    .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:").map(str::to_owned))
+                    .map_or(0, |value| value.trim().parse::<usize>().unwrap());
+                if pending.len() >= end + 4 + length {
+                    let body = String::from_utf8(pending[end + 4..end + 4 + length].to_vec()).unwrap();
+                    pending.drain(..end + 4 + length);
+                    break (head, body);
+                }
+            }
+            match socket.read(&mut buffer) {
+                Ok(0) | Err(_) => return,
+                Ok(read) => pending.extend_from_slice(&buffer[..read]),
+            }
+        };
+        let seen = Seen { head, body, connection, position };
+        let number = {
+            let mut all = log.seen.lock().unwrap();
+            all.push(seen.clone());
+            log.more.notify_all();
+            all.len() - 1
+        };
+        match script(&seen, number) {
+            Reply::Pieces(pieces) => {
+                for piece in pieces {
+                    if socket.write_all(&piece).is_err() {
+                        return;
+                    }
+                    std::thread::yield_now();
+                }
+            }
+            Reply::Close(bytes) => {
+                let _ = socket.write_all(&bytes);
+                return;
+            }
+            Reply::After(delay, bytes) => {
+                std::thread::sleep(delay);
+                if socket.write_all(&bytes).is_err() {
+                    return;
+                }
+            }
+            Reply::Hang => {}
+        }
+    }
+}
+
+/// Which client runs the group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Client {
+    Plain,
+    General,
+}
+
+pub const CLIENTS: [Client; 2] = [Client::Plain, Client::General];
+
+/// What a step measured in a whole run.
+#[derive(Debug, Default)]
+pub struct Step {
+    pub planned: u64,
+    pub sent: u64,
+    pub succeeded: u64,
+    pub failed: u64,
+    pub censored: u64,
+    pub in_flight: u64,
+    pub failures: Vec<Failure>,
+    pub lag: Totals,
+    pub blocked: Totals,
+    pub service: Totals,
+    pub response: Totals,
+    pub censored_response: Totals,
+    pub censored_service: Totals,
+}
+
+#[derive(Debug, Default)]
+pub struct Outcome {
+    pub steps: Vec<Step>,
+    pub rows: Vec<Row>,
+    pub reasons: Vec<FinishReason>,
+    pub seconds: Vec<(u32, u32)>,
+}
+
+impl Outcome {
+    /// The only step; checks that the books balance.
+    pub fn step(&self) -> &Step {
+        assert_eq!(self.steps.len(), 1);
+        let step = &self.steps[0];
+        assert_eq!(step.planned, step.succeeded + step.failed + step.censored, "{step:?}");
+        assert_eq!(step.in_flight, 0);
+        step
+    }
+}
+
+pub struct Run<'a> {
+    pub client: Client,
+    pub spec: String,
+    pub options: EngineOptions,
+    pub routes: &'a [Route],
+    pub shards: ShardSet,
+    pub threads: usize,
+    pub horizon_ns: u64,
+    pub environment: fn(&str) -> Option<String>,
+    pub during: Box<dyn FnOnce(&Control) + 'a>,
+}
+
+pub const SECOND_NS: u64 = 1_000_000_000;
+
+impl<'a> Run<'a> {
+    /// `group` holds the fields of the group but its target's address, which stands for `ADDRESS` in it.
+    pub fn new(client: Client, address: SocketAddr, group: &str) -> Self {
+        let group = group.replace("ADDRESS", &address.to_string());
+        let group = if group.contains("\"target\"") {
+            group
+        } else {
+            format!("\"target\": \"http://{address}/path?x=1\", {group}")
+        };
+        Self {
+            client,
+            spec: format!("{{\"groups\": [{{{group}}}]}}"),
+            options: EngineOptions { records: RecordsMode::All, trace_ratio: 0.0, seed: 1, drain_ns: 5 * SECOND_NS },
+            routes: &[],
+            shards: ShardSet::ALL,
+            threads: 1,
+            horizon_ns: u64::MAX,
+            environment: |_| None,
+            during: Box::new(|_| {}),
+        }
+    }
+
+    pub fn plan(&self) -> Result<GroupPlan, PlanError> {
+        let spec: ExperimentSpec = nuncius_schemas::codec::decode(self.spec.as_bytes()).unwrap();
+        spec.validate().unwrap();
+        let input = GroupInput {
+            spec: &spec,
+            group: 0,
+            shards: self.shards,
+            nodes: 1,
+            routes: self.routes,
+            run_key: 7,
+            trace_id: 1,
+            threads: self.threads,
+        };
+        let plan = plan_group(&input, &TargetPolicy::default(), &self.environment)?;
+        Ok(if self.client == Client::General { plan.with_general_client() } else { plan })
+    }
+
+    /// Runs the group to its end.
+    pub fn go(self) -> Outcome {
+        let plan = self.plan().unwrap();
+        let mut outcome = Outcome::default();
+        outcome.steps.resize_with(plan.recorders(), Step::default);
+        let control = Control::new();
+        let (sink, messages) = sync_channel(1_024);
+        let threads = spawn_group(plan, self.options, Arc::clone(&control), sink).unwrap();
+        assert!(threads.iter().all(|thread| thread.thread_id > 0));
+        control.start(monotonic_ns() + 5_000_000, self.horizon_ns);
+        (self.during)(&control);
+        for message in messages {
+            match message {
+                EngineMessage::Rows(rows) => outcome.rows.extend(rows),
+                EngineMessage::Finished { reason, .. } => outcome.reasons.push(reason),
+                EngineMessage::Second(report) => {
+                    outcome.seconds.push((report.first_second, report.last_second));
+                    assert_eq!(report.dropped_rows, 0);
+                    for (total, step) in outcome.steps.iter_mut().zip(&report.steps) {
+                        total.planned += step.planned;
+                        total.sent += step.sent;
+                        total.succeeded += step.succeeded;
+                        total.failed += step.failed;
+                        total.censored += step.censored;
+                        total.in_flight = step.in_flight;
+                        total.failures.extend(step.failures.iter().cloned());
+                        total.lag.add(&step.lag).unwrap();
+                        total.blocked.add(&step.blocked).unwrap();
+                        total.service.add(&step.service).unwrap();
+                        total.response.add(&step.response).unwrap();
+                        total.censored_response.add(&step.censored_response).unwrap();
+                        total.censored_service.add(&step.censored_service).unwrap();
+                    }
+                }
+            }
+        }
+        for thread in threads {
+            thread.handle.join().unwrap();
+        }
+        outcome
+    }
+}
