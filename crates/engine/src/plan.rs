@@ -316,7 +316,8 @@ fn plan_amqp(
         // The problem is told without the text: it holds a password.
         Err(_) => Err(PlanError::Field {
             field: field(),
-            problem: "user, password or virtual host are not percent-encoded UTF-8, or longer than 255 bytes".to_owned(),
+            problem: "user, password or virtual host are not percent-encoded UTF-8, or longer than 255 bytes"
+                .to_owned(),
         }),
     }
 }

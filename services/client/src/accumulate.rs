@@ -174,8 +174,7 @@ fn delta_bytes(delta: &StepDelta) -> usize {
         &delta.censored_response,
         &delta.censored_service,
     ];
-    let samples: usize =
-        delta.failures.iter().map(|failure| 64 + failure.sample.as_ref().map_or(0, String::len)).sum();
+    let samples: usize = delta.failures.iter().map(|failure| 64 + failure.sample.as_ref().map_or(0, String::len)).sum();
     256 + samples + histograms.iter().map(|bytes| bytes.len()).sum::<usize>()
 }
 
@@ -228,10 +227,12 @@ impl StepSum {
         }
         let sample = failure.sample.as_ref().map(|text| {
             let text = nuncius_schemas::redact::redact_text(text);
-            text.chars().scan(0, |bytes, c| {
-                *bytes += c.len_utf8();
-                (*bytes <= SAMPLE_MAX_BYTES).then_some(c)
-            }).collect()
+            text.chars()
+                .scan(0, |bytes, c| {
+                    *bytes += c.len_utf8();
+                    (*bytes <= SAMPLE_MAX_BYTES).then_some(c)
+                })
+                .collect()
         });
         self.failures.push(FailureCount { kind: failure.kind, status: failure.status, count: failure.count, sample });
     }
@@ -266,8 +267,15 @@ impl StepSum {
             StepDelta { service: head.service, ..empty() },
             StepDelta { response: head.response, ..empty() },
             StepDelta { censored_response: head.censored_response, censored_service: head.censored_service, ..empty() },
-            StepDelta { lag: Vec::new(), blocked: Vec::new(), service: Vec::new(), response: Vec::new(),
-                censored_response: Vec::new(), censored_service: Vec::new(), ..head },
+            StepDelta {
+                lag: Vec::new(),
+                blocked: Vec::new(),
+                service: Vec::new(),
+                response: Vec::new(),
+                censored_response: Vec::new(),
+                censored_service: Vec::new(),
+                ..head
+            },
         ]
     }
 }

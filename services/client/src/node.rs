@@ -261,9 +261,8 @@ impl Node {
     async fn prepared(&mut self, prepared: Prepared) {
         self.preparing = None;
         let Prepared { prepare, message, span, plans } = prepared;
-        let session = plans.and_then(|plans| {
-            span.in_scope(|| Session::spawn(&prepare, plans, &self.bus, &self.name, self.epoch))
-        });
+        let session = plans
+            .and_then(|plans| span.in_scope(|| Session::spawn(&prepare, plans, &self.bus, &self.name, self.epoch)));
         match session {
             Ok(session) => {
                 info!(experiment = %prepare.experiment, groups = prepare.assignments.len(), "ready");

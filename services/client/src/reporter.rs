@@ -81,14 +81,8 @@ pub(crate) async fn report(mut input: ReporterInput) {
 }
 
 async fn send_delta(input: &ReporterInput, accumulated: Accumulated, sequence: u64, last: bool, stopped: Option<&str>) {
-    let head = DeltaHead {
-        experiment: &input.experiment,
-        node: &input.node,
-        epoch: input.epoch,
-        sequence,
-        last,
-        stopped,
-    };
+    let head =
+        DeltaHead { experiment: &input.experiment, node: &input.node, epoch: input.epoch, sequence, last, stopped };
     let subject = input.bus.namespace().metric(&input.experiment, &input.node);
     for delta in accumulated.into_deltas(&head) {
         let id = format!("{}-{}-{:x}-{}-{}", input.experiment, input.node, input.epoch, sequence, delta.part);

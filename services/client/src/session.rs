@@ -193,7 +193,9 @@ impl Session {
             threads: threads.len(),
             meter: HealthMeter::new(threads.iter().map(|thread| thread.thread_id).collect()),
             start_at_ns: Arc::clone(&start_at_ns),
-            slow_consumers: Box::new(move || events_bus.events().slow_consumer.load(std::sync::atomic::Ordering::Relaxed)),
+            slow_consumers: Box::new(move || {
+                events_bus.events().slow_consumer.load(std::sync::atomic::Ordering::Relaxed)
+            }),
         };
         std::thread::Builder::new()
             .name("collector".to_owned())

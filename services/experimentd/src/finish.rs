@@ -68,7 +68,18 @@ pub(crate) async fn finished(running: &mut Running, plan: &Plan, offered: Offere
         reasons.insert(0, cut.reason.clone());
     }
     let status = if cancelled.is_some() { RunStatus::Cancelled } else { RunStatus::Finished };
-    end(running, status, Some(verdict), reasons, gates, node_reports(running, plan, &offered), &offered.totals, &scheduled, offered.offered_seconds).await;
+    end(
+        running,
+        status,
+        Some(verdict),
+        reasons,
+        gates,
+        node_reports(running, plan, &offered),
+        &offered.totals,
+        &scheduled,
+        offered.offered_seconds,
+    )
+    .await;
 }
 
 fn mark_cut(gate: &mut GateReport) {

@@ -33,6 +33,11 @@ pub(crate) enum FleetError {
 }
 
 impl FleetError {
+    /// Whether the node works for somebody else at present.
+    pub(crate) fn is_busy(&self) -> bool {
+        matches!(self, Self::Refused { reason, .. } if reason.starts_with("busy"))
+    }
+
     /// Who it was.
     pub(crate) fn into_node(self) -> String {
         match self {
@@ -55,11 +60,7 @@ pub(crate) async fn command(bus: &Bus, node: &str, command: &NodeCommand, timeou
 }
 
 /// Gives each node its own command at once; the first trouble of each is kept.
-pub(crate) async fn command_all(
-    bus: &Bus,
-    commands: Vec<(String, NodeCommand)>,
-    timeout: Duration,
-) -> Vec<FleetError> {
+pub(crate) async fn command_all(bus: &Bus, commands: Vec<(String, NodeCommand)>, timeout: Duration) -> Vec<FleetError> {
     let answers = join_all(commands.iter().map(|(node, order)| command(bus, node, order, timeout))).await;
     answers.into_iter().filter_map(Result::err).collect()
 }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use nuncius_bus::work_queue::WorkItem;
 use nuncius_bus::Headers;
 use nuncius_bus::lease::Lease;
+use nuncius_bus::work_queue::WorkItem;
 use nuncius_schemas::codec::{self, CodecError};
 use nuncius_schemas::names::check_token;
 use nuncius_schemas::run::{RunRecord, RunStatus, SubmitReply};
@@ -31,7 +31,8 @@ pub(crate) const CANCELLED_WAITING: &str = "cancelled while it waited";
 
 /// Admits one submission. The message is acknowledged only when its fate is written down.
 pub(crate) async fn admit(daemon: &Daemon, job: WorkItem) {
-    let span = info_span!("admit", "otel.name" = "submit experiment", "otel.kind" = "consumer", messaging.system = "nats");
+    let span =
+        info_span!("admit", "otel.name" = "submit experiment", "otel.kind" = "consumer", messaging.system = "nats");
     if let Some(traceparent) = job.headers.get(HEADER_TRACEPARENT) {
         nuncius_telemetry::set_parent(&span, traceparent);
     }
@@ -54,8 +55,8 @@ async fn admit_in_span(daemon: &Daemon, job: WorkItem) {
         // Identified, but not understood: it fails under its name.
         Err(error) => (ExperimentSpec::of_groups(Vec::new()), Some(error.to_string())),
     };
-    let traceparent = nuncius_telemetry::current_traceparent()
-        .or_else(|| job.headers.get(HEADER_TRACEPARENT).map(str::to_owned));
+    let traceparent =
+        nuncius_telemetry::current_traceparent().or_else(|| job.headers.get(HEADER_TRACEPARENT).map(str::to_owned));
     let record = RunRecord {
         id: id.clone(),
         stream_sequence: sequence,
@@ -178,7 +179,8 @@ fn choose_id(value: &serde_json::Value, message_id: Option<&str>, sequence: u64)
 }
 
 async fn read(daemon: &Daemon, value: serde_json::Value) -> Result<ExperimentSpec, CodecError> {
-    let field = |error: nuncius_schemas::spec::SpecError| CodecError::Field { field: error.field, problem: error.problem };
+    let field =
+        |error: nuncius_schemas::spec::SpecError| CodecError::Field { field: error.field, problem: error.problem };
     let spec = match from_value(value)? {
         Submission::Spec(spec) => *spec,
         Submission::Galileo(input) => {

@@ -62,7 +62,9 @@ impl Journal {
         self.record.status = status;
         match status {
             // The start has written the instant zero.
-            RunStatus::Running if self.record.started_unix_ms.is_none() => self.record.started_unix_ms = Some(unix_ms()),
+            RunStatus::Running if self.record.started_unix_ms.is_none() => {
+                self.record.started_unix_ms = Some(unix_ms())
+            }
             _ if status.is_terminal() => self.record.ended_unix_ms = Some(unix_ms()),
             _ => {}
         }
@@ -76,7 +78,12 @@ impl Journal {
     }
 
     /// The last status, with the verdict. The specification is redacted from here on.
-    pub(crate) async fn end(&mut self, status: RunStatus, verdict: Option<Verdict>, reason: &str) -> Result<(), JournalError> {
+    pub(crate) async fn end(
+        &mut self,
+        status: RunStatus,
+        verdict: Option<Verdict>,
+        reason: &str,
+    ) -> Result<(), JournalError> {
         self.record.verdict = verdict;
         self.record.reason = Some(reason.to_owned());
         self.record.spec = redact_spec(&self.record.spec);
@@ -100,7 +107,8 @@ impl Journal {
                             return Ok(());
                         }
                         Ok(Some(entry)) => {
-                            let now: RunRecord = codec::decode(&entry.value).map_err(|e| JournalError::Bus(e.to_string()))?;
+                            let now: RunRecord =
+                                codec::decode(&entry.value).map_err(|e| JournalError::Bus(e.to_string()))?;
                             if now.status == RunStatus::Cancelled && now.ended_unix_ms.is_none() {
                                 // Cancelled by writing the record: its end is still ours to tell.
                                 self.revision = entry.revision;

@@ -147,7 +147,11 @@ fn scope(
             }
             Some(_) => {
                 // A step of several: what happened on the wire.
-                for (target, source) in [(&mut sum.service, &totals.service), (&mut sum.blocked, &totals.blocked), (&mut sum.lag, &totals.lag)] {
+                for (target, source) in [
+                    (&mut sum.service, &totals.service),
+                    (&mut sum.blocked, &totals.blocked),
+                    (&mut sum.lag, &totals.lag),
+                ] {
                     add(&mut target.completed, &source.completed);
                     add(&mut target.censored, &source.censored);
                 }

@@ -31,7 +31,9 @@ pub(crate) enum PlanError {
         problem: String,
     },
     /// A service name that nobody knows.
-    #[error("{field}: service `{service}` is neither in `services` nor in the routing table; add it with `nuncius route set {service} HOST:PORT`")]
+    #[error(
+        "{field}: service `{service}` is neither in `services` nor in the routing table; add it with `nuncius route set {service} HOST:PORT`"
+    )]
     UnknownService {
         /// Path of the target.
         field: String,
@@ -198,7 +200,8 @@ mod tests {
     }
 
     fn spec(nodes: &str) -> ExperimentSpec {
-        let text = format!(r#"{{"nodes":{nodes},"groups":[{{"target":"http://shop/","rate":"1/s","duration":"1s"}}]}}"#);
+        let text =
+            format!(r#"{{"nodes":{nodes},"groups":[{{"target":"http://shop/","rate":"1/s","duration":"1s"}}]}}"#);
         serde_json::from_str(&text).unwrap()
     }
 
@@ -217,14 +220,10 @@ mod tests {
 
     #[test]
     fn a_label_nobody_has_is_named() {
-        let error = plan(
-            &spec(r#"{"labels":{"zone":"mars"}}"#),
-            &[node("n", "earth")],
-            &BTreeSet::new(),
-            &BTreeSet::new(),
-        )
-        .unwrap_err()
-        .to_string();
+        let error =
+            plan(&spec(r#"{"labels":{"zone":"mars"}}"#), &[node("n", "earth")], &BTreeSet::new(), &BTreeSet::new())
+                .unwrap_err()
+                .to_string();
         assert!(error.contains("nodes.labels") && error.contains("zone=mars") && error.contains("earth"), "{error}");
     }
 

@@ -16,7 +16,12 @@ pub(crate) async fn gather(running: &Running, plan: &Plan, offered: &Offered) ->
     let spec = &running.journal.record.spec;
     let names = StepNames::of(spec);
     let namespace = running.daemon.bus.namespace().clone();
-    let mut tail = running.daemon.bus.tail(&namespace.stream_trace(), &namespace.trace_all(&id), Start::All).await.map_err(|error| format!("request records cannot be read: {error}"))?;
+    let mut tail = running
+        .daemon
+        .bus
+        .tail(&namespace.stream_trace(), &namespace.trace_all(&id), Start::All)
+        .await
+        .map_err(|error| format!("request records cannot be read: {error}"))?;
     let mut waiting: Vec<(&str, u64)> = plan
         .nodes
         .iter()
@@ -25,16 +30,12 @@ pub(crate) async fn gather(running: &Running, plan: &Plan, offered: &Offered) ->
         .collect();
     while !waiting.is_empty() {
         let message = tail.next().await.map_err(|error| format!("request records cannot be read: {error}"))?;
-        let batch: RecordBatch =
-            codec::decode(&message.payload).map_err(|error| format!("a batch of request records is damaged: {error}"))?;
+        let batch: RecordBatch = codec::decode(&message.payload)
+            .map_err(|error| format!("a batch of request records is damaged: {error}"))?;
         if batch.last {
             waiting.retain(|(node, epoch)| *node != batch.node || *epoch != batch.epoch);
         }
-        let stored = running
-            .daemon
-            .store
-            .add_records(&batch, &names)
-            .await;
+        let stored = running.daemon.store.add_records(&batch, &names).await;
         stored.map_err(|error| format!("request records cannot be stored: {error}"))?;
     }
     Ok(())

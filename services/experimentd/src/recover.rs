@@ -157,12 +157,20 @@ async fn close_books(running: &mut Running) {
         .groups
         .iter()
         .enumerate()
-        .map(|(index, group)| {
-            scheduled(spec, u16::try_from(index).unwrap_or(u16::MAX), group, nodes_of(index), None)
-        })
+        .map(|(index, group)| scheduled(spec, u16::try_from(index).unwrap_or(u16::MAX), group, nodes_of(index), None))
         .collect();
     let gates = judge.decide(&totals.steps, offered_seconds);
     let reasons = vec!["daemon lost: the run was cut short and its books closed after the restart".to_owned()];
-    finish::end(running, RunStatus::Failed, Some(Verdict::Invalid), reasons, gates, Vec::new(), &totals, &scheduled, offered_seconds)
-        .await;
+    finish::end(
+        running,
+        RunStatus::Failed,
+        Some(Verdict::Invalid),
+        reasons,
+        gates,
+        Vec::new(),
+        &totals,
+        &scheduled,
+        offered_seconds,
+    )
+    .await;
 }

@@ -25,6 +25,8 @@ const NODES_PATIENCE: Duration = Duration::from_secs(3);
 const PREPARE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a node may take to answer anything else.
 pub(crate) const COMMAND_TIMEOUT: Duration = Duration::from_secs(2);
+/// Pause before nodes that turned out to be busy are asked again.
+const BUSY_PAUSE: Duration = Duration::from_millis(500);
 /// From the start command to the instant zero.
 const START_LEAD_NS: u64 = 500_000_000;
 /// More of it for each node, since the commands go out one by one.
@@ -98,6 +100,13 @@ async fn prepare_and_offer(running: &mut Running) -> Result<(Plan, Offered), Sto
                 let offered = offer(running, &plan, started).await?;
                 return Ok((plan, offered));
             }
+            Err(missing) if missing.iter().all(FleetError::is_busy) => {
+                // Somebody else's until just now, or about to be: the registry will tell when it is free.
+                let text = missing.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+                running.journal.say(EventKind::Node, &format!("waiting for nodes: {text}"), Default::default()).await;
+                running.daemon.nodes.release(&running.journal.record.id);
+                tokio::time::sleep(BUSY_PAUSE).await;
+            }
             Err(missing) if attempt == 1 => {
                 attempt = 2;
                 let text = missing.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
@@ -149,7 +158,10 @@ async fn wait_for_plan(running: &mut Running, excluded: &BTreeSet<String>) -> Re
             Err(PlanError::Busy(text)) => {
                 if !said_waiting {
                     said_waiting = true;
-                    running.journal.say(EventKind::Node, &format!("waiting for nodes: {text}"), Default::default()).await;
+                    running
+                        .journal
+                        .say(EventKind::Node, &format!("waiting for nodes: {text}"), Default::default())
+                        .await;
                 }
                 None
             }
@@ -230,7 +242,7 @@ async fn start(running: &mut Running, plan: &Plan) -> Result<Result<Started, Vec
         }
     };
     if let Some(FleetError::Refused { node, reason }) =
-        answers.iter().find(|error| matches!(error, FleetError::Refused { reason, .. } if !reason.starts_with("busy")))
+        answers.iter().find(|error| matches!(error, FleetError::Refused { .. }) && !error.is_busy())
     {
         // The node read the experiment and will not do it: planning anew would not change that.
         let reason = format!("{reason} (node {node})");

@@ -95,8 +95,9 @@ pub async fn run(
     };
     // The view of the registry comes first: planning without it would find nobody.
     let mut nodes = registry::watch_nodes(&bus).await?;
-    let mut queue =
-        bus.work_queue(&namespace.stream_submit(), "experimentd", &namespace.experiment_submit(), ADMISSION_WAIT).await?;
+    let mut queue = bus
+        .work_queue(&namespace.stream_submit(), "experimentd", &namespace.experiment_submit(), ADMISSION_WAIT)
+        .await?;
     recover::recover(&daemon).await;
     info!(daemon = %daemon.name, database = %config.database.display(), "taking experiments");
     let mut ready = ready;

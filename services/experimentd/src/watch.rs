@@ -72,7 +72,12 @@ pub(crate) async fn offer(running: &mut Running, plan: &Plan, started: Started) 
     let id = running.journal.record.id.clone();
     running.journal.status(RunStatus::Running, "running").await?;
     let namespace = running.daemon.bus.namespace().clone();
-    let mut tail = running.daemon.bus.tail(&namespace.stream_metric(), &namespace.metric_all(&id), TailStart::All).await.map_err(|error| Stopped::Failed(format!("deltas cannot be read: {error}")))?;
+    let mut tail = running
+        .daemon
+        .bus
+        .tail(&namespace.stream_metric(), &namespace.metric_all(&id), TailStart::All)
+        .await
+        .map_err(|error| Stopped::Failed(format!("deltas cannot be read: {error}")))?;
     let ends: Option<Vec<u64>> = spec.groups.iter().map(nuncius_schemas::spec::Group::offered_ns).collect();
     let mut watch = Watch {
         names: plan.nodes.iter().map(|node| node.name.clone()).collect(),
@@ -279,8 +284,11 @@ impl Watch<'_> {
 
     /// Ends the run early: offers nothing more, waits a little for answers.
     async fn cut(&mut self, cut: CutShort) {
-        let drain_ns =
-            if cut.cancelled { self.running.journal.record.spec.drain.0.min(CANCEL_DRAIN_NS) } else { self.running.journal.record.spec.drain.0 };
+        let drain_ns = if cut.cancelled {
+            self.running.journal.record.spec.drain.0.min(CANCEL_DRAIN_NS)
+        } else {
+            self.running.journal.record.spec.drain.0
+        };
         self.stopped_ns = Some(self.run_ns());
         stop_nodes(self.running, &self.names, drain_ns, &cut.reason).await;
         self.running.journal.say(EventKind::Control, &cut.reason, BTreeMap::new()).await;
@@ -295,11 +303,8 @@ impl Watch<'_> {
             (Some(stopped), _) => Some(stopped + drain_ns),
             (None, end) => end.map(|end| end + drain_ns),
         };
-        let waiting: BTreeSet<&String> = self
-            .names
-            .iter()
-            .filter(|name| !self.lost.contains_key(*name) && !self.totals.is_complete(name))
-            .collect();
+        let waiting: BTreeSet<&String> =
+            self.names.iter().filter(|name| !self.lost.contains_key(*name) && !self.totals.is_complete(name)).collect();
         let mut found = Vec::new();
         let mut behind = None;
         for name in waiting {
@@ -323,7 +328,8 @@ impl Watch<'_> {
             }
             let seen = self.totals.nodes.get(name).and_then(|node| node.through_second);
             let reason = gone.unwrap_or_else(|| "its last delta did not come in time".to_owned());
-            let until = seen.map_or("nothing of it was measured".to_owned(), |s| format!("measured through second {s}"));
+            let until =
+                seen.map_or("nothing of it was measured".to_owned(), |s| format!("measured through second {s}"));
             found.push((name.clone(), format!("{reason}; {until}")));
         }
         for (name, reason) in found {

@@ -9,7 +9,6 @@ use nuncius_bus::{Bus, ConnectOptions, Credentials, Namespace, Tls, connect};
 use crate::Usage;
 use crate::args::Global;
 
-
 /// The directory of the database, the reports and the running server's address.
 pub(crate) fn data_directory(global: &Global) -> Result<PathBuf> {
     let directory = match &global.data {
@@ -21,8 +20,9 @@ pub(crate) fn data_directory(global: &Global) -> Result<PathBuf> {
             .unwrap_or_else(std::env::temp_dir)
             .join("nuncius"),
     };
-    std::fs::create_dir_all(&directory)
-        .with_context(|| format!("data directory {} cannot be made; choose another with --data", directory.display()))?;
+    std::fs::create_dir_all(&directory).with_context(|| {
+        format!("data directory {} cannot be made; choose another with --data", directory.display())
+    })?;
     Ok(directory)
 }
 

@@ -42,8 +42,7 @@ impl Local {
 
     /// Starts a daemon and waits until it takes submissions.
     pub(crate) async fn daemon(&self, database: &Path) -> Result<String> {
-        let config =
-            DaemonConfig { name: "experimentd".to_owned(), host: host_name(), database: database.to_owned() };
+        let config = DaemonConfig { name: "experimentd".to_owned(), host: host_name(), database: database.to_owned() };
         let (ready, waiting) = oneshot::channel();
         let running = nuncius_experimentd::run(config, self.bus.clone(), self.shutdown.clone(), Some(ready));
         self.start("the experiment daemon", async move { Ok(running.await?) }, waiting).await

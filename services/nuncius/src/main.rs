@@ -98,9 +98,7 @@ fn default_filter(command: &Command, environment: &dyn Fn(&str) -> Option<String
     if environment("RUST_LOG").is_some() {
         return None;
     }
-    let service = matches!(
-        command,
-        Command::Up(_) | Command::Client(_) | Command::Experimentd(_) | Command::Emulator(_)
-    );
+    let service =
+        matches!(command, Command::Up(_) | Command::Client(_) | Command::Experimentd(_) | Command::Emulator(_));
     Some(if service { "info" } else { "warn" }.to_owned())
 }

@@ -216,8 +216,12 @@ impl Dispatcher {
     pub(crate) fn censor(&mut self, iteration: Iteration, now_ns: u64) {
         let is_open = matches!(self.feed, Feed::Open(_));
         let whole = (self.steps > 1).then_some((self.steps, iteration.origin_ns, iteration.first_sent_ns, is_open));
-        let step =
-            (usize::from(iteration.step), iteration.planned_ns, iteration.sent_ns, is_open && usize::from(iteration.step) == self.first);
+        let step = (
+            usize::from(iteration.step),
+            iteration.planned_ns,
+            iteration.sent_ns,
+            is_open && usize::from(iteration.step) == self.first,
+        );
         for (step, planned_ns, sent_ns, has_plan) in [Some(step), whole].into_iter().flatten() {
             if let Some(recorder) = self.book.step(step) {
                 recorder.censored += 1;

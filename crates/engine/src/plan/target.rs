@@ -160,7 +160,9 @@ fn add(
     };
     let mut addresses: Vec<SocketAddr> = Vec::new();
     for address in &all {
-        policy.check(host, *address)?;
+        policy
+            .check(host, *address)
+            .map_err(|error| PlanError::Field { field: field.to_owned(), problem: error.to_string() })?;
         let wanted = address.is_ipv4() || !all.iter().any(SocketAddr::is_ipv4);
         if wanted && !addresses.contains(address) {
             addresses.push(*address);

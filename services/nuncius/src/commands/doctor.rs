@@ -48,7 +48,8 @@ pub(super) async fn doctor(global: &Global) -> Result<u8> {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     match limit {
         Some(files) if files < OPEN_FILES_MIN => {
-            findings.warn(&format!("only {files} open files: raise it with `ulimit -n`, each request in flight is one"));
+            findings
+                .warn(&format!("only {files} open files: raise it with `ulimit -n`, each request in flight is one"));
         }
         Some(files) => findings.good(&format!("{files} open files")),
         None => findings.good("open files are not limited"),
@@ -89,7 +90,8 @@ async fn check_bus(findings: &mut Findings, bus: &Bus) -> Result<()> {
     }
     for node in nodes.iter().filter(|node| node.role == Role::Client) {
         if node.version != env!("CARGO_PKG_VERSION") {
-            let text = format!("node {} has version {}, this is {}", node.name, node.version, env!("CARGO_PKG_VERSION"));
+            let text =
+                format!("node {} has version {}, this is {}", node.name, node.version, env!("CARGO_PKG_VERSION"));
             findings.warn(&text);
         }
         match measure_offset(bus, &bus.namespace().node_ping(&node.name), CLOCK_SAMPLES, monotonic_ns).await {

@@ -18,7 +18,10 @@ pub(super) async fn nodes(global: &Global, args: NodesArgs) -> Result<u8> {
         super::print(&serde_json::to_string_pretty(&nodes)?);
         return Ok(0);
     }
-    super::print(&format!("{:<20} {:<12} {:<10} {:<16} {:<20} LABELS", "NAME", "ROLE", "VERSION", "HOST", "EXPERIMENT"));
+    super::print(&format!(
+        "{:<20} {:<12} {:<10} {:<16} {:<20} LABELS",
+        "NAME", "ROLE", "VERSION", "HOST", "EXPERIMENT"
+    ));
     for node in nodes {
         let labels: Vec<String> = node.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
         super::print(&format!(

@@ -125,7 +125,9 @@ async fn bring_missing(
             local.client(client_config(&args.node, &format!("client-{number}"))?).await?;
         }
         // A stub of ours is reached by nodes of ours only.
-        if uses_stub(&prepared.value) && bus.kv(&bus.namespace().bucket_route()).await?.get(STUB_SERVICE).await?.is_none() {
+        if uses_stub(&prepared.value)
+            && bus.kv(&bus.namespace().bucket_route()).await?.get(STUB_SERVICE).await?.is_none()
+        {
             let stub = local.stub("127.0.0.1:0".parse()?)?;
             let address = stub.local_addr().to_string();
             if is_galileo(&prepared.value) {
@@ -167,7 +169,8 @@ fn uses_stub(value: &Value) -> bool {
     let instructions = value.get("instructions").and_then(Value::as_str).unwrap_or_default();
     let named = instructions.lines().any(|line| line.split_whitespace().nth(2) == Some(STUB_SERVICE));
     let workloads = value.get("configuration").and_then(|c| c.get("workloads")).and_then(Value::as_array);
-    let workload = workloads.into_iter().flatten().any(|w| w.get("service").and_then(Value::as_str) == Some(STUB_SERVICE));
+    let workload =
+        workloads.into_iter().flatten().any(|w| w.get("service").and_then(Value::as_str) == Some(STUB_SERVICE));
     let groups = value.get("groups").and_then(Value::as_array);
     let group = groups.into_iter().flatten().any(|group| {
         let target = group.get("target").and_then(Value::as_str).unwrap_or_default();

@@ -45,9 +45,8 @@ pub(crate) fn prepare(args: &SubmissionArgs) -> Result<Prepared> {
         }
     }
     for flag in &args.services {
-        let (name, addresses) = flag
-            .split_once('=')
-            .ok_or_else(|| Usage(format!("--service {flag}: write it as NAME=HOST:PORT")))?;
+        let (name, addresses) =
+            flag.split_once('=').ok_or_else(|| Usage(format!("--service {flag}: write it as NAME=HOST:PORT")))?;
         add_service(&mut value, name, addresses.split(','));
     }
     Ok(Prepared { value })
@@ -66,7 +65,12 @@ pub(crate) fn add_service<'a>(value: &mut Value, name: &str, addresses: impl Ite
 
 /// Publishes, awaits the stream's acknowledgement and the daemon's answer; returns the id.
 pub(crate) async fn publish(bus: &Bus, prepared: &Prepared) -> Result<String> {
-    let span = info_span!("submit", "otel.name" = "send nuncius.experiment.submit", "otel.kind" = "producer", messaging.system = "nats");
+    let span = info_span!(
+        "submit",
+        "otel.name" = "send nuncius.experiment.submit",
+        "otel.kind" = "producer",
+        messaging.system = "nats"
+    );
     publish_in_span(bus, prepared).instrument(span).await
 }
 

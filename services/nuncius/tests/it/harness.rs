@@ -180,8 +180,7 @@ impl System {
         let Some(last) = self.bus.last_sequence_of(&namespace.stream_event(), &subject).await.unwrap() else {
             return Vec::new();
         };
-        let mut tail =
-            self.bus.tail(&namespace.stream_event(), &subject, nuncius_bus::tail::Start::All).await.unwrap();
+        let mut tail = self.bus.tail(&namespace.stream_event(), &subject, nuncius_bus::tail::Start::All).await.unwrap();
         let mut events = Vec::new();
         loop {
             let stored = tail.next().await.unwrap();

@@ -18,8 +18,16 @@ async fn one_experiment_is_one_trace_from_the_submission_to_a_sampled_request() 
     let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
     assert!(output.status.success(), "{output:?}");
 
-    let wanted = ["send nuncius.experiment.submit", "submit experiment", "run experiment", "plan experiment",
-        "start experiment", "prepare node", "start node", "GET"];
+    let wanted = [
+        "send nuncius.experiment.submit",
+        "submit experiment",
+        "run experiment",
+        "plan experiment",
+        "start experiment",
+        "prepare node",
+        "start node",
+        "GET",
+    ];
     let has_all = |spans: &[Span]| wanted.iter().all(|name| spans.iter().any(|span| span.name == *name));
     assert!(receiver.wait_for(has_all, PATIENCE).await.is_some(), "spans: {:?}", receiver.spans());
     let spans = receiver.spans();
@@ -43,7 +51,14 @@ async fn one_experiment_is_one_trace_from_the_submission_to_a_sampled_request() 
     for request in requests {
         assert_eq!(
             path(request),
-            ["send nuncius.experiment.submit", "submit experiment", "run experiment", "start experiment", "start node", "GET"]
+            [
+                "send nuncius.experiment.submit",
+                "submit experiment",
+                "run experiment",
+                "start experiment",
+                "start node",
+                "GET"
+            ]
         );
         assert_eq!(request.service_name, "nuncius-client");
     }
