@@ -128,7 +128,7 @@ pub struct Summary {
     pub min_ns: u64,
     /// Mean of those that ended.
     pub mean_ns: f64,
-    /// Largest that ended.
+    /// Largest; of those that did not end, how long they had waited.
     pub max_ns: u64,
     /// p50, p90, p95, p99, p99.9, p99.99 as far as they mean something.
     pub quantiles: Vec<QuantileReport>,

@@ -44,27 +44,24 @@ pub(crate) struct Accumulated {
     steps: BTreeMap<(u16, u16), StepSum>,
     dropped_rows: u64,
     health: Option<Health>,
-    empty: bool,
+    /// Whether the seconds mean anything yet.
+    covers: bool,
 }
 
 impl Accumulated {
-    pub(crate) fn new() -> Self {
-        Self { empty: true, ..Self::default() }
-    }
-
     /// Nothing, at a second: what carries the word that this was the last.
     pub(crate) fn empty_at(second: u32) -> Self {
-        Self { first_second: second, last_second: second, ..Self::new() }
+        Self { first_second: second, last_second: second, ..Self::default() }
     }
 
     fn cover(&mut self, first: u32, last: u32) {
-        if self.empty {
-            (self.first_second, self.last_second) = (first, last);
-        } else {
+        if self.covers {
             self.first_second = self.first_second.min(first);
             self.last_second = self.last_second.max(last);
+        } else {
+            (self.first_second, self.last_second) = (first, last);
         }
-        self.empty = false;
+        self.covers = true;
     }
 
     /// Adds one thread's report.
@@ -99,7 +96,7 @@ impl Accumulated {
 
     /// Adds all of a later span, so that one message covers both.
     pub(crate) fn fold(&mut self, later: Self) {
-        if later.empty {
+        if !later.covers {
             return;
         }
         self.cover(later.first_second, later.last_second);

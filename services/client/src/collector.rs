@@ -61,7 +61,7 @@ pub(crate) fn collect(mut input: CollectorInput, output: &mpsc::Sender<Collected
         match input.messages.recv_timeout(Duration::from_nanos(wait_ns)) {
             Ok(EngineMessage::Second(report)) => {
                 // Seconds that a thread folded stay folded: they are filed under their last.
-                seconds.entry(report.last_second).or_insert_with(Accumulated::new).add(&report);
+                seconds.entry(report.last_second).or_default().add(&report);
             }
             Ok(EngineMessage::Rows(rows)) => {
                 let count = rows.len() as u64;
@@ -92,7 +92,7 @@ pub(crate) fn collect(mut input: CollectorInput, output: &mpsc::Sender<Collected
         health.dropped_records = std::mem::take(&mut dropped_rows);
         let start = input.start_at_ns.get().copied().unwrap_or(now);
         let ended = u32::try_from(now.saturating_sub(start + GRACE_NS) / SECOND_NS).unwrap_or(u32::MAX);
-        seconds.entry(ended.saturating_sub(1)).or_insert_with(Accumulated::new).cover_health(ended, &health);
+        seconds.entry(ended.saturating_sub(1)).or_default().cover_health(ended, &health);
         send_seconds(&mut seconds, ended, output);
     }
     let health = input.meter.sample(0);

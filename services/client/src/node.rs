@@ -289,11 +289,12 @@ impl Node {
 
     fn tick(&mut self) {
         let now = monotonic_ns();
-        if let Some(session) = &self.session {
-            if !session.started && now.saturating_sub(session.prepared_at_ns) > START_PATIENCE_NS {
-                warn!(experiment = %session.experiment, "no start came: giving the experiment up");
-                session.stop(0);
-            }
+        if let Some(session) = &self.session
+            && !session.started
+            && now.saturating_sub(session.prepared_at_ns) > START_PATIENCE_NS
+        {
+            warn!(experiment = %session.experiment, "no start came: giving the experiment up");
+            session.stop(0);
         }
     }
 

@@ -173,7 +173,7 @@ impl Session {
         };
         let mut threads = Vec::new();
         for plan in plans {
-            match spawn_group(plan, options.clone(), Arc::clone(&control), sink.clone()) {
+            match spawn_group(plan, options, Arc::clone(&control), sink.clone()) {
                 Ok(spawned) => threads.extend(spawned),
                 Err(error) => {
                     control.abandon();

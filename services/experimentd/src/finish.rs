@@ -143,7 +143,7 @@ fn distrust(running: &Running, plan: &Plan, offered: &Offered, scheduled: &[Opti
     invalid
 }
 
-fn node_reports(running: &Running, plan: &Plan, offered: &Offered) -> Vec<NodeReport> {
+pub(crate) fn node_reports(running: &Running, plan: &Plan, offered: &Offered) -> Vec<NodeReport> {
     plan.nodes
         .iter()
         .map(|node| {

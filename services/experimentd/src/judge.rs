@@ -41,11 +41,11 @@ impl Judge {
                 windows: gate.over.and_then(|_| Windows::new(gate.clone(), u64::from(OPEN_SECONDS)).ok()),
             })
             .collect();
-        if gates.is_empty() {
-            if let Ok(expression) = DEFAULT_GATE.parse::<GateExpression>() {
-                let gate = Gate { expression, group: None, step: None, over: None, abort: false };
-                gates.push(JudgedGate { gate, is_default: true, windows: None });
-            }
+        if gates.is_empty()
+            && let Ok(expression) = DEFAULT_GATE.parse::<GateExpression>()
+        {
+            let gate = Gate { expression, group: None, step: None, over: None, abort: false };
+            gates.push(JudgedGate { gate, is_default: true, windows: None });
         }
         Self {
             gates,

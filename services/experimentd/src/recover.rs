@@ -16,9 +16,11 @@ use crate::finish;
 use crate::intake::{CANCELLED_WAITING, look_after};
 use crate::journal::Journal;
 use crate::judge::{Judge, steps_per_group};
+use crate::plan::Plan;
 use crate::run::{Running, stop_nodes};
 use crate::summary::scheduled;
 use crate::totals::RunTotals;
+use crate::watch::Offered;
 
 /// How often a lease of the dead daemon is looked at; it expires by itself.
 const LEASE_POLL: Duration = Duration::from_millis(500);
@@ -130,12 +132,14 @@ async fn close_books(running: &mut Running) {
         let until = deadline.min(tokio::time::Instant::now() + quiet);
         match tokio::time::timeout_at(until, tail.next()).await {
             Ok(Ok(message)) => {
-                if let Ok(delta) = codec::decode::<MetricDelta>(&message.payload) {
-                    if record.nodes.iter().any(|node| node.name == delta.node && node.epoch == delta.epoch) {
-                        if let Err(error) = totals.merge(&delta) {
-                            warn!(%error, "a delta cannot be merged");
-                        }
-                    }
+                let delta = codec::decode::<MetricDelta>(&message.payload).ok();
+                let expected = |delta: &MetricDelta| {
+                    record.nodes.iter().any(|node| node.name == delta.node && node.epoch == delta.epoch)
+                };
+                if let Some(delta) = delta.filter(expected)
+                    && let Err(error) = totals.merge(&delta)
+                {
+                    warn!(%error, "a delta cannot be merged");
                 }
             }
             Ok(Err(error)) => {
@@ -160,6 +164,11 @@ async fn close_books(running: &mut Running) {
         .map(|(index, group)| scheduled(spec, u16::try_from(index).unwrap_or(u16::MAX), group, nodes_of(index), None))
         .collect();
     let gates = judge.decide(&totals.steps, offered_seconds);
+    let plan = Plan { nodes: record.nodes.clone(), assignments: Default::default(), nodes_per_group: Vec::new() };
+    let (clocks, lost) = (Default::default(), Default::default());
+    let offered = Offered { totals, judge, clocks, lost, cut_short: None, offered_seconds };
+    let nodes = finish::node_reports(running, &plan, &offered);
+    let totals = offered.totals;
     let reasons = vec!["daemon lost: the run was cut short and its books closed after the restart".to_owned()];
     finish::end(
         running,
@@ -167,7 +176,7 @@ async fn close_books(running: &mut Running) {
         Some(Verdict::Invalid),
         reasons,
         gates,
-        Vec::new(),
+        nodes,
         &totals,
         &scheduled,
         offered_seconds,

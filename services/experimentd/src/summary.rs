@@ -186,7 +186,7 @@ pub fn summarise(observed: &Observed) -> Option<Summary> {
         overflow: observed.completed.summary().overflow,
         min_ns: observed.completed.min_ns().unwrap_or(0),
         mean_ns: observed.completed.mean_ns().unwrap_or(0.0),
-        max_ns: observed.completed.max_ns().unwrap_or(0),
+        max_ns: observed.max_ns().unwrap_or(0),
         quantiles,
         curve: observed.completed.curve(CURVE_TICKS),
     })

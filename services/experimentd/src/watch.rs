@@ -62,7 +62,6 @@ struct Watch<'a> {
     cut_short: Option<CutShort>,
     /// When the nodes were told to stop, in nanoseconds of run time.
     stopped_ns: Option<u64>,
-    last_progress: u32,
     stream_sequence: u64,
 }
 
@@ -94,7 +93,6 @@ pub(crate) async fn offer(running: &mut Running, plan: &Plan, started: Started) 
         lost: BTreeMap::new(),
         cut_short: None,
         stopped_ns: None,
-        last_progress: 0,
         stream_sequence: 0,
         running,
     };
@@ -201,7 +199,7 @@ impl Watch<'_> {
                 self.cut(CutShort { reason, cancelled: false }).await;
             }
         }
-        if ticks % (2 * CLOCK_PERIOD_SECONDS) == 0 {
+        if ticks.is_multiple_of(2 * CLOCK_PERIOD_SECONDS) {
             let (offsets, _) = measure_clocks(&self.running.daemon.bus, &self.names).await;
             for (node, offset) in offsets {
                 self.clocks.entry(node).and_modify(|seen| seen.last = offset);
@@ -212,13 +210,12 @@ impl Watch<'_> {
     /// Closes seconds: judges windows and tells progress.
     async fn close(&mut self, before: u32) {
         for (interval, second) in self.totals.close_before(before) {
-            if let Some(gate) = self.judge.add_second(interval.second, &second) {
-                if self.cut_short.is_none() {
-                    let reason = format!("aborted: gate {} failed: {}", gate.gate, gate.reason);
-                    self.cut(CutShort { reason, cancelled: false }).await;
-                }
+            if let Some(gate) = self.judge.add_second(interval.second, &second)
+                && self.cut_short.is_none()
+            {
+                let reason = format!("aborted: gate {} failed: {}", gate.gate, gate.reason);
+                self.cut(CutShort { reason, cancelled: false }).await;
             }
-            self.last_progress = interval.second;
             let sums = self.totals.iterations();
             let progress = Progress {
                 experiment: self.running.journal.record.id.clone(),

@@ -181,7 +181,7 @@ fn a_connection_closed_while_idle_is_replaced_silently() {
 #[test]
 fn the_race_with_a_closing_keep_alive_connection_is_run_again_once_if_that_is_harmless() {
     with_each(|client| {
-        let script = |seen: &support::Seen, _| {
+        let script = |seen: &crate::support::Seen, _| {
             if seen.position == 0 { Reply::ok() } else { Reply::Close(Vec::new()) }
         };
         let server = Server::start(script);

@@ -1,7 +1,8 @@
-//! What the HTTP engines promise, against servers of this process.
+//! What the engines promise: HTTP against servers of this process, AMQP against a real RabbitMQ.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test that cannot go on must end")]
 
+mod amqp;
 mod conformance;
 mod support;
 mod tls;

@@ -10,7 +10,7 @@ use crate::harness::nuncius;
 #[tokio::test(flavor = "multi_thread")]
 async fn the_broker_example_measures_from_planned_publish_to_receipt() {
     let _machine = crate::harness::beside_others().await;
-    let broker = RabbitMq::start().await.expect("a broker");
+    let broker = RabbitMq::start().await.unwrap_or_else(|problem| panic!("{problem}"));
     let directory = TempDir::new("it-amqp").unwrap();
     let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../../schemas/examples/amqp.yaml");
     // What is judged here is not the health of the machine that runs tests.

@@ -13,14 +13,12 @@ use nuncius_engine::{Failure, FinishReason};
 use nuncius_schemas::metric::FailureKind;
 use nuncius_testkit::RabbitMq;
 
-mod support;
-
-use support::{Client, Outcome, Run, SECOND_NS, Step};
+use crate::support::{Client, Outcome, Run, SECOND_NS, Step};
 
 /// One for all tests; it ends when their process does.
 fn broker() -> &'static RabbitMq {
     static BROKER: OnceLock<RabbitMq> = OnceLock::new();
-    BROKER.get_or_init(|| runtime().block_on(RabbitMq::start()).expect("a broker"))
+    BROKER.get_or_init(|| runtime().block_on(RabbitMq::start()).unwrap_or_else(|problem| panic!("{problem}")))
 }
 
 fn runtime() -> tokio::runtime::Runtime {
@@ -65,7 +63,8 @@ fn with_broker<T>(action: impl AsyncFnOnce(lapin::Channel) -> T) -> T {
         let connection = Connection::connect(&broker().url(), ConnectionProperties::default()).await.unwrap();
         let channel = connection.create_channel().await.unwrap();
         let result = action(channel).await;
-        connection.close(200, "".into()).await.unwrap();
+        // The channel may be taking leave already.
+        let _ = connection.close(200, "".into()).await;
         result
     })
 }
@@ -200,6 +199,8 @@ struct Proxy {
 
 impl Proxy {
     fn start() -> Self {
+        // Started before the run is, which does not wait for it.
+        let broker = broker().address();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let proxy = Self {
             address: listener.local_addr().unwrap(),
@@ -213,7 +214,7 @@ impl Proxy {
                 if refuses.load(Ordering::SeqCst) {
                     continue;
                 }
-                let server = TcpStream::connect(broker().address()).unwrap();
+                let server = TcpStream::connect(broker).unwrap();
                 for (from, to) in [(&client, &server), (&server, &client)] {
                     let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
                     let stalls = Arc::clone(&stalls);
@@ -289,7 +290,7 @@ fn a_broker_that_stands_still_shows_as_timeouts_and_then_as_censored() {
     let proxy = Proxy::start();
     let steps = publish("still", DECLARE);
     let mut run =
-        run(proxy.address, &steps, r#""rate": "100/s", "duration": "2s", "timeout": "500ms", "max_in_flight": 1000"#);
+        run(proxy.address, &steps, r#""rate": "100/s", "duration": "2s", "timeout": "600ms", "max_in_flight": 1000"#);
     run.options.drain_ns = SECOND_NS / 5;
     run.during = Box::new(|control| {
         until(Duration::from_millis(500), control);
