@@ -26,19 +26,19 @@ fn main() -> Result<(), Failure> {
     let seconds: Vec<Vec<MetricDelta>> =
         (0..SECONDS).map(|second| (0..NODES).map(|node| delta(node, second, &mut random)).collect()).collect();
     let count = NODES as f64 * f64::from(SECONDS);
-    let buckets: usize = seconds.iter().flatten().flat_map(histograms).map(|bytes| occupied(bytes)).sum();
+    let buckets: usize = seconds.iter().flatten().flat_map(histograms).map(occupied).sum();
     println!(
         "deltas={count:.0} buckets_per_histogram={:.0} bytes_per_delta={}",
         buckets as f64 / count / QUANTITIES as f64,
         codec::encode(seconds.first().and_then(|second| second.first()).ok_or("no delta")?)?.len()
     );
     for round in 1..=rounds {
-        let (merge, totals) = merge(&seconds, false)?;
+        let (merged, totals) = merge(&seconds, false)?;
         let (read, _) = merge(&seconds, true)?;
         let (dense, sums) = dense(&seconds);
         check(&totals, &sums)?;
         let us = |time: Duration| time.as_secs_f64() * 1e6 / count;
-        println!("round={round} merge_us={:.3} read_us={:.3} dense_us={:.3}", us(merge), us(read), us(dense));
+        println!("round={round} merge_us={:.3} read_us={:.3} dense_us={:.3}", us(merged), us(read), us(dense));
     }
     Ok(())
 }
@@ -75,7 +75,7 @@ fn dense(seconds: &[Vec<MetricDelta>]) -> (Duration, [Vec<u64>; QUANTITIES]) {
     let mut sums: [Vec<u64>; QUANTITIES] = Default::default();
     let mut time = Duration::ZERO;
     for delta in seconds.iter().flatten() {
-        let arrays: Vec<Vec<u64>> = histograms(delta).map(|bytes| array(bytes)).collect();
+        let arrays: Vec<Vec<u64>> = histograms(delta).map(array).collect();
         for (sum, array) in sums.iter_mut().zip(&arrays) {
             sum.resize(sum.len().max(array.len()), 0);
         }

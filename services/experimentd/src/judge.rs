@@ -239,10 +239,10 @@ mod tests {
     #[test]
     fn invalid_outweighs_undetermined_outweighs_fail_outweighs_pass() {
         let (pass, fail, open) = (gate(Verdict::Pass), gate(Verdict::Fail), gate(Verdict::Undetermined));
-        assert_eq!(verdict(&[pass.clone()], &[], None).0, Verdict::Pass);
+        assert_eq!(verdict(std::slice::from_ref(&pass), &[], None).0, Verdict::Pass);
         assert_eq!(verdict(&[pass.clone(), fail.clone()], &[], None).0, Verdict::Fail);
         assert_eq!(verdict(&[pass.clone(), fail.clone(), open.clone()], &[], None).0, Verdict::Undetermined);
-        assert_eq!(verdict(&[pass.clone()], &[], Some("cancelled")).0, Verdict::Undetermined);
+        assert_eq!(verdict(std::slice::from_ref(&pass), &[], Some("cancelled")).0, Verdict::Undetermined);
         let (invalid, reasons) = verdict(&[pass, fail, open], &["node n was starved".into()], None);
         assert_eq!(invalid, Verdict::Invalid);
         assert!(reasons[0].contains("starved"), "{reasons:?}");

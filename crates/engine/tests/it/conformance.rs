@@ -390,6 +390,6 @@ fn variables_of_the_node_reach_the_target_and_missing_ones_are_named() {
 fn a_target_that_is_not_allowed_is_refused_before_anything_is_sent() {
     let run = Run::new(Client::Plain, "192.0.2.1:80".parse().unwrap(), r#""rate": "1/s", "iterations": 1"#);
     let error = run.plan().unwrap_err();
-    assert!(matches!(error, PlanError::Forbidden { .. }));
+    assert!(matches!(&error, PlanError::Field { field, .. } if field == "groups[0].target"), "{error}");
     assert!(error.to_string().contains("--allow-target") && error.to_string().contains("192.0.2.1"));
 }
