@@ -8,8 +8,8 @@ use std::time::Duration;
 use nuncius_bus::{Bus, BusError, TypedError};
 use nuncius_engine::sink::Row;
 use nuncius_schemas::record::{BATCH_ROWS_MAX, RecordBatch};
-use nuncius_schemas::spec::{ExperimentSpec, RecordsMode};
-use nuncius_telemetry::SpanRecord;
+use nuncius_schemas::spec::{EngineKind, ExperimentSpec, RecordsMode};
+use nuncius_telemetry::{SpanKind, SpanRecord};
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
@@ -149,10 +149,27 @@ fn record_span(input: &ReporterInput, row: &Row) {
     let Some(start_unix_ns) = input.start_unix_ns.get() else { return };
     let Some(group) = input.spec.groups.get(usize::from(row.group)) else { return };
     let step = group.steps.get(usize::from(row.step));
-    let method = step.and_then(|s| s.method.clone()).unwrap_or_else(|| "GET".to_owned());
-    let name = match group.engine {
-        nuncius_schemas::spec::EngineKind::Http => method.clone(),
-        nuncius_schemas::spec::EngineKind::Amqp => "publish".to_owned(),
+    let mut attributes: Vec<(&'static str, nuncius_telemetry::Value)> = vec![
+        ("nuncius.experiment.id", input.experiment.clone().into()),
+        ("nuncius.group", group.name.clone().into()),
+        ("nuncius.index", i64::try_from(row.index).unwrap_or(i64::MAX).into()),
+        ("nuncius.planned_ns", i64::try_from(row.planned_ns).unwrap_or(i64::MAX).into()),
+    ];
+    let (name, kind) = match group.engine {
+        EngineKind::Http => {
+            let method = step.and_then(|s| s.method.clone()).unwrap_or_else(|| "GET".to_owned());
+            attributes.push(("http.request.method", method.clone().into()));
+            attributes.push(("http.response.status_code", i64::from(row.status).into()));
+            (method, SpanKind::Client)
+        }
+        EngineKind::Amqp => {
+            attributes.push(("messaging.system", "rabbitmq".into()));
+            attributes.push(("messaging.operation.type", "send".into()));
+            let publish = step.and_then(|s| s.publish.as_ref());
+            let destination = publish.map_or("", |publish| publish.routing_key.as_str());
+            attributes.push(("messaging.destination.name", destination.to_owned().into()));
+            (format!("publish {destination}"), SpanKind::Producer)
+        }
     };
     let failed = row.outcome != nuncius_schemas::record::RecordOutcome::Succeeded;
     nuncius_telemetry::record_span(SpanRecord {
@@ -160,17 +177,10 @@ fn record_span(input: &ReporterInput, row: &Row) {
         span_id: row.span_id,
         parent_span_id: input.parent_span_id.get().copied().unwrap_or(0),
         name: name.into(),
-        kind: nuncius_telemetry::SpanKind::Client,
+        kind,
         start_unix_ns: start_unix_ns + row.sent_ns,
         end_unix_ns: start_unix_ns + row.done_ns,
-        attributes: vec![
-            ("http.request.method", method.into()),
-            ("http.response.status_code", i64::from(row.status).into()),
-            ("nuncius.experiment.id", input.experiment.clone().into()),
-            ("nuncius.group", group.name.clone().into()),
-            ("nuncius.index", i64::try_from(row.index).unwrap_or(i64::MAX).into()),
-            ("nuncius.planned_ns", i64::try_from(row.planned_ns).unwrap_or(i64::MAX).into()),
-        ],
+        attributes,
         error: failed.then(|| format!("status {}", row.status)),
     });
 }

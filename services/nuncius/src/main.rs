@@ -100,5 +100,6 @@ fn default_filter(command: &Command, environment: &dyn Fn(&str) -> Option<String
     }
     let service =
         matches!(command, Command::Up(_) | Command::Client(_) | Command::Experimentd(_) | Command::Emulator(_));
-    Some(if service { "info" } else { "warn" }.to_owned())
+    // lapin tells of every returned message, with its body.
+    Some(format!("{},lapin=error", if service { "info" } else { "warn" }))
 }

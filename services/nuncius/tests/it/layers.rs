@@ -150,9 +150,7 @@ fn the_tree_keeps_its_form() {
         let lines = text.lines().count();
         assert!(lines <= LINES_MAX, "{} has {lines} lines; at most {LINES_MAX}: split it by subject", file.display());
         let name = file.file_name().unwrap();
-        // Tests share a folder only as a module of its own.
-        let is_shared = file.components().any(|part| part.as_os_str() == "tests");
-        assert!(name != "mod.rs" || is_shared, "{}: write foo.rs and foo/, not foo/mod.rs", file.display());
+        assert!(name != "mod.rs", "{}: write foo.rs and foo/, not foo/mod.rs", file.display());
         if name == "lib.rs" {
             assert!(text.starts_with("//!"), "{} begins with what the crate is for", file.display());
         }

@@ -1,10 +1,6 @@
 //! What the store promises, on a real file.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may fail as tests do")]
-
-mod common;
-
-use common::{Directory, batch, event, interval, record, report, spec};
+use crate::common::{Directory, batch, event, interval, record, report, spec};
 use nuncius_schemas::gate::Quantity;
 use nuncius_schemas::run::{RunStatus, Verdict};
 use nuncius_store::{Phase, StepNames, Store, StoreError, export};

@@ -1,10 +1,6 @@
 //! What leaves the store is what came in.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may fail as tests do")]
-
-mod common;
-
-use common::{Directory, batch, record, report, spec};
+use crate::common::{Directory, batch, record, report, spec};
 use nuncius_schemas::gate::Quantity;
 use nuncius_store::{StepNames, Store, export};
 
