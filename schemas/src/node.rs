@@ -63,6 +63,9 @@ pub struct NodeInfo {
     pub process_id: u32,
     /// Processors of its host.
     pub processors: u32,
+    /// Memory of its host, in bytes; 0 from programs that do not say.
+    #[serde(default)]
+    pub memory_bytes: u64,
     /// Caps; absent on nodes that offer no load.
     pub capacity: Option<Capacity>,
     /// Targets it may send to.

@@ -78,6 +78,7 @@ pub(crate) fn node_info() -> NodeInfo {
         epoch: u64::MAX,
         process_id: 4_711,
         processors: 8,
+        memory_bytes: 34_359_738_368,
         capacity: Some(Capacity {
             weight: 100,
             max_rate_per_second: 50_000,

@@ -88,6 +88,7 @@ pub async fn run(
         epoch: 0,
         process_id: std::process::id(),
         processors: u32::try_from(std::thread::available_parallelism().map_or(1, usize::from)).unwrap_or(1),
+        memory_bytes: host_memory_bytes(),
         capacity: Some(config.capacity.clone()),
         allowed_targets: config.allowed_targets.clone(),
         experiment: None,
@@ -326,6 +327,13 @@ impl Node {
         }
         self.registration.release().await;
     }
+}
+
+/// Memory of the host, in bytes.
+fn host_memory_bytes() -> u64 {
+    let memory = sysinfo::MemoryRefreshKind::nothing().with_ram();
+    let wanted = sysinfo::RefreshKind::nothing().with_memory(memory);
+    sysinfo::System::new_with_specifics(wanted).map_or(0, |system| system.total_memory())
 }
 
 /// What the registry says of a node under this name and in this incarnation.

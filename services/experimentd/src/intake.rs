@@ -15,7 +15,7 @@ use tracing::{Instrument, info, info_span, warn};
 
 use crate::daemon::{Daemon, give_back};
 use crate::finish;
-use crate::journal::{Journal, JournalError, unix_ms};
+use crate::journal::{JournalError, unix_ms};
 use crate::run::{self, Running};
 
 /// How long a submission that could not be admitted, because the bus or the store failed, waits for its next try.
@@ -136,19 +136,7 @@ pub(crate) async fn look_after(
     let id = record.id.clone();
     let problem = problem.or_else(|| record.reason.clone());
     let span = info_span!("experiment", "otel.name" = "run experiment", nuncius.experiment.id = %id);
-    if let Some(traceparent) = &record.traceparent {
-        nuncius_telemetry::set_parent(&span, traceparent);
-    }
-    let control = match daemon.bus.subscribe(&daemon.bus.namespace().experiment_control(&id)).await {
-        Ok(control) => control,
-        Err(error) => {
-            warn!(experiment = %id, %error, "no control subject");
-            give_back(lease).await;
-            return daemon.forget(&id);
-        }
-    };
-    let journal = Journal::new(daemon.bus.clone(), daemon.store.clone(), daemon.runs.clone(), record, revision);
-    let mut running = Running { daemon: daemon.clone(), journal, control, lease, span };
+    let Some(mut running) = Running::take(daemon, record, revision, lease, span).await else { return };
     let tracker = daemon.tasks.clone();
     tracker.spawn(async move {
         let (status, reason) = match (running.journal.status(RunStatus::Submitted, "submitted").await, problem) {

@@ -192,6 +192,7 @@ mod tests {
             epoch: 7,
             process_id: 1,
             processors: 2,
+            memory_bytes: 0,
             capacity: Some(Capacity { weight: 1, max_rate_per_second: 1, max_in_flight: 1, max_duration_seconds: 1 }),
             allowed_targets: vec![],
             experiment: None,

@@ -14,7 +14,6 @@ use tracing::{Instrument, info, info_span, warn};
 use crate::daemon::{Daemon, give_back};
 use crate::finish;
 use crate::intake::{CANCELLED_WAITING, look_after};
-use crate::journal::Journal;
 use crate::judge::{Judge, steps_per_group};
 use crate::plan::Plan;
 use crate::run::{Running, stop_nodes};
@@ -61,7 +60,7 @@ fn is_told(record: &RunRecord) -> bool {
 
 async fn orphan(daemon: &Daemon, record: RunRecord, revision: u64) {
     let id = record.id.clone();
-    let mut lease = loop {
+    let lease = loop {
         match daemon.acquire(&id).await {
             Ok(Some(lease)) => break lease,
             Ok(None) => {}
@@ -86,27 +85,14 @@ async fn orphan(daemon: &Daemon, record: RunRecord, revision: u64) {
     }
     info!(experiment = %id, status = record.status.name(), "nobody looks after it");
     let span = info_span!("recover", "otel.name" = "recover experiment", nuncius.experiment.id = %id);
-    if let Some(traceparent) = &record.traceparent {
-        nuncius_telemetry::set_parent(&span, traceparent);
-    }
-    let control = match daemon.bus.subscribe(&daemon.bus.namespace().experiment_control(&id)).await {
-        Ok(control) => control,
-        Err(error) => {
-            warn!(experiment = %id, %error, "no control subject");
-            give_back(lease).await;
-            return daemon.forget(&id);
-        }
-    };
-    let journal = Journal::new(daemon.bus.clone(), daemon.store.clone(), daemon.runs.clone(), record, revision);
-    let mut running = Running { daemon: daemon.clone(), journal, control, lease, span: span.clone() };
+    let Some(mut running) = Running::take(daemon, record, revision, lease, span.clone()).await else { return };
     if running.journal.record.status == RunStatus::Cancelled {
         let reason = running.journal.record.reason.clone().unwrap_or_else(|| CANCELLED_WAITING.to_owned());
         finish::never_ran(&mut running, RunStatus::Cancelled, &reason).instrument(span).await;
     } else {
         close_books(&mut running).instrument(span).await;
     }
-    lease = running.lease;
-    give_back(lease).await;
+    give_back(running.lease).await;
     daemon.forget(&id);
 }
 

@@ -8,11 +8,11 @@ use nuncius_bus::clock::{Offset, monotonic_ns};
 use nuncius_bus::lease::Lease;
 use nuncius_schemas::event::EventKind;
 use nuncius_schemas::node::{NodeCommand, Prepare, Start, Stop};
-use nuncius_schemas::run::{Control, ControlReply, RunStatus};
+use nuncius_schemas::run::{Control, ControlReply, RunRecord, RunStatus};
 use nuncius_schemas::units::SECOND_NS;
 use tracing::{Instrument, Span, info_span};
 
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, give_back};
 use crate::finish::{self, CutShort};
 use crate::fleet::{FleetError, command_all, measure_clocks};
 use crate::journal::{Journal, JournalError};
@@ -62,6 +62,36 @@ pub(crate) struct Running {
     pub(crate) span: Span,
 }
 
+impl Running {
+    /// Takes a run whose lease is held into hand: its span continues the submission's trace, its control subject is
+    /// listened to. `None` gives everything back, the lease included.
+    pub(crate) async fn take(
+        daemon: &Daemon,
+        record: RunRecord,
+        revision: u64,
+        lease: Lease,
+        span: Span,
+    ) -> Option<Self> {
+        let id = record.id.clone();
+        if let Some(traceparent) = &record.traceparent {
+            nuncius_telemetry::set_parent(&span, traceparent);
+        }
+        match daemon.bus.subscribe(&daemon.bus.namespace().experiment_control(&id)).await {
+            Ok(control) => {
+                let (bus, store, runs) = (daemon.bus.clone(), daemon.store.clone(), daemon.runs.clone());
+                let journal = Journal::new(bus, store, runs, record, revision);
+                Some(Self { daemon: daemon.clone(), journal, control, lease, span })
+            }
+            Err(error) => {
+                tracing::warn!(experiment = %id, %error, "no control subject");
+                give_back(lease).await;
+                daemon.forget(&id);
+                None
+            }
+        }
+    }
+}
+
 /// Runs an admitted experiment to its end. Never fails: whatever happens is written down.
 pub(crate) async fn run(mut running: Running) {
     let id = running.journal.record.id.clone();
@@ -80,7 +110,7 @@ pub(crate) async fn run(mut running: Running) {
     .instrument(span)
     .await;
     running.daemon.nodes.release(&id);
-    crate::daemon::give_back(running.lease).await;
+    give_back(running.lease).await;
     running.daemon.forget(&id);
 }
 

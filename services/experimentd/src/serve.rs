@@ -68,6 +68,7 @@ pub async fn run(
         epoch: 0,
         process_id: std::process::id(),
         processors: u32::try_from(std::thread::available_parallelism().map_or(1, usize::from)).unwrap_or(1),
+        memory_bytes: 0,
         capacity: None,
         allowed_targets: Vec::new(),
         experiment: None,
