@@ -1,9 +1,9 @@
 //! The plain engine: HTTP/1.1 without TLS on an epoll loop of its own. In steady state a request costs one write, one read, its share
-//! of a wait, one reading of the clock and no allocation.
+//! of a wait, two readings of the clock and no allocation.
 //!
 //! Answers are read into one buffer of the thread; a connection has a buffer only while a head comes in pieces or the socket
-//! has no room for a request. The thread never spins: it sleeps until something comes, or until the
-//! next planned instant, where arrivals are dense until the one after a few ([`Dispatcher::wake_ns`]).
+//! has no room for a request. The thread never spins: it sleeps until something comes or the next planned instant, where arrivals
+//! are dense a little longer ([`Dispatcher::wake_ns`]).
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
@@ -22,6 +22,7 @@ use crate::plan::{GroupPlan, HttpPlan, write_traceparent};
 use crate::wake::Bell;
 
 mod connection;
+mod timeouts;
 
 use connection::{Connection, Key, Slab, State};
 
@@ -31,8 +32,6 @@ const TRACEPARENT_BYTES: usize = 55;
 const READ_BYTES: usize = 64 * 1024;
 /// Most events taken at once.
 const EVENTS: usize = 256;
-/// Timeouts are looked for at most this often.
-const TIMEOUT_STEP_NS: u64 = 5_000_000;
 /// What the bell is known by; no connection ever has this key.
 const BELL: u64 = u64::MAX;
 
@@ -229,40 +228,6 @@ impl PlainEngine {
             unsent: Vec::new(),
         });
         Ok(())
-    }
-
-    /// When what begins now will have taken too long.
-    #[inline]
-    fn arm(&mut self, now_ns: u64) -> u64 {
-        let timer_ns = now_ns.saturating_add(self.plan.timeout_ns);
-        // All timeouts of a group are equally long: one that begins later never ends first.
-        self.timeout_due_ns = self.timeout_due_ns.min(timer_ns);
-        timer_ns
-    }
-
-    fn expire(&mut self, now_ns: u64) {
-        let mut next_ns = u64::MAX;
-        let mut expired = Vec::new();
-        for (key, connection) in self.connections.iter().filter(|(_, connection)| connection.state != State::Idle) {
-            if connection.timer_ns <= now_ns {
-                expired.push(key);
-            } else {
-                next_ns = next_ns.min(connection.timer_ns);
-            }
-        }
-        self.timeout_due_ns = if next_ns == u64::MAX { next_ns } else { next_ns.max(now_ns + TIMEOUT_STEP_NS) };
-        for key in expired {
-            let Some(connection) = self.connections.remove(key) else { continue };
-            let Some(iteration) = connection.iteration else { continue };
-            let address = self.address(connection.host);
-            if connection.state == State::Connecting && iteration.sent_ns == 0 {
-                let sample = || format!("connect {address}: no answer within the timeout");
-                self.dispatcher.failed(iteration, FailureKind::Connect, now_ns, sample);
-            } else {
-                let sample = || format!("{address}: no complete answer within the timeout");
-                self.dispatcher.failed(iteration, FailureKind::Timeout, now_ns, sample);
-            }
-        }
     }
 
     /// Returns a later reading of the clock if one was taken.
