@@ -9,13 +9,16 @@ use serde_json::{Map, Value};
 
 use crate::event::{ExperimentEvent, Progress};
 use crate::galileo::{InstructionExperiment, TickExperiment};
+use crate::job::{Job, JobEvent, JobResult};
 use crate::metric::MetricDelta;
 use crate::node::{NodeCommand, NodeInfo, NodeReply};
+use crate::queue::{QueueDefinition, QueueTotals};
 use crate::record::RecordBatch;
 use crate::report::Report;
 use crate::route::Route;
 use crate::run::{Control, ControlReply, RunRecord, SubmitReply};
 use crate::spec::ExperimentSpec;
+use crate::worker::{DeviceReply, DeviceRequest, NodeSample};
 
 pub mod asyncapi;
 pub mod yaml;
@@ -50,7 +53,7 @@ const fn message(name: &'static str, summary: &'static str, schema: fn() -> Valu
 }
 
 /// Every type that crosses the bus or that people write.
-pub const fn messages() -> [MessageType; 16] {
+pub const fn messages() -> [MessageType; 24] {
     [
         message("experiment", "An experiment as people write it.", schema_of::<ExperimentSpec>),
         message("galileo-instructions", "An experiment as Galileo's commands.", schema_of::<InstructionExperiment>),
@@ -68,6 +71,14 @@ pub const fn messages() -> [MessageType; 16] {
         message("control-reply", "Whether a request about a run was granted.", schema_of::<ControlReply>),
         message("route", "The addresses of a service.", schema_of::<Route>),
         message("report", "How an experiment went.", schema_of::<Report>),
+        message("job", "A job that waits in a queue.", schema_of::<Job>),
+        message("job-result", "The terminal record of a job.", schema_of::<JobResult>),
+        message("job-event", "Something that happened to a job that has not ended.", schema_of::<JobEvent>),
+        message("queue", "A queue as it is wanted.", schema_of::<QueueDefinition>),
+        message("queue-totals", "What went through a queue.", schema_of::<QueueTotals>),
+        message("node-sample", "Telemetry of a host and its devices.", schema_of::<NodeSample>),
+        message("device-request", "Work for an emulated device.", schema_of::<DeviceRequest>),
+        message("device-reply", "How the work went.", schema_of::<DeviceReply>),
     ]
 }
 

@@ -5,7 +5,7 @@
 //! with its limits, and is documented by the JSON Schemas under `schemas/json`, which a test keeps true.
 //!
 //! Layout: [`units`] and [`names`] are the vocabulary; [`spec`], [`gate`] and [`galileo`] are what people write, [`submission`] any of it;
-//! [`node`], [`metric`], [`record`], [`event`], [`run`] and [`route`] travel between processes; [`report`] is what
+//! [`node`], [`metric`], [`record`], [`event`], [`run`] and [`route`] travel between processes, [`job`], [`queue`] and [`worker`] for queues; [`report`] is what
 //! comes out; [`codec`] turns bytes into all of these and says which field was wrong; [`subjects`] names the places.
 
 pub mod codec;
@@ -13,15 +13,19 @@ pub mod document;
 pub mod event;
 pub mod galileo;
 pub mod gate;
+pub mod job;
 pub mod metric;
 pub mod names;
 pub mod node;
+pub mod queue;
 pub mod record;
 pub mod redact;
 pub mod report;
 pub mod route;
 pub mod run;
+pub mod scaling;
 pub mod spec;
 pub mod subjects;
 pub mod submission;
 pub mod units;
+pub mod worker;

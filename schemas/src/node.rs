@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::route::Route;
 use crate::spec::ExperimentSpec;
+use crate::worker::WorkerInfo;
 
 /// What a process does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -18,6 +19,10 @@ pub enum Role {
     Experimentd,
     /// Is a system under test.
     Emulator,
+    /// Runs jobs of a queue.
+    Worker,
+    /// Keeps queues and their books.
+    Frontend,
 }
 
 impl Role {
@@ -27,6 +32,8 @@ impl Role {
             Self::Client => "client",
             Self::Experimentd => "experimentd",
             Self::Emulator => "emulator",
+            Self::Worker => "worker",
+            Self::Frontend => "frontend",
         }
     }
 }
@@ -72,6 +79,9 @@ pub struct NodeInfo {
     pub allowed_targets: Vec<String>,
     /// Experiment it works for.
     pub experiment: Option<String>,
+    /// What it takes jobs for; absent on all but workers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker: Option<WorkerInfo>,
     /// When it started, milliseconds since the Unix epoch.
     pub started_unix_ms: u64,
 }

@@ -79,6 +79,81 @@ impl Namespace {
         format!("{}.trace.{experiment}.>", self.0)
     }
 
+    /// Jobs of one client that wait in a queue.
+    pub fn job(&self, queue: &str, priority: u8, client: &str) -> String {
+        format!("{}.job.{queue}.{priority}.{client}", self.0)
+    }
+
+    /// All jobs of a queue, for a filter.
+    pub fn job_all(&self, queue: &str) -> String {
+        format!("{}.job.{queue}.*.*", self.0)
+    }
+
+    /// All jobs of a priority of a queue, for a filter.
+    pub fn job_priority(&self, queue: &str, priority: u8) -> String {
+        format!("{}.job.{queue}.{priority}.*", self.0)
+    }
+
+    /// What happens to jobs that have not ended, for live views only: may be lost.
+    pub fn job_event(&self, queue: &str) -> String {
+        format!("{}.job-event.{queue}", self.0)
+    }
+
+    /// The terminal record of one job.
+    pub fn result(&self, queue: &str, client: &str, job: &str) -> String {
+        format!("{}.result.{queue}.{client}.{job}", self.0)
+    }
+
+    /// Terminal records of one client's jobs, for a subscription.
+    pub fn result_client(&self, queue: &str, client: &str) -> String {
+        format!("{}.result.{queue}.{client}.*", self.0)
+    }
+
+    /// All terminal records of a queue, for a filter.
+    pub fn result_all(&self, queue: &str) -> String {
+        format!("{}.result.{queue}.*.*", self.0)
+    }
+
+    /// Copies of jobs given up, with the reason.
+    pub fn dead_letter(&self, queue: &str) -> String {
+        format!("{}.dead.{queue}", self.0)
+    }
+
+    /// Telemetry of one node.
+    pub fn sample(&self, node: &str) -> String {
+        format!("{}.sample.{node}", self.0)
+    }
+
+    /// Requests to an emulated device.
+    pub fn device_run(&self, device: &str) -> String {
+        format!("{}.device.{device}.run", self.0)
+    }
+
+    /// The stream of a queue's jobs.
+    pub fn stream_job(&self, queue: &str) -> String {
+        format!("{}_job_{queue}", self.0)
+    }
+
+    /// The stream of a queue's terminal records: the books.
+    pub fn stream_result(&self, queue: &str) -> String {
+        format!("{}_result_{queue}", self.0)
+    }
+
+    /// The stream of a queue's dead letters.
+    pub fn stream_dead_letter(&self, queue: &str) -> String {
+        format!("{}_dead_{queue}", self.0)
+    }
+
+    /// The stream of telemetry.
+    pub fn stream_sample(&self) -> String {
+        format!("{}_sample", self.0)
+    }
+
+    /// Bucket: queues and their totals.
+    pub fn bucket_queue(&self) -> String {
+        format!("{}_queue", self.0)
+    }
+
     /// The stream that holds submitted experiments.
     pub fn stream_submit(&self) -> String {
         format!("{}_experiment_submit", self.0)
@@ -153,6 +228,44 @@ pub const HEADER_REASON: &str = "Nuncius-Reason";
 /// Header: W3C trace context; lower case, as NATS headers are case-sensitive here.
 pub const HEADER_TRACEPARENT: &str = "traceparent";
 
+/// Header: the job is dropped when the client in its subject goes away before it is begun. The only value is `present`.
+pub const HEADER_IF_CLIENT: &str = "Nuncius-If-Client";
+/// Header: a job that repeats a dead one names that.
+pub const HEADER_RETRY_OF: &str = "Nuncius-Retry-Of";
+/// Headers of dead letters: the job, its client, its priority and the attempts that were made.
+pub const HEADER_JOB: &str = "Nuncius-Job";
+/// See [`HEADER_JOB`].
+pub const HEADER_CLIENT: &str = "Nuncius-Client";
+/// See [`HEADER_JOB`].
+pub const HEADER_PRIORITY: &str = "Nuncius-Priority";
+/// See [`HEADER_JOB`].
+pub const HEADER_ATTEMPTS: &str = "Nuncius-Attempts";
+
+/// Name of the durable consumer that all workers of a queue share for one priority.
+pub fn job_consumer(priority: u8) -> String {
+    format!("priority-{priority}")
+}
+
+/// Key of the lease that says that a client of queues is there.
+pub fn client_lease(client: &str) -> String {
+    format!("client.{client}")
+}
+
+/// Key of the lease of the frontend that keeps a queue's books.
+pub fn queue_lease(queue: &str) -> String {
+    format!("queue.{queue}")
+}
+
+/// Key of a queue's totals, in the bucket of queues.
+pub fn queue_totals(queue: &str) -> String {
+    format!("{queue}.totals")
+}
+
+/// Key that counts how often a job was handed back, in the bucket of queues.
+pub fn queue_returned(queue: &str, job: &str) -> String {
+    format!("{queue}.returned.{job}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,11 +279,24 @@ mod tests {
     #[test]
     fn request_subjects_and_stream_subjects_are_disjoint() {
         let ns = Namespace::default();
-        let streams =
-            [ns.experiment_submit(), ns.experiment_dead(), ns.experiment_event("*"), "nuncius.metric.>".into()];
-        for request in
-            [ns.experiment_control("x"), ns.node_command("n"), ns.node_ping("n"), ns.experiment_progress("x")]
-        {
+        let streams = [
+            ns.experiment_submit(),
+            ns.experiment_dead(),
+            ns.experiment_event("*"),
+            "nuncius.metric.>".into(),
+            ns.job_all("*"),
+            ns.result_all("*"),
+            ns.dead_letter("*"),
+            ns.sample("*"),
+        ];
+        for request in [
+            ns.experiment_control("x"),
+            ns.node_command("n"),
+            ns.node_ping("n"),
+            ns.experiment_progress("x"),
+            ns.job_event("q"),
+            ns.device_run("d"),
+        ] {
             for stream in &streams {
                 assert!(!matches(stream, &request), "{stream} captures {request}");
             }

@@ -19,6 +19,8 @@ use serde_json::Value;
 
 #[path = "messages/fixtures.rs"]
 mod fixtures;
+#[path = "messages/queue_fixtures.rs"]
+mod queue_fixtures;
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("examples/messages")
@@ -89,6 +91,14 @@ fn every_message_of_the_first_version_still_loads() {
     keeps("control-reply", &fixtures::control_reply());
     keeps("route", &fixtures::route());
     keeps("report", &fixtures::report());
+    keeps("job", &fixtures::job());
+    keeps("job-result", &fixtures::job_result());
+    keeps("job-event", &fixtures::job_event());
+    keeps("queue", &fixtures::queue_definition());
+    keeps("queue-totals", &fixtures::queue_totals());
+    keeps("node-sample", &fixtures::node_sample());
+    keeps("device-request", &fixtures::device_request());
+    keeps("device-reply", &fixtures::device_reply());
 }
 
 #[test]
@@ -147,6 +157,14 @@ fn a_newer_process_is_understood_by_an_older_one() {
     ignores_additions(&fixtures::submit_reply());
     ignores_additions(&fixtures::control_reply());
     ignores_additions(&fixtures::report());
+    ignores_additions(&fixtures::job());
+    ignores_additions(&fixtures::job_result());
+    ignores_additions(&fixtures::job_event());
+    ignores_additions(&fixtures::queue_definition());
+    ignores_additions(&fixtures::queue_totals());
+    ignores_additions(&fixtures::node_sample());
+    ignores_additions(&fixtures::device_request());
+    ignores_additions(&fixtures::device_reply());
 }
 
 #[test]

@@ -122,6 +122,7 @@ struct Inner {
     events: Arc<Events>,
     link: watch::Receiver<Link>,
     closed: watch::Receiver<bool>,
+    options: ConnectOptions,
 }
 
 /// Connects. Lost connections are made again for ever, with jittered back-off; the first is tried once unless
@@ -171,8 +172,10 @@ pub async fn connect(options: ConnectOptions) -> Result<Bus, BusError> {
     let client = nats.connect(servers.clone()).await.map_err(|e| failed(e.to_string()))?;
     let mut jetstream = async_nats::jetstream::new(client.clone());
     jetstream.set_timeout(API_TIMEOUT);
-    let bus = Bus { inner: Arc::new(Inner { client, jetstream, namespace: options.namespace, events, link, closed }) };
-    if !options.retry_initial_connect {
+    let namespace = options.namespace.clone();
+    let wait = !options.retry_initial_connect;
+    let bus = Bus { inner: Arc::new(Inner { client, jetstream, namespace, events, link, closed, options }) };
+    if wait {
         // The event comes by a channel of its own: a returned bus shall already know that it is connected.
         let _ = tokio::time::timeout(CONNECT_TIMEOUT, bus.connected()).await;
     }
@@ -269,6 +272,11 @@ impl Bus {
 
     pub(crate) fn jetstream(&self) -> &async_nats::jetstream::Context {
         &self.inner.jetstream
+    }
+
+    /// Another connection to the same servers, for traffic that must not stand in the way of this one's.
+    pub async fn another(&self, name: &str) -> Result<Self, BusError> {
+        connect(ConnectOptions { name: name.to_owned(), ..self.inner.options.clone() }).await
     }
 
     /// The namespace that all subjects come from.

@@ -38,6 +38,23 @@ impl ConsumerWanted {
     }
 }
 
+/// Field by field, what `echoed` has otherwise than `asked`.
+fn differences(asked: &pull::Config, echoed: &async_nats::jetstream::consumer::Config) -> Vec<Difference> {
+    let mut differences = Vec::new();
+    let mut compare = |field: &'static str, asked: String, echoed: String| {
+        if asked != echoed {
+            differences.push(Difference { field, asked, echoed });
+        }
+    };
+    compare("ack_wait", format!("{:?}", asked.ack_wait), format!("{:?}", echoed.ack_wait));
+    compare("max_deliver", asked.max_deliver.to_string(), echoed.max_deliver.to_string());
+    compare("max_ack_pending", asked.max_ack_pending.to_string(), echoed.max_ack_pending.to_string());
+    compare("filter_subject", asked.filter_subject.clone(), echoed.filter_subject.clone());
+    compare("ack_policy", format!("{:?}", asked.ack_policy), format!("{:?}", echoed.ack_policy));
+    compare("max_waiting", asked.max_waiting.to_string(), echoed.max_waiting.to_string());
+    differences
+}
+
 impl Bus {
     /// Makes the consumer, or changes it to what is wanted; then compares what the server has with what was asked.
     pub async fn ensure_consumer(&self, wanted: &ConsumerWanted) -> Result<(), BusError> {
@@ -57,6 +74,13 @@ impl Bus {
             ..pull::Config::default()
         };
         let stream = wanted.stream.as_str();
+        // To make one that is there as it is asked for would end a pause.
+        if let Ok(found) =
+            self.jetstream().get_consumer_from_stream::<pull::Config, _, _>(&wanted.durable, stream).await
+            && differences(&asked, &found.cached_info().config).is_empty()
+        {
+            return Ok(());
+        }
         let created = self.jetstream().create_consumer_on_stream(asked.clone(), stream).await;
         let consumer = created.map_err(|e| match e.kind() {
             Kind::JetStream(ref error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND => {
@@ -64,19 +88,7 @@ impl Bus {
             }
             _ => BusError::jetstream(format!("making consumer {} of {stream}", wanted.durable), e),
         })?;
-        let echoed = &consumer.cached_info().config;
-        let mut differences = Vec::new();
-        let mut compare = |field: &'static str, asked: String, echoed: String| {
-            if asked != echoed {
-                differences.push(Difference { field, asked, echoed });
-            }
-        };
-        compare("ack_wait", format!("{:?}", asked.ack_wait), format!("{:?}", echoed.ack_wait));
-        compare("max_deliver", asked.max_deliver.to_string(), echoed.max_deliver.to_string());
-        compare("max_ack_pending", asked.max_ack_pending.to_string(), echoed.max_ack_pending.to_string());
-        compare("filter_subject", asked.filter_subject, echoed.filter_subject.clone());
-        compare("ack_policy", format!("{:?}", asked.ack_policy), format!("{:?}", echoed.ack_policy));
-        compare("max_waiting", asked.max_waiting.to_string(), echoed.max_waiting.to_string());
+        let differences = differences(&asked, &consumer.cached_info().config);
         if differences.is_empty() {
             return Ok(());
         }
@@ -85,10 +97,61 @@ impl Bus {
 
     /// Messages that wait for a consumer, and those in work: (waiting, in work).
     pub async fn consumer_backlog(&self, stream: &str, durable: &str) -> Result<(u64, u64), BusError> {
+        let state = self.consumer_state(stream, durable).await?;
+        Ok((state.waiting, state.in_work))
+    }
+
+    /// How far a consumer is.
+    pub async fn consumer_state(&self, stream: &str, durable: &str) -> Result<ConsumerState, BusError> {
+        use async_nats::jetstream::consumer::PullConsumer;
         let failed = |text: String| BusError::jetstream(format!("reading consumer {durable} of {stream}"), text);
-        let consumer: async_nats::jetstream::consumer::PullConsumer =
+        let consumer: PullConsumer =
             self.jetstream().get_consumer_from_stream(durable, stream).await.map_err(|e| failed(e.to_string()))?;
         let info = consumer.cached_info();
-        Ok((info.num_pending, u64::try_from(info.num_ack_pending).unwrap_or(u64::MAX)))
+        Ok(ConsumerState {
+            waiting: info.num_pending,
+            in_work: u64::try_from(info.num_ack_pending).unwrap_or(u64::MAX),
+            delivered_sequence: info.delivered.stream_sequence,
+            acknowledged_sequence: info.ack_floor.stream_sequence,
+            is_paused: info.paused,
+        })
     }
+
+    /// Has a consumer give nothing (to nobody) until [`Bus::resume_consumer`]; what is asked for stays asked for.
+    pub async fn pause_consumer(&self, stream: &str, durable: &str) -> Result<(), BusError> {
+        // There is no pause without end: this is the last year that a server's nanoseconds reach.
+        self.set_pause(stream, durable, serde_json::json!({ "pause_until": "2261-01-01T00:00:00Z" })).await
+    }
+
+    /// Ends a pause; without one nothing changes.
+    pub async fn resume_consumer(&self, stream: &str, durable: &str) -> Result<(), BusError> {
+        self.set_pause(stream, durable, serde_json::json!({})).await
+    }
+
+    async fn set_pause(&self, stream: &str, durable: &str, body: serde_json::Value) -> Result<(), BusError> {
+        let api = format!("$JS.API.CONSUMER.PAUSE.{stream}.{durable}");
+        let (headers, body) = (crate::Headers::new(), body.to_string().into());
+        let answer = self.request(&api, &headers, body, crate::connection::API_TIMEOUT).await?;
+        let answer: serde_json::Value = serde_json::from_slice(&answer.payload)
+            .map_err(|e| BusError::BadAnswer { what: api, reason: e.to_string() })?;
+        match answer.pointer("/error/description").and_then(serde_json::Value::as_str) {
+            Some(text) => Err(BusError::jetstream(format!("pausing consumer {durable} of {stream}"), text)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// How far a consumer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConsumerState {
+    /// Messages never delivered.
+    pub waiting: u64,
+    /// Messages delivered and not acknowledged, those whose next delivery is delayed included.
+    pub in_work: u64,
+    /// Last sequence of the stream that was delivered at least once.
+    pub delivered_sequence: u64,
+    /// Every message up to this sequence of the stream has been acknowledged.
+    pub acknowledged_sequence: u64,
+    /// It gives nothing at present.
+    pub is_paused: bool,
 }

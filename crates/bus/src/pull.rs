@@ -75,19 +75,24 @@ impl Pull {
             tokio::time::sleep_until(until).await;
             self.pause_until = None;
         }
+        // Rendered by hand: this is asked once a message where slots become free one by one.
+        let (expires, heartbeat) = (EXPIRES.as_nanos(), HEARTBEAT.as_nanos());
+        self.ask(count, format!(r#"{{"batch":{count},"expires":{expires},"idle_heartbeat":{heartbeat}}}"#)).await
+    }
+
+    /// Asks for at most `count` of the messages that are there now; not beside [`Pull::request`] on the same pull.
+    pub(crate) async fn request_at_once(&mut self, count: usize) -> Result<(), BusError> {
+        self.ask(count, format!(r#"{{"batch":{count},"no_wait":true}}"#)).await
+    }
+
+    async fn ask(&mut self, count: usize, body: String) -> Result<(), BusError> {
         self.serial += 1;
-        let body = serde_json::json!({
-            "batch": count,
-            "expires": u64::try_from(EXPIRES.as_nanos()).unwrap_or(u64::MAX),
-            "idle_heartbeat": u64::try_from(HEARTBEAT.as_nanos()).unwrap_or(u64::MAX),
-        });
         if self.outstanding == 0 {
             self.heard = Instant::now();
         }
         self.outstanding += count;
         let reply = format!("{}.{}", self.inbox, self.serial);
-        let sent =
-            self.bus.client().publish_with_reply(self.subject.clone(), reply, Bytes::from(body.to_string())).await;
+        let sent = self.bus.client().publish_with_reply(self.subject.clone(), reply, Bytes::from(body)).await;
         sent.map_err(|_| BusError::Closed)
     }
 

@@ -7,8 +7,10 @@ use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, Stor
 use crate::error::Difference;
 use crate::{Bus, BusError};
 
+mod contents;
 mod nuncius;
 
+pub use contents::Found;
 pub use nuncius::{StreamLimits, ensure_streams, ensure_streams_with};
 
 /// What happens to a message once it is stored.
@@ -68,6 +70,8 @@ pub struct StreamWanted {
     pub max_bytes: Option<u64>,
     /// Most messages of one subject.
     pub max_messages_per_subject: Option<u64>,
+    /// Most bytes of one message with its headers.
+    pub max_message_bytes: Option<u32>,
     /// How long message ids are remembered.
     pub duplicate_window: Option<Duration>,
     /// Allows `Nats-Rollup`.
@@ -126,6 +130,7 @@ impl StreamWanted {
         config.max_messages = limit(self.max_messages);
         config.max_bytes = limit(self.max_bytes);
         config.max_messages_per_subject = limit(self.max_messages_per_subject);
+        config.max_message_size = self.max_message_bytes.map_or(-1, |limit| i32::try_from(limit).unwrap_or(i32::MAX));
         if let Some(window) = self.duplicate_window {
             config.duplicate_window = window;
         }
@@ -165,6 +170,7 @@ fn differences(asked: &Config, echoed: &Config) -> Vec<Difference> {
     compare("max_msgs", show(asked.max_messages), show(echoed.max_messages));
     compare("max_bytes", show(asked.max_bytes), show(echoed.max_bytes));
     compare("max_msgs_per_subject", show(asked.max_messages_per_subject), show(echoed.max_messages_per_subject));
+    compare("max_msg_size", show(asked.max_message_size), show(echoed.max_message_size));
     if !asked.duplicate_window.is_zero() {
         compare("duplicate_window", show(asked.duplicate_window), show(echoed.duplicate_window));
     }

@@ -9,7 +9,13 @@ use crate::consumer::ConsumerWanted;
 use crate::pull::{Delivery, Pull, Pulled, delivery};
 use crate::{Bus, BusError, Headers};
 
+mod ranked;
+
+pub use ranked::RankedQueues;
+
 const ACK_REPLY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the server may take to say that nothing more is on its way.
+const LEAVE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A puller on a durable consumer. See [`Bus::work_queue`].
 #[derive(Debug)]
@@ -46,11 +52,16 @@ impl Bus {
         self.work_queue_with(ConsumerWanted::new(stream, durable, filter, ack_wait)).await
     }
 
+    /// The same of a consumer that somebody else makes: nothing is asked of the server before the first pull.
+    pub fn existing_work_queue(&self, wanted: ConsumerWanted) -> WorkQueue {
+        let backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
+        WorkQueue { bus: self.clone(), wanted, pull: None, backoff }
+    }
+
     /// The same with all settings.
     pub async fn work_queue_with(&self, wanted: ConsumerWanted) -> Result<WorkQueue, BusError> {
         self.ensure_consumer(&wanted).await?;
-        let backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
-        Ok(WorkQueue { bus: self.clone(), wanted, pull: None, backoff })
+        Ok(self.existing_work_queue(wanted))
     }
 }
 
@@ -65,8 +76,8 @@ impl WorkQueue {
         self.next_of(1).await
     }
 
-    /// The next message for one of `free` hands (at least 1): keeps so many asked for, so that as many may come as there
-    /// are hands and never more. Call it again with the hands that are left.
+    /// The next message for one of `free` hands (at least 1): keeps so many asked for, or more than half as many, so that as many may
+    /// come as there are hands and never more. Call it again with the hands that are left.
     pub async fn next_of(&mut self, free: usize) -> Result<WorkItem, BusError> {
         let free = free.max(1);
         loop {
@@ -80,7 +91,8 @@ impl WorkQueue {
                     }
                 },
             };
-            if pull.outstanding() < free {
+            // Asked for in few requests rather than one by one: each costs the server as much as a message.
+            if pull.outstanding() * 2 < free {
                 pull.request(free - pull.outstanding()).await?;
             }
             match pull.next().await {
@@ -116,21 +128,49 @@ impl WorkQueue {
     }
 
     /// Takes no more; what came already is handed back at once. How many those were.
-    pub async fn close(mut self) -> usize {
-        let Some(mut pull) = self.pull.take() else { return 0 };
-        pull.withdraw().await;
-        // What the server sent before it heard of that comes before the answer to this.
-        let _ = self.bus.flush().await;
-        let _ = self.bus.client().request("$JS.API.INFO", Bytes::new()).await;
+    pub async fn close(self) -> usize {
         let mut handed_back = 0;
-        while let Some(message) = pull.buffered() {
-            if let Some(item) = WorkItem::new(&self.bus, message)
-                && item.nak(Duration::ZERO).await.is_ok()
-            {
+        for item in self.leave().await {
+            if item.nak(Duration::ZERO).await.is_ok() {
                 handed_back += 1;
             }
         }
         handed_back
+    }
+
+    /// Takes no more; gives what came already.
+    pub async fn leave(mut self) -> Vec<WorkItem> {
+        let Some(mut pull) = self.pull.take() else { return Vec::new() };
+        pull.withdraw().await;
+        // What the server sent before it heard of that comes before the answer to this. A server that is away is not waited for.
+        let told = async {
+            let _ = self.bus.flush().await;
+            let _ = self.bus.client().request("$JS.API.INFO", Bytes::new()).await;
+        };
+        let _ = tokio::time::timeout(LEAVE_PATIENCE, told).await;
+        let mut items = Vec::new();
+        while let Some(message) = pull.buffered() {
+            items.extend(WorkItem::new(&self.bus, message));
+        }
+        items
+    }
+
+    /// What comes of what is still asked for; waits for ever while nothing is. Cancel-safe.
+    async fn surplus(&mut self) -> WorkItem {
+        loop {
+            let Some(pull) = self.pull.as_mut().filter(|pull| pull.outstanding() > 0) else {
+                return std::future::pending().await;
+            };
+            match pull.next().await {
+                Pulled::Message(message) => {
+                    if let Some(item) = WorkItem::new(&self.bus, message) {
+                        return item;
+                    }
+                }
+                Pulled::Ended => {}
+                Pulled::Lost(_) | Pulled::Gone(_) => self.pull = None,
+            }
+        }
     }
 }
 

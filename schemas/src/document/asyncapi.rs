@@ -4,7 +4,8 @@ use serde_json::{Map, Value, json};
 
 use super::{MessageType, messages};
 use crate::subjects::{
-    HEADER_CONTENT_TYPE, HEADER_MESSAGE_ID, HEADER_REASON, HEADER_REPLY, HEADER_SCHEMA, HEADER_TRACEPARENT, Namespace,
+    HEADER_ATTEMPTS, HEADER_CLIENT, HEADER_CONTENT_TYPE, HEADER_IF_CLIENT, HEADER_JOB, HEADER_MESSAGE_ID,
+    HEADER_PRIORITY, HEADER_REASON, HEADER_REPLY, HEADER_RETRY_OF, HEADER_SCHEMA, HEADER_TRACEPARENT, Namespace,
 };
 
 const MESSAGE_PACK: &str = "application/msgpack";
@@ -74,7 +75,7 @@ pub struct Channel {
 pub fn channels() -> Vec<Channel> {
     let ns = Namespace::default();
     let key = |bucket: &str, key: &str| format!("$KV.{bucket}.{key}");
-    vec![
+    let mut channels = vec![
         Channel {
             name: "experiment_submit",
             address: ns.experiment_submit(),
@@ -216,6 +217,86 @@ pub fn channels() -> Vec<Channel> {
             inbound: false,
             description: "Reports, one object per experiment, named <experiment>-report.json.",
         },
+    ];
+    channels.extend(queue_channels(&ns));
+    channels
+}
+
+/// The channels of queues, workers and devices.
+fn queue_channels(ns: &Namespace) -> Vec<Channel> {
+    vec![
+        Channel {
+            name: "job",
+            address: ns.job("{queue}", 0, "{client}").replace(".0.", ".{priority}."),
+            carrier: Carrier::WorkQueue(ns.stream_job("{queue}")),
+            messages: &["job"],
+            content_types: &[MESSAGE_PACK, JSON],
+            headers: &[HEADER_MESSAGE_ID, HEADER_IF_CLIENT, HEADER_RETRY_OF],
+            inbound: true,
+            description: "A job. Its id is the header Nats-Msg-Id. The stream's ack says that it is accepted; an error \
+                          in it that the queue is full or drains; no stream that there is no such queue.",
+        },
+        Channel {
+            name: "job_event",
+            address: ns.job_event("{queue}"),
+            carrier: Carrier::Core,
+            messages: &["job-event"],
+            content_types: &[MESSAGE_PACK],
+            headers: &[],
+            inbound: false,
+            description: "What happens to jobs that have not ended, for people's eyes only.",
+        },
+        Channel {
+            name: "result",
+            address: ns.result("{queue}", "{client}", "{job}"),
+            carrier: Carrier::Stream(ns.stream_result("{queue}")),
+            messages: &["job-result"],
+            content_types: &[MESSAGE_PACK],
+            headers: &[],
+            inbound: false,
+            description: "The one terminal record of a job. Clients listen on their own part of it.",
+        },
+        Channel {
+            name: "dead_letter",
+            address: ns.dead_letter("{queue}"),
+            carrier: Carrier::Stream(ns.stream_dead_letter("{queue}")),
+            messages: &["job"],
+            content_types: &[MESSAGE_PACK, JSON],
+            headers: &[HEADER_JOB, HEADER_CLIENT, HEADER_PRIORITY, HEADER_ATTEMPTS, HEADER_REASON],
+            inbound: false,
+            description: "A job that was given up, as it came, with the reason.",
+        },
+        Channel {
+            name: "sample",
+            address: ns.sample("{node}"),
+            carrier: Carrier::Stream(ns.stream_sample()),
+            messages: &["node-sample"],
+            content_types: &[MESSAGE_PACK],
+            headers: &[],
+            inbound: false,
+            description: "Telemetry of a host, its devices and, of a worker, its slots.",
+        },
+        Channel {
+            name: "device_run",
+            address: ns.device_run("{device}"),
+            carrier: Carrier::Request("device-reply"),
+            messages: &["device-request"],
+            content_types: &[MESSAGE_PACK, JSON],
+            headers: &[],
+            inbound: true,
+            description: "Work for an emulated device, answered when it is done.",
+        },
+        Channel {
+            name: "bucket_queue",
+            address: format!("$KV.{}.{{queue}}", ns.bucket_queue()),
+            carrier: Carrier::KeyValue(ns.bucket_queue()),
+            messages: &["queue", "queue-totals"],
+            content_types: &[MESSAGE_PACK],
+            headers: &[],
+            inbound: false,
+            description: "Queues; under <queue>.totals what went through them, under <queue>.returned.<job> how often a \
+                          job was handed back.",
+        },
     ]
 }
 
@@ -256,6 +337,9 @@ pub fn document() -> Value {
     })
 }
 
+const PARAMETERS: [&str; 10] =
+    ["namespace", "experiment", "node", "service", "lease", "queue", "client", "priority", "job", "device"];
+
 fn parameters() -> Value {
     let token = "A token: 1 to 64 of A-Z a-z 0-9 _ -";
     json!({
@@ -264,6 +348,11 @@ fn parameters() -> Value {
         "node": { "description": format!("Node. {token}") },
         "service": { "description": "Service as targets name it." },
         "lease": { "description": "What is held." },
+        "queue": { "description": format!("Queue. {token}, at most 48 of them") },
+        "client": { "description": format!("Who submits. {token}") },
+        "priority": { "description": "0 (most urgent) to 2." },
+        "job": { "description": format!("Job. {token}") },
+        "device": { "description": format!("Emulated device. {token}") },
     })
 }
 
@@ -273,7 +362,7 @@ fn message_refs(root: &str, names: &[&str]) -> Map<String, Value> {
 
 fn describe(channel: &Channel) -> Value {
     let address = with_namespace(&channel.address);
-    let used: Map<String, Value> = ["namespace", "experiment", "node", "service", "lease"]
+    let used: Map<String, Value> = PARAMETERS
         .into_iter()
         .filter(|name| address.contains(&format!("{{{name}}}")))
         .map(|name| (name.to_owned(), json!({ "$ref": format!("#/components/parameters/{name}") })))

@@ -17,6 +17,8 @@ use nuncius_schemas::route::{Route, RouteHost};
 use nuncius_schemas::run::{Control, ControlReply, RunNode, RunRecord, RunStatus, SubmitReply, Verdict};
 use nuncius_schemas::spec::{EngineKind, ExperimentSpec};
 
+pub(crate) use super::queue_fixtures::*;
+
 fn map(key: &str, value: &str) -> BTreeMap<String, String> {
     BTreeMap::from([(key.to_owned(), value.to_owned())])
 }
@@ -87,6 +89,7 @@ pub(crate) fn node_info() -> NodeInfo {
         }),
         allowed_targets: vec!["127.0.0.0/8".into()],
         experiment: Some("e-1".into()),
+        worker: Some(worker_info()),
         started_unix_ms: 1_700_000_000_000,
     }
 }

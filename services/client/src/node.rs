@@ -92,6 +92,7 @@ pub async fn run(
         capacity: Some(config.capacity.clone()),
         allowed_targets: config.allowed_targets.clone(),
         experiment: None,
+        worker: None,
         started_unix_ms: unix_ms(),
     };
     let template = info.clone();

@@ -196,6 +196,7 @@ mod tests {
             capacity: Some(Capacity { weight: 1, max_rate_per_second: 1, max_in_flight: 1, max_duration_seconds: 1 }),
             allowed_targets: vec![],
             experiment: None,
+            worker: None,
             started_unix_ms: 0,
         }
     }

@@ -72,6 +72,7 @@ pub async fn run(
         capacity: None,
         allowed_targets: Vec::new(),
         experiment: None,
+        worker: None,
         started_unix_ms: unix_ms(),
     };
     let registration = registry::claim(&bus, &config.name, move |name, epoch| {

@@ -25,6 +25,8 @@ pub struct StreamLimits {
     pub trace_bytes: u64,
     /// Reports and profiles, in bytes; full refuses.
     pub artifact_bytes: u64,
+    /// Telemetry of hosts and devices, in bytes; the oldest goes.
+    pub sample_bytes: u64,
     /// Life of an entry of the node bucket that is not renewed.
     pub node_ttl: Duration,
     /// Life of a lease that is not renewed.
@@ -40,6 +42,7 @@ impl Default for StreamLimits {
             metric_bytes: 1024 * MIB,
             trace_bytes: 2048 * MIB,
             artifact_bytes: 1024 * MIB,
+            sample_bytes: 128 * MIB,
             node_ttl: Duration::from_secs(10),
             lease_ttl: Duration::from_secs(10),
         }
@@ -62,6 +65,7 @@ pub async fn ensure_streams_with(bus: &Bus, limits: &StreamLimits) -> Result<(),
         (names.bucket_lease(), Some(limits.lease_ttl)),
         (names.bucket_run(), None),
         (names.bucket_route(), None),
+        (names.bucket_queue(), None),
     ] {
         bus.ensure_bucket(&BucketWanted { name, max_age: ttl, ..BucketWanted::default() }).await?;
     }
@@ -117,6 +121,15 @@ fn wanted_streams(bus: &Bus, limits: &StreamLimits) -> Vec<StreamWanted> {
             max_age: Some(DAY),
             max_bytes: Some(limits.trace_bytes),
             duplicate_window: Some(HOUR / 6),
+            ..StreamWanted::default()
+        },
+        StreamWanted {
+            name: names.stream_sample(),
+            description: "telemetry of hosts and devices".to_owned(),
+            subjects: vec![names.sample("*")],
+            discard: Discard::Old,
+            max_age: Some(HOUR),
+            max_bytes: Some(limits.sample_bytes),
             ..StreamWanted::default()
         },
     ]

@@ -1,0 +1,230 @@
+//! What is in a stream, message by message and subject by subject, and the server's clock.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::Deserialize;
+
+use crate::clock::unix_ns;
+use crate::publish::WireError;
+use crate::{Bus, BusError, Headers};
+
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// JetStream: no such stream.
+const CODE_NO_STREAM: u64 = 10059;
+
+/// A message that a stream has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Its sequence.
+    pub sequence: u64,
+    /// Where it was published.
+    pub subject: String,
+    /// Its headers.
+    pub headers: Headers,
+    /// Its payload.
+    pub payload: Bytes,
+    /// When the server stored it, by the server's clock, unix nanoseconds.
+    pub stored_unix_ns: i64,
+}
+
+#[derive(Deserialize)]
+struct WireInfo {
+    #[serde(default)]
+    ts: String,
+    #[serde(default)]
+    total: u64,
+    state: Option<WireState>,
+    error: Option<WireError>,
+}
+
+#[derive(Deserialize)]
+struct WireDone {
+    #[serde(default)]
+    success: bool,
+    error: Option<WireError>,
+}
+
+#[derive(Deserialize)]
+struct WireState {
+    #[serde(default)]
+    subjects: Option<BTreeMap<String, u64>>,
+}
+
+impl Bus {
+    /// The first message of `stream` at or after `sequence` whose subject matches `filter`; none where there is none. The stream must
+    /// have `allow_direct`.
+    ///
+    /// # Errors
+    /// [`BusError::NotFound`] where the stream is not there (or not readable so).
+    pub async fn next_message(&self, stream: &str, filter: &str, sequence: u64) -> Result<Option<Found>, BusError> {
+        let api = format!("$JS.API.DIRECT.GET.{stream}");
+        let body = serde_json::json!({ "seq": sequence.max(1), "next_by_subj": filter }).to_string();
+        self.direct(stream, api, Bytes::from(body)).await
+    }
+
+    /// The last message of a subject without wildcards; none where there is none. The stream must have `allow_direct`.
+    ///
+    /// # Errors
+    /// As [`Bus::next_message`].
+    pub async fn last_direct(&self, stream: &str, subject: &str) -> Result<Option<Found>, BusError> {
+        self.direct(stream, format!("$JS.API.DIRECT.GET.{stream}.{subject}"), Bytes::new()).await
+    }
+
+    async fn direct(&self, stream: &str, api: String, body: Bytes) -> Result<Option<Found>, BusError> {
+        let request = async_nats::Request::new().payload(body).timeout(Some(TIMEOUT));
+        let message = self.client().send_request(api.clone(), request).await.map_err(|e| match e.kind() {
+            async_nats::RequestErrorKind::NoResponders => {
+                BusError::NotFound { kind: "stream", name: stream.to_owned() }
+            }
+            async_nats::RequestErrorKind::TimedOut => BusError::Timeout { what: api.clone(), after: TIMEOUT },
+            _ => BusError::jetstream(format!("reading {stream}"), e),
+        })?;
+        match message.status.map(|status| status.as_u16()) {
+            None => {}
+            Some(404) => return Ok(None),
+            Some(status) => {
+                let text = format!("{status} {}", message.description.unwrap_or_default());
+                return Err(BusError::jetstream(format!("reading {stream}"), text));
+            }
+        }
+        let mut headers = Headers::from_wire(message.headers.as_ref());
+        let bad = |what: &str| BusError::BadAnswer { what: api.clone(), reason: format!("no {what} header") };
+        let sequence = headers.remove("Nats-Sequence").and_then(|text| text.parse().ok());
+        let subject = headers.remove("Nats-Subject");
+        let stored = headers.remove("Nats-Time-Stamp").and_then(|text| parse_time(&text));
+        headers.remove("Nats-Stream");
+        Ok(Some(Found {
+            sequence: sequence.ok_or_else(|| bad("Nats-Sequence"))?,
+            subject: subject.ok_or_else(|| bad("Nats-Subject"))?,
+            stored_unix_ns: stored.ok_or_else(|| bad("Nats-Time-Stamp"))?,
+            headers,
+            payload: message.payload,
+        }))
+    }
+
+    /// Removes one message without overwriting its bytes; false where it is not there.
+    pub async fn forget_message(&self, stream: &str, sequence: u64) -> Result<bool, BusError> {
+        let api = format!("$JS.API.STREAM.MSG.DELETE.{stream}");
+        let body = serde_json::json!({ "seq": sequence, "no_erase": true }).to_string();
+        let answer = self.request(&api, &Headers::new(), Bytes::from(body), TIMEOUT).await?;
+        let done: WireDone = serde_json::from_slice(&answer.payload)
+            .map_err(|e| BusError::BadAnswer { what: api, reason: e.to_string() })?;
+        match done.error {
+            None => Ok(done.success),
+            Some(error) if error.err_code == CODE_NO_STREAM => {
+                Err(BusError::NotFound { kind: "stream", name: stream.to_owned() })
+            }
+            Some(error) if error.description.contains("no message found") => Ok(false),
+            Some(error) => {
+                Err(BusError::jetstream(format!("deleting message {sequence} of {stream}"), error.description))
+            }
+        }
+    }
+
+    /// Removes all messages before `sequence`; how many there were.
+    pub async fn purge_before(&self, stream: &str, sequence: u64) -> Result<u64, BusError> {
+        let purged = self.stream_handle(stream).await?.purge().sequence(sequence).await;
+        Ok(purged.map_err(|e| BusError::jetstream(format!("purging {stream} up to {sequence}"), e))?.purged)
+    }
+
+    /// How many messages the stream has of each subject that matches `filter`.
+    ///
+    /// # Errors
+    /// [`BusError::NotFound`] where the stream is not there.
+    pub async fn subjects(&self, stream: &str, filter: &str) -> Result<BTreeMap<String, u64>, BusError> {
+        let mut found = BTreeMap::new();
+        loop {
+            let body = serde_json::json!({ "subjects_filter": filter, "offset": found.len() });
+            let info = self.wire_info(stream, body.to_string()).await?;
+            let subjects = info.state.and_then(|state| state.subjects).unwrap_or_default();
+            let page = subjects.len();
+            found.extend(subjects);
+            if page == 0 || found.len() as u64 >= info.total {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// The server's wall clock − this machine's, nanoseconds, and half of the round trip it was measured with: the error's
+    /// bound. Any stream will do.
+    pub async fn server_clock_offset_ns(&self, stream: &str) -> Result<(i64, u64), BusError> {
+        let mut best: Option<(i64, u64)> = None;
+        for _ in 0..5 {
+            let before_ns = unix_ns();
+            let info = self.wire_info(stream, String::new()).await?;
+            let after_ns = unix_ns();
+            let server_ns = parse_time(&info.ts).ok_or_else(|| BusError::BadAnswer {
+                what: format!("stream info of {stream}"),
+                reason: "no time in it: a server of 2.10 or newer is needed".to_owned(),
+            })?;
+            let error_ns = after_ns.saturating_sub(before_ns).div_ceil(2);
+            let middle_ns = i64::try_from(before_ns.saturating_add(error_ns)).unwrap_or(i64::MAX);
+            if best.is_none_or(|(_, least_ns)| error_ns < least_ns) {
+                best = Some((server_ns.saturating_sub(middle_ns), error_ns));
+            }
+        }
+        Ok(best.unwrap_or_default())
+    }
+
+    async fn wire_info(&self, stream: &str, body: String) -> Result<WireInfo, BusError> {
+        let what = || format!("stream info of {stream}");
+        let api = format!("$JS.API.STREAM.INFO.{stream}");
+        let answer = self.request(&api, &Headers::new(), Bytes::from(body), TIMEOUT).await?;
+        let info: WireInfo = serde_json::from_slice(&answer.payload)
+            .map_err(|e| BusError::BadAnswer { what: what(), reason: e.to_string() })?;
+        match info.error {
+            Some(error) if error.err_code == CODE_NO_STREAM => {
+                Err(BusError::NotFound { kind: "stream", name: stream.to_owned() })
+            }
+            Some(error) => Err(BusError::jetstream(what(), error.description)),
+            None => Ok(info),
+        }
+    }
+}
+
+/// Nanoseconds since the Unix epoch of an RFC 3339 time in UTC, as the server writes them.
+fn parse_time(text: &str) -> Option<i64> {
+    let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
+    let number = |text: &str| text.parse::<i64>().ok();
+    let mut date = date.splitn(3, '-').map(number);
+    let (year, month, day) = (date.next()??, date.next()??, date.next()??);
+    let (clock, fraction) = time.split_once('.').unwrap_or((time, ""));
+    let mut clock = clock.splitn(3, ':').map(number);
+    let (hour, minute, second) = (clock.next()??, clock.next()??, clock.next()??);
+    let in_range = (1970..=2261).contains(&year)
+        && (1..=12).contains(&month)
+        && (1..=31).contains(&day)
+        && (0..24).contains(&hour)
+        && (0..60).contains(&minute)
+        && (0..=60).contains(&second);
+    if !in_range || fraction.len() > 9 || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let fraction_ns: i64 = if fraction.is_empty() { 0 } else { format!("{fraction:0<9}").parse().ok()? };
+    // Days from the civil calendar, years beginning in March (Hinnant, "chrono-compatible low-level date algorithms").
+    let shifted = if month <= 2 { year - 1 } else { year };
+    let era = shifted / 400;
+    let of_era = shifted - era * 400;
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let day_of_era = of_era * 365 + of_era / 4 - of_era / 100 + day_of_year;
+    let days = era * 146_097 + day_of_era - 719_468;
+    let seconds = days * 86_400 + hour * 3_600 + minute * 60 + second;
+    seconds.checked_mul(1_000_000_000)?.checked_add(fraction_ns)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_servers_times_are_read() {
+        assert_eq!(parse_time("1970-01-01T00:00:00Z"), Some(0));
+        assert_eq!(parse_time("2026-11-25T01:25:34.5Z"), Some(1_795_569_934_500_000_000));
+        assert_eq!(parse_time("2024-02-29T23:59:59.000000001Z"), Some(1_709_251_199_000_000_001));
+        for text in ["", "2026-11-25", "2026-13-25T01:25:34Z", "2026-11-25T01:25:34.1234567890Z", "x-y-zT1:2:3Z"] {
+            assert_eq!(parse_time(text), None, "{text}");
+        }
+    }
+}

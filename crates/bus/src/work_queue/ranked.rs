@@ -1,0 +1,118 @@
+//! Taking work from several consumers, the most urgent first.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use futures_util::future::select_all;
+
+use super::{WorkItem, WorkQueue};
+use crate::BusError;
+use crate::pull::{Pull, Pulled};
+
+/// How long a server may take to say what there is at once.
+const NOW_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Pullers on durable consumers in order of urgency. Best effort: what is delivered is not called back for something more urgent.
+///
+/// Free hands are filled from the most urgent queue that has anything; only where none has, one message of each is asked for and
+/// waited for. With more than one queue a message may so come when there is no hand left: see [`RankedQueues::surplus`].
+#[derive(Debug)]
+pub struct RankedQueues {
+    ranks: Vec<Rank>,
+    ready: VecDeque<(usize, WorkItem)>,
+}
+
+#[derive(Debug)]
+struct Rank {
+    waiting: WorkQueue,
+    at_once: Option<Pull>,
+}
+
+impl RankedQueues {
+    /// The most urgent first.
+    pub fn new(queues: Vec<WorkQueue>) -> Self {
+        let ranks = queues.into_iter().map(|waiting| Rank { waiting, at_once: None }).collect();
+        Self { ranks, ready: VecDeque::new() }
+    }
+
+    /// The next message for one of `free` hands, with the rank of its queue, however long that takes. Call it again with the
+    /// hands that are left. Cancel-safe.
+    ///
+    /// # Errors
+    /// As [`WorkQueue::next`].
+    pub async fn next_of(&mut self, free: usize) -> Result<(usize, WorkItem), BusError> {
+        if let [only] = self.ranks.as_mut_slice() {
+            return Ok((0, only.waiting.next_of(free).await?));
+        }
+        loop {
+            if let Some(next) = self.ready.pop_front() {
+                return Ok(next);
+            }
+            for (rank, queue) in self.ranks.iter_mut().enumerate() {
+                let wanted = free.max(1) - self.ready.len().min(free.max(1));
+                if wanted == 0 {
+                    break;
+                }
+                queue.at_once(wanted, rank, &mut self.ready).await?;
+            }
+            if self.ready.is_empty() {
+                let waiting = self.ranks.iter_mut().enumerate().map(|(rank, queue)| {
+                    Box::pin(async move { queue.waiting.next_of(1).await.map(|item| (rank, item)) })
+                });
+                return select_all(waiting).await.0;
+            }
+        }
+    }
+
+    /// A message that came though there is no hand for it: to be handed back. Waits for ever while none can come. Cancel-safe.
+    pub async fn surplus(&mut self) -> WorkItem {
+        if let Some((_, item)) = self.ready.pop_front() {
+            return item;
+        }
+        if self.ranks.len() < 2 {
+            return std::future::pending().await;
+        }
+        let waiting = self.ranks.iter_mut().map(|queue| Box::pin(queue.waiting.surplus()));
+        select_all(waiting).await.0
+    }
+
+    /// Takes no more; gives what came already.
+    pub async fn leave(self) -> Vec<WorkItem> {
+        let mut items: Vec<WorkItem> = self.ready.into_iter().map(|(_, item)| item).collect();
+        for rank in self.ranks {
+            items.extend(rank.waiting.leave().await);
+        }
+        items
+    }
+}
+
+impl Rank {
+    /// Takes at most `wanted` of what is there now.
+    async fn at_once(
+        &mut self,
+        wanted: usize,
+        rank: usize,
+        ready: &mut VecDeque<(usize, WorkItem)>,
+    ) -> Result<(), BusError> {
+        let (bus, names) = (self.waiting.bus.clone(), &self.waiting.wanted);
+        if self.at_once.is_none() {
+            self.at_once = Some(Pull::open(&bus, &names.stream, &names.durable).await?);
+        }
+        let Some(pull) = self.at_once.as_mut() else { return Ok(()) };
+        pull.request_at_once(wanted).await?;
+        while pull.outstanding() > 0 {
+            match tokio::time::timeout(NOW_PATIENCE, pull.next()).await {
+                Ok(Pulled::Message(message)) => {
+                    ready.extend(WorkItem::new(&bus, message).map(|item| (rank, item)));
+                }
+                Ok(Pulled::Ended) => {}
+                // The waiting pull finds out what is wrong, and mends it.
+                Ok(Pulled::Lost(_) | Pulled::Gone(_)) | Err(_) => {
+                    self.at_once = None;
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+}

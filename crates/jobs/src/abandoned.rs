@@ -1,0 +1,170 @@
+//! What waits and will not be run: jobs of clients that went away, and purged ones. The record first, then the message.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::{StreamExt, stream};
+use nuncius_bus::clock::unix_ns;
+use nuncius_bus::streams::Found;
+use nuncius_schemas::job::{JobResult, JobStatus};
+use nuncius_schemas::queue::QueueDefinition;
+use nuncius_schemas::subjects::{HEADER_IF_CLIENT, HEADER_MESSAGE_ID, client_lease, job_consumer};
+
+use crate::finish::write_record;
+use crate::take::Name;
+use crate::{JobError, Queues};
+
+/// Jobs that are dropped at the same time.
+const AT_ONCE: usize = 64;
+
+/// Drops what waits for clients that are gone. Kept by the holder of the queue's lease, called about once a second.
+#[derive(Debug, Default)]
+pub struct Sweeper {
+    /// Clients that were not there the last time either.
+    missing: BTreeSet<String>,
+    /// By subject: up to where its jobs have been looked at.
+    looked_at: BTreeMap<String, u64>,
+}
+
+impl Sweeper {
+    /// Drops the jobs that ask for it of every client that was not `present` at two calls in a row and is not now; those that were
+    /// never begun. How many were dropped.
+    pub async fn sweep(
+        &mut self,
+        queues: &Queues,
+        definition: &QueueDefinition,
+        present: &BTreeSet<String>,
+    ) -> Result<u64, JobError> {
+        let (bus, names) = (&queues.bus, queues.bus.namespace());
+        let stream = names.stream_job(&definition.name);
+        let subjects = bus.subjects(&stream, &names.job_all(&definition.name)).await?;
+        self.looked_at.retain(|subject, _| subjects.contains_key(subject));
+        let mut missing = BTreeSet::new();
+        let mut dropped = 0;
+        for subject in subjects.keys() {
+            let Some(name) = Name::read(subject, None, 0).filter(|name| !present.contains(&name.client)) else {
+                continue;
+            };
+            missing.insert(name.client.clone());
+            if !self.missing.contains(&name.client) {
+                continue;
+            }
+            // The bucket has the last word: the list of those present may lag behind.
+            let leases = bus.kv(&names.bucket_lease()).await?;
+            if leases.get(&client_lease(&name.client)).await.is_ok_and(|lease| lease.is_some()) {
+                continue;
+            }
+            let from = self.looked_at.get(subject).copied().unwrap_or(0);
+            let wanted = |found: &Found| found.headers.get(HEADER_IF_CLIENT) == Some("present");
+            let reason = "its client went away";
+            let (count, until) = drop_waiting(queues, definition, subject, name.priority, from, reason, wanted).await?;
+            self.looked_at.insert(subject.clone(), until);
+            dropped += count;
+        }
+        self.missing = missing;
+        Ok(dropped)
+    }
+}
+
+/// Drops everything that waits in a queue and was never begun; how many that were.
+pub async fn purge(queues: &Queues, definition: &QueueDefinition, reason: &str) -> Result<u64, JobError> {
+    let names = queues.bus.namespace().clone();
+    let mut dropped = 0;
+    for priority in 0..definition.priorities {
+        let filter = names.job_priority(&definition.name, priority);
+        dropped += drop_waiting(queues, definition, &filter, priority, 0, reason, |_| true).await?.0;
+    }
+    Ok(dropped)
+}
+
+/// Drops what `wanted` says of the jobs of a subject (wildcards allowed) from a sequence on. How many, and up to where was looked.
+async fn drop_waiting(
+    queues: &Queues,
+    definition: &QueueDefinition,
+    subject: &str,
+    priority: u8,
+    from: u64,
+    reason: &str,
+    wanted: impl Fn(&Found) -> bool,
+) -> Result<(u64, u64), JobError> {
+    let bus = &queues.bus;
+    let stream = bus.namespace().stream_job(&definition.name);
+    let begun = bus.consumer_state(&stream, &job_consumer(priority)).await?.delivered_sequence;
+    let first = from.max(begun + 1);
+    let found = stream::unfold(Some(first), |next| {
+        let stream = &stream;
+        async move {
+            match bus.next_message(stream, subject, next?).await {
+                Ok(None) => None,
+                Ok(Some(found)) => {
+                    let following = found.sequence + 1;
+                    Some((Ok(found), Some(following)))
+                }
+                Err(error) => Some((Err(error), None)),
+            }
+        }
+    });
+    let mut until = first;
+    let mut dropped = 0;
+    let mut endings = Box::pin(
+        found
+            .map(|found| {
+                let chosen = found.as_ref().is_ok_and(&wanted);
+                let stream = &stream;
+                async move {
+                    let found = found?;
+                    let sequence = found.sequence;
+                    if chosen {
+                        drop_one(queues, definition, stream, found, reason).await?;
+                    }
+                    Ok::<_, JobError>((sequence, chosen))
+                }
+            })
+            .buffered(AT_ONCE),
+    );
+    while let Some(ended) = endings.next().await {
+        let (sequence, chosen) = ended?;
+        until = sequence + 1;
+        dropped += u64::from(chosen);
+    }
+    Ok((dropped, until))
+}
+
+async fn drop_one(
+    queues: &Queues,
+    definition: &QueueDefinition,
+    stream: &str,
+    found: Found,
+    reason: &str,
+) -> Result<(), JobError> {
+    let Some(name) = Name::read(&found.subject, found.headers.get(HEADER_MESSAGE_ID), found.sequence) else {
+        return Ok(());
+    };
+    let waited_ns = i64::try_from(unix_ns()).unwrap_or(i64::MAX).saturating_sub(found.stored_unix_ns);
+    let mut result = JobResult {
+        job: name.id,
+        queue: definition.name.clone(),
+        client: name.client,
+        priority: name.priority,
+        status: JobStatus::Dropped,
+        attempt: 0,
+        job_sequence: found.sequence,
+        submitted_unix_ns: found.stored_unix_ns,
+        wait_seconds: waited_ns.max(0) as f64 / 1e9,
+        run_seconds: 0.0,
+        worker: None,
+        node: None,
+        pod: None,
+        device: None,
+        exit_code: None,
+        signal: None,
+        timed_out: false,
+        limit_seconds: None,
+        error: Some(reason.to_owned()),
+        stdout_tail: None,
+        stderr_tail: None,
+    };
+    // Somebody may have begun it meanwhile: whoever writes first is right, and the other forgets it.
+    write_record(&queues.bus, &mut result, None).await?;
+    queues.bus.forget_message(stream, found.sequence).await?;
+    Ok(())
+}

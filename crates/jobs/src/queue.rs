@@ -1,0 +1,288 @@
+//! Queues: their streams and consumers, made from a definition and changed with it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use nuncius_bus::consumer::ConsumerWanted;
+use nuncius_bus::kv::Kv;
+use nuncius_bus::streams::{Discard, Retention, StreamWanted};
+use nuncius_bus::{Bus, BusError};
+use nuncius_schemas::codec;
+use nuncius_schemas::queue::{QueueDefinition, QueueState, QueueTotals, check_queue_name};
+use nuncius_schemas::subjects::{job_consumer, queue_totals};
+
+use crate::{ACK_WAIT, JobError};
+
+/// How long ids of submitted jobs are remembered: as long as a client repeats a submission that was not answered.
+pub(crate) const DUPLICATE_WINDOW: Duration = Duration::from_secs(60);
+/// Dead letters are few: their ids are remembered longer, since a record is written before its copy.
+const DEAD_DUPLICATE_WINDOW: Duration = Duration::from_secs(3600);
+/// Terminal records outlive the longest wait by this much.
+const RESULT_MARGIN: Duration = Duration::from_secs(2 * 3600);
+/// Most bytes of a message while nothing is taken: no message has so few.
+const DRAINING_MAX_BYTES: u32 = 1;
+/// Most bytes of dead letters.
+const DEAD_MAX_BYTES: u64 = 256 << 20;
+/// Fewest jobs that all workers of a queue together may have.
+const ACK_PENDING_LEAST: u64 = 100_000;
+/// How often a change that meets another's is tried.
+const CHANGE_ATTEMPTS: u32 = 10;
+
+/// A queue as it is now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QueueInfo {
+    /// As it is wanted.
+    pub definition: QueueDefinition,
+    /// Totals as they were last written; `None` before any frontend kept its books.
+    pub totals: Option<QueueTotals>,
+    /// Jobs in it, waiting or running.
+    pub jobs: u64,
+    /// Jobs never delivered, by priority.
+    pub waiting: Vec<u64>,
+    /// Jobs ever stored.
+    pub accepted: u64,
+    /// Most jobs its stream takes.
+    pub limit: Option<u64>,
+    /// Dead letters kept.
+    pub dead_letters: u64,
+    /// The frontend that keeps its books.
+    pub holder: Option<String>,
+}
+
+/// All queues of a namespace.
+#[derive(Debug, Clone)]
+pub struct Queues {
+    pub(crate) bus: Bus,
+    kv: Kv,
+}
+
+impl Queues {
+    /// Opens the bucket of queues, which `ensure_streams` makes.
+    pub async fn open(bus: &Bus) -> Result<Self, JobError> {
+        let kv = bus.kv(&bus.namespace().bucket_queue()).await?;
+        Ok(Self { bus: bus.clone(), kv })
+    }
+
+    /// The bucket itself.
+    pub fn bucket(&self) -> &Kv {
+        &self.kv
+    }
+
+    /// Makes the queue, or changes it to what is wanted: streams and consumers first, the definition last. Jobs stay.
+    ///
+    /// # Errors
+    /// [`JobError::Queue`] by field; [`JobError::Bus`].
+    pub async fn put(&self, definition: &QueueDefinition) -> Result<(), JobError> {
+        definition.check()?;
+        self.apply(definition, 0).await?;
+        self.kv.put(&definition.name, encoded(definition)?).await?;
+        Ok(())
+    }
+
+    /// Makes the queue unless it is there; whether it was made.
+    pub async fn create(&self, definition: &QueueDefinition) -> Result<bool, JobError> {
+        definition.check()?;
+        if self.find(&definition.name).await?.is_some() {
+            return Ok(false);
+        }
+        self.apply(definition, 0).await?;
+        Ok(self.kv.create(&definition.name, encoded(definition)?).await?.is_some())
+    }
+
+    /// Streams and consumers as the definition wants them; `slots` jobs may run beside those that wait.
+    pub async fn apply(&self, definition: &QueueDefinition, slots: u64) -> Result<(), JobError> {
+        for wanted in wanted_streams(&self.bus, definition, slots) {
+            self.bus.ensure_stream(&wanted).await?;
+        }
+        for priority in 0..definition.priorities {
+            let wanted = wanted_consumer(&self.bus, definition, priority);
+            self.bus.ensure_consumer(&wanted).await?;
+            if definition.state == QueueState::Paused {
+                self.bus.pause_consumer(&wanted.stream, &wanted.durable).await?;
+            } else {
+                self.bus.resume_consumer(&wanted.stream, &wanted.durable).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The limit of the stream follows the workers' slots, because what runs stays in it.
+    pub async fn set_slots(&self, definition: &QueueDefinition, slots: u64) -> Result<(), JobError> {
+        let [jobs, ..] = wanted_streams(&self.bus, definition, slots);
+        Ok(self.bus.ensure_stream(&jobs).await?)
+    }
+
+    /// The definition of a queue.
+    pub async fn find(&self, name: &str) -> Result<Option<QueueDefinition>, JobError> {
+        check_queue_name(name)?;
+        let Some(entry) = self.kv.get(name).await? else { return Ok(None) };
+        Ok(codec::decode(&entry.value).ok())
+    }
+
+    /// The same, missing being an error.
+    pub async fn get(&self, name: &str) -> Result<QueueDefinition, JobError> {
+        self.find(name).await?.ok_or_else(|| JobError::NoQueue { queue: name.to_owned() })
+    }
+
+    /// All definitions, by name.
+    pub async fn list(&self) -> Result<BTreeMap<String, QueueDefinition>, JobError> {
+        let entries = self.kv.entries("*").await?;
+        let read = entries.into_iter().filter_map(|entry| Some((entry.key, codec::decode(&entry.value).ok()?)));
+        Ok(read.collect())
+    }
+
+    /// Changes whether a queue takes and gives jobs.
+    ///
+    /// # Errors
+    /// [`JobError::NoQueue`]; [`JobError::Changed`] where others keep changing it.
+    pub async fn set_state(&self, name: &str, state: QueueState) -> Result<(), JobError> {
+        check_queue_name(name)?;
+        for _ in 0..CHANGE_ATTEMPTS {
+            let entry = self.kv.get(name).await?.ok_or_else(|| JobError::NoQueue { queue: name.to_owned() })?;
+            let Ok(mut definition) = codec::decode::<QueueDefinition>(&entry.value) else {
+                return Err(JobError::NoQueue { queue: name.to_owned() });
+            };
+            definition.state = state;
+            match self.kv.update(name, encoded(&definition)?, entry.revision).await {
+                Ok(_) => {
+                    let slots = self.slots_in_force(&definition).await?;
+                    return self.apply(&definition, slots).await;
+                }
+                Err(BusError::WrongLastSequence { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(JobError::Changed(name.to_owned()))
+    }
+
+    /// What the stream's present limit grants beyond those that wait.
+    async fn slots_in_force(&self, definition: &QueueDefinition) -> Result<u64, JobError> {
+        let state = self.bus.stream_state(&self.bus.namespace().stream_job(&definition.name)).await?;
+        Ok(state.max_messages.unwrap_or(0).saturating_sub(definition.max_waiting))
+    }
+
+    /// How the queue is.
+    pub async fn info(&self, name: &str) -> Result<QueueInfo, JobError> {
+        let definition = self.get(name).await?;
+        let names = self.bus.namespace();
+        let stream = names.stream_job(name);
+        let state = self.bus.stream_state(&stream).await?;
+        let mut waiting = Vec::new();
+        for priority in 0..definition.priorities {
+            waiting.push(self.bus.consumer_state(&stream, &job_consumer(priority)).await?.waiting);
+        }
+        let lease = nuncius_schemas::subjects::queue_lease(name);
+        Ok(QueueInfo {
+            totals: self.totals(name).await?.map(|(totals, _)| totals),
+            jobs: state.messages,
+            waiting,
+            accepted: state.last_sequence,
+            limit: state.max_messages,
+            dead_letters: self.bus.stream_state(&names.stream_dead_letter(name)).await?.messages,
+            holder: nuncius_bus::lease::holder(&self.bus, &names.bucket_lease(), &lease).await?,
+            definition,
+        })
+    }
+
+    /// The totals as last written, with their revision.
+    pub async fn totals(&self, name: &str) -> Result<Option<(QueueTotals, u64)>, JobError> {
+        let Some(entry) = self.kv.get(&queue_totals(name)).await? else { return Ok(None) };
+        Ok(codec::decode(&entry.value).ok().map(|totals| (totals, entry.revision)))
+    }
+
+    /// Removes a queue with its jobs, records and dead letters.
+    ///
+    /// # Errors
+    /// [`JobError::NotEmpty`] unless `force`.
+    pub async fn remove(&self, name: &str, force: bool) -> Result<(), JobError> {
+        check_queue_name(name)?;
+        let names = self.bus.namespace().clone();
+        let jobs = match self.bus.stream_state(&names.stream_job(name)).await {
+            Ok(state) => state.messages,
+            Err(BusError::NotFound { .. }) if self.find(name).await?.is_none() => {
+                return Err(JobError::NoQueue { queue: name.to_owned() });
+            }
+            Err(BusError::NotFound { .. }) => 0,
+            Err(error) => return Err(error.into()),
+        };
+        if jobs > 0 && !force {
+            return Err(JobError::NotEmpty { queue: name.to_owned(), jobs });
+        }
+        // The definition first: who watches it makes nothing anew.
+        self.kv.delete(name).await?;
+        for entry in self.kv.entries(&format!("{name}.>")).await? {
+            self.kv.delete(&entry.key).await?;
+        }
+        for stream in [names.stream_job(name), names.stream_result(name), names.stream_dead_letter(name)] {
+            self.bus.delete_stream(&stream).await?;
+        }
+        Ok(())
+    }
+}
+
+fn encoded(definition: &QueueDefinition) -> Result<Bytes, JobError> {
+    let bytes = codec::encode(definition)
+        .map_err(|source| nuncius_bus::TypedError::Codec { what: format!("queue {}", definition.name), source })?;
+    Ok(bytes.into())
+}
+
+/// The consumer that all workers share for one priority.
+pub(crate) fn wanted_consumer(bus: &Bus, definition: &QueueDefinition, priority: u8) -> ConsumerWanted {
+    let names = bus.namespace();
+    let (stream, filter) = (names.stream_job(&definition.name), names.job_priority(&definition.name, priority));
+    ConsumerWanted {
+        // Those whose next attempt is delayed count as in work.
+        max_ack_pending: definition.max_jobs.max(definition.max_waiting).max(ACK_PENDING_LEAST),
+        ..ConsumerWanted::new(&stream, &job_consumer(priority), &filter, ACK_WAIT)
+    }
+}
+
+/// Streams of jobs, records and dead letters.
+fn wanted_streams(bus: &Bus, definition: &QueueDefinition, slots: u64) -> [StreamWanted; 3] {
+    let names = bus.namespace();
+    let name = &definition.name;
+    let limit = match definition.max_waiting {
+        0 => definition.max_jobs,
+        waiting => waiting.saturating_add(slots),
+    };
+    let is_draining = definition.state == QueueState::Draining;
+    let jobs = StreamWanted {
+        name: names.stream_job(name),
+        description: format!("jobs of queue {name}"),
+        // Not one wildcard for all: a job of a priority that nobody takes must be refused.
+        subjects: (0..definition.priorities).map(|priority| names.job_priority(name, priority)).collect(),
+        retention: Retention::WorkQueue,
+        discard: Discard::New,
+        max_messages: Some(limit),
+        max_bytes: Some(definition.max_bytes),
+        max_message_bytes: Some(if is_draining { DRAINING_MAX_BYTES } else { definition.max_job_bytes }),
+        duplicate_window: Some(DUPLICATE_WINDOW),
+        allow_direct: true,
+        ..StreamWanted::default()
+    };
+    let results = StreamWanted {
+        name: names.stream_result(name),
+        description: format!("terminal records of queue {name}"),
+        subjects: vec![names.result_all(name)],
+        discard: Discard::New,
+        max_age: Some(definition.max_wait.to_std() + RESULT_MARGIN),
+        max_bytes: Some(definition.result_bytes),
+        // Records are guarded by sequence; the server's least window.
+        duplicate_window: Some(Duration::from_millis(100)),
+        allow_direct: true,
+        ..StreamWanted::default()
+    };
+    let dead = StreamWanted {
+        name: names.stream_dead_letter(name),
+        description: format!("jobs of queue {name} that were given up"),
+        subjects: vec![names.dead_letter(name)],
+        discard: Discard::Old,
+        max_messages: Some(definition.dead_letters),
+        max_bytes: Some(DEAD_MAX_BYTES),
+        duplicate_window: Some(DEAD_DUPLICATE_WINDOW),
+        allow_direct: true,
+        ..StreamWanted::default()
+    };
+    [jobs, results, dead]
+}

@@ -1,0 +1,382 @@
+//! Validation of scaling: how throughput per worker holds as a queue gets more workers.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::job::ARGUMENTS_MAX;
+use crate::run::Verdict;
+use crate::spec::validate::{DURATION_MAX_NS, VALUE_MAX_BYTES};
+use crate::units::HumanDuration;
+
+/// Fewest steps: one to compare with, one to compare.
+pub const SCALING_STEPS_MIN: usize = 2;
+/// Most steps.
+pub const SCALING_STEPS_MAX: usize = 32;
+/// Most workers of a step.
+pub const SCALING_WORKERS_MAX: u32 = 4_096;
+/// Most measurements of a step.
+pub const SCALING_REPEATS_MAX: u32 = 100;
+/// Most slots of a worker.
+pub const SCALING_SLOTS_MAX: u32 = 4_096;
+/// Most closed-loop users for each slot.
+pub const JOBS_PER_SLOT_MAX: u32 = 1_000;
+/// Highest efficiency that can be asked for; above 1 it asks for more than linear scaling.
+pub const MIN_EFFICIENCY_MAX: f64 = 1.5;
+/// Longest name of a Kubernetes deployment (a DNS subdomain), in bytes.
+pub const DEPLOYMENT_NAME_MAX_BYTES: usize = 253;
+/// Longest name of a Kubernetes namespace (a DNS label), in bytes.
+pub const NAMESPACE_NAME_MAX_BYTES: usize = 63;
+
+/// A scaling experiment as it is wanted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ScalingSpec {
+    /// Workers at each step, strictly rising: 2 to 32 steps of 1 to 4096 workers.
+    pub steps: Vec<u32>,
+    /// How often each step is measured, 1 to 100. With 1 the spread between measurements cannot be seen.
+    #[serde(default = "default_repeats")]
+    pub repeats: u32,
+    /// Load before each measurement that is not counted.
+    #[serde(default = "default_warm_up")]
+    pub warm_up: HumanDuration,
+    /// Length of one measurement.
+    #[serde(default = "default_duration")]
+    pub duration: HumanDuration,
+    /// Steps of more workers are measured and fitted, but not judged; absent: all are judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judge_up_to: Option<u32>,
+    /// Least throughput per worker, as a share of that of the first step; above 0, at most 1.5.
+    #[serde(default = "default_min_efficiency")]
+    pub min_efficiency: f64,
+    /// Closed-loop users for each slot of the workers, so that no slot waits for a job.
+    #[serde(default = "default_jobs_per_slot")]
+    pub jobs_per_slot: u32,
+    /// Where the workers come from.
+    pub workers: ScalingWorkers,
+    /// How long a step may take to have its workers.
+    #[serde(default = "default_patience")]
+    pub patience: HumanDuration,
+}
+
+/// Where the workers of a scaling experiment come from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "start", rename_all = "snake_case", deny_unknown_fields)]
+pub enum ScalingWorkers {
+    /// Started on this machine, and stopped at the end.
+    Local {
+        /// The program a job runs, and its arguments.
+        command: Vec<String>,
+        /// Jobs each worker runs at once.
+        #[serde(default = "default_slots")]
+        slots: u32,
+    },
+    /// Started by somebody else; each step waits until as many workers of the queue are registered.
+    Wait {
+        /// Jobs each worker runs at once.
+        #[serde(default = "default_slots")]
+        slots: u32,
+    },
+    /// Replicas of a deployment, scaled by `kubectl`.
+    Kubectl {
+        /// Name of the deployment.
+        deployment: String,
+        /// Its namespace; absent: that of the current context.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        namespace: Option<String>,
+        /// Jobs each worker runs at once.
+        #[serde(default = "default_slots")]
+        slots: u32,
+    },
+}
+
+fn default_repeats() -> u32 {
+    3
+}
+
+fn default_warm_up() -> HumanDuration {
+    HumanDuration::from_secs(2)
+}
+
+fn default_duration() -> HumanDuration {
+    HumanDuration::from_secs(10)
+}
+
+fn default_min_efficiency() -> f64 {
+    0.9
+}
+
+fn default_jobs_per_slot() -> u32 {
+    2
+}
+
+fn default_slots() -> u32 {
+    1
+}
+
+fn default_patience() -> HumanDuration {
+    HumanDuration::from_secs(120)
+}
+
+/// Why a scaling experiment cannot be as wanted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("scaling {field}: {problem}")]
+pub struct ScalingError {
+    /// The field.
+    pub field: &'static str,
+    /// What is wrong with it and what would be right.
+    pub problem: String,
+}
+
+impl ScalingWorkers {
+    /// Jobs each worker runs at once.
+    pub const fn slots(&self) -> u32 {
+        match self {
+            Self::Local { slots, .. } | Self::Wait { slots } | Self::Kubectl { slots, .. } => *slots,
+        }
+    }
+
+    fn check(&self) -> Result<(), ScalingError> {
+        match self {
+            Self::Local { command, .. } => check_command(command)?,
+            Self::Wait { .. } => {}
+            Self::Kubectl { deployment, namespace, .. } => {
+                check_dns("workers.deployment", deployment, DEPLOYMENT_NAME_MAX_BYTES, true)?;
+                if let Some(namespace) = namespace {
+                    check_dns("workers.namespace", namespace, NAMESPACE_NAME_MAX_BYTES, false)?;
+                }
+            }
+        }
+        within("workers.slots", self.slots(), SCALING_SLOTS_MAX)
+    }
+}
+
+impl ScalingSpec {
+    /// An experiment of these steps with everything else as when it is not said.
+    pub fn new(steps: Vec<u32>, workers: ScalingWorkers) -> Self {
+        Self {
+            steps,
+            repeats: default_repeats(),
+            warm_up: default_warm_up(),
+            duration: default_duration(),
+            judge_up_to: None,
+            min_efficiency: default_min_efficiency(),
+            jobs_per_slot: default_jobs_per_slot(),
+            workers,
+            patience: default_patience(),
+        }
+    }
+
+    /// Refuses what cannot be, by field.
+    ///
+    /// # Errors
+    /// When a field is outside its limits, which the error names.
+    pub fn check(&self) -> Result<(), ScalingError> {
+        let refuse = |field, problem: String| Err(ScalingError { field, problem });
+        if !(SCALING_STEPS_MIN..=SCALING_STEPS_MAX).contains(&self.steps.len()) {
+            let problem = format!("{} of them; give {SCALING_STEPS_MIN} to {SCALING_STEPS_MAX}", self.steps.len());
+            return refuse("steps", problem);
+        }
+        for workers in &self.steps {
+            within("steps", *workers, SCALING_WORKERS_MAX)?;
+        }
+        for (before, after) in self.steps.iter().zip(self.steps.iter().skip(1)) {
+            if after <= before {
+                return refuse("steps", format!("{after} after {before}; each step must have more workers"));
+            }
+        }
+        within("repeats", self.repeats, SCALING_REPEATS_MAX)?;
+        check_duration("warm_up", self.warm_up, true)?;
+        check_duration("duration", self.duration, false)?;
+        check_duration("patience", self.patience, false)?;
+        let second = self.steps.get(1).copied().unwrap_or_default();
+        if let Some(most) = self.judge_up_to.filter(|most| *most < second) {
+            let problem = format!("{most} leaves nothing to compare with the first step; give {second} or more");
+            return refuse("judge_up_to", problem);
+        }
+        // Also false for what is not a number.
+        if !(self.min_efficiency > 0.0 && self.min_efficiency <= MIN_EFFICIENCY_MAX) {
+            let problem = format!("{}; give a share above 0, at most {MIN_EFFICIENCY_MAX}", self.min_efficiency);
+            return refuse("min_efficiency", problem);
+        }
+        within("jobs_per_slot", self.jobs_per_slot, JOBS_PER_SLOT_MAX)?;
+        self.workers.check()
+    }
+}
+
+fn within(field: &'static str, number: u32, most: u32) -> Result<(), ScalingError> {
+    if (1..=most).contains(&number) {
+        return Ok(());
+    }
+    Err(ScalingError { field, problem: format!("{number}; give 1 to {most}") })
+}
+
+fn check_duration(field: &'static str, duration: HumanDuration, may_be_zero: bool) -> Result<(), ScalingError> {
+    let longest = HumanDuration(DURATION_MAX_NS);
+    if duration.0 == 0 && !may_be_zero {
+        return Err(ScalingError { field, problem: format!("0s; give more, up to {longest}") });
+    }
+    if duration > longest {
+        return Err(ScalingError { field, problem: format!("{duration}; give at most {longest}") });
+    }
+    Ok(())
+}
+
+fn check_command(command: &[String]) -> Result<(), ScalingError> {
+    let field = "workers.command";
+    let problem = if command.first().is_none_or(String::is_empty) {
+        "names no program; give it and its arguments".to_owned()
+    } else if command.len() > ARGUMENTS_MAX as usize {
+        format!("{} words; give at most {ARGUMENTS_MAX}", command.len())
+    } else if let Some(long) = command.iter().find(|word| word.len() > VALUE_MAX_BYTES) {
+        format!("a word of {} bytes; give at most {VALUE_MAX_BYTES}", long.len())
+    } else if command.iter().any(|word| word.contains('\0')) {
+        "a word holds a NUL byte, which no program can be given".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(ScalingError { field, problem })
+}
+
+/// Refuses what is no DNS label, or no subdomain (labels with dots) where that may be. Such a name is no option of
+/// `kubectl` either, as it cannot begin with `-`.
+fn check_dns(field: &'static str, name: &str, longest: usize, dots: bool) -> Result<(), ScalingError> {
+    let edge = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    let inside = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || (dots && b == b'.');
+    let fine = name.len() <= longest
+        && edge(name.bytes().next())
+        && edge(name.bytes().next_back())
+        && name.bytes().all(inside)
+        && !name.contains("..");
+    if fine {
+        return Ok(());
+    }
+    let shown: String = name.chars().take(80).collect();
+    let also = if dots { " and dots" } else { "" };
+    let problem = format!(
+        "`{shown}`; give 1 to {longest} of a-z 0-9 -{also}, with a letter or digit at the beginning and the end"
+    );
+    Err(ScalingError { field, problem })
+}
+
+/// What came of a scaling experiment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ScalingReport {
+    /// Identifier of the scaling experiment.
+    pub id: String,
+    /// Queue whose workers were stepped.
+    pub queue: String,
+    /// When it began, milliseconds since the Unix epoch.
+    pub started_unix_ms: u64,
+    /// How it was judged.
+    pub verdict: Verdict,
+    /// Why, for people.
+    pub reason: String,
+    /// Each step, by rising number of workers.
+    pub steps: Vec<ScalingStep>,
+    /// The universal scalability law fitted to all measurements; absent where they cannot carry it.
+    pub fit: Option<UslFit>,
+    /// Why there is no fit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fit_problem: Option<String>,
+    /// Workers of the last step that was still worth its workers; absent when throughput grew to the last step, or
+    /// when the measurements cannot tell.
+    pub knee: Option<u32>,
+    /// How the knee was found or why there is none, for people.
+    pub knee_reason: String,
+    /// Least throughput per worker that was asked for, as a share of that of the first step.
+    pub min_efficiency: f64,
+    /// Steps of more workers were not judged; absent: all were.
+    pub judge_up_to: Option<u32>,
+}
+
+/// A number with its two-sided 95 % interval.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ScalingEstimate {
+    /// The estimate.
+    pub value: f64,
+    /// Lower end; absent when the data set none.
+    pub lower: Option<f64>,
+    /// Upper end; absent when the data set none.
+    pub upper: Option<f64>,
+}
+
+/// One step of a scaling experiment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ScalingStep {
+    /// Workers.
+    pub workers: u32,
+    /// Slots of all of them together.
+    pub slots: u32,
+    /// Each measurement.
+    pub measurements: Vec<ScalingMeasurement>,
+    /// Mean throughput in jobs per second; absent without a measurement that can be used.
+    pub jobs_per_second: Option<ScalingEstimate>,
+    /// Throughput per worker as a share of that of the first step that had any; absent where either is missing.
+    pub efficiency: Option<ScalingEstimate>,
+    /// Whether it counts for the verdict.
+    pub judged: bool,
+    /// How it came out, also where it does not count.
+    pub outcome: Verdict,
+    /// Why, for people.
+    pub reason: String,
+}
+
+/// One measurement of a step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ScalingMeasurement {
+    /// The experiment that measured it.
+    pub experiment: String,
+    /// Its length without warm-up, in seconds.
+    pub seconds: f64,
+    /// Jobs that succeeded in that time.
+    pub succeeded: u64,
+    /// Jobs that ended otherwise in that time.
+    pub failed: u64,
+    /// Jobs that succeeded per second.
+    pub jobs_per_second: f64,
+    /// Median run time of a job, in seconds.
+    pub run_p50_seconds: Option<f64>,
+    /// Median time a job waited, in seconds.
+    pub wait_p50_seconds: Option<f64>,
+}
+
+/// The universal scalability law X(N) = λN / (1 + α(N − 1) + βN(N − 1)) as fitted to throughput X of N workers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct UslFit {
+    /// Throughput of one worker, in jobs per second.
+    pub lambda: ScalingEstimate,
+    /// Contention: the share of work that cannot be done side by side; 0 or more.
+    pub alpha: ScalingEstimate,
+    /// Coherency: what each pair of workers costs; 0 or more. Throughput falls at last where it is above 0.
+    pub beta: ScalingEstimate,
+    /// Share of the variance of throughput that the law explains; 1 at best, below 0 when a constant does better.
+    pub r_squared: f64,
+    /// Workers of the highest throughput by the law; absent when it never falls.
+    pub peak_workers: Option<f64>,
+    /// Each measurement against the law.
+    pub residuals: Vec<UslResidual>,
+}
+
+/// One measurement against the fitted law.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct UslResidual {
+    /// Workers.
+    pub workers: u32,
+    /// Throughput measured, in jobs per second.
+    pub jobs_per_second: f64,
+    /// Throughput by the law, in jobs per second.
+    pub fitted_jobs_per_second: f64,
+    /// (measured − fitted) / fitted.
+    pub relative: f64,
+}
+
+impl UslFit {
+    /// Throughput of `workers` workers by the law, in jobs per second.
+    pub fn jobs_per_second(&self, workers: f64) -> f64 {
+        let others = workers - 1.0;
+        self.lambda.value * workers / (1.0 + self.alpha.value * others + self.beta.value * workers * others)
+    }
+}
+
+#[cfg(test)]
+mod tests;

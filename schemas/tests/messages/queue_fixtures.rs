@@ -1,0 +1,143 @@
+//! The same for queues, workers and devices.
+
+use nuncius_schemas::job::{Job, JobEvent, JobEventKind, JobResult, JobStatus};
+use nuncius_schemas::queue::{DurationCounts, QueueDefinition, QueueState, QueueTotals};
+use nuncius_schemas::worker::{
+    DeviceInfo, DeviceKind, DeviceReply, DeviceRequest, DeviceSample, NodeSample, WorkerInfo,
+};
+
+pub(crate) fn worker_info() -> WorkerInfo {
+    WorkerInfo {
+        queue: "render".into(),
+        slots: 2,
+        node: "edge-1".into(),
+        pod: "edge-1-abc".into(),
+        workload: "/usr/bin/render".into(),
+        devices: vec![DeviceInfo {
+            name: "renderD128".into(),
+            kind: DeviceKind::Drm,
+            path: "/dev/dri/renderD128".into(),
+            model: Some("i915".into()),
+            memory_bytes: Some(1 << 30),
+        }],
+    }
+}
+
+pub(crate) fn job() -> Job {
+    Job { args: vec!["0.1".into(), "ü".into()], limit: Some("1m30s".parse().unwrap()) }
+}
+
+pub(crate) fn job_result() -> JobResult {
+    JobResult {
+        job: "j-1".into(),
+        queue: "render".into(),
+        client: "c-1".into(),
+        priority: 1,
+        status: JobStatus::Failed,
+        attempt: 2,
+        job_sequence: 7,
+        submitted_unix_ns: 1_700_000_000_000_000_000,
+        wait_seconds: 0.25,
+        run_seconds: 1.5,
+        worker: Some("w-1".into()),
+        node: Some("edge-1".into()),
+        pod: Some("edge-1-abc".into()),
+        device: Some("renderD128".into()),
+        exit_code: Some(3),
+        signal: Some(15),
+        timed_out: true,
+        limit_seconds: Some(1.5),
+        error: Some("over its limit".into()),
+        stdout_tail: Some("out".into()),
+        stderr_tail: Some("err".into()),
+    }
+}
+
+pub(crate) fn job_event() -> JobEvent {
+    JobEvent {
+        event: JobEventKind::Retried,
+        job: "j-1".into(),
+        client: "c-1".into(),
+        worker: "w-1".into(),
+        node: "edge-1".into(),
+        attempt: 1,
+        unix_ms: 1_700_000_000_000,
+        reason: Some("exit code 3".into()),
+    }
+}
+
+pub(crate) fn queue_definition() -> QueueDefinition {
+    QueueDefinition {
+        state: QueueState::Draining,
+        max_waiting: 9_999,
+        max_jobs: 10,
+        max_bytes: 11,
+        priorities: 3,
+        attempts: 5,
+        retry_failures: true,
+        backoff: "250ms".parse().unwrap(),
+        backoff_max: "10s".parse().unwrap(),
+        max_job_bytes: 1_024,
+        max_arguments: 12,
+        max_wait: "1h".parse().unwrap(),
+        result_bytes: 13,
+        result_keep: "1m".parse().unwrap(),
+        dead_letters: 14,
+        ..QueueDefinition::new("render")
+    }
+}
+
+pub(crate) fn queue_totals() -> QueueTotals {
+    let mut counts = DurationCounts::default();
+    counts.add(0.25);
+    QueueTotals {
+        queue: "render".into(),
+        sequence: 9,
+        token: 3,
+        succeeded: 4,
+        failed: 2,
+        timed_out: 1,
+        retried: 5,
+        dead: 1,
+        dropped: 2,
+        wait: counts.clone(),
+        run: counts.clone(),
+        total: counts,
+    }
+}
+
+pub(crate) fn node_sample() -> NodeSample {
+    NodeSample {
+        node: "w-1".into(),
+        unix_ms: 1_700_000_000_000,
+        queue: Some("render".into()),
+        slots: 2,
+        busy: 1,
+        finished: 10,
+        cpu_share: Some(0.5),
+        memory_used_bytes: Some(1 << 30),
+        memory_total_bytes: Some(1 << 31),
+        devices: vec![DeviceSample {
+            name: "emulated-0".into(),
+            emulated: true,
+            utilization: Some(0.75),
+            memory_used_bytes: Some(1 << 20),
+            temperature_celsius: Some(55.5),
+            power_watts: Some(120.0),
+        }],
+    }
+}
+
+pub(crate) fn device_request() -> DeviceRequest {
+    DeviceRequest { work_seconds: Some(0.5) }
+}
+
+pub(crate) fn device_reply() -> DeviceReply {
+    DeviceReply {
+        device: "d".into(),
+        work_seconds: 0.5,
+        wait_seconds: 0.1,
+        run_seconds: 0.6,
+        error: Some("too long".into()),
+    }
+}
