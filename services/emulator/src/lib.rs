@@ -3,6 +3,10 @@
 //! [`stub`] is an HTTP target with a known queue, known service times and known failures. It is a measuring instrument:
 //! it must never be the slower party without having been told to, and it must never answer early. It knows neither the bus
 //! nor the load engines; a service that starts it registers it.
+//!
+//! [`device`] is a device that is not there: requests on the bus occupy it, and it slows down, warms up and fills as a real
+//! one does. It registers itself.
 
+pub mod device;
 pub mod stub;
 mod timer;
