@@ -115,6 +115,8 @@ pub enum FailureKind {
     Refused,
     /// The name of the target has no address.
     Resolve,
+    /// The job ended otherwise than well: it failed, was given up or dropped.
+    Job,
 }
 
 impl FailureKind {
@@ -129,6 +131,7 @@ impl FailureKind {
             Self::Protocol => "protocol",
             Self::Refused => "refused",
             Self::Resolve => "resolve",
+            Self::Job => "job",
         }
     }
 }

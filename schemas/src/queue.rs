@@ -202,6 +202,64 @@ impl QueueDefinition {
     }
 }
 
+/// Changes to a definition; what is absent stays as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct QueueSettings {
+    /// See [`QueueDefinition::max_waiting`].
+    pub max_waiting: Option<u64>,
+    /// See [`QueueDefinition::max_jobs`].
+    pub max_jobs: Option<u64>,
+    /// See [`QueueDefinition::max_bytes`].
+    pub max_bytes: Option<u64>,
+    /// See [`QueueDefinition::priorities`].
+    pub priorities: Option<u8>,
+    /// See [`QueueDefinition::attempts`].
+    pub attempts: Option<u32>,
+    /// See [`QueueDefinition::retry_failures`].
+    pub retry_failures: Option<bool>,
+    /// See [`QueueDefinition::backoff`].
+    pub backoff: Option<HumanDuration>,
+    /// See [`QueueDefinition::backoff_max`].
+    pub backoff_max: Option<HumanDuration>,
+    /// See [`QueueDefinition::max_job_bytes`].
+    pub max_job_bytes: Option<u32>,
+    /// See [`QueueDefinition::max_arguments`].
+    pub max_arguments: Option<u32>,
+    /// See [`QueueDefinition::max_wait`].
+    pub max_wait: Option<HumanDuration>,
+    /// See [`QueueDefinition::result_bytes`].
+    pub result_bytes: Option<u64>,
+    /// See [`QueueDefinition::result_keep`].
+    pub result_keep: Option<HumanDuration>,
+    /// See [`QueueDefinition::dead_letters`].
+    pub dead_letters: Option<u64>,
+}
+
+impl QueueSettings {
+    /// The definition with these changes.
+    pub fn applied_to(&self, definition: &QueueDefinition) -> QueueDefinition {
+        let kept = definition;
+        QueueDefinition {
+            name: kept.name.clone(),
+            state: kept.state,
+            max_waiting: self.max_waiting.unwrap_or(kept.max_waiting),
+            max_jobs: self.max_jobs.unwrap_or(kept.max_jobs),
+            max_bytes: self.max_bytes.unwrap_or(kept.max_bytes),
+            priorities: self.priorities.unwrap_or(kept.priorities),
+            attempts: self.attempts.unwrap_or(kept.attempts),
+            retry_failures: self.retry_failures.unwrap_or(kept.retry_failures),
+            backoff: self.backoff.unwrap_or(kept.backoff),
+            backoff_max: self.backoff_max.unwrap_or(kept.backoff_max),
+            max_job_bytes: self.max_job_bytes.unwrap_or(kept.max_job_bytes),
+            max_arguments: self.max_arguments.unwrap_or(kept.max_arguments),
+            max_wait: self.max_wait.unwrap_or(kept.max_wait),
+            result_bytes: self.result_bytes.unwrap_or(kept.result_bytes),
+            result_keep: self.result_keep.unwrap_or(kept.result_keep),
+            dead_letters: self.dead_letters.unwrap_or(kept.dead_letters),
+        }
+    }
+}
+
 /// Refuses what cannot be the name of a queue.
 pub fn check_queue_name(name: &str) -> Result<(), QueueError> {
     let problem = match check_token("queue", name) {

@@ -117,6 +117,8 @@ pub enum EngineKind {
     Http,
     /// AMQP 0-9-1: publishes with confirms, and consumes.
     Amqp,
+    /// Jobs on a Nuncius queue, each from submission to its terminal record.
+    Queue,
 }
 
 /// How arrivals are spaced.
@@ -155,12 +157,12 @@ pub struct Group {
     /// What it speaks.
     #[serde(default)]
     pub engine: EngineKind,
-    /// URL whose host is a service name or an address: `http://shop/`, `amqp://broker/%2f`.
+    /// URL whose host is a service name or an address: `http://shop/`, `amqp://broker/%2f`; for jobs the queue: `queue://sleep`.
     pub target: String,
     /// Which nodes; those of the experiment when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nodes: Option<NodeSelection>,
-    /// What one iteration does, in order; for HTTP one GET of the target when empty.
+    /// What one iteration does, in order; when empty, for HTTP one GET of the target, for a queue one job without arguments.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<Step>,
     /// Headers of every request.
@@ -257,6 +259,24 @@ pub struct Step {
     /// AMQP: consume a queue for the whole run, measuring from planned publish to receipt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consume: Option<AmqpConsume>,
+    /// Queue: submit a job and wait for its result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<JobStep>,
+}
+
+/// A job to submit.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JobStep {
+    /// Arguments for the workload.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub args: Vec<String>,
+    /// Priority, 0 the most urgent.
+    #[serde(default)]
+    pub priority: u8,
+    /// Longest run; the smaller one of this and the worker's counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<HumanDuration>,
 }
 
 /// What counts as a successful answer.
@@ -382,7 +402,7 @@ impl Group {
     /// Names of the steps, as reports show them.
     pub fn step_names(&self) -> Vec<String> {
         if self.steps.is_empty() {
-            return vec!["get".to_owned()];
+            return vec![if self.engine == EngineKind::Queue { "job" } else { "get" }.to_owned()];
         }
         self.steps
             .iter()

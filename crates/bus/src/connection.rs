@@ -373,6 +373,11 @@ impl Bus {
         self.client().new_inbox()
     }
 
+    /// Asks the server for an answer and waits for it: says that it is there and heeds this connection.
+    pub async fn round_trip(&self) -> Result<(), BusError> {
+        self.request("$JS.API.INFO", &Headers::new(), Bytes::new(), API_TIMEOUT).await.map(drop)
+    }
+
     /// Waits until everything published so far has been written to the server.
     pub async fn flush(&self) -> Result<(), BusError> {
         self.client().flush().await.map_err(|e| self.lost("flush", &e))

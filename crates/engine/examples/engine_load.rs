@@ -49,7 +49,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let options = EngineOptions { records: RecordsMode::None, trace_ratio: 0.001, seed: 1, drain_ns: 1_000_000_000 };
     let control = Control::new();
     let (sink, messages) = sync_channel(64);
-    let threads = spawn_group(plan, options, control.clone(), sink)?;
+    let threads = spawn_group(plan, options, control.clone(), sink, None)?;
     let cpu_before = cpu_seconds();
     let start_ns = monotonic_ns() + 100_000_000;
     control.start(start_ns, u64::MAX);

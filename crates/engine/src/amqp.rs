@@ -158,7 +158,7 @@ pub(crate) fn run(dispatcher: Dispatcher, plan: Arc<GroupPlan>, setup: Setup, be
 fn amqp(plan: &GroupPlan) -> Option<&AmqpPlan> {
     match &plan.action {
         Action::Amqp(amqp) => Some(amqp),
-        Action::Http(_) => None,
+        Action::Http(_) | Action::Queue(_) => None,
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use nuncius_load::{ProfileError, RateProfile, Schedule, ShardSet};
 use nuncius_schemas::route::Route;
-use nuncius_schemas::spec::{EngineKind, ExperimentSpec, Group, Stage, Step};
+use nuncius_schemas::spec::{EngineKind, ExperimentSpec, Group, JobStep, Stage, Step};
 use nuncius_schemas::units::Rate;
 
 use crate::policy::TargetPolicy;
@@ -146,6 +146,18 @@ pub(crate) enum Load {
 pub(crate) enum Action {
     Http(HttpPlan),
     Amqp(AmqpPlan),
+    Queue(QueuePlan),
+}
+
+/// Jobs on a queue, with the environment resolved.
+#[derive(Debug)]
+pub(crate) struct QueuePlan {
+    /// The queue.
+    pub(crate) queue: String,
+    /// One for each step.
+    pub(crate) jobs: Vec<JobStep>,
+    /// Jobs are dropped when this node goes away: in the closed model somebody waits for each.
+    pub(crate) presence: bool,
 }
 
 /// An AMQP group with its environment resolved.
@@ -185,7 +197,7 @@ impl GroupPlan {
     pub(crate) fn iteration_path(&self) -> Vec<u16> {
         let steps = u16::try_from(self.step_names.len()).unwrap_or(u16::MAX);
         let takes = |step: &u16| match &self.action {
-            Action::Http(_) => true,
+            Action::Http(_) | Action::Queue(_) => true,
             Action::Amqp(amqp) => amqp.steps.get(usize::from(*step)).is_some_and(|step| step.publish.is_some()),
         };
         (0..steps).filter(takes).collect()
@@ -226,11 +238,17 @@ pub fn plan_group(
         let problem = format!("{} engine threads: give 1 to {THREADS_MAX}", input.threads);
         return Err(PlanError::Field { field: path, problem });
     }
-    let target = target::parse(&format!("{path}.target"), &group.target, environment)?;
-    let hosts = target::resolve(&format!("{path}.target"), &target, &input.spec.services, input.routes, policy)?;
-    let action = match group.engine {
-        EngineKind::Http => Action::Http(request::plan_http(&path, group, &target, environment)?),
-        EngineKind::Amqp => Action::Amqp(plan_amqp(&path, group, target, environment)?),
+    let (action, hosts) = if group.engine == EngineKind::Queue {
+        // Reached over the bus, which is not a target: no address, and no policy to ask.
+        (Action::Queue(plan_queue(&path, group, environment)?), Vec::new())
+    } else {
+        let target = target::parse(&format!("{path}.target"), &group.target, environment)?;
+        let hosts = target::resolve(&format!("{path}.target"), &target, &input.spec.services, input.routes, policy)?;
+        let action = match group.engine {
+            EngineKind::Amqp => Action::Amqp(plan_amqp(&path, group, target, environment)?),
+            _ => Action::Http(request::plan_http(&path, group, &target, environment)?),
+        };
+        (action, hosts)
     };
     Ok(GroupPlan {
         group: input.group,
@@ -270,6 +288,27 @@ fn plan_load(path: &str, group: &Group, input: &GroupInput<'_>) -> Result<Load, 
     let end_ns = group.iterations.is_none().then(|| profile.duration_ns());
     let schedule = Schedule::new(profile, group.arrivals, input.spec.seed, u32::from(input.group), group.iterations);
     Ok(Load::Open { schedule: Box::new(schedule), end_ns })
+}
+
+fn plan_queue(path: &str, group: &Group, environment: &dyn Fn(&str) -> Option<String>) -> Result<QueuePlan, PlanError> {
+    let field = format!("{path}.target");
+    let target = environment::expand(&field, &group.target, environment)?;
+    let queue = target.strip_prefix("queue://").unwrap_or(&target).to_owned();
+    if let Err(error) = nuncius_schemas::queue::check_queue_name(&queue) {
+        return Err(PlanError::Field { field, problem: error.problem });
+    }
+    let mut jobs = Vec::with_capacity(group.steps.len().max(1));
+    for (index, step) in group.steps.iter().enumerate() {
+        let mut job = step.job.clone().unwrap_or_default();
+        for argument in &mut job.args {
+            *argument = environment::expand(&format!("{path}.steps[{index}].job.args"), argument, environment)?;
+        }
+        jobs.push(job);
+    }
+    if jobs.is_empty() {
+        jobs.push(JobStep::default());
+    }
+    Ok(QueuePlan { queue, jobs, presence: group.users.is_some() })
 }
 
 fn plan_amqp(

@@ -6,13 +6,15 @@ use std::thread::JoinHandle;
 
 use nuncius_schemas::spec::RecordsMode;
 
-use crate::amqp;
+use nuncius_bus::Bus;
+
 use crate::control::Control;
 use crate::dispatch::{Dispatcher, Share};
 use crate::http::{general, plain};
 use crate::plan::{Action, GroupPlan, Load};
 use crate::sink::EngineMessage;
 use crate::wake::Bell;
+use crate::{amqp, queue};
 
 /// Most connections that a thread opens before the start.
 const CONNECTIONS_AHEAD_MAX: usize = 4_096;
@@ -41,6 +43,12 @@ pub enum EngineError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// Jobs cannot be submitted without a connection.
+    #[error("groups[{group}].engine: queue needs a connection to NATS, and this node has none")]
+    NoBus {
+        /// Group.
+        group: u16,
+    },
     /// TLS cannot be set up.
     #[error("groups[{group}].tls: {problem}")]
     Tls {
@@ -64,12 +72,13 @@ pub struct EngineThread {
 /// [`EngineMessage::Finished`].
 ///
 /// `sink` should have room for a few seconds of all threads: when it is full, seconds are folded and rows dropped (and counted).
-/// When its receiver is dropped, the threads end.
+/// When its receiver is dropped, the threads end. Groups of jobs make connections of their own to the servers of `bus`.
 pub fn spawn_group(
     plan: GroupPlan,
     options: EngineOptions,
     control: Arc<Control>,
     sink: SyncSender<EngineMessage>,
+    bus: Option<&Bus>,
 ) -> Result<Vec<EngineThread>, EngineError> {
     let plan = Arc::new(plan);
     let is_plain = matches!(&plan.action, Action::Http(http) if !http.secure && !http.general) && plain::is_available();
@@ -79,7 +88,12 @@ pub fn spawn_group(
     };
     let broker = match &plan.action {
         Action::Amqp(amqp) => Some(amqp::setup(&plan, amqp)?),
-        Action::Http(_) => None,
+        Action::Http(_) | Action::Queue(_) => None,
+    };
+    let bus = match (&plan.action, bus) {
+        (Action::Queue(_), None) => return Err(EngineError::NoBus { group: plan.group }),
+        (Action::Queue(_), Some(bus)) => Some(bus.clone()),
+        _ => None,
     };
     let start_error = |source| EngineError::Start { group: plan.name.clone(), source };
     let mut threads = Vec::with_capacity(plan.threads);
@@ -89,14 +103,16 @@ pub fn spawn_group(
         let ahead = connections_ahead(&plan, &dispatcher);
         control.listen(Arc::clone(&bell));
         let (thread_plan, thread_control, thread_tls) = (Arc::clone(&plan), Arc::clone(&control), tls.clone());
-        let thread_broker = broker.clone();
+        let (thread_broker, thread_bus) = (broker.clone(), bus.clone());
         let (told, identity) = mpsc::sync_channel(1);
         let thread_bell = Arc::clone(&bell);
         let body = move || {
             let _ = told.send(rustix::thread::gettid().as_raw_nonzero().get());
             // The default lets the kernel wake a sleeper 50 µs late; no harm where this is refused.
             let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
-            if let Some(broker) = thread_broker {
+            if let Some(bus) = thread_bus {
+                queue::run(dispatcher, thread_plan, &bus, Arc::clone(&thread_bell));
+            } else if let Some(broker) = thread_broker {
                 amqp::run(dispatcher, thread_plan, broker, Arc::clone(&thread_bell));
             } else if is_plain {
                 plain::run(dispatcher, thread_plan, Arc::clone(&thread_bell), ahead);

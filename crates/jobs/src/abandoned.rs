@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures_util::{StreamExt, stream};
+use nuncius_bus::Bus;
 use nuncius_bus::clock::unix_ns;
 use nuncius_bus::streams::Found;
 use nuncius_schemas::job::{JobResult, JobStatus};
 use nuncius_schemas::queue::QueueDefinition;
 use nuncius_schemas::subjects::{HEADER_IF_CLIENT, HEADER_MESSAGE_ID, client_lease, job_consumer};
+
+use tokio::task::JoinSet;
 
 use crate::finish::write_record;
 use crate::take::Name;
@@ -54,9 +56,9 @@ impl Sweeper {
                 continue;
             }
             let from = self.looked_at.get(subject).copied().unwrap_or(0);
-            let wanted = |found: &Found| found.headers.get(HEADER_IF_CLIENT) == Some("present");
             let reason = "its client went away";
-            let (count, until) = drop_waiting(queues, definition, subject, name.priority, from, reason, wanted).await?;
+            let (count, until) =
+                drop_waiting(queues, definition, subject, name.priority, from, reason, Choice::IfClient).await?;
             self.looked_at.insert(subject.clone(), until);
             dropped += count;
         }
@@ -66,83 +68,73 @@ impl Sweeper {
 }
 
 /// Drops everything that waits in a queue and was never begun; how many that were.
-pub async fn purge(queues: &Queues, definition: &QueueDefinition, reason: &str) -> Result<u64, JobError> {
+pub async fn purge(queues: &Queues, definition: &QueueDefinition) -> Result<u64, JobError> {
     let names = queues.bus.namespace().clone();
     let mut dropped = 0;
     for priority in 0..definition.priorities {
         let filter = names.job_priority(&definition.name, priority);
-        dropped += drop_waiting(queues, definition, &filter, priority, 0, reason, |_| true).await?.0;
+        dropped += drop_waiting(queues, definition, &filter, priority, 0, "purged", Choice::All).await?.0;
     }
     Ok(dropped)
 }
 
-/// Drops what `wanted` says of the jobs of a subject (wildcards allowed) from a sequence on. How many, and up to where was looked.
+/// Which of the jobs that wait are dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Choice {
+    /// Those that ask for it when their client is gone.
+    IfClient,
+    All,
+}
+
+/// Drops what is chosen of the jobs of a subject (wildcards allowed) from a sequence on. How many, and up to where was looked.
 async fn drop_waiting(
     queues: &Queues,
     definition: &QueueDefinition,
     subject: &str,
     priority: u8,
     from: u64,
-    reason: &str,
-    wanted: impl Fn(&Found) -> bool,
+    reason: &'static str,
+    choice: Choice,
 ) -> Result<(u64, u64), JobError> {
     let bus = &queues.bus;
     let stream = bus.namespace().stream_job(&definition.name);
     let begun = bus.consumer_state(&stream, &job_consumer(priority)).await?.delivered_sequence;
-    let first = from.max(begun + 1);
-    let found = stream::unfold(Some(first), |next| {
-        let stream = &stream;
-        async move {
-            match bus.next_message(stream, subject, next?).await {
-                Ok(None) => None,
-                Ok(Some(found)) => {
-                    let following = found.sequence + 1;
-                    Some((Ok(found), Some(following)))
-                }
-                Err(error) => Some((Err(error), None)),
-            }
-        }
-    });
-    let mut until = first;
+    let mut next = from.max(begun + 1);
     let mut dropped = 0;
-    let mut endings = Box::pin(
-        found
-            .map(|found| {
-                let chosen = found.as_ref().is_ok_and(&wanted);
-                let stream = &stream;
-                async move {
-                    let found = found?;
-                    let sequence = found.sequence;
-                    if chosen {
-                        drop_one(queues, definition, stream, found, reason).await?;
-                    }
-                    Ok::<_, JobError>((sequence, chosen))
-                }
-            })
-            .buffered(AT_ONCE),
-    );
-    while let Some(ended) = endings.next().await {
-        let (sequence, chosen) = ended?;
-        until = sequence + 1;
-        dropped += u64::from(chosen);
+    let mut endings = JoinSet::new();
+    while let Some(found) = bus.next_message(&stream, subject, next).await? {
+        next = found.sequence + 1;
+        if choice == Choice::IfClient && found.headers.get(HEADER_IF_CLIENT) != Some("present") {
+            continue;
+        }
+        while endings.len() >= AT_ONCE {
+            ended(endings.join_next().await)?;
+        }
+        dropped += 1;
+        endings.spawn(drop_one(bus.clone(), definition.name.clone(), stream.clone(), found, reason));
     }
-    Ok((dropped, until))
+    while !endings.is_empty() {
+        ended(endings.join_next().await)?;
+    }
+    Ok((dropped, next))
 }
 
-async fn drop_one(
-    queues: &Queues,
-    definition: &QueueDefinition,
-    stream: &str,
-    found: Found,
-    reason: &str,
-) -> Result<(), JobError> {
+fn ended(outcome: Option<Result<Result<(), JobError>, tokio::task::JoinError>>) -> Result<(), JobError> {
+    match outcome {
+        Some(Ok(outcome)) => outcome,
+        // A task that was torn down with its runtime: nothing is counted any more.
+        Some(Err(_)) | None => Ok(()),
+    }
+}
+
+async fn drop_one(bus: Bus, queue: String, stream: String, found: Found, reason: &'static str) -> Result<(), JobError> {
     let Some(name) = Name::read(&found.subject, found.headers.get(HEADER_MESSAGE_ID), found.sequence) else {
         return Ok(());
     };
     let waited_ns = i64::try_from(unix_ns()).unwrap_or(i64::MAX).saturating_sub(found.stored_unix_ns);
     let mut result = JobResult {
         job: name.id,
-        queue: definition.name.clone(),
+        queue,
         client: name.client,
         priority: name.priority,
         status: JobStatus::Dropped,
@@ -164,7 +156,7 @@ async fn drop_one(
         stderr_tail: None,
     };
     // Somebody may have begun it meanwhile: whoever writes first is right, and the other forgets it.
-    write_record(&queues.bus, &mut result, None).await?;
-    queues.bus.forget_message(stream, found.sequence).await?;
+    write_record(&bus, &mut result, None).await?;
+    bus.forget_message(&stream, found.sequence).await?;
     Ok(())
 }

@@ -6,24 +6,26 @@
 //! by "the subject has none yet"; only then the job is acknowledged. Who comes second finds the record and forgets the job. This crate
 //! must never acknowledge or delete a job that has no record, and never run anything itself.
 //!
-//! Layout: [`queue`] defines and changes queues; [`submit`] is the client's side; [`take`] and [`finish`] the worker's; [`books`] folds
+//! Layout: [`queue`] defines and changes queues, [`definitions`] follows that; [`submit`] is the client's side; [`take`] and [`finish`] the worker's; [`books`] folds
 //! records into totals and makes room; [`abandoned`] drops what waits for clients that are gone; [`dead`] shows and repeats dead
 //! letters.
 
 pub mod abandoned;
 pub mod books;
 pub mod dead;
+pub mod definitions;
 pub mod error;
 pub mod finish;
 pub mod queue;
 pub mod submit;
 pub mod take;
 
+pub use definitions::Definition;
 pub use error::JobError;
 pub use finish::{Finish, Finisher};
 pub use queue::{QueueInfo, Queues};
 pub use submit::{Submission, Submitter, SubmitterOptions};
-pub use take::{Taken, Taker};
+pub use take::{Taken, Taker, admit};
 
 /// How long a worker may be silent about a job before another gets it.
 pub const ACK_WAIT: std::time::Duration = std::time::Duration::from_secs(30);

@@ -9,7 +9,7 @@ use nuncius_bus::kv::Kv;
 use nuncius_bus::streams::{Discard, Retention, StreamWanted};
 use nuncius_bus::{Bus, BusError};
 use nuncius_schemas::codec;
-use nuncius_schemas::queue::{QueueDefinition, QueueState, QueueTotals, check_queue_name};
+use nuncius_schemas::queue::{QueueDefinition, QueueSettings, QueueState, QueueTotals, check_queue_name};
 use nuncius_schemas::subjects::{job_consumer, queue_totals};
 
 use crate::{ACK_WAIT, JobError};
@@ -80,14 +80,37 @@ impl Queues {
         Ok(())
     }
 
-    /// Makes the queue unless it is there; whether it was made.
-    pub async fn create(&self, definition: &QueueDefinition) -> Result<bool, JobError> {
-        definition.check()?;
-        if self.find(&definition.name).await?.is_some() {
+    /// Makes the queue, or changes the one there is, with these settings; whether it was made.
+    ///
+    /// # Errors
+    /// As [`Queues::put`]; [`JobError::Changed`] where others keep changing it.
+    pub async fn ensure(&self, name: &str, settings: &QueueSettings) -> Result<bool, JobError> {
+        check_queue_name(name)?;
+        for _ in 0..CHANGE_ATTEMPTS {
+            let Some(entry) = self.kv.get(name).await? else {
+                let definition = settings.applied_to(&QueueDefinition::new(name));
+                definition.check()?;
+                self.apply(&definition, 0).await?;
+                if self.kv.create(name, encoded(&definition)?).await?.is_some() {
+                    return Ok(true);
+                }
+                continue;
+            };
+            let present = codec::decode::<QueueDefinition>(&entry.value).unwrap_or_else(|_| QueueDefinition::new(name));
+            let definition = settings.applied_to(&present);
+            definition.check()?;
+            if definition != present {
+                match self.kv.update(name, encoded(&definition)?, entry.revision).await {
+                    Ok(_) => {}
+                    Err(BusError::WrongLastSequence { .. }) => continue,
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            let slots = self.slots_in_force(&present).await.unwrap_or(0);
+            self.apply(&definition, slots).await?;
             return Ok(false);
         }
-        self.apply(definition, 0).await?;
-        Ok(self.kv.create(&definition.name, encoded(definition)?).await?.is_some())
+        Err(JobError::Changed(name.to_owned()))
     }
 
     /// Streams and consumers as the definition wants them; `slots` jobs may run beside those that wait.

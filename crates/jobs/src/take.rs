@@ -92,12 +92,17 @@ impl Taker {
         Self { bus: bus.clone(), queues: RankedQueues::new(queues), finisher }
     }
 
-    /// The next message for one of `free` slots, however long that takes; hand it to [`Taker::admit`]. Cancel-safe.
+    /// The next message for one of `free` slots, however long that takes; hand it to [`admit`]. Cancel-safe.
     pub async fn next_of(&mut self, free: usize) -> Result<WorkItem, JobError> {
         Ok(self.queues.next_of(free).await?.1)
     }
 
-    /// A message for which there is no slot: hand it to [`Finisher::hand_back`]. Waits for ever while none can come. Cancel-safe.
+    /// What there is at once for `free` slots, without waiting: none says that the queue is empty.
+    pub async fn at_once(&mut self, free: usize) -> Result<Option<WorkItem>, JobError> {
+        Ok(self.queues.at_once(free).await?.map(|(_, item)| item))
+    }
+
+    /// A message for which there is no slot: hand it to [`Finisher::hand_back_item`]. Waits for ever while none can come. Cancel-safe.
     pub async fn surplus(&mut self) -> WorkItem {
         self.queues.surplus().await
     }

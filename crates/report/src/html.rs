@@ -10,10 +10,10 @@ use nuncius_schemas::run::{RunStatus, Verdict};
 use crate::format::{count, duration_f64, headline, share, utc};
 use crate::text::{first_reason, title};
 
-mod chart;
-mod escape;
+pub(crate) mod chart;
+pub(crate) mod escape;
 mod plots;
-mod tables;
+pub(crate) mod tables;
 
 use escape::escape;
 
@@ -30,14 +30,7 @@ const SPEC_CHARACTERS: usize = 200_000;
 /// The page of a report.
 pub fn page(report: &Report) -> String {
     let mut out = String::with_capacity(256 * 1024);
-    out.push_str("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
-    out.push_str("<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; ");
-    out.push_str("style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'\">\n");
-    out.push_str("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n");
-    out.push_str("<meta name=\"color-scheme\" content=\"light dark\">\n");
     let word = headline(report.status, report.verdict);
-    out.push_str(&format!("<title>{} {} – Nuncius</title>\n", escape(&word, 40), escape(&title(report), 200)));
-    out.push_str(&format!("<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n"));
     out.push_str(&header(report, &word));
     out.push_str(&cards(report));
     out.push_str(&plots::section(report));
@@ -52,12 +45,25 @@ pub fn page(report: &Report) -> String {
         escape(&report.version, 40),
         escape(&report.schema, 40)
     ));
+    document(&format!("{word} {}", title(report)), &out)
+}
+
+/// A whole page around `body`, which is HTML; `title` is text.
+pub(crate) fn document(title: &str, body: &str) -> String {
+    let mut out = String::with_capacity(body.len() + 16 * 1024);
+    out.push_str("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
+    out.push_str("<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; ");
+    out.push_str("style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'\">\n");
+    out.push_str("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n");
+    out.push_str("<meta name=\"color-scheme\" content=\"light dark\">\n");
+    out.push_str(&format!("<title>{} – Nuncius</title>\n", escape(title, 240)));
+    out.push_str(&format!("<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n{body}"));
     out.push_str(&format!("</main>\n<div id=\"tip\" hidden></div>\n<script>\n{SCRIPT}</script>\n</body>\n</html>\n"));
     out
 }
 
 /// The class that colours a verdict or a status.
-fn tone(status: RunStatus, verdict: Option<Verdict>) -> &'static str {
+pub(crate) fn tone(status: RunStatus, verdict: Option<Verdict>) -> &'static str {
     match (status, verdict) {
         (RunStatus::Finished, Some(Verdict::Pass)) => "pass",
         (RunStatus::Finished, Some(Verdict::Fail)) | (RunStatus::Failed, _) => "fail",

@@ -5,11 +5,13 @@
 //! by whoever made the report. Everything in a report may come from a stranger (names, samples of failures, metadata),
 //! so text for terminals holds no control characters and HTML is escaped throughout and refers to nothing outside.
 //!
-//! Layout: [`format`] turns numbers into words; [`text`] is the terminal; [`html`] is the page; [`json`] is for programs.
+//! Layout: [`format`] turns numbers into words; [`text`] is the terminal; [`html`] is the page; [`json`] is for programs;
+//! [`scaling`] is the report of a scaling experiment, as text and as a page.
 
 pub mod format;
 pub mod html;
 pub mod json;
+pub mod scaling;
 pub mod text;
 
 #[cfg(test)]

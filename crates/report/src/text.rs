@@ -8,7 +8,7 @@ use crate::format::{ABSENT, gate_value, headline, quantile_value, signed_duratio
 pub use crate::format::{bytes, count, duration, duration_f64, duration_or_absent, plain, rate, share, stamp, utc};
 
 pub mod progress;
-mod table;
+pub(crate) mod table;
 
 pub use progress::{progress_block, progress_line};
 use table::{Paint, columns, fold};
@@ -23,7 +23,7 @@ pub(crate) const CLOSED_NOTE: &str = "closed model: no planned instant, response
 /// Longest name in a table, in characters.
 const NAME_CHARACTERS: usize = 28;
 /// Longest reason, message or sample, in characters.
-const SENTENCE_CHARACTERS: usize = 400;
+pub(crate) const SENTENCE_CHARACTERS: usize = 400;
 
 /// How the text is to look. Whether colours are wanted (`NO_COLOR`, a pipe) is for the caller to say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +38,11 @@ impl Default for TextOptions {
     fn default() -> Self {
         Self { colour: false, width: 100 }
     }
+}
+
+/// Rows as lines below a heading, columns of which `left` holds the index (and the first) to the left, the others to the right.
+pub fn plain_table(heading: &[&str], rows: &[Vec<String>], left: &[usize]) -> String {
+    table::columns(Paint(false), heading, rows, left)
 }
 
 /// The whole report: the verdict and why, then the load, the groups, the gates and the nodes.
@@ -86,7 +91,7 @@ pub(crate) fn title(report: &Report) -> String {
     }
 }
 
-fn colour_of(status: RunStatus, verdict: Option<Verdict>) -> &'static str {
+pub(crate) fn colour_of(status: RunStatus, verdict: Option<Verdict>) -> &'static str {
     match (status, verdict) {
         (RunStatus::Finished, Some(Verdict::Pass)) => "1;32",
         (RunStatus::Finished, Some(Verdict::Fail)) | (RunStatus::Failed, _) => "1;31",

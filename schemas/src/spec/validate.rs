@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{AmqpConsume, AmqpPublish, EngineKind, ExperimentSpec, Group, NodeSelection, Stage, Step};
+use super::{AmqpConsume, AmqpPublish, EngineKind, ExperimentSpec, Group, JobStep, NodeSelection, Stage, Step};
 use crate::gate::Gate;
+use crate::job::ARGUMENTS_MAX;
 use crate::names::check_token;
+use crate::queue::{PRIORITIES_MAX, check_queue_name};
 use crate::units::{Rate, SECOND_NS};
 
 /// Most groups in an experiment.
@@ -230,6 +232,7 @@ fn check_target(path: &str, group: &Group) -> Result<(), SpecError> {
     let schemes: &[&str] = match group.engine {
         EngineKind::Http => &["http://", "https://"],
         EngineKind::Amqp => &["amqp://", "amqps://"],
+        EngineKind::Queue => &["queue://"],
     };
     if group.target.len() > URL_MAX_BYTES {
         return refuse(field, format!("longer than {URL_MAX_BYTES} bytes"));
@@ -238,6 +241,9 @@ fn check_target(path: &str, group: &Group) -> Result<(), SpecError> {
         let shown: String = crate::redact::redact_url(&group.target).chars().take(80).collect();
         return refuse(field, format!("`{shown}` does not start with {}", schemes.join(" or ")));
     };
+    if group.engine == EngineKind::Queue && !rest.contains("${") {
+        return check_queue_name(rest).map_err(|error| SpecError { field, problem: error.problem });
+    }
     if !group.target.bytes().all(|b| b.is_ascii_graphic()) || group.target.contains('#') {
         return refuse(field, "holds spaces, control characters, `#` or characters that must be percent-encoded");
     }
@@ -291,6 +297,9 @@ fn check_step(path: &str, engine: EngineKind, step: &Step) -> Result<(), SpecErr
             if step.publish.is_some() || step.consume.is_some() {
                 return refuse(path, "`publish` and `consume` belong to `engine: amqp`");
             }
+            if step.job.is_some() {
+                return refuse(path, "`job` belongs to `engine: queue`");
+            }
             if let Some(method) = &step.method
                 && (method.is_empty() || method.len() > 32 || !method.bytes().all(|b| b.is_ascii_uppercase()))
             {
@@ -323,12 +332,35 @@ fn check_step(path: &str, engine: EngineKind, step: &Step) -> Result<(), SpecErr
             if http {
                 return refuse(path, "method, path, headers, body and expect belong to `engine: http`");
             }
+            if step.job.is_some() {
+                return refuse(path, "`job` belongs to `engine: queue`");
+            }
             match (&step.publish, &step.consume) {
                 (Some(publish), None) => check_publish(&format!("{path}.publish"), publish),
                 (None, Some(consume)) => check_consume(&format!("{path}.consume"), consume),
                 _ => refuse(path, "an amqp step has either `publish` or `consume`"),
             }
         }
+        EngineKind::Queue => {
+            if http || step.publish.is_some() || step.consume.is_some() {
+                return refuse(path, "a queue's step has `job` and nothing else");
+            }
+            match &step.job {
+                Some(job) => check_job(&format!("{path}.job"), job),
+                None => refuse(path, "a queue's step has a `job`"),
+            }
+        }
+    }
+}
+
+fn check_job(path: &str, job: &JobStep) -> Result<(), SpecError> {
+    if job.priority >= PRIORITIES_MAX {
+        return refuse(format!("{path}.priority"), format!("{}; give 0 to {}", job.priority, PRIORITIES_MAX - 1));
+    }
+    at_most(&format!("{path}.args"), job.args.len(), ARGUMENTS_MAX as usize)?;
+    match job.args.iter().position(|arg| arg.contains('\0')) {
+        Some(index) => refuse(format!("{path}.args[{index}]"), "holds a NUL byte, which no program can be given"),
+        None => Ok(()),
     }
 }
 

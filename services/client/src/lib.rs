@@ -12,6 +12,7 @@ mod collector;
 pub mod config;
 mod health;
 mod node;
+pub mod queue_client;
 mod reporter;
 mod session;
 

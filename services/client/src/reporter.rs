@@ -170,6 +170,15 @@ fn record_span(input: &ReporterInput, row: &Row) {
             attributes.push(("messaging.destination.name", destination.to_owned().into()));
             (format!("publish {destination}"), SpanKind::Producer)
         }
+        EngineKind::Queue => {
+            let queue = group.target.trim_start_matches("queue://");
+            let destination = format!("{}.job.{queue}", input.bus.namespace().as_str());
+            attributes.push(("messaging.system", "nats".into()));
+            attributes.push(("messaging.operation.name", "send".into()));
+            attributes.push(("messaging.operation.type", "send".into()));
+            attributes.push(("messaging.destination.name", destination.clone().into()));
+            (format!("send {destination}"), SpanKind::Producer)
+        }
     };
     let failed = row.outcome != nuncius_schemas::record::RecordOutcome::Succeeded;
     nuncius_telemetry::record_span(SpanRecord {

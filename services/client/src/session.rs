@@ -145,6 +145,7 @@ fn check_caps(
 /// A target that nobody answers at is a mistake in the experiment, not a measurement: one address must accept.
 fn check_reachable(group: u16, plan: &GroupPlan) -> Result<(), PrepareError> {
     let mut refused = None;
+    // The bus answers already: this was asked over it.
     for address in plan.addresses() {
         match TcpStream::connect_timeout(&address, TARGET_PATIENCE) {
             Ok(_) => return Ok(()),
@@ -173,7 +174,7 @@ impl Session {
         };
         let mut threads = Vec::new();
         for plan in plans {
-            match spawn_group(plan, options, Arc::clone(&control), sink.clone()) {
+            match spawn_group(plan, options, Arc::clone(&control), sink.clone(), Some(bus)) {
                 Ok(spawned) => threads.extend(spawned),
                 Err(error) => {
                     control.abandon();

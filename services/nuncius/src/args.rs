@@ -7,6 +7,12 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use nuncius_schemas::units::HumanDuration;
 
+mod queues;
+
+pub(crate) use queues::{
+    DeadCommand, DeviceArgs, FrontendArgs, QueueClientArgs, QueueCommand, WorkerArgs,
+};
+
 /// Distributed load and scalability experiments over NATS.
 ///
 /// Exit codes of `run` and `watch`: 0 pass, 1 fail, 3 undetermined, 4 invalid, 5 failed, 6 cancelled, 64 usage.
@@ -72,8 +78,15 @@ pub(crate) enum Command {
     Route(RouteCommand),
     /// Check the server, the streams, the nodes and this machine.
     Doctor,
-    /// Be a load-generating node.
+    /// Make, show and change job queues.
+    #[command(subcommand)]
+    Queue(QueueCommand),
+    /// Be a load-generating node; with --queue, the test client of a job queue.
     Client(ClientArgs),
+    /// Keep job queues and their books.
+    Frontend(FrontendArgs),
+    /// Run jobs of a queue.
+    Worker(WorkerArgs),
     /// Be the experiment daemon.
     Experimentd(ExperimentdArgs),
     /// Be a system under test.
@@ -118,6 +131,12 @@ pub(crate) struct UpArgs {
     /// How many client nodes.
     #[arg(long, default_value_t = 1)]
     pub(crate) clients: u32,
+    /// Queue to make, with a frontend to keep it; may be given several times.
+    #[arg(long = "queue", value_name = "QUEUE")]
+    pub(crate) queues: Vec<String>,
+    /// Where the frontend serves its metrics.
+    #[arg(long, default_value = "127.0.0.1:9998")]
+    pub(crate) maddr: String,
     /// Do not start the stub that the examples use as their target.
     #[arg(long)]
     pub(crate) no_stub: bool,
@@ -266,6 +285,8 @@ pub(crate) struct ClientArgs {
     pub(crate) name: Option<String>,
     #[command(flatten)]
     pub(crate) node: NodeArgs,
+    #[command(flatten)]
+    pub(crate) jobs: QueueClientArgs,
 }
 
 #[derive(Debug, Args)]
@@ -282,6 +303,8 @@ pub(crate) struct ExperimentdArgs {
 pub(crate) enum EmulatorCommand {
     /// An HTTP target with known service times, concurrency, queue and errors.
     Stub(StubArgs),
+    /// A device that is not there: work takes the time it would take, and telemetry looks like a device's.
+    Device(DeviceArgs),
 }
 
 #[derive(Debug, Args)]

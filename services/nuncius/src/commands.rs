@@ -1,7 +1,9 @@
 //! One file a command.
 
 mod doctor;
+mod jobs;
 mod nodes;
+mod queue;
 mod report;
 mod route;
 mod run;
@@ -32,9 +34,14 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<u8> {
         Command::Nodes(args) => nodes::nodes(&global, args).await,
         Command::Route(command) => route::route(&global, command).await,
         Command::Doctor => doctor::doctor(&global).await,
+        Command::Queue(command) => queue::queue(&global, command).await,
+        Command::Client(args) if args.jobs.queue.is_some() => jobs::queue_client(&global, args).await,
         Command::Client(args) => services::client(&global, args).await,
+        Command::Frontend(args) => jobs::frontend(&global, args).await,
+        Command::Worker(args) => jobs::worker(&global, args).await,
         Command::Experimentd(args) => services::experimentd(&global, args).await,
         Command::Emulator(EmulatorCommand::Stub(args)) => services::stub(&global, args).await,
+        Command::Emulator(EmulatorCommand::Device(args)) => jobs::device(&global, args).await,
     }
 }
 

@@ -55,6 +55,22 @@ impl Local {
         self.start("a client node", async move { Ok(running.await?) }, waiting).await
     }
 
+    /// Starts a frontend for these queues; returns where its metrics are.
+    pub(crate) async fn frontend(&self, queues: &[String], metrics_address: &str) -> Result<SocketAddr> {
+        let config = nuncius_frontend::FrontendConfig {
+            name: "frontend".to_owned(),
+            host: host_name(),
+            queues: queues.to_vec(),
+            settings: nuncius_schemas::queue::QueueSettings::default(),
+            metrics_address: metrics_address.to_owned(),
+            interval: None,
+            limits: nuncius_serve::HttpLimits::default(),
+        };
+        let (ready, waiting) = oneshot::channel();
+        let running = nuncius_frontend::run(config, self.bus.clone(), self.shutdown.clone(), Some(ready));
+        self.start("the queue frontend", async move { Ok(running.await?) }, waiting).await
+    }
+
     /// Starts a stub.
     pub(crate) fn stub(&self, listen: SocketAddr) -> Result<StubHandle> {
         let config = StubConfig { listen, ..StubConfig::default() };
@@ -117,7 +133,10 @@ pub(crate) fn client_config(args: &NodeArgs, name: &str) -> Result<ClientConfig>
 }
 
 /// Labels from flags and from `NUNCIUS_LABEL_*`; flags win, and nothing else of the environment becomes one.
-fn labels(flags: &[String], variables: impl Iterator<Item = (String, String)>) -> Result<BTreeMap<String, String>> {
+pub(crate) fn labels(
+    flags: &[String],
+    variables: impl Iterator<Item = (String, String)>,
+) -> Result<BTreeMap<String, String>> {
     let mut labels: BTreeMap<String, String> = variables
         .filter_map(|(name, value)| Some((name.strip_prefix(LABEL_PREFIX)?.to_ascii_lowercase(), value)))
         .collect();

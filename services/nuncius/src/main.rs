@@ -87,6 +87,8 @@ fn service_name(command: &Command) -> &'static str {
     match command {
         Command::Up(_) => "nuncius-up",
         Command::Client(_) => "nuncius-client",
+        Command::Frontend(_) => "nuncius-frontend",
+        Command::Worker(_) => "nuncius-worker",
         Command::Experimentd(_) => "nuncius-experimentd",
         Command::Emulator(_) => "nuncius-emulator",
         _ => "nuncius",
@@ -98,8 +100,21 @@ fn default_filter(command: &Command, environment: &dyn Fn(&str) -> Option<String
     if environment("RUST_LOG").is_some() {
         return None;
     }
-    let service =
-        matches!(command, Command::Up(_) | Command::Client(_) | Command::Experimentd(_) | Command::Emulator(_));
+    let service = matches!(
+        command,
+        Command::Up(_)
+            | Command::Client(_)
+            | Command::Experimentd(_)
+            | Command::Emulator(_)
+            | Command::Frontend(_)
+            | Command::Worker(_)
+    );
+    let verbose = match command {
+        Command::Client(args) if args.jobs.verbose => ",nuncius_client=debug",
+        Command::Frontend(args) if args.verbose => ",nuncius_frontend=debug,nuncius_jobs=debug",
+        Command::Worker(args) if args.verbose => ",nuncius_worker=debug",
+        _ => "",
+    };
     // lapin tells of every returned message, with its body.
-    Some(format!("{},lapin=error", if service { "info" } else { "warn" }))
+    Some(format!("{},lapin=error{verbose}", if service { "info" } else { "warn" }))
 }

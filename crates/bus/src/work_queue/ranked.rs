@@ -45,15 +45,8 @@ impl RankedQueues {
             return Ok((0, only.waiting.next_of(free).await?));
         }
         loop {
-            if let Some(next) = self.ready.pop_front() {
+            if let Some(next) = self.at_once(free).await? {
                 return Ok(next);
-            }
-            for (rank, queue) in self.ranks.iter_mut().enumerate() {
-                let wanted = free.max(1) - self.ready.len().min(free.max(1));
-                if wanted == 0 {
-                    break;
-                }
-                queue.at_once(wanted, rank, &mut self.ready).await?;
             }
             if self.ready.is_empty() {
                 let waiting = self.ranks.iter_mut().enumerate().map(|(rank, queue)| {
@@ -62,6 +55,21 @@ impl RankedQueues {
                 return select_all(waiting).await.0;
             }
         }
+    }
+
+    /// The same without waiting: `None` where no queue has anything at this moment. Not beside [`RankedQueues::next_of`] on a
+    /// single queue, which has asked already.
+    pub async fn at_once(&mut self, free: usize) -> Result<Option<(usize, WorkItem)>, BusError> {
+        if let Some(next) = self.ready.pop_front() {
+            return Ok(Some(next));
+        }
+        for (rank, queue) in self.ranks.iter_mut().enumerate() {
+            let wanted = free.max(1).saturating_sub(self.ready.len());
+            if wanted > 0 {
+                queue.at_once(wanted, rank, &mut self.ready).await?;
+            }
+        }
+        Ok(self.ready.pop_front())
     }
 
     /// A message that came though there is no hand for it: to be handed back. Waits for ever while none can come. Cancel-safe.

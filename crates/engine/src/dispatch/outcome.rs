@@ -85,7 +85,7 @@ impl Dispatcher {
         sample: impl FnOnce() -> String,
     ) {
         // The others end before the target has had its time.
-        let is_measured = matches!(kind, FailureKind::Timeout | FailureKind::Refused);
+        let is_measured = matches!(kind, FailureKind::Timeout | FailureKind::Refused | FailureKind::Job);
         if is_measured {
             self.measure(&iteration, now_ns);
         }
@@ -126,7 +126,7 @@ impl Dispatcher {
         self.book.fail(usize::from(iteration.step), kind, status, sample);
         if self.steps > 1 {
             self.book.fail(self.steps, kind, status, || format!("at step {}", iteration.step + 1));
-            if matches!(kind, FailureKind::Status | FailureKind::Timeout | FailureKind::Refused) {
+            if matches!(kind, FailureKind::Status | FailureKind::Timeout | FailureKind::Refused | FailureKind::Job) {
                 self.measure_iteration(iteration, now_ns);
             }
         }
@@ -168,8 +168,8 @@ impl Dispatcher {
 
     fn row(&mut self, iteration: &Iteration, status: u16, outcome: RecordOutcome, now_ns: u64) {
         let wanted = match self.options.records {
-            RecordsMode::None => false,
-            RecordsMode::Sample => iteration.is_sampled,
+            // Those that are sampled become spans, whether they are kept or not.
+            RecordsMode::None | RecordsMode::Sample => iteration.is_sampled,
             RecordsMode::All => true,
         };
         if !wanted {

@@ -174,7 +174,7 @@ impl PlainEngine {
     fn http(plan: &GroupPlan) -> Option<&HttpPlan> {
         match &plan.action {
             crate::plan::Action::Http(http) => Some(http),
-            crate::plan::Action::Amqp(_) => None,
+            crate::plan::Action::Amqp(_) | crate::plan::Action::Queue(_) => None,
         }
     }
 

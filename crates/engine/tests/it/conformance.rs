@@ -261,7 +261,8 @@ fn abandoned_before_the_start_it_reports_nothing() {
         let run = Run::new(client, server.address, r#""rate": "100/s", "duration": "60s""#);
         let control = nuncius_engine::Control::new();
         let (sink, messages) = std::sync::mpsc::sync_channel(16);
-        let threads = nuncius_engine::spawn_group(run.plan().unwrap(), run.options, control.clone(), sink).unwrap();
+        let threads =
+            nuncius_engine::spawn_group(run.plan().unwrap(), run.options, control.clone(), sink, None).unwrap();
         control.abandon();
         let all: Vec<_> = messages.iter().collect();
         assert!(

@@ -278,7 +278,7 @@ impl<'a> Run<'a> {
         outcome.steps.resize_with(plan.recorders(), Step::default);
         let control = Control::new();
         let (sink, messages) = sync_channel(1_024);
-        let threads = spawn_group(plan, self.options, Arc::clone(&control), sink).unwrap();
+        let threads = spawn_group(plan, self.options, Arc::clone(&control), sink, None).unwrap();
         assert!(threads.iter().all(|thread| thread.thread_id > 0));
         control.start(monotonic_ns() + 5_000_000, self.horizon_ns);
         (self.during)(&control);

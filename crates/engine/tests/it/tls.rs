@@ -79,6 +79,7 @@ fn an_authority_that_cannot_be_read_is_refused_at_the_start() {
     let address = start_server();
     let run = Run::new(Client::Plain, address, &group(address, r#"{"ca_pem": "nonsense"}"#));
     let (sink, _messages) = std::sync::mpsc::sync_channel(1);
-    let error = nuncius_engine::spawn_group(run.plan().unwrap(), run.options, nuncius_engine::Control::new(), sink);
+    let error =
+        nuncius_engine::spawn_group(run.plan().unwrap(), run.options, nuncius_engine::Control::new(), sink, None);
     assert!(error.unwrap_err().to_string().starts_with("groups[0].tls: "));
 }

@@ -13,29 +13,40 @@ const TOP: f64 = 12.0;
 const BOTTOM: f64 = 40.0;
 
 /// What an axis counts and how it is divided.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Axis {
     /// Seconds of run time, evenly.
+    #[default]
     Seconds,
+    /// Workers from zero, evenly, with room after the last.
+    Workers,
     /// log₁₀ of the odds q / (1 − q) of a quantile, labelled as percentiles.
     Odds,
-    /// Numbers from zero, evenly.
+    /// Numbers from zero to 1 or more, evenly.
     Count,
+    /// Numbers from zero that may all be small, evenly.
+    Amount,
     /// Nanoseconds, logarithmically.
     Time,
 }
 
 /// A line: one value for each x of its chart, `None` where there is none.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Line {
     pub(crate) name: String,
     /// Class of the style sheet that gives the colour.
     pub(crate) class: &'static str,
     pub(crate) values: Vec<Option<f64>>,
+    /// The points of a curve that is drawn instead of the values, which are then only read out; empty: the values are.
+    pub(crate) curve: Vec<(f64, f64)>,
+    /// Lower and upper ends of error bars: x, low, high.
+    pub(crate) bars: Vec<(f64, f64, f64)>,
+    /// The values are dots of their own.
+    pub(crate) dots: bool,
 }
 
 /// A chart; `x` rises.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Chart {
     pub(crate) title: String,
     pub(crate) x_title: &'static str,
@@ -43,6 +54,8 @@ pub(crate) struct Chart {
     pub(crate) y_axis: Axis,
     pub(crate) x: Vec<f64>,
     pub(crate) lines: Vec<Line>,
+    /// A place on the x axis and what is there.
+    pub(crate) mark: Option<(f64, String)>,
 }
 
 /// The smallest and largest, `None` of nothing.
@@ -70,6 +83,12 @@ fn decade_steps(low: f64, high: f64) -> Vec<f64> {
 
 /// The two ends of the y axis and its divisions.
 fn y_scale(axis: Axis, values: Option<(f64, f64)>) -> (f64, f64, Vec<f64>) {
+    if axis == Axis::Amount {
+        // The largest number would overflow with the room above it.
+        let high = values.map_or(1.0, |(_, high)| high).min(1e300);
+        let top = if high > 0.0 { high * 1.12 } else { 1.0 };
+        return (0.0, top, even_ticks(0.0, top, 5.0, f64::MIN_POSITIVE));
+    }
     if axis != Axis::Time {
         let high = values.map_or(1.0, |(_, high)| high).max(1.0);
         let ticks = even_ticks(0.0, high * 1.12, 5.0, 1e-3);
@@ -98,12 +117,17 @@ fn x_scale(axis: Axis, values: Option<(f64, f64)>) -> (f64, f64, Vec<(f64, Strin
             .collect();
         return (low, high, ticks);
     }
+    let (low, high) = if axis == Axis::Workers { (0.0, high * 1.04) } else { (low, high) };
     let ticks = even_ticks(low, high, 8.0, 1.0).into_iter().map(|v| (v, count(v as u64))).collect();
     (low, high, ticks)
 }
 
 /// `1.00ms` as `1ms`: a division needs no trailing zeros.
 fn y_label(axis: Axis, value: f64) -> String {
+    if axis == Axis::Amount && value < 1_000.0 {
+        let text = format!("{value:.9}");
+        return text.trim_end_matches('0').trim_end_matches('.').to_owned();
+    }
     if axis != Axis::Time {
         return if value.fract() == 0.0 { count(value as u64) } else { format!("{value:.1}") };
     }
@@ -114,10 +138,19 @@ fn y_label(axis: Axis, value: f64) -> String {
     format!("{number}{unit}")
 }
 
+/// Every y that a line draws.
+fn drawn(line: &Line) -> Vec<f64> {
+    let ends = line.bars.iter().flat_map(|(_, low, high)| [*low, *high]);
+    if line.curve.is_empty() {
+        line.values.iter().flatten().copied().chain(ends).collect()
+    } else {
+        line.curve.iter().map(|(_, y)| *y).chain(ends).collect()
+    }
+}
+
 /// The chart as a `<figure>` with a legend that switches its lines.
 pub(crate) fn figure(chart: &Chart) -> String {
-    let all = chart.lines.iter().flat_map(|line| line.values.iter().flatten().copied());
-    let (y_low, y_high, y_ticks) = y_scale(chart.y_axis, range(all));
+    let (y_low, y_high, y_ticks) = y_scale(chart.y_axis, range(chart.lines.iter().flat_map(drawn)));
     let (x_low, x_high, x_ticks) = x_scale(chart.x_axis, range(chart.x.iter().copied()));
     let (plot_width, plot_height) = (WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM);
     let x_at = |x: f64| LEFT + (x - x_low) / (x_high - x_low) * plot_width;
@@ -144,7 +177,7 @@ pub(crate) fn figure(chart: &Chart) -> String {
         out,
         "</div>\n<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\" data-chart=\"{}\">",
         escape(&chart.title, 160),
-        escape(&read_out(chart, x_low, x_high), usize::MAX)
+        escape(&read_out(chart, (x_low, x_high), y_high), usize::MAX)
     );
     out.push_str("<g class=\"grid\">");
     for tick in &y_ticks {
@@ -168,8 +201,20 @@ pub(crate) fn figure(chart: &Chart) -> String {
         WIDTH - RIGHT
     );
     out.push('\n');
+    if let Some((x, text)) = chart.mark.as_ref().filter(|(x, _)| x.is_finite()) {
+        let _ = writeln!(
+            out,
+            "<path class=\"mark\" d=\"M{x:.1} {TOP}V{:.1}\"/><text class=\"mark\" x=\"{:.1}\" y=\"{}\">{}</text>",
+            TOP + plot_height,
+            x_at(*x) + 5.0,
+            TOP + plot_height - 8.0,
+            escape(text, 80),
+            x = x_at(*x),
+        );
+    }
     for (index, line) in chart.lines.iter().enumerate() {
         out.push_str(&line_path(chart, line, index, &x_at, &y_at));
+        out.push_str(&error_bars(line, index, &x_at, &y_at));
     }
     let _ = write!(
         out,
@@ -193,29 +238,63 @@ fn line_path(chart: &Chart, line: &Line, index: usize, x_at: &dyn Fn(f64) -> f64
         }
         run.clear();
     };
-    for (x, value) in chart.x.iter().zip(&line.values) {
+    let values: Vec<(f64, Option<f64>)> = if line.curve.is_empty() {
+        chart.x.iter().copied().zip(line.values.iter().copied()).collect()
+    } else {
+        line.curve.iter().map(|(x, y)| (*x, Some(*y))).collect()
+    };
+    for (x, value) in values {
         match value.filter(|v| v.is_finite()) {
-            Some(value) => run.push((x_at(*x), y_at(value))),
+            Some(value) => run.push((x_at(x), y_at(value))),
             None => end_run(&mut run, &mut path),
+        }
+        if line.dots {
+            end_run(&mut run, &mut path);
         }
     }
     end_run(&mut run, &mut path);
-    format!("<path class=\"line {}\" data-line=\"{index}\" d=\"{path}\"/>\n", line.class)
+    let dots = if line.dots { " dots" } else { "" };
+    format!("<path class=\"line {}{dots}\" data-line=\"{index}\" d=\"{path}\"/>\n", line.class)
+}
+
+/// The error bars of a line as one path, or nothing.
+fn error_bars(line: &Line, index: usize, x_at: &dyn Fn(f64) -> f64, y_at: &dyn Fn(f64) -> f64) -> String {
+    let mut path = String::new();
+    for (x, low, high) in line.bars.iter().filter(|(x, low, high)| x.is_finite() && low.is_finite() && high.is_finite())
+    {
+        let (x, low, high) = (x_at(*x), y_at(*low), y_at(*high));
+        let _ = write!(path, "M{x:.1} {low:.1}V{high:.1}M{:.1} {low:.1}h8M{:.1} {high:.1}h8", x - 4.0, x - 4.0);
+    }
+    if path.is_empty() {
+        return path;
+    }
+    format!("<path class=\"bars {}\" data-line=\"{index}\" d=\"{path}\"/>\n", line.class)
+}
+
+/// Digits after the point with which a number up to `highest` is read out: four that mean something.
+fn digits_of(axis: Axis, highest: f64) -> usize {
+    match axis {
+        Axis::Time => 0,
+        Axis::Amount => (3.0 - highest.max(1e-9).log10().floor()).clamp(1.0, 9.0) as usize,
+        _ => 1,
+    }
 }
 
 /// What the script needs to tell the values under the pointer, as JSON.
-fn read_out(chart: &Chart, x_low: f64, x_high: f64) -> String {
+fn read_out(chart: &Chart, (x_low, x_high): (f64, f64), y_high: f64) -> String {
+    let digits = digits_of(chart.y_axis, y_high);
     let mut out = format!(
-        "{{\"left\":{LEFT},\"right\":{},\"low\":{x_low},\"high\":{x_high},\"odds\":{},\"time\":{},\"x\":[",
+        "{{\"left\":{LEFT},\"right\":{},\"low\":{x_low},\"high\":{x_high},\"odds\":{},\"time\":{},\"name\":\"{}\",\"digits\":{digits},\"x\":[",
         WIDTH - RIGHT,
         chart.x_axis == Axis::Odds,
-        chart.y_axis == Axis::Time
+        chart.y_axis == Axis::Time,
+        if chart.x_axis == Axis::Workers { "workers" } else { "second" },
     );
     push_list(&mut out, chart.x.iter().map(|x| Some(*x)), if chart.x_axis == Axis::Odds { 4 } else { 0 });
     out.push_str("],\"y\":[");
     for (index, line) in chart.lines.iter().enumerate() {
         out.push_str(if index == 0 { "[" } else { ",[" });
-        push_list(&mut out, line.values.iter().copied(), if chart.y_axis == Axis::Time { 0 } else { 1 });
+        push_list(&mut out, line.values.iter().copied(), digits);
         out.push(']');
     }
     out.push_str("]}");
@@ -246,7 +325,8 @@ mod tests {
             x_axis: Axis::Seconds,
             y_axis: Axis::Time,
             x: (0..values.len()).map(|i| i as f64).collect(),
-            lines: vec![Line { name: "p99".to_owned(), class: "c1", values }],
+            lines: vec![Line { name: "p99".to_owned(), class: "c1", values, ..Line::default() }],
+            mark: None,
         }
     }
 
@@ -274,6 +354,44 @@ mod tests {
         {
             let svg = figure(&chart(values));
             assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
+        }
+    }
+
+    #[test]
+    fn a_curve_bars_and_dots_are_drawn_in_place_of_a_line_through_the_values() {
+        let dots = Line {
+            values: vec![Some(10.0), Some(19.0)],
+            bars: vec![(1.0, 9.0, 11.0), (2.0, f64::NAN, 20.0)],
+            dots: true,
+            ..Line::default()
+        };
+        let curve =
+            Line { values: vec![Some(10.0), Some(1e9)], curve: vec![(1.0, 10.0), (1.5, 12.0)], ..Line::default() };
+        let svg = figure(&Chart {
+            x_axis: Axis::Workers,
+            y_axis: Axis::Amount,
+            x: vec![1.0, 2.0],
+            lines: vec![dots, curve],
+            mark: Some((2.0, "knee <2>".to_owned())),
+            ..Chart::default()
+        });
+        assert_eq!(svg.matches("h0.01").count(), 2, "{svg}");
+        assert_eq!(svg.matches("h8").count(), 2, "one bar has both its ends: {svg}");
+        // What is only read out does not stretch the axis.
+        assert!(svg.contains(">20</text>") && !svg.contains("1,000,000"), "{svg}");
+        assert!(svg.contains("knee &lt;2&gt;") && svg.contains("1000000000"), "{svg}");
+    }
+
+    #[test]
+    fn small_amounts_have_their_own_divisions() {
+        let (low, high, ticks) = y_scale(Axis::Amount, Some((0.0, 0.02)));
+        assert!(low == 0.0 && high > 0.02 && high < 0.025, "{high}");
+        assert!(ticks.len() > 3 && ticks.len() < 8, "{ticks:?}");
+        assert_eq!(y_label(Axis::Amount, 0.005), "0.005");
+        assert_eq!(digits_of(Axis::Amount, 0.02), 5);
+        for values in [None, Some((0.0, 0.0)), Some((0.0, f64::MAX)), Some((-5.0, -1.0))] {
+            let (low, high, ticks) = y_scale(Axis::Amount, values);
+            assert!(high > low && high.is_finite() && ticks.len() < 70);
         }
     }
 }

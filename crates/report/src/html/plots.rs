@@ -83,10 +83,12 @@ fn over_time(intervals: &[Interval], size: usize) -> Vec<Chart> {
                 name: (*name).to_owned(),
                 class,
                 values: buckets.iter().map(|bucket| fold(bucket)).collect(),
+                ..Line::default()
             })
             // A line that never has a value (the lag of a closed group) is not there.
             .filter(|line| line.values.iter().any(Option::is_some))
             .collect(),
+        mark: None,
     };
     let charts = vec![
         chart(
@@ -146,6 +148,7 @@ fn curve(group: &str, open: bool, step: &StepReport) -> Option<Chart> {
             name: quantity.name().to_owned(),
             class: if *quantity == Quantity::Response { "p99" } else { "service" },
             values: x.iter().map(|x| value_at(points, *x)).collect(),
+            ..Line::default()
         })
         .collect();
     Some(Chart {
@@ -155,6 +158,7 @@ fn curve(group: &str, open: bool, step: &StepReport) -> Option<Chart> {
         y_axis: Axis::Time,
         x,
         lines,
+        mark: None,
     })
 }
 

@@ -8,7 +8,7 @@
     return ns + "ns";
   };
   const duration = (ns) => (ns >= 1e12 ? Math.round(ns / 1e9) + "s" : time(ns));
-  const number = (value) => value.toLocaleString("en", { maximumFractionDigits: 1 });
+  const number = (value, digits = 1) => value.toLocaleString("en", { maximumFractionDigits: digits });
   for (const figure of document.querySelectorAll("figure.chart")) {
     const svg = figure.querySelector("svg");
     const data = JSON.parse(svg.dataset.chart);
@@ -18,7 +18,7 @@
       button.addEventListener("click", () => {
         const on = button.getAttribute("aria-pressed") !== "true";
         button.setAttribute("aria-pressed", String(on));
-        svg.querySelector('.line[data-line="' + button.dataset.line + '"]').classList.toggle("off", !on);
+        for (const part of svg.querySelectorAll('[data-line="' + button.dataset.line + '"]')) part.classList.toggle("off", !on);
       });
     }
     const hide = () => {
@@ -42,11 +42,11 @@
       const share = 1 / (1 + Math.pow(10, -x));
       const rest = 100 * (1 - share);
       const digits = Math.min(6, Math.max(1, Math.ceil(-Math.log10(rest)) + 1));
-      const rows = [data.odds ? "p" + (100 * share).toFixed(digits) : "second " + number(x)];
+      const rows = [data.odds ? "p" + (100 * share).toFixed(digits) : data.name + " " + number(x)];
       buttons.forEach((button, line) => {
         if (button.getAttribute("aria-pressed") !== "true") return;
         const value = data.y[line][near];
-        rows.push(button.textContent + "  " + (value === null ? "-" : data.time ? duration(value) : number(value)));
+        rows.push(button.textContent + "  " + (value === null ? "-" : data.time ? duration(value) : number(value, data.digits)));
       });
       tip.textContent = rows.join("\n");
       tip.hidden = false;

@@ -11,16 +11,16 @@ use crate::format::{bytes, count, duration, duration_f64, duration_or_absent, ga
 use crate::text::{CLOSED_NOTE, QUANTILES, clock_words, gate_evidence, quantity_cells, shown_quantities};
 
 /// Most gates, groups, steps, kinds of failure, nodes and metadata entries that are shown, each.
-const ROWS_MAX: usize = 500;
+pub(crate) const ROWS_MAX: usize = 500;
 /// Most groups, and most steps of each, with their tables.
 const GROUPS_MAX: usize = 64;
 /// Most events: half of them from the beginning, half from the end.
 const EVENTS_MAX: usize = 500;
 /// Longest name in a cell, in characters.
-const NAME_CHARACTERS: usize = 160;
+pub(crate) const NAME_CHARACTERS: usize = 160;
 
 /// A sentence that says that of `all` only `shown` are there, or nothing.
-fn left_out(all: usize, shown: usize, what: &str) -> String {
+pub(crate) fn left_out(all: usize, shown: usize, what: &str) -> String {
     if all <= shown {
         return String::new();
     }
@@ -28,7 +28,7 @@ fn left_out(all: usize, shown: usize, what: &str) -> String {
 }
 
 /// A table of cells that are HTML already. The first column and those in `left` are text, the others numbers.
-fn table(heading: &[&str], rows: &[Vec<String>], left: &[usize]) -> String {
+pub(crate) fn table(heading: &[&str], rows: &[Vec<String>], left: &[usize]) -> String {
     let class = |index: usize| if index == 0 || left.contains(&index) { "" } else { " class=\"n\"" };
     let mut out = String::from("<div class=\"scroll\"><table>\n<thead><tr>");
     for (index, cell) in heading.iter().enumerate() {
@@ -138,7 +138,7 @@ fn group_section(group: &GroupReport) -> String {
     out
 }
 
-fn notable(number: u64) -> String {
+pub(crate) fn notable(number: u64) -> String {
     if number == 0 { "0".to_owned() } else { format!("<b class=\"bad\">{}</b>", count(number)) }
 }
 

@@ -31,7 +31,7 @@ pub(super) fn stop_on_signal() -> Result<CancellationToken> {
 }
 
 /// The server for a service: it is waited for, since a node may start before the server does.
-async fn bus(global: &Global, name: &str) -> Result<nuncius_bus::Bus> {
+pub(super) async fn bus(global: &Global, name: &str) -> Result<nuncius_bus::Bus> {
     let named = global.nats.clone();
     let url = match named {
         Some(url) => url,

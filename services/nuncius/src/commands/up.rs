@@ -11,6 +11,9 @@ use crate::local::{Local, client_config};
 
 /// Runs until a signal, or until its nats-server cannot be kept alive.
 pub(super) async fn up(global: &Global, args: UpArgs) -> Result<u8> {
+    for queue in &args.queues {
+        nuncius_schemas::queue::check_queue_name(queue).map_err(|error| crate::Usage(error.to_string()))?;
+    }
     let shutdown = stop_on_signal()?;
     let data = connect::data_directory(global)?;
     let (url, server) = match &global.nats {
@@ -34,12 +37,19 @@ pub(super) async fn up(global: &Global, args: UpArgs) -> Result<u8> {
         if let Some(stub) = &stub {
             set_route(&bus, &stub.local_addr().to_string()).await?;
         }
+        let metrics = match args.queues.as_slice() {
+            [] => None,
+            queues => Some(local.frontend(queues, &args.maddr).await?),
+        };
         std::fs::write(&url_file, &url).with_context(|| url_file.display().to_string())?;
         super::print(&format!("nats    {}", nuncius_schemas::redact::redact_url(&url)));
         super::print(&format!("data    {}", data.display()));
         super::print(&format!("clients {}", if names.is_empty() { "-".to_owned() } else { names.join(", ") }));
         if let Some(stub) = &stub {
             super::print(&format!("stub    http://{}/ (service `stub`)", stub.local_addr()));
+        }
+        if let Some(metrics) = metrics {
+            super::print(&format!("queues  {} (metrics at http://{metrics}/metrics)", args.queues.join(", ")));
         }
         super::print("ready");
         let mut state = server.as_ref().map(|server| server.state());

@@ -1,0 +1,70 @@
+//! The baseline of the job queue's bench: the least that durable jobs over JetStream can be made of, in async-nats alone. It makes
+//! the steps of the job protocol on the same server: a job is published and acknowledged, pulled, recorded under a subject that
+//! must have no record yet, acknowledged, and its record comes back to the client; no priorities, no retries, no outages.
+//!
+//! `bare_jobs setup URL`, `bare_jobs worker URL SLOTS`, `bare_jobs client URL IN_FLIGHT SECONDS`.
+#![allow(clippy::print_stdout, reason = "it is a program")]
+
+mod client;
+mod messages;
+mod setup;
+mod worker;
+
+use std::time::Duration;
+
+use async_nats::jetstream::ErrorCode;
+use async_nats::{Client, HeaderMap, Request};
+use bytes::Bytes;
+use serde::Deserialize;
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+const ACK_TIMEOUT: Duration = Duration::from_secs(5);
+
+#[tokio::main]
+async fn main() -> Result<(), Failure> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let (url, work) = match *arguments.as_slice() {
+        ["setup", url] => (url, Work::Setup),
+        ["worker", url, slots] => (url, Work::Worker(slots.parse()?)),
+        ["client", url, in_flight, seconds] => (url, Work::Client(in_flight.parse()?, seconds.parse()?)),
+        _ => return Err("usage: bare_jobs setup URL | worker URL SLOTS | client URL IN_FLIGHT SECONDS".into()),
+    };
+    // Subjects are made here and known to be fine.
+    let client = async_nats::ConnectOptions::new().skip_subject_validation(true).connect(url).await?;
+    // In a task: what runs on the main thread is woken from afar each time.
+    tokio::spawn(async move {
+        match work {
+            Work::Setup => setup::run(&client).await,
+            Work::Worker(slots) => worker::run(&client, slots).await,
+            Work::Client(in_flight, seconds) => client::run(&client, in_flight, Duration::from_secs(seconds)).await,
+        }
+    })
+    .await?
+}
+
+enum Work {
+    Setup,
+    Worker(usize),
+    Client(u32, u64),
+}
+
+/// What a stream answers to what it is to store.
+#[derive(Deserialize)]
+struct PubAck {
+    error: Option<async_nats::jetstream::Error>,
+}
+
+/// Publishes into a stream and waits for its answer: whether it was stored, or else that its subject had a message already.
+///
+/// A request, because it costs less than the publishing of async-nats' own JetStream context, which counts those under way.
+async fn publish_acked(client: &Client, subject: String, headers: HeaderMap, payload: Bytes) -> Result<bool, Failure> {
+    let request = Request::new().headers(headers).payload(payload).timeout(Some(ACK_TIMEOUT));
+    let answer = client.send_request(subject, request).await?;
+    match serde_json::from_slice::<PubAck>(&answer.payload)?.error {
+        None => Ok(true),
+        Some(error) if error.error_code() == ErrorCode::STREAM_WRONG_LAST_SEQUENCE => Ok(false),
+        Some(error) => Err(error.into()),
+    }
+}

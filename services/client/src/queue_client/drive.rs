@@ -1,0 +1,234 @@
+//! The loop of requests: as many in flight as the parallelism in force says, each slot with one after the other.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nuncius_bus::{Bus, BusError};
+use nuncius_jobs::{JobError, Submission, Submitter, SubmitterOptions};
+use nuncius_schemas::job::{JobResult, JobStatus};
+use nuncius_schemas::units::HumanDuration;
+use nuncius_telemetry::{SpanKind, SpanRecord, is_recording, record_span, traceparent};
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info};
+
+use super::control::Control;
+use super::http::{HttpError, HttpLimits, listen, serve};
+use super::statistics::Ended;
+
+/// Most requests in parallel.
+pub const PARALLEL_MAX: u32 = 16_384;
+/// Pause after a job that was not accepted: a full queue must not be hammered.
+const REFUSED_PAUSE: Duration = Duration::from_millis(100);
+/// How long the server may take to hear that the client goes.
+const FAREWELL: Duration = Duration::from_secs(2);
+/// Longest result in a line of the log, in characters.
+const SHOWN_MAX: usize = 500;
+
+/// Settings of the test client.
+#[derive(Debug, Clone)]
+pub struct QueueClientConfig {
+    /// Queue.
+    pub queue: String,
+    /// Name of the client, a token that nobody else uses at the same time.
+    pub client: String,
+    /// Arguments of every job.
+    pub args: Vec<String>,
+    /// Longest run of a job.
+    pub limit: Option<HumanDuration>,
+    /// Priority of every job, 0 the most urgent.
+    pub priority: u8,
+    /// Requests in parallel at the start.
+    pub parallel: u32,
+    /// The most that can be asked for.
+    pub parallel_max: u32,
+    /// Pause of a slot after each result.
+    pub delay: Duration,
+    /// Share of the jobs that carry a sampled trace, 0 to 1.
+    pub trace_ratio: f64,
+    /// Where the control page listens, host and port.
+    pub address: String,
+    /// What a client of the page may ask for.
+    pub limits: HttpLimits,
+}
+
+/// Why a test client ended.
+#[derive(Debug, thiserror::Error)]
+pub enum QueueClientError {
+    /// The queue.
+    #[error("client: {0}")]
+    Job(#[from] JobError),
+    /// The bus.
+    #[error("client: {0}")]
+    Bus(#[from] BusError),
+    /// The page.
+    #[error("client: {0}")]
+    Http(#[from] HttpError),
+    /// A setting.
+    #[error("client: {setting}: {problem}")]
+    Setting {
+        /// The flag.
+        setting: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+/// Keeps jobs in flight until `shutdown`; gives the final report. `ready` is told where the page is.
+///
+/// A server or a queue that is away ends nothing: jobs count as failed, and go on when it is back.
+pub async fn run(
+    config: QueueClientConfig,
+    bus: Bus,
+    shutdown: CancellationToken,
+    ready: Option<oneshot::Sender<std::net::SocketAddr>>,
+) -> Result<String, QueueClientError> {
+    if config.parallel_max > PARALLEL_MAX || config.parallel > config.parallel_max {
+        let problem =
+            format!("{} of at most {}; give 0 ≤ now ≤ max ≤ {PARALLEL_MAX}", config.parallel, config.parallel_max);
+        return Err(QueueClientError::Setting { setting: "--req-now", problem });
+    }
+    let listener = listen(&config.address).await?;
+    let address =
+        listener.local_addr().map_err(|source| HttpError::Listen { address: config.address.clone(), source })?;
+    let options = SubmitterOptions { queue: config.queue.clone(), client: config.client.clone(), presence: true };
+    let submitter = Arc::new(Submitter::open(&bus, options).await?);
+    let control = Arc::new(Control::new(config.parallel, config.parallel_max));
+    let page = tokio::spawn(serve(listener, Arc::clone(&control), config.limits.clone(), shutdown.clone()));
+    info!(queue = config.queue, client = config.client, %address, parallel = config.parallel, "sending jobs");
+    if submitter.definition().is_none() {
+        tracing::warn!(queue = config.queue, "there is no such queue yet: its jobs fail until there is");
+    }
+    if let Some(ready) = ready {
+        let _ = ready.send(address);
+    }
+    let config = Arc::new(config);
+    let mut slots = JoinSet::new();
+    for slot in 0..config.parallel_max {
+        slots.spawn(run_slot(
+            slot,
+            Arc::clone(&config),
+            Arc::clone(&submitter),
+            Arc::clone(&control),
+            bus.namespace().as_str().to_owned(),
+        ));
+    }
+    shutdown.cancelled().await;
+    // What is in flight is dropped here; what waits of it is dropped by the queue.
+    slots.shutdown().await;
+    let _ = page.await;
+    if let Some(submitter) = Arc::into_inner(submitter) {
+        let _ = tokio::time::timeout(FAREWELL, submitter.close()).await;
+    }
+    Ok(super::final_report(&control.statistics()))
+}
+
+/// One request after the other while the parallelism reaches this slot.
+async fn run_slot(
+    slot: u32,
+    config: Arc<QueueClientConfig>,
+    submitter: Arc<Submitter>,
+    control: Arc<Control>,
+    namespace: String,
+) {
+    let mut parallel = control.parallel();
+    loop {
+        if parallel.wait_for(|parallel| slot < *parallel).await.is_err() {
+            return;
+        }
+        let begun_at = Instant::now();
+        let begun = control.statistics().begin(begun_at);
+        let (ended, is_refused) = request(&config, &submitter, &namespace, begun_at).await;
+        control.statistics().end(begun, &ended);
+        if is_refused {
+            tokio::time::sleep(REFUSED_PAUSE).await;
+        } else if !config.delay.is_zero() {
+            tokio::time::sleep(config.delay).await;
+        }
+    }
+}
+
+/// One job from submission to result; whether it was not accepted.
+async fn request(
+    config: &QueueClientConfig,
+    submitter: &Submitter,
+    namespace: &str,
+    begun_at: Instant,
+) -> (Ended, bool) {
+    let trace = (is_recording() && fastrand::f64() < config.trace_ratio)
+        .then(|| (fastrand::u128(1..), fastrand::u64(1..), nuncius_bus::clock::unix_ns()));
+    let submission = Submission {
+        id: None,
+        args: config.args.clone(),
+        limit: config.limit,
+        priority: config.priority,
+        traceparent: trace.map(|(trace_id, span_id, _)| traceparent(trace_id, span_id, true)),
+        retry_of: None,
+    };
+    let outcome = match submitter.submit(submission).await {
+        Err(error) => Err((error.to_string(), true)),
+        Ok(ticket) => {
+            let id = ticket.id.clone();
+            ticket.result().await.ok_or_else(|| ("the connection ended before the result came".to_owned(), false)).map(
+                |result| {
+                    debug!(job = id, result = %shown(&result), "received");
+                    result
+                },
+            )
+        }
+    };
+    let total_seconds = begun_at.elapsed().as_secs_f64();
+    let (ended, is_refused) = match outcome {
+        Ok(result) => (ended_of(result, total_seconds), false),
+        Err((error, is_refused)) => {
+            debug!(error, "not accepted");
+            (Ended { error: Some(error), total_seconds, ..Ended::default() }, is_refused)
+        }
+    };
+    if let Some((trace_id, span_id, start_unix_ns)) = trace {
+        let destination = format!("{namespace}.job.{}", config.queue);
+        record_span(SpanRecord {
+            attributes: vec![
+                ("messaging.system", "nats".into()),
+                ("messaging.operation.name", "send".into()),
+                ("messaging.operation.type", "send".into()),
+                ("messaging.destination.name", destination.clone().into()),
+                ("messaging.client.id", config.client.clone().into()),
+                ("nuncius.queue", config.queue.clone().into()),
+            ],
+            error: ended.error.clone(),
+            ..SpanRecord::new(
+                trace_id,
+                span_id,
+                format!("send {destination}"),
+                SpanKind::Producer,
+                start_unix_ns,
+                nuncius_bus::clock::unix_ns(),
+            )
+        });
+    }
+    (ended, is_refused)
+}
+
+fn ended_of(result: JobResult, total_seconds: f64) -> Ended {
+    let error = match result.status {
+        JobStatus::Succeeded => None,
+        status => Some(result.error.unwrap_or_else(|| status.name().to_owned())),
+    };
+    Ended {
+        node: result.node,
+        pod: result.pod,
+        device: result.device,
+        error,
+        timed_out: result.timed_out,
+        wait_seconds: result.wait_seconds,
+        run_seconds: result.run_seconds,
+        total_seconds,
+    }
+}
+
+/// A result as the log shows it: escaped and bounded.
+fn shown(result: &JobResult) -> String {
+    format!("{result:?}").chars().take(SHOWN_MAX).collect()
+}

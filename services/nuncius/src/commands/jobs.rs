@@ -1,0 +1,269 @@
+//! The services around job queues: `nuncius frontend`, `worker`, `client --queue`, `emulator device`.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use nuncius_bus::Bus;
+use nuncius_client::queue_client::{self, HttpLimits, QueueClientConfig};
+use nuncius_emulator::device::DeviceConfig;
+use nuncius_frontend::FrontendConfig;
+use nuncius_schemas::names::{check_token, token_from_host};
+use nuncius_schemas::queue::check_queue_name;
+use nuncius_schemas::units::HumanDuration;
+use nuncius_worker::names::name_from;
+use nuncius_worker::workload::{Workload, WorkloadOptions};
+use nuncius_worker::{Shutdown, WhenEmpty, WorkerConfig};
+use tokio_util::sync::CancellationToken;
+
+use super::services::{bus, stop_on_signal};
+use crate::Usage;
+use crate::args::{ClientArgs, DeviceArgs, FrontendArgs, Global, WorkerArgs};
+use crate::local::{host_name, host_token, labels};
+
+/// Most slots of one worker.
+const SLOTS_MAX: u32 = 4_096;
+/// How long a server may take to hear that a service ends.
+const FAREWELL: Duration = Duration::from_millis(500);
+/// Exit code of `worker --once` for a workload that failed.
+const EXIT_WORKLOAD_FAILED: u8 = 1;
+
+/// A server for a service, waited for until there is one or the service is told to end.
+async fn bus_or_stop(global: &Global, name: &str, stop: &CancellationToken) -> Result<Option<Bus>> {
+    let bus = tokio::select! {
+        bus = bus(global, name) => bus?,
+        () = stop.cancelled() => return Ok(None),
+    };
+    tokio::select! {
+        () = bus.connected() => {}
+        () = stop.cancelled() => return Ok(None),
+    }
+    nuncius_bus::streams::ensure_streams(&bus).await?;
+    Ok(Some(bus))
+}
+
+async fn close(bus: Bus) {
+    let _ = tokio::time::timeout(FAREWELL, bus.drain_and_close()).await;
+}
+
+/// `nuncius frontend`.
+pub(super) async fn frontend(global: &Global, args: FrontendArgs) -> Result<u8> {
+    check_token("node", &args.name).map_err(|error| Usage(format!("--name: {error}")))?;
+    for queue in &args.queues {
+        check_queue_name(queue).map_err(|error| Usage(error.to_string()))?;
+    }
+    let config = FrontendConfig {
+        name: args.name,
+        host: host_name(),
+        queues: args.queues,
+        settings: args.settings.settings(),
+        metrics_address: args.maddr,
+        interval: (args.interval > 0).then(|| Duration::from_secs(args.interval)),
+        limits: nuncius_serve::HttpLimits::default(),
+    };
+    let shutdown = stop_on_signal()?;
+    let Some(bus) = bus_or_stop(global, "frontend", &shutdown).await? else { return Ok(0) };
+    let (told, ready) = tokio::sync::oneshot::channel();
+    tokio::spawn(async move {
+        if let Ok(address) = ready.await {
+            super::print(&format!("metrics at http://{address}/metrics"));
+        }
+    });
+    let outcome = nuncius_frontend::run(config, bus.clone(), shutdown, Some(told)).await;
+    close(bus).await;
+    outcome?;
+    Ok(0)
+}
+
+/// `nuncius worker`.
+pub(super) async fn worker(global: &Global, args: WorkerArgs) -> Result<u8> {
+    let usage = |text: String| -> anyhow::Error { Usage(text).into() };
+    check_queue_name(&args.queue).map_err(|error| usage(error.to_string()))?;
+    if !(1..=SLOTS_MAX).contains(&args.slots) {
+        return Err(usage(format!("--slots {}: give 1 to {SLOTS_MAX}", args.slots)));
+    }
+    let options = WorkloadOptions {
+        ignore: args.ignore,
+        directory: args.dir.clone(),
+        glob: args.glob.clone(),
+        null_in: args.null_in,
+        null_out: args.null_out,
+        capture_bytes: args.capture,
+        limit: (args.limit.0 > 0).then(|| args.limit.to_std()),
+        kill_grace: args.kill_grace.to_std(),
+        slots: args.slots,
+    };
+    let workload = Workload::new(&args.workload, options).map_err(|error| usage(error.to_string()))?;
+    let shutdown = shutdown_on_signals()?;
+    if args.once {
+        return once(&workload, &shutdown).await;
+    }
+    let name = args.name.clone().unwrap_or_else(|| token_from_host(&format!("{}-worker", host_name())));
+    check_token("node", &name).map_err(|error| usage(format!("--name: {error}")))?;
+    let config = WorkerConfig {
+        name: name.clone(),
+        host: host_name(),
+        queue: args.queue.clone(),
+        slots: args.slots,
+        node: name_from(args.node_env.as_deref()),
+        pod: name_from(args.pod_env.as_deref()),
+        labels: labels(&args.labels, std::env::vars())?,
+        workload,
+        when_empty: when_empty(&args)?,
+    };
+    let Some(bus) = bus_or_stop(global, &format!("worker {name}"), &shutdown.drain).await? else { return Ok(0) };
+    let outcome = nuncius_worker::run(config, bus.clone(), shutdown, None).await;
+    close(bus).await;
+    outcome?;
+    Ok(0)
+}
+
+fn when_empty(args: &WorkerArgs) -> Result<WhenEmpty> {
+    let Some(step) = args.backoff else {
+        return Ok(if args.exit_on_empty { WhenEmpty::Exit } else { WhenEmpty::Wait });
+    };
+    let seconds = |flag: &str, seconds: f64| {
+        let bad = || Usage(format!("{flag} {seconds}: give seconds from 0 to 86400"));
+        if (0.0..=86_400.0).contains(&seconds) { Ok(Duration::from_secs_f64(seconds)) } else { Err(bad()) }
+    };
+    let (step, most) = (seconds("--backoff", step)?, seconds("--backoff-max", args.backoff_max)?);
+    if step.is_zero() {
+        return Ok(WhenEmpty::Exit);
+    }
+    Ok(WhenEmpty::BackOff { step, most: most.max(step) })
+}
+
+/// Runs the workload one time, with nothing of a job's.
+async fn once(workload: &Workload, shutdown: &Shutdown) -> Result<u8> {
+    let prepared = workload.prepare(0, &nuncius_schemas::job::Job::default()).map_err(|e| Usage(e.to_string()))?;
+    let outcome = nuncius_worker::execute::execute(&prepared, shutdown.drain.clone()).await;
+    for text in [&outcome.stdout_tail, &outcome.stderr_tail].into_iter().flatten() {
+        super::print(text);
+    }
+    if outcome.is_success() {
+        return Ok(0);
+    }
+    eprintln!("nuncius: {}", outcome.error.unwrap_or_else(|| "the workload failed".to_owned()));
+    Ok(EXIT_WORKLOAD_FAILED)
+}
+
+/// The first signal drains, the second hands back.
+fn shutdown_on_signals() -> Result<Shutdown> {
+    use anyhow::Context;
+    use tokio::signal::unix::{SignalKind, signal};
+    let shutdown = Shutdown::default();
+    let (told, mut signals) = tokio::sync::mpsc::unbounded_channel();
+    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+        let mut received = signal(kind).context("signals cannot be watched")?;
+        let told = told.clone();
+        tokio::spawn(async move { while received.recv().await.is_some() && told.send(()).is_ok() {} });
+    }
+    let tokens = shutdown.clone();
+    tokio::spawn(async move {
+        signals.recv().await;
+        tokens.drain.cancel();
+        signals.recv().await;
+        tokens.hand_back.cancel();
+    });
+    Ok(shutdown)
+}
+
+/// Seconds as a plain number, or a duration with its unit.
+fn seconds_or_duration(flag: &str, text: &str) -> Result<HumanDuration> {
+    if let Ok(seconds) = text.parse::<f64>() {
+        if (0.0..=86_400.0).contains(&seconds) {
+            return Ok(HumanDuration((seconds * 1e9) as u64));
+        }
+        return Err(Usage(format!("{flag} {text}: give 0 to 86400 seconds")).into());
+    }
+    text.parse().map_err(|error| Usage(format!("{flag} {text}: {error}")).into())
+}
+
+/// `nuncius client --queue`.
+pub(super) async fn queue_client(global: &Global, args: ClientArgs) -> Result<u8> {
+    let jobs = args.jobs;
+    let queue = jobs.queue.unwrap_or_default();
+    check_queue_name(&queue).map_err(|error| Usage(error.to_string()))?;
+    // A name of its own for every process: what waits for one must not be dropped for another.
+    let client = args.name.unwrap_or_else(|| {
+        let host: String = host_token().chars().take(40).collect();
+        format!("{host}-{:08x}", fastrand::u32(..))
+    });
+    check_token("client", &client).map_err(|error| Usage(format!("--name: {error}")))?;
+    if jobs.req_now > jobs.req_max || jobs.req_max > queue_client::PARALLEL_MAX {
+        let most = queue_client::PARALLEL_MAX;
+        let text = format!("--req-now {} --req-max {}: give 0 ≤ now ≤ max ≤ {most}", jobs.req_now, jobs.req_max);
+        return Err(Usage(text).into());
+    }
+    if !(0.0..=1.0).contains(&jobs.trace_ratio) {
+        return Err(Usage(format!("--trace-ratio {}: give 0 to 1", jobs.trace_ratio)).into());
+    }
+    let limit = seconds_or_duration("--limit", &jobs.limit)?;
+    let config = QueueClientConfig {
+        queue,
+        client,
+        args: jobs.arguments,
+        limit: (limit.0 > 0).then_some(limit),
+        priority: jobs.priority,
+        parallel: jobs.req_now,
+        parallel_max: jobs.req_max,
+        delay: seconds_or_duration("--delay", &jobs.delay)?.to_std(),
+        trace_ratio: jobs.trace_ratio,
+        address: jobs.caddr,
+        limits: HttpLimits::default(),
+    };
+    let shutdown = stop_on_signal()?;
+    let Some(bus) = bus_or_stop(global, &format!("client {}", config.client), &shutdown).await? else {
+        return Ok(0);
+    };
+    let (told, ready) = tokio::sync::oneshot::channel();
+    tokio::spawn(async move {
+        if let Ok(address) = ready.await {
+            super::print(&format!("control page at http://{address}/stats"));
+        }
+    });
+    let report = queue_client::run(config, bus.clone(), shutdown, Some(told)).await;
+    close(bus).await;
+    super::print(&report?);
+    Ok(0)
+}
+
+/// `nuncius emulator device`.
+pub(super) async fn device(global: &Global, args: DeviceArgs) -> Result<u8> {
+    let mut config = DeviceConfig::new(&args.device, &host_name());
+    config.lanes = args.lanes;
+    config.work = args.work.parse().map_err(|error| Usage(format!("--work: {error}")))?;
+    config.alpha = args.alpha;
+    config.beta = args.beta;
+    config.queue = args.queue;
+    config.seed = args.seed;
+    config.check().map_err(|error| Usage(error.to_string()))?;
+    let shutdown = stop_on_signal()?;
+    let Some(bus) = bus_or_stop(global, &format!("device {}", args.device), &shutdown).await? else { return Ok(0) };
+    let (told, ready) = tokio::sync::oneshot::channel();
+    let device = args.device.clone();
+    tokio::spawn(async move {
+        if let Ok(node) = ready.await {
+            super::print(&format!("emulated device {device} is node {node}"));
+        }
+    });
+    let outcome = nuncius_emulator::device::run(config, bus.clone(), shutdown, Some(told)).await;
+    close(bus).await;
+    outcome?;
+    Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_are_taken_as_the_original_takes_them_and_with_units() {
+        let read = |text: &str| seconds_or_duration("--delay", text).map(|duration| duration.0).ok();
+        assert_eq!(read("0"), Some(0));
+        assert_eq!(read("0.25"), Some(250_000_000));
+        assert_eq!(read("250ms"), Some(250_000_000));
+        for bad in ["-1", "NaN", "inf", "1e9", "x", ""] {
+            assert_eq!(read(bad), None, "{bad}");
+        }
+    }
+}
