@@ -24,8 +24,6 @@ const LEASE_PAUSE: Duration = Duration::from_secs(1);
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// Every how many looks the totals are written down, and room is made.
 const SAVE_LOOKS: u32 = 5;
-/// Records that are folded before anything else has a turn.
-const FOLD_TURN: usize = 256;
 /// How long the last totals may take to be written.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -116,7 +114,12 @@ impl Keeper {
             };
             match folded {
                 None => {}
-                Some(Ok(result)) => self.note(name, result.as_ref(), &mut books).await?,
+                Some(Ok(None)) => {}
+                Some(Ok(Some(result))) => {
+                    if let Some(queue) = self.view.lock().queues.get_mut(name) {
+                        queue.maxima.note(&result, Instant::now());
+                    }
+                }
                 Some(Err(JobError::Bus(BusError::StreamReset { .. }))) => {
                     books = Books::open(&self.queues, name, lease.token()).await?;
                 }
@@ -124,29 +127,6 @@ impl Keeper {
                 Some(Err(error)) => return Err(error),
             }
         }
-    }
-
-    /// Notes a record, and those that are here already.
-    async fn note(
-        &self,
-        name: &str,
-        first: Option<&nuncius_schemas::job::JobResult>,
-        books: &mut Books,
-    ) -> Result<(), JobError> {
-        let mut results: Vec<_> = first.cloned().into_iter().collect();
-        while results.len() < FOLD_TURN && !books.is_current() {
-            results.extend(books.next().await?);
-        }
-        let now = Instant::now();
-        if let Some(queue) = self.view.lock().queues.get_mut(name) {
-            for result in &results {
-                queue.maxima.note(result, now);
-            }
-            if books.is_current() {
-                queue.totals.clone_from(books.totals());
-            }
-        }
-        Ok(())
     }
 
     /// Looks at the streams, drops what is abandoned, and every now and then writes the totals down.
@@ -161,6 +141,8 @@ impl Keeper {
         let name = &definition.name;
         let names = self.bus.namespace();
         let stream = names.stream_job(name);
+        // The totals first: what is shown as ended is then never more than what is shown as accepted.
+        let totals = books.totals().clone();
         let state = self.bus.stream_state(&stream).await?;
         let dead_letters = self.bus.stream_state(&names.stream_dead_letter(name)).await?.messages;
         let oldest_waiting_seconds = self.oldest_waiting_seconds(definition, state.messages).await?;
@@ -180,7 +162,7 @@ impl Keeper {
                 view.queues.insert(name.clone(), queue);
             }
             if let Some(queue) = view.queues.get_mut(name) {
-                queue.totals.clone_from(books.totals());
+                queue.totals = totals;
                 queue.jobs = state.messages;
                 queue.accepted = state.last_sequence;
                 queue.limit = (definition.max_waiting > 0).then_some(definition.max_waiting);

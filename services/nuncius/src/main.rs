@@ -115,6 +115,6 @@ fn default_filter(command: &Command, environment: &dyn Fn(&str) -> Option<String
         Command::Worker(args) if args.verbose => ",nuncius_worker=debug",
         _ => "",
     };
-    // lapin tells of every returned message, with its body.
-    Some(format!("{},lapin=error{verbose}", if service { "info" } else { "warn" }))
+    // lapin tells of every returned message, with its body; async-nats of what the bus tells itself.
+    Some(format!("{},lapin=error,async_nats=warn{verbose}", if service { "info" } else { "warn" }))
 }

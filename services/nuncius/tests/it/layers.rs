@@ -10,16 +10,20 @@ use serde_json::Value;
 const LINES_MAX: usize = 500;
 
 /// Everything below the services but the testkit.
-const CRATES: &[&str] = &["schemas", "load", "stats", "bus", "store", "telemetry", "engine", "report"];
+const CRATES: &[&str] =
+    &["schemas", "load", "stats", "bus", "store", "telemetry", "jobs", "engine", "report", "serve"];
 
 /// What crate `name` at `place` in the tree may depend on, without the prefix of their names.
 fn allowed(name: &str, place: &str) -> Vec<&'static str> {
     match (name, place) {
-        ("schemas" | "testkit", _) => vec![],
+        ("schemas" | "testkit" | "serve", _) => vec![],
         ("load" | "stats", _) => vec!["schemas"],
         ("bus" | "store" | "telemetry" | "report", _) => vec!["schemas", "load", "stats"],
-        ("engine", _) => vec!["schemas", "load", "stats", "telemetry"],
-        ("nuncius", _) => CRATES.iter().chain(&["client", "experimentd", "emulator"]).copied().collect(),
+        ("jobs", _) => vec!["schemas", "bus"],
+        ("engine", _) => vec!["schemas", "load", "stats", "telemetry", "bus", "jobs"],
+        ("nuncius", _) => {
+            CRATES.iter().chain(&["client", "experimentd", "emulator", "frontend", "worker"]).copied().collect()
+        }
         (_, "services") => CRATES.to_vec(),
         _ => vec![],
     }
