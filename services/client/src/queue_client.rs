@@ -14,7 +14,7 @@ pub mod statistics;
 
 pub use control::Control;
 pub use drive::{PARALLEL_MAX, QueueClientConfig, QueueClientError, run};
-pub use http::{HttpError, HttpLimits, listen, serve};
+pub use http::{HttpLimits, ServeError, listen, serve};
 pub use statistics::{Begun, Ended, Statistics};
 
 /// What is printed when the client ends: nodes first, then all together.

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 use super::control::Control;
-use super::http::{HttpError, HttpLimits, listen, serve};
+use super::http::{HttpLimits, ServeError, listen, serve};
 use super::statistics::Ended;
 
 /// Most requests in parallel.
@@ -64,7 +64,7 @@ pub enum QueueClientError {
     Bus(#[from] BusError),
     /// The page.
     #[error("client: {0}")]
-    Http(#[from] HttpError),
+    Http(#[from] ServeError),
     /// A setting.
     #[error("client: {setting}: {problem}")]
     Setting {
@@ -90,8 +90,12 @@ pub async fn run(
         return Err(QueueClientError::Setting { setting: "--req-now", problem });
     }
     let listener = listen(&config.address).await?;
-    let address =
-        listener.local_addr().map_err(|source| HttpError::Listen { address: config.address.clone(), source })?;
+    let address = listener.local_addr().map_err(|source| ServeError::Listen {
+        what: "the control page",
+        address: config.address.clone(),
+        flag: "--caddr",
+        source,
+    })?;
     let options = SubmitterOptions { queue: config.queue.clone(), client: config.client.clone(), presence: true };
     let submitter = Arc::new(Submitter::open(&bus, options).await?);
     let control = Arc::new(Control::new(config.parallel, config.parallel_max));
@@ -170,12 +174,9 @@ async fn request(
         Err(error) => Err((error.to_string(), true)),
         Ok(ticket) => {
             let id = ticket.id.clone();
-            ticket.result().await.ok_or_else(|| ("the connection ended before the result came".to_owned(), false)).map(
-                |result| {
-                    debug!(job = id, result = %shown(&result), "received");
-                    result
-                },
-            )
+            let result = ticket.result().await;
+            debug!(job = id, result = result.as_ref().map(shown), "received");
+            result.ok_or_else(|| ("the connection ended before the result came".to_owned(), false))
         }
     };
     let total_seconds = begun_at.elapsed().as_secs_f64();

@@ -90,6 +90,11 @@ impl Queues {
         self.directory.path().join(name)
     }
 
+    /// A file for the log of one of several processes.
+    fn new_log(&self, kind: &str) -> PathBuf {
+        self.path(&format!("{kind}-{:08x}.log", fastrand::u32(..)))
+    }
+
     /// A command against this system; what follows `--` may follow here too.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = nuncius();
@@ -124,13 +129,13 @@ impl Queues {
     /// A frontend on a port of its own.
     pub(crate) fn start_frontend(&self, arguments: &[&str]) -> Served {
         let mut command = self.command(&["frontend", "--maddr", "127.0.0.1:0"]);
-        Served::start(command.args(arguments), &self.path("frontend.log"), "metrics at http://")
+        Served::start(command.args(arguments), &self.new_log("frontend"), "metrics at http://")
     }
 
     /// The test client of a queue; `arguments` begin with the queue's name.
     pub(crate) fn start_client(&self, arguments: &[&str]) -> Served {
         let mut command = self.command(&["client", "--caddr", "127.0.0.1:0", "--queue"]);
-        Served::start(command.args(arguments), &self.path("client.log"), "control page at http://")
+        Served::start(command.args(arguments), &self.new_log("client"), "control page at http://")
     }
 
     /// A worker; its log is in `<name>.log`.
@@ -241,7 +246,7 @@ pub(crate) async fn ended(process: &mut Process) -> ExitStatus {
 /// Waits until all of them have ended; how long each took from now on.
 pub(crate) async fn all_ended(processes: &mut [(&str, &mut Process)]) -> Vec<(String, ExitStatus, Duration)> {
     let begun = Instant::now();
-    let mut all = Vec::new();
+    let mut all: Vec<(String, ExitStatus, Duration)> = Vec::new();
     until("all processes have ended", async || {
         for (name, process) in processes.iter_mut() {
             if all.iter().all(|(ended, ..)| ended != name)

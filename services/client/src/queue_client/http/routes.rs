@@ -1,18 +1,14 @@
 //! One query: whether it may be asked, what it does, what it is answered.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
-use hyper::header::{
-    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION,
-    X_CONTENT_TYPE_OPTIONS,
-};
+use hyper::header::{ALLOW, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
 use hyper::http::request::Parts;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, StatusCode};
+use nuncius_serve::{Answer, answer as answer_of, head_bytes};
 
 use super::{Shared, form, origin};
 use crate::queue_client::page::{self, Output};
@@ -77,18 +73,14 @@ fn refused(status: StatusCode, problem: impl Into<String>) -> Refusal {
 type Pairs = Vec<(String, String)>;
 
 /// Answers one query and counts it; never fails, whatever was sent.
-pub(super) async fn answer(
-    request: Request<Incoming>,
-    peer: SocketAddr,
-    shared: &Shared,
-) -> Result<Response<Full<Bytes>>, Infallible> {
+pub(super) async fn answer(request: Request<Incoming>, peer: SocketAddr, shared: &Shared) -> Answer {
     let (head, body) = request.into_parts();
     let asked = form::parse(head.uri.query().unwrap_or_default());
     let named = form::first(&asked, "type").map(str::to_owned);
     let mut output = named.as_deref().and_then(Output::named).unwrap_or_default();
     let answered = respond(&head, body, asked, &mut output, peer, shared).await;
     shared.control.with(|statistics| statistics.count_query(answered.is_ok()));
-    Ok(match answered {
+    match answered {
         Ok(response) => response,
         Err(Refusal { status, problem, allow }) => {
             tracing::debug!(%peer, method = %head.method, %status, problem, "the control page refused a query");
@@ -100,7 +92,7 @@ pub(super) async fn answer(
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             response
         }
-    })
+    }
 }
 
 async fn respond(
@@ -110,7 +102,7 @@ async fn respond(
     output: &mut Output,
     peer: SocketAddr,
     shared: &Shared,
-) -> Result<Response<Full<Bytes>>, Refusal> {
+) -> Result<Answer, Refusal> {
     let limits = &shared.limits;
     let head_bytes = head_bytes(head);
     if head_bytes > limits.header_max_bytes {
@@ -252,14 +244,7 @@ async fn read_form(headers: &HeaderMap, body: Incoming, shared: &Shared) -> Resu
     }
 }
 
-/// The length of a head as it is written, in bytes.
-fn head_bytes(head: &Parts) -> usize {
-    const LINE_EXTRA: usize = "  HTTP/1.1\r\n\r\n".len();
-    let fields = head.headers.iter().map(|(name, value)| name.as_str().len() + ": \r\n".len() + value.len());
-    head.method.as_str().len() + head.uri.to_string().len() + LINE_EXTRA + fields.sum::<usize>()
-}
-
-fn redirect(query: Option<&str>) -> Response<Full<Bytes>> {
+fn redirect(query: Option<&str>) -> Answer {
     let target = query.map_or_else(|| "/stats".to_owned(), |query| format!("/stats?{query}"));
     let target = HeaderValue::from_str(&target).unwrap_or(HeaderValue::from_static("/stats"));
     let mut response = written(StatusCode::FOUND, Output::Plain, "the statistics are at /stats\n".to_owned());
@@ -267,13 +252,8 @@ fn redirect(query: Option<&str>) -> Response<Full<Bytes>> {
     response
 }
 
-fn written(status: StatusCode, output: Output, text: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(text)));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(output.content_type()));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+fn written(status: StatusCode, output: Output, text: String) -> Answer {
+    let mut response = answer_of(status, output.content_type(), text);
+    response.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     response
 }
