@@ -17,6 +17,7 @@ use crate::record::RecordBatch;
 use crate::report::Report;
 use crate::route::Route;
 use crate::run::{Control, ControlReply, RunRecord, SubmitReply};
+use crate::scaling::ScalingReport;
 use crate::spec::ExperimentSpec;
 use crate::worker::{DeviceReply, DeviceRequest, NodeSample};
 
@@ -53,7 +54,7 @@ const fn message(name: &'static str, summary: &'static str, schema: fn() -> Valu
 }
 
 /// Every type that crosses the bus or that people write.
-pub const fn messages() -> [MessageType; 24] {
+pub const fn messages() -> [MessageType; 25] {
     [
         message("experiment", "An experiment as people write it.", schema_of::<ExperimentSpec>),
         message("galileo-instructions", "An experiment as Galileo's commands.", schema_of::<InstructionExperiment>),
@@ -71,6 +72,7 @@ pub const fn messages() -> [MessageType; 24] {
         message("control-reply", "Whether a request about a run was granted.", schema_of::<ControlReply>),
         message("route", "The addresses of a service.", schema_of::<Route>),
         message("report", "How an experiment went.", schema_of::<Report>),
+        message("scaling-report", "How throughput grew with the workers of a queue.", schema_of::<ScalingReport>),
         message("job", "A job that waits in a queue.", schema_of::<Job>),
         message("job-result", "The terminal record of a job.", schema_of::<JobResult>),
         message("job-event", "Something that happened to a job that has not ended.", schema_of::<JobEvent>),

@@ -1,12 +1,15 @@
 //! Validation of scaling: how throughput per worker holds as a queue gets more workers.
 
+use std::ops::Range;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::job::ARGUMENTS_MAX;
+use crate::names::check_token;
 use crate::run::Verdict;
 use crate::spec::validate::{DURATION_MAX_NS, VALUE_MAX_BYTES};
-use crate::units::HumanDuration;
+use crate::units::{HumanDuration, SECOND_NS};
 
 /// Fewest steps: one to compare with, one to compare.
 pub const SCALING_STEPS_MIN: usize = 2;
@@ -22,6 +25,10 @@ pub const SCALING_SLOTS_MAX: u32 = 4_096;
 pub const JOBS_PER_SLOT_MAX: u32 = 1_000;
 /// Highest efficiency that can be asked for; above 1 it asks for more than linear scaling.
 pub const MIN_EFFICIENCY_MAX: f64 = 1.5;
+/// Most lanes of an emulated device.
+pub const DEVICE_LANES_MAX: u32 = 10_000;
+/// Longest description of the work of an emulated device, in bytes.
+pub const DEVICE_WORK_MAX_BYTES: usize = 256;
 /// Longest name of a Kubernetes deployment (a DNS subdomain), in bytes.
 pub const DEPLOYMENT_NAME_MAX_BYTES: usize = 253;
 /// Longest name of a Kubernetes namespace (a DNS label), in bytes.
@@ -56,6 +63,29 @@ pub struct ScalingSpec {
     /// How long a step may take to have its workers.
     #[serde(default = "default_patience")]
     pub patience: HumanDuration,
+    /// An emulated device to start for the experiment, for workers whose command is `device NAME`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<EmulatedDevice>,
+}
+
+/// A device that is not there: jobs take the time that they would take on it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EmulatedDevice {
+    /// Name, a token.
+    pub name: String,
+    /// Jobs it runs at once; more wait. 1 to 10000.
+    #[serde(default = "default_lanes")]
+    pub lanes: u32,
+    /// Work of a job that does not say its own, as in `nuncius emulator device --work`: `100ms`, `exponential:100ms`.
+    #[serde(default = "default_work")]
+    pub work: String,
+    /// Share of the work that is serial (contention), 0 to 1.
+    #[serde(default)]
+    pub alpha: f64,
+    /// What each pair of jobs costs (coherency), 0 to 1.
+    #[serde(default)]
+    pub beta: f64,
 }
 
 /// Where the workers of a scaling experiment come from.
@@ -117,6 +147,14 @@ fn default_patience() -> HumanDuration {
     HumanDuration::from_secs(120)
 }
 
+fn default_lanes() -> u32 {
+    1
+}
+
+fn default_work() -> String {
+    "100ms".to_owned()
+}
+
 /// Why a scaling experiment cannot be as wanted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("scaling {field}: {problem}")]
@@ -163,7 +201,24 @@ impl ScalingSpec {
             jobs_per_slot: default_jobs_per_slot(),
             workers,
             patience: default_patience(),
+            device: None,
         }
+    }
+
+    /// How long each measurement offers load: the warm-up and what is counted after it.
+    pub fn offered(&self) -> HumanDuration {
+        HumanDuration(self.warm_up.0.saturating_add(self.duration.0))
+    }
+
+    /// The seconds of its run time that a measurement counts: the whole ones between the warm-up and the end.
+    pub fn counted_seconds(&self) -> Range<u32> {
+        let second = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+        second(self.warm_up.0.div_ceil(SECOND_NS))..second(self.offered().0 / SECOND_NS)
+    }
+
+    /// Closed-loop users of a step of this many workers.
+    pub fn users(&self, workers: u32) -> u64 {
+        u64::from(workers) * u64::from(self.workers.slots()) * u64::from(self.jobs_per_slot)
     }
 
     /// Refuses what cannot be, by field.
@@ -188,6 +243,13 @@ impl ScalingSpec {
         check_duration("warm_up", self.warm_up, true)?;
         check_duration("duration", self.duration, false)?;
         check_duration("patience", self.patience, false)?;
+        if self.counted_seconds().is_empty() {
+            let problem = format!(
+                "{} after a warm_up of {} holds no whole second; give a second more, as whole seconds are counted",
+                self.duration, self.warm_up
+            );
+            return refuse("duration", problem);
+        }
         let second = self.steps.get(1).copied().unwrap_or_default();
         if let Some(most) = self.judge_up_to.filter(|most| *most < second) {
             let problem = format!("{most} leaves nothing to compare with the first step; give {second} or more");
@@ -199,8 +261,28 @@ impl ScalingSpec {
             return refuse("min_efficiency", problem);
         }
         within("jobs_per_slot", self.jobs_per_slot, JOBS_PER_SLOT_MAX)?;
-        self.workers.check()
+        self.workers.check()?;
+        self.device.as_ref().map_or(Ok(()), check_device)
     }
+}
+
+fn check_device(device: &EmulatedDevice) -> Result<(), ScalingError> {
+    if let Err(error) = check_token("device", &device.name) {
+        return Err(ScalingError { field: "device.name", problem: error.to_string() });
+    }
+    within("device.lanes", device.lanes, DEVICE_LANES_MAX)?;
+    for (field, share) in [("device.alpha", device.alpha), ("device.beta", device.beta)] {
+        // Also false for what is not a number.
+        if !(0.0..=1.0).contains(&share) {
+            return Err(ScalingError { field, problem: format!("{share}; give a share of 0 to 1") });
+        }
+    }
+    // What it says is understood where the device is.
+    if device.work.is_empty() || device.work.len() > DEVICE_WORK_MAX_BYTES {
+        let problem = format!("{} bytes; give 1 to {DEVICE_WORK_MAX_BYTES}", device.work.len());
+        return Err(ScalingError { field: "device.work", problem });
+    }
+    Ok(())
 }
 
 fn within(field: &'static str, number: u32, most: u32) -> Result<(), ScalingError> {
@@ -287,6 +369,9 @@ pub struct ScalingReport {
     pub min_efficiency: f64,
     /// Steps of more workers were not judged; absent: all were.
     pub judge_up_to: Option<u32>,
+    /// The emulated device that was started for it: the figures are those of an emulation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<EmulatedDevice>,
 }
 
 /// A number with its two-sided 95 % interval.

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::gate::Gate;
+use crate::scaling::ScalingSpec;
 use crate::units::{HumanDuration, Rate, SECOND_NS};
 
 pub mod validate;
@@ -58,6 +59,10 @@ pub struct ExperimentSpec {
     /// How long after the end of the schedule answers are waited for; what is still open then is censored.
     #[serde(default = "default_drain")]
     pub drain: HumanDuration,
+    /// Measures one queue group with more and more workers, each measurement an experiment of its own. For `nuncius run`,
+    /// which starts and counts workers; a daemon refuses it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scaling: Option<ScalingSpec>,
 }
 
 fn default_seed() -> u64 {
@@ -340,6 +345,7 @@ impl ExperimentSpec {
             lag_limit: default_lag_limit(),
             run_delay_limit: default_run_delay_limit(),
             drain: default_drain(),
+            scaling: None,
         }
     }
 }

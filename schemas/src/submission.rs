@@ -10,7 +10,7 @@ use crate::spec::{ExperimentSpec, SpecError};
 /// One submission, read and checked as far as it can be without knowing the nodes.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Submission {
-    /// An experiment as Nuncius has it; validated.
+    /// An experiment as Nuncius has it; validated. With `scaling` it is for `nuncius run`, not for a daemon.
     Spec(Box<ExperimentSpec>),
     /// An experiment as Galileo's users write it; still to be translated.
     Galileo(GalileoInput),
@@ -41,7 +41,7 @@ pub fn from_value(value: Value) -> Result<Submission, CodecError> {
         GalileoInput::Ticks(Box::new(codec::from_value(value)?))
     } else {
         let spec: ExperimentSpec = codec::from_value(value)?;
-        spec.validate()?;
+        if spec.scaling.is_some() { spec.validate_scaling()? } else { spec.validate()? }
         return Ok(Submission::Spec(Box::new(spec)));
     };
     galileo.check()?;

@@ -91,6 +91,7 @@ fn every_message_of_the_first_version_still_loads() {
     keeps("control-reply", &fixtures::control_reply());
     keeps("route", &fixtures::route());
     keeps("report", &fixtures::report());
+    keeps("scaling-report", &fixtures::scaling_report());
     keeps("job", &fixtures::job());
     keeps("job-result", &fixtures::job_result());
     keeps("job-event", &fixtures::job_event());
@@ -114,7 +115,8 @@ fn every_message_type_has_its_golden_messages() {
 /// Adds a field that no type has to every map that stands for a struct between processes.
 fn with_additions(value: &mut Value) {
     // What people write is strict wherever it is carried, and the keys of maps are data.
-    const STRICT: [&str; 8] = ["spec", "routes", "labels", "data", "quantities", "metadata", "services", "headers"];
+    const STRICT: [&str; 9] =
+        ["spec", "routes", "labels", "data", "quantities", "metadata", "services", "headers", "device"];
     match value {
         Value::Object(map) => {
             map.iter_mut()
@@ -157,6 +159,7 @@ fn a_newer_process_is_understood_by_an_older_one() {
     ignores_additions(&fixtures::submit_reply());
     ignores_additions(&fixtures::control_reply());
     ignores_additions(&fixtures::report());
+    ignores_additions(&fixtures::scaling_report());
     ignores_additions(&fixtures::job());
     ignores_additions(&fixtures::job_result());
     ignores_additions(&fixtures::job_event());

@@ -209,6 +209,14 @@ impl GroupPlan {
         if steps > 1 { steps + 1 } else { steps }
     }
 
+    /// The queue that jobs are submitted to, of a group of jobs.
+    pub fn queue(&self) -> Option<&str> {
+        match &self.action {
+            Action::Queue(queue) => Some(&queue.queue),
+            Action::Http(_) | Action::Amqp(_) => None,
+        }
+    }
+
     /// Resolved addresses of the target.
     pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> + '_ {
         self.hosts.iter().map(|host| host.address)

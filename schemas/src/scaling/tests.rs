@@ -52,8 +52,42 @@ fn an_experiment_is_refused_by_the_field_that_is_wrong() {
     }
     assert_eq!(field(&|spec| spec.jobs_per_slot = 0), "jobs_per_slot");
     assert_eq!(field(&|spec| spec.workers = ScalingWorkers::Wait { slots: 0 }), "workers.slots");
+    let short = |spec: &mut ScalingSpec| {
+        spec.warm_up = HumanDuration::from_millis(1_500);
+        spec.duration = HumanDuration::from_millis(1_499);
+    };
+    assert_eq!(field(&short), "duration", "1.5 s to 2.999 s holds no whole second");
     let wrong = ScalingSpec { repeats: 0, ..spec() };
     assert_eq!(wrong.check().unwrap_err().to_string(), "scaling repeats: 0; give 1 to 100");
+}
+
+#[test]
+fn whole_seconds_between_the_warm_up_and_the_end_are_counted() {
+    let counted = |warm_up, duration| {
+        let (warm_up, duration) = (HumanDuration::from_millis(warm_up), HumanDuration::from_millis(duration));
+        ScalingSpec { warm_up, duration, ..spec() }.counted_seconds()
+    };
+    assert_eq!(counted(1_000, 5_000), 1..6);
+    assert_eq!(counted(0, 1_000), 0..1);
+    assert_eq!(counted(1_500, 2_000), 2..3);
+    assert_eq!(counted(500, 3_200), 1..3);
+}
+
+#[test]
+fn a_device_that_cannot_be_is_refused_by_the_field_that_is_wrong() {
+    let refused = |change: fn(&mut EmulatedDevice)| {
+        let mut device: EmulatedDevice = serde_json::from_str(r#"{"name":"gpu"}"#).unwrap();
+        change(&mut device);
+        ScalingSpec { device: Some(device), ..spec() }.check().map_or_else(|error| error.field, |()| "fine")
+    };
+    assert_eq!(refused(|_| {}), "fine");
+    assert_eq!(refused(|device| device.name = "a.b".to_owned()), "device.name");
+    assert_eq!(refused(|device| device.lanes = 0), "device.lanes");
+    assert_eq!(refused(|device| device.lanes = 10_001), "device.lanes");
+    assert_eq!(refused(|device| device.alpha = 1.1), "device.alpha");
+    assert_eq!(refused(|device| device.beta = f64::NAN), "device.beta");
+    assert_eq!(refused(|device| device.work = String::new()), "device.work");
+    assert!(serde_json::from_str::<EmulatedDevice>(r#"{"name":"gpu","lane":2}"#).is_err());
 }
 
 #[test]

@@ -9,6 +9,8 @@ use crate::names::check_token;
 use crate::queue::{PRIORITIES_MAX, check_queue_name};
 use crate::units::{Rate, SECOND_NS};
 
+mod scaling;
+
 /// Most groups in an experiment.
 pub const GROUPS_MAX: usize = 64;
 /// Most steps in a group.
@@ -57,8 +59,12 @@ fn at_most(field: &str, count: usize, limit: usize) -> Result<(), SpecError> {
 }
 
 impl ExperimentSpec {
-    /// Refuses what cannot be run; says which field and why.
+    /// Refuses what a daemon cannot run; says which field and why. What steps workers is none of that: see
+    /// [`ExperimentSpec::validate_scaling`].
     pub fn validate(&self) -> Result<(), SpecError> {
+        if self.scaling.is_some() {
+            return refuse("scaling", "run it with `nuncius run`: it starts and counts workers");
+        }
         if let Some(id) = &self.id {
             check_token("experiment", id).map_err(|e| SpecError { field: "id".into(), problem: e.to_string() })?;
         }

@@ -2,6 +2,10 @@
 
 use nuncius_schemas::job::{Job, JobEvent, JobEventKind, JobResult, JobStatus};
 use nuncius_schemas::queue::{DurationCounts, QueueDefinition, QueueState, QueueTotals};
+use nuncius_schemas::run::Verdict;
+use nuncius_schemas::scaling::{
+    EmulatedDevice, ScalingEstimate, ScalingMeasurement, ScalingReport, ScalingStep, UslFit, UslResidual,
+};
 use nuncius_schemas::worker::{
     DeviceInfo, DeviceKind, DeviceReply, DeviceRequest, DeviceSample, NodeSample, WorkerInfo,
 };
@@ -139,5 +143,53 @@ pub(crate) fn device_reply() -> DeviceReply {
         wait_seconds: 0.1,
         run_seconds: 0.6,
         error: Some("too long".into()),
+    }
+}
+
+pub(crate) fn scaling_report() -> ScalingReport {
+    let estimate = |value: f64| ScalingEstimate { value, lower: Some(value / 2.0), upper: Some(value * 2.0) };
+    ScalingReport {
+        id: "s-1".into(),
+        queue: "render".into(),
+        started_unix_ms: 1_700_000_000_000,
+        verdict: Verdict::Fail,
+        reason: "at 2 workers: efficiency 0.75 is below 0.9".into(),
+        steps: vec![ScalingStep {
+            workers: 2,
+            slots: 4,
+            measurements: vec![ScalingMeasurement {
+                experiment: "s-1-w2-r1".into(),
+                seconds: 10.0,
+                succeeded: 150,
+                failed: 1,
+                jobs_per_second: 15.0,
+                run_p50_seconds: Some(0.25),
+                wait_p50_seconds: Some(0.125),
+            }],
+            jobs_per_second: Some(estimate(15.0)),
+            efficiency: Some(estimate(0.75)),
+            judged: true,
+            outcome: Verdict::Fail,
+            reason: "efficiency 0.75 is below 0.9".into(),
+        }],
+        fit: Some(UslFit {
+            lambda: estimate(10.0),
+            alpha: estimate(0.25),
+            beta: ScalingEstimate { value: 0.0, lower: Some(0.0), upper: None },
+            r_squared: 0.5,
+            peak_workers: Some(8.0),
+            residuals: vec![UslResidual {
+                workers: 2,
+                jobs_per_second: 15.0,
+                fitted_jobs_per_second: 16.0,
+                relative: -0.0625,
+            }],
+        }),
+        fit_problem: Some("none".into()),
+        knee: Some(2),
+        knee_reason: "found".into(),
+        min_efficiency: 0.9,
+        judge_up_to: Some(4),
+        device: Some(EmulatedDevice { name: "d".into(), lanes: 4, work: "100ms".into(), alpha: 0.1, beta: 0.01 }),
     }
 }

@@ -252,10 +252,10 @@ impl Node {
         set_parent(&span, &message);
         let (sender, outcome) = oneshot::channel();
         self.preparing = Some(Preparing { experiment: prepare.experiment.clone(), token: prepare.token, outcome });
-        let config = self.config.clone();
+        let (config, bus) = (self.config.clone(), self.bus.clone());
         tokio::task::spawn_blocking(move || {
             let trace_id = trace_of(&span, &message, &prepare);
-            let plans = span.in_scope(|| plan_groups(&prepare, &config, trace_id));
+            let plans = span.in_scope(|| plan_groups(&prepare, &config, trace_id, &bus));
             let _ = sender.send(Box::new(Prepared { prepare, message, span, plans }));
         });
     }

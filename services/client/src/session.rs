@@ -8,6 +8,7 @@ use std::time::Duration;
 use nuncius_bus::Bus;
 use nuncius_bus::clock::monotonic_ns;
 use nuncius_engine::{Control, EngineMessage, EngineOptions, GroupInput, GroupPlan, plan_group, spawn_group};
+use nuncius_jobs::Queues;
 use nuncius_load::shard::ShardSet;
 use nuncius_schemas::node::{Prepare, Start};
 use nuncius_schemas::units::SECOND_NS;
@@ -37,6 +38,8 @@ pub(crate) enum PrepareError {
     OverCap { group: u16, field: &'static str, wanted: u64, cap: &'static str, limit: u64, flag: &'static str },
     #[error("groups[{group}].target: {address} does not accept connections: {problem}")]
     Unreachable { group: u16, address: SocketAddr, problem: String },
+    #[error("groups[{group}].target: {problem}")]
+    Queue { group: u16, problem: String },
     #[error("groups[{0}]: no such group in the specification")]
     NoGroup(u16),
     #[error("the run's thread could not be started: {0}")]
@@ -65,6 +68,7 @@ pub(crate) fn plan_groups(
     prepare: &Prepare,
     config: &ClientConfig,
     trace_id: u128,
+    bus: &Bus,
 ) -> Result<Vec<GroupPlan>, PrepareError> {
     let environment = |name: &str| config.environment.get(name).cloned();
     let mut plans = Vec::new();
@@ -85,6 +89,7 @@ pub(crate) fn plan_groups(
             &environment,
         )?;
         check_reachable(assignment.group, &plan)?;
+        check_queue(assignment.group, &plan, bus)?;
         plans.push(plan);
     }
     Ok(plans)
@@ -142,10 +147,16 @@ fn check_caps(
     Ok(())
 }
 
+/// So is a queue that is not there. Blocks, like everything here.
+fn check_queue(group: u16, plan: &GroupPlan, bus: &Bus) -> Result<(), PrepareError> {
+    let Some(queue) = plan.queue() else { return Ok(()) };
+    let found = tokio::runtime::Handle::current().block_on(async { Queues::open(bus).await?.get(queue).await });
+    found.map(drop).map_err(|error| PrepareError::Queue { group, problem: error.to_string() })
+}
+
 /// A target that nobody answers at is a mistake in the experiment, not a measurement: one address must accept.
 fn check_reachable(group: u16, plan: &GroupPlan) -> Result<(), PrepareError> {
     let mut refused = None;
-    // The bus answers already: this was asked over it.
     for address in plan.addresses() {
         match TcpStream::connect_timeout(&address, TARGET_PATIENCE) {
             Ok(_) => return Ok(()),

@@ -1,7 +1,8 @@
 //! One attempt at one job: admitted, run, kept alive for the queue, and ended in exactly one way.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use nuncius_bus::clock::unix_ns;
@@ -38,17 +39,33 @@ pub(crate) struct Bench {
     pub(crate) hand_back: CancellationToken,
     /// Jobs that ended here.
     pub(crate) finished: AtomicU64,
+    /// Messages that are worked on, by sequence and time in their stream.
+    pub(crate) at_work: Mutex<BTreeSet<(u64, i64)>>,
+}
+
+impl Bench {
+    fn at_work(&self) -> MutexGuard<'_, BTreeSet<(u64, i64)>> {
+        self.at_work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Works on a message; never fails: what cannot be ended here is delivered again.
 pub(crate) async fn work(bench: &Arc<Bench>, slot: u32, item: WorkItem) {
     let subject = item.subject.clone();
     debug!(subject, payload = %shown(&item.payload), "received");
+    let place = (item.stream_sequence(), item.published_unix_ns());
+    // A server that was killed may have forgotten whom it gave this to. Whoever is at it says so and ends it: the
+    // server goes by the sequence alone, whichever delivery is acknowledged.
+    if !bench.at_work().insert(place) {
+        info!(subject, sequence = place.0, "came again while it is worked on here");
+        return;
+    }
     match admit(&bench.finisher, item).await {
         Ok(Some(taken)) => attempt(bench, slot, taken).await,
         Ok(None) => {}
         Err(error) => warn!(%error, subject, "not begun: it is given to a worker again"),
     }
+    bench.at_work().remove(&place);
 }
 
 async fn attempt(bench: &Arc<Bench>, slot: u32, taken: Taken) {

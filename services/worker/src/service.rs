@@ -167,6 +167,7 @@ async fn serve(
             pod: config.pod.clone(),
             hand_back: shutdown.hand_back.clone(),
             finished: AtomicU64::new(0),
+            at_work: Mutex::default(),
         }),
         slots: config.slots,
         free: (0..config.slots).rev().collect(),

@@ -67,6 +67,7 @@ fn lanes() -> ScalingReport {
         knee_reason: "from 4 to 8 workers each added worker brought 0.01 of one of the first step".to_owned(),
         min_efficiency: 0.9,
         judge_up_to: Some(4),
+        device: None,
     }
 }
 

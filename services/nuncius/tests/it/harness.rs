@@ -103,7 +103,8 @@ impl System {
     /// A command against this system.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = nuncius();
-        command.args(arguments).arg("--nats").arg(self.server.url()).arg("--data").arg(self.data());
+        // Before the rest: whatever follows a workload is its own.
+        command.arg("--nats").arg(self.server.url()).arg("--data").arg(self.data()).args(arguments);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }

@@ -18,6 +18,7 @@ mod isolation;
 mod layers;
 mod queue_bad_input;
 mod queue_faults;
+mod queue_load;
 mod queue_harness;
 mod queue_services;
 mod queues;

@@ -102,9 +102,17 @@ impl Queues {
         command
     }
 
-    /// The same, run to its end.
+    /// The same, run to its end; one that does not end fails the test.
     pub(crate) fn output(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().unwrap()
+        let child = self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let pid = rustix::process::Pid::from_child(&child);
+        let (ended, end) = std::sync::mpsc::channel();
+        std::thread::spawn(move || ended.send(child.wait_with_output()));
+        if let Ok(output) = end.recv_timeout(PATIENCE) {
+            return output.unwrap();
+        }
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        panic!("{:?} did not end within {PATIENCE:?}", arguments.iter().take(8).collect::<Vec<_>>());
     }
 
     /// The same, which succeeds; what it prints.

@@ -122,10 +122,7 @@ async fn dead_letters_are_listed_submitted_again_and_removed() {
     until("there are two letters again", async || (system.info("q").await.dead_letters == 2).then_some(())).await;
     std::fs::write(&flag, "").unwrap();
     let said = system.done(&["queue", "dead", "retry", "q"]);
-    assert_eq!(said.lines().collect::<Vec<_>>(), [
-        "b is submitted again as b-r1",
-        "a-r1 is submitted again as a-r2"
-    ]);
+    assert_eq!(said.lines().collect::<Vec<_>>(), ["b is submitted again as b-r1", "a-r1 is submitted again as a-r2"]);
     for job in ["b-r1", "a-r2"] {
         let result = system.wait_for_record("q", job).await;
         assert_eq!((result.status, result.attempt), (JobStatus::Succeeded, 1), "{result:?}");

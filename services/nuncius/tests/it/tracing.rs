@@ -87,7 +87,8 @@ async fn a_job_is_one_trace_from_the_client_to_each_attempt_at_it() {
     std::fs::write(&file, spec).unwrap();
     let mut command = system.command(&["run", file.to_str().unwrap(), "--quiet"]);
     let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-    assert!(output.status.success(), "{output:?}");
+    // One job is too few to say anything of a share of failures.
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
 
     let names = ["send nuncius.job.traced", "wait nuncius.job.traced", "process nuncius.job.traced", "execute sh"];
     let counted = |spans: &[Span]| names.map(|name| spans.iter().filter(|span| span.name == name).count());
