@@ -96,8 +96,9 @@ fn default_max_jobs() -> u64 {
     1_000_000
 }
 
+// The server counts these bytes as taken from the start: a queue takes about 1 GiB of its store's limit.
 fn default_max_bytes() -> u64 {
-    1024 * MIB
+    512 * MIB
 }
 
 fn default_priorities() -> u8 {
@@ -129,7 +130,7 @@ fn default_max_wait() -> HumanDuration {
 }
 
 fn default_result_bytes() -> u64 {
-    1024 * MIB
+    512 * MIB
 }
 
 fn default_result_keep() -> HumanDuration {

@@ -1,6 +1,7 @@
 //! A queue's definition as it stands, followed in the bucket.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use nuncius_bus::BusError;
 use nuncius_bus::kv::{KvEvent, Operation};
@@ -15,6 +16,7 @@ use crate::{JobError, Queues};
 #[derive(Debug)]
 pub struct Definition {
     current: watch::Receiver<Option<Arc<QueueDefinition>>>,
+    removals: Arc<AtomicU64>,
     _stop: DropGuard,
 }
 
@@ -27,8 +29,9 @@ impl Definition {
         check_queue_name(queue)?;
         let mut watch = queues.bucket().watch(queue).await?;
         let (sender, current) = watch::channel(None);
+        let removals = Arc::new(AtomicU64::new(0));
         let stop = CancellationToken::new();
-        let stopped = stop.clone();
+        let (stopped, removed) = (stop.clone(), Arc::clone(&removals));
         let name = queue.to_owned();
         tokio::spawn(async move {
             loop {
@@ -46,6 +49,7 @@ impl Definition {
                         }
                     }
                     Ok(KvEvent::Entry(_)) => {
+                        removed.fetch_add(1, Ordering::Relaxed);
                         sender.send_replace(None);
                     }
                     Ok(KvEvent::Current) => {}
@@ -55,7 +59,13 @@ impl Definition {
                 }
             }
         });
-        Ok(Self { current, _stop: stop.drop_guard() })
+        Ok(Self { current, removals, _stop: stop.drop_guard() })
+    }
+
+    /// How often the queue was seen to be removed: jobs taken before the last time are not those of the queue there is now, although
+    /// their sequences may be the same.
+    pub fn removals(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.removals)
     }
 
     /// The definition now, and its changes.

@@ -23,7 +23,7 @@ const RESULT_MARGIN: Duration = Duration::from_secs(2 * 3600);
 /// Most bytes of a message while nothing is taken: no message has so few.
 const DRAINING_MAX_BYTES: u32 = 1;
 /// Most bytes of dead letters.
-const DEAD_MAX_BYTES: u64 = 256 << 20;
+const DEAD_MAX_BYTES: u64 = 64 << 20;
 /// Fewest jobs that all workers of a queue together may have.
 const ACK_PENDING_LEAST: u64 = 100_000;
 /// How often a change that meets another's is tried.

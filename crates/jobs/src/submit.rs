@@ -117,6 +117,8 @@ impl Submitter {
         });
         inner.refresh().await?;
         let stop = CancellationToken::new();
+        // Who stops waiting for this is not present either.
+        let unless_open = stop.clone().drop_guard();
         let presence = if inner.options.presence {
             let (told, present) = oneshot::channel();
             let task = tokio::spawn(be_present(Arc::clone(&inner), stop.clone(), told));
@@ -135,6 +137,7 @@ impl Submitter {
             // Nobody will answer any more.
             listener.waiting.lock().unwrap_or_else(PoisonError::into_inner).clear();
         });
+        unless_open.disarm();
         Ok(Self { inner, stop, presence })
     }
 
@@ -355,6 +358,7 @@ async fn be_present(inner: Arc<Inner>, stop: CancellationToken, told: oneshot::S
     let bucket = inner.bus.namespace().bucket_lease();
     let key = client_lease(&inner.options.client);
     let mut told = Some(told);
+    let mut has_warned = false;
     loop {
         let acquired = tokio::select! {
             () = stop.cancelled() => return,
@@ -375,7 +379,15 @@ async fn be_present(inner: Arc<Inner>, stop: CancellationToken, told: oneshot::S
                     () = lease.lost() => {}
                 }
             }
-            Ok(None) => tracing::debug!(key, "presence is held by an earlier process of this name"),
+            Ok(None) if has_warned => {}
+            Ok(None) => {
+                has_warned = true;
+                let client = &inner.options.client;
+                tracing::warn!(
+                    client,
+                    "another client has this name: waiting until it ends (10 s, where it crashed), or choose another name"
+                );
+            }
             Err(error) => tracing::debug!(%error, key, "presence not claimed yet"),
         }
         tokio::select! {

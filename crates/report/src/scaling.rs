@@ -1,7 +1,7 @@
 //! The report of a scaling experiment, as text for a terminal and as one self-contained HTML file.
 
 use nuncius_schemas::run::{RunStatus, Verdict};
-use nuncius_schemas::scaling::{ScalingEstimate, ScalingReport, ScalingStep, UslFit};
+use nuncius_schemas::scaling::{EmulatedDevice, ScalingEstimate, ScalingReport, ScalingStep, UslFit};
 
 use crate::format::{ABSENT, count, plain, rate, utc};
 use crate::text::table::{Paint, columns, fold};
@@ -53,7 +53,18 @@ fn verdict_lines(report: &ScalingReport, paint: Paint, width: usize) -> String {
     let after = folded.strip_prefix(&word).unwrap_or(&folded).trim_end();
     let facts = fold(&format!("  from {}, {}", utc(report.started_unix_ms), asked(report)), width, 2);
     let verdict = paint.with(colour_of(RunStatus::Finished, Some(report.verdict)), &word);
-    format!("{verdict}{}\n{}\n", paint.bold(after), paint.dim(facts.trim_end()))
+    let mut out = format!("{verdict}{}\n{}\n", paint.bold(after), paint.dim(facts.trim_end()));
+    if let Some(device) = &report.device {
+        out.push_str(&fold(&format!("  emulated: {}", plain(&device_text(device), SENTENCE_CHARACTERS)), width, 4));
+    }
+    out
+}
+
+/// What the device would be if it were there.
+fn device_text(device: &EmulatedDevice) -> String {
+    let EmulatedDevice { name, lanes, work, alpha, beta } = device;
+    let lanes = if *lanes == 1 { "1 lane".to_owned() } else { format!("{} lanes", count(u64::from(*lanes))) };
+    format!("no real device: {name} stands for one, {lanes}, work {work}, α {}, β {}", number(*alpha), number(*beta))
 }
 
 fn step_lines(report: &ScalingReport, paint: Paint, width: usize) -> String {

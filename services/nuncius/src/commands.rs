@@ -7,6 +7,7 @@ mod queue;
 mod report;
 mod route;
 mod run;
+mod scaling;
 mod services;
 mod stored;
 mod submission;

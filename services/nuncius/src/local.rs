@@ -1,4 +1,4 @@
-//! Services of this process: the daemon, client nodes and a stub, started together and stopped together.
+//! Services of this process: the daemon, client nodes, a stub and what a queue needs, started together and stopped together.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use nuncius_bus::Bus;
 use nuncius_client::ClientConfig;
 use nuncius_client::config::exposed_environment;
+use nuncius_emulator::device::DeviceConfig;
 use nuncius_emulator::stub::{StubConfig, StubHandle};
 use nuncius_experimentd::DaemonConfig;
 use nuncius_schemas::names::token_from_host;
@@ -69,6 +70,13 @@ impl Local {
         let (ready, waiting) = oneshot::channel();
         let running = nuncius_frontend::run(config, self.bus.clone(), self.shutdown.clone(), Some(ready));
         self.start("the queue frontend", async move { Ok(running.await?) }, waiting).await
+    }
+
+    /// Starts an emulated device; returns the name its node got.
+    pub(crate) async fn device(&self, config: DeviceConfig) -> Result<String> {
+        let (ready, waiting) = oneshot::channel();
+        let running = nuncius_emulator::device::run(config, self.bus.clone(), self.shutdown.clone(), Some(ready));
+        self.start("the emulated device", async move { Ok(running.await?) }, waiting).await
     }
 
     /// Starts a stub.

@@ -39,6 +39,8 @@ pub(crate) struct Bench {
     pub(crate) hand_back: CancellationToken,
     /// Jobs that ended here.
     pub(crate) finished: AtomicU64,
+    /// How often the queue was removed.
+    pub(crate) removals: Arc<AtomicU64>,
     /// Messages that are worked on, by sequence and time in their stream.
     pub(crate) at_work: Mutex<BTreeSet<(u64, i64)>>,
 }
@@ -70,17 +72,21 @@ pub(crate) async fn work(bench: &Arc<Bench>, slot: u32, item: WorkItem) {
 
 async fn attempt(bench: &Arc<Bench>, slot: u32, taken: Taken) {
     let begun_unix_ns = unix_ns();
+    let removals = bench.removals.load(Ordering::Relaxed);
     let taken = Arc::new(taken);
     let (outcome, end) = match bench.workload.prepare(slot, &taken.job) {
         Ok(prepared) => run(bench, &prepared, &taken).await,
         Err(error) => (Outcome::failed(error.to_string(), bench.workload.device_of(slot)), End::Own),
     };
+    let is_removed = bench.removals.load(Ordering::Relaxed) != removals;
     let ran_until_unix_ns = unix_ns();
     let result = result_of(bench, &taken, outcome);
     let parts = spans::Parts { begun_unix_ns, ran_until_unix_ns };
     let span_id = spans::span_id(&taken);
     let traceparent = span_id.and_then(|id| spans::traceparent(&taken, id));
     let ended = match end {
+        // There may be another of that name by now: its books must not hear of this, nor its job of the same sequence.
+        _ if is_removed => Err(JobError::NoQueue { queue: bench.queue.clone() }),
         End::Lost => {
             warn!(job = taken.id, "the queue did not answer for {PROGRESS_LOST:?}: another worker has this job by now");
             Ok(None)

@@ -167,6 +167,7 @@ async fn serve(
             pod: config.pod.clone(),
             hand_back: shutdown.hand_back.clone(),
             finished: AtomicU64::new(0),
+            removals: definition.removals(),
             at_work: Mutex::default(),
         }),
         slots: config.slots,

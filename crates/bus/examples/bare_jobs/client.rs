@@ -44,12 +44,15 @@ pub(crate) async fn run(client: &Client, in_flight: u32, duration: Duration) -> 
         }
         Ok::<(), Failure>(())
     };
-    // All in this one task: what its slots send at the same time is written at once. A task each costs half as much again.
+    // All in this one task: what its slots send at the same time is written at once. A task for each costs half as much
+    // again.
     tokio::select! {
         biased;
         ended = route_results(results, routes) => return ended,
         ended = all => ended?,
-        () = sleep_until(end + PATIENCE) => return Err(format!("no result for {PATIENCE:?}: is there a worker?").into()),
+        () = sleep_until(end + PATIENCE) => {
+            return Err(format!("no result for {PATIENCE:?}: is there a worker?").into());
+        }
     }
     let cpu = cpu.await?;
     latencies_ns.sort_unstable();
@@ -98,10 +101,7 @@ async fn keep_one(shared: &Shared<'_>, slot: u32, mut ended: mpsc::Receiver<Inst
 }
 
 /// Tells each slot when its result came.
-async fn route_results(
-    mut results: async_nats::Subscriber,
-    routes: Vec<mpsc::Sender<Instant>>,
-) -> Result<(), Failure> {
+async fn route_results(mut results: async_nats::Subscriber, routes: Vec<mpsc::Sender<Instant>>) -> Result<(), Failure> {
     while let Some(message) = results.next().await {
         let received = Instant::now();
         let ended: Ended<'_> = rmp_serde::from_slice(&message.payload)?;

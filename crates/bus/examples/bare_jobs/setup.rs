@@ -18,12 +18,11 @@ pub(crate) const CONSUMER: &str = "w";
 pub(crate) async fn run(client: &Client) -> Result<(), Failure> {
     let jetstream = async_nats::jetstream::new(client.clone());
     for stream in [JOBS, RESULTS] {
-        match jetstream.delete_stream(stream).await {
-            Err(error) => match error.kind() {
+        if let Err(error) = jetstream.delete_stream(stream).await {
+            match error.kind() {
                 DeleteStreamErrorKind::JetStream(ref cause) if cause.error_code() == ErrorCode::STREAM_NOT_FOUND => {}
                 _ => return Err(error.into()),
-            },
-            Ok(_) => {}
+            }
         }
     }
     let common = Config {

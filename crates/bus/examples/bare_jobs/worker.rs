@@ -35,9 +35,9 @@ pub(crate) async fn run(client: &Client, slots: usize) -> Result<(), Failure> {
     let mut check = tokio::time::interval(HEARTBEAT);
     check.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let free = slots - running.len();
+        let free = slots.saturating_sub(running.len());
         if outstanding * 2 < free {
-            let batch = free - outstanding;
+            let batch = free.saturating_sub(outstanding);
             let (expires, heartbeat) = (EXPIRES.as_nanos(), HEARTBEAT.as_nanos());
             let body = format!(r#"{{"batch":{batch},"expires":{expires},"idle_heartbeat":{heartbeat}}}"#);
             client.publish_with_reply(ask.clone(), format!("{inbox}.{serial}"), body.into()).await?;
@@ -121,7 +121,8 @@ async fn work(client: &Client, names: &Names, message: Message) -> Result<(), Fa
     Ok(())
 }
 
-/// Sequence and time, unix nanoseconds, of `$JS.ACK.<stream>.<consumer>.<delivered>.<sequence>.<sequence>.<time>.<pending>`.
+/// Sequence in the stream and time, unix nanoseconds, of a subject for acknowledgements:
+/// `$JS.ACK.<stream>.<consumer>.<delivered>.<sequence>.<consumer sequence>.<time>.<pending>`.
 fn delivery(reply: &str) -> Option<(u64, i64)> {
     let mut tokens = reply.split('.').skip(5);
     let sequence = tokens.next()?.parse().ok()?;

@@ -5,8 +5,8 @@ use nuncius_schemas::scaling::{ScalingMeasurement, ScalingReport, ScalingStep, U
 
 use super::plots::charts;
 use super::{
-    LAW, STEP_HEADING, STEPS_MAX, fit_text, jobs, knee_text, no_fit_text, number, outcome_text, parameters, step_cells,
-    title,
+    LAW, STEP_HEADING, STEPS_MAX, device_text, fit_text, jobs, knee_text, no_fit_text, number, outcome_text,
+    parameters, step_cells, title,
 };
 use crate::format::{ABSENT, count, duration_f64, rate, utc};
 use crate::html::escape::escape;
@@ -40,7 +40,7 @@ fn header(report: &ScalingReport) -> String {
         escape(&title(report), 200)
     );
     out.push_str(&format!("<p class=\"reason\">{}</p>\n", escape(&report.reason, TEXT_CHARACTERS)));
-    let facts = [
+    let mut facts = vec![
         ("scaling", report.id.clone()),
         ("queue", report.queue.clone()),
         ("from", utc(report.started_unix_ms)),
@@ -48,6 +48,9 @@ fn header(report: &ScalingReport) -> String {
         ("judged up to", report.judge_up_to.map_or_else(|| "every step".to_owned(), super::workers_text)),
         ("knee", report.knee.map_or_else(|| ABSENT.to_owned(), super::workers_text)),
     ];
+    if let Some(device) = &report.device {
+        facts.push(("emulated", device_text(device)));
+    }
     out.push_str("<dl class=\"facts\">\n");
     for (name, value) in facts {
         out.push_str(&format!("<div><dt>{name}</dt><dd>{}</dd></div>\n", escape(&value, 200)));

@@ -78,6 +78,18 @@ fn the_summary_of_a_passed_experiment_reads_as_expected() {
 }
 
 #[test]
+fn an_emulated_device_is_called_one_wherever_its_figures_are() {
+    let device = EmulatedDevice { name: "gpu".to_owned(), lanes: 4, work: HOSTILE.to_owned(), alpha: 0.1, beta: 0.0 };
+    let report = ScalingReport { device: Some(device), ..lanes() };
+    let text = text(&report, TextOptions::default());
+    let line = text.lines().nth(3).unwrap();
+    assert!(line.starts_with("  emulated: no real device: gpu stands for one, 4 lanes"), "{text}");
+    let page = html(&report);
+    assert!(page.contains("<dt>emulated</dt><dd>no real device: gpu") && !page.contains(HOSTILE), "{page}");
+    assert!(!html(&lanes()).contains("emulated"));
+}
+
+#[test]
 fn the_verdict_comes_first_in_its_colour() {
     let mut report = lanes();
     report.verdict = Verdict::Fail;

@@ -97,8 +97,12 @@ pub async fn run(
         source,
     })?;
     let options = SubmitterOptions { queue: config.queue.clone(), client: config.client.clone(), presence: true };
-    let submitter = Arc::new(Submitter::open(&bus, options).await?);
     let control = Arc::new(Control::new(config.parallel, config.parallel_max));
+    let submitter = tokio::select! {
+        submitter = Submitter::open(&bus, options) => Arc::new(submitter?),
+        // Another process of this name may be there for as long as it likes.
+        () = shutdown.cancelled() => return Ok(super::final_report(&control.statistics())),
+    };
     let page = tokio::spawn(serve(listener, Arc::clone(&control), config.limits.clone(), shutdown.clone()));
     info!(queue = config.queue, client = config.client, %address, parallel = config.parallel, "sending jobs");
     if submitter.definition().is_none() {

@@ -15,7 +15,7 @@ pub(crate) struct QueueSettingsArgs {
     /// Most jobs in the queue, waiting or running, without --qmax [new queues: 1000000].
     #[arg(long, value_name = "N")]
     pub(crate) max_jobs: Option<u64>,
-    /// Most bytes of all jobs in the queue [new queues: 1 GiB].
+    /// Most bytes of all jobs in the queue [new queues: 512 MiB].
     #[arg(long, value_name = "BYTES")]
     pub(crate) max_bytes: Option<u64>,
     /// How many priorities it has, 1 to 3; 0 is the most urgent [new queues: 1].
@@ -42,7 +42,7 @@ pub(crate) struct QueueSettingsArgs {
     /// A job that has waited this long is dropped [new queues: 24h].
     #[arg(long, value_name = "DURATION")]
     pub(crate) max_wait: Option<HumanDuration>,
-    /// Most bytes of terminal records [new queues: 1 GiB].
+    /// Most bytes of terminal records [new queues: 512 MiB].
     #[arg(long, value_name = "BYTES")]
     pub(crate) result_bytes: Option<u64>,
     /// How long a terminal record can be fetched at least [new queues: 10m].
@@ -152,6 +152,9 @@ pub(crate) struct WorkerArgs {
     /// Run the workload once, without any queue; the exit code is 0 if it succeeded and 1 if not.
     #[arg(long)]
     pub(crate) once: bool,
+    /// Take no more jobs and end when standard input ends: a worker that lives no longer than who started it.
+    #[arg(long)]
+    pub(crate) end_with_input: bool,
     /// Log every message, escaped and cut.
     #[arg(long)]
     pub(crate) verbose: bool,

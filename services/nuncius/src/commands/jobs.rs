@@ -97,6 +97,9 @@ pub(super) async fn worker(global: &Global, args: WorkerArgs) -> Result<u8> {
     if args.once {
         return once(&workload, &shutdown).await;
     }
+    if args.end_with_input {
+        drain_with_input(&shutdown);
+    }
     let name = args.name.clone().unwrap_or_else(|| token_from_host(&format!("{}-worker", host_name())));
     check_token("node", &name).map_err(|error| usage(format!("--name: {error}")))?;
     let config = WorkerConfig {
@@ -165,6 +168,15 @@ fn shutdown_on_signals() -> Result<Shutdown> {
         tokens.hand_back.cancel();
     });
     Ok(shutdown)
+}
+
+/// Drains when standard input ends. The thread is the process's: it may wait for ever, and nobody waits for it.
+fn drain_with_input(shutdown: &Shutdown) {
+    let drain = shutdown.drain.clone();
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        drain.cancel();
+    });
 }
 
 /// Seconds as a plain number, or a duration with its unit.

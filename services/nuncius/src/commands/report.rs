@@ -40,10 +40,15 @@ pub(crate) async fn fetch(global: &Global, bus: Option<&Bus>, id: &str) -> Resul
 
 /// Writes the HTML report.
 pub(crate) fn write_html(report: &Report, path: &Path) -> Result<()> {
+    write_page(&nuncius_report::html::page(report), path)
+}
+
+/// Writes a page, and the directory it belongs into.
+pub(crate) fn write_page(page: &str, path: &Path) -> Result<()> {
     if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         std::fs::create_dir_all(parent).with_context(|| parent.display().to_string())?;
     }
-    std::fs::write(path, nuncius_report::html::page(report)).with_context(|| path.display().to_string())
+    std::fs::write(path, page).with_context(|| path.display().to_string())
 }
 
 /// `nuncius report`.

@@ -12,6 +12,7 @@ use nuncius_schemas::run::{RunStatus, exit_code};
 use serde_json::Value;
 
 use super::report::{fetch, write_html};
+use super::scaling;
 use super::submission::{Prepared, Refused, add_service, prepare, publish};
 use crate::args::{Global, RunArgs, WatchArgs};
 use crate::connect;
@@ -24,6 +25,7 @@ pub(crate) const STUB_SERVICE: &str = "stub";
 /// `nuncius run`: 0 pass, 1 fail, 3 undetermined, 4 invalid, 5 failed, 6 cancelled.
 pub(super) async fn run(global: &Global, args: RunArgs) -> Result<u8> {
     let mut prepared = prepare(&args.submission)?;
+    let scaling = scaling::read(&prepared, &args.submission.file)?;
     let data = connect::data_directory(global)?;
     let (url, server, store_directory) = match connect::find(global).await? {
         Some(url) => (url, None, None),
@@ -35,7 +37,16 @@ pub(super) async fn run(global: &Global, args: RunArgs) -> Result<u8> {
     };
     let bus = connect::connect_to(global, &url, "nuncius-run", false).await?;
     let local = Local::new(bus.clone());
-    let outcome = run_with(global, &args, &mut prepared, &bus, &local, &data).await;
+    let outcome = match scaling {
+        Some(wanted) => {
+            let scene = scaling::Scene { global, args: &args, bus: &bus, url: &url, data: &data };
+            match bring_missing(&args, &mut prepared, &bus, &local, &data).await {
+                Ok(()) => scaling::run(&scene, &local, wanted).await,
+                Err(error) => Err(error),
+            }
+        }
+        None => run_with(global, &args, &mut prepared, &bus, &local, &data).await,
+    };
     local.stop().await;
     let _ = bus.drain_and_close().await;
     if let Some(server) = server {
@@ -152,7 +163,8 @@ pub(crate) async fn set_route(bus: &Bus, address: &str) -> Result<()> {
     Ok(())
 }
 
-async fn present(bus: &Bus) -> Result<BTreeSet<Role>> {
+/// The roles that somebody has.
+pub(super) async fn present(bus: &Bus) -> Result<BTreeSet<Role>> {
     let entries = bus.kv(&bus.namespace().bucket_node()).await?.entries(">").await?;
     Ok(entries.iter().filter_map(|entry| codec::decode::<NodeInfo>(&entry.value).ok()).map(|info| info.role).collect())
 }

@@ -81,8 +81,7 @@ async fn publish_in_span(bus: &Bus, prepared: &Prepared) -> Result<String> {
     }
     let inbox = bus.new_inbox();
     let mut answers = bus.subscribe(&inbox).await?;
-    // Unique on every server: results of private ones meet in one store.
-    let message_id = format!("{}-{:04x}", nuncius_report::text::stamp(unix_ms()), fastrand::u16(..));
+    let message_id = fresh_id();
     let mut headers = Headers::new()
         .with(HEADER_CONTENT_TYPE, "application/json")
         .with(HEADER_SCHEMA, "experiment.v1")
@@ -108,7 +107,12 @@ async fn publish_in_span(bus: &Bus, prepared: &Prepared) -> Result<String> {
     }
 }
 
-fn unix_ms() -> u64 {
+/// An id for an experiment that has none. Unique on every server: results of private ones meet in one store.
+pub(crate) fn fresh_id() -> String {
+    format!("{}-{:04x}", nuncius_report::text::stamp(unix_ms()), fastrand::u16(..))
+}
+
+pub(crate) fn unix_ms() -> u64 {
     nuncius_bus::clock::unix_ns() / 1_000_000
 }
 

@@ -22,5 +22,6 @@ mod queue_load;
 mod queue_harness;
 mod queue_services;
 mod queues;
+mod scaling;
 mod tracing;
 mod verdict;

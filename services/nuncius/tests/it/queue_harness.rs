@@ -11,6 +11,7 @@ use nuncius_jobs::QueueInfo;
 use nuncius_schemas::codec;
 use nuncius_schemas::job::{JobResult, JobStatus};
 use nuncius_schemas::node::NodeInfo;
+use nuncius_schemas::subjects::HEADER_MESSAGE_ID;
 use nuncius_testkit::{TempDir, TestServer};
 
 use crate::harness::{PATIENCE, Process, nuncius, until};
@@ -214,6 +215,20 @@ impl Queues {
             records.push(codec::decode(&found.payload).unwrap());
         }
         records
+    }
+
+    /// Whether a queue still has this job, waiting or running.
+    pub(crate) async fn has_job(&self, queue: &str, job: &str) -> bool {
+        let names = self.bus.namespace();
+        let (stream, subject) = (names.stream_job(queue), names.job_all(queue));
+        let mut next = 1;
+        while let Some(found) = self.bus.next_message(&stream, &subject, next).await.unwrap() {
+            if found.headers.get(HEADER_MESSAGE_ID) == Some(job) {
+                return true;
+            }
+            next = found.sequence + 1;
+        }
+        false
     }
 
     /// Waits until a job has ended.

@@ -245,8 +245,9 @@ async fn read_form(headers: &HeaderMap, body: Incoming, shared: &Shared) -> Resu
 }
 
 fn redirect(query: Option<&str>) -> Answer {
-    let target = query.map_or_else(|| "/stats".to_owned(), |query| format!("/stats?{query}"));
-    let target = HeaderValue::from_str(&target).unwrap_or(HeaderValue::from_static("/stats"));
+    // Relative, so that it leads there behind a proxy that serves this page below a path of its own, too.
+    let target = query.map_or_else(|| "stats".to_owned(), |query| format!("stats?{query}"));
+    let target = HeaderValue::from_str(&target).unwrap_or(HeaderValue::from_static("stats"));
     let mut response = written(StatusCode::FOUND, Output::Plain, "the statistics are at /stats\n".to_owned());
     response.headers_mut().insert(LOCATION, target);
     response

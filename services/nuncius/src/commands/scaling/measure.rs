@@ -1,0 +1,211 @@
+//! One measurement: an experiment of its own with just so many workers, and the jobs that its report counts after the warm-up.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use nuncius_bus::{Bus, BusError};
+use nuncius_jobs::Queues;
+use nuncius_schemas::codec;
+use nuncius_schemas::job::{JobResult, JobStatus};
+use nuncius_schemas::report::Report;
+use nuncius_schemas::run::{RunStatus, Verdict};
+use nuncius_schemas::scaling::ScalingMeasurement;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::super::report::fetch;
+use super::super::submission::{Prepared, publish};
+use super::workers::Workers;
+use super::{Interrupted, Scene, Wanted};
+use crate::live::{Ended, cancel, follow};
+
+/// How often the queue is looked at.
+const LOOK: Duration = Duration::from_millis(100);
+/// Most jobs of a measurement whose times are kept for its medians; those after them are counted all the same.
+const TIMES_MAX: usize = 200_000;
+/// How long whoever follows the experiment has to cancel it before it is cancelled here.
+const CANCEL_DELAY: Duration = Duration::from_secs(1);
+
+/// What every measurement of a scaling experiment needs.
+pub(super) struct Place<'a> {
+    pub(super) scene: &'a Scene<'a>,
+    pub(super) wanted: &'a Wanted,
+    pub(super) queues: &'a Queues,
+    pub(super) interrupted: &'a CancellationToken,
+}
+
+impl Place<'_> {
+    /// Measures once with `count` workers, which are there. The inner error says why the measurement cannot be trusted.
+    pub(super) async fn measure(
+        &self,
+        workers: &mut Workers,
+        count: u32,
+        repeat: u32,
+    ) -> Result<Result<ScalingMeasurement, String>> {
+        let Self { scene, wanted, .. } = self;
+        self.wait_until_empty().await?;
+        let before = workers.present(count).await?;
+        let times = Times::listen(scene.bus, &wanted.queue).await?;
+        let spec = wanted.spec.measurement(&wanted.scaling, &wanted.id, count, repeat);
+        let id = publish(scene.bus, &Prepared { value: serde_json::to_value(&spec)? }).await?;
+        let ended = self.follow(&id).await?;
+        let report = fetch(scene.global, Some(scene.bus), &id).await?;
+        let first_reason = || report.reasons.first().cloned().unwrap_or_else(|| "without a reason".to_owned());
+        match ended.status {
+            RunStatus::Cancelled => return Err(Interrupted(format!("cancelled: {id}: {}", first_reason())).into()),
+            RunStatus::Failed => bail!("{id} failed: {}", first_reason()),
+            _ => {}
+        }
+        let times = times.stop().await;
+        if let Some(problem) = workers.lost_since(&before).await? {
+            return Ok(Err(problem));
+        }
+        Ok(measured(&report, wanted.scaling.counted_seconds(), &times))
+    }
+
+    /// Jobs of others, or left over, would be measured too.
+    async fn wait_until_empty(&self) -> Result<()> {
+        let (queue, patience) = (&self.wanted.queue, self.wanted.scaling.patience);
+        let deadline = Instant::now() + patience.to_std();
+        loop {
+            let jobs = self.queues.info(queue).await?.jobs;
+            if jobs == 0 {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                bail!(
+                    "queue {queue} has {jobs} jobs after {patience} (scaling.patience), and none may be there before a \
+                     measurement; `nuncius queue purge {queue}` drops those that wait"
+                );
+            }
+            pause(LOOK, self.interrupted).await?;
+        }
+    }
+
+    /// Follows the experiment to its end; a signal cancels it.
+    async fn follow(&self, id: &str) -> Result<Ended> {
+        let bus = self.scene.bus;
+        let cancelled_here = async {
+            // The signal may have come before anybody followed.
+            self.interrupted.cancelled().await;
+            tokio::time::sleep(CANCEL_DELAY).await;
+            let _ = cancel(bus, id, "interrupted").await;
+            std::future::pending().await
+        };
+        let ended = tokio::select! {
+            ended = follow(bus, id, self.scene.args.quiet, true) => ended?,
+            () = cancelled_here => None,
+        };
+        match ended {
+            Some(ended) if !self.interrupted.is_cancelled() => Ok(ended),
+            Some(_) => Err(Interrupted("interrupted".to_owned()).into()),
+            None => Err(Interrupted(format!("stopped at once: {id} is left to end by itself")).into()),
+        }
+    }
+}
+
+/// Waits a little.
+///
+/// # Errors
+/// [`Interrupted`] when a signal came.
+pub(super) async fn pause(duration: Duration, interrupted: &CancellationToken) -> Result<()> {
+    tokio::select! {
+        () = tokio::time::sleep(duration) => Ok(()),
+        () = interrupted.cancelled() => Err(Interrupted("interrupted".to_owned()).into()),
+    }
+}
+
+/// What the report says of these seconds; the error says why it cannot be trusted.
+fn measured(report: &Report, seconds: Range<u32>, times: &[JobTimes]) -> Result<ScalingMeasurement, String> {
+    if report.verdict == Some(Verdict::Invalid) {
+        return Err(report.reasons.first().cloned().unwrap_or_else(|| "it gives no reason".to_owned()));
+    }
+    // Its clock is read between two seconds, and not to the nanosecond.
+    if report.offered_seconds + 0.01 < f64::from(seconds.end) {
+        return Err(format!("load was offered for {:.2} s of {} s", report.offered_seconds, seconds.end));
+    }
+    // What a node could not tell of a second in time it tells with a later one: at both ends that would move jobs.
+    let told = |second: &u32| report.intervals.iter().any(|interval| interval.second == *second);
+    let ends = [seconds.start.checked_sub(1), seconds.end.checked_sub(1)];
+    if let Some(missing) = ends.into_iter().flatten().find(|second| !told(second)) {
+        return Err(format!("nothing was told of second {missing} alone, where the count has an end"));
+    }
+    let counted = || report.intervals.iter().filter(|interval| seconds.contains(&interval.second));
+    let succeeded = counted().map(|interval| interval.succeeded).fold(0, u64::saturating_add);
+    let length_seconds = f64::from(seconds.end - seconds.start);
+    let started_seconds = report.started_unix_ms.unwrap_or_default() as f64 / 1e3;
+    let within = |ended_seconds: f64| {
+        let run_time = ended_seconds - started_seconds;
+        run_time >= f64::from(seconds.start) && run_time < f64::from(seconds.end)
+    };
+    let median_of = |of: fn(&JobTimes) -> f64| {
+        let mut values: Vec<f64> = times.iter().filter(|times| within(times.ended_unix_seconds)).map(of).collect();
+        values.sort_by(f64::total_cmp);
+        values.get(values.len() / 2).copied()
+    };
+    Ok(ScalingMeasurement {
+        experiment: report.id.clone(),
+        seconds: length_seconds,
+        succeeded,
+        failed: counted().map(|interval| interval.failed).fold(0, u64::saturating_add),
+        jobs_per_second: succeeded as f64 / length_seconds,
+        run_p50_seconds: median_of(|times| times.run_seconds),
+        wait_p50_seconds: median_of(|times| times.wait_seconds),
+    })
+}
+
+/// What the terminal record of a job that succeeded says.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct JobTimes {
+    ended_unix_seconds: f64,
+    wait_seconds: f64,
+    run_seconds: f64,
+}
+
+/// Listens to the terminal records of a queue as they are written.
+struct Times {
+    stop: CancellationToken,
+    task: JoinHandle<Vec<JobTimes>>,
+}
+
+impl Times {
+    async fn listen(bus: &Bus, queue: &str) -> Result<Self, BusError> {
+        let mut records = bus.subscribe(&bus.namespace().result_all(queue)).await?;
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        let task = tokio::spawn(async move {
+            let mut all = Vec::new();
+            loop {
+                let message = tokio::select! {
+                    message = records.next() => message,
+                    () = stopped.cancelled() => None,
+                };
+                let Some(message) = message else { return all };
+                let record = codec::decode::<JobResult>(&message.payload);
+                if let Ok(record) = record
+                    && record.status == JobStatus::Succeeded
+                    && all.len() < TIMES_MAX
+                {
+                    all.push(times_of(&record));
+                }
+            }
+        });
+        Ok(Self { stop, task })
+    }
+
+    async fn stop(self) -> Vec<JobTimes> {
+        self.stop.cancel();
+        self.task.await.unwrap_or_default()
+    }
+}
+
+fn times_of(record: &JobResult) -> JobTimes {
+    let (wait_seconds, run_seconds) = (record.wait_seconds, record.run_seconds);
+    let submitted_seconds = record.submitted_unix_ns as f64 / 1e9;
+    JobTimes { ended_unix_seconds: submitted_seconds + wait_seconds + run_seconds, wait_seconds, run_seconds }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,79 @@
+use nuncius_schemas::report::Interval;
+
+use super::*;
+
+/// Six seconds of ten jobs each, and one more while answers were waited for.
+fn report() -> Report {
+    let interval = |second| Interval { second, succeeded: 10, failed: u64::from(second == 3), ..Interval::default() };
+    Report {
+        schema: "report.v1".to_owned(),
+        version: String::new(),
+        id: "s-w1-r1".to_owned(),
+        name: String::new(),
+        creator: None,
+        status: RunStatus::Finished,
+        verdict: Some(Verdict::Undetermined),
+        reasons: vec!["too little to say".to_owned()],
+        submitted_unix_ms: 0,
+        started_unix_ms: Some(1_000_000),
+        ended_unix_ms: None,
+        offered_seconds: 6.0,
+        scheduled: 0,
+        offered: 0,
+        deficit: 0,
+        groups: Vec::new(),
+        gates: Vec::new(),
+        nodes: Vec::new(),
+        intervals: (0..7).map(interval).collect(),
+        events: Vec::new(),
+        trace_id: None,
+        spec: None,
+    }
+}
+
+fn job(ended_unix_seconds: f64, run_seconds: f64) -> JobTimes {
+    JobTimes { ended_unix_seconds, wait_seconds: run_seconds / 2.0, run_seconds }
+}
+
+#[test]
+fn jobs_are_counted_from_the_end_of_the_warm_up_to_the_end_of_the_load() {
+    // The first and the last are outside.
+    let times = [job(1_000.9, 9.0), job(1_001.0, 0.1), job(1_003.0, 0.2), job(1_005.9, 0.3), job(1_006.0, 9.0)];
+    let found = measured(&report(), 1..6, &times).unwrap();
+    let wanted = ScalingMeasurement {
+        experiment: "s-w1-r1".to_owned(),
+        seconds: 5.0,
+        succeeded: 50,
+        failed: 1,
+        jobs_per_second: 10.0,
+        run_p50_seconds: Some(0.2),
+        wait_p50_seconds: Some(0.1),
+    };
+    assert_eq!(found, wanted);
+    assert_eq!(measured(&report(), 1..6, &[]).unwrap().run_p50_seconds, None);
+}
+
+#[test]
+fn a_measurement_that_cannot_be_trusted_says_why() {
+    let refused = |change: fn(&mut Report)| {
+        let mut report = report();
+        change(&mut report);
+        measured(&report, 1..6, &[]).unwrap_err()
+    };
+    let starved = refused(|report| {
+        report.verdict = Some(Verdict::Invalid);
+        report.reasons = vec!["node n was starved".to_owned()];
+    });
+    assert_eq!(starved, "node n was starved");
+    assert!(refused(|report| report.offered_seconds = 5.5).contains("5.50 s of 6 s"));
+    // Figures of a second that come with those of a later one may be moved over an end, not within.
+    for end in [0, 5] {
+        let mut report = report();
+        report.intervals.retain(|interval| interval.second != end);
+        let problem = measured(&report, 1..6, &[]).unwrap_err();
+        assert!(problem.contains(&format!("second {end} ")), "{problem}");
+    }
+    let mut folded = report();
+    folded.intervals.retain(|interval| interval.second != 3);
+    assert!(measured(&folded, 1..6, &[]).is_ok());
+}
