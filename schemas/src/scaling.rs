@@ -417,7 +417,7 @@ pub struct ScalingMeasurement {
     pub succeeded: u64,
     /// Jobs that ended otherwise in that time.
     pub failed: u64,
-    /// Jobs that succeeded per second.
+    /// Jobs that succeeded per second; one that ran over an end of that time counts with the share of its run within.
     pub jobs_per_second: f64,
     /// Median run time of a job, in seconds.
     pub run_p50_seconds: Option<f64>,

@@ -41,7 +41,11 @@ pub fn from_value(value: Value) -> Result<Submission, CodecError> {
         GalileoInput::Ticks(Box::new(codec::from_value(value)?))
     } else {
         let spec: ExperimentSpec = codec::from_value(value)?;
-        if spec.scaling.is_some() { spec.validate_scaling()? } else { spec.validate()? }
+        if spec.scaling.is_some() {
+            spec.validate_scaling()?
+        } else {
+            spec.validate()?
+        }
         return Ok(Submission::Spec(Box::new(spec)));
     };
     galileo.check()?;

@@ -150,7 +150,7 @@ impl Kv {
                 return Err(BusError::jetstream(format!("reading {key} of {}", self.name), text));
             }
         }
-        let headers = Headers::from_wire(message.headers.as_ref());
+        let headers = Headers::from_wire(message.headers);
         let revision = headers.get("Nats-Sequence").and_then(|sequence| sequence.parse().ok());
         let revision =
             revision.ok_or_else(|| BusError::BadAnswer { what: api, reason: "no Nats-Sequence header".to_owned() })?;

@@ -23,7 +23,7 @@ impl Message {
     pub(crate) fn new(bus: Bus, message: async_nats::Message) -> Self {
         Self {
             bus,
-            headers: Headers::from_wire(message.headers.as_ref()),
+            headers: Headers::from_wire(message.headers),
             subject: message.subject.to_string(),
             reply: message.reply.map(|reply| reply.to_string()),
             payload: message.payload,

@@ -99,7 +99,7 @@ impl Bus {
         Ok(Some(StoredMessage {
             sequence: message.sequence,
             subject: message.subject.to_string(),
-            headers: Headers::from_wire(Some(&message.headers)),
+            headers: Headers::from_wire(Some(message.headers)),
             payload: message.payload,
             published_unix_ns: i64::try_from(message.time.unix_timestamp_nanos()).unwrap_or(i64::MAX),
         }))
@@ -157,7 +157,7 @@ impl Tail {
                     self.pending = info.pending;
                     return Ok(StoredMessage {
                         sequence: info.stream_sequence,
-                        headers: Headers::from_wire(message.headers.as_ref()),
+                        headers: Headers::from_wire(message.headers),
                         subject: message.subject.to_string(),
                         payload: message.payload,
                         published_unix_ns: info.published_unix_ns,

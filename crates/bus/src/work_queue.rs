@@ -127,6 +127,11 @@ impl WorkQueue {
         }
     }
 
+    /// What is here already, without waiting and without asking for more.
+    pub fn ready(&mut self) -> Option<WorkItem> {
+        WorkItem::new(&self.bus, self.pull.as_mut()?.buffered()?)
+    }
+
     /// Takes no more; what came already is handed back at once. How many those were.
     pub async fn close(self) -> usize {
         let mut handed_back = 0;
@@ -182,7 +187,7 @@ impl WorkItem {
             bus: bus.clone(),
             ack_subject,
             delivery,
-            headers: Headers::from_wire(message.headers.as_ref()),
+            headers: Headers::from_wire(message.headers),
             subject: message.subject.to_string(),
             payload: message.payload,
         })

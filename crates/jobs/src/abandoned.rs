@@ -132,7 +132,7 @@ async fn drop_one(bus: Bus, queue: String, stream: String, found: Found, reason:
         return Ok(());
     };
     let waited_ns = i64::try_from(unix_ns()).unwrap_or(i64::MAX).saturating_sub(found.stored_unix_ns);
-    let mut result = JobResult {
+    let result = JobResult {
         job: name.id,
         queue,
         client: name.client,
@@ -156,7 +156,7 @@ async fn drop_one(bus: Bus, queue: String, stream: String, found: Found, reason:
         stderr_tail: None,
     };
     // Somebody may have begun it meanwhile: whoever writes first is right, and the other forgets it.
-    write_record(&bus, &mut result, None).await?;
+    write_record(&bus, &result, None).await?;
     bus.forget_message(&stream, found.sequence).await?;
     Ok(())
 }

@@ -77,7 +77,7 @@ impl Finisher {
     pub async fn finish(
         &self,
         taken: &Taken,
-        mut result: JobResult,
+        result: &JobResult,
         traceparent: Option<&str>,
     ) -> Result<Finish, JobError> {
         let definition = self.definition();
@@ -88,11 +88,11 @@ impl Finisher {
                 return Ok(Finish::Retried(delay));
             }
             let reason = result.error.clone().unwrap_or_else(|| "it failed".to_owned());
-            result.status = JobStatus::Dead;
+            let result = JobResult { status: JobStatus::Dead, ..result.clone() };
             return self.bury(taken, result, taken.attempt, &reason).await;
         }
         let status = result.status;
-        let written = write_record(&self.bus, &mut result, traceparent).await?;
+        let written = write_record(&self.bus, result, traceparent).await?;
         if let Err(error) = taken.item.ack().await {
             tracing::debug!(%error, job = taken.id, "not acknowledged: the next worker finds its record");
         }
@@ -109,14 +109,8 @@ impl Finisher {
     }
 
     /// The record first: who finds the job again after a crash in between sees from it that a copy is wanted.
-    async fn bury(
-        &self,
-        taken: &Taken,
-        mut result: JobResult,
-        attempts: u32,
-        reason: &str,
-    ) -> Result<Finish, JobError> {
-        let written = write_record(&self.bus, &mut result, None).await?;
+    async fn bury(&self, taken: &Taken, result: JobResult, attempts: u32, reason: &str) -> Result<Finish, JobError> {
+        let written = write_record(&self.bus, &result, None).await?;
         if written {
             let name = Name { id: taken.id.clone(), client: taken.client.clone(), priority: taken.priority };
             self.copy(&taken.item, &name, attempts, reason).await?;
@@ -143,7 +137,7 @@ impl Finisher {
         result.status = JobStatus::Dropped;
         result.attempt = 0;
         result.error = Some(reason.to_owned());
-        write_record(&self.bus, &mut result, None).await?;
+        write_record(&self.bus, &result, None).await?;
         Ok(taken.item.ack().await?)
     }
 
@@ -201,17 +195,14 @@ impl Finisher {
 ///
 /// # Errors
 /// [`JobError::NoQueue`] where there is no stream for it any more, [`BusError::Closed`].
-pub(crate) async fn write_record(
-    bus: &Bus,
-    result: &mut JobResult,
-    traceparent: Option<&str>,
-) -> Result<bool, JobError> {
+pub(crate) async fn write_record(bus: &Bus, result: &JobResult, traceparent: Option<&str>) -> Result<bool, JobError> {
     let subject = bus.namespace().result(&result.queue, &result.client, &result.job);
     let mut headers = Headers::new().with(HEADER_CONTENT_TYPE, CONTENT_TYPE_MESSAGE_PACK).with(HEADER_SCHEMA, SCHEMA);
     if let Some(traceparent) = traceparent {
         headers.insert(HEADER_TRACEPARENT, traceparent);
     }
     let mut pause = WRITE_PAUSE;
+    let mut is_shortened = false;
     let mut payload = encoded(result)?;
     loop {
         match bus.publish_acked(&subject, &headers, payload.clone(), None, Some(0)).await {
@@ -219,9 +210,9 @@ pub(crate) async fn write_record(
             // Also where the own first write was stored and its answer lost: the record is there, and one.
             Err(BusError::WrongLastSequence { .. }) => return Ok(false),
             Err(BusError::NoStream { .. }) => return Err(JobError::NoQueue { queue: result.queue.clone() }),
-            Err(BusError::PayloadTooLarge { .. }) if result.stdout_tail.is_some() || result.stderr_tail.is_some() => {
-                (result.stdout_tail, result.stderr_tail) = (None, None);
-                payload = encoded(result)?;
+            Err(BusError::PayloadTooLarge { .. }) if !is_shortened => {
+                is_shortened = true;
+                payload = encoded(&JobResult { stdout_tail: None, stderr_tail: None, ..result.clone() })?;
                 continue;
             }
             Err(error @ (BusError::Refused { .. } | BusError::BadAnswer { .. })) => {

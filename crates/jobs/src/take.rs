@@ -97,6 +97,11 @@ impl Taker {
         Ok(self.queues.next_of(free).await?.1)
     }
 
+    /// What has come already, for a slot that is free, without asking for more.
+    pub fn ready(&mut self) -> Option<WorkItem> {
+        self.queues.ready()
+    }
+
     /// What there is at once for `free` slots, without waiting: none says that the queue is empty.
     pub async fn at_once(&mut self, free: usize) -> Result<Option<WorkItem>, JobError> {
         Ok(self.queues.at_once(free).await?.map(|(_, item)| item))

@@ -9,9 +9,7 @@ use nuncius_schemas::units::HumanDuration;
 
 mod queues;
 
-pub(crate) use queues::{
-    DeadCommand, DeviceArgs, FrontendArgs, QueueClientArgs, QueueCommand, WorkerArgs,
-};
+pub(crate) use queues::{DeadCommand, DeviceArgs, FrontendArgs, QueueClientArgs, QueueCommand, WorkerArgs};
 
 /// Distributed load and scalability experiments over NATS.
 ///

@@ -50,7 +50,7 @@ fn main() -> ExitCode {
             return ExitCode::from(EXIT_USAGE);
         }
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match runtime_for(&cli.command).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("nuncius: the runtime cannot be started: {error}");
@@ -69,6 +69,17 @@ fn main() -> ExitCode {
         eprintln!("nuncius: {error}");
     }
     ExitCode::from(code)
+}
+
+/// What only passes messages on is quicker, and smaller, on one thread: nothing has to be handed from one to another. The rest works on
+/// all processors.
+fn runtime_for(command: &Command) -> tokio::runtime::Builder {
+    let is_light = match command {
+        Command::Worker(_) | Command::Queue(_) => true,
+        Command::Client(args) => args.jobs.queue.is_some(),
+        _ => false,
+    };
+    if is_light { tokio::runtime::Builder::new_current_thread() } else { tokio::runtime::Builder::new_multi_thread() }
 }
 
 /// A mistake of the person at the keyboard: exit code 64.

@@ -96,7 +96,7 @@ async fn attempt(bench: &Arc<Bench>, slot: u32, taken: Taken) {
             tell(bench, &taken, JobEventKind::Returned, Some("the worker ends".to_owned())).await;
             bench.finisher.hand_back(&taken).await.map(|()| None)
         }
-        End::Own => bench.finisher.finish(&taken, result.clone(), traceparent.as_deref()).await.map(Some),
+        End::Own => bench.finisher.finish(&taken, &result, traceparent.as_deref()).await.map(Some),
     };
     bench.finished.fetch_add(1, Ordering::Relaxed);
     match &ended {

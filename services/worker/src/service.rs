@@ -202,7 +202,14 @@ async fn serve(
             _ = tick.tick() => Event::Tick,
         };
         match event {
-            Event::Item(Ok(item)) => worker.begin(item),
+            Event::Item(Ok(item)) => {
+                worker.begin(item);
+                while !worker.free.is_empty()
+                    && let Some(item) = taker.ready()
+                {
+                    worker.begin(item);
+                }
+            }
             Event::Item(Err(JobError::Bus(BusError::Closed))) | Event::Shutdown => break,
             Event::Empty if worker.busy() == 0 => {
                 info!("the queue is empty");

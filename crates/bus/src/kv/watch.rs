@@ -134,7 +134,7 @@ impl KvWatch {
         open.consumer_sequence = info.consumer_sequence;
         let prefix = format!("$KV.{}.", self.kv.name);
         let Some(key) = message.subject.strip_prefix(prefix.as_str()).map(str::to_owned) else { return };
-        let headers = Headers::from_wire(message.headers.as_ref());
+        let headers = Headers::from_wire(message.headers.clone());
         let operation = operation_of(&headers);
         let mut snapshot_over = false;
         if let Some((seen, remaining)) = open.snapshot.as_mut() {

@@ -89,7 +89,7 @@ impl Bus {
                 return Err(BusError::jetstream(format!("reading {stream}"), text));
             }
         }
-        let mut headers = Headers::from_wire(message.headers.as_ref());
+        let mut headers = Headers::from_wire(message.headers);
         let bad = |what: &str| BusError::BadAnswer { what: api.clone(), reason: format!("no {what} header") };
         let sequence = headers.remove("Nats-Sequence").and_then(|text| text.parse().ok());
         let subject = headers.remove("Nats-Subject");

@@ -57,6 +57,14 @@ impl RankedQueues {
         }
     }
 
+    /// What is here already, for a hand that is free, without waiting and without asking for more.
+    pub fn ready(&mut self) -> Option<WorkItem> {
+        if let [only] = self.ranks.as_mut_slice() {
+            return only.waiting.ready();
+        }
+        self.ready.pop_front().map(|(_, item)| item)
+    }
+
     /// The same without waiting: `None` where no queue has anything at this moment. Not beside [`RankedQueues::next_of`] on a
     /// single queue, which has asked already.
     pub async fn at_once(&mut self, free: usize) -> Result<Option<(usize, WorkItem)>, BusError> {
@@ -107,7 +115,11 @@ impl Rank {
             self.at_once = Some(Pull::open(&bus, &names.stream, &names.durable).await?);
         }
         let Some(pull) = self.at_once.as_mut() else { return Ok(()) };
-        pull.request_at_once(wanted).await?;
+        // A call that was cancelled has asked already.
+        let missing = wanted.saturating_sub(pull.outstanding());
+        if missing > 0 {
+            pull.request_at_once(missing).await?;
+        }
         while pull.outstanding() > 0 {
             match tokio::time::timeout(NOW_PATIENCE, pull.next()).await {
                 Ok(Pulled::Message(message)) => {

@@ -82,7 +82,7 @@ pub(crate) async fn end(finisher: &Finisher, taken: &Taken, status: JobStatus) -
     result.status = status;
     result.worker = Some("w".into());
     result.run_seconds = 0.5;
-    soon(finisher.finish(taken, result, None)).await.unwrap()
+    soon(finisher.finish(taken, &result, None)).await.unwrap()
 }
 
 pub(crate) fn job(argument: &str) -> Submission {

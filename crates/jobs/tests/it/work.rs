@@ -88,7 +88,7 @@ async fn a_failing_job_is_tried_again_and_given_up_as_the_queue_says_and_can_be_
     assert_eq!((second.attempt, &second.id), (2, &first.id));
     let mut result = second.result("q");
     (result.status, result.error) = (JobStatus::Failed, Some("exit code 3\nü".into()));
-    assert_eq!(soon(finisher.finish(&second, result, None)).await.unwrap(), Finish::Recorded(JobStatus::Dead));
+    assert_eq!(soon(finisher.finish(&second, &result, None)).await.unwrap(), Finish::Recorded(JobStatus::Dead));
     let id = ticket.id.clone();
     let record = soon(ticket.result()).await.unwrap();
     assert_eq!((record.status, record.attempt), (JobStatus::Dead, 2));

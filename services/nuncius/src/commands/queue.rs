@@ -148,11 +148,14 @@ fn as_text(info: &QueueInfo) -> String {
 
 async fn drain(queues: &Queues, queue: &str, no_wait: bool) -> Result<()> {
     queues.set_state(queue, QueueState::Draining).await?;
+    if no_wait {
+        return Ok(());
+    }
     let mut told = None;
-    while !no_wait {
+    loop {
         let jobs = queues.info(queue).await?.jobs;
         if jobs == 0 {
-            break;
+            return Ok(());
         }
         if told != Some(jobs) {
             eprintln!("{jobs} jobs left");
@@ -160,7 +163,6 @@ async fn drain(queues: &Queues, queue: &str, no_wait: bool) -> Result<()> {
         }
         tokio::time::sleep(DRAIN_LOOK).await;
     }
-    Ok(())
 }
 
 async fn submit(bus: &Bus, queue: &str, submission: Submission, no_wait: bool) -> Result<u8> {

@@ -10,8 +10,7 @@ use serde_json::Value;
 const LINES_MAX: usize = 500;
 
 /// Everything below the services but the testkit.
-const CRATES: &[&str] =
-    &["schemas", "load", "stats", "bus", "store", "telemetry", "jobs", "engine", "report", "serve"];
+const CRATES: &[&str] = &["schemas", "load", "stats", "bus", "store", "telemetry", "jobs", "engine", "report", "serve"];
 
 /// What crate `name` at `place` in the tree may depend on, without the prefix of their names.
 fn allowed(name: &str, place: &str) -> Vec<&'static str> {

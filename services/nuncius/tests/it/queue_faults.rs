@@ -38,7 +38,8 @@ impl Scene {
     }
 
     async fn bus(&self) -> Bus {
-        let options = ConnectOptions { urls: vec![self.server.url()], name: "test".into(), ..ConnectOptions::default() };
+        let options =
+            ConnectOptions { urls: vec![self.server.url()], name: "test".into(), ..ConnectOptions::default() };
         connect(options).await.unwrap()
     }
 
@@ -91,7 +92,8 @@ async fn records(bus: &Bus, queue: &str) -> BTreeMap<String, JobResult> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_accepted_job_is_in_the_books_once_whatever_is_killed() {
     let _beside = crate::harness::beside_others().await;
-    let seed = std::env::var("NUNCIUS_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
+    let seed =
+        std::env::var("NUNCIUS_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
     let jobs = if std::env::var_os("NUNCIUS_LONG").is_some() { JOBS * 10 } else { JOBS };
     println!("seed {seed}: NUNCIUS_SEED={seed} repeats the kills");
     let mut random = fastrand::Rng::with_seed(seed);

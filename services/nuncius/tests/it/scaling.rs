@@ -70,7 +70,8 @@ async fn a_scaling_experiment_brings_all_it_needs_and_leaves_nothing_but_its_rep
         assert_eq!((step.workers, step.slots, step.outcome), (count, count, Verdict::Pass));
         let [measurement] = step.measurements.as_slice() else { panic!("{step:?}") };
         assert_eq!((measurement.seconds, measurement.failed), (2.0, 0));
-        assert_eq!(measurement.succeeded as f64 / 2.0, measurement.jobs_per_second);
+        let jobs = measurement.jobs_per_second * 2.0;
+        assert!((jobs - measurement.succeeded as f64).abs() <= f64::from(2 * count), "{measurement:?}");
         // On a busy machine jobs take longer, never less than their work.
         assert!((0.02..1.0).contains(&measurement.run_p50_seconds.unwrap()), "{measurement:?}");
         assert!(measurement.wait_p50_seconds.is_some());

@@ -62,7 +62,7 @@ impl Place<'_> {
         if let Some(problem) = workers.lost_since(&before).await? {
             return Ok(Err(problem));
         }
-        Ok(measured(&report, wanted.scaling.counted_seconds(), &times))
+        Ok(measured(&report, wanted.scaling.counted_seconds(), wanted.scaling.users(count), &times))
     }
 
     /// Jobs of others, or left over, would be measured too.
@@ -117,8 +117,13 @@ pub(super) async fn pause(duration: Duration, interrupted: &CancellationToken) -
     }
 }
 
-/// What the report says of these seconds; the error says why it cannot be trusted.
-fn measured(report: &Report, seconds: Range<u32>, times: &[JobTimes]) -> Result<ScalingMeasurement, String> {
+/// What the report says of these seconds, in which `users` jobs were under way; the error says why it cannot be trusted.
+fn measured(
+    report: &Report,
+    seconds: Range<u32>,
+    users: u64,
+    times: &[JobTimes],
+) -> Result<ScalingMeasurement, String> {
     if report.verdict == Some(Verdict::Invalid) {
         return Err(report.reasons.first().cloned().unwrap_or_else(|| "it gives no reason".to_owned()));
     }
@@ -136,21 +141,26 @@ fn measured(report: &Report, seconds: Range<u32>, times: &[JobTimes]) -> Result<
     let succeeded = counted().map(|interval| interval.succeeded).fold(0, u64::saturating_add);
     let length_seconds = f64::from(seconds.end - seconds.start);
     let started_seconds = report.started_unix_ms.unwrap_or_default() as f64 / 1e3;
-    let within = |ended_seconds: f64| {
-        let run_time = ended_seconds - started_seconds;
-        run_time >= f64::from(seconds.start) && run_time < f64::from(seconds.end)
-    };
+    let window = started_seconds + f64::from(seconds.start)..started_seconds + f64::from(seconds.end);
+    let within = || times.iter().filter(|times| window.contains(&times.ended_unix_seconds));
     let median_of = |of: fn(&JobTimes) -> f64| {
-        let mut values: Vec<f64> = times.iter().filter(|times| within(times.ended_unix_seconds)).map(of).collect();
+        let mut values: Vec<f64> = within().map(of).collect();
         values.sort_by(f64::total_cmp);
         values.get(values.len() / 2).copied()
     };
+    // Slots that began together end together, and go on in step when their jobs are equally long: whole jobs would be
+    // counted by as many at a time as there are slots, the same way in each repeat. Shares of jobs do without that error.
+    let known = within().count() as u64;
+    let shares: f64 = times.iter().map(|times| times.share_within(&window)).sum();
+    // Else the records of some did not come, or clocks are far apart.
+    let is_known = succeeded > 0 && shares > 0.0 && known.abs_diff(succeeded) <= users;
+    let jobs = if is_known { shares } else { succeeded as f64 };
     Ok(ScalingMeasurement {
         experiment: report.id.clone(),
         seconds: length_seconds,
         succeeded,
         failed: counted().map(|interval| interval.failed).fold(0, u64::saturating_add),
-        jobs_per_second: succeeded as f64 / length_seconds,
+        jobs_per_second: jobs / length_seconds,
         run_p50_seconds: median_of(|times| times.run_seconds),
         wait_p50_seconds: median_of(|times| times.wait_seconds),
     })
@@ -162,6 +172,18 @@ struct JobTimes {
     ended_unix_seconds: f64,
     wait_seconds: f64,
     run_seconds: f64,
+}
+
+impl JobTimes {
+    /// The share of its run that was within the window, 0 to 1.
+    fn share_within(&self, window: &Range<f64>) -> f64 {
+        let end = self.ended_unix_seconds;
+        if self.run_seconds <= 0.0 {
+            return f64::from(window.contains(&end));
+        }
+        let inside = end.min(window.end) - (end - self.run_seconds).max(window.start);
+        (inside / self.run_seconds).clamp(0.0, 1.0)
+    }
 }
 
 /// Listens to the terminal records of a queue as they are written.

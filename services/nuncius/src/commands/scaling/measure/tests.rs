@@ -39,7 +39,8 @@ fn job(ended_unix_seconds: f64, run_seconds: f64) -> JobTimes {
 fn jobs_are_counted_from_the_end_of_the_warm_up_to_the_end_of_the_load() {
     // The first and the last are outside.
     let times = [job(1_000.9, 9.0), job(1_001.0, 0.1), job(1_003.0, 0.2), job(1_005.9, 0.3), job(1_006.0, 9.0)];
-    let found = measured(&report(), 1..6, &times).unwrap();
+    // The records of all but three are missing, so that whole jobs are counted.
+    let found = measured(&report(), 1..6, 2, &times).unwrap();
     let wanted = ScalingMeasurement {
         experiment: "s-w1-r1".to_owned(),
         seconds: 5.0,
@@ -50,7 +51,7 @@ fn jobs_are_counted_from_the_end_of_the_warm_up_to_the_end_of_the_load() {
         wait_p50_seconds: Some(0.1),
     };
     assert_eq!(found, wanted);
-    assert_eq!(measured(&report(), 1..6, &[]).unwrap().run_p50_seconds, None);
+    assert_eq!(measured(&report(), 1..6, 2, &[]).unwrap().run_p50_seconds, None);
 }
 
 #[test]
@@ -58,7 +59,7 @@ fn a_measurement_that_cannot_be_trusted_says_why() {
     let refused = |change: fn(&mut Report)| {
         let mut report = report();
         change(&mut report);
-        measured(&report, 1..6, &[]).unwrap_err()
+        measured(&report, 1..6, 2, &[]).unwrap_err()
     };
     let starved = refused(|report| {
         report.verdict = Some(Verdict::Invalid);
@@ -70,10 +71,29 @@ fn a_measurement_that_cannot_be_trusted_says_why() {
     for end in [0, 5] {
         let mut report = report();
         report.intervals.retain(|interval| interval.second != end);
-        let problem = measured(&report, 1..6, &[]).unwrap_err();
+        let problem = measured(&report, 1..6, 2, &[]).unwrap_err();
         assert!(problem.contains(&format!("second {end} ")), "{problem}");
     }
     let mut folded = report();
     folded.intervals.retain(|interval| interval.second != 3);
-    assert!(measured(&folded, 1..6, &[]).is_ok());
+    assert!(measured(&folded, 1..6, 2, &[]).is_ok());
+}
+
+#[test]
+fn jobs_that_run_over_an_end_count_with_their_share_so_that_slots_in_step_are_counted_right() {
+    // Eight slots in step, jobs of 0.34 s: 23.53 a second, but by eights at a time.
+    let times: Vec<JobTimes> =
+        (1..=20).flat_map(|turn| std::iter::repeat_n(job(1_000.0 + f64::from(turn) * 0.34, 0.34), 8)).collect();
+    let whole = times.iter().filter(|job| (1_001.0..1_006.0).contains(&job.ended_unix_seconds)).count() as u64;
+    assert_eq!(whole, 120, "2 % too many");
+    let mut report = report();
+    for interval in &mut report.intervals {
+        interval.succeeded = whole / 5;
+    }
+    let found = measured(&report, 1..6, 16, &times).unwrap();
+    assert_eq!(found.succeeded, 120);
+    assert!((found.jobs_per_second - 8.0 / 0.34).abs() < 1e-6, "{found:?}");
+    let instant = [job(1_001.0, 0.0), job(1_000.5, 0.0), job(1_006.0, 0.0)];
+    let shares: Vec<f64> = instant.iter().map(|job| job.share_within(&(1_001.0..1_006.0))).collect();
+    assert_eq!(shares, [1.0, 0.0, 0.0]);
 }
