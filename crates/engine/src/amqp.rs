@@ -16,21 +16,19 @@
 //! adds a thread for each connection.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use lapin::types::ShortString;
-use nuncius_schemas::metric::FailureKind;
 use tokio::sync::Notify;
 use tokio::task::LocalSet;
 
 use crate::clock::monotonic_ns;
 use crate::dispatch::{Dispatcher, Iteration};
-use crate::http::general::timer::{self, Timer};
-use crate::plan::{Action, AmqpPlan, GroupPlan, traceparent};
+use crate::flights::Flights;
+use crate::plan::{Action, AmqpPlan, GroupPlan};
 use crate::run::EngineError;
 use crate::wake::Bell;
 
@@ -86,8 +84,7 @@ pub(crate) fn setup(plan: &GroupPlan, amqp: &AmqpPlan) -> Result<Setup, EngineEr
 
 /// What the tasks of a thread share.
 struct Shared {
-    /// Gone once the books are closed.
-    dispatcher: RefCell<Option<Dispatcher>>,
+    flights: Flights,
     plan: Arc<GroupPlan>,
     setup: Setup,
     /// Of this run, in every message.
@@ -99,11 +96,6 @@ struct Shared {
     /// An attempt to connect has ended.
     opened: Notify,
     next_host: Cell<usize>,
-    /// Iterations under way, as they are known by now.
-    flights: RefCell<HashMap<u64, Iteration>>,
-    next_flight: Cell<u64>,
-    /// An iteration has ended, or a message has come.
-    changed: Notify,
 }
 
 /// What a step publishes.
@@ -126,7 +118,7 @@ pub(crate) fn run(dispatcher: Dispatcher, plan: Arc<GroupPlan>, setup: Setup, be
     };
     let shared = Rc::new(Shared {
         in_flight_max: dispatcher.in_flight_max(),
-        dispatcher: RefCell::new(Some(dispatcher)),
+        flights: Flights::new(dispatcher),
         setup,
         run: format!("{:016x}", plan.run_key),
         publishes,
@@ -134,22 +126,10 @@ pub(crate) fn run(dispatcher: Dispatcher, plan: Arc<GroupPlan>, setup: Setup, be
         state: RefCell::new(State::default()),
         opened: Notify::new(),
         next_host: Cell::new(0),
-        flights: RefCell::new(HashMap::new()),
-        next_flight: Cell::new(0),
-        changed: Notify::new(),
     });
     let local = LocalSet::new();
-    let result = local.block_on(&runtime, offer(Rc::clone(&shared), bell));
-    let now_ns = monotonic_ns();
-    if let Some(mut dispatcher) = shared.dispatcher.take() {
-        for (_, iteration) in shared.flights.take() {
-            dispatcher.censor(iteration, now_ns);
-        }
-        match result {
-            Ok(()) => dispatcher.close(now_ns),
-            Err(error) => dispatcher.close_failed(format!("cannot wait for events: {error}"), now_ns),
-        }
-    }
+    let outcome = local.block_on(&runtime, offer(Rc::clone(&shared), bell));
+    shared.flights.close(outcome);
     local.block_on(&runtime, async {
         let _ = tokio::time::timeout(GOODBYE, shared.close()).await;
     });
@@ -177,8 +157,6 @@ fn publishes(plan: &GroupPlan) -> Option<Vec<Option<Publish>>> {
 }
 
 async fn offer(shared: Rc<Shared>, bell: Arc<Bell>) -> std::io::Result<()> {
-    let bell = timer::readable(bell.descriptor()?)?;
-    let mut timer = Timer::new()?;
     let steps = amqp(&shared.plan).map(|amqp| amqp.steps.as_slice()).unwrap_or_default();
     let mut consumes = false;
     for (step, consume) in (0u16..).zip(steps).filter_map(|(step, planned)| Some((step, planned.consume.clone()?))) {
@@ -188,62 +166,27 @@ async fn offer(shared: Rc<Shared>, bell: Arc<Bell>) -> std::io::Result<()> {
     let ahead = Rc::clone(&shared);
     // Who needs the connection is told why there is none.
     tokio::task::spawn_local(async move { drop(ahead.publisher().await) });
-    let mut is_rung = true;
-    loop {
-        let now_ns = monotonic_ns();
-        let due_ns = {
-            let mut dispatcher = shared.dispatcher.borrow_mut();
-            let Some(dispatcher) = dispatcher.as_mut() else { return Ok(()) };
-            dispatcher.hold(consumes && !shared.setup.tally.is_received());
-            if is_rung || now_ns >= dispatcher.due_ns() || dispatcher.is_idle() {
-                dispatcher.poll(now_ns);
-            }
-            if dispatcher.is_over() {
-                return Ok(());
-            }
-            while let Some(iteration) = dispatcher.next(now_ns) {
-                let flight = shared.next_flight.get();
-                shared.next_flight.set(flight + 1);
-                shared.flights.borrow_mut().insert(flight, iteration);
-                tokio::task::spawn_local(fly(Rc::clone(&shared), flight, iteration));
-            }
-            dispatcher.due_ns()
-        };
-        is_rung = false;
-        tokio::select! {
-            result = timer.sleep_until(due_ns) => result?,
-            result = timer::drain(&bell) => {
-                result?;
-                is_rung = true;
-            }
-            () = shared.changed.notified() => {}
-        }
-    }
+    let launch = |flight, iteration| {
+        tokio::task::spawn_local(fly(Rc::clone(&shared), flight, iteration));
+    };
+    shared.flights.offer(bell, || consumes && !shared.setup.tally.is_received(), launch).await
 }
 
 /// One iteration, to its end.
 async fn fly(shared: Rc<Shared>, flight: u64, mut iteration: Iteration) {
     loop {
-        let publisher = match shared.publisher().await {
-            Ok(publisher) => publisher,
-            Err((kind, sample)) => return shared.fail(flight, iteration, kind, sample),
+        let published = match shared.publisher().await {
+            Ok(publisher) => shared.publish(flight, &mut iteration, &publisher).await,
+            Err(trouble) => Err(trouble),
         };
-        if let Err((kind, sample)) = shared.publish(flight, &mut iteration, &publisher).await {
-            return shared.fail(flight, iteration, kind, sample);
+        if let Err((kind, sample)) = published {
+            return shared.flights.failed(flight, iteration, kind, sample);
         }
-        let now_ns = monotonic_ns();
         shared.setup.tally.confirmed.fetch_add(1, Ordering::Relaxed);
-        let next = shared
-            .dispatcher
-            .borrow_mut()
-            .as_mut()
-            .and_then(|dispatcher| dispatcher.answered(iteration, 0, true, now_ns));
-        let Some(next) = next else {
-            shared.flights.borrow_mut().remove(&flight);
-            return shared.changed.notify_one();
-        };
-        iteration = next;
-        shared.flights.borrow_mut().insert(flight, iteration);
+        match shared.flights.answered(flight, iteration) {
+            Some(next) => iteration = next,
+            None => return,
+        }
     }
 }
 
@@ -252,27 +195,11 @@ impl Shared {
         Duration::from_nanos(self.plan.timeout_ns)
     }
 
-    fn fail(&self, flight: u64, iteration: Iteration, kind: FailureKind, sample: String) {
-        self.flights.borrow_mut().remove(&flight);
-        if let Some(dispatcher) = self.dispatcher.borrow_mut().as_mut() {
-            dispatcher.failed(iteration, kind, monotonic_ns(), || sample);
-        }
-        self.changed.notify_one();
-    }
-
     /// The next address, each in turn for every new connection of the thread.
     fn next_host(&self) -> usize {
         let host = self.next_host.get();
         self.next_host.set(host.wrapping_add(1));
         host
-    }
-
-    fn trace_of(&self, iteration: &Iteration) -> Option<String> {
-        if !iteration.is_sampled {
-            return None;
-        }
-        let (trace_id, span_id) = self.dispatcher.borrow().as_ref()?.identifiers(iteration);
-        Some(traceparent(trace_id, span_id))
     }
 
     async fn close(&self) {

@@ -13,6 +13,7 @@ mod clock;
 pub mod control;
 mod dispatch;
 mod feed;
+mod flights;
 mod http;
 pub mod plan;
 pub mod policy;

@@ -8,8 +8,6 @@
 //! One thread has a runtime and a connection of its own, so that neither the node's commands nor other groups wait behind its load.
 //! A server that is away is waited for: what was submitted meanwhile is repeated under the same id, and results are looked for.
 
-use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,13 +16,12 @@ use nuncius_bus::Bus;
 use nuncius_jobs::{JobError, Submission, Submitter, SubmitterOptions};
 use nuncius_schemas::job::{JobResult, JobStatus};
 use nuncius_schemas::metric::FailureKind;
-use tokio::sync::Notify;
 use tokio::task::LocalSet;
 
 use crate::clock::monotonic_ns;
 use crate::dispatch::{Dispatcher, Iteration};
-use crate::http::general::timer::{self, Timer};
-use crate::plan::{Action, GroupPlan, QueuePlan, traceparent};
+use crate::flights::Flights;
+use crate::plan::{Action, GroupPlan, QueuePlan};
 use crate::wake::Bell;
 
 /// How long a connection may take to be made, and to take leave.
@@ -36,16 +33,10 @@ type Trouble = (FailureKind, String);
 
 /// What the tasks of a thread share.
 struct Shared {
-    /// Gone once the books are closed.
-    dispatcher: RefCell<Option<Dispatcher>>,
+    flights: Flights,
     plan: Arc<GroupPlan>,
     submissions: Vec<Submission>,
     submitter: Submitter,
-    /// Iterations under way, as they are known by now.
-    flights: RefCell<HashMap<u64, Iteration>>,
-    next_flight: Cell<u64>,
-    /// An iteration has ended.
-    changed: Notify,
 }
 
 /// Runs a thread's share to the end.
@@ -65,25 +56,16 @@ pub(crate) fn run(dispatcher: Dispatcher, plan: Arc<GroupPlan>, bus: &Bus, bell:
         Err(_) => return dispatcher.close_failed(format!("no connection to NATS within {CONNECT:?}"), monotonic_ns()),
     };
     let shared = Rc::new(Shared {
-        dispatcher: RefCell::new(Some(dispatcher)),
+        flights: Flights::new(dispatcher),
         submissions: submissions(queue),
         submitter,
         plan: Arc::clone(&plan),
-        flights: RefCell::new(HashMap::new()),
-        next_flight: Cell::new(0),
-        changed: Notify::new(),
     });
-    let result = local.block_on(&runtime, offer(Rc::clone(&shared), bell));
-    let now_ns = monotonic_ns();
-    if let Some(mut dispatcher) = shared.dispatcher.take() {
-        for (_, iteration) in shared.flights.take() {
-            dispatcher.censor(iteration, now_ns);
-        }
-        match result {
-            Ok(()) => dispatcher.close(now_ns),
-            Err(error) => dispatcher.close_failed(format!("cannot wait for events: {error}"), now_ns),
-        }
-    }
+    let launch = |flight, iteration| {
+        tokio::task::spawn_local(fly(Rc::clone(&shared), flight, iteration));
+    };
+    let outcome = local.block_on(&runtime, shared.flights.offer(bell, || false, launch));
+    shared.flights.close(outcome);
     // Tasks of censored iterations hold their shares; they go with the set.
     drop(local);
     if let Ok(shared) = Rc::try_unwrap(shared) {
@@ -117,62 +99,16 @@ fn submissions(queue: &QueuePlan) -> Vec<Submission> {
     queue.jobs.iter().map(one).collect()
 }
 
-async fn offer(shared: Rc<Shared>, bell: Arc<Bell>) -> std::io::Result<()> {
-    let bell = timer::readable(bell.descriptor()?)?;
-    let mut timer = Timer::new()?;
-    let mut is_rung = true;
-    loop {
-        let now_ns = monotonic_ns();
-        let due_ns = {
-            let mut dispatcher = shared.dispatcher.borrow_mut();
-            let Some(dispatcher) = dispatcher.as_mut() else { return Ok(()) };
-            if is_rung || now_ns >= dispatcher.due_ns() || dispatcher.is_idle() {
-                dispatcher.poll(now_ns);
-            }
-            if dispatcher.is_over() {
-                return Ok(());
-            }
-            while let Some(iteration) = dispatcher.next(now_ns) {
-                let flight = shared.next_flight.get();
-                shared.next_flight.set(flight + 1);
-                shared.flights.borrow_mut().insert(flight, iteration);
-                tokio::task::spawn_local(fly(Rc::clone(&shared), flight, iteration));
-            }
-            dispatcher.due_ns()
-        };
-        is_rung = false;
-        tokio::select! {
-            result = timer.sleep_until(due_ns) => result?,
-            result = timer::drain(&bell) => {
-                result?;
-                is_rung = true;
-            }
-            () = shared.changed.notified() => {}
-        }
-    }
-}
-
 /// One iteration, to its end.
 async fn fly(shared: Rc<Shared>, flight: u64, mut iteration: Iteration) {
     loop {
-        let ended = shared.job(flight, &mut iteration).await;
-        let now_ns = monotonic_ns();
-        let mut dispatcher = shared.dispatcher.borrow_mut();
-        let next = match (dispatcher.as_mut(), ended) {
-            (None, _) => None,
-            (Some(dispatcher), Ok(())) => dispatcher.answered(iteration, 0, true, now_ns),
-            (Some(dispatcher), Err((kind, sample))) => {
-                dispatcher.failed(iteration, kind, now_ns, || sample);
-                None
-            }
-        };
-        drop(dispatcher);
-        let Some(next) = next else {
-            shared.flights.borrow_mut().remove(&flight);
-            return shared.changed.notify_one();
-        };
-        iteration = next;
-        shared.flights.borrow_mut().insert(flight, iteration);
+        if let Err((kind, sample)) = shared.job(flight, &mut iteration).await {
+            return shared.flights.failed(flight, iteration, kind, sample);
+        }
+        match shared.flights.answered(flight, iteration) {
+            Some(next) => iteration = next,
+            None => return,
+        }
     }
 }
 
@@ -182,11 +118,11 @@ impl Shared {
         let Some(submission) = self.submissions.get(usize::from(iteration.step)) else {
             return Err((FailureKind::Protocol, "the step has no job".to_owned()));
         };
-        let submission = Submission { traceparent: self.trace_of(iteration), ..submission.clone() };
-        if let Some(dispatcher) = self.dispatcher.borrow_mut().as_mut() {
+        let submission = Submission { traceparent: self.flights.trace_of(iteration), ..submission.clone() };
+        if let Some(dispatcher) = self.flights.dispatcher.borrow_mut().as_mut() {
             dispatcher.sent(iteration, monotonic_ns());
         }
-        self.flights.borrow_mut().insert(flight, *iteration);
+        self.flights.note(flight, *iteration);
         let timeout = Duration::from_nanos(self.plan.timeout_ns);
         let whole = async {
             let ticket = self.submitter.submit(submission).await.map_err(refused)?;
@@ -199,14 +135,6 @@ impl Shared {
             Ok(ended) => ended,
             Err(_) => Err((FailureKind::Timeout, "no result within the timeout".to_owned())),
         }
-    }
-
-    fn trace_of(&self, iteration: &Iteration) -> Option<String> {
-        if !iteration.is_sampled {
-            return None;
-        }
-        let (trace_id, span_id) = self.dispatcher.borrow().as_ref()?.identifiers(iteration);
-        Some(traceparent(trace_id, span_id))
     }
 }
 

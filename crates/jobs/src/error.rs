@@ -73,6 +73,18 @@ pub enum JobError {
         /// How many.
         jobs: u64,
     },
+    /// Priorities that are to go have jobs.
+    #[error(
+        "queue `{queue}` still has {jobs} jobs of priority {priority}, which nobody would take any more: drain it first"
+    )]
+    PriorityInUse {
+        /// The queue.
+        queue: String,
+        /// The priority.
+        priority: u8,
+        /// How many.
+        jobs: u64,
+    },
     /// There is no such dead letter.
     #[error("queue `{queue}` has no dead letter of job `{job}`")]
     NoDeadLetter {

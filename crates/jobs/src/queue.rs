@@ -99,6 +99,9 @@ impl Queues {
             let present = codec::decode::<QueueDefinition>(&entry.value).unwrap_or_else(|_| QueueDefinition::new(name));
             let definition = settings.applied_to(&present);
             definition.check()?;
+            for priority in definition.priorities..present.priorities {
+                self.check_unused(name, priority).await?;
+            }
             if definition != present {
                 match self.kv.update(name, encoded(&definition)?, entry.revision).await {
                     Ok(_) => {}
@@ -111,6 +114,16 @@ impl Queues {
             return Ok(false);
         }
         Err(JobError::Changed(name.to_owned()))
+    }
+
+    /// Refuses to take a priority away from under its jobs.
+    async fn check_unused(&self, queue: &str, priority: u8) -> Result<(), JobError> {
+        let stream = self.bus.namespace().stream_job(queue);
+        let (waiting, in_work) = self.bus.consumer_backlog(&stream, &job_consumer(priority)).await?;
+        match waiting + in_work {
+            0 => Ok(()),
+            jobs => Err(JobError::PriorityInUse { queue: queue.to_owned(), priority, jobs }),
+        }
     }
 
     /// Streams and consumers as the definition wants them; `slots` jobs may run beside those that wait.

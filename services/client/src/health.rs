@@ -144,7 +144,9 @@ mod tests {
         }
         let health = meter.sample(0);
         assert!(health.cpu_ns >= 5_000_000, "{health:?} {x}");
-        assert!(health.interval_ns >= 4_000_000);
+        // Other tests of this process use the other processors meanwhile.
+        let processors = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
+        assert!(health.interval_ns >= 4_000_000 / processors, "{health:?}");
         assert!(health.resident_bytes > 100_000);
     }
 }

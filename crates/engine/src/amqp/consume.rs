@@ -43,7 +43,7 @@ pub(super) async fn consume(shared: Rc<Shared>, step: u16, planned: AmqpConsume)
             }
             Err(trouble) => trouble,
         };
-        if let Some(dispatcher) = shared.dispatcher.borrow_mut().as_mut() {
+        if let Some(dispatcher) = shared.flights.dispatcher.borrow_mut().as_mut() {
             dispatcher.lost(step, trouble.0, || trouble.1);
         }
         tokio::time::sleep(Duration::from_nanos(backoff_ns)).await;
@@ -107,7 +107,7 @@ async fn read(
             tag = receive(shared, step, &delivery, &mut before, &mut unacknowledged);
             open += 1;
         }
-        shared.changed.notify_one();
+        shared.flights.changed.notify_one();
         if let Err(error) = channel.basic_ack(tag, BasicAckOptions { multiple: true }).await {
             break (FailureKind::Closed, describe(&error));
         }
@@ -136,7 +136,7 @@ fn receive(
     if delivery.redelivered && before.remove(&identity) {
         return delivery.delivery_tag;
     }
-    if let Some(dispatcher) = shared.dispatcher.borrow_mut().as_mut() {
+    if let Some(dispatcher) = shared.flights.dispatcher.borrow_mut().as_mut() {
         let now_ns = dispatcher.run_time_ns(now_ns);
         let since = |at_ns: u64| now_ns.saturating_sub(at_ns);
         dispatcher.received(step, since(stamp.published_ns), stamp.planned_ns.map(since));

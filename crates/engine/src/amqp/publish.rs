@@ -143,7 +143,7 @@ impl Shared {
         let (Some(planned), Some(channel)) = (planned, channel) else {
             return Err((FailureKind::Protocol, "the step does not publish".to_owned()));
         };
-        let (planned_ns, published_ns) = match self.dispatcher.borrow().as_ref() {
+        let (planned_ns, published_ns) = match self.flights.dispatcher.borrow().as_ref() {
             Some(dispatcher) => {
                 let run_time_ns = |at_ns| dispatcher.run_time_ns(at_ns);
                 let origin_ns = dispatcher.is_open().then(|| run_time_ns(iteration.origin_ns));
@@ -154,15 +154,15 @@ impl Shared {
         let tally = &self.setup.tally;
         let message = tally.next_message.fetch_add(1, Ordering::Relaxed);
         let stamp = Stamp { publisher: tally.publisher, message, planned_ns, published_ns };
-        let properties = properties(&self.run, &stamp, planned.persistent, self.trace_of(iteration));
+        let properties = properties(&self.run, &stamp, planned.persistent, self.flights.trace_of(iteration));
         let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
         let (exchange, routing_key) = (planned.exchange.clone(), planned.routing_key.clone());
         let written = channel.basic_publish(exchange, routing_key, options, &planned.body, properties).await;
         let mut confirm = written.map_err(|error| (FailureKind::Closed, describe(&error)))?;
-        if let Some(dispatcher) = self.dispatcher.borrow_mut().as_mut() {
+        if let Some(dispatcher) = self.flights.dispatcher.borrow_mut().as_mut() {
             dispatcher.sent(iteration, monotonic_ns());
         }
-        self.flights.borrow_mut().insert(flight, *iteration);
+        self.flights.note(flight, *iteration);
         match timeout(self.timeout(), &mut confirm).await {
             Ok(Ok(Confirmation::Ack(None))) => Ok(()),
             Ok(Ok(Confirmation::Ack(Some(returned)))) => {

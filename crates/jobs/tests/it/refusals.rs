@@ -35,6 +35,10 @@ async fn what_a_queue_does_not_take_is_refused_by_name_and_limit() {
     let one = submitter.submit(job("0")).await.unwrap();
     let two = submitter.submit(Submission { priority: 1, ..job("0") }).await.unwrap();
     assert!(refused(job("0")).await.contains("queue `q` is full: `max_waiting` of 2"));
+    // A priority is not taken away from under its jobs.
+    let fewer = nuncius_schemas::queue::QueueSettings { priorities: Some(1), ..Default::default() };
+    let error = system.queues.ensure("q", &fewer).await.unwrap_err().to_string();
+    assert!(error.contains("still has 1 jobs of priority 1"), "{error}");
     // What runs does not wait: the frontend raises the limit by the slots of the workers.
     system.queues.set_slots(&system.queues.get("q").await.unwrap(), 1).await.unwrap();
     let three = submitter.submit(job("0")).await.unwrap();
