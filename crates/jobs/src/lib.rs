@@ -7,7 +7,7 @@
 //! must never acknowledge or delete a job that has no record, and never run anything itself.
 //!
 //! Layout: [`queue`] defines and changes queues, [`definitions`] follows that; [`submit`] is the client's side; [`take`] and [`finish`] the worker's; [`books`] folds
-//! records into totals and makes room; [`abandoned`] drops what waits for clients that are gone; [`dead`] shows and repeats dead
+//! records into totals and makes room; [`abandoned`] drops what waits for clients that are gone; [`leftovers`] clears up after a server that was killed; [`dead`] shows and repeats dead
 //! letters.
 
 pub mod abandoned;
@@ -16,6 +16,7 @@ pub mod dead;
 pub mod definitions;
 pub mod error;
 pub mod finish;
+pub mod leftovers;
 pub mod queue;
 pub mod submit;
 pub mod take;

@@ -8,7 +8,7 @@ use nuncius_bus::lease::{self, Lease};
 use nuncius_bus::{Bus, BusError};
 use nuncius_jobs::abandoned::Sweeper;
 use nuncius_jobs::books::Books;
-use nuncius_jobs::{JobError, Queues};
+use nuncius_jobs::{JobError, Queues, leftovers};
 use nuncius_schemas::queue::QueueDefinition;
 use nuncius_schemas::subjects::{job_consumer, queue_lease};
 use tokio::sync::watch;
@@ -178,6 +178,10 @@ impl Keeper {
             }
         }
         if looks.is_multiple_of(SAVE_LOOKS) {
+            let cleared = leftovers::clear(&self.queues, definition).await?;
+            if cleared > 0 {
+                info!(queue = name, cleared, "jobs that have ended were still in the queue after the server was lost");
+            }
             books.save().await?;
             let forgotten = books.make_room(definition).await?;
             if forgotten > 0 {

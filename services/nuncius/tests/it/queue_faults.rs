@@ -89,6 +89,22 @@ async fn records(bus: &Bus, queue: &str) -> BTreeMap<String, JobResult> {
     found
 }
 
+/// What a queue that does not come to its end has, for whoever reads the failure.
+async fn what_is_left(bus: &Bus, queue: &str) -> String {
+    let names = bus.namespace();
+    let stream = names.stream_job(queue);
+    let mut text = format!("{:?}", bus.consumer_state(&stream, "priority-0").await);
+    let mut next = 1;
+    while let Ok(Some(found)) = bus.next_message(&stream, &names.job_all(queue), next).await {
+        next = found.sequence + 1;
+        let id = found.headers.get("Nats-Msg-Id").unwrap_or_default();
+        let client = found.subject.rsplit('.').next().unwrap_or_default();
+        let record = bus.last_direct(&names.stream_result(queue), &names.result(queue, client, id)).await;
+        text.push_str(&format!("; {} {id} has a record: {:?}", found.sequence, record.map(|found| found.is_some())));
+    }
+    text
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_accepted_job_is_in_the_books_once_whatever_is_killed() {
     let _beside = crate::harness::beside_others().await;
@@ -196,7 +212,7 @@ async fn every_accepted_job_is_in_the_books_once_whatever_is_killed() {
         if left == 0 {
             break;
         }
-        assert!(Instant::now() < deadline, "{left} jobs never end");
+        assert!(Instant::now() < deadline, "{left} jobs never end: {}", what_is_left(&bus, "books").await);
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     let records = records(&bus, "books").await;

@@ -1,0 +1,81 @@
+//! What a server that was killed left behind: jobs that their consumer has as acknowledged, and that are still in their stream. Nobody
+//! is given them any more. A server writes down what was acknowledged and what was removed one after the other, and may die in between.
+
+use bytes::Bytes;
+use nuncius_bus::Headers;
+use nuncius_schemas::job::{JobResult, JobStatus};
+use nuncius_schemas::queue::QueueDefinition;
+use nuncius_schemas::subjects::{
+    HEADER_ATTEMPTS, HEADER_CLIENT, HEADER_JOB, HEADER_MESSAGE_ID, HEADER_PRIORITY, HEADER_REASON, job_consumer,
+};
+
+use crate::finish::write_record;
+use crate::take::Name;
+use crate::{JobError, Queues};
+
+const REASON: &str = "the server had it as acknowledged, and it has no record";
+
+/// Removes such jobs; how many there were. A job is acknowledged only once it has its record, so one without would be a fault of the
+/// server's: it gets the record of a job that was given up, and a dead letter, before it goes.
+pub async fn clear(queues: &Queues, definition: &QueueDefinition) -> Result<u64, JobError> {
+    let (bus, names) = (&queues.bus, queues.bus.namespace());
+    let queue = &definition.name;
+    let stream = names.stream_job(queue);
+    let mut cleared = 0;
+    for priority in 0..definition.priorities {
+        let settled = bus.consumer_state(&stream, &job_consumer(priority)).await?.acknowledged_sequence;
+        let filter = names.job_priority(queue, priority);
+        let mut next = 1;
+        while let Some(found) = bus.next_message(&stream, &filter, next).await? {
+            if found.sequence > settled {
+                break;
+            }
+            next = found.sequence + 1;
+            let Some(name) = Name::read(&found.subject, found.headers.get(HEADER_MESSAGE_ID), found.sequence) else {
+                continue;
+            };
+            let result = JobResult {
+                job: name.id.clone(),
+                queue: queue.clone(),
+                client: name.client.clone(),
+                priority: name.priority,
+                status: JobStatus::Dead,
+                attempt: 0,
+                job_sequence: found.sequence,
+                submitted_unix_ns: found.stored_unix_ns,
+                wait_seconds: 0.0,
+                run_seconds: 0.0,
+                worker: None,
+                node: None,
+                pod: None,
+                device: None,
+                exit_code: None,
+                signal: None,
+                timed_out: false,
+                limit_seconds: None,
+                error: Some(REASON.to_owned()),
+                stdout_tail: None,
+                stderr_tail: None,
+            };
+            // Refused where it has one, which is the rule.
+            if write_record(bus, &result, None).await? {
+                let letter = letter(&found.headers, &name);
+                let subject = names.dead_letter(queue);
+                bus.publish_acked(&subject, &letter, Bytes::clone(&found.payload), Some(&name.id), None).await?;
+            }
+            bus.forget_message(&stream, found.sequence).await?;
+            cleared += 1;
+        }
+    }
+    Ok(cleared)
+}
+
+fn letter(headers: &Headers, name: &Name) -> Headers {
+    headers
+        .clone()
+        .with(HEADER_JOB, name.id.as_str())
+        .with(HEADER_CLIENT, name.client.as_str())
+        .with(HEADER_PRIORITY, name.priority.to_string())
+        .with(HEADER_ATTEMPTS, "0")
+        .with(HEADER_REASON, REASON)
+}
