@@ -183,7 +183,7 @@ async fn fly(shared: Rc<Shared>, flight: u64, mut iteration: Iteration) {
             return shared.flights.failed(flight, iteration, kind, sample);
         }
         shared.setup.tally.confirmed.fetch_add(1, Ordering::Relaxed);
-        match shared.flights.answered(flight, iteration) {
+        match shared.flights.answered(flight, iteration, 0, true, monotonic_ns()) {
             Some(next) => iteration = next,
             None => return,
         }

@@ -40,11 +40,17 @@ impl Flights {
         self.under_way.borrow_mut().insert(flight, iteration);
     }
 
-    /// The step was answered as expected: the iteration at its next step, if it goes on.
-    pub(crate) fn answered(&self, flight: u64, iteration: Iteration) -> Option<Iteration> {
-        let now_ns = monotonic_ns();
+    /// The step was answered with `status` at `now_ns`, as `expected` or not: the iteration at its next step, if it goes on.
+    pub(crate) fn answered(
+        &self,
+        flight: u64,
+        iteration: Iteration,
+        status: u16,
+        expected: bool,
+        now_ns: u64,
+    ) -> Option<Iteration> {
         let mut dispatcher = self.dispatcher.borrow_mut();
-        let next = dispatcher.as_mut().and_then(|dispatcher| dispatcher.answered(iteration, 0, true, now_ns));
+        let next = dispatcher.as_mut().and_then(|dispatcher| dispatcher.answered(iteration, status, expected, now_ns));
         match next {
             Some(next) => self.note(flight, next),
             None => self.ended(flight),

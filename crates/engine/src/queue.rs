@@ -105,7 +105,7 @@ async fn fly(shared: Rc<Shared>, flight: u64, mut iteration: Iteration) {
         if let Err((kind, sample)) = shared.job(flight, &mut iteration).await {
             return shared.flights.failed(flight, iteration, kind, sample);
         }
-        match shared.flights.answered(flight, iteration) {
+        match shared.flights.answered(flight, iteration, 0, true, monotonic_ns()) {
             Some(next) => iteration = next,
             None => return,
         }

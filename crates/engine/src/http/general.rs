@@ -3,8 +3,7 @@
 //!
 //! One thread with a runtime of its own: a task that takes what is due, and one task for each iteration under way.
 
-use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::cell::RefCell;
 use std::error::Error;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,14 +15,14 @@ use hyper::http::request;
 use hyper::http::{HeaderName, HeaderValue, Method, Uri};
 use hyper::{Request, Response, body::Incoming};
 use nuncius_schemas::metric::FailureKind;
-use tokio::sync::Notify;
 use tokio::task::LocalSet;
 use tokio::time::timeout;
 
 use crate::clock::monotonic_ns;
 use crate::dispatch::{Dispatcher, Iteration};
+use crate::flights::Flights;
 use crate::http::picker::Picker;
-use crate::plan::{Action, GroupPlan, HttpPlan, RequestPlan, traceparent};
+use crate::plan::{Action, GroupPlan, HttpPlan, RequestPlan};
 use crate::wake::Bell;
 
 mod stream;
@@ -32,12 +31,10 @@ pub(crate) mod timer;
 pub(crate) use stream::{Tls, tls_config};
 
 use stream::{Client, connect};
-use timer::Timer;
 
 /// What the tasks of a thread share.
 struct Shared {
-    /// Gone once the books are closed.
-    dispatcher: RefCell<Option<Dispatcher>>,
+    flights: Flights,
     plan: Arc<GroupPlan>,
     templates: Vec<request::Parts>,
     tls: Option<Tls>,
@@ -45,11 +42,6 @@ struct Shared {
     /// Of each host; the one used last is used first.
     idle: RefCell<Vec<Vec<Client>>>,
     idle_max: usize,
-    /// Iterations under way, as they are known by now.
-    flights: RefCell<HashMap<u64, Iteration>>,
-    next_flight: Cell<u64>,
-    /// An iteration has ended.
-    changed: Notify,
 }
 
 /// Runs a thread's share to the end.
@@ -62,27 +54,16 @@ pub(crate) fn run(dispatcher: Dispatcher, plan: Arc<GroupPlan>, tls: Option<Tls>
     };
     let shared = Rc::new(Shared {
         idle_max: dispatcher.in_flight_max(),
-        dispatcher: RefCell::new(Some(dispatcher)),
+        flights: Flights::new(dispatcher),
         templates,
         tls,
         picker: RefCell::new(Picker::new(&plan.hosts)),
         idle: RefCell::new(plan.hosts.iter().map(|_| Vec::new()).collect()),
         plan,
-        flights: RefCell::new(HashMap::new()),
-        next_flight: Cell::new(0),
-        changed: Notify::new(),
     });
     let local = LocalSet::new();
-    let result = local.block_on(&runtime, offer(Rc::clone(&shared), bell, ahead));
-    let now_ns = monotonic_ns();
-    let Some(mut dispatcher) = shared.dispatcher.take() else { return };
-    for (_, iteration) in shared.flights.take() {
-        dispatcher.censor(iteration, now_ns);
-    }
-    match result {
-        Ok(()) => dispatcher.close(now_ns),
-        Err(error) => dispatcher.close_failed(format!("cannot wait for events: {error}"), now_ns),
-    }
+    let outcome = local.block_on(&runtime, offer(Rc::clone(&shared), bell, ahead));
+    shared.flights.close(outcome);
 }
 
 fn http(plan: &GroupPlan) -> Option<&HttpPlan> {
@@ -114,8 +95,6 @@ fn templates(plan: &GroupPlan) -> Result<Vec<request::Parts>, hyper::http::Error
 }
 
 async fn offer(shared: Rc<Shared>, bell: Arc<Bell>, ahead: usize) -> std::io::Result<()> {
-    let bell = timer::readable(bell.descriptor()?)?;
-    let mut timer = Timer::new()?;
     for _ in 0..ahead {
         let host = shared.picker.borrow_mut().next();
         let shared = Rc::clone(&shared);
@@ -125,36 +104,10 @@ async fn offer(shared: Rc<Shared>, bell: Arc<Bell>, ahead: usize) -> std::io::Re
             }
         });
     }
-    let mut is_rung = true;
-    loop {
-        let now_ns = monotonic_ns();
-        let due_ns = {
-            let mut dispatcher = shared.dispatcher.borrow_mut();
-            let Some(dispatcher) = dispatcher.as_mut() else { return Ok(()) };
-            if is_rung || now_ns >= dispatcher.due_ns() {
-                dispatcher.poll(now_ns);
-            }
-            if dispatcher.is_over() {
-                return Ok(());
-            }
-            while let Some(iteration) = dispatcher.next(now_ns) {
-                let flight = shared.next_flight.get();
-                shared.next_flight.set(flight + 1);
-                shared.flights.borrow_mut().insert(flight, iteration);
-                tokio::task::spawn_local(fly(Rc::clone(&shared), flight, iteration));
-            }
-            dispatcher.due_ns()
-        };
-        is_rung = false;
-        tokio::select! {
-            result = timer.sleep_until(due_ns) => result?,
-            result = timer::drain(&bell) => {
-                result?;
-                is_rung = true;
-            }
-            () = shared.changed.notified() => {}
-        }
-    }
+    let launch = |flight, iteration| {
+        tokio::task::spawn_local(fly(Rc::clone(&shared), flight, iteration));
+    };
+    shared.flights.offer(bell, || false, launch).await
 }
 
 /// How a request ended without an answer.
@@ -175,7 +128,7 @@ async fn fly(shared: Rc<Shared>, flight: u64, mut iteration: Iteration) {
             Some(client) => client,
             None => match shared.open(host).await {
                 Ok(client) => client,
-                Err((kind, sample)) => return shared.fail(flight, iteration, kind, sample),
+                Err((kind, sample)) => return shared.flights.failed(flight, iteration, kind, sample),
             },
         };
         let result = shared.exchange(flight, &mut iteration, &mut open).await;
@@ -186,24 +139,16 @@ async fn fly(shared: Rc<Shared>, flight: u64, mut iteration: Iteration) {
         match result {
             Ok((status, keeps)) => {
                 let expected = request.expected.contains(status);
-                let next = shared
-                    .dispatcher
-                    .borrow_mut()
-                    .as_mut()
-                    .and_then(|dispatcher| dispatcher.answered(iteration, status, expected, now_ns));
+                let next = shared.flights.answered(flight, iteration, status, expected, now_ns);
                 open.is_reused = true;
                 client = keeps.then_some(open);
                 match next {
-                    Some(next) => {
-                        iteration = next;
-                        shared.flights.borrow_mut().insert(flight, iteration);
-                    }
+                    Some(next) => iteration = next,
                     None => {
-                        shared.flights.borrow_mut().remove(&flight);
                         if let Some(client) = client {
                             shared.rest(client);
                         }
-                        return shared.changed.notify_one();
+                        return;
                     }
                 }
             }
@@ -213,10 +158,12 @@ async fn fly(shared: Rc<Shared>, flight: u64, mut iteration: Iteration) {
             }
             Err(Trouble::Unsent) => {
                 let sample = "the connection was closed before the request was written".to_owned();
-                return shared.fail(flight, iteration, FailureKind::Closed, sample);
+                return shared.flights.failed(flight, iteration, FailureKind::Closed, sample);
             }
-            Err(Trouble::Unanswered(sample)) => return shared.fail(flight, iteration, FailureKind::Closed, sample),
-            Err(Trouble::Failed(kind, sample)) => return shared.fail(flight, iteration, kind, sample),
+            Err(Trouble::Unanswered(sample)) => {
+                return shared.flights.failed(flight, iteration, FailureKind::Closed, sample);
+            }
+            Err(Trouble::Failed(kind, sample)) => return shared.flights.failed(flight, iteration, kind, sample),
         }
     }
 }
@@ -253,14 +200,6 @@ impl Shared {
         }
     }
 
-    fn fail(&self, flight: u64, iteration: Iteration, kind: FailureKind, sample: String) {
-        self.flights.borrow_mut().remove(&flight);
-        if let Some(dispatcher) = self.dispatcher.borrow_mut().as_mut() {
-            dispatcher.failed(iteration, kind, monotonic_ns(), || sample);
-        }
-        self.changed.notify_one();
-    }
-
     /// Sends the step's request and reads its answer. Returns the status, and whether the connection may be used again.
     async fn exchange(
         &self,
@@ -273,10 +212,10 @@ impl Shared {
             return Err(Trouble::Unsent);
         }
         let request = self.request(iteration).ok_or(Trouble::Unsent)?;
-        if let Some(dispatcher) = self.dispatcher.borrow_mut().as_mut() {
+        if let Some(dispatcher) = self.flights.dispatcher.borrow_mut().as_mut() {
             dispatcher.sent(iteration, monotonic_ns());
         }
-        self.flights.borrow_mut().insert(flight, *iteration);
+        self.flights.note(flight, *iteration);
         let before = client.received.get();
         let answer = async {
             let response = client.sender.send_request(request).await?;
@@ -316,8 +255,7 @@ impl Shared {
         let planned = http(&self.plan)?.requests.get(step)?;
         let mut head = self.templates.get(step)?.clone();
         if iteration.is_sampled {
-            let (trace_id, span_id) = self.dispatcher.borrow().as_ref()?.identifiers(iteration);
-            let value = HeaderValue::try_from(traceparent(trace_id, span_id)).ok()?;
+            let value = HeaderValue::try_from(self.flights.trace_of(iteration)?).ok()?;
             head.headers.insert("traceparent", value);
         }
         Some(Request::from_parts(head, Full::new(planned.body.clone())))
