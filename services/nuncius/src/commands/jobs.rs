@@ -15,7 +15,7 @@ use nuncius_worker::workload::{Workload, WorkloadOptions};
 use nuncius_worker::{Shutdown, WhenEmpty, WorkerConfig};
 use tokio_util::sync::CancellationToken;
 
-use super::services::{bus, stop_on_signal};
+use super::services::{bus, stop_on_signal, stop_on_signals};
 use crate::Usage;
 use crate::args::{ClientArgs, DeviceArgs, FrontendArgs, Global, WorkerArgs};
 use crate::local::{host_name, host_token, labels};
@@ -93,7 +93,8 @@ pub(super) async fn worker(global: &Global, args: WorkerArgs) -> Result<u8> {
         slots: args.slots,
     };
     let workload = Workload::new(&args.workload, options).map_err(|error| usage(error.to_string()))?;
-    let shutdown = shutdown_on_signals()?;
+    let (drain, hand_back) = stop_on_signals()?;
+    let shutdown = Shutdown { drain, hand_back };
     if args.once {
         return once(&workload, &shutdown).await;
     }
@@ -147,27 +148,6 @@ async fn once(workload: &Workload, shutdown: &Shutdown) -> Result<u8> {
     }
     eprintln!("nuncius: {}", outcome.error.unwrap_or_else(|| "the workload failed".to_owned()));
     Ok(EXIT_WORKLOAD_FAILED)
-}
-
-/// The first signal drains, the second hands back.
-fn shutdown_on_signals() -> Result<Shutdown> {
-    use anyhow::Context;
-    use tokio::signal::unix::{SignalKind, signal};
-    let shutdown = Shutdown::default();
-    let (told, mut signals) = tokio::sync::mpsc::unbounded_channel();
-    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
-        let mut received = signal(kind).context("signals cannot be watched")?;
-        let told = told.clone();
-        tokio::spawn(async move { while received.recv().await.is_some() && told.send(()).is_ok() {} });
-    }
-    let tokens = shutdown.clone();
-    tokio::spawn(async move {
-        signals.recv().await;
-        tokens.drain.cancel();
-        signals.recv().await;
-        tokens.hand_back.cancel();
-    });
-    Ok(shutdown)
 }
 
 /// Drains when standard input ends. The thread is the process's: it may wait for ever, and nobody waits for it.

@@ -17,17 +17,27 @@ use crate::local::{client_config, host_name, host_token};
 
 /// Cancelled by SIGINT, SIGTERM or SIGHUP.
 pub(super) fn stop_on_signal() -> Result<CancellationToken> {
+    Ok(stop_on_signals()?.0)
+}
+
+/// Cancelled by the first and by the second of those signals.
+pub(super) fn stop_on_signals() -> Result<(CancellationToken, CancellationToken)> {
     use tokio::signal::unix::{SignalKind, signal};
-    let token = CancellationToken::new();
+    let tokens = (CancellationToken::new(), CancellationToken::new());
+    let (told, mut signals) = tokio::sync::mpsc::unbounded_channel();
     for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
         let mut received = signal(kind).context("signals cannot be watched")?;
-        let token = token.clone();
-        tokio::spawn(async move {
-            received.recv().await;
-            token.cancel();
-        });
+        let told = told.clone();
+        tokio::spawn(async move { while received.recv().await.is_some() && told.send(()).is_ok() {} });
     }
-    Ok(token)
+    let (first, second) = tokens.clone();
+    tokio::spawn(async move {
+        signals.recv().await;
+        first.cancel();
+        signals.recv().await;
+        second.cancel();
+    });
+    Ok(tokens)
 }
 
 /// The server for a service: it is waited for, since a node may start before the server does.
