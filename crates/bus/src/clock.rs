@@ -34,6 +34,11 @@ pub fn unix_ns() -> u64 {
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// The same in milliseconds.
+pub fn unix_ms() -> u64 {
+    unix_ns() / 1_000_000
+}
+
 /// Asks `subject` `samples` times (at least once) and keeps the least round trip. `monotonic` is the local clock.
 ///
 /// # Errors

@@ -5,9 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use nuncius_schemas::codec;
 use nuncius_schemas::names::{TOKEN_MAX_BYTES, check_token};
+use nuncius_schemas::node::{NodeInfo, Role};
 use tokio::sync::{mpsc, watch};
 
+use crate::clock::unix_ms;
 use crate::expiry::ExpiryWatch;
 use crate::kv::{Entry, Kv, KvEvent, Operation};
 use crate::{Bus, BusError};
@@ -85,6 +88,11 @@ impl Registration {
     pub async fn set_value(&self, make_value: impl Fn(&str, u64) -> Bytes + Send + Sync + 'static) {
         // The task ends only with this handle.
         let _ = self.orders.send(Order::Value(Arc::new(make_value))).await;
+    }
+
+    /// The same with an entry of a node.
+    pub async fn set_info(&self, info: NodeInfo) {
+        self.set_value(move |name, epoch| value_of(&info, name, epoch)).await;
     }
 
     /// Gives the name back at once.
@@ -218,6 +226,42 @@ impl Keeper {
             _ => Ok(()),
         }
     }
+}
+
+/// This process as the registry shows it, with nothing but what every process says.
+pub fn this_process(name: &str, role: Role, host: &str) -> NodeInfo {
+    NodeInfo {
+        name: name.to_owned(),
+        role,
+        labels: BTreeMap::new(),
+        host: host.to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        epoch: 0,
+        process_id: std::process::id(),
+        processors: u32::try_from(std::thread::available_parallelism().map_or(1, usize::from)).unwrap_or(1),
+        memory_bytes: 0,
+        capacity: None,
+        allowed_targets: Vec::new(),
+        experiment: None,
+        worker: None,
+        started_unix_ms: unix_ms(),
+    }
+}
+
+/// Claims a node's name, or that with a suffix, and keeps its entry there: [`claim`] with this as the value.
+///
+/// # Errors
+/// As [`claim`].
+pub async fn join(bus: &Bus, info: NodeInfo) -> Result<Registration, BusError> {
+    let name = info.name.clone();
+    claim(bus, &name, move |name, epoch| value_of(&info, name, epoch)).await
+}
+
+/// What the registry says of a node under this name and in this incarnation.
+fn value_of(info: &NodeInfo, name: &str, epoch: u64) -> Bytes {
+    let info = NodeInfo { name: name.to_owned(), epoch, ..info.clone() };
+    // A map of plain fields always encodes; an empty value would be skipped by every reader.
+    codec::encode(&info).unwrap_or_default().into()
 }
 
 /// What happens in the registry. Values are whatever the nodes wrote.

@@ -1,12 +1,10 @@
 //! The node's loop: joins the registry, answers pings and commands, one experiment at a time.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use bytes::Bytes;
 use nuncius_bus::clock::{answer_pings, monotonic_ns};
 use nuncius_bus::registry::{self, Registration};
 use nuncius_bus::{Bus, BusError, Message, TypedError};
-use nuncius_schemas::codec;
 use nuncius_schemas::node::{NodeCommand, NodeInfo, NodeReply, Prepare, Role};
 use nuncius_schemas::subjects::HEADER_TRACEPARENT;
 use nuncius_schemas::units::SECOND_NS;
@@ -80,23 +78,13 @@ pub async fn run(
     ready: Option<oneshot::Sender<String>>,
 ) -> Result<(), ClientError> {
     let mut info = NodeInfo {
-        name: config.name.clone(),
-        role: Role::Client,
         labels: config.labels.clone(),
-        host: config.host.clone(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        epoch: 0,
-        process_id: std::process::id(),
-        processors: u32::try_from(std::thread::available_parallelism().map_or(1, usize::from)).unwrap_or(1),
         memory_bytes: host_memory_bytes(),
         capacity: Some(config.capacity.clone()),
         allowed_targets: config.allowed_targets.clone(),
-        experiment: None,
-        worker: None,
-        started_unix_ms: unix_ms(),
+        ..registry::this_process(&config.name, Role::Client, &config.host)
     };
-    let template = info.clone();
-    let registration = registry::claim(&bus, &config.name, move |name, epoch| value_of(&template, name, epoch)).await?;
+    let registration = registry::join(&bus, info.clone()).await?;
     let claim = registration.claim();
     info.name.clone_from(&claim.name);
     info.epoch = claim.epoch;
@@ -301,8 +289,7 @@ impl Node {
     }
 
     async fn publish_info(&mut self) {
-        let info = self.info.clone();
-        self.registration.set_value(move |name, epoch| value_of(&info, name, epoch)).await;
+        self.registration.set_info(self.info.clone()).await;
     }
 
     async fn accept(&self, message: &Message) {
@@ -337,13 +324,6 @@ fn host_memory_bytes() -> u64 {
     sysinfo::System::new_with_specifics(wanted).map_or(0, |system| system.total_memory())
 }
 
-/// What the registry says of a node under this name and in this incarnation.
-fn value_of(info: &NodeInfo, name: &str, epoch: u64) -> Bytes {
-    let info = NodeInfo { name: name.to_owned(), epoch, ..info.clone() };
-    // A map of plain fields always encodes; an empty value would be skipped by every reader.
-    codec::encode(&info).unwrap_or_default().into()
-}
-
 /// The experiment's trace: the one our span belongs to; without an exporter here, the one the daemon named; without
 /// one there either, a number of the run, so that a target that traces finds the requests of a run together.
 fn trace_of(span: &tracing::Span, message: &Message, prepare: &Prepare) -> u128 {
@@ -359,8 +339,4 @@ fn set_parent(span: &tracing::Span, message: &Message) {
     if let Some(traceparent) = message.headers.get(HEADER_TRACEPARENT) {
         nuncius_telemetry::set_parent(span, traceparent);
     }
-}
-
-fn unix_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

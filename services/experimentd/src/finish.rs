@@ -200,7 +200,7 @@ pub(crate) async fn end(
     }
     let reason = reasons.first().cloned().unwrap_or_default();
     running.journal.record.verdict = verdict;
-    running.journal.record.ended_unix_ms = Some(crate::journal::unix_ms());
+    running.journal.record.ended_unix_ms = Some(nuncius_bus::clock::unix_ms());
     let events = running.journal.events.clone();
     let ended = Ended { status, verdict, reasons, gates, nodes, events, offered_seconds };
     let report = report(&running.journal.record, totals, scheduled, ended);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use nuncius_bus::Headers;
+use nuncius_bus::clock::unix_ms;
 use nuncius_bus::lease::Lease;
 use nuncius_bus::work_queue::WorkItem;
 use nuncius_schemas::codec::{self, CodecError};
@@ -15,7 +16,7 @@ use tracing::{Instrument, info, info_span, warn};
 
 use crate::daemon::{Daemon, give_back};
 use crate::finish;
-use crate::journal::{JournalError, unix_ms};
+use crate::journal::JournalError;
 use crate::run::{self, Running};
 
 /// How long a submission that could not be admitted, because the bus or the store failed, waits for its next try.

@@ -2,8 +2,9 @@
 //! store. The bus comes first: the store may lag behind it, never the other way round.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+use nuncius_bus::clock::unix_ms;
 use nuncius_bus::kv::Kv;
 use nuncius_bus::{Bus, BusError};
 use nuncius_schemas::codec;
@@ -44,11 +45,6 @@ pub(crate) struct Journal {
     /// Everything that was said so far.
     pub(crate) events: Vec<ExperimentEvent>,
     event_number: u64,
-}
-
-/// Milliseconds since the Unix epoch.
-pub(crate) fn unix_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 impl Journal {

@@ -16,7 +16,6 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::daemon::Daemon;
-use crate::journal::unix_ms;
 use crate::nodes::Nodes;
 use crate::{intake, recover};
 
@@ -59,27 +58,8 @@ pub async fn run(
     let store = Store::open(&config.database).await?;
     ensure_streams(&bus).await?;
     let namespace = bus.namespace().clone();
-    let template = NodeInfo {
-        name: config.name.clone(),
-        role: Role::Experimentd,
-        labels: Default::default(),
-        host: config.host.clone(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        epoch: 0,
-        process_id: std::process::id(),
-        processors: u32::try_from(std::thread::available_parallelism().map_or(1, usize::from)).unwrap_or(1),
-        memory_bytes: 0,
-        capacity: None,
-        allowed_targets: Vec::new(),
-        experiment: None,
-        worker: None,
-        started_unix_ms: unix_ms(),
-    };
-    let registration = registry::claim(&bus, &config.name, move |name, epoch| {
-        let info = NodeInfo { name: name.to_owned(), epoch, ..template.clone() };
-        codec::encode(&info).unwrap_or_default().into()
-    })
-    .await?;
+    let node = registry::this_process(&config.name, Role::Experimentd, &config.host);
+    let registration = registry::join(&bus, node).await?;
     let name = registration.claim().name;
     let service_name = namespace.service("experimentd");
     let version = env!("CARGO_PKG_VERSION");

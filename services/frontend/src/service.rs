@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use nuncius_bus::expiry::ExpiryWatch;
 use nuncius_bus::kv::{KvEvent, Operation};
 use nuncius_bus::{Bus, BusError, registry};
 use nuncius_jobs::{JobError, Queues};
 use nuncius_schemas::codec;
-use nuncius_schemas::node::{NodeInfo, Role};
+use nuncius_schemas::node::Role;
 use nuncius_schemas::queue::{QueueDefinition, QueueSettings};
 use nuncius_serve::{HttpLimits, ServeError};
 use tokio::sync::{oneshot, watch};
@@ -94,7 +94,8 @@ pub async fn run(
         tokio::spawn(presence::follow_clients(leases, Arc::clone(&view))),
         tokio::spawn(presence::hear_samples(samples, Arc::clone(&view))),
     ];
-    let registration = join(&bus, &config).await?;
+    let node = registry::this_process(&config.name, Role::Frontend, &config.host);
+    let registration = registry::join(&bus, node).await?;
     let name = registration.claim().name;
     let service_name = names.service("frontend");
     let version = env!("CARGO_PKG_VERSION");
@@ -147,31 +148,6 @@ pub async fn run(
     })
     .await;
     outcome
-}
-
-async fn join(bus: &Bus, config: &FrontendConfig) -> Result<registry::Registration, BusError> {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let template = NodeInfo {
-        name: config.name.clone(),
-        role: Role::Frontend,
-        labels: BTreeMap::new(),
-        host: config.host.clone(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        epoch: 0,
-        process_id: std::process::id(),
-        processors: u32::try_from(std::thread::available_parallelism().map_or(1, usize::from)).unwrap_or(1),
-        memory_bytes: 0,
-        capacity: None,
-        allowed_targets: Vec::new(),
-        experiment: None,
-        worker: None,
-        started_unix_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
-    };
-    registry::claim(bus, &config.name, move |name, epoch| {
-        let info = NodeInfo { name: name.to_owned(), epoch, ..template.clone() };
-        codec::encode(&info).unwrap_or_default().into()
-    })
-    .await
 }
 
 /// Starts a keeper for every queue there is, and ends those of queues that are removed.

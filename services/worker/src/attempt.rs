@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use nuncius_bus::clock::unix_ns;
+use nuncius_bus::clock::{unix_ms, unix_ns};
 use nuncius_bus::work_queue::WorkItem;
 use nuncius_bus::{Bus, BusError, TypedError};
 use nuncius_jobs::{Finish, Finisher, JobError, PROGRESS_INTERVAL, PROGRESS_LOST, Taken, admit};
@@ -262,7 +262,7 @@ async fn tell(bench: &Bench, taken: &Taken, event: JobEventKind, reason: Option<
         worker: bench.worker.clone(),
         node: bench.node.clone(),
         attempt: taken.attempt,
-        unix_ms: unix_ns() / 1_000_000,
+        unix_ms: unix_ms(),
         reason,
     };
     bench.finisher.tell(&event).await;

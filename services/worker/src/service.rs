@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use nuncius_bus::registry::{self, Registration};
+use nuncius_bus::clock::unix_ms;
+use nuncius_bus::registry;
 use nuncius_bus::work_queue::WorkItem;
 use nuncius_bus::{Bus, BusError};
 use nuncius_jobs::{Definition, Finisher, JobError, Queues, Taker};
-use nuncius_schemas::codec;
 use nuncius_schemas::node::{NodeInfo, Role};
 use nuncius_schemas::queue::QueueDefinition;
 use nuncius_schemas::worker::{NodeSample, WorkerInfo};
@@ -95,7 +95,7 @@ pub async fn run(
         let devices = inventory.devices().to_vec();
         (Arc::new(Mutex::new(inventory)), devices)
     };
-    let info = WorkerInfo {
+    let worker = WorkerInfo {
         queue: config.queue.clone(),
         slots: config.slots,
         node: config.node.clone(),
@@ -103,7 +103,10 @@ pub async fn run(
         workload: config.workload.name().to_owned(),
         devices,
     };
-    let registration = join(&bus, &config, info).await?;
+    let labels = config.labels.clone();
+    let node =
+        NodeInfo { labels, worker: Some(worker), ..registry::this_process(&config.name, Role::Worker, &config.host) };
+    let registration = registry::join(&bus, node).await?;
     let name = registration.claim().name;
     let version = env!("CARGO_PKG_VERSION");
     let service_name = bus.namespace().service("worker");
@@ -116,30 +119,6 @@ pub async fn run(
     // One that does not answer is not waited for: the key runs out by itself.
     let _ = tokio::time::timeout(FAREWELL, async { tokio::join!(registration.release(), service.stop()) }).await;
     outcome
-}
-
-async fn join(bus: &Bus, config: &WorkerConfig, worker: WorkerInfo) -> Result<Registration, BusError> {
-    let template = NodeInfo {
-        name: config.name.clone(),
-        role: Role::Worker,
-        labels: config.labels.clone(),
-        host: config.host.clone(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        epoch: 0,
-        process_id: std::process::id(),
-        processors: u32::try_from(std::thread::available_parallelism().map_or(1, usize::from)).unwrap_or(1),
-        memory_bytes: 0,
-        capacity: None,
-        allowed_targets: Vec::new(),
-        experiment: None,
-        worker: Some(worker),
-        started_unix_ms: unix_ms(),
-    };
-    registry::claim(bus, &config.name, move |name, epoch| {
-        let info = NodeInfo { name: name.to_owned(), epoch, ..template.clone() };
-        codec::encode(&info).unwrap_or_default().into()
-    })
-    .await
 }
 
 /// The worker's life between joining and leaving.
@@ -428,9 +407,4 @@ impl Worker {
             }
         }
     }
-}
-
-fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,12 +1,11 @@
 //! The device on the bus: joins the registry, takes requests, answers when their work is done, tells its figures.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use bytes::Bytes;
+use nuncius_bus::clock::unix_ms;
 use nuncius_bus::registry::{self, Registration};
 use nuncius_bus::service::ServiceGuard;
 use nuncius_bus::{Bus, BusError, Message, Subscription, typed};
-use nuncius_schemas::codec;
 use nuncius_schemas::node::{NodeInfo, Role};
 use nuncius_schemas::subjects::HEADER_CONTENT_TYPE;
 use nuncius_schemas::worker::{DeviceReply, NodeSample};
@@ -115,24 +114,12 @@ async fn join_and_serve(
 
 async fn join(config: &DeviceConfig, bus: &Bus) -> Result<Membership, BusError> {
     let labels = [("emulated", "true"), ("device", config.name.as_str())];
+    // Whoever emulates a device does not say how large its host is: nothing here depends on it.
     let info = NodeInfo {
-        name: config.name.clone(),
-        role: Role::Emulator,
         labels: labels.iter().map(|(label, value)| ((*label).to_owned(), (*value).to_owned())).collect(),
-        host: config.host.clone(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        epoch: 0,
-        process_id: std::process::id(),
-        processors: u32::try_from(std::thread::available_parallelism().map_or(1, usize::from)).unwrap_or(1),
-        // Whoever emulates a device does not say how large its host is: nothing here depends on it.
-        memory_bytes: 0,
-        capacity: None,
-        allowed_targets: Vec::new(),
-        experiment: None,
-        worker: None,
-        started_unix_ms: unix_ms(),
+        ..registry::this_process(&config.name, Role::Emulator, &config.host)
     };
-    let registration = registry::claim(bus, &config.name, move |name, epoch| value_of(&info, name, epoch)).await?;
+    let registration = registry::join(bus, info).await?;
     let node = registration.claim().name;
     let service_name = bus.namespace().service("emulator");
     let metadata = [("node", node.as_str()), ("device", &config.name)];
@@ -297,15 +284,4 @@ impl Alarm {
             None => std::future::pending().await,
         }
     }
-}
-
-/// What the registry says of the node under this name and in this incarnation.
-fn value_of(info: &NodeInfo, name: &str, epoch: u64) -> Bytes {
-    let info = NodeInfo { name: name.to_owned(), epoch, ..info.clone() };
-    // A map of plain fields always encodes; an empty value would be skipped by every reader.
-    codec::encode(&info).unwrap_or_default().into()
-}
-
-fn unix_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

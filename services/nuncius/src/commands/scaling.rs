@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use nuncius_bus::Bus;
+use nuncius_bus::clock::unix_ms;
 use nuncius_emulator::device::DeviceConfig;
 use nuncius_jobs::Queues;
 use nuncius_schemas::node::Role;
@@ -21,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::report::write_page;
 use super::run::present;
 use super::services::stop_on_signal;
-use super::submission::{Prepared, fresh_id, unix_ms};
+use super::submission::{Prepared, fresh_id};
 use crate::Usage;
 use crate::args::{Global, RunArgs};
 use crate::local::{Local, host_name};

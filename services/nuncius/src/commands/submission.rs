@@ -4,6 +4,7 @@ use std::io::Read;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
+use nuncius_bus::clock::unix_ms;
 use nuncius_bus::{Bus, BusError, Headers, TypedError, inject_current};
 use nuncius_schemas::codec::{self, MESSAGE_MAX_BYTES};
 use nuncius_schemas::run::{Control, ControlReply, RunRecord, RunStatus, SubmitReply, Verdict};
@@ -110,10 +111,6 @@ async fn publish_in_span(bus: &Bus, prepared: &Prepared) -> Result<String> {
 /// An id for an experiment that has none. Unique on every server: results of private ones meet in one store.
 pub(crate) fn fresh_id() -> String {
     format!("{}-{:04x}", nuncius_report::text::stamp(unix_ms()), fastrand::u16(..))
-}
-
-pub(crate) fn unix_ms() -> u64 {
-    nuncius_bus::clock::unix_ns() / 1_000_000
 }
 
 /// The daemon read the experiment, recorded it under this id and will not run it.
