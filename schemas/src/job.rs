@@ -114,6 +114,35 @@ pub struct JobResult {
     pub stderr_tail: Option<String>,
 }
 
+impl JobResult {
+    /// The record of a job that ended so without having been run.
+    pub fn not_run(job: &str, queue: &str, client: &str, priority: u8, status: JobStatus) -> Self {
+        Self {
+            job: job.to_owned(),
+            queue: queue.to_owned(),
+            client: client.to_owned(),
+            priority,
+            status,
+            attempt: 0,
+            job_sequence: 0,
+            submitted_unix_ns: 0,
+            wait_seconds: 0.0,
+            run_seconds: 0.0,
+            worker: None,
+            node: None,
+            pod: None,
+            device: None,
+            exit_code: None,
+            signal: None,
+            timed_out: false,
+            limit_seconds: None,
+            error: None,
+            stdout_tail: None,
+            stderr_tail: None,
+        }
+    }
+}
+
 /// Something that happened to a job that has not ended: for live views, may be lost.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct JobEvent {

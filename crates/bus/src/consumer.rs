@@ -113,7 +113,6 @@ impl Bus {
             in_work: u64::try_from(info.num_ack_pending).unwrap_or(u64::MAX),
             delivered_sequence: info.delivered.stream_sequence,
             acknowledged_sequence: info.ack_floor.stream_sequence,
-            is_paused: info.paused,
         })
     }
 
@@ -152,6 +151,4 @@ pub struct ConsumerState {
     pub delivered_sequence: u64,
     /// Every message up to this sequence of the stream has been acknowledged.
     pub acknowledged_sequence: u64,
-    /// It gives nothing at present.
-    pub is_paused: bool,
 }

@@ -11,7 +11,6 @@ mod watch;
 
 pub use watch::{KvEvent, KvWatch};
 
-const READ_TIMEOUT: Duration = Duration::from_secs(5);
 const HEADER_OPERATION: &str = "KV-Operation";
 const HEADER_MARKER_REASON: &str = "Nats-Marker-Reason";
 /// How long markers of expiry and deletion stay to be seen.
@@ -129,33 +128,13 @@ impl Kv {
 
     /// The last entry, also where that is a deletion.
     async fn last(&self, key: &str) -> Result<Option<Entry>, BusError> {
-        let subject = self.subject(key)?;
-        let api = format!("$JS.API.DIRECT.GET.KV_{}.{subject}", self.name);
-        let answer = self
-            .bus
-            .client()
-            .send_request(api.clone(), async_nats::Request::new().payload(Bytes::new()).timeout(Some(READ_TIMEOUT)));
-        let message = answer.await.map_err(|e| match e.kind() {
-            async_nats::RequestErrorKind::NoResponders => {
-                BusError::NotFound { kind: "bucket", name: self.name.clone() }
-            }
-            async_nats::RequestErrorKind::TimedOut => BusError::Timeout { what: api.clone(), after: READ_TIMEOUT },
-            _ => BusError::jetstream(format!("reading {key} of {}", self.name), e),
+        let found = self.bus.last_direct(&self.stream(), &self.subject(key)?).await.map_err(|error| match error {
+            BusError::NotFound { .. } => BusError::NotFound { kind: "bucket", name: self.name.clone() },
+            other => other,
         })?;
-        match message.status.map(|status| status.as_u16()) {
-            None => {}
-            Some(404) => return Ok(None),
-            Some(status) => {
-                let text = format!("{status} {}", message.description.unwrap_or_default());
-                return Err(BusError::jetstream(format!("reading {key} of {}", self.name), text));
-            }
-        }
-        let headers = Headers::from_wire(message.headers);
-        let revision = headers.get("Nats-Sequence").and_then(|sequence| sequence.parse().ok());
-        let revision =
-            revision.ok_or_else(|| BusError::BadAnswer { what: api, reason: "no Nats-Sequence header".to_owned() })?;
-        let operation = operation_of(&headers);
-        Ok(Some(Entry { key: key.to_owned(), value: message.payload, revision, operation }))
+        let Some(found) = found else { return Ok(None) };
+        let operation = operation_of(&found.headers);
+        Ok(Some(Entry { key: key.to_owned(), value: found.payload, revision: found.sequence, operation }))
     }
 
     /// The entry; none where there is none, or it was deleted or expired.

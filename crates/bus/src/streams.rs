@@ -10,7 +10,6 @@ use crate::{Bus, BusError};
 mod contents;
 mod nuncius;
 
-pub use contents::Found;
 pub use nuncius::{StreamLimits, ensure_streams, ensure_streams_with};
 
 /// What happens to a message once it is stored.
@@ -268,25 +267,6 @@ impl Bus {
     pub async fn purge_subject(&self, stream: &str, subject: &str) -> Result<u64, BusError> {
         let purged = self.stream_handle(stream).await?.purge().filter(subject).await;
         Ok(purged.map_err(|e| BusError::jetstream(format!("purging {subject} from {stream}"), e))?.purged)
-    }
-
-    /// Removes one message; false where it is not there.
-    pub async fn delete_message(&self, stream: &str, sequence: u64) -> Result<bool, BusError> {
-        use async_nats::jetstream::ErrorCode;
-        use async_nats::jetstream::stream::DeleteMessageErrorKind as Kind;
-        match self.stream_handle(stream).await?.delete_message(sequence).await {
-            Ok(done) => Ok(done),
-            Err(e) => match e.kind() {
-                // 2.15 says this under the code of "deleting failed".
-                Kind::JetStream(error)
-                    if error.error_code() == ErrorCode::SEQUENCE_NOT_FOUND
-                        || error.to_string().contains("no message found") =>
-                {
-                    Ok(false)
-                }
-                _ => Err(BusError::jetstream(format!("deleting message {sequence} of {stream}"), e)),
-            },
-        }
     }
 
     /// Removes a stream with everything in it; false where it is not there.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use nuncius_bus::Bus;
 use nuncius_bus::clock::unix_ns;
-use nuncius_bus::streams::Found;
+use nuncius_bus::tail::StoredMessage;
 use nuncius_schemas::job::{JobResult, JobStatus};
 use nuncius_schemas::queue::QueueDefinition;
 use nuncius_schemas::subjects::{HEADER_IF_CLIENT, HEADER_MESSAGE_ID, client_lease, job_consumer};
@@ -40,6 +40,8 @@ impl Sweeper {
         let stream = names.stream_job(&definition.name);
         let subjects = bus.subjects(&stream, &names.job_all(&definition.name)).await?;
         self.looked_at.retain(|subject, _| subjects.contains_key(subject));
+        // The bucket has the last word on who is there: the list of those present may lag behind.
+        let leases = if self.missing.is_empty() { None } else { Some(bus.kv(&names.bucket_lease()).await?) };
         let mut missing = BTreeSet::new();
         let mut dropped = 0;
         for subject in subjects.keys() {
@@ -50,9 +52,10 @@ impl Sweeper {
             if !self.missing.contains(&name.client) {
                 continue;
             }
-            // The bucket has the last word: the list of those present may lag behind.
-            let leases = bus.kv(&names.bucket_lease()).await?;
-            if leases.get(&client_lease(&name.client)).await.is_ok_and(|lease| lease.is_some()) {
+            // Where that cannot be known, nothing is dropped.
+            if let Some(leases) = &leases
+                && leases.get(&client_lease(&name.client)).await?.is_some()
+            {
                 continue;
             }
             let from = self.looked_at.get(subject).copied().unwrap_or(0);
@@ -127,36 +130,26 @@ fn ended(outcome: Option<Result<Result<(), JobError>, tokio::task::JoinError>>) 
     }
 }
 
-async fn drop_one(bus: Bus, queue: String, stream: String, found: Found, reason: &'static str) -> Result<(), JobError> {
+async fn drop_one(
+    bus: Bus,
+    queue: String,
+    stream: String,
+    found: StoredMessage,
+    reason: &'static str,
+) -> Result<(), JobError> {
     let Some(name) = Name::read(&found.subject, found.headers.get(HEADER_MESSAGE_ID), found.sequence) else {
         return Ok(());
     };
-    let waited_ns = i64::try_from(unix_ns()).unwrap_or(i64::MAX).saturating_sub(found.stored_unix_ns);
+    let waited_ns = i64::try_from(unix_ns()).unwrap_or(i64::MAX).saturating_sub(found.published_unix_ns);
     let result = JobResult {
-        job: name.id,
-        queue,
-        client: name.client,
-        priority: name.priority,
-        status: JobStatus::Dropped,
-        attempt: 0,
         job_sequence: found.sequence,
-        submitted_unix_ns: found.stored_unix_ns,
+        submitted_unix_ns: found.published_unix_ns,
         wait_seconds: waited_ns.max(0) as f64 / 1e9,
-        run_seconds: 0.0,
-        worker: None,
-        node: None,
-        pod: None,
-        device: None,
-        exit_code: None,
-        signal: None,
-        timed_out: false,
-        limit_seconds: None,
         error: Some(reason.to_owned()),
-        stdout_tail: None,
-        stderr_tail: None,
+        ..JobResult::not_run(&name.id, &queue, &name.client, name.priority, JobStatus::Dropped)
     };
     // Somebody may have begun it meanwhile: whoever writes first is right, and the other forgets it.
     write_record(&bus, &result, None).await?;
-    bus.forget_message(&stream, found.sequence).await?;
+    bus.delete_message(&stream, found.sequence).await?;
     Ok(())
 }

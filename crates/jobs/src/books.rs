@@ -102,11 +102,6 @@ impl Books {
         &self.totals
     }
 
-    /// Whether every record there was at the last answer of the server has been folded.
-    pub fn is_current(&self) -> bool {
-        self.tail.pending() == 0
-    }
-
     /// Waits for the next record, folds it and gives it; `None` for one that cannot be read. Cancel-safe.
     ///
     /// # Errors

@@ -1,13 +1,19 @@
 //! Dead letters: jobs that were given up, to be looked at, submitted again, or removed.
 
-use nuncius_bus::streams::Found;
+use bytes::Bytes;
+use nuncius_bus::tail::StoredMessage;
+use nuncius_bus::{Bus, Headers};
 use nuncius_schemas::names::TOKEN_MAX_BYTES;
 use nuncius_schemas::subjects::{
     HEADER_ATTEMPTS, HEADER_CLIENT, HEADER_IF_CLIENT, HEADER_JOB, HEADER_MESSAGE_ID, HEADER_PRIORITY, HEADER_REASON,
     HEADER_RETRY_OF,
 };
 
+use crate::take::Name;
 use crate::{JobError, Queues};
+
+/// Longest reason in a letter, in characters.
+const REASON_MAX: usize = 500;
 
 /// A job that was given up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,11 +32,11 @@ pub struct DeadLetter {
     pub reason: String,
     /// When, by the server's clock, unix nanoseconds.
     pub unix_ns: i64,
-    found: Found,
+    found: StoredMessage,
 }
 
 impl DeadLetter {
-    fn read(found: Found) -> Self {
+    fn read(found: StoredMessage) -> Self {
         let text = |name| found.headers.get(name).unwrap_or_default().to_owned();
         Self {
             sequence: found.sequence,
@@ -39,10 +45,32 @@ impl DeadLetter {
             priority: text(HEADER_PRIORITY).parse().unwrap_or(0),
             attempts: text(HEADER_ATTEMPTS).parse().unwrap_or(0),
             reason: text(HEADER_REASON),
-            unix_ns: found.stored_unix_ns,
+            unix_ns: found.published_unix_ns,
             found,
         }
     }
+}
+
+/// Keeps a copy of a job that is given up, as it came, with the reason.
+pub(crate) async fn keep(
+    bus: &Bus,
+    queue: &str,
+    name: &Name,
+    headers: &Headers,
+    payload: &Bytes,
+    attempts: u32,
+    reason: &str,
+) -> Result<(), JobError> {
+    let reason: String = reason.chars().map(|c| if c.is_control() { ' ' } else { c }).take(REASON_MAX).collect();
+    let headers = headers
+        .clone()
+        .with(HEADER_JOB, name.id.as_str())
+        .with(HEADER_CLIENT, name.client.as_str())
+        .with(HEADER_PRIORITY, name.priority.to_string())
+        .with(HEADER_ATTEMPTS, attempts.to_string())
+        .with(HEADER_REASON, reason);
+    bus.publish_acked(&bus.namespace().dead_letter(queue), &headers, payload.clone(), Some(&name.id), None).await?;
+    Ok(())
 }
 
 /// At most `limit` dead letters of a queue, the oldest first.
@@ -89,7 +117,7 @@ pub async fn retry(queues: &Queues, queue: &str, job: &str) -> Result<String, Jo
     let names = queues.bus.namespace();
     let subject = names.job(queue, letter.priority, &letter.client);
     queues.bus.publish_acked(&subject, &headers, letter.found.payload.clone(), Some(&id), None).await?;
-    queues.bus.forget_message(&names.stream_dead_letter(queue), letter.sequence).await?;
+    queues.bus.delete_message(&names.stream_dead_letter(queue), letter.sequence).await?;
     Ok(id)
 }
 
@@ -97,7 +125,7 @@ pub async fn retry(queues: &Queues, queue: &str, job: &str) -> Result<String, Jo
 pub async fn remove(queues: &Queues, queue: &str, job: &str) -> Result<(), JobError> {
     let letter = find(queues, queue, job).await?;
     let stream = queues.bus.namespace().stream_dead_letter(queue);
-    queues.bus.forget_message(&stream, letter.sequence).await?;
+    queues.bus.delete_message(&stream, letter.sequence).await?;
     Ok(())
 }
 

@@ -72,10 +72,4 @@ impl Definition {
     pub fn changes(&self) -> watch::Receiver<Option<Arc<QueueDefinition>>> {
         self.current.clone()
     }
-
-    /// Waits until there is one.
-    pub async fn present(&self) -> Option<Arc<QueueDefinition>> {
-        let mut current = self.current.clone();
-        current.wait_for(Option::is_some).await.ok().and_then(|found| found.clone())
-    }
 }

@@ -11,14 +11,11 @@ use nuncius_bus::{Bus, BusError, Headers, TypedError};
 use nuncius_schemas::codec;
 use nuncius_schemas::job::{JobEvent, JobResult, JobStatus};
 use nuncius_schemas::queue::QueueDefinition;
-use nuncius_schemas::subjects::{
-    HEADER_ATTEMPTS, HEADER_CLIENT, HEADER_CONTENT_TYPE, HEADER_JOB, HEADER_PRIORITY, HEADER_REASON, HEADER_SCHEMA,
-    HEADER_TRACEPARENT, queue_returned,
-};
+use nuncius_schemas::subjects::{HEADER_CONTENT_TYPE, HEADER_SCHEMA, HEADER_TRACEPARENT, queue_returned};
 use tokio::sync::watch;
 
-use crate::JobError;
 use crate::take::{Name, Taken, returned};
+use crate::{JobError, dead};
 
 /// Pause before a record that was refused or not answered is written again, at first and at most.
 const WRITE_PAUSE: Duration = Duration::from_millis(100);
@@ -120,16 +117,7 @@ impl Finisher {
     }
 
     async fn copy(&self, item: &WorkItem, name: &Name, attempts: u32, reason: &str) -> Result<(), JobError> {
-        let reason: String = reason.chars().map(|c| if c.is_control() { ' ' } else { c }).take(500).collect();
-        let mut headers = item.headers.clone();
-        headers.insert(HEADER_JOB, name.id.as_str());
-        headers.insert(HEADER_CLIENT, name.client.as_str());
-        headers.insert(HEADER_PRIORITY, name.priority.to_string());
-        headers.insert(HEADER_ATTEMPTS, attempts.to_string());
-        headers.insert(HEADER_REASON, reason);
-        let subject = self.bus.namespace().dead_letter(&self.definition().name);
-        self.bus.publish_acked(&subject, &headers, item.payload.clone(), Some(&name.id), None).await?;
-        Ok(())
+        dead::keep(&self.bus, &self.definition().name, name, &item.headers, &item.payload, attempts, reason).await
     }
 
     pub(crate) async fn drop_taken(&self, taken: &Taken, reason: &str) -> Result<(), JobError> {
@@ -176,8 +164,8 @@ impl Finisher {
     pub(crate) async fn give_back(&self, item: &WorkItem, job: &str) -> Result<(), JobError> {
         let queue = &self.definition().name;
         // Counted before it is handed back: a crash in between costs the job an attempt less, never one more.
-        let count = returned(&self.bus, queue, job).await? + 1;
         let kv = self.bus.kv(&self.bus.namespace().bucket_queue()).await?;
+        let count = returned(&kv, queue, job).await? + 1;
         kv.put(&queue_returned(queue, job), Bytes::from(count.to_string())).await?;
         Ok(item.nak(Duration::ZERO).await?)
     }

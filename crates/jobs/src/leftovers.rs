@@ -1,17 +1,13 @@
 //! What a server that was killed left behind: jobs that their consumer has as acknowledged, and that are still in their stream. Nobody
 //! is given them any more. A server writes down what was acknowledged and what was removed one after the other, and may die in between.
 
-use bytes::Bytes;
-use nuncius_bus::Headers;
 use nuncius_schemas::job::{JobResult, JobStatus};
 use nuncius_schemas::queue::QueueDefinition;
-use nuncius_schemas::subjects::{
-    HEADER_ATTEMPTS, HEADER_CLIENT, HEADER_JOB, HEADER_MESSAGE_ID, HEADER_PRIORITY, HEADER_REASON, job_consumer,
-};
+use nuncius_schemas::subjects::{HEADER_MESSAGE_ID, job_consumer};
 
 use crate::finish::write_record;
 use crate::take::Name;
-use crate::{JobError, Queues};
+use crate::{JobError, Queues, dead};
 
 const REASON: &str = "the server had it as acknowledged, and it has no record";
 
@@ -35,47 +31,18 @@ pub async fn clear(queues: &Queues, definition: &QueueDefinition) -> Result<u64,
                 continue;
             };
             let result = JobResult {
-                job: name.id.clone(),
-                queue: queue.clone(),
-                client: name.client.clone(),
-                priority: name.priority,
-                status: JobStatus::Dead,
-                attempt: 0,
                 job_sequence: found.sequence,
-                submitted_unix_ns: found.stored_unix_ns,
-                wait_seconds: 0.0,
-                run_seconds: 0.0,
-                worker: None,
-                node: None,
-                pod: None,
-                device: None,
-                exit_code: None,
-                signal: None,
-                timed_out: false,
-                limit_seconds: None,
+                submitted_unix_ns: found.published_unix_ns,
                 error: Some(REASON.to_owned()),
-                stdout_tail: None,
-                stderr_tail: None,
+                ..JobResult::not_run(&name.id, queue, &name.client, name.priority, JobStatus::Dead)
             };
             // Refused where it has one, which is the rule.
             if write_record(bus, &result, None).await? {
-                let letter = letter(&found.headers, &name);
-                let subject = names.dead_letter(queue);
-                bus.publish_acked(&subject, &letter, Bytes::clone(&found.payload), Some(&name.id), None).await?;
+                dead::keep(bus, queue, &name, &found.headers, &found.payload, 0, REASON).await?;
             }
-            bus.forget_message(&stream, found.sequence).await?;
+            bus.delete_message(&stream, found.sequence).await?;
             cleared += 1;
         }
     }
     Ok(cleared)
-}
-
-fn letter(headers: &Headers, name: &Name) -> Headers {
-    headers
-        .clone()
-        .with(HEADER_JOB, name.id.as_str())
-        .with(HEADER_CLIENT, name.client.as_str())
-        .with(HEADER_PRIORITY, name.priority.to_string())
-        .with(HEADER_ATTEMPTS, "0")
-        .with(HEADER_REASON, REASON)
 }

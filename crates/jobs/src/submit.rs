@@ -12,7 +12,7 @@ use nuncius_schemas::job::{Job, JobResult};
 use nuncius_schemas::names::check_token;
 use nuncius_schemas::queue::{QueueDefinition, QueueState, check_queue_name};
 use nuncius_schemas::subjects::{
-    HEADER_CONTENT_TYPE, HEADER_IF_CLIENT, HEADER_RETRY_OF, HEADER_SCHEMA, HEADER_TRACEPARENT, client_lease,
+    HEADER_CONTENT_TYPE, HEADER_IF_CLIENT, HEADER_SCHEMA, HEADER_TRACEPARENT, client_lease,
 };
 use nuncius_schemas::units::HumanDuration;
 use tokio::sync::oneshot;
@@ -58,8 +58,6 @@ pub struct Submission {
     pub priority: u8,
     /// W3C trace context that the job's spans hang under.
     pub traceparent: Option<String>,
-    /// The dead job that this repeats.
-    pub retry_of: Option<String>,
 }
 
 /// Submits jobs to one queue and receives their results. Ends its tasks, and its presence, when dropped.
@@ -239,9 +237,6 @@ impl Inner {
         }
         if let Some(traceparent) = submission.traceparent {
             headers.insert(HEADER_TRACEPARENT, traceparent);
-        }
-        if let Some(retry_of) = submission.retry_of {
-            headers.insert(HEADER_RETRY_OF, retry_of);
         }
         if let Some(definition) = definition
             && payload.len() > definition.max_job_bytes as usize

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use nuncius_bus::clock::unix_ns;
+use nuncius_bus::kv::Kv;
 use nuncius_bus::work_queue::{RankedQueues, WorkItem};
 use nuncius_bus::{Bus, BusError};
 use nuncius_schemas::codec;
@@ -50,27 +51,11 @@ impl Taken {
     /// The record of this attempt, which went well so far.
     pub fn result(&self, queue: &str) -> JobResult {
         JobResult {
-            job: self.id.clone(),
-            queue: queue.to_owned(),
-            client: self.client.clone(),
-            priority: self.priority,
-            status: JobStatus::Succeeded,
             attempt: self.attempt,
             job_sequence: self.item.stream_sequence(),
             submitted_unix_ns: self.submitted_unix_ns,
             wait_seconds: self.wait_seconds(),
-            run_seconds: 0.0,
-            worker: None,
-            node: None,
-            pod: None,
-            device: None,
-            exit_code: None,
-            signal: None,
-            timed_out: false,
-            limit_seconds: None,
-            error: None,
-            stdout_tail: None,
-            stderr_tail: None,
+            ..JobResult::not_run(&self.id, queue, &self.client, self.priority, JobStatus::Succeeded)
         }
     }
 }
@@ -163,7 +148,8 @@ pub async fn admit(finisher: &Finisher, item: WorkItem) -> Result<Option<Taken>,
         if finisher.is_settled(&item, &name).await? {
             return Ok(None);
         }
-        let returned = returned(&finisher.bus, &definition.name, &name.id).await?;
+        let kv = finisher.bus.kv(&finisher.bus.namespace().bucket_queue()).await?;
+        let returned = returned(&kv, &definition.name, &name.id).await?;
         attempt = u32::try_from(item.delivered().saturating_sub(returned).max(1)).unwrap_or(u32::MAX);
     }
     let (job, unreadable) = match read(&item.payload, definition.max_arguments) {
@@ -214,8 +200,7 @@ fn read(payload: &Bytes, max_arguments: u32) -> Result<Job, String> {
 }
 
 /// How often a job was handed back, which costs it no attempt.
-pub(crate) async fn returned(bus: &Bus, queue: &str, job: &str) -> Result<u64, JobError> {
-    let kv = bus.kv(&bus.namespace().bucket_queue()).await?;
+pub(crate) async fn returned(kv: &Kv, queue: &str, job: &str) -> Result<u64, JobError> {
     let entry = kv.get(&queue_returned(queue, job)).await?;
     let count = entry.and_then(|entry| std::str::from_utf8(&entry.value).ok().and_then(|text| text.parse().ok()));
     Ok(count.unwrap_or(0))

@@ -178,7 +178,8 @@ impl Keeper {
             }
         }
         if looks.is_multiple_of(SAVE_LOOKS) {
-            let cleared = leftovers::clear(&self.queues, definition).await?;
+            // Nothing can be left over in an empty queue.
+            let cleared = if state.messages > 0 { leftovers::clear(&self.queues, definition).await? } else { 0 };
             if cleared > 0 {
                 info!(queue = name, cleared, "jobs that have ended were still in the queue after the server was lost");
             }
@@ -205,7 +206,7 @@ impl Keeper {
             }
             let filter = names.job_priority(&definition.name, priority);
             let found = self.bus.next_message(&stream, &filter, consumer.delivered_sequence + 1).await?;
-            let stored = found.map(|found| found.stored_unix_ns);
+            let stored = found.map(|found| found.published_unix_ns);
             oldest = [oldest, stored].into_iter().flatten().min();
         }
         let Some(oldest) = oldest else { return Ok(0.0) };

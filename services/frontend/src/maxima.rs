@@ -85,27 +85,14 @@ mod tests {
 
     fn ran(run_seconds: f64, node: &str) -> JobResult {
         JobResult {
-            job: "j".into(),
-            queue: "q".into(),
-            client: "c".into(),
-            priority: 0,
-            status: JobStatus::Succeeded,
             attempt: 1,
-            job_sequence: 1,
-            submitted_unix_ns: 0,
             wait_seconds: 1.0,
             run_seconds,
             worker: Some("w".into()),
             node: Some(node.into()),
             pod: Some("p".into()),
-            device: None,
             exit_code: Some(0),
-            signal: None,
-            timed_out: false,
-            limit_seconds: None,
-            error: None,
-            stdout_tail: None,
-            stderr_tail: None,
+            ..JobResult::not_run("j", "q", "c", 0, JobStatus::Succeeded)
         }
     }
 

@@ -8,26 +8,12 @@ use serde::Deserialize;
 
 use crate::clock::unix_ns;
 use crate::publish::WireError;
+use crate::tail::StoredMessage;
 use crate::{Bus, BusError, Headers};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// JetStream: no such stream.
 const CODE_NO_STREAM: u64 = 10059;
-
-/// A message that a stream has.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
-    /// Its sequence.
-    pub sequence: u64,
-    /// Where it was published.
-    pub subject: String,
-    /// Its headers.
-    pub headers: Headers,
-    /// Its payload.
-    pub payload: Bytes,
-    /// When the server stored it, by the server's clock, unix nanoseconds.
-    pub stored_unix_ns: i64,
-}
 
 #[derive(Deserialize)]
 struct WireInfo {
@@ -58,35 +44,46 @@ impl Bus {
     ///
     /// # Errors
     /// [`BusError::NotFound`] where the stream is not there (or not readable so).
-    pub async fn next_message(&self, stream: &str, filter: &str, sequence: u64) -> Result<Option<Found>, BusError> {
+    pub async fn next_message(
+        &self,
+        stream: &str,
+        filter: &str,
+        sequence: u64,
+    ) -> Result<Option<StoredMessage>, BusError> {
         let api = format!("$JS.API.DIRECT.GET.{stream}");
         let body = serde_json::json!({ "seq": sequence.max(1), "next_by_subj": filter }).to_string();
-        self.direct(stream, api, Bytes::from(body)).await
+        self.direct(stream, filter, api, Bytes::from(body)).await
     }
 
     /// The last message of a subject without wildcards; none where there is none. The stream must have `allow_direct`.
     ///
     /// # Errors
     /// As [`Bus::next_message`].
-    pub async fn last_direct(&self, stream: &str, subject: &str) -> Result<Option<Found>, BusError> {
-        self.direct(stream, format!("$JS.API.DIRECT.GET.{stream}.{subject}"), Bytes::new()).await
+    pub async fn last_direct(&self, stream: &str, subject: &str) -> Result<Option<StoredMessage>, BusError> {
+        self.direct(stream, subject, format!("$JS.API.DIRECT.GET.{stream}.{subject}"), Bytes::new()).await
     }
 
-    async fn direct(&self, stream: &str, api: String, body: Bytes) -> Result<Option<Found>, BusError> {
+    async fn direct(
+        &self,
+        stream: &str,
+        subject: &str,
+        api: String,
+        body: Bytes,
+    ) -> Result<Option<StoredMessage>, BusError> {
         let request = async_nats::Request::new().payload(body).timeout(Some(TIMEOUT));
         let message = self.client().send_request(api.clone(), request).await.map_err(|e| match e.kind() {
             async_nats::RequestErrorKind::NoResponders => {
                 BusError::NotFound { kind: "stream", name: stream.to_owned() }
             }
             async_nats::RequestErrorKind::TimedOut => BusError::Timeout { what: api.clone(), after: TIMEOUT },
-            _ => BusError::jetstream(format!("reading {stream}"), e),
+            _ => BusError::jetstream(format!("reading {subject} of {stream}"), e),
         })?;
         match message.status.map(|status| status.as_u16()) {
             None => {}
             Some(404) => return Ok(None),
             Some(status) => {
                 let text = format!("{status} {}", message.description.unwrap_or_default());
-                return Err(BusError::jetstream(format!("reading {stream}"), text));
+                return Err(BusError::jetstream(format!("reading {subject} of {stream}"), text));
             }
         }
         let mut headers = Headers::from_wire(message.headers);
@@ -95,17 +92,17 @@ impl Bus {
         let subject = headers.remove("Nats-Subject");
         let stored = headers.remove("Nats-Time-Stamp").and_then(|text| parse_time(&text));
         headers.remove("Nats-Stream");
-        Ok(Some(Found {
+        Ok(Some(StoredMessage {
             sequence: sequence.ok_or_else(|| bad("Nats-Sequence"))?,
             subject: subject.ok_or_else(|| bad("Nats-Subject"))?,
-            stored_unix_ns: stored.ok_or_else(|| bad("Nats-Time-Stamp"))?,
+            published_unix_ns: stored.ok_or_else(|| bad("Nats-Time-Stamp"))?,
             headers,
             payload: message.payload,
         }))
     }
 
     /// Removes one message without overwriting its bytes; false where it is not there.
-    pub async fn forget_message(&self, stream: &str, sequence: u64) -> Result<bool, BusError> {
+    pub async fn delete_message(&self, stream: &str, sequence: u64) -> Result<bool, BusError> {
         let api = format!("$JS.API.STREAM.MSG.DELETE.{stream}");
         let body = serde_json::json!({ "seq": sequence, "no_erase": true }).to_string();
         let answer = self.request(&api, &Headers::new(), Bytes::from(body), TIMEOUT).await?;

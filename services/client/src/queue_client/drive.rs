@@ -172,7 +172,6 @@ async fn request(
         limit: config.limit,
         priority: config.priority,
         traceparent: trace.map(|(trace_id, span_id, _)| traceparent(trace_id, span_id, true)),
-        retry_of: None,
     };
     let outcome = match submitter.submit(submission).await {
         Err(error) => Err((error.to_string(), true)),
