@@ -80,6 +80,10 @@ pub struct StepDelta {
     #[serde(with = "serde_bytes")]
     #[schemars(with = "Vec<u8>")]
     pub censored_service: Vec<u8>,
+    /// Of servos, in the last delta only and at the whole iteration: numbers of completed cycles, each with how many servos of the node
+    /// completed so many. Added number by number when merged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cycles: Vec<(u32, u64)>,
 }
 
 /// Failures of one kind.

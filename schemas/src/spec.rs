@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::gate::Gate;
 use crate::scaling::ScalingSpec;
+use crate::servo::{SERVO_STEPS, ServoOptions};
 use crate::units::{HumanDuration, Rate, SECOND_NS};
 
 pub mod validate;
@@ -124,6 +125,8 @@ pub enum EngineKind {
     Amqp,
     /// Jobs on a Nuncius queue, each from submission to its terminal record.
     Queue,
+    /// Servos: clients of the OCO servo protocol, over HTTP or the bus.
+    Servo,
 }
 
 /// How arrivals are spaced.
@@ -162,7 +165,8 @@ pub struct Group {
     /// What it speaks.
     #[serde(default)]
     pub engine: EngineKind,
-    /// URL whose host is a service name or an address: `http://shop/`, `amqp://broker/%2f`; for jobs the queue: `queue://sleep`.
+    /// URL whose host is a service name or an address: `http://shop/`, `amqp://broker/%2f`; for jobs the queue: `queue://sleep`;
+    /// for servos the root of the service: `http://oco/`, or `nats://oco` over the bus.
     pub target: String,
     /// Which nodes; those of the experiment when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -206,6 +210,9 @@ pub struct Group {
     /// How the peer of a TLS connection is checked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsOptions>,
+    /// What the servos of `engine: servo` are; all as when it is not said when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub servo: Option<ServoOptions>,
 }
 
 fn default_group_name() -> String {
@@ -371,6 +378,7 @@ impl Group {
             max_in_flight: default_max_in_flight(),
             timeout: default_timeout(),
             tls: None,
+            servo: None,
         }
     }
 
@@ -407,6 +415,9 @@ impl Group {
 
     /// Names of the steps, as reports show them.
     pub fn step_names(&self) -> Vec<String> {
+        if self.engine == EngineKind::Servo {
+            return SERVO_STEPS.map(str::to_owned).to_vec();
+        }
         if self.steps.is_empty() {
             return vec![if self.engine == EngineKind::Queue { "job" } else { "get" }.to_owned()];
         }

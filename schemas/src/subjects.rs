@@ -1,6 +1,7 @@
 //! Subjects, streams and buckets. Every name on the bus comes from here, so that the namespace is never forgotten.
 
 use crate::names::{NameError, check_token};
+use crate::resource::ResourceKind;
 
 /// The prefix that everything on the bus carries; `nuncius` unless told otherwise.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,6 +130,21 @@ impl Namespace {
         format!("{}.device.{device}.run", self.0)
     }
 
+    /// Events of the servo of one application; a `.` in either name, of which a token has none, is written `%2E`.
+    pub fn oco_servo(&self, account: &str, app: &str) -> String {
+        format!("{}.oco.{}.{}.servo", self.0, account.replace('.', "%2E"), app.replace('.', "%2E"))
+    }
+
+    /// Events of all servos, for a subscription.
+    pub fn oco_servo_all(&self) -> String {
+        format!("{}.oco.*.*.servo", self.0)
+    }
+
+    /// Requests to one emulated resource of a node.
+    pub fn resource(&self, node: &str, kind: ResourceKind) -> String {
+        format!("{}.resource.{node}.{}", self.0, kind.name())
+    }
+
     /// The stream of a queue's jobs.
     pub fn stream_job(&self, queue: &str) -> String {
         format!("{}_job_{queue}", self.0)
@@ -197,6 +213,11 @@ impl Namespace {
     /// Bucket: the routing table.
     pub fn bucket_route(&self) -> String {
         format!("{}_route", self.0)
+    }
+
+    /// Bucket: what an emulated OCO backend knows of its applications.
+    pub fn bucket_oco(&self) -> String {
+        format!("{}_oco", self.0)
     }
 
     /// Object store: reports and profiles.
@@ -296,11 +317,21 @@ mod tests {
             ns.experiment_progress("x"),
             ns.job_event("q"),
             ns.device_run("d"),
+            ns.oco_servo("a", "b"),
+            ns.resource("n", ResourceKind::Memory),
         ] {
             for stream in &streams {
                 assert!(!matches(stream, &request), "{stream} captures {request}");
             }
         }
+    }
+
+    #[test]
+    fn a_servos_subject_has_as_many_tokens_whatever_its_names() {
+        let ns = Namespace::default();
+        let subject = ns.oco_servo("dev.example.com", "app-1.2");
+        assert_eq!(subject, "nuncius.oco.dev%2Eexample%2Ecom.app-1%2E2.servo");
+        assert!(matches(&ns.oco_servo_all(), &subject));
     }
 
     fn matches(pattern: &str, subject: &str) -> bool {

@@ -138,7 +138,7 @@ pub(crate) fn run(dispatcher: Dispatcher, plan: Arc<GroupPlan>, setup: Setup, be
 fn amqp(plan: &GroupPlan) -> Option<&AmqpPlan> {
     match &plan.action {
         Action::Amqp(amqp) => Some(amqp),
-        Action::Http(_) | Action::Queue(_) => None,
+        Action::Http(_) | Action::Queue(_) | Action::Servo(_) => None,
     }
 }
 

@@ -33,6 +33,7 @@ fn empty(group: u16, thread: usize, recorders: usize, second: u32) -> Box<Second
         last_second: second,
         steps: (0..recorders).map(|_| StepRecorder::default()).collect(),
         dropped_rows: 0,
+        cycles: Vec::new(),
     })
 }
 
@@ -136,6 +137,11 @@ impl Book {
             Err(TrySendError::Full(_)) => {}
             Err(TrySendError::Disconnected(_)) => self.is_deaf = true,
         }
+    }
+
+    /// For the last report: see [`SecondReport::cycles`].
+    pub(crate) fn cycles(&mut self, cycles: Vec<(u32, u64)>) {
+        self.report.cycles = cycles;
     }
 
     /// The last messages; waits for room. A receiver that is gone needs none of them.

@@ -4,7 +4,7 @@
 //! checked against the node's [`policy::TargetPolicy`], requests rendered to bytes. [`run::spawn_group`] starts the threads,
 //! [`control::Control`] starts, extends and stops them, and [`sink::EngineMessage`]s come out once a second.
 //!
-//! It must know NATS for jobs alone, as what they are submitted to, and report to nobody; never aim at a target the policy does not name, never spin while it waits, and never drop
+//! It must know NATS for jobs and servos alone, as what they are submitted to, and report to nobody; never aim at a target the policy does not name, never spin while it waits, and never drop
 //! an arrival it has taken from the schedule: each ends as succeeded, failed or censored.
 
 mod amqp;
@@ -19,6 +19,7 @@ pub mod plan;
 pub mod policy;
 mod queue;
 pub mod run;
+mod servo;
 pub mod sink;
 mod wake;
 

@@ -11,9 +11,11 @@ use crate::policy::TargetPolicy;
 
 mod environment;
 mod request;
+mod servo;
 mod target;
 
 pub(crate) use request::{HttpPlan, RequestPlan, traceparent, write_traceparent};
+pub(crate) use servo::ServoPlan;
 pub(crate) use target::Host;
 
 /// Most engine threads of one group.
@@ -147,6 +149,7 @@ pub(crate) enum Action {
     Http(HttpPlan),
     Amqp(AmqpPlan),
     Queue(QueuePlan),
+    Servo(ServoPlan),
 }
 
 /// Jobs on a queue, with the environment resolved.
@@ -197,7 +200,7 @@ impl GroupPlan {
     pub(crate) fn iteration_path(&self) -> Vec<u16> {
         let steps = u16::try_from(self.step_names.len()).unwrap_or(u16::MAX);
         let takes = |step: &u16| match &self.action {
-            Action::Http(_) | Action::Queue(_) => true,
+            Action::Http(_) | Action::Queue(_) | Action::Servo(_) => true,
             Action::Amqp(amqp) => amqp.steps.get(usize::from(*step)).is_some_and(|step| step.publish.is_some()),
         };
         (0..steps).filter(takes).collect()
@@ -213,7 +216,7 @@ impl GroupPlan {
     pub fn queue(&self) -> Option<&str> {
         match &self.action {
             Action::Queue(queue) => Some(&queue.queue),
-            Action::Http(_) | Action::Amqp(_) => None,
+            Action::Http(_) | Action::Amqp(_) | Action::Servo(_) => None,
         }
     }
 
@@ -249,11 +252,14 @@ pub fn plan_group(
     let (action, hosts) = if group.engine == EngineKind::Queue {
         // Reached over the bus, which is not a target: no address, and no policy to ask.
         (Action::Queue(plan_queue(&path, group, environment)?), Vec::new())
+    } else if group.engine == EngineKind::Servo && group.target.starts_with("nats://") {
+        (Action::Servo(servo::plan_servo(&path, group, None, environment)?), Vec::new())
     } else {
         let target = target::parse(&format!("{path}.target"), &group.target, environment)?;
         let hosts = target::resolve(&format!("{path}.target"), &target, &input.spec.services, input.routes, policy)?;
         let action = match group.engine {
             EngineKind::Amqp => Action::Amqp(plan_amqp(&path, group, target, environment)?),
+            EngineKind::Servo => Action::Servo(servo::plan_servo(&path, group, Some(&target), environment)?),
             _ => Action::Http(request::plan_http(&path, group, &target, environment)?),
         };
         (action, hosts)

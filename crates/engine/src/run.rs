@@ -14,7 +14,7 @@ use crate::http::{general, plain};
 use crate::plan::{Action, GroupPlan, Load};
 use crate::sink::EngineMessage;
 use crate::wake::Bell;
-use crate::{amqp, queue};
+use crate::{amqp, queue, servo};
 
 /// Most connections that a thread opens before the start.
 const CONNECTIONS_AHEAD_MAX: usize = 4_096;
@@ -43,8 +43,8 @@ pub enum EngineError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// Jobs cannot be submitted without a connection.
-    #[error("groups[{group}].engine: queue needs a connection to NATS, and this node has none")]
+    /// Jobs cannot be submitted, nor servos heard over the bus, without a connection.
+    #[error("groups[{group}].engine: it needs a connection to NATS, and this node has none")]
     NoBus {
         /// Group.
         group: u16,
@@ -88,11 +88,13 @@ pub fn spawn_group(
     };
     let broker = match &plan.action {
         Action::Amqp(amqp) => Some(amqp::setup(&plan, amqp)?),
-        Action::Http(_) | Action::Queue(_) => None,
+        Action::Http(_) | Action::Queue(_) | Action::Servo(_) => None,
     };
     let bus = match (&plan.action, bus) {
-        (Action::Queue(_), None) => return Err(EngineError::NoBus { group: plan.group }),
         (Action::Queue(_), Some(bus)) => Some(bus.clone()),
+        (Action::Servo(servo), Some(bus)) if servo.is_bus => Some(bus.clone()),
+        (Action::Queue(_), None) => return Err(EngineError::NoBus { group: plan.group }),
+        (Action::Servo(servo), None) if servo.is_bus => return Err(EngineError::NoBus { group: plan.group }),
         _ => None,
     };
     let start_error = |source| EngineError::Start { group: plan.name.clone(), source };
@@ -104,13 +106,17 @@ pub fn spawn_group(
         control.listen(Arc::clone(&bell));
         let (thread_plan, thread_control, thread_tls) = (Arc::clone(&plan), Arc::clone(&control), tls.clone());
         let (thread_broker, thread_bus) = (broker.clone(), bus.clone());
+        let thread_sink = sink.clone();
         let (told, identity) = mpsc::sync_channel(1);
         let thread_bell = Arc::clone(&bell);
         let body = move || {
             let _ = told.send(rustix::thread::gettid().as_raw_nonzero().get());
             // The default lets the kernel wake a sleeper 50 µs late; no harm where this is refused.
             let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
-            if let Some(bus) = thread_bus {
+            if let Action::Servo(_) = &thread_plan.action {
+                let caller = (Arc::clone(&thread_control), thread_sink);
+                servo::run(&thread_plan, share, options, caller, thread_bus.as_ref(), &thread_bell);
+            } else if let Some(bus) = thread_bus {
                 queue::run(dispatcher, thread_plan, &bus, Arc::clone(&thread_bell));
             } else if let Some(broker) = thread_broker {
                 amqp::run(dispatcher, thread_plan, broker, Arc::clone(&thread_bell));

@@ -55,6 +55,8 @@ pub struct SecondReport {
     pub steps: Vec<StepRecorder>,
     /// Rows that the sink had no room for.
     pub dropped_rows: u64,
+    /// Of servos, in the last report only: numbers of completed cycles, each with how many servos completed so many.
+    pub cycles: Vec<(u32, u64)>,
 }
 
 /// Counts and distributions of one step. Times in nanoseconds.

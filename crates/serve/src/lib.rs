@@ -22,6 +22,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use activity::{Activity, Watched};
+
+mod activity;
+
 /// What a handler gives.
 pub type Answer = Response<Full<Bytes>>;
 
@@ -42,6 +46,9 @@ pub struct HttpLimits {
     pub body_max_bytes: usize,
     /// How long the head may take, and again the body.
     pub read_timeout: Duration,
+    /// How long a connection may be silent between two requests. None counts that silence as part of the next head. With
+    /// a time of its own, a head that stalls is cut off after `read_timeout` to twice that.
+    pub idle_timeout: Option<Duration>,
     /// How long a connection may be kept, whatever it does.
     pub connection_timeout: Duration,
     /// Connections held at a time; one more is answered 503 at once.
@@ -54,6 +61,7 @@ impl Default for HttpLimits {
             header_max_bytes: 4096,
             body_max_bytes: 4096,
             read_timeout: Duration::from_secs(1),
+            idle_timeout: None,
             connection_timeout: Duration::from_secs(60),
             connections_max: 256,
         }
@@ -156,19 +164,33 @@ async fn talk<H, F, R>(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "no TCP_NODELAY");
     }
+    let activity = limits.idle_timeout.map(Activity::new);
+    let told = activity.clone();
     let service = service_fn(move |request| {
+        if let Some(activity) = &told {
+            activity.answering();
+        }
         let answer = handler(request, peer);
-        async move { Ok::<_, Infallible>(answer.await) }
+        let told = told.clone();
+        async move {
+            let answer = answer.await;
+            if let Some(activity) = &told {
+                activity.waiting();
+            }
+            Ok::<_, Infallible>(answer)
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(limits.read_timeout)
+        // hyper would count the silence between requests too.
+        .header_read_timeout(activity.is_none().then_some(limits.read_timeout))
         // Heads between the limit and this are the handler's to refuse, with the limit's name.
         .max_buf_size(limits.header_max_bytes.max(BUFFER_MIN_BYTES))
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(Watched::new(TokioIo::new(stream), activity.clone()), service);
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
+        () = activity::stalled(activity.as_deref(), limits.read_timeout) => Ok(()),
         () = async { tokio::select! {
             () = shutdown.cancelled() => {}
             () = tokio::time::sleep(limits.connection_timeout) => {}
@@ -190,7 +212,11 @@ async fn talk<H, F, R>(
 pub fn head_bytes(head: &Parts) -> usize {
     const LINE_EXTRA: usize = "  HTTP/1.1\r\n\r\n".len();
     let fields = head.headers.iter().map(|(name, value)| name.as_str().len() + ": \r\n".len() + value.len());
-    head.method.as_str().len() + head.uri.to_string().len() + LINE_EXTRA + fields.sum::<usize>()
+    let uri_bytes = match (head.uri.scheme(), head.uri.authority(), head.uri.path_and_query()) {
+        (None, None, Some(path_and_query)) => path_and_query.as_str().len(),
+        _ => head.uri.to_string().len(),
+    };
+    head.method.as_str().len() + uri_bytes + LINE_EXTRA + fields.sum::<usize>()
 }
 
 /// A text that no cache keeps and no browser takes for something else.

@@ -220,6 +220,7 @@ fn check_group(path: &str, group: &Group) -> Result<(), SpecError> {
     if group.engine == EngineKind::Amqp && group.steps.iter().all(|step| step.publish.is_none()) {
         return refuse(format!("{path}.steps"), "an amqp group needs a step with `publish`");
     }
+    crate::servo::check_group(path, group)?;
     check_load(path, group)?;
     if group.max_in_flight == 0 {
         return refuse(format!("{path}.max_in_flight"), "0 would let nothing through");
@@ -239,6 +240,7 @@ fn check_target(path: &str, group: &Group) -> Result<(), SpecError> {
         EngineKind::Http => &["http://", "https://"],
         EngineKind::Amqp => &["amqp://", "amqps://"],
         EngineKind::Queue => &["queue://"],
+        EngineKind::Servo => &["http://", "nats://"],
     };
     if group.target.len() > URL_MAX_BYTES {
         return refuse(field, format!("longer than {URL_MAX_BYTES} bytes"));
@@ -356,6 +358,8 @@ fn check_step(path: &str, engine: EngineKind, step: &Step) -> Result<(), SpecErr
                 None => refuse(path, "a queue's step has a `job`"),
             }
         }
+        // Refused as a whole by the check of the group.
+        EngineKind::Servo => Ok(()),
     }
 }
 

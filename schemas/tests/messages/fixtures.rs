@@ -158,6 +158,7 @@ pub(crate) fn metric_delta() -> MetricDelta {
             response: vec![128; 3],
             censored_response: vec![7],
             censored_service: vec![8],
+            cycles: vec![(3, 20)],
         }],
         health: Some(Health {
             interval_ns: 1_000_000_000,

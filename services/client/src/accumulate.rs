@@ -253,6 +253,7 @@ impl StepSum {
             response: self.response.encode(),
             censored_response: self.censored_response.encode(),
             censored_service: self.censored_service.encode(),
+            cycles: Vec::new(),
         };
         if delta_bytes(&head) + ENVELOPE_BYTES <= MESSAGE_MAX_BYTES {
             return vec![head];

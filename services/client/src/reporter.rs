@@ -179,6 +179,11 @@ fn record_span(input: &ReporterInput, row: &Row) {
             attributes.push(("messaging.destination.name", destination.clone().into()));
             (format!("send {destination}"), SpanKind::Producer)
         }
+        EngineKind::Servo => {
+            let event = group.step_names().get(usize::from(row.step)).cloned().unwrap_or_default();
+            attributes.push(("nuncius.servo.event", event.clone().into()));
+            (event, SpanKind::Client)
+        }
     };
     let failed = row.outcome != nuncius_schemas::record::RecordOutcome::Succeeded;
     nuncius_telemetry::record_span(SpanRecord {

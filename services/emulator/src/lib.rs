@@ -6,7 +6,14 @@
 //!
 //! [`device`] is a device that is not there: requests on the bus occupy it, and it slows down, warms up and fills as a real
 //! one does. It registers itself.
+//!
+//! [`oco`] is thousands of optimisation backends: servos tell it what they do, and it tells them what to do next.
+//!
+//! [`resource`] consumes memory, disk and processor time on request, by HTTP and on the bus, so that whatever shares a host
+//! with it feels the lack. It registers itself.
 
 pub mod device;
+pub mod oco;
+pub mod resource;
 pub mod stub;
 mod timer;

@@ -69,7 +69,7 @@ pub(crate) fn run(dispatcher: Dispatcher, plan: Arc<GroupPlan>, tls: Option<Tls>
 fn http(plan: &GroupPlan) -> Option<&HttpPlan> {
     match &plan.action {
         Action::Http(http) => Some(http),
-        Action::Amqp(_) | Action::Queue(_) => None,
+        Action::Amqp(_) | Action::Queue(_) | Action::Servo(_) => None,
     }
 }
 

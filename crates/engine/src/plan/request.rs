@@ -6,7 +6,7 @@ use nuncius_schemas::spec::{Group, Step, TlsOptions};
 use super::target::Target;
 use super::{PlanError, environment};
 
-const USER_AGENT: &str = concat!("nuncius/", env!("CARGO_PKG_VERSION"));
+pub(super) const USER_AGENT: &str = concat!("nuncius/", env!("CARGO_PKG_VERSION"));
 
 /// Longest head of a request, in bytes.
 const REQUEST_HEAD_MAX_BYTES: usize = 64 * 1024;
@@ -169,7 +169,7 @@ fn plan_request(
 }
 
 /// A variable may bring in what would end the line; a request must not be split by it.
-fn check_line(field: &str, text: &str, no_spaces: bool) -> Result<(), PlanError> {
+pub(super) fn check_line(field: &str, text: &str, no_spaces: bool) -> Result<(), PlanError> {
     let bad = |c: char| (c.is_control() && c != '\t') || (no_spaces && (c == ' ' || c == '\t'));
     if text.chars().any(bad) {
         let problem = "holds line ends, control characters or spaces that cannot be sent".to_owned();

@@ -4,5 +4,6 @@
 
 mod amqp;
 mod conformance;
+mod servo;
 mod support;
 mod tls;

@@ -205,6 +205,8 @@ pub struct Outcome {
     pub rows: Vec<Row>,
     pub reasons: Vec<FinishReason>,
     pub seconds: Vec<(u32, u32)>,
+    /// Of servos: completed cycles, and how many servos completed so many.
+    pub cycles: std::collections::BTreeMap<u32, u64>,
 }
 
 impl Outcome {
@@ -226,6 +228,7 @@ pub struct Run<'a> {
     pub shards: ShardSet,
     pub threads: usize,
     pub horizon_ns: u64,
+    pub bus: Option<nuncius_bus::Bus>,
     pub environment: fn(&str) -> Option<String>,
     pub during: Box<dyn FnOnce(&Control) + 'a>,
 }
@@ -249,6 +252,7 @@ impl<'a> Run<'a> {
             shards: ShardSet::ALL,
             threads: 1,
             horizon_ns: u64::MAX,
+            bus: None,
             environment: |_| None,
             during: Box::new(|_| {}),
         }
@@ -278,7 +282,7 @@ impl<'a> Run<'a> {
         outcome.steps.resize_with(plan.recorders(), Step::default);
         let control = Control::new();
         let (sink, messages) = sync_channel(1_024);
-        let threads = spawn_group(plan, self.options, Arc::clone(&control), sink, None).unwrap();
+        let threads = spawn_group(plan, self.options, Arc::clone(&control), sink, self.bus.as_ref()).unwrap();
         assert!(threads.iter().all(|thread| thread.thread_id > 0));
         control.start(monotonic_ns() + 5_000_000, self.horizon_ns);
         (self.during)(&control);
@@ -289,6 +293,9 @@ impl<'a> Run<'a> {
                 EngineMessage::Second(report) => {
                     outcome.seconds.push((report.first_second, report.last_second));
                     assert_eq!(report.dropped_rows, 0);
+                    for (cycles, servos) in &report.cycles {
+                        *outcome.cycles.entry(*cycles).or_default() += servos;
+                    }
                     for (total, step) in outcome.steps.iter_mut().zip(&report.steps) {
                         total.planned += step.planned;
                         total.sent += step.sent;

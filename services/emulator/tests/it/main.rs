@@ -3,3 +3,7 @@
 
 #[cfg(test)]
 mod device;
+#[cfg(test)]
+mod oco;
+#[cfg(test)]
+mod resource;

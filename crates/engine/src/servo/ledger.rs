@@ -1,0 +1,177 @@
+//! How events and cycles of servos are counted: each event that was taken ends as succeeded, failed or censored, and so does each
+//! cycle that was begun.
+
+use nuncius_load::sample::{is_sampled, span_id};
+use nuncius_schemas::metric::FailureKind;
+use nuncius_schemas::record::RecordOutcome;
+use nuncius_schemas::servo::SERVO_STEPS;
+use nuncius_schemas::spec::RecordsMode;
+
+use crate::book::Book;
+use crate::run::EngineOptions;
+use crate::sink::Row;
+
+/// The recorder of cycles.
+const CYCLE: usize = SERVO_STEPS.len();
+
+/// One event under way.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Flight {
+    pub(super) step: u16,
+    pub(super) index: u64,
+    pub(super) planned_ns: u64,
+    /// When it was handed to the transport.
+    pub(super) taken_ns: u64,
+    /// When it was written; 0 before.
+    pub(super) sent_ns: u64,
+    pub(super) is_sampled: bool,
+}
+
+/// One cycle under way.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cycle {
+    pub(super) planned_ns: u64,
+    pub(super) begun_ns: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Ledger {
+    pub(super) book: Book,
+    group: u16,
+    run_key: u64,
+    trace_id: u128,
+    options: EngineOptions,
+}
+
+impl Ledger {
+    pub(super) fn new(book: Book, group: u16, run_key: u64, trace_id: u128, options: EngineOptions) -> Self {
+        Self { book, group, run_key, trace_id, options }
+    }
+
+    /// An event is taken. It waited for the answer before it until `ready_ns`: that is the service's doing, not the generator's.
+    pub(super) fn taken(&mut self, step: u16, index: u64, planned_ns: u64, ready_ns: u64, now_ns: u64) -> Flight {
+        let lag_ns = now_ns.saturating_sub(planned_ns.max(ready_ns));
+        if let Some(recorder) = self.book.step(usize::from(step)) {
+            recorder.planned += 1;
+            recorder.in_flight += 1;
+            recorder.lag.record_ns(lag_ns);
+        }
+        let ratio = self.options.trace_ratio;
+        let is_sampled = ratio > 0.0 && is_sampled(self.options.seed, u32::from(self.group), index, ratio);
+        Flight { step, index, planned_ns, taken_ns: planned_ns.saturating_add(lag_ns), sent_ns: 0, is_sampled }
+    }
+
+    pub(super) fn identifiers(&self, flight: &Flight) -> (u128, u64) {
+        let (seed, stream) = (self.options.seed, u32::from(self.group));
+        (self.trace_id, span_id(seed, self.run_key, stream, flight.index, u32::from(flight.step)))
+    }
+
+    pub(super) fn sent(&mut self, flight: &mut Flight, at_ns: u64) {
+        flight.sent_ns = at_ns;
+        if let Some(recorder) = self.book.step(usize::from(flight.step)) {
+            recorder.sent += 1;
+            recorder.blocked.record_ns(at_ns.saturating_sub(flight.taken_ns));
+        }
+    }
+
+    pub(super) fn succeeded(&mut self, flight: &Flight, status: u16, now_ns: u64) {
+        self.measure(flight, now_ns);
+        self.ended(flight);
+        if let Some(recorder) = self.book.step(usize::from(flight.step)) {
+            recorder.succeeded += 1;
+        }
+        self.row(flight, status, RecordOutcome::Succeeded, now_ns);
+    }
+
+    pub(super) fn failed(&mut self, flight: &Flight, kind: FailureKind, status: u16, sample: &str, now_ns: u64) {
+        // The others end before the target has had its time.
+        if matches!(kind, FailureKind::Status | FailureKind::Timeout | FailureKind::Refused) {
+            self.measure(flight, now_ns);
+        }
+        self.ended(flight);
+        self.book.fail(usize::from(flight.step), kind, status, || sample.to_owned());
+        self.row(flight, status, RecordOutcome::Failed, now_ns);
+    }
+
+    pub(super) fn censored(&mut self, flight: &Flight, now_ns: u64) {
+        self.ended(flight);
+        if let Some(recorder) = self.book.step(usize::from(flight.step)) {
+            recorder.censored += 1;
+            recorder.censored_response.record_ns(now_ns.saturating_sub(flight.planned_ns));
+            if flight.sent_ns != 0 {
+                recorder.censored_service.record_ns(now_ns.saturating_sub(flight.sent_ns));
+            }
+        }
+        self.row(flight, 0, RecordOutcome::Censored, now_ns);
+    }
+
+    fn measure(&mut self, flight: &Flight, now_ns: u64) {
+        if let Some(recorder) = self.book.step(usize::from(flight.step)) {
+            if flight.sent_ns != 0 {
+                recorder.service.record_ns(now_ns.saturating_sub(flight.sent_ns));
+            }
+            recorder.response.record_ns(now_ns.saturating_sub(flight.planned_ns));
+        }
+    }
+
+    fn ended(&mut self, flight: &Flight) {
+        if let Some(recorder) = self.book.step(usize::from(flight.step)) {
+            recorder.in_flight = recorder.in_flight.saturating_sub(1);
+        }
+    }
+
+    pub(super) fn cycle_begun(&mut self, planned_ns: u64, now_ns: u64) -> Cycle {
+        if let Some(recorder) = self.book.step(CYCLE) {
+            recorder.planned += 1;
+            recorder.sent += 1;
+            recorder.in_flight += 1;
+        }
+        Cycle { planned_ns, begun_ns: now_ns }
+    }
+
+    pub(super) fn cycle_completed(&mut self, cycle: Cycle, now_ns: u64) {
+        if let Some(recorder) = self.book.step(CYCLE) {
+            recorder.in_flight = recorder.in_flight.saturating_sub(1);
+            recorder.succeeded += 1;
+            recorder.service.record_ns(now_ns.saturating_sub(cycle.begun_ns));
+            recorder.response.record_ns(now_ns.saturating_sub(cycle.planned_ns));
+        }
+    }
+
+    pub(super) fn cycle_broken(&mut self, kind: FailureKind, status: u16, sample: &str) {
+        if let Some(recorder) = self.book.step(CYCLE) {
+            recorder.in_flight = recorder.in_flight.saturating_sub(1);
+        }
+        self.book.fail(CYCLE, kind, status, || sample.to_owned());
+    }
+
+    /// The end has come in the middle of it.
+    pub(super) fn cycle_censored(&mut self, cycle: Cycle, now_ns: u64) {
+        if let Some(recorder) = self.book.step(CYCLE) {
+            recorder.in_flight = recorder.in_flight.saturating_sub(1);
+            recorder.censored += 1;
+            recorder.censored_response.record_ns(now_ns.saturating_sub(cycle.planned_ns));
+            recorder.censored_service.record_ns(now_ns.saturating_sub(cycle.begun_ns));
+        }
+    }
+
+    fn row(&mut self, flight: &Flight, status: u16, outcome: RecordOutcome, now_ns: u64) {
+        if self.options.records != RecordsMode::All && !flight.is_sampled {
+            return;
+        }
+        let (trace_id, span_id) = if flight.is_sampled { self.identifiers(flight) } else { (0, 0) };
+        let sent_ns = if flight.sent_ns == 0 { 0 } else { self.book.run_time_ns(flight.sent_ns).max(1) };
+        self.book.row(Row {
+            group: self.group,
+            step: flight.step,
+            index: flight.index,
+            planned_ns: self.book.run_time_ns(flight.planned_ns),
+            sent_ns,
+            done_ns: if outcome == RecordOutcome::Censored { 0 } else { self.book.run_time_ns(now_ns).max(1) },
+            status: if status == 0 { -1 } else { i16::try_from(status).unwrap_or(i16::MAX) },
+            outcome,
+            trace_id,
+            span_id,
+        });
+    }
+}

@@ -1,0 +1,265 @@
+//! The HTTP face.
+//!
+//! | path | what it does |
+//! |---|---|
+//! | `GET /v1`, `GET /v1/<kind>` | how all stand, or one |
+//! | `POST /v1/<kind>` | asks for something, as a JSON object; answered 202 before it is held |
+//! | `DELETE /v1/<kind>` | gives all back |
+//! | `/api/…` | the addresses of Testero |
+//! | `GET /`, `/metrics`, `/healthz` | a page, Prometheus, probes |
+//!
+//! With a token, all but `/healthz` is for those who have it. What a browser sends on behalf of another site changes nothing.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::{Body, Incoming};
+use hyper::header::{
+    ALLOW, AUTHORIZATION, CONNECTION, CONTENT_SECURITY_POLICY, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN,
+    WWW_AUTHENTICATE,
+};
+use hyper::http::request::Parts;
+use hyper::{Method, Request, StatusCode};
+use nuncius_schemas::codec::{self, CodecError};
+use nuncius_schemas::resource::{ResourceKind, ResourceRequest};
+use nuncius_serve::{Answer, HttpLimits, answer as answer_of, head_bytes};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::compat::{self, Slots};
+use super::group::{Group, Refusal, Wish};
+
+mod metrics;
+mod page;
+
+const JSON: &str = "application/json";
+const HTML: &str = "text/html; charset=utf-8";
+const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
+pub(super) const TEXT: &str = "text/plain; charset=utf-8";
+/// Nothing is loaded and nothing is framed.
+const POLICY: &str =
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// Longest body, in bytes.
+const BODY_MAX_BYTES: usize = 64 * 1024;
+
+/// What every connection shares.
+pub(crate) struct Shared {
+    pub(crate) name: String,
+    pub(crate) groups: BTreeMap<ResourceKind, Group>,
+    pub(crate) token: Option<String>,
+    pub(crate) is_compat: bool,
+    /// As Testero shows it.
+    pub(crate) number_to_factor: String,
+    pub(crate) slots: Slots,
+}
+
+/// What is asked for.
+pub(crate) fn limits() -> HttpLimits {
+    HttpLimits { body_max_bytes: BODY_MAX_BYTES, ..HttpLimits::default() }
+}
+
+/// Serves until `shutdown`.
+pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>, shutdown: CancellationToken) {
+    let handler = move |request, peer| {
+        let shared = Arc::clone(&shared);
+        async move { respond(request, peer, &shared).await }
+    };
+    nuncius_serve::serve(listener, limits(), shutdown, handler, || {}).await;
+}
+
+/// Why a query is not answered.
+struct Refused {
+    status: StatusCode,
+    problem: String,
+    header: Option<(HeaderName, HeaderValue)>,
+}
+
+fn refused(status: StatusCode, problem: impl Into<String>) -> Refused {
+    Refused { status, problem: problem.into(), header: None }
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        refused(status_of(&refusal), refusal.to_string())
+    }
+}
+
+/// The status that says it by itself.
+pub(super) const fn status_of(refusal: &Refusal) -> StatusCode {
+    match refusal {
+        Refusal::Invalid(_) | Refusal::Amount(_) => StatusCode::BAD_REQUEST,
+        Refusal::OverLimit { .. } => StatusCode::CONFLICT,
+        Refusal::Limit(_) | Refusal::ShutDown => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+async fn respond(request: Request<Incoming>, peer: SocketAddr, shared: &Shared) -> Answer {
+    let (head, body) = request.into_parts();
+    match route(&head, body, shared).await {
+        Ok(answer) => answer,
+        Err(Refused { status, problem, header }) => {
+            tracing::debug!(%peer, method = %head.method, %status, problem, "refused");
+            let mut answer = answer_of(status, JSON, json!({ "error": problem }).to_string() + "\n");
+            if let Some((name, value)) = header {
+                answer.headers_mut().insert(name, value);
+            }
+            // What is left of its body is not read.
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            answer
+        }
+    }
+}
+
+async fn route(head: &Parts, body: Incoming, shared: &Shared) -> Result<Answer, Refused> {
+    let limits = limits();
+    let bytes = head_bytes(head);
+    if bytes > limits.header_max_bytes {
+        let problem =
+            format!("the head of the request has {bytes} bytes; header_max_bytes is {}", limits.header_max_bytes);
+        return Err(refused(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, problem));
+    }
+    let path = head.uri.path();
+    if path == "/healthz" {
+        allow(&head.method, "GET")?;
+        return Ok(answer_of(StatusCode::OK, TEXT, "ok\n".to_owned()));
+    }
+    check_token(&head.headers, shared.token.as_deref())?;
+    let is_change = head.method != Method::GET || path.starts_with("/api/");
+    if is_change && is_foreign(&head.headers) {
+        return Err(refused(StatusCode::FORBIDDEN, "a browser sent this on behalf of another site"));
+    }
+    if let Some(call) = compat::call_at(path) {
+        if !shared.is_compat {
+            allow(&head.method, "GET")?;
+        }
+        return Ok(compat::answer(call, head.uri.query().unwrap_or_default(), shared).await);
+    }
+    let has_body = !body.is_end_stream();
+    if has_body && head.method != Method::POST {
+        return Err(refused(StatusCode::BAD_REQUEST, format!("a {} has no body; use POST", head.method)));
+    }
+    match path {
+        "/" => {
+            allow(&head.method, "GET")?;
+            let mut answer = answer_of(StatusCode::OK, HTML, page::render(shared));
+            answer.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+            Ok(answer)
+        }
+        "/metrics" => {
+            allow(&head.method, "GET")?;
+            Ok(answer_of(StatusCode::OK, METRICS, metrics::render(shared)))
+        }
+        "/v1" => {
+            allow(&head.method, "GET")?;
+            let states: Vec<_> = shared.groups.values().map(Group::state).collect();
+            Ok(written(StatusCode::OK, &json!({ "name": shared.name, "resources": states })))
+        }
+        _ => match path.strip_prefix("/v1/").map(str::parse::<ResourceKind>) {
+            Some(Ok(kind)) => of_kind(kind, head, body, shared).await,
+            _ => {
+                let problem = "there is no such page; there are /v1, /v1/memory, /v1/disk, /v1/cpu, /metrics and /";
+                Err(refused(StatusCode::NOT_FOUND, problem))
+            }
+        },
+    }
+}
+
+async fn of_kind(kind: ResourceKind, head: &Parts, body: Incoming, shared: &Shared) -> Result<Answer, Refused> {
+    let group = shared.groups.get(&kind);
+    let group = group.ok_or_else(|| refused(StatusCode::NOT_FOUND, format!("{kind} is switched off here")))?;
+    let status = match head.method {
+        Method::GET => StatusCode::OK,
+        Method::POST => {
+            let request = read_request(&read_body(&head.headers, body).await?)?;
+            group.take(Wish { request, ..Wish::default() }).await?;
+            StatusCode::ACCEPTED
+        }
+        Method::DELETE => {
+            group.release().await?;
+            StatusCode::ACCEPTED
+        }
+        _ => return Err(not_allowed(&head.method, "GET, POST, DELETE")),
+    };
+    Ok(written(status, &json!(group.state())))
+}
+
+fn written(status: StatusCode, value: &serde_json::Value) -> Answer {
+    answer_of(status, JSON, format!("{value}\n"))
+}
+
+fn not_allowed(method: &Method, methods: &'static str) -> Refused {
+    let problem = format!("{method} is not taken here; use {methods}");
+    let header = Some((ALLOW, HeaderValue::from_static(methods)));
+    Refused { header, ..refused(StatusCode::METHOD_NOT_ALLOWED, problem) }
+}
+
+fn allow(method: &Method, methods: &'static str) -> Result<(), Refused> {
+    if method.as_str() == methods { Ok(()) } else { Err(not_allowed(method, methods)) }
+}
+
+/// Whether two secrets are alike, in a time that does not tell where they differ.
+pub(super) fn is_same_secret(given: &[u8], wanted: &[u8]) -> bool {
+    let differences = given.iter().zip(wanted).fold(0u8, |all, (a, b)| std::hint::black_box(all | (a ^ b)));
+    given.len() == wanted.len() && differences == 0
+}
+
+fn check_token(headers: &HeaderMap, wanted: Option<&str>) -> Result<(), Refused> {
+    let Some(wanted) = wanted else { return Ok(()) };
+    let given = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes).unwrap_or_default();
+    let token = given.split_at_checked(7).filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"bearer "));
+    if token.is_some_and(|(_, token)| is_same_secret(token.trim_ascii(), wanted.as_bytes())) {
+        return Ok(());
+    }
+    let header = Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"nuncius\"")));
+    let problem = "a token is wanted; send it as `Authorization: Bearer <token>`";
+    Err(Refused { header, ..refused(StatusCode::UNAUTHORIZED, problem) })
+}
+
+/// Whether a browser says that this comes from another site. Scripts send none of these headers.
+fn is_foreign(headers: &HeaderMap) -> bool {
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    let is_own = |origin: &HeaderValue| {
+        let authority =
+            origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, authority)| authority);
+        matches!((authority, host), (Some(authority), Some(host)) if authority.eq_ignore_ascii_case(host))
+    };
+    let sites = headers.get_all("sec-fetch-site");
+    headers.get_all(ORIGIN).iter().any(|origin| !is_own(origin))
+        || sites.iter().any(|site| site == "cross-site" || site == "same-site")
+}
+
+async fn read_body(headers: &HeaderMap, body: Incoming) -> Result<Vec<u8>, Refused> {
+    let limits = limits();
+    let too_long = || {
+        let problem = format!("the body is longer than {} bytes", limits.body_max_bytes);
+        refused(StatusCode::PAYLOAD_TOO_LARGE, problem)
+    };
+    let told = headers.get("content-length").and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if told.is_some_and(|told| told > limits.body_max_bytes as u64) {
+        return Err(too_long());
+    }
+    let reading = Limited::new(body, limits.body_max_bytes).collect();
+    match tokio::time::timeout(limits.read_timeout, reading).await {
+        Ok(Ok(body)) => Ok(body.to_bytes().to_vec()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_long()),
+        Ok(Err(error)) => Err(refused(StatusCode::BAD_REQUEST, format!("the body could not be read: {error}"))),
+        Err(_) => {
+            let problem = format!("the body did not come within {:?}", limits.read_timeout);
+            Err(refused(StatusCode::REQUEST_TIMEOUT, problem))
+        }
+    }
+}
+
+fn read_request(body: &[u8]) -> Result<ResourceRequest, Refused> {
+    let wrong = |problem: String| refused(StatusCode::BAD_REQUEST, problem);
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(wrong("body: a JSON object is wanted, as {\"amount\": \"512MiB\", \"for\": \"10m\"}".to_owned()));
+    }
+    codec::decode(body).map_err(|error: CodecError| wrong(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests;
