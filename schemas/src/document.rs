@@ -12,9 +12,11 @@ use crate::galileo::{InstructionExperiment, TickExperiment};
 use crate::job::{Job, JobEvent, JobResult};
 use crate::metric::MetricDelta;
 use crate::node::{NodeCommand, NodeInfo, NodeReply};
+use crate::oco::{OcoEvent, OcoReply};
 use crate::queue::{QueueDefinition, QueueTotals};
 use crate::record::RecordBatch;
 use crate::report::Report;
+use crate::resource::{ResourceReply, ResourceRequest};
 use crate::route::Route;
 use crate::run::{Control, ControlReply, RunRecord, SubmitReply};
 use crate::scaling::ScalingReport;
@@ -54,7 +56,7 @@ const fn message(name: &'static str, summary: &'static str, schema: fn() -> Valu
 }
 
 /// Every type that crosses the bus or that people write.
-pub const fn messages() -> [MessageType; 25] {
+pub const fn messages() -> [MessageType; 29] {
     [
         message("experiment", "An experiment as people write it.", schema_of::<ExperimentSpec>),
         message("galileo-instructions", "An experiment as Galileo's commands.", schema_of::<InstructionExperiment>),
@@ -81,6 +83,10 @@ pub const fn messages() -> [MessageType; 25] {
         message("node-sample", "Telemetry of a host and its devices.", schema_of::<NodeSample>),
         message("device-request", "Work for an emulated device.", schema_of::<DeviceRequest>),
         message("device-reply", "How the work went.", schema_of::<DeviceReply>),
+        message("oco-event", "What a servo tells its OCO backend.", schema_of::<OcoEvent>),
+        message("oco-reply", "What the backend answers.", schema_of::<OcoReply>),
+        message("resource-request", "What is to be consumed of a resource.", schema_of::<ResourceRequest>),
+        message("resource-reply", "How a resource stands.", schema_of::<ResourceReply>),
     ]
 }
 

@@ -4,8 +4,8 @@
 //! (that is `nuncius-bus`) nor how it is stored (that is `nuncius-store`). Every type that crosses the bus is here,
 //! with its limits, and is documented by the JSON Schemas under `schemas/json`, which a test keeps true.
 //!
-//! Layout: [`units`] and [`names`] are the vocabulary; [`spec`] (with [`servo`]), [`gate`] and [`galileo`] are what people write, [`submission`] any of it;
-//! [`node`], [`metric`], [`record`], [`event`], [`run`] and [`route`] travel between processes, [`job`], [`queue`] and [`worker`] for queues, [`resource`] for emulated consumption; [`report`] is what
+//! Layout: [`units`] and [`names`] are the vocabulary; [`spec`] (with [`servo`] and [`stress`]), [`gate`] and [`galileo`] are what people write, [`submission`] any of it;
+//! [`node`], [`metric`], [`record`], [`event`], [`run`] and [`route`] travel between processes, [`job`], [`queue`] and [`worker`] for queues, [`oco`] and [`resource`] for emulators; [`report`] is what
 //! comes out; [`codec`] turns bytes into all of these and says which field was wrong; [`subjects`] names the places.
 
 pub mod codec;
@@ -17,6 +17,7 @@ pub mod job;
 pub mod metric;
 pub mod names;
 pub mod node;
+pub mod oco;
 pub mod queue;
 pub mod record;
 pub mod redact;
@@ -27,6 +28,7 @@ pub mod run;
 pub mod scaling;
 pub mod servo;
 pub mod spec;
+pub mod stress;
 pub mod subjects;
 pub mod submission;
 pub mod units;

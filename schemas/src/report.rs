@@ -77,6 +77,26 @@ pub struct GroupReport {
     pub offered: u64,
     /// Each step; with several steps the last one, named `iteration`, is the whole.
     pub steps: Vec<StepReport>,
+    /// Of servos: how many cycles they completed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cycles: Option<CyclesReport>,
+}
+
+/// Cycles of measurement and adjustment that servos completed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CyclesReport {
+    /// Servos that told of theirs.
+    pub servos: u64,
+    /// Cycles of all of them.
+    pub total: u64,
+    /// Of the servo with the fewest.
+    pub min: u32,
+    /// Of the servo with the most.
+    pub max: u32,
+    /// Of a servo, on average.
+    pub average: f64,
+    /// (max − min) / average: 0 where all completed the same number; absent where none completed any.
+    pub unevenness: Option<f64>,
 }
 
 /// What one step measured.

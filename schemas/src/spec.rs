@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::gate::Gate;
 use crate::scaling::ScalingSpec;
 use crate::servo::{SERVO_STEPS, ServoOptions};
+use crate::stress::StressStep;
 use crate::units::{HumanDuration, Rate, SECOND_NS};
 
 pub mod validate;
@@ -41,6 +42,9 @@ pub struct ExperimentSpec {
     pub nodes: NodeSelection,
     /// The virtual users.
     pub groups: Vec<Group>,
+    /// Pressure on memory, disk or processors of nodes while the load runs, by the emulators of resources there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stress: Vec<StressStep>,
     /// What must hold.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gates: Vec<Gate>,
@@ -346,6 +350,7 @@ impl ExperimentSpec {
             services: BTreeMap::new(),
             nodes: NodeSelection::default(),
             groups,
+            stress: Vec::new(),
             gates: Vec::new(),
             records: RecordsMode::default(),
             trace_ratio: default_trace_ratio(),

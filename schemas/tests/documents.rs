@@ -77,6 +77,7 @@ fn every_subject_and_bucket_is_described() {
             "queue_returned",
             "artifact_report",
             "service",
+            "oco_servo_all",
         ]
         .contains(&maker);
         let stream = maker.starts_with("stream_");

@@ -100,6 +100,10 @@ fn every_message_of_the_first_version_still_loads() {
     keeps("node-sample", &fixtures::node_sample());
     keeps("device-request", &fixtures::device_request());
     keeps("device-reply", &fixtures::device_reply());
+    keeps("oco-event", &fixtures::oco_event());
+    keeps("oco-reply", &fixtures::oco_reply());
+    keeps("resource-request", &fixtures::resource_request());
+    keeps("resource-reply", &fixtures::resource_reply());
 }
 
 #[test]
@@ -168,6 +172,7 @@ fn a_newer_process_is_understood_by_an_older_one() {
     ignores_additions(&fixtures::node_sample());
     ignores_additions(&fixtures::device_request());
     ignores_additions(&fixtures::device_reply());
+    ignores_additions(&fixtures::resource_reply());
 }
 
 #[test]

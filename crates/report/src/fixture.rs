@@ -96,6 +96,7 @@ pub(crate) fn checkout() -> Report {
                 scheduled: Some(60_000),
                 offered: 60_000,
                 steps: vec![step("get", true)],
+                cycles: None,
             },
             GroupReport {
                 name: "loop".to_owned(),
@@ -105,6 +106,7 @@ pub(crate) fn checkout() -> Report {
                 scheduled: None,
                 offered: 60_000,
                 steps: vec![step("publish", false)],
+                cycles: None,
             },
         ],
         gates: vec![GateReport {

@@ -1,8 +1,9 @@
 //! The report for a terminal, and the live view of a run.
 
 use nuncius_schemas::gate::Quantity;
-use nuncius_schemas::report::{GateReport, GroupReport, NodeReport, Report, StepReport, Summary};
+use nuncius_schemas::report::{CyclesReport, GateReport, GroupReport, NodeReport, Report, StepReport, Summary};
 use nuncius_schemas::run::{RunStatus, Verdict};
+use nuncius_schemas::spec::EngineKind;
 
 use crate::format::{ABSENT, gate_value, headline, quantile_value, signed_duration};
 pub use crate::format::{bytes, count, duration, duration_f64, duration_or_absent, plain, rate, share, stamp, utc};
@@ -172,22 +173,40 @@ fn group_lines(group: &GroupReport, paint: Paint, width: usize) -> String {
             ]
         })
         .collect();
-    let planned = if group.open { "planned" } else { "begun" };
+    let planned = if is_planned(group) { "planned" } else { "begun" };
     let heading = ["step", planned, "sent", "succeeded", "failed", "censored", "rate"];
     out.push_str(&columns(paint, &heading, &rows, &[]));
     for step in &group.steps {
         out.push_str(&quantity_table(group, step, paint));
         out.push_str(&failure_lines(step, paint, width));
     }
-    if !group.open {
+    if let Some(cycles) = &group.cycles {
+        out.push_str(&format!("  {}\n", cycles_line(cycles)));
+    }
+    if !is_planned(group) {
         out.push_str(&format!("  {CLOSED_NOTE}\n"));
     }
     out
 }
 
-/// The quantities a group shows: in the closed model nothing that counts from a planned instant.
-pub(crate) fn shown_quantities(open: bool) -> &'static [Quantity] {
-    if open { &Quantity::ALL } else { &[Quantity::Service, Quantity::Blocked] }
+/// Whether what a group does has a planned instant: from a schedule, or from the plan of each servo.
+pub(crate) fn is_planned(group: &GroupReport) -> bool {
+    group.open || group.engine == EngineKind::Servo
+}
+
+/// How many cycles servos completed, and how evenly.
+pub(crate) fn cycles_line(cycles: &CyclesReport) -> String {
+    let evenness = match cycles.unevenness {
+        Some(share) => format!("(max - min)/average {:.1}%", share * 100.0),
+        None => "nothing to compare".to_owned(),
+    };
+    let CyclesReport { servos, total, min, max, average, .. } = cycles;
+    format!("cycles {} of {} servos: {min} to {max}, average {average:.2}, {evenness}", count(*total), count(*servos))
+}
+
+/// The quantities a group shows: without a planned instant nothing that counts from one.
+pub(crate) fn shown_quantities(is_planned: bool) -> &'static [Quantity] {
+    if is_planned { &Quantity::ALL } else { &[Quantity::Service, Quantity::Blocked] }
 }
 
 /// The cells of one quantity: p50 p90 p95 p99 p99.9 max and the number of observations.
@@ -215,7 +234,7 @@ pub(crate) fn quantity_cells(summary: Option<&Summary>) -> Vec<String> {
 
 fn quantity_table(group: &GroupReport, step: &StepReport, paint: Paint) -> String {
     let name = plain(&step.name, NAME_CHARACTERS);
-    let rows: Vec<Vec<String>> = shown_quantities(group.open)
+    let rows: Vec<Vec<String>> = shown_quantities(is_planned(group))
         .iter()
         .map(|quantity| {
             let mut row = vec![format!("{name} {}", quantity.name())];

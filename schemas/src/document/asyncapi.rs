@@ -8,6 +8,8 @@ use crate::subjects::{
     HEADER_PRIORITY, HEADER_REASON, HEADER_REPLY, HEADER_RETRY_OF, HEADER_SCHEMA, HEADER_TRACEPARENT, Namespace,
 };
 
+mod emulators;
+
 const MESSAGE_PACK: &str = "application/msgpack";
 const JSON: &str = "application/json";
 const YAML: &str = "application/yaml";
@@ -219,10 +221,11 @@ pub fn channels() -> Vec<Channel> {
         },
     ];
     channels.extend(queue_channels(&ns));
+    channels.extend(emulators::channels(&ns));
     channels
 }
 
-/// The channels of queues, workers and devices.
+/// The channels of queues and workers.
 fn queue_channels(ns: &Namespace) -> Vec<Channel> {
     vec![
         Channel {
@@ -275,16 +278,6 @@ fn queue_channels(ns: &Namespace) -> Vec<Channel> {
             headers: &[],
             inbound: false,
             description: "Telemetry of a host, its devices and, of a worker, its slots.",
-        },
-        Channel {
-            name: "device_run",
-            address: ns.device_run("{device}"),
-            carrier: Carrier::Request("device-reply"),
-            messages: &["device-request"],
-            content_types: &[MESSAGE_PACK, JSON],
-            headers: &[],
-            inbound: true,
-            description: "Work for an emulated device, answered when it is done.",
         },
         Channel {
             name: "bucket_queue",

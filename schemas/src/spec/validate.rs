@@ -114,6 +114,7 @@ impl ExperimentSpec {
             }
             check_group(&path, group)?;
         }
+        crate::stress::check(&self.stress, check_nodes)?;
         at_most("gates", self.gates.len(), GATES_MAX)?;
         for (index, gate) in self.gates.iter().enumerate() {
             self.check_gate(&format!("gates[{index}]"), gate)?;

@@ -11,7 +11,8 @@ use nuncius_schemas::node::{
 };
 use nuncius_schemas::record::{RecordBatch, RecordOutcome};
 use nuncius_schemas::report::{
-    FailureReport, GateReport, GroupReport, Interval, NodeReport, QuantileReport, Report, StepReport, Summary,
+    CyclesReport, FailureReport, GateReport, GroupReport, Interval, NodeReport, QuantileReport, Report, StepReport,
+    Summary,
 };
 use nuncius_schemas::route::{Route, RouteHost};
 use nuncius_schemas::run::{Control, ControlReply, RunNode, RunRecord, RunStatus, SubmitReply, Verdict};
@@ -316,6 +317,7 @@ pub(crate) fn report() -> Report {
             scheduled: Some(100),
             offered: 99,
             steps: vec![step],
+            cycles: Some(CyclesReport { servos: 3, total: 10, min: 3, max: 4, average: 3.5, unevenness: Some(0.25) }),
         }],
         gates: vec![GateReport {
             gate: "p99(response) < 250ms".into(),

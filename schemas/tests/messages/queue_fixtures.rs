@@ -1,11 +1,16 @@
-//! The same for queues, workers and devices.
+//! The same for queues, workers and systems under test.
 
 use nuncius_schemas::job::{Job, JobEvent, JobEventKind, JobResult, JobStatus};
+use nuncius_schemas::oco::{OcoEvent, OcoReply};
 use nuncius_schemas::queue::{DurationCounts, QueueDefinition, QueueState, QueueTotals};
+use nuncius_schemas::resource::{
+    ResourceKind, ResourcePhase, ResourceReply, ResourceRequest, ResourceState, ResourceStep,
+};
 use nuncius_schemas::run::Verdict;
 use nuncius_schemas::scaling::{
     EmulatedDevice, ScalingEstimate, ScalingMeasurement, ScalingReport, ScalingStep, UslFit, UslResidual,
 };
+use nuncius_schemas::units::HumanDuration;
 use nuncius_schemas::worker::{
     DeviceInfo, DeviceKind, DeviceReply, DeviceRequest, DeviceSample, NodeSample, WorkerInfo,
 };
@@ -144,6 +149,61 @@ pub(crate) fn device_reply() -> DeviceReply {
         run_seconds: 0.6,
         error: Some("too long".into()),
     }
+}
+
+pub(crate) fn oco_event() -> OcoEvent {
+    let param = serde_json::json!({ "progress": 10, "runtime": 5 });
+    OcoEvent { event: "MEASUREMENT".into(), param: param.as_object().cloned(), servo_uid: Some("s".into()) }
+}
+
+pub(crate) fn oco_reply() -> OcoReply {
+    OcoReply {
+        cmd: Some("MEASURE".into()),
+        param: Some(serde_json::Map::new()),
+        cmd_uid: Some("cmd-1".into()),
+        status: Some("ok".into()),
+        message: Some("m".into()),
+        reason: Some("r".into()),
+        detail: Some("Sequence error for a: Unexpected WHATS_NEXT in in-measure".into()),
+    }
+}
+
+pub(crate) fn resource_request() -> ResourceRequest {
+    ResourceRequest {
+        amount: Some("50%".parse().unwrap()),
+        ttl: Some(HumanDuration::from_secs(60)),
+        ramp: Some(HumanDuration::from_secs(10)),
+        profile: vec![ResourceStep {
+            duration: HumanDuration::from_secs(5),
+            amount: "512MiB".parse().unwrap(),
+            ramp: true,
+        }],
+        write_rate: Some("10MiB/s".parse().unwrap()),
+        read_rate: Some("1MiB".parse().unwrap()),
+        sync: true,
+        token: Some("t".into()),
+    }
+}
+
+pub(crate) fn resource_reply() -> ResourceReply {
+    let state = ResourceState {
+        kind: ResourceKind::Memory,
+        id: 1_700_000_000_000_000_000,
+        phase: ResourcePhase::Working,
+        progress: 0.5,
+        wanted_bytes: Some(1024),
+        actual_bytes: Some(512),
+        limit_bytes: Some(4096),
+        floor_bytes: Some(64),
+        wanted_percent: Some(150.0),
+        measured_percent: Some(149.5),
+        limit_percent: Some(200.0),
+        written_bytes: Some(1),
+        read_bytes: Some(2),
+        error: Some("e".into()),
+        ends_at_unix_ms: Some(1_700_000_060_000),
+    };
+    ResourceReply { node: "n".into(), state: Some(state), error: Some("e".into()) }
 }
 
 pub(crate) fn scaling_report() -> ScalingReport {

@@ -32,6 +32,8 @@ struct StepSum {
     response: Totals,
     censored_response: Totals,
     censored_service: Totals,
+    /// Numbers of completed cycles, each with how many servos completed so many.
+    cycles: BTreeMap<u32, u64>,
 }
 
 /// Everything measured in a span of seconds.
@@ -71,6 +73,13 @@ impl Accumulated {
         for (index, recorder) in report.steps.iter().enumerate() {
             let step = u16::try_from(index).unwrap_or(u16::MAX);
             self.steps.entry((report.group, step)).or_default().add(report.thread, recorder);
+        }
+        // They belong to the whole iteration, which comes last.
+        if let Some(last) = report.steps.len().checked_sub(1).and_then(|last| u16::try_from(last).ok()) {
+            let cycles = &mut self.steps.entry((report.group, last)).or_default().cycles;
+            for (completed, servos) in &report.cycles {
+                *cycles.entry(*completed).or_default() += servos;
+            }
         }
     }
 
@@ -172,7 +181,9 @@ fn delta_bytes(delta: &StepDelta) -> usize {
         &delta.censored_service,
     ];
     let samples: usize = delta.failures.iter().map(|failure| 64 + failure.sample.as_ref().map_or(0, String::len)).sum();
-    256 + samples + histograms.iter().map(|bytes| bytes.len()).sum::<usize>()
+    // Two numbers of at most 5 and 9 bytes, and the array around them.
+    let cycles = delta.cycles.len() * 15;
+    256 + samples + cycles + histograms.iter().map(|bytes| bytes.len()).sum::<usize>()
 }
 
 impl StepSum {
@@ -201,6 +212,9 @@ impl StepSum {
         self.failed += later.failed;
         self.censored += later.censored;
         self.in_flight.extend(later.in_flight);
+        for (completed, servos) in later.cycles {
+            *self.cycles.entry(completed).or_default() += servos;
+        }
         for failure in later.failures {
             match self.failures.iter_mut().find(|f| f.kind == failure.kind && f.status == failure.status) {
                 Some(known) => known.count += failure.count,
@@ -253,7 +267,7 @@ impl StepSum {
             response: self.response.encode(),
             censored_response: self.censored_response.encode(),
             censored_service: self.censored_service.encode(),
-            cycles: Vec::new(),
+            cycles: self.cycles.into_iter().collect(),
         };
         if delta_bytes(&head) + ENVELOPE_BYTES <= MESSAGE_MAX_BYTES {
             return vec![head];

@@ -20,6 +20,7 @@ mod records;
 mod recover;
 mod run;
 mod serve;
+mod stress;
 pub mod summary;
 pub mod totals;
 mod watch;

@@ -144,8 +144,8 @@ fn refuse<T>(field: &str, problem: String) -> Result<T, PlanError> {
 
 /// The service name a target's host is, if it is one: neither an address nor a host name with a port or a dot.
 pub(crate) fn service_of(target: &str) -> Option<&str> {
-    // A queue is reached over the bus.
-    if target.starts_with("queue://") {
+    // Queues, and servos that speak NATS, are reached over the bus.
+    if target.starts_with("queue://") || target.starts_with("nats://") {
         return None;
     }
     let rest = target.split_once("://").map_or(target, |(_, rest)| rest);

@@ -7,7 +7,7 @@ use nuncius_schemas::event::ExperimentEvent;
 use nuncius_schemas::gate::Quantity;
 use nuncius_schemas::redact::{redact_spec, redact_url};
 use nuncius_schemas::report::{
-    FailureReport, GateReport, GroupReport, NodeReport, QuantileReport, Report, StepReport, Summary,
+    CyclesReport, FailureReport, GateReport, GroupReport, NodeReport, QuantileReport, Report, StepReport, Summary,
 };
 use nuncius_schemas::run::{RunRecord, RunStatus, Verdict};
 use nuncius_schemas::spec::{ExperimentSpec, Group, Stage};
@@ -127,7 +127,18 @@ fn group_report(index: usize, group: &Group, totals: &RunTotals, scheduled: Opti
         scheduled,
         offered,
         steps,
+        cycles: totals.cycles.get(&number).and_then(cycles_report),
     }
+}
+
+/// What the numbers of completed cycles say, each with how many servos completed so many.
+fn cycles_report(cycles: &BTreeMap<u32, u64>) -> Option<CyclesReport> {
+    let servos: u64 = cycles.values().sum();
+    let total: u64 = cycles.iter().map(|(completed, servos)| u64::from(*completed) * servos).sum();
+    let (min, max) = (*cycles.keys().next()?, *cycles.keys().next_back()?);
+    let average = total as f64 / servos.max(1) as f64;
+    let unevenness = (total > 0).then(|| f64::from(max - min) / average);
+    Some(CyclesReport { servos, total, min, max, average, unevenness })
 }
 
 fn step_report(name: String, totals: &StepTotals, seconds: f64) -> StepReport {

@@ -179,6 +179,8 @@ pub struct RunTotals {
     steps_per_group: Vec<u16>,
     /// By group and step, over the run.
     pub steps: BTreeMap<(u16, u16), StepTotals>,
+    /// Of groups of servos: how many servos completed each number of cycles.
+    pub cycles: BTreeMap<u16, BTreeMap<u32, u64>>,
     /// By node.
     pub nodes: BTreeMap<String, NodeTotals>,
     /// Seconds that deltas may still come for.
@@ -196,6 +198,7 @@ impl RunTotals {
         Self {
             steps_per_group,
             steps: BTreeMap::new(),
+            cycles: BTreeMap::new(),
             nodes: BTreeMap::new(),
             open_seconds: BTreeMap::new(),
             intervals: Vec::new(),
@@ -250,6 +253,9 @@ impl RunTotals {
                 continue;
             }
             self.steps.entry(key).or_default().merge(&one);
+            for (completed, servos) in &step.cycles {
+                *self.cycles.entry(step.group).or_default().entry(*completed).or_default() += servos;
+            }
             add(&mut lag_of_second, &one.lag.completed);
             let is_iteration = match self.steps_per_group.get(usize::from(step.group)) {
                 Some(1) => step.step == 0,

@@ -19,6 +19,7 @@ use crate::journal::JournalError;
 use crate::judge::{Judge, steps_per_group};
 use crate::plan::Plan;
 use crate::run::{COMMAND_TIMEOUT, HORIZON_NS, Running, Started, Stopped, cancel_asked, cut_by, stop_nodes};
+use crate::stress::{Pressure, Told};
 use crate::totals::{OPEN_SECONDS, RunTotals};
 
 /// Longest that a cancelled run waits for answers.
@@ -99,6 +100,8 @@ pub(crate) async fn offer(running: &mut Running, plan: &Plan, started: Started) 
     for node in &plan.nodes {
         watch.totals.enroll(&node.name, node.epoch);
     }
+    let (bus, nodes) = (watch.running.daemon.bus.clone(), watch.running.daemon.nodes.clone());
+    let mut pressure = Pressure::plan(&bus, &nodes, &spec.stress, watch.start_at_ns);
     let mut tick = tokio::time::interval(Duration::from_millis(500));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let mut ticks = 0u64;
@@ -115,8 +118,11 @@ pub(crate) async fn offer(running: &mut Running, plan: &Plan, started: Started) 
             _ = tick.tick() => {
                 ticks += 1;
                 watch.tick(ticks).await;
+                watch.say(pressure.told()).await;
                 if !draining && watch.end_ns.is_some_and(|end| watch.run_ns() > end) {
                     draining = true;
+                    let ended = Pressure::plan(&bus, &nodes, &[], watch.start_at_ns);
+                    watch.say(std::mem::replace(&mut pressure, ended).end().await).await;
                     watch.running.journal.status(RunStatus::Draining, "waiting for the last answers").await?;
                 }
             }
@@ -135,6 +141,7 @@ pub(crate) async fn offer(running: &mut Running, plan: &Plan, started: Started) 
             return Err(Stopped::NotOurs(JournalError::Held));
         }
     }
+    watch.say(pressure.end().await).await;
     watch.close(u32::MAX).await;
     let offered_seconds = watch.offered_seconds();
     let Watch { totals, judge, clocks, lost, cut_short, .. } = watch;
@@ -158,6 +165,12 @@ impl Watch<'_> {
 
     fn is_over(&self) -> bool {
         self.names.iter().all(|name| self.lost.contains_key(name) || self.totals.is_complete(name))
+    }
+
+    async fn say(&mut self, told: Vec<Told>) {
+        for (kind, text) in told {
+            self.running.journal.say(kind, &text, BTreeMap::new()).await;
+        }
     }
 
     fn merge(&mut self, sequence: u64, payload: &[u8]) {

@@ -7,8 +7,10 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use nuncius_schemas::units::HumanDuration;
 
+mod emulators;
 mod queues;
 
+pub(crate) use emulators::{OcoArgs, ResourceArgs, ResourceCommand, ResourceNodes, ResourceSetArgs, ServoArgs};
 pub(crate) use queues::{DeadCommand, DeviceArgs, FrontendArgs, QueueClientArgs, QueueCommand, WorkerArgs};
 
 /// Distributed load and scalability experiments over NATS.
@@ -79,6 +81,9 @@ pub(crate) enum Command {
     /// Make, show and change job queues.
     #[command(subcommand)]
     Queue(QueueCommand),
+    /// Have memory, disk and processors of nodes consumed.
+    #[command(subcommand)]
+    Resource(ResourceCommand),
     /// Be a load-generating node; with --queue, the test client of a job queue.
     Client(ClientArgs),
     /// Keep job queues and their books.
@@ -119,6 +124,21 @@ pub(crate) struct NodeArgs {
     /// Longest load this node offers.
     #[arg(long, default_value = "24h")]
     pub(crate) max_duration: HumanDuration,
+}
+
+impl Default for NodeArgs {
+    fn default() -> Self {
+        Self {
+            labels: Vec::new(),
+            allow_targets: Vec::new(),
+            expose_env: Vec::new(),
+            threads: 1,
+            weight: 1,
+            max_rate: 1_000_000,
+            max_in_flight: 100_000,
+            max_duration: HumanDuration::from_secs(86_400),
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -303,6 +323,14 @@ pub(crate) enum EmulatorCommand {
     Stub(StubArgs),
     /// A device that is not there: work takes the time it would take, and telemetry looks like a device's.
     Device(DeviceArgs),
+    /// Thousands of OCO optimisation backends.
+    Oco(OcoArgs),
+    /// Thousands of servos that drive OCO backends; brings along what is missing, and reports.
+    ///
+    /// Exit codes as of `run`.
+    Servo(Box<ServoArgs>),
+    /// Consumes memory, disk and processor time on request.
+    Resource(ResourceArgs),
 }
 
 #[derive(Debug, Args)]

@@ -1,10 +1,12 @@
 //! One file a command.
 
 mod doctor;
+mod emulators;
 mod jobs;
 mod nodes;
 mod queue;
 mod report;
+mod resource;
 mod route;
 mod run;
 mod scaling;
@@ -36,6 +38,7 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<u8> {
         Command::Route(command) => route::route(&global, command).await,
         Command::Doctor => doctor::doctor(&global).await,
         Command::Queue(command) => queue::queue(&global, command).await,
+        Command::Resource(command) => resource::resource(&global, command).await,
         Command::Client(args) if args.jobs.queue.is_some() => jobs::queue_client(&global, args).await,
         Command::Client(args) => services::client(&global, args).await,
         Command::Frontend(args) => jobs::frontend(&global, args).await,
@@ -43,6 +46,9 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<u8> {
         Command::Experimentd(args) => services::experimentd(&global, args).await,
         Command::Emulator(EmulatorCommand::Stub(args)) => services::stub(&global, args).await,
         Command::Emulator(EmulatorCommand::Device(args)) => jobs::device(&global, args).await,
+        Command::Emulator(EmulatorCommand::Oco(args)) => emulators::oco(&global, args).await,
+        Command::Emulator(EmulatorCommand::Servo(args)) => emulators::servo(&global, *args).await,
+        Command::Emulator(EmulatorCommand::Resource(args)) => emulators::resource(&global, args).await,
     }
 }
 

@@ -5,7 +5,7 @@ use nuncius_schemas::report::{Interval, Report, StepReport, Summary};
 
 use super::chart::{Axis, Chart, Line, figure};
 use crate::format::count;
-use crate::text::shown_quantities;
+use crate::text::{is_planned, shown_quantities};
 
 /// Most points of a line over time.
 pub(crate) const POINTS_MAX: usize = 2_000;
@@ -51,7 +51,7 @@ pub(crate) fn section(report: &Report) -> String {
     for group in &report.groups {
         for step in &group.steps {
             if curves.len() < CURVES_MAX {
-                curves.extend(curve(&group.name, group.open, step));
+                curves.extend(curve(&group.name, is_planned(group), step));
             }
         }
     }
@@ -129,8 +129,8 @@ fn odds(quantile: f64) -> f64 {
 }
 
 /// The percentile curves of a step: response against service, or service alone in the closed model.
-fn curve(group: &str, open: bool, step: &StepReport) -> Option<Chart> {
-    let drawn: Vec<(Quantity, Vec<(f64, f64)>)> = shown_quantities(open)
+fn curve(group: &str, is_planned: bool, step: &StepReport) -> Option<Chart> {
+    let drawn: Vec<(Quantity, Vec<(f64, f64)>)> = shown_quantities(is_planned)
         .iter()
         .filter(|quantity| matches!(quantity, Quantity::Response | Quantity::Service))
         .filter_map(|quantity| Some((*quantity, curve_points(step.quantities.get(quantity)?))))

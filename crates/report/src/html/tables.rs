@@ -8,7 +8,9 @@ use nuncius_schemas::run::RunStatus;
 use super::escape::escape;
 use super::{TEXT_CHARACTERS, tone};
 use crate::format::{bytes, count, duration, duration_f64, duration_or_absent, gate_value, rate, share, utc};
-use crate::text::{CLOSED_NOTE, QUANTILES, clock_words, gate_evidence, quantity_cells, shown_quantities};
+use crate::text::{
+    CLOSED_NOTE, QUANTILES, clock_words, cycles_line, gate_evidence, is_planned, quantity_cells, shown_quantities,
+};
 
 /// Most gates, groups, steps, kinds of failure, nodes and metadata entries that are shown, each.
 pub(crate) const ROWS_MAX: usize = 500;
@@ -115,12 +117,15 @@ fn group_section(group: &GroupReport) -> String {
             ]
         })
         .collect();
-    let planned = if group.open { "planned" } else { "begun" };
+    let planned = if is_planned(group) { "planned" } else { "begun" };
     out.push_str(&table(&["step", planned, "sent", "succeeded", "failed", "censored", "rate"], &rows, &[]));
-    if !group.open {
+    if let Some(cycles) = &group.cycles {
+        let _ = writeln!(out, "<p>{}</p>", cycles_line(cycles));
+    }
+    if !is_planned(group) {
         let _ = writeln!(out, "<p class=\"note\">{CLOSED_NOTE}</p>");
     }
-    let rows: Vec<Vec<String>> = steps.iter().flat_map(|step| quantity_rows(group.open, step)).collect();
+    let rows: Vec<Vec<String>> = steps.iter().flat_map(|step| quantity_rows(is_planned(group), step)).collect();
     let heading: Vec<&str> = ["step", "quantity"]
         .into_iter()
         .chain(QUANTILES.iter().map(|(_, name)| *name))
@@ -142,8 +147,8 @@ pub(crate) fn notable(number: u64) -> String {
     if number == 0 { "0".to_owned() } else { format!("<b class=\"bad\">{}</b>", count(number)) }
 }
 
-fn quantity_rows(open: bool, step: &StepReport) -> Vec<Vec<String>> {
-    shown_quantities(open)
+fn quantity_rows(is_planned: bool, step: &StepReport) -> Vec<Vec<String>> {
+    shown_quantities(is_planned)
         .iter()
         .map(|quantity| {
             let mut row = vec![escape(&step.name, NAME_CHARACTERS), quantity.name().to_owned()];

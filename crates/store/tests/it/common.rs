@@ -129,6 +129,7 @@ pub(crate) fn report(id: &str) -> Report {
             scheduled: Some(1_000),
             offered: 1_000,
             steps: vec![step],
+            cycles: None,
         }],
         gates: Vec::new(),
         nodes: vec![node("n1"), node("n2")],

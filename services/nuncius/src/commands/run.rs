@@ -24,7 +24,12 @@ pub(crate) const STUB_SERVICE: &str = "stub";
 
 /// `nuncius run`: 0 pass, 1 fail, 3 undetermined, 4 invalid, 5 failed, 6 cancelled.
 pub(super) async fn run(global: &Global, args: RunArgs) -> Result<u8> {
-    let mut prepared = prepare(&args.submission)?;
+    let prepared = prepare(&args.submission)?;
+    run_prepared(global, args, prepared).await
+}
+
+/// The same with a specification that has been read.
+pub(super) async fn run_prepared(global: &Global, args: RunArgs, mut prepared: Prepared) -> Result<u8> {
     let scaling = scaling::read(&prepared, &args.submission.file)?;
     let data = connect::data_directory(global)?;
     let (url, server, store_directory) = match connect::find(global).await? {
@@ -142,7 +147,7 @@ async fn bring_missing(
             let stub = local.stub("127.0.0.1:0".parse()?)?;
             let address = stub.local_addr().to_string();
             if is_galileo(&prepared.value) {
-                set_route(bus, &address).await?;
+                set_route(bus, STUB_SERVICE, &address).await?;
             } else {
                 add_service(&mut prepared.value, STUB_SERVICE, std::iter::once(address.as_str()));
             }
@@ -154,12 +159,12 @@ async fn bring_missing(
     Ok(())
 }
 
-/// Points the stub's service name at an address.
-pub(crate) async fn set_route(bus: &Bus, address: &str) -> Result<()> {
+/// Points a service name at an address.
+pub(crate) async fn set_route(bus: &Bus, service: &str, address: &str) -> Result<()> {
     use nuncius_schemas::route::{Route, RouteHost};
     let hosts = vec![RouteHost { address: address.to_owned(), weight: 1 }];
-    let route = Route { service: STUB_SERVICE.to_owned(), hosts };
-    bus.kv(&bus.namespace().bucket_route()).await?.put(STUB_SERVICE, codec::encode(&route)?.into()).await?;
+    let route = Route { service: service.to_owned(), hosts };
+    bus.kv(&bus.namespace().bucket_route()).await?.put(service, codec::encode(&route)?.into()).await?;
     Ok(())
 }
 

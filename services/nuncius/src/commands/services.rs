@@ -5,11 +5,11 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use nuncius_emulator::stub::{Freeze, StubConfig};
 use nuncius_experimentd::DaemonConfig;
-use nuncius_schemas::route::{Route, RouteHost};
+use nuncius_schemas::names::check_token;
 use nuncius_schemas::units::HumanDuration;
-use nuncius_schemas::{codec, names::check_token};
 use tokio_util::sync::CancellationToken;
 
+use super::run::set_route;
 use crate::Usage;
 use crate::args::{ClientArgs, ExperimentdArgs, Global, StubArgs};
 use crate::connect;
@@ -110,9 +110,7 @@ pub(super) async fn stub(global: &Global, args: StubArgs) -> Result<u8> {
     if let Some(service) = args.register {
         let bus = bus(global, "emulator stub").await?;
         nuncius_bus::streams::ensure_streams(&bus).await?;
-        let hosts = vec![RouteHost { address: address.to_string(), weight: 1 }];
-        let route = Route { service: service.clone(), hosts };
-        bus.kv(&bus.namespace().bucket_route()).await?.put(&service, codec::encode(&route)?.into()).await?;
+        set_route(&bus, &service, &address.to_string()).await?;
     }
     handle.wait().await?;
     Ok(0)

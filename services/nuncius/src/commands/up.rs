@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use nuncius_bus::server::{ServerState, URL_FILE};
 
-use super::run::{set_route, stop_server};
+use super::run::{STUB_SERVICE, set_route, stop_server};
 use super::services::stop_on_signal;
 use crate::args::{Global, UpArgs};
 use crate::connect;
@@ -35,7 +35,7 @@ pub(super) async fn up(global: &Global, args: UpArgs) -> Result<u8> {
         }
         let stub = if args.no_stub { None } else { Some(local.stub(args.stub_listen)?) };
         if let Some(stub) = &stub {
-            set_route(&bus, &stub.local_addr().to_string()).await?;
+            set_route(&bus, STUB_SERVICE, &stub.local_addr().to_string()).await?;
         }
         let metrics = match args.queues.as_slice() {
             [] => None,

@@ -1,0 +1,110 @@
+//! Pressure on nodes while the load runs: what an experiment asks of the emulators of resources.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::node::{NodeInfo, Role};
+use crate::resource::{Amount, ResourceKind};
+use crate::spec::{NodeSelection, SpecError};
+use crate::units::HumanDuration;
+
+/// Most stress steps in an experiment.
+pub const STRESS_MAX: usize = 64;
+/// The label, and its value, by which emulators of resources are known.
+pub const RESOURCE_LABEL: (&str, &str) = ("emulated", "resource");
+
+/// One time of pressure. It ends by itself after `for`, even where the daemon is gone, and with the run at the latest.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StressStep {
+    /// Which emulators of resources; all when absent.
+    #[serde(default)]
+    pub nodes: NodeSelection,
+    /// When it begins, after the start of the load.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub at: HumanDuration,
+    /// How long it lasts.
+    #[serde(rename = "for")]
+    pub duration: HumanDuration,
+    /// Time in which the amounts are reached, in a straight line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ramp: Option<HumanDuration>,
+    /// Memory: bytes, or percent of the limit in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Amount>,
+    /// Disk: bytes, or percent of the limit in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<Amount>,
+    /// Processor: cores, or percent of one core.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<Amount>,
+}
+
+fn is_zero(duration: &HumanDuration) -> bool {
+    duration.0 == 0
+}
+
+impl StressStep {
+    /// What is wanted of which resource.
+    pub fn amounts(&self) -> impl Iterator<Item = (ResourceKind, Amount)> {
+        [(ResourceKind::Memory, self.memory), (ResourceKind::Disk, self.disk), (ResourceKind::Cpu, self.cpu)]
+            .into_iter()
+            .filter_map(|(kind, amount)| Some((kind, amount?)))
+    }
+}
+
+/// The emulators of resources among `nodes` that a selection means, by name.
+///
+/// # Errors
+/// When `names` is no regular expression.
+pub fn resource_nodes<'a>(nodes: &'a [NodeInfo], selection: &NodeSelection) -> Result<Vec<&'a NodeInfo>, regex::Error> {
+    let names = selection.names.as_ref().map(|names| regex::Regex::new(&format!("^(?:{names})$"))).transpose()?;
+    let is = |node: &NodeInfo, label: &str, value: &str| node.labels.get(label).is_some_and(|found| found == value);
+    let most = selection.count.map_or(usize::MAX, |count| usize::try_from(count).unwrap_or(usize::MAX));
+    let mut matching: Vec<&NodeInfo> = nodes
+        .iter()
+        .filter(|node| node.role == Role::Emulator && is(node, RESOURCE_LABEL.0, RESOURCE_LABEL.1))
+        .filter(|node| selection.labels.iter().all(|(label, value)| is(node, label, value)))
+        .filter(|node| names.as_ref().is_none_or(|names| names.is_match(&node.name)))
+        .collect();
+    matching.sort_by(|a, b| a.name.cmp(&b.name));
+    matching.truncate(most);
+    Ok(matching)
+}
+
+/// Refuses steps that cannot be meant; `check_nodes` looks at a selection.
+pub(crate) fn check(
+    steps: &[StressStep],
+    check_nodes: impl Fn(&str, &NodeSelection) -> Result<(), SpecError>,
+) -> Result<(), SpecError> {
+    let refuse = |field: String, problem: String| Err(SpecError { field, problem });
+    if steps.len() > STRESS_MAX {
+        return refuse("stress".to_owned(), format!("{} entries, at most {STRESS_MAX} are taken", steps.len()));
+    }
+    for (index, step) in steps.iter().enumerate() {
+        let path = format!("stress[{index}]");
+        check_nodes(&format!("{path}.nodes"), &step.nodes)?;
+        if step.duration.0 == 0 {
+            return refuse(format!("{path}.for"), "0 would be no pressure".to_owned());
+        }
+        let longest_ns = crate::spec::validate::DURATION_MAX_NS;
+        for (name, duration) in [("at", step.at), ("for", step.duration), ("ramp", step.ramp.unwrap_or_default())] {
+            if duration.0 > longest_ns {
+                return refuse(format!("{path}.{name}"), "longer than 30 days".to_owned());
+            }
+        }
+        if step.amounts().next().is_none() {
+            return refuse(path, "nothing is wanted: give `memory`, `disk` or `cpu`".to_owned());
+        }
+        for (kind, amount) in step.amounts() {
+            let checked = match kind {
+                ResourceKind::Cpu => amount.to_core_millipercent().map(|_| ()),
+                ResourceKind::Memory | ResourceKind::Disk => amount.to_bytes(u64::MAX / 1_000).map(|_| ()),
+            };
+            if let Err(error) = checked {
+                return refuse(format!("{path}.{}", kind.name()), error.to_string());
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,203 @@
+//! `nuncius emulator oco`, `servo` and `resource`.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use nuncius_bus::Bus;
+use nuncius_emulator::oco::{self, OcoConfig};
+use nuncius_emulator::resource::{self, ResourceConfig};
+use nuncius_schemas::names::check_token;
+use nuncius_schemas::resource::Amount;
+use serde_json::json;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use super::run;
+use super::services::{bus, stop_on_signal};
+use super::submission::Prepared;
+use crate::Usage;
+use crate::args::{Global, NodeArgs, OcoArgs, ResourceArgs, RunArgs, ServoArgs, SubmissionArgs};
+use crate::connect;
+use crate::local::{host_name, host_token, labels};
+
+/// `nuncius emulator oco`.
+pub(super) async fn oco(global: &Global, args: OcoArgs) -> Result<u8> {
+    check_token("node", &args.name).map_err(|error| Usage(format!("--name: {error}")))?;
+    if let Some(service) = &args.register {
+        check_token("service", service).map_err(|error| Usage(format!("--register: {error}")))?;
+    }
+    let mut accounts = BTreeMap::new();
+    for flag in &args.accounts {
+        let wrong = || Usage(format!("--account {flag}: write it as ACCOUNT=strict or ACCOUNT=service"));
+        let (account, mode) = flag.split_once('=').ok_or_else(wrong)?;
+        accounts.insert(account.to_owned(), mode.parse().map_err(|_| wrong())?);
+    }
+    let config = OcoConfig {
+        http: args.http,
+        config_file: args.config,
+        state: args.state,
+        name: args.name,
+        host: host_name(),
+        mode: args.mode,
+        accounts,
+        resync: args.resync,
+        apps: args.apps,
+        name_template: args.name_template,
+        apps_max: args.apps_max,
+        wrapped: args.wrapped,
+        ..OcoConfig::default()
+    };
+    config.check().map_err(Usage)?;
+    let shutdown = stop_on_signal()?;
+    let Some(bus) = optional_bus(global, "emulator oco", &shutdown).await? else { return Ok(0) };
+    let (told, ready) = oneshot::channel();
+    let (register, registry) = (args.register, bus.clone());
+    let announced = tokio::spawn(async move {
+        let Ok(oco::Ready { address, node }) = ready.await else { return Ok(()) };
+        if let Some(service) = register {
+            let bus = registry.context("--register needs NATS, and none was found")?;
+            run::set_route(&bus, &service, &address.to_string()).await?;
+        }
+        super::print(&where_it_is("OCO emulator", &address.to_string(), node.as_deref()));
+        anyhow::Ok(())
+    });
+    let ended = oco::run(config, bus.clone(), shutdown.clone(), Some(told));
+    finish(bus, async { Ok(ended.await?) }, announced, &shutdown).await
+}
+
+/// `nuncius emulator resource`.
+pub(super) async fn resource(global: &Global, args: ResourceArgs) -> Result<u8> {
+    let name = args.name.unwrap_or_else(|| {
+        let host: String = host_token().chars().take(55).collect();
+        format!("{host}-resource")
+    });
+    let bytes = |flag: &str, amount: Amount| match amount {
+        Amount::Percent(_) => Err(Usage(format!("{flag} {amount}: write bytes, as 512MiB"))),
+        other => other.to_bytes(0).map_err(|error| Usage(format!("{flag}: {error}"))),
+    };
+    let given = |bytes: u64| (bytes > 0).then_some(bytes);
+    let mut config = ResourceConfig {
+        labels: labels(&args.labels, std::env::vars())?,
+        http: args.http,
+        data_directory: args.directory,
+        compat: args.compat,
+        token: args.token.filter(|token| !token.is_empty()),
+        memory_limit_bytes: given(bytes("--memory-limit", args.memory_limit)?),
+        disk_limit_bytes: given(bytes("--disk-limit", args.disk_limit)?),
+        floor_bytes: args.floor.map(|floor| bytes("--floor", floor)).transpose()?,
+        number_to_factor: args.number_to_factor,
+        ..ResourceConfig::new(&name, &host_name())
+    };
+    if !args.kinds.is_empty() {
+        config.kinds = args.kinds.into_iter().collect();
+    }
+    config.check().map_err(|error| Usage(error.to_string()))?;
+    let shutdown = stop_on_signal()?;
+    let Some(bus) = optional_bus(global, &format!("emulator {name}"), &shutdown).await? else { return Ok(0) };
+    let (told, ready) = oneshot::channel();
+    let announced = tokio::spawn(async move {
+        if let Ok(resource::Ready { address, node }) = ready.await {
+            super::print(&where_it_is("resource emulator", &address.to_string(), node.as_deref()));
+        }
+        anyhow::Ok(())
+    });
+    let ended = resource::run(config, bus.clone(), shutdown.clone(), Some(told));
+    finish(bus, async { Ok(ended.await?) }, announced, &shutdown).await
+}
+
+/// The bus, where there is one: one that was named is waited for. The outer `None`: told to end meanwhile.
+async fn optional_bus(global: &Global, name: &str, shutdown: &CancellationToken) -> Result<Option<Option<Bus>>> {
+    if connect::find(global).await?.is_none() && global.nats.is_none() {
+        return Ok(Some(None));
+    }
+    let bus = tokio::select! {
+        bus = bus(global, name) => bus?,
+        () = shutdown.cancelled() => return Ok(None),
+    };
+    tokio::select! {
+        made = nuncius_bus::streams::ensure_streams(&bus) => made?,
+        () = shutdown.cancelled() => return Ok(None),
+    }
+    Ok(Some(Some(bus)))
+}
+
+fn where_it_is(what: &str, address: &str, node: Option<&str>) -> String {
+    let bus = match node {
+        Some(node) => format!("on NATS as node {node}"),
+        None => "no NATS found: HTTP alone".to_owned(),
+    };
+    format!("{what} listens on http://{address}/, {bus}")
+}
+
+/// Runs an emulator to its end, and leaves the bus. What keeps it from being announced ends it.
+async fn finish(
+    bus: Option<Bus>,
+    running: impl Future<Output = Result<()>>,
+    announced: tokio::task::JoinHandle<Result<()>>,
+    shutdown: &CancellationToken,
+) -> Result<u8> {
+    let announce = async {
+        let told = announced.await;
+        if matches!(told, Ok(Err(_))) {
+            shutdown.cancel();
+        }
+        told
+    };
+    let (ended, told) = tokio::join!(running, announce);
+    if let Some(bus) = bus {
+        // A server that is away is not waited for.
+        let _ = tokio::time::timeout(std::time::Duration::from_secs(1), bus.drain_and_close()).await;
+    }
+    ended?;
+    told.unwrap_or(Ok(()))?;
+    Ok(0)
+}
+
+/// `nuncius emulator servo`: an experiment of one group of servos, on a node in this process where there is none.
+pub(super) async fn servo(global: &Global, args: ServoArgs) -> Result<u8> {
+    let mut faults = serde_json::Map::new();
+    for flag in &args.faults {
+        let share = flag.split_once('=').and_then(|(name, share)| Some((name, share.parse::<f64>().ok()?)));
+        let Some((name, share)) = share else {
+            return Err(Usage(format!("--fault {flag}: write it as FAULT=SHARE, crash=0.01")).into());
+        };
+        faults.insert(name.to_owned(), json!(share));
+    }
+    let token = args.token_env.as_ref().map(|name| format!("${{{name}}}"));
+    let value = json!({
+        "name": format!("{} servos", args.servos),
+        "seed": args.seed,
+        "groups": [{
+            "name": "servos",
+            "engine": "servo",
+            "target": args.url,
+            "users": args.servos,
+            "duration": args.duration,
+            "servo": {
+                "account": args.account,
+                "app_template": args.app_template,
+                "measure": args.measure,
+                "adjust": args.adjust,
+                "progress_interval": args.progress_interval,
+                "start_spread": args.start_spread,
+                "retry": args.retry,
+                "connections": args.connections,
+                "token": token,
+                "faults": faults,
+            },
+        }],
+    });
+    let run = RunArgs {
+        submission: SubmissionArgs { file: "servos".into(), id: None, services: Vec::new() },
+        clients: 1,
+        html: args.html,
+        json: args.json,
+        quiet: args.quiet,
+        node: NodeArgs {
+            allow_targets: args.allow_targets,
+            expose_env: args.token_env.into_iter().collect(),
+            ..NodeArgs::default()
+        },
+    };
+    run::run_prepared(global, run, Prepared { value }).await
+}

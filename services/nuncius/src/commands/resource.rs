@@ -1,0 +1,138 @@
+//! `nuncius resource`: asks the emulators of resources on many nodes at once.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use futures_util::future::join_all;
+use nuncius_bus::Bus;
+use nuncius_schemas::codec;
+use nuncius_schemas::node::NodeInfo;
+use nuncius_schemas::resource::{Amount, ResourceKind, ResourceReply, ResourceRequest, ResourceState};
+use nuncius_schemas::spec::NodeSelection;
+use nuncius_schemas::stress::resource_nodes;
+
+use crate::args::{Global, ResourceCommand, ResourceNodes, ResourceSetArgs};
+use crate::{EXIT_FAILED, Usage, connect};
+
+/// How long a node may take to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// One question to one node, and its answer.
+struct Answer {
+    node: String,
+    kind: ResourceKind,
+    state: Result<ResourceState, String>,
+}
+
+/// `nuncius resource`: 0 when every node did what it was asked.
+pub(super) async fn resource(global: &Global, command: ResourceCommand) -> Result<u8> {
+    let bus = connect::existing(global, "nuncius-resource").await?;
+    nuncius_bus::streams::ensure_streams(&bus).await?;
+    let (nodes, requests, json) = match command {
+        ResourceCommand::Set(args) => (args.nodes.clone(), wanted(&args), false),
+        ResourceCommand::Release(nodes) => {
+            let nothing = ResourceRequest { amount: Some(Amount::Plain(0)), ..ResourceRequest::default() };
+            (nodes, ResourceKind::ALL.map(|kind| (kind, nothing.clone())).to_vec(), false)
+        }
+        ResourceCommand::Ls { nodes, json } => {
+            (nodes, ResourceKind::ALL.map(|kind| (kind, ResourceRequest::default())).to_vec(), json)
+        }
+    };
+    let answers = ask_all(&bus, &select(&bus, &nodes).await?, &requests, nodes.token.as_deref()).await;
+    if json {
+        let all: Vec<serde_json::Value> = answers
+            .iter()
+            .map(|answer| match &answer.state {
+                Ok(state) => serde_json::json!({ "node": answer.node, "state": state }),
+                Err(error) => serde_json::json!({ "node": answer.node, "kind": answer.kind, "error": error }),
+            })
+            .collect();
+        super::print(&serde_json::to_string_pretty(&all)?);
+    } else {
+        let rows: Vec<Vec<String>> = answers.iter().map(row).collect();
+        let head = ["node", "kind", "phase", "wanted", "actual", "limit", "ends in", "problem"];
+        super::print(&nuncius_report::text::plain_table(&head, &rows, &[0, 1, 2, 7]));
+    }
+    Ok(if answers.iter().any(|answer| answer.state.is_err()) { EXIT_FAILED } else { 0 })
+}
+
+fn wanted(args: &ResourceSetArgs) -> Vec<(ResourceKind, ResourceRequest)> {
+    let common = ResourceRequest { ttl: args.ttl, ramp: args.ramp, ..ResourceRequest::default() };
+    let disk =
+        ResourceRequest { write_rate: args.write_rate, read_rate: args.read_rate, sync: args.sync, ..common.clone() };
+    [
+        (ResourceKind::Memory, args.memory, &common),
+        (ResourceKind::Disk, args.disk, &disk),
+        (ResourceKind::Cpu, args.cpu, &common),
+    ]
+    .into_iter()
+    .filter_map(|(kind, amount, request)| Some((kind, ResourceRequest { amount: Some(amount?), ..request.clone() })))
+    .collect()
+}
+
+/// The names of the nodes that are meant.
+async fn select(bus: &Bus, nodes: &ResourceNodes) -> Result<Vec<String>> {
+    let mut labels = BTreeMap::new();
+    for label in &nodes.labels {
+        let (name, value) =
+            label.split_once('=').ok_or_else(|| Usage(format!("--nodes {label}: write a label as name=value")))?;
+        labels.insert(name.to_owned(), value.to_owned());
+    }
+    let selection = NodeSelection { count: None, labels, names: nodes.names.clone() };
+    let entries = bus.kv(&bus.namespace().bucket_node()).await?.entries(">").await?;
+    let present: Vec<NodeInfo> = entries.iter().filter_map(|entry| codec::decode(&entry.value).ok()).collect();
+    let matching = resource_nodes(&present, &selection).map_err(|error| Usage(format!("--names: {error}")))?;
+    if matching.is_empty() {
+        bail!("no emulator of resources matches; start one with `nuncius emulator resource`");
+    }
+    Ok(matching.into_iter().map(|node| node.name.clone()).collect())
+}
+
+async fn ask_all(
+    bus: &Bus,
+    nodes: &[String],
+    requests: &[(ResourceKind, ResourceRequest)],
+    token: Option<&str>,
+) -> Vec<Answer> {
+    let pairs = nodes.iter().flat_map(|node| requests.iter().map(move |(kind, request)| (node, *kind, request)));
+    join_all(pairs.map(async |(node, kind, request)| {
+        let subject = bus.namespace().resource(node, kind);
+        let request = ResourceRequest { token: token.map(str::to_owned), ..request.clone() };
+        let asked = bus.request_message::<_, ResourceReply>(&subject, "resource-request.v1", &request, PATIENCE).await;
+        let state = match asked {
+            Ok(ResourceReply { error: Some(error), .. }) => Err(error),
+            Ok(ResourceReply { state: Some(state), .. }) => Ok(state),
+            Ok(_) => Err("the answer says nothing".to_owned()),
+            Err(error) => Err(error.to_string()),
+        };
+        Answer { node: node.clone(), kind, state }
+    }))
+    .await
+}
+
+fn row(answer: &Answer) -> Vec<String> {
+    let plain = |text: &str| text.escape_debug().to_string();
+    let mut cells = vec![answer.node.clone(), answer.kind.name().to_owned()];
+    match &answer.state {
+        Ok(state) => {
+            let level = |bytes: Option<u64>, percent: Option<f64>| match (bytes, percent) {
+                (Some(bytes), _) => nuncius_report::format::bytes(bytes),
+                (None, Some(percent)) => format!("{percent:.0}%"),
+                (None, None) => "-".to_owned(),
+            };
+            cells.push(state.phase.name().to_owned());
+            cells.push(level(state.wanted_bytes, state.wanted_percent));
+            cells.push(level(state.actual_bytes, state.measured_percent));
+            cells.push(level(state.limit_bytes, state.limit_percent));
+            let left = state.ends_at_unix_ms.map(|end| end.saturating_sub(nuncius_bus::clock::unix_ms()) / 1000);
+            cells.push(left.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds}s")));
+            cells.push(state.error.as_deref().map_or_else(|| "-".to_owned(), plain));
+        }
+        Err(error) => {
+            cells.extend(std::iter::repeat_n("-".to_owned(), 5));
+            cells.push(plain(error));
+        }
+    }
+    cells
+}
