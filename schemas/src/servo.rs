@@ -29,8 +29,8 @@ pub const BUS_TARGET: &str = "nats://oco";
 /// Longest name of an account or an application, in bytes.
 pub const NAME_MAX_BYTES: usize = 64;
 
-/// Shortest interval of progress reports, in nanoseconds.
-pub const PROGRESS_MIN_NS: u64 = 10_000_000;
+/// Shortest interval of progress reports, and shortest pause before an event is sent again, in nanoseconds.
+pub const INTERVAL_MIN_NS: u64 = 10_000_000;
 
 /// What servos are and do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -57,6 +57,9 @@ pub struct ServoOptions {
     /// What a servo does when an event failed.
     #[serde(default)]
     pub retry: ServoRetry,
+    /// With `retry: legacy` and `retry: always`, pause before an event is sent again.
+    #[serde(default = "default_retry_delay")]
+    pub retry_delay: HumanDuration,
     /// Connections of servos over HTTP.
     #[serde(default)]
     pub connections: ServoConnections,
@@ -78,6 +81,7 @@ impl Default for ServoOptions {
             progress_interval: default_progress_interval(),
             start_spread: default_start_spread(),
             retry: ServoRetry::default(),
+            retry_delay: default_retry_delay(),
             connections: ServoConnections::default(),
             token: None,
             faults: ServoFaults::default(),
@@ -97,6 +101,10 @@ fn default_progress_interval() -> HumanDuration {
     HumanDuration::from_secs(5)
 }
 
+fn default_retry_delay() -> HumanDuration {
+    HumanDuration::from_secs(20)
+}
+
 fn default_start_spread() -> HumanDuration {
     HumanDuration::from_secs(10)
 }
@@ -108,9 +116,11 @@ pub enum ServoRetry {
     /// Says goodbye and hello again.
     #[default]
     None,
-    /// Sends the same event again after 20 s (a whats_next after 1 s the first time) for ever; a progress report once, a goodbye
+    /// Sends the same event again after `retry_delay` (a whats_next after 1 s the first time) for ever; a progress report once, a goodbye
     /// three times.
     Legacy,
+    /// Sends the same event again after `retry_delay`, whatever it is, until it is answered.
+    Always,
 }
 
 /// Connections of servos over HTTP.
@@ -223,8 +233,10 @@ fn check_options(path: &str, options: &ServoOptions, users: u32, is_bus: bool) -
             None => return refuse(field(), "needs one `{n}` or `{n:05}` for the number of the servo"),
         }
     }
-    if options.progress_interval.0 < PROGRESS_MIN_NS {
-        return refuse(format!("{path}.progress_interval"), "shorter than 10ms");
+    for (name, interval) in [("progress_interval", options.progress_interval), ("retry_delay", options.retry_delay)] {
+        if interval.0 < INTERVAL_MIN_NS {
+            return refuse(format!("{path}.{name}"), "shorter than 10ms");
+        }
     }
     if options.start_spread.0 > LONGEST_NS {
         return refuse(format!("{path}.start_spread"), "longer than 24h");

@@ -22,8 +22,8 @@ pub(super) fn render(rules: &Rules, servo: &Servo, planned: Planned) -> String {
         Event::WhatsNext => ("WHATS_NEXT", Value::Null),
         Event::Goodbye => ("GOODBYE", json!({ "reason": "exit" })),
         Event::Description => ("DESCRIPTION", json!({ "status": "ok", "descriptor": descriptor(rules, servo) })),
-        Event::MeasurementProgress => ("MEASUREMENT", progress(servo, planned.planned_ns)),
-        Event::AdjustmentProgress => ("ADJUSTMENT", progress(servo, planned.planned_ns)),
+        Event::MeasurementProgress => ("MEASUREMENT", progress(servo, planned.told_ns)),
+        Event::AdjustmentProgress => ("ADJUSTMENT", progress(servo, planned.told_ns)),
         Event::Measurement | Event::Adjustment if servo.operation.as_ref().is_some_and(|o| o.is_cancelled) => {
             let name = if planned.event == Event::Measurement { "MEASUREMENT" } else { "ADJUSTMENT" };
             (name, json!({ "status": "cancelled", "message": "cancelled by the service", "reason": "cancelled" }))

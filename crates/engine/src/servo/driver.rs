@@ -210,15 +210,20 @@ impl<'a> Driver<'a> {
         self.phase = Phase::Over;
     }
 
-    /// Everybody who is known says goodbye, at once or when the answer that is waited for has come.
+    /// Everybody who is known says goodbye, as spread as the hellos were but within half of the time there is, or when the answer that
+    /// is waited for has come: thousands at one instant would be late for no fault of the service.
     fn leave(&mut self, reason: FinishReason, now_ns: u64, until_ns: u64) {
         self.reason = reason;
         self.phase = Phase::Leaving;
         self.leave_until_ns = until_ns;
         self.heap.clear();
+        let spread_ns = (until_ns.saturating_sub(now_ns) / 2).min(self.rules.options.start_spread.0);
+        let servos = self.slots.len().max(1) as u128;
         for index in 0..u32::try_from(self.slots.len()).unwrap_or(u32::MAX) {
             let Some(slot) = self.slots.get_mut(index as usize) else { continue };
-            slot.servo.stop(slot.flight.is_some(), now_ns);
+            let offset_ns = u128::from(spread_ns) * u128::from(index) / servos;
+            let goodbye_ns = now_ns.saturating_add(u64::try_from(offset_ns).unwrap_or(spread_ns));
+            slot.servo.stop(slot.flight.is_some(), goodbye_ns);
             slot.ready_ns = now_ns;
             // An answer that is still to come may complete it.
             if slot.flight.is_none()

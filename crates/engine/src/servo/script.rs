@@ -13,8 +13,7 @@ mod operation;
 
 pub(super) use operation::{Kind, Operation};
 
-/// Legacy: pause before an event is sent again; the first time of a whats_next is sooner.
-const LEGACY_PAUSE_NS: u64 = 20_000_000_000;
+/// Legacy: longest pause before a whats_next is sent again the first time.
 const LEGACY_FIRST_PAUSE_NS: u64 = 1_000_000_000;
 /// Legacy: how often a progress report and a goodbye are sent again.
 const LEGACY_PROGRESS_RETRIES: u32 = 1;
@@ -85,6 +84,8 @@ pub(super) enum Effect {
 pub(super) struct Planned {
     pub(super) event: Event,
     pub(super) planned_ns: u64,
+    /// What it tells is that of this instant: where it is sent again, of when it was planned first.
+    pub(super) told_ns: u64,
     /// The connection is closed once it is written.
     pub(super) drops: bool,
 }
@@ -152,7 +153,7 @@ impl Servo {
 
     fn plan(&mut self, event: Event, planned_ns: u64) {
         self.retries = 0;
-        self.next = Some(Planned { event, planned_ns, drops: false });
+        self.next = Some(Planned { event, planned_ns, told_ns: planned_ns, drops: false });
     }
 
     /// Nothing but a goodbye follows. `is_waiting` says that an answer is still to come; the goodbye follows it.
@@ -286,7 +287,7 @@ impl Servo {
     }
 
     fn failed(&mut self, rules: &Rules, event: Event, kind: FailureKind, now_ns: u64) -> Effect {
-        if rules.options.retry == ServoRetry::Legacy {
+        if rules.options.retry != ServoRetry::None {
             return self.retry(rules, event, now_ns);
         }
         self.operation = None;
@@ -316,6 +317,7 @@ impl Servo {
 
     fn retry(&mut self, rules: &Rules, event: Event, now_ns: u64) -> Effect {
         let limit = match event {
+            _ if rules.options.retry == ServoRetry::Always => u32::MAX,
             Event::MeasurementProgress | Event::AdjustmentProgress => LEGACY_PROGRESS_RETRIES,
             Event::Goodbye => LEGACY_GOODBYE_RETRIES,
             _ => u32::MAX,
@@ -324,9 +326,12 @@ impl Servo {
             return self.accepted(rules, event, now_ns);
         }
         let is_soon = event == Event::WhatsNext && self.retries == 0;
-        let pause_ns = if is_soon { LEGACY_FIRST_PAUSE_NS } else { LEGACY_PAUSE_NS };
+        let pause_ns = rules.options.retry_delay.0;
+        let pause_ns = if is_soon { pause_ns.min(LEGACY_FIRST_PAUSE_NS) } else { pause_ns };
         self.retries += 1;
-        self.next = Some(Planned { event, planned_ns: now_ns.saturating_add(pause_ns), drops: false });
+        let planned_ns = now_ns.saturating_add(pause_ns);
+        let told_ns = self.next.map_or(planned_ns, |next| next.told_ns);
+        self.next = Some(Planned { event, planned_ns, told_ns, drops: false });
         Effect::Continues
     }
 }

@@ -75,7 +75,7 @@ impl Operation {
             self.reports += 1;
         }
         let event = if is_report { self.kind.report() } else { self.kind.last() };
-        Some(Planned { event, planned_ns, drops })
+        Some(Planned { event, planned_ns, told_ns: planned_ns, drops })
     }
 
     /// Percent of the operation at an instant, as its report says.

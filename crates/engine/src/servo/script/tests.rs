@@ -102,6 +102,23 @@ fn a_legacy_servo_sends_the_same_event_again() {
 }
 
 #[test]
+fn what_is_sent_again_is_the_same_however_late_and_what_follows_never_tells_less() {
+    let rules = rules(r#"{"retry": "always", "retry_delay": "60s", "start_spread": "0", "measure": "30s"}"#);
+    let mut servo = Servo::new(&rules, 0, 0);
+    servo.answered(&rules, Answer::Accepted, 0);
+    servo.answered(&rules, Answer::Command(Command::Measure), 0);
+    servo.answered(&rules, Answer::Accepted, 0);
+    let first = servo.next().unwrap();
+    let body = super::super::body::render(&rules, &servo, first);
+    servo.answered(&rules, Answer::Failed(FailureKind::Connect, 0), first.planned_ns);
+    let again = servo.next().unwrap();
+    assert_eq!(again.planned_ns, first.planned_ns + 60 * SECOND_NS);
+    assert_eq!(super::super::body::render(&rules, &servo, again), body);
+    servo.answered(&rules, Answer::Accepted, again.planned_ns);
+    assert!(servo.next().unwrap().told_ns >= first.told_ns);
+}
+
+#[test]
 fn an_operation_that_is_cancelled_ends_at_once() {
     let rules = rules("{}");
     let mut servo = Servo::new(&rules, 0, 0);
