@@ -110,11 +110,13 @@ pub async fn serve<H, F, R>(
     // Dropped with this future, which ends every connection.
     let mut connections = JoinSet::new();
     let mut has_warned = false;
+    let mut is_failing = false;
     loop {
         tokio::select! {
             () = shutdown.cancelled() => break,
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) if connections.len() < limits.connections_max => {
+                    is_failing = false;
                     let (handler, refused) = (handler.clone(), refused.clone());
                     connections.spawn(talk(stream, peer, limits.clone(), shutdown.clone(), handler, refused));
                 }
@@ -128,7 +130,11 @@ pub async fn serve<H, F, R>(
                     has_warned = true;
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
+                    // Once for a time of it: out of descriptors it comes a hundred times a second.
+                    if !is_failing {
+                        tracing::warn!(%error, "connections cannot be accepted");
+                    }
+                    is_failing = true;
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             },

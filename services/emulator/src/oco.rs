@@ -72,9 +72,6 @@ pub enum OcoError {
     /// The file of state.
     #[error("OCO emulator, state in {0}")]
     Log(#[from] LogError),
-    /// The file of state could not be written anew.
-    #[error("OCO emulator: the file of state cannot be written: {0}; choose another with --state")]
-    Compact(std::io::Error),
     /// State shall be kept on the bus, and there is none.
     #[error("OCO emulator: state kv needs a connection to NATS; give one, or choose --state memory or file:PATH")]
     NoBus,
@@ -114,7 +111,10 @@ pub async fn run(
         source,
     })?;
     let book = Arc::new(open(&config, Live::new(in_force), bus.as_ref()).await?);
-    compact(&book, true).await.map_err(OcoError::Compact)?;
+    if let Err(error) = compact(&book, true).await {
+        // It can be read, and be appended to; where that fails, too, events are turned away by name.
+        warn!(%error, "the file of state could not be written anew");
+    }
     let rate = Arc::new(Rate::new());
     let mut membership = match &bus {
         Some(bus) => Some(bus::join(&config, bus).await?),

@@ -139,7 +139,11 @@ impl Book {
         match answer {
             Ok(answer) => answer,
             Err(problem) => {
-                tracing::warn!(app, problem, "an event was turned away");
+                // Not each of many: the first, the second, the fourth …
+                let times = self.counters.turned_away();
+                if times.is_power_of_two() {
+                    tracing::warn!(app, problem, times, "events are turned away");
+                }
                 Answer::error(503, problem)
             }
         }
@@ -247,6 +251,7 @@ impl Book {
             (Ok(_), None) => answer::refused(Refusal::UnknownApp, heard, app, mode),
             (Err(refusal), _) => {
                 self.counters.refused();
+                tracing::debug!(app, event = heard.name(), state = ?planned.app.map(|app| app.machine), ?refusal, "refused");
                 answer::refused(refusal, heard, app, mode)
             }
         }

@@ -183,11 +183,19 @@ impl OcoConfig {
 }
 
 async fn read(path: &Path) -> Result<String, String> {
-    let length = tokio::fs::metadata(path).await.map_err(|error| error.to_string())?.len();
-    if length > FILE_MAX_BYTES {
-        return Err(format!("{length} bytes, at most {FILE_MAX_BYTES} are taken"));
+    use tokio::io::AsyncReadExt;
+    let told = |error: std::io::Error| error.to_string();
+    // Opening a pipe would wait for ever, and a device may have no end.
+    if !tokio::fs::metadata(path).await.map_err(told)?.is_file() {
+        return Err("not a regular file".to_owned());
     }
-    tokio::fs::read_to_string(path).await.map_err(|error| error.to_string())
+    let file = tokio::fs::File::open(path).await.map_err(told)?;
+    let mut text = String::new();
+    file.take(FILE_MAX_BYTES + 1).read_to_string(&mut text).await.map_err(told)?;
+    if text.len() as u64 > FILE_MAX_BYTES {
+        return Err(format!("longer than {FILE_MAX_BYTES} bytes, and no more are taken"));
+    }
+    Ok(text)
 }
 
 /// What a name of an account or an application is.

@@ -47,8 +47,16 @@ pub fn servo_limits() -> HttpLimits {
         read_timeout: Duration::from_secs(30),
         idle_timeout: Some(Duration::from_secs(3600)),
         connection_timeout: Duration::from_secs(365 * 86_400),
-        connections_max: 16_384,
+        connections_max: connections_max(),
     }
+}
+
+/// Connections that may be held: as many as the limit of open files leaves, and 16,384 at most.
+fn connections_max() -> usize {
+    /// For everything else that is open.
+    const SPARE: u64 = 64;
+    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(files.saturating_sub(SPARE).clamp(16, 16_384)).unwrap_or(16)
 }
 
 /// What every connection shares.

@@ -263,7 +263,7 @@ impl Machine {
                 self.cursor = BEFORE_SCRIPT;
                 self.has_next = true;
                 self.servo = input.servo;
-                self.command += 1;
+                self.command = self.command.wrapping_add(1);
             }
             Step::Progress(state) => {
                 self.state = state;
@@ -275,7 +275,7 @@ impl Machine {
                 }
             }
             Step::Final => {
-                self.cycles += u64::from(input.event == Event::Measurement);
+                self.cycles = self.cycles.saturating_add(u64::from(input.event == Event::Measurement));
                 self.advance(rules.script);
             }
             Step::Leave => {
@@ -325,7 +325,7 @@ impl Machine {
         self.last_progress = None;
         if let Some(Command::Sleep { seconds }) = command_at(rules.script, self.cursor) {
             self.cursor = place_after(rules.script, self.cursor);
-            self.command += 1;
+            self.command = self.command.wrapping_add(1);
             return Ok(Reply::Sleep { seconds });
         }
         self.has_next = rules.mode == Mode::Service;
@@ -349,7 +349,7 @@ impl Machine {
         let next = command_at(script, self.awaited(script)).and_then(Command::start);
         self.state = next.unwrap_or(State::StartMeasure);
         self.has_next = true;
-        self.command += 1;
+        self.command = self.command.wrapping_add(1);
     }
 
     fn is_cancelled(&self, script: &[Command]) -> bool {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use rustix::fs::{AtFlags, Dir, DirEntry, FileType, Mode, OFlags, fdatasync, mkdirat, openat, statat, unlinkat};
+use rustix::fs::{AtFlags, Dir, DirEntry, FileType, Mode, OFlags, fdatasync, fstat, mkdirat, openat, statat, unlinkat};
 use rustix::io::Errno;
 
 use super::group::{Gauge, HoldError};
@@ -57,6 +57,14 @@ impl Disk {
         Plan { counts, rest_bytes: self.rest_bytes }
     }
 
+    /// The part that is smaller than the smallest size, as it is there, in bytes.
+    fn rest_there(&self) -> u64 {
+        let Some(claim) = &self.claim else { return 0 };
+        let found = open_directory(&claim.directory, REST)
+            .and_then(|rest| Ok(statat(&rest, file_of(1), AtFlags::SYMLINK_NOFOLLOW)?));
+        found.ok().and_then(|found| u64::try_from(found.st_size).ok()).unwrap_or(0)
+    }
+
     fn settle(&self, gauge: &Gauge) {
         gauge.held.store(DISK.total_bytes(&self.plan()), Relaxed);
     }
@@ -99,9 +107,14 @@ impl Disk {
         gauge: &Gauge,
         may_grow: impl Fn(u64) -> Result<(), HoldError>,
     ) -> Result<(), HoldError> {
+        // A directory that others removed is there as long as it is open, but holds nothing any more.
+        if self.claim.as_ref().is_some_and(|claim| fstat(&claim.directory).is_ok_and(|found| found.st_nlink == 0)) {
+            self.claim = None;
+        }
         if self.claim.is_none() {
             self.claim = Some(Claim::make(&self.data_directory)?);
         }
+        self.rest_bytes = self.rest_there();
         let Self { claim: Some(claim), rest_bytes, noise, block, .. } = self else { return Ok(()) };
         let failed = |path: String| move |source: io::Error| HoldError::Disk { path, source };
         let within = |name: &str| claim.path.join(name).display().to_string();

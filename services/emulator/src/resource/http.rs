@@ -127,7 +127,7 @@ async fn route(head: &Parts, body: Incoming, shared: &Shared) -> Result<Answer, 
         return Ok(answer_of(StatusCode::OK, TEXT, "ok\n".to_owned()));
     }
     check_token(&head.headers, shared.token.as_deref())?;
-    let is_change = head.method != Method::GET || path.starts_with("/api/");
+    let is_change = !is_reading(&head.method) || path.starts_with("/api/");
     if is_change && is_foreign(&head.headers) {
         return Err(refused(StatusCode::FORBIDDEN, "a browser sent this on behalf of another site"));
     }
@@ -138,7 +138,7 @@ async fn route(head: &Parts, body: Incoming, shared: &Shared) -> Result<Answer, 
         return Ok(compat::answer(call, head.uri.query().unwrap_or_default(), shared).await);
     }
     let has_body = !body.is_end_stream();
-    if has_body && head.method != Method::POST {
+    if has_body && (is_reading(&head.method) || head.method == Method::DELETE) {
         return Err(refused(StatusCode::BAD_REQUEST, format!("a {} has no body; use POST", head.method)));
     }
     match path {
@@ -171,7 +171,7 @@ async fn of_kind(kind: ResourceKind, head: &Parts, body: Incoming, shared: &Shar
     let group = shared.groups.get(&kind);
     let group = group.ok_or_else(|| refused(StatusCode::NOT_FOUND, format!("{kind} is switched off here")))?;
     let status = match head.method {
-        Method::GET => StatusCode::OK,
+        Method::GET | Method::HEAD => StatusCode::OK,
         Method::POST => {
             let request = read_request(&read_body(&head.headers, body).await?)?;
             group.take(Wish { request, ..Wish::default() }).await?;
@@ -196,8 +196,14 @@ fn not_allowed(method: &Method, methods: &'static str) -> Refused {
     Refused { header, ..refused(StatusCode::METHOD_NOT_ALLOWED, problem) }
 }
 
+/// GET, or HEAD, which wants the same without the body.
+fn is_reading(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
+}
+
 fn allow(method: &Method, methods: &'static str) -> Result<(), Refused> {
-    if method.as_str() == methods { Ok(()) } else { Err(not_allowed(method, methods)) }
+    let is_taken = method.as_str() == methods || (methods == "GET" && is_reading(method));
+    if is_taken { Ok(()) } else { Err(not_allowed(method, methods)) }
 }
 
 /// Whether two secrets are alike, in a time that does not tell where they differ.

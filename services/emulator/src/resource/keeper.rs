@@ -69,6 +69,8 @@ struct Keeper {
     course: Option<Course>,
     has_failed: bool,
     samples: VecDeque<(Instant, u64)>,
+    /// When figures are looked at next, if there are any.
+    look_at: Instant,
     board: watch::Sender<Board>,
 }
 
@@ -99,6 +101,7 @@ pub(crate) fn start(
         course: None,
         has_failed: false,
         samples: VecDeque::new(),
+        look_at: Instant::now(),
         board,
     };
     (group, tokio::spawn(keeper.run(orders, shutdown)))
@@ -143,6 +146,8 @@ impl Keeper {
         let is_over = |course: &Course| course.program.is_over(now - course.begun) && !course.rates.is_load();
         if self.course.as_ref().is_some_and(is_over) {
             self.course = None;
+            // What was got before it failed goes, too.
+            self.has_failed = false;
         }
         if self.has_failed || self.job.is_some() {
             return;
@@ -282,6 +287,10 @@ impl Keeper {
     fn accept(&mut self, course: Course) -> u64 {
         let planned = self.plan(course.program.last(), course.is_whole);
         self.supersede();
+        if self.kind == ResourceKind::Disk && self.job.is_none() {
+            // Files may have been removed by others: what is there is looked up anew.
+            self.goal = self.unknown_goal();
+        }
         let id = self.begin(|board| board.planned = planned);
         info!(kind = %self.kind, id, last = course.program.last(), "accepted");
         self.course = Some(course);
@@ -325,6 +334,7 @@ impl Keeper {
             self.fail(&problem);
         }
         let now = Instant::now();
+        self.look_at = now + LOOK;
         self.samples.push_back((now, self.gauge.cpu_ns.load(Relaxed)));
         while self.samples.get(1).is_some_and(|(at, _)| now - *at >= MEASURED_OVER) {
             self.samples.pop_front();
@@ -351,7 +361,7 @@ impl Keeper {
         });
         let is_measured = self.kind == ResourceKind::Cpu && (self.course.is_some() || self.measured() > 0);
         let is_watched = self.course.as_ref().is_some_and(|course| course.rates.is_load());
-        let look = (is_measured || is_watched).then(|| Instant::now() + LOOK);
+        let look = (is_measured || is_watched).then_some(self.look_at);
         [program, look].into_iter().flatten().min()
     }
 

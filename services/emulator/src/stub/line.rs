@@ -166,6 +166,39 @@ mod tests {
     }
 
     #[test]
+    fn a_bounded_room_refuses_and_delays_as_the_textbook_says() {
+        // M/M/c/K (Kleinrock 1975, 3.4): c slots, room for r more, a = offered load, each state n has probability
+        // a^n / n! up to c and (a / c)^(n - c) times that of c beyond, scaled to 1.
+        let (slots, room, load) = (3u32, 4u32, 2.4f64);
+        let service: ServiceTime = "exponential:1ms".parse().unwrap();
+        let mut states = vec![1.0];
+        for n in 1..=slots + room {
+            states.push(states[n as usize - 1] * load / f64::from(n.min(slots)));
+        }
+        let whole: f64 = states.iter().sum();
+        let refused = states[states.len() - 1] / whole;
+        let waiting: f64 = (1..=room).map(|j| f64::from(j) * states[(slots + j) as usize] / whole).sum();
+        // Little: mean wait of those accepted, in service times.
+        let wait = waiting / (load * (1.0 - refused));
+
+        let mut line = Line::new(Some(slots), Some(room));
+        let (mut now_ns, mut total_ns, mut turned_away) = (0u64, 0u64, 0u64);
+        let count = 400_000u64;
+        for number in 0..count {
+            now_ns += (-1e6 / load * uniform(99, number, 5).ln()) as u64;
+            let service_ns = service.sample_ns(3, number);
+            match line.admit(now_ns, service_ns) {
+                Turn::Due { end_ns } => total_ns += end_ns - now_ns - service_ns,
+                Turn::Refused => turned_away += 1,
+            }
+        }
+        let (got_refused, accepted) = (turned_away as f64 / count as f64, (count - turned_away) as f64);
+        let got_wait = total_ns as f64 / accepted / 1e6;
+        assert!((got_refused / refused - 1.0).abs() < 0.04, "{got_refused} {refused}");
+        assert!((got_wait / wait - 1.0).abs() < 0.04, "{got_wait} {wait}");
+    }
+
+    #[test]
     fn those_put_aside_are_admitted_oldest_first() {
         let mut line = Line::new(Some(1), Some(1));
         let mut third = line.hold(3, 10);

@@ -13,6 +13,7 @@ pub(crate) struct Counters {
     events: [AtomicU64; EVENTS],
     refused: AtomicU64,
     unreadable: AtomicU64,
+    turned_away: AtomicU64,
     apps: AtomicU64,
 }
 
@@ -37,6 +38,11 @@ impl Counters {
     /// An event that was refused.
     pub(crate) fn refused(&self) {
         self.refused.fetch_add(1, Relaxed);
+    }
+
+    /// An event that could not be kept, or of an application too many; how many that makes.
+    pub(crate) fn turned_away(&self) -> u64 {
+        self.turned_away.fetch_add(1, Relaxed) + 1
     }
 
     /// A body that was no event.

@@ -11,7 +11,7 @@ use super::Kept;
 /// The first line of a file of state.
 const FIRST_LINE: &str = "{\"nuncius_oco_state\":1}\n";
 /// A file below this is not written anew, in bytes.
-const COMPACT_MIN_BYTES: u64 = 16 * 1024 * 1024;
+const COMPACT_MIN_BYTES: u64 = 4 * 1024 * 1024;
 /// A file is written anew when it has grown this many times.
 const GROWTH: u64 = 4;
 
@@ -59,6 +59,8 @@ struct Writer {
     bytes: u64,
     /// Length when it was last written anew, in bytes.
     compact_bytes: u64,
+    /// The last entry could not be appended: what is superseded may be in its way.
+    is_stuck: bool,
     line: Vec<u8>,
 }
 
@@ -66,6 +68,10 @@ impl Log {
     /// Takes the file, hands every entry in it to `entry`, oldest first.
     pub(crate) fn open(path: &Path, mut entry: impl FnMut(Kept<'static>)) -> Result<Self, LogError> {
         let failed = |source| LogError::System { path: path.to_owned(), source };
+        // Opening a pipe would wait for ever, and a device is nobody's own.
+        if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+            return Err(failed(io::Error::other("not a regular file")));
+        }
         let lock = OpenOptions::new().create(true).truncate(false).write(true).open(beside(path, "lock"));
         let lock = lock.map_err(failed)?;
         lock.try_lock().map_err(|error| match error {
@@ -81,23 +87,25 @@ impl Log {
         }
         let bytes = whole_bytes.max(FIRST_LINE.len() as u64);
         // Written anew by whoever has all entries, for it may be long.
-        let writer = Mutex::new(Writer { file, bytes, compact_bytes: 0, line: Vec::new() });
+        let writer = Mutex::new(Writer { file, bytes, compact_bytes: 0, is_stuck: false, line: Vec::new() });
         Ok(Self { path: path.to_owned(), writer, _lock: lock })
     }
 
     /// Appends an entry.
     pub(crate) fn append(&self, kept: &Kept<'_>) -> io::Result<()> {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let Writer { file, bytes, line, .. } = &mut *writer;
+        let Writer { file, bytes, line, is_stuck, .. } = &mut *writer;
         line.clear();
         serde_json::to_writer(&mut *line, kept)?;
         line.push(b'\n');
         if let Err(error) = file.write_all(line) {
+            *is_stuck = true;
             // A part of a line would make the next one unreadable.
             file.set_len(*bytes)?;
             return Err(error);
         }
         *bytes += line.len() as u64;
+        *is_stuck = false;
         Ok(())
     }
 
@@ -110,26 +118,34 @@ impl Log {
     /// Whether the file has grown so much that it should be written anew.
     pub(crate) fn is_long(&self) -> bool {
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        writer.bytes > COMPACT_MIN_BYTES.max(writer.compact_bytes.saturating_mul(GROWTH))
+        writer.is_stuck || writer.bytes > COMPACT_MIN_BYTES.max(writer.compact_bytes.saturating_mul(GROWTH))
     }
 
     /// Writes the file anew with these entries only. Nobody may append meanwhile.
     pub(crate) fn rewrite<'a>(&self, entries: impl Iterator<Item = Kept<'a>>) -> io::Result<()> {
         let fresh = beside(&self.path, "new");
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut out = BufWriter::new(File::create(&fresh)?);
-        out.write_all(FIRST_LINE.as_bytes())?;
-        for entry in entries {
-            serde_json::to_writer(&mut out, &entry)?;
-            out.write_all(b"\n")?;
+        if let Err(error) = write_entries(&fresh, entries) {
+            // Half a file would only take room.
+            let _ = std::fs::remove_file(&fresh);
+            return Err(error);
         }
-        out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_data()?;
         let file = OpenOptions::new().append(true).open(&fresh)?;
         let bytes = file.metadata()?.len();
         std::fs::rename(&fresh, &self.path)?;
         (writer.file, writer.bytes, writer.compact_bytes) = (file, bytes, bytes);
         Ok(())
     }
+}
+
+fn write_entries<'a>(path: &Path, entries: impl Iterator<Item = Kept<'a>>) -> io::Result<()> {
+    let mut out = BufWriter::new(File::create(path)?);
+    out.write_all(FIRST_LINE.as_bytes())?;
+    for entry in entries {
+        serde_json::to_writer(&mut out, &entry)?;
+        out.write_all(b"\n")?;
+    }
+    out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_data()
 }
 
 /// The path with another ending appended.
@@ -217,6 +233,30 @@ mod tests {
         assert!(matches!(Log::open(&path, |_| {}), Err(LogError::InUse { .. })));
         drop(log);
         assert_eq!(entries(&path), [("a".to_owned(), 9), ("b".to_owned(), 1)]);
+    }
+
+    #[test]
+    fn an_entry_that_cannot_be_appended_has_the_file_written_anew() {
+        let dir = TempDir::new("oco-log").unwrap();
+        let path = dir.path().join("state");
+        let log = Log::open(&path, |_| {}).unwrap();
+        let read_only = |path: &Path| File::open(path).unwrap();
+        log.append(&kept("a", 1)).unwrap();
+        assert!(!log.is_long());
+        log.break_for_tests(read_only(&path));
+        assert!(log.append(&kept("a", 2)).is_err() && log.is_long());
+        log.rewrite([kept("a", 1)].into_iter()).unwrap();
+        log.append(&kept("a", 2)).unwrap();
+        assert!(!log.is_long());
+        drop(log);
+        assert_eq!(entries(&path), [("a".to_owned(), 1), ("a".to_owned(), 2)]);
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_refused_and_left_alone() {
+        let error = Log::open(Path::new("/dev/null"), |_| {}).unwrap_err().to_string();
+        assert!(error.contains("/dev/null: not a regular file"), "{error}");
+        assert!(!Path::new("/dev/null.lock").exists());
     }
 
     #[test]

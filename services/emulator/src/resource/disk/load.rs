@@ -97,6 +97,10 @@ impl Due {
         self.due = (self.due + rate * passed.as_secs_f64()).min(rate * ARREARS.as_secs_f64());
     }
 
+    fn is_due(&self) -> bool {
+        self.due >= 1.0
+    }
+
     /// The next block, in bytes; less than a whole one only where no more is due.
     fn take(&mut self) -> Option<usize> {
         let bytes = (self.due as usize).min(BLOCK_BYTES);
@@ -114,32 +118,34 @@ fn drive(directory: &OwnedFd, rates: Rates, gauge: &Gauge, stop: &AtomicBool) ->
     let mut source = Source::default();
     let mut last = Instant::now();
     while !stop.load(Relaxed) {
-        std::thread::park_timeout(TICK);
+        if !writing.is_due() && !reading.is_due() {
+            std::thread::park_timeout(TICK);
+        }
         let now = Instant::now();
         writing.add(now - last);
         reading.add(now - last);
         last = now;
-        if let Some(file) = &written {
-            let mut has_written = false;
-            while let Some(bytes) = writing.take().filter(|_| !stop.load(Relaxed)) {
-                let Some(part) = block.get_mut(..bytes) else { break };
+        let (mut has_written, mut has_moved) = (false, true);
+        // By turns, and not for ever: neither rate starves the other, nor the medium, where the disk cannot keep up.
+        while has_moved && now.elapsed() < TICK && !stop.load(Relaxed) {
+            has_moved = false;
+            if let Some(file) = &written
+                && let Some(part) = writing.take().and_then(|bytes| block.get_mut(..bytes))
+            {
                 noise.fill(part);
                 file.write_all_at(part, write_at)?;
-                write_at = (write_at + bytes as u64) % FILE_BYTES;
-                gauge.written.fetch_add(bytes as u64, Relaxed);
-                has_written = true;
+                write_at = (write_at + part.len() as u64) % FILE_BYTES;
+                gauge.written.fetch_add(part.len() as u64, Relaxed);
+                (has_written, has_moved) = (true, true);
             }
-            if has_written && rates.sync {
-                fdatasync(file)?;
+            if let Some(part) = reading.take().and_then(|bytes| block.get_mut(..bytes)) {
+                let read = source.read(directory, part)?;
+                gauge.read.fetch_add(read as u64, Relaxed);
+                has_moved |= read > 0;
             }
         }
-        while let Some(bytes) = reading.take().filter(|_| !stop.load(Relaxed)) {
-            let Some(part) = block.get_mut(..bytes) else { break };
-            let read = source.read(directory, part)?;
-            if read == 0 {
-                break;
-            }
-            gauge.read.fetch_add(read as u64, Relaxed);
+        if let Some(file) = written.as_ref().filter(|_| has_written && rates.sync) {
+            fdatasync(file)?;
         }
     }
     Ok(())
