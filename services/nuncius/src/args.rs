@@ -158,6 +158,9 @@ pub(crate) struct UpArgs {
     /// Do not start the stub that the examples use as their target.
     #[arg(long)]
     pub(crate) no_stub: bool,
+    /// Emulator to start too, oco or resource, and where it listens (default: 127.0.0.1:8080); may be given several times.
+    #[arg(long = "emulator", value_name = "oco|resource[=ADDR]")]
+    pub(crate) emulators: Vec<String>,
     /// Where the stub listens.
     #[arg(long, default_value = "127.0.0.1:0")]
     pub(crate) stub_listen: SocketAddr,

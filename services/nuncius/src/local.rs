@@ -10,6 +10,8 @@ use nuncius_bus::Bus;
 use nuncius_client::ClientConfig;
 use nuncius_client::config::exposed_environment;
 use nuncius_emulator::device::DeviceConfig;
+use nuncius_emulator::oco::OcoConfig;
+use nuncius_emulator::resource::ResourceConfig;
 use nuncius_emulator::stub::{StubConfig, StubHandle};
 use nuncius_experimentd::DaemonConfig;
 use nuncius_schemas::names::token_from_host;
@@ -77,6 +79,21 @@ impl Local {
         let (ready, waiting) = oneshot::channel();
         let running = nuncius_emulator::device::run(config, self.bus.clone(), self.shutdown.clone(), Some(ready));
         self.start("the emulated device", async move { Ok(running.await?) }, waiting).await
+    }
+
+    /// Starts OCO backends; returns where they listen.
+    pub(crate) async fn oco(&self, config: OcoConfig) -> Result<SocketAddr> {
+        let (ready, waiting) = oneshot::channel();
+        let running = nuncius_emulator::oco::run(config, Some(self.bus.clone()), self.shutdown.clone(), Some(ready));
+        Ok(self.start("the OCO emulator", async move { Ok(running.await?) }, waiting).await?.address)
+    }
+
+    /// Starts a consumer of resources; returns where it listens.
+    pub(crate) async fn resource(&self, config: ResourceConfig) -> Result<SocketAddr> {
+        let (ready, waiting) = oneshot::channel();
+        let running =
+            nuncius_emulator::resource::run(config, Some(self.bus.clone()), self.shutdown.clone(), Some(ready));
+        Ok(self.start("the resource emulator", async move { Ok(running.await?) }, waiting).await?.address)
     }
 
     /// Starts a stub.

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use clap::Parser;
 
-use crate::args::{Cli, Command};
+use crate::args::{Cli, Command, EmulatorCommand};
 
 /// Exit code for a command line, or a file named on it, that makes no sense.
 pub(crate) const EXIT_USAGE: u8 = 64;
@@ -74,12 +74,20 @@ fn main() -> ExitCode {
 /// What only passes messages on is quicker, and smaller, on one thread: nothing has to be handed from one to another. The rest works on
 /// all processors.
 fn runtime_for(command: &Command) -> tokio::runtime::Builder {
-    let is_light = match command {
-        Command::Worker(_) | Command::Queue(_) => true,
-        Command::Client(args) => args.jobs.queue.is_some(),
-        _ => false,
+    let threads = match command {
+        Command::Worker(_) | Command::Queue(_) => Some(1),
+        Command::Client(args) if args.jobs.queue.is_some() => Some(1),
+        Command::Emulator(EmulatorCommand::Oco(args)) => Some(args.threads),
+        _ => None,
     };
-    if is_light { tokio::runtime::Builder::new_current_thread() } else { tokio::runtime::Builder::new_multi_thread() }
+    let mut builder = match threads {
+        Some(1) => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    if let Some(threads) = threads {
+        builder.worker_threads(threads.into());
+    }
+    builder
 }
 
 /// A mistake of the person at the keyboard: exit code 64.
@@ -116,7 +124,12 @@ fn default_filter(command: &Command, environment: &dyn Fn(&str) -> Option<String
         Command::Up(_)
             | Command::Client(_)
             | Command::Experimentd(_)
-            | Command::Emulator(_)
+            | Command::Emulator(
+                EmulatorCommand::Stub(_)
+                    | EmulatorCommand::Device(_)
+                    | EmulatorCommand::Oco(_)
+                    | EmulatorCommand::Resource(_)
+            )
             | Command::Frontend(_)
             | Command::Worker(_)
     );

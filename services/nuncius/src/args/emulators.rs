@@ -40,6 +40,9 @@ pub(crate) struct OcoArgs {
     /// Wrap the list in {status, message, data} even if the query does not ask for it.
     #[arg(long)]
     pub(crate) wrapped: bool,
+    /// Threads; one is quickest where the load comes from the same machine.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) threads: u16,
     /// Name of its node.
     #[arg(long, default_value = "oco")]
     pub(crate) name: String,
@@ -77,9 +80,13 @@ pub(crate) struct ServoArgs {
     /// The servos say hello spread over this time.
     #[arg(long, default_value = "10s")]
     pub(crate) start_spread: HumanDuration,
-    /// After a failure: none says goodbye and begins anew, legacy sends the same again as the first servos did.
-    #[arg(long, default_value = "none", value_parser = ["none", "legacy"])]
+    /// After a failure: none says goodbye and begins anew, legacy sends the same again as the first
+    /// servos did, which give a progress report up sooner than the rest; always sends the same until it is answered.
+    #[arg(long, default_value = "none", value_parser = ["none", "legacy", "always"])]
     pub(crate) retry: String,
+    /// With legacy and always, pause before an event is sent again.
+    #[arg(long, default_value = "20s")]
+    pub(crate) retry_delay: HumanDuration,
     /// Connections: pool shares 64, per_servo is one each.
     #[arg(long, default_value = "pool", value_parser = ["pool", "per_servo"])]
     pub(crate) connections: String,

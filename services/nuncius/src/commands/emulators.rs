@@ -107,8 +107,16 @@ pub(super) async fn resource(global: &Global, args: ResourceArgs) -> Result<u8> 
 
 /// The bus, where there is one: one that was named is waited for. The outer `None`: told to end meanwhile.
 async fn optional_bus(global: &Global, name: &str, shutdown: &CancellationToken) -> Result<Option<Option<Bus>>> {
-    if connect::find(global).await?.is_none() && global.nats.is_none() {
-        return Ok(Some(None));
+    if global.nats.is_none() {
+        match connect::find(global).await {
+            Ok(Some(_)) => {}
+            Ok(None) => return Ok(Some(None)),
+            // Under a user of no home there is no data directory to look into, and none is needed.
+            Err(error) => {
+                tracing::debug!("{error:#}");
+                return Ok(Some(None));
+            }
+        }
     }
     let bus = tokio::select! {
         bus = bus(global, name) => bus?,
@@ -181,6 +189,7 @@ pub(super) async fn servo(global: &Global, args: ServoArgs) -> Result<u8> {
                 "progress_interval": args.progress_interval,
                 "start_spread": args.start_spread,
                 "retry": args.retry,
+                "retry_delay": args.retry_delay,
                 "connections": args.connections,
                 "token": token,
                 "faults": faults,

@@ -2,17 +2,29 @@
 
 use anyhow::{Context, Result};
 use nuncius_bus::server::{ServerState, URL_FILE};
+use nuncius_emulator::oco::OcoConfig;
+use nuncius_emulator::resource::ResourceConfig;
 
 use super::run::{STUB_SERVICE, set_route, stop_server};
 use super::services::stop_on_signal;
 use crate::args::{Global, UpArgs};
 use crate::connect;
-use crate::local::{Local, client_config};
+use crate::local::{Local, client_config, host_name};
 
 /// Runs until a signal, or until its nats-server cannot be kept alive.
 pub(super) async fn up(global: &Global, args: UpArgs) -> Result<u8> {
     for queue in &args.queues {
         nuncius_schemas::queue::check_queue_name(queue).map_err(|error| crate::Usage(error.to_string()))?;
+    }
+    let mut wanted = Vec::new();
+    for emulator in &args.emulators {
+        let (kind, address) = emulator.split_once('=').unwrap_or((emulator, "127.0.0.1:8080"));
+        if !["oco", "resource"].contains(&kind) {
+            return Err(
+                crate::Usage(format!("--emulator {emulator}: write oco or resource, with =ADDR elsewhere")).into()
+            );
+        }
+        wanted.push((kind, address.to_owned()));
     }
     let shutdown = stop_on_signal()?;
     let data = connect::data_directory(global)?;
@@ -37,6 +49,26 @@ pub(super) async fn up(global: &Global, args: UpArgs) -> Result<u8> {
         if let Some(stub) = &stub {
             set_route(&bus, STUB_SERVICE, &stub.local_addr().to_string()).await?;
         }
+        let mut emulators = Vec::new();
+        for (kind, address) in &wanted {
+            let listens = match *kind {
+                "oco" => {
+                    let config = OcoConfig { http: address.clone(), host: host_name(), ..OcoConfig::default() };
+                    let listens = local.oco(config).await?.to_string();
+                    set_route(&bus, "oco", &listens).await?;
+                    listens
+                }
+                _ => {
+                    let config = ResourceConfig {
+                        http: address.clone(),
+                        data_directory: data.clone(),
+                        ..ResourceConfig::new("resource", &host_name())
+                    };
+                    local.resource(config).await?.to_string()
+                }
+            };
+            emulators.push(format!("{kind:<7} http://{listens}/"));
+        }
         let metrics = match args.queues.as_slice() {
             [] => None,
             queues => Some(local.frontend(queues, &args.maddr).await?),
@@ -47,6 +79,9 @@ pub(super) async fn up(global: &Global, args: UpArgs) -> Result<u8> {
         super::print(&format!("clients {}", if names.is_empty() { "-".to_owned() } else { names.join(", ") }));
         if let Some(stub) = &stub {
             super::print(&format!("stub    http://{}/ (service `stub`)", stub.local_addr()));
+        }
+        for emulator in &emulators {
+            super::print(emulator);
         }
         if let Some(metrics) = metrics {
             super::print(&format!("queues  {} (metrics at http://{metrics}/metrics)", args.queues.join(", ")));

@@ -10,6 +10,7 @@
 
 mod amqp;
 mod bad_input;
+mod emulators;
 mod examples;
 mod faults;
 mod harness;
