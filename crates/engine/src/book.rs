@@ -5,6 +5,7 @@
 use std::sync::mpsc::{SyncSender, TrySendError};
 
 use nuncius_schemas::metric::FailureKind;
+use nuncius_schemas::record::RecordOutcome;
 
 use crate::sink::{EngineMessage, Failure, FinishReason, ROWS_MAX, Row, SecondReport, StepRecorder};
 
@@ -12,6 +13,20 @@ const SECOND_NS: u64 = 1_000_000_000;
 
 /// Longest sample of a failure, in bytes.
 const SAMPLE_MAX_BYTES: usize = 256;
+
+/// A request that is over, its instants on CLOCK_MONOTONIC.
+pub(crate) struct Exchange {
+    pub(crate) step: u16,
+    pub(crate) index: u64,
+    pub(crate) planned_ns: u64,
+    /// 0 when it was not.
+    pub(crate) sent_ns: u64,
+    /// 0 when there was no answer.
+    pub(crate) status: u16,
+    pub(crate) outcome: RecordOutcome,
+    /// Of its trace and span; zeros when it carried none that is sampled.
+    pub(crate) identifiers: (u128, u64),
+}
 
 #[derive(Debug)]
 pub(crate) struct Book {
@@ -90,7 +105,27 @@ impl Book {
         }
     }
 
-    pub(crate) fn row(&mut self, row: Row) {
+    /// Keeps the record of a request that is over.
+    #[inline]
+    pub(crate) fn keep(&mut self, group: u16, exchange: &Exchange, now_ns: u64) {
+        let (trace_id, span_id) = exchange.identifiers;
+        let &Exchange { step, index, status, outcome, .. } = exchange;
+        let sent_ns = if exchange.sent_ns == 0 { 0 } else { self.run_time_ns(exchange.sent_ns).max(1) };
+        self.row(Row {
+            group,
+            step,
+            index,
+            planned_ns: self.run_time_ns(exchange.planned_ns),
+            sent_ns,
+            done_ns: if outcome == RecordOutcome::Censored { 0 } else { self.run_time_ns(now_ns).max(1) },
+            status: if status == 0 { -1 } else { i16::try_from(status).unwrap_or(i16::MAX) },
+            outcome,
+            trace_id,
+            span_id,
+        });
+    }
+
+    fn row(&mut self, row: Row) {
         if self.rows.capacity() == 0 {
             self.rows.reserve_exact(ROWS_MAX);
         }

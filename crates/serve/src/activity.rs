@@ -1,16 +1,9 @@
 //! What a connection is doing, for limits that tell silence between requests from a head that stalls. A timer for each
 //! request's head would cost every request; one number does not.
 
-use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
-
-use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 
 /// Nothing of a request has been read.
 const WAITING: u64 = 0;
@@ -48,7 +41,7 @@ impl Activity {
         self.set(WAITING);
     }
 
-    fn has_read(&self) {
+    pub(crate) fn has_read(&self) {
         let mask = (1 << PHASE_BITS) - 1;
         if self.phase_and_since.load(Ordering::Relaxed) & mask == WAITING {
             self.set(READING);
@@ -78,53 +71,5 @@ pub(crate) async fn stalled(activity: Option<&Activity>, read_timeout: Duration)
         }
         // Another phase, with another limit, may begin meanwhile.
         tokio::time::sleep(left.min(read_timeout)).await;
-    }
-}
-
-/// The socket, telling its [`Activity`] when a head begins.
-pub(crate) struct Watched {
-    stream: TokioIo<TcpStream>,
-    activity: Option<Arc<Activity>>,
-}
-
-impl Watched {
-    pub(crate) fn new(stream: TokioIo<TcpStream>, activity: Option<Arc<Activity>>) -> Self {
-        Self { stream, activity }
-    }
-}
-
-impl Read for Watched {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
-        let result = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if let (true, Some(activity)) = (result.is_ready(), &self.activity) {
-            activity.has_read();
-        }
-        result
-    }
-}
-
-impl Write for Watched {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
 }

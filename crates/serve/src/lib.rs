@@ -17,14 +17,16 @@ use hyper::http::request::Parts;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioTimer;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use activity::{Activity, Watched};
+use activity::Activity;
+use watched::Watched;
 
 mod activity;
+pub mod watched;
 
 /// What a handler gives.
 pub type Answer = Response<Full<Bytes>>;
@@ -171,6 +173,12 @@ async fn talk<H, F, R>(
         tracing::debug!(%error, "no TCP_NODELAY");
     }
     let activity = limits.idle_timeout.map(Activity::new);
+    let heard = activity.clone();
+    let watched = Watched::new(stream, move || {
+        if let Some(activity) = &heard {
+            activity.has_read();
+        }
+    });
     let told = activity.clone();
     let service = service_fn(move |request| {
         if let Some(activity) = &told {
@@ -192,7 +200,7 @@ async fn talk<H, F, R>(
         .header_read_timeout(activity.is_none().then_some(limits.read_timeout))
         // Heads between the limit and this are the handler's to refuse, with the limit's name.
         .max_buf_size(limits.header_max_bytes.max(BUFFER_MIN_BYTES))
-        .serve_connection(Watched::new(TokioIo::new(stream), activity.clone()), service);
+        .serve_connection(watched, service);
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

@@ -13,6 +13,7 @@
 //! with it feels the lack. It registers itself.
 
 pub mod device;
+mod form;
 pub mod oco;
 pub mod resource;
 pub mod stub;

@@ -6,8 +6,8 @@ use nuncius_schemas::record::RecordOutcome;
 use nuncius_schemas::spec::RecordsMode;
 
 use super::{Dispatcher, Iteration, Phase};
+use crate::book::Exchange;
 use crate::feed::Feed;
-use crate::sink::Row;
 
 impl Dispatcher {
     /// Trace and span of the iteration's step.
@@ -175,20 +175,10 @@ impl Dispatcher {
         if !wanted {
             return;
         }
-        let (trace_id, span_id) = if iteration.is_sampled { self.identifiers(iteration) } else { (0, 0) };
-        let sent_ns = if iteration.sent_ns == 0 { 0 } else { self.book.run_time_ns(iteration.sent_ns).max(1) };
-        self.book.row(Row {
-            group: self.group,
-            step: iteration.step,
-            index: iteration.index,
-            planned_ns: self.book.run_time_ns(iteration.planned_ns),
-            sent_ns,
-            done_ns: if outcome == RecordOutcome::Censored { 0 } else { self.book.run_time_ns(now_ns).max(1) },
-            status: if status == 0 { -1 } else { i16::try_from(status).unwrap_or(i16::MAX) },
-            outcome,
-            trace_id,
-            span_id,
-        });
+        let identifiers = if iteration.is_sampled { self.identifiers(iteration) } else { (0, 0) };
+        let &Iteration { step, index, planned_ns, sent_ns, .. } = iteration;
+        let exchange = Exchange { step, index, planned_ns, sent_ns, status, outcome, identifiers };
+        self.book.keep(self.group, &exchange, now_ns);
     }
 
     /// A message of this run came back at a step beside the iteration, so long after it was written and was planned.

@@ -7,9 +7,8 @@ use nuncius_schemas::record::RecordOutcome;
 use nuncius_schemas::servo::SERVO_STEPS;
 use nuncius_schemas::spec::RecordsMode;
 
-use crate::book::Book;
+use crate::book::{Book, Exchange};
 use crate::run::EngineOptions;
-use crate::sink::Row;
 
 /// The recorder of cycles.
 const CYCLE: usize = SERVO_STEPS.len();
@@ -159,19 +158,9 @@ impl Ledger {
         if self.options.records != RecordsMode::All && !flight.is_sampled {
             return;
         }
-        let (trace_id, span_id) = if flight.is_sampled { self.identifiers(flight) } else { (0, 0) };
-        let sent_ns = if flight.sent_ns == 0 { 0 } else { self.book.run_time_ns(flight.sent_ns).max(1) };
-        self.book.row(Row {
-            group: self.group,
-            step: flight.step,
-            index: flight.index,
-            planned_ns: self.book.run_time_ns(flight.planned_ns),
-            sent_ns,
-            done_ns: if outcome == RecordOutcome::Censored { 0 } else { self.book.run_time_ns(now_ns).max(1) },
-            status: if status == 0 { -1 } else { i16::try_from(status).unwrap_or(i16::MAX) },
-            outcome,
-            trace_id,
-            span_id,
-        });
+        let identifiers = if flight.is_sampled { self.identifiers(flight) } else { (0, 0) };
+        let &Flight { step, index, planned_ns, sent_ns, .. } = flight;
+        let exchange = Exchange { step, index, planned_ns, sent_ns, status, outcome, identifiers };
+        self.book.keep(self.group, &exchange, now_ns);
     }
 }

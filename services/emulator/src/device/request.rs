@@ -1,7 +1,5 @@
-//! From the bytes of a request to its work, and from an answer to bytes: text is answered in JSON, anything else in
-//! MessagePack.
+//! From the bytes of a request to its work.
 
-use bytes::Bytes;
 use nuncius_schemas::codec::{self, CodecError};
 use nuncius_schemas::units::SECOND_NS;
 use nuncius_schemas::worker::{DeviceReply, DeviceRequest};
@@ -32,41 +30,6 @@ pub(crate) enum RequestError {
     /// The device is going, or has gone.
     #[error("the device was shut down")]
     ShutDown,
-}
-
-/// How an answer is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
-    Json,
-    MessagePack,
-}
-
-impl Form {
-    /// The form in which to answer this payload. What is text, or nothing, was sent by a person or a foreign program:
-    /// no map or array of MessagePack begins with an ASCII character.
-    pub(crate) fn of(payload: &[u8]) -> Self {
-        match payload.iter().find(|byte| !byte.is_ascii_whitespace()) {
-            Some(byte) if !byte.is_ascii() => Self::MessagePack,
-            _ => Self::Json,
-        }
-    }
-
-    /// MIME type.
-    pub(crate) fn content_type(self) -> &'static str {
-        match self {
-            Self::Json => "application/json",
-            Self::MessagePack => nuncius_bus::typed::CONTENT_TYPE_MESSAGE_PACK,
-        }
-    }
-
-    /// The answer's bytes.
-    pub(crate) fn encode(self, reply: &DeviceReply) -> Result<Bytes, CodecError> {
-        match self {
-            Self::Json => serde_json::to_vec(reply).map_err(|error| CodecError::Encode(error.to_string())),
-            Self::MessagePack => codec::encode(reply),
-        }
-        .map(Bytes::from)
-    }
 }
 
 /// The work that a payload asks for, in nanoseconds; none where it leaves that to the device.
@@ -104,6 +67,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::form::Form;
 
     fn packed(work_seconds: Option<f64>) -> Vec<u8> {
         codec::encode(&DeviceRequest { work_seconds }).unwrap()

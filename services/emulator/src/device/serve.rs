@@ -16,8 +16,9 @@ use tracing::{debug, info, warn};
 
 use super::config::{DeviceConfig, DeviceError};
 use super::model::Model;
-use super::request::{self, Form, RequestError};
+use super::request::{self, RequestError};
 use super::telemetry::Telemetry;
+use crate::form::Form;
 use crate::timer::Timer;
 
 /// How often the device tells its figures.

@@ -9,8 +9,9 @@ use super::keep::bucket::Bucket;
 use super::keep::log::Log;
 use super::keep::{Kept, Last, must_keep};
 use super::machine::{Event, Input, Machine, Mode, Refusal, Reply};
-use super::request::{self, Form, Heard, fnv};
+use super::request::{self, Heard, fnv};
 use super::settings::{Live, Settings};
+use crate::form::Form;
 use counters::{Counters, EVENTS};
 
 pub(crate) mod counters;

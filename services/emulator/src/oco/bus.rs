@@ -14,7 +14,8 @@ use tracing::{Instrument, debug, warn};
 use super::answer::Answer;
 use super::book::Book;
 use super::config::{NAME_RULE, OcoConfig, is_name};
-use super::request::{Form, fnv};
+use super::request::fnv;
+use crate::form::Form;
 
 /// Of several emulators of one namespace each request goes to one.
 const QUEUE_GROUP: &str = "oco";

@@ -28,7 +28,7 @@ use super::answer::Answer;
 use super::book::Book;
 use super::book::statistics::{self, Rate};
 use super::config::{NAME_RULE, is_name};
-use super::request::Form;
+use crate::form::Form;
 
 /// The description of this face. Kept by hand; the tests hold it to the routes.
 const OPENAPI: &str = include_str!("http/openapi.json");

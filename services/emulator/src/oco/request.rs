@@ -9,36 +9,12 @@ use nuncius_schemas::codec::NESTING_MAX;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::machine::{Event, Input};
+use crate::form::Form;
 
 /// Longest name of an unknown event that an answer repeats, in characters.
 const ECHO_CHARACTERS: usize = 64;
 /// What precedes the number of a command in its `cmd_uid`.
 pub(crate) const COMMAND_PREFIX: &str = "cmd-";
-
-/// How a payload is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
-    Json,
-    MessagePack,
-}
-
-impl Form {
-    /// The form of a payload from the bus: no map or array of MessagePack begins with an ASCII character.
-    pub(crate) fn of(payload: &[u8]) -> Self {
-        match payload.iter().find(|byte| !byte.is_ascii_whitespace()) {
-            Some(byte) if !byte.is_ascii() => Self::MessagePack,
-            _ => Self::Json,
-        }
-    }
-
-    /// MIME type.
-    pub(crate) fn content_type(self) -> &'static str {
-        match self {
-            Self::Json => "application/json",
-            Self::MessagePack => nuncius_bus::typed::CONTENT_TYPE_MESSAGE_PACK,
-        }
-    }
-}
 
 /// An event that was read.
 #[derive(Debug, PartialEq)]

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use nuncius_bus::registry::{self, Registration};
 use nuncius_bus::service::ServiceGuard;
 use nuncius_bus::{Bus, BusError, Message, typed};
@@ -18,6 +17,7 @@ use tracing::{info, warn};
 use super::config::ResourceConfig;
 use super::group::{Group, Wish};
 use super::http::{Shared, is_same_secret};
+use crate::form::Form;
 
 /// A place on the bus, given up by [`Membership::leave`].
 pub(crate) struct Membership {
@@ -137,36 +137,4 @@ fn read(payload: &[u8]) -> Result<ResourceRequest, String> {
     codec::decode(payload).map_err(|error: CodecError| {
         format!("not a request for a resource: {error}; send {{\"amount\": \"512MiB\"}} as JSON or MessagePack")
     })
-}
-
-/// How an answer is written: text is answered in JSON, anything else in MessagePack.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
-    Json,
-    MessagePack,
-}
-
-impl Form {
-    /// No map or array of MessagePack begins with an ASCII character.
-    fn of(payload: &[u8]) -> Self {
-        match payload.trim_ascii_start().first() {
-            Some(byte) if !byte.is_ascii() => Self::MessagePack,
-            _ => Self::Json,
-        }
-    }
-
-    const fn content_type(self) -> &'static str {
-        match self {
-            Self::Json => "application/json",
-            Self::MessagePack => typed::CONTENT_TYPE_MESSAGE_PACK,
-        }
-    }
-
-    fn encode(self, reply: &ResourceReply) -> Result<Bytes, CodecError> {
-        match self {
-            Self::Json => serde_json::to_vec(reply).map_err(|error| CodecError::Encode(error.to_string())),
-            Self::MessagePack => codec::encode(reply),
-        }
-        .map(Bytes::from)
-    }
 }

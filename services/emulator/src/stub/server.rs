@@ -2,17 +2,13 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use nuncius_serve::watched::Watched;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, Id, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -45,46 +41,11 @@ impl Drop for Connection {
     }
 }
 
-/// The socket, telling its [`Connection`] when a head begins.
-struct Watched {
-    stream: TokioIo<TcpStream>,
-    connection: Arc<Connection>,
-}
-
-impl Read for Watched {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
-        let result = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if result.is_ready() && self.connection.reading_since.load(Ordering::Relaxed) == IDLE {
-            let sweep = self.connection.sweep.load(Ordering::Relaxed);
-            self.connection.reading_since.store(sweep, Ordering::Relaxed);
+impl Connection {
+    fn has_read(&self) {
+        if self.reading_since.load(Ordering::Relaxed) == IDLE {
+            self.reading_since.store(self.sweep.load(Ordering::Relaxed), Ordering::Relaxed);
         }
-        result
-    }
-}
-
-impl Write for Watched {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
 }
 
@@ -92,7 +53,8 @@ async fn talk(stream: TcpStream, connection: Arc<Connection>) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "no TCP_NODELAY");
     }
-    let watched = Watched { stream: TokioIo::new(stream), connection: Arc::clone(&connection) };
+    let told = Arc::clone(&connection);
+    let watched = Watched::new(stream, move || told.has_read());
     let service = service_fn(move |request| {
         let connection = Arc::clone(&connection);
         async move {

@@ -173,7 +173,7 @@ fn property_4_progress_does_not_fall_until_a_command_is_asked_for_and_a_final_do
 fn property_5_what_an_event_says_of_success_is_not_looked_at() {
     // Input has no place for a status; the reader passes it over.
     let body = br#"{"event":"DESCRIPTION","param":{"status":"failed","descriptor":7}}"#;
-    let heard = crate::oco::request::read(body, crate::oco::request::Form::Json).unwrap();
+    let heard = crate::oco::request::read(body, crate::form::Form::Json).unwrap();
     let mut machine = at(State::HelloReceived);
     assert_eq!((machine.step(&heard.input, STRICT), machine.state), (Ok(Reply::Ok), State::StartMeasure));
 }
