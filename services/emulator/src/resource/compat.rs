@@ -168,7 +168,13 @@ async fn answer_for(call: Call, group: &Group, query: &str, shared: &Shared) -> 
         match call {
             Call::Set(words) => set(words, group, query).await,
             Call::Load => load(group, query).await,
-            Call::GetActual(words) => said(actual(words, &group.board())),
+            Call::GetActual(words) => {
+                let is_dump = words.kind == ResourceKind::Memory && value(query, "dump").as_deref() == Some("true");
+                match if is_dump { group.dump().await } else { Ok(()) } {
+                    Ok(()) => said(actual(words, &group.board())),
+                    Err(refusal) => wrong(status_of(&refusal), refusal.to_string()),
+                }
+            }
             Call::GetDefined(words) => said(defined(words, &group.board().planned)),
             Call::Stop | Call::GetLoad => busy(),
         }

@@ -104,6 +104,7 @@ pub(crate) struct Wish {
 pub(super) enum Order {
     Take(Wish, oneshot::Sender<Result<u64, Refusal>>),
     Release(oneshot::Sender<()>),
+    Dump,
 }
 
 /// How a kind stands, as its keeper last wrote.
@@ -183,6 +184,14 @@ impl Group {
         let (sender, answer) = oneshot::channel();
         self.orders.send(Order::Release(sender)).await.map_err(|_| Refusal::ShutDown)?;
         answer.await.map_err(|_| Refusal::ShutDown)
+    }
+
+    /// Has the log tell how each part of memory begins.
+    ///
+    /// # Errors
+    /// [`Refusal::ShutDown`].
+    pub(crate) async fn dump(&self) -> Result<(), Refusal> {
+        self.orders.send(Order::Dump).await.map_err(|_| Refusal::ShutDown)
     }
 
     /// What the keeper last wrote.

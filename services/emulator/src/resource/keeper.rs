@@ -123,6 +123,7 @@ impl Keeper {
                 order = orders.recv() => match order {
                     Some(Order::Take(wish, answer)) => self.take(&wish, answer),
                     Some(Order::Release(answer)) => self.release(answer),
+                    Some(Order::Dump) => self.dump(),
                     None => break,
                 },
                 ended = job => self.ended(ended),
@@ -304,6 +305,19 @@ impl Keeper {
         self.follow();
         self.publish();
         let _ = answer.send(());
+    }
+
+    /// All of the contents would be gigabytes of log; that they are there, and are no two the same, their beginnings show.
+    fn dump(&self) {
+        match &self.hold {
+            Some(Hold::Memory(memory)) => {
+                for (part, (size_bytes, begins)) in memory.beginnings().enumerate() {
+                    info!(part, size_bytes, begins, "memory held");
+                }
+            }
+            Some(_) => {}
+            None => info!(kind = %self.kind, "no dump while it changes"),
+        }
     }
 
     fn supersede(&mut self) {

@@ -11,6 +11,9 @@ use super::noise::Noise;
 /// So much is written between looks at whether to go on, in bytes.
 const CHUNK_BYTES: usize = 4 << 20;
 
+/// So much of a part is shown, in bytes.
+const SHOWN_BYTES: usize = 64;
+
 /// What is held.
 #[derive(Debug)]
 pub(crate) struct Memory {
@@ -29,6 +32,14 @@ impl Memory {
     pub(crate) fn plan(&self) -> Plan {
         let counts = self.parts.each_ref().map(|parts| parts.len() as u64);
         Plan { counts, rest_bytes: self.rest.as_ref().map_or(0, |rest| rest.len() as u64) }
+    }
+
+    /// Length and first bytes of each part, the smallest parts first.
+    pub(crate) fn beginnings(&self) -> impl Iterator<Item = (usize, String)> {
+        self.parts.iter().flatten().chain(&self.rest).map(|part| {
+            let bytes = part.iter().take(SHOWN_BYTES);
+            (part.len(), bytes.map(|byte| format!("{byte:02x}")).collect())
+        })
     }
 
     fn settle(&self, gauge: &Gauge) {
@@ -100,6 +111,19 @@ mod tests {
             memory.hold(&plan, &gauge, |_| Ok(())).unwrap();
             assert_eq!((memory.plan(), gauge.held.load(Relaxed)), (plan, bytes));
         }
+    }
+
+    #[test]
+    fn each_part_begins_otherwise() {
+        let (mut memory, gauge) = (Memory::new(), Gauge::default());
+        memory.hold(&MEMORY.exact((6 << 20) + 5), &gauge, |_| Ok(())).unwrap();
+        let shown: Vec<_> = memory.beginnings().collect();
+        let lengths = shown.iter().map(|(length, _)| *length).sum::<usize>();
+        let mut begins: Vec<_> = shown.iter().map(|(_, begins)| begins.as_str()).collect();
+        assert!(begins.iter().rev().skip(1).all(|begins| begins.len() == 2 * SHOWN_BYTES), "{begins:?}");
+        begins.sort_unstable();
+        begins.dedup();
+        assert_eq!((lengths, begins.len()), ((6 << 20) + 5, shown.len()));
     }
 
     #[test]

@@ -200,6 +200,23 @@ async fn nothing_is_left_on_disk_whichever_way_a_consumer_ends() {
 }
 
 #[tokio::test]
+async fn a_dump_shows_in_the_log_what_memory_holds() {
+    let _machine = beside_others().await;
+    let directory = TempDir::new("dump").unwrap();
+    let log = directory.path().join("resource.log");
+    let mut command = nuncius();
+    command.args(["emulator", "resource", "--http", "127.0.0.1:0", "--compat", "--only", "memory", "--data"]);
+    let (_process, address) = start(command.arg(directory.path().join("data")), &log);
+    let (_, body) = send(&address, "GET", "/api/mem/set?size=1048576", "");
+    assert!(body.starts_with("Memory data request sent for 1048576 bytes"), "{body}");
+    until("the memory is held", async || (json(&address, "/v1/memory")["phase"] == "holding").then_some(())).await;
+    let plain = send(&address, "GET", "/api/mem/getact", "");
+    assert_eq!(send(&address, "GET", "/api/mem/getact?dump=true", ""), plain);
+    let lines = || std::fs::read_to_string(&log).unwrap_or_default().matches("size_bytes=262144").count();
+    until("every part is in the log", async || (lines() == 4).then_some(())).await;
+}
+
+#[tokio::test]
 async fn a_fleet_is_put_under_pressure_by_label_and_by_an_experiment() {
     let _machine = beside_others().await;
     let mut system = System::start(1).await;
