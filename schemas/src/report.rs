@@ -95,6 +95,9 @@ pub struct CyclesReport {
     pub max: u32,
     /// Of a servo, on average.
     pub average: f64,
+    /// Servos that completed none.
+    #[serde(default)]
+    pub idle: u64,
     /// (max − min) / average: 0 where all completed the same number; absent where none completed any.
     pub unevenness: Option<f64>,
 }

@@ -72,9 +72,23 @@ pub fn resource_nodes<'a>(nodes: &'a [NodeInfo], selection: &NodeSelection) -> R
     Ok(matching)
 }
 
-/// Refuses steps that cannot be meant; `check_nodes` looks at a selection.
+/// The label that tells what an emulator of resources consumes: the names of kinds with `-` between them.
+pub const KINDS_LABEL: &str = "consumes";
+
+/// Whether an emulator of resources consumes this kind. Where nothing is said it consumes all.
+pub fn offers(node: &NodeInfo, kind: ResourceKind) -> bool {
+    node.labels.get(KINDS_LABEL).is_none_or(|kinds| kinds.split('-').any(|name| name == kind.name()))
+}
+
+/// What is said of a kind that a node does not consume.
+pub fn not_offered(kind: ResourceKind, node: &str) -> String {
+    format!("{} is not offered by {node}: it was started with --only", kind.name())
+}
+
+/// Refuses steps that cannot be meant; `check_nodes` looks at a selection, and the load ends at `end_ns`.
 pub(crate) fn check(
     steps: &[StressStep],
+    end_ns: Option<u64>,
     check_nodes: impl Fn(&str, &NodeSelection) -> Result<(), SpecError>,
 ) -> Result<(), SpecError> {
     let refuse = |field: String, problem: String| Err(SpecError { field, problem });
@@ -93,6 +107,10 @@ pub(crate) fn check(
                 return refuse(format!("{path}.{name}"), "longer than 30 days".to_owned());
             }
         }
+        if let Some(end_ns) = end_ns.filter(|end_ns| step.at.0 >= *end_ns) {
+            let problem = format!("{} is not before the end of the load, {}", step.at, HumanDuration(end_ns));
+            return refuse(format!("{path}.at"), problem);
+        }
         if step.amounts().next().is_none() {
             return refuse(path, "nothing is wanted: give `memory`, `disk` or `cpu`".to_owned());
         }
@@ -107,4 +125,33 @@ pub(crate) fn check(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pressure_that_would_begin_after_the_load_is_refused() {
+        let step: StressStep = serde_json::from_str(r#"{"at": "9s", "for": "1s", "cpu": "10%"}"#).unwrap();
+        let check = |end_ns| check(std::slice::from_ref(&step), end_ns, |_, _| Ok(()));
+        let error = check(Some(9_000_000_000)).unwrap_err();
+        assert_eq!(
+            (error.field.as_str(), error.problem.as_str()),
+            ("stress[0].at", "9s is not before the end of the load, 9s")
+        );
+        assert!(check(Some(9_000_000_001)).is_ok() && check(None).is_ok());
+    }
+
+    #[test]
+    fn a_node_offers_what_its_label_says_and_all_without_one() {
+        let mut node: NodeInfo = serde_json::from_value(serde_json::json!({
+            "name": "r1", "role": "emulator", "labels": {}, "host": "h", "version": "0", "epoch": 1, "process_id": 1,
+            "processors": 2, "capacity": null, "allowed_targets": [], "experiment": null, "started_unix_ms": 0
+        }))
+        .unwrap();
+        assert!(offers(&node, ResourceKind::Disk));
+        node.labels.insert(KINDS_LABEL.to_owned(), "memory-cpu".to_owned());
+        assert!(offers(&node, ResourceKind::Cpu) && !offers(&node, ResourceKind::Disk));
+    }
 }

@@ -200,8 +200,10 @@ pub(crate) fn cycles_line(cycles: &CyclesReport) -> String {
         Some(share) => format!("(max - min)/average {:.1}%", share * 100.0),
         None => "nothing to compare".to_owned(),
     };
-    let CyclesReport { servos, total, min, max, average, .. } = cycles;
-    format!("cycles {} of {} servos: {min} to {max}, average {average:.2}, {evenness}", count(*total), count(*servos))
+    let CyclesReport { servos, total, min, max, average, idle, .. } = cycles;
+    let (total, servos) = (count(*total), count(*servos));
+    let idle = if *idle > 0 { format!("; {} servos completed none", count(*idle)) } else { String::new() };
+    format!("cycles {total} of {servos} servos: {min} to {max}, average {average:.2}, {evenness}{idle}")
 }
 
 /// The quantities a group shows: without a planned instant nothing that counts from one.

@@ -114,7 +114,9 @@ impl ExperimentSpec {
             }
             check_group(&path, group)?;
         }
-        crate::stress::check(&self.stress, check_nodes)?;
+        // None where a group goes on until it is stopped.
+        let ends: Option<Vec<u64>> = self.groups.iter().map(Group::offered_ns).collect();
+        crate::stress::check(&self.stress, ends.and_then(|ends| ends.into_iter().max()), check_nodes)?;
         at_most("gates", self.gates.len(), GATES_MAX)?;
         for (index, gate) in self.gates.iter().enumerate() {
             self.check_gate(&format!("gates[{index}]"), gate)?;

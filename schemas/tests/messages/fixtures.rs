@@ -317,7 +317,15 @@ pub(crate) fn report() -> Report {
             scheduled: Some(100),
             offered: 99,
             steps: vec![step],
-            cycles: Some(CyclesReport { servos: 3, total: 10, min: 3, max: 4, average: 3.5, unevenness: Some(0.25) }),
+            cycles: Some(CyclesReport {
+                servos: 3,
+                total: 10,
+                min: 3,
+                max: 4,
+                average: 3.5,
+                idle: 0,
+                unevenness: Some(0.25),
+            }),
         }],
         gates: vec![GateReport {
             gate: "p99(response) < 250ms".into(),

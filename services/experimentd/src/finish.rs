@@ -97,7 +97,8 @@ pub(crate) async fn never_ran(running: &mut Running, status: RunStatus, reason: 
 /// Why the measurement cannot be trusted.
 fn distrust(running: &Running, plan: &Plan, offered: &Offered, scheduled: &[Option<u64>]) -> Vec<String> {
     let spec = &running.journal.record.spec;
-    let mut invalid = Vec::new();
+    // The load was not offered to what was meant.
+    let mut invalid = offered.pressure_problems.clone();
     for (node, reason) in &offered.lost {
         invalid.push(format!("node {node} was lost: {reason}"));
     }

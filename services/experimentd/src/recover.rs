@@ -152,7 +152,8 @@ async fn close_books(running: &mut Running) {
     let gates = judge.decide(&totals.steps, offered_seconds);
     let plan = Plan { nodes: record.nodes.clone(), assignments: Default::default(), nodes_per_group: Vec::new() };
     let (clocks, lost) = (Default::default(), Default::default());
-    let offered = Offered { totals, judge, clocks, lost, cut_short: None, offered_seconds };
+    let offered =
+        Offered { totals, judge, clocks, lost, cut_short: None, pressure_problems: Vec::new(), offered_seconds };
     let nodes = finish::node_reports(running, &plan, &offered);
     let totals = offered.totals;
     let reasons = vec!["daemon lost: the run was cut short and its books closed after the restart".to_owned()];

@@ -1,7 +1,7 @@
 //! Pressure while the load runs: the emulators of resources that a specification means are asked for it when its time has come.
 //!
 //! Every request says for how long it holds, so that the pressure ends though this daemon does not live to see it. What is
-//! asked of nobody, or refused, is told as a warning: the load was not offered to what was meant.
+//! asked of nobody, or refused, is told as a warning, and the run cannot be trusted: the load was not offered to what was meant.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,8 +11,9 @@ use futures_util::future::join_all;
 use nuncius_bus::Bus;
 use nuncius_bus::clock::monotonic_ns;
 use nuncius_schemas::event::EventKind;
+use nuncius_schemas::node::NodeInfo;
 use nuncius_schemas::resource::{Amount, ResourceKind, ResourceReply, ResourceRequest};
-use nuncius_schemas::stress::{StressStep, resource_nodes};
+use nuncius_schemas::stress::{StressStep, not_offered, offers, resource_nodes};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -99,6 +100,10 @@ impl Site {
                 token: token(),
                 ..ResourceRequest::default()
             };
+            let (nodes, without) = parted(&nodes, kind);
+            for node in without {
+                self.warn(format!("{field}: {}", not_offered(kind, &node.name)));
+            }
             self.asked
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
@@ -125,6 +130,11 @@ impl Site {
         // Nobody listens only when the run is over.
         let _ = self.tell.send((EventKind::Warning, text));
     }
+}
+
+/// The nodes that offer a kind, and those that do not.
+fn parted<'a>(nodes: &[&'a NodeInfo], kind: ResourceKind) -> (Vec<&'a NodeInfo>, Vec<&'a NodeInfo>) {
+    nodes.iter().copied().partition(|node| offers(node, kind))
 }
 
 /// One request; the error names the node.

@@ -138,7 +138,7 @@ fn cycles_report(cycles: &BTreeMap<u32, u64>) -> Option<CyclesReport> {
     let (min, max) = (*cycles.keys().next()?, *cycles.keys().next_back()?);
     let average = total as f64 / servos.max(1) as f64;
     let unevenness = (total > 0).then(|| f64::from(max - min) / average);
-    Some(CyclesReport { servos, total, min, max, average, unevenness })
+    Some(CyclesReport { servos, total, min, max, average, idle: cycles.get(&0).copied().unwrap_or(0), unevenness })
 }
 
 fn step_report(name: String, totals: &StepTotals, seconds: f64) -> StepReport {

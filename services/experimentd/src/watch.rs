@@ -38,6 +38,8 @@ pub(crate) struct Offered {
     pub(crate) lost: BTreeMap<String, String>,
     /// Why the run did not go to its end.
     pub(crate) cut_short: Option<CutShort>,
+    /// Pressure that was not as it was meant.
+    pub(crate) pressure_problems: Vec<String>,
     /// How long load was offered, in seconds.
     pub(crate) offered_seconds: f64,
 }
@@ -61,6 +63,7 @@ struct Watch<'a> {
     clocks: BTreeMap<String, ClockSeen>,
     lost: BTreeMap<String, String>,
     cut_short: Option<CutShort>,
+    pressure_problems: Vec<String>,
     /// When the nodes were told to stop, in nanoseconds of run time.
     stopped_ns: Option<u64>,
     stream_sequence: u64,
@@ -93,6 +96,7 @@ pub(crate) async fn offer(running: &mut Running, plan: &Plan, started: Started) 
             .collect(),
         lost: BTreeMap::new(),
         cut_short: None,
+        pressure_problems: Vec::new(),
         stopped_ns: None,
         stream_sequence: 0,
         running,
@@ -144,8 +148,8 @@ pub(crate) async fn offer(running: &mut Running, plan: &Plan, started: Started) 
     watch.say(pressure.end().await).await;
     watch.close(u32::MAX).await;
     let offered_seconds = watch.offered_seconds();
-    let Watch { totals, judge, clocks, lost, cut_short, .. } = watch;
-    Ok(Offered { totals, judge, clocks, lost, cut_short, offered_seconds })
+    let Watch { totals, judge, clocks, lost, cut_short, pressure_problems, .. } = watch;
+    Ok(Offered { totals, judge, clocks, lost, cut_short, pressure_problems, offered_seconds })
 }
 
 impl Watch<'_> {
@@ -170,6 +174,9 @@ impl Watch<'_> {
     async fn say(&mut self, told: Vec<Told>) {
         for (kind, text) in told {
             self.running.journal.say(kind, &text, BTreeMap::new()).await;
+            if kind == EventKind::Warning {
+                self.pressure_problems.push(text);
+            }
         }
     }
 

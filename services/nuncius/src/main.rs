@@ -60,7 +60,7 @@ fn main() -> ExitCode {
     let code = match runtime.block_on(commands::dispatch(cli)) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("nuncius: {error:#}");
+            eprintln!("nuncius: {}", told(&error));
             error.downcast_ref::<Usage>().map_or(EXIT_FAILED, |_| EXIT_USAGE)
         }
     };
@@ -69,6 +69,17 @@ fn main() -> ExitCode {
         eprintln!("nuncius: {error}");
     }
     ExitCode::from(code)
+}
+
+/// An error with its causes, but for those that the text before them tells already.
+fn told(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 /// What only passes messages on is quicker, and smaller, on one thread: nothing has to be handed from one to another. The rest works on

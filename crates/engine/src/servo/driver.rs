@@ -48,6 +48,8 @@ struct Slot {
     ready_ns: u64,
     /// Events taken.
     events: u64,
+    /// Why its last event failed; none where it was answered well.
+    failure: Option<(FailureKind, u16)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -200,7 +202,7 @@ impl<'a> Driver<'a> {
         self.ledger.book.start(start_ns);
         for (index, number) in (0u32..).zip(std::mem::take(&mut self.numbers)) {
             let servo = Servo::new(&self.rules, number, start_ns);
-            self.slots.push(Slot { servo, flight: None, cycle: None, ready_ns: 0, events: 0 });
+            self.slots.push(Slot { servo, flight: None, cycle: None, ready_ns: 0, events: 0, failure: None });
             self.plan_next(index);
         }
     }
@@ -229,7 +231,7 @@ impl<'a> Driver<'a> {
             if slot.flight.is_none()
                 && let Some(cycle) = slot.cycle.take()
             {
-                self.ledger.cycle_censored(cycle, now_ns);
+                self.ledger.cycle_cut_off(cycle, slot.failure, now_ns);
             }
             self.plan_next(index);
         }
@@ -336,6 +338,7 @@ impl<'a> Driver<'a> {
             Answer::Gone(status) => Some((FailureKind::Status, *status)),
             Answer::Failed(kind, status) => Some((*kind, *status)),
         };
+        slot.failure = failure;
         match failure {
             None => self.ledger.succeeded(&flight, 200, at_ns),
             Some((kind, status)) => {
@@ -360,7 +363,7 @@ impl<'a> Driver<'a> {
         if self.phase == Phase::Leaving
             && let Some(cycle) = slot.cycle.take()
         {
-            self.ledger.cycle_censored(cycle, at_ns);
+            self.ledger.cycle_cut_off(cycle, failure, at_ns);
         }
         self.plan_next(index);
     }

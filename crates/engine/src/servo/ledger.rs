@@ -144,6 +144,14 @@ impl Ledger {
         self.book.fail(CYCLE, kind, status, || sample.to_owned());
     }
 
+    /// The end has come in the middle of it. What was being tried again and again is no cycle that would have ended well.
+    pub(super) fn cycle_cut_off(&mut self, cycle: Cycle, failure: Option<(FailureKind, u16)>, now_ns: u64) {
+        match failure {
+            Some((kind, status)) => self.cycle_broken(kind, status, "an event failed until the end"),
+            None => self.cycle_censored(cycle, now_ns),
+        }
+    }
+
     /// The end has come in the middle of it.
     pub(super) fn cycle_censored(&mut self, cycle: Cycle, now_ns: u64) {
         if let Some(recorder) = self.book.step(CYCLE) {

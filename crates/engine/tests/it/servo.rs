@@ -269,6 +269,19 @@ fn a_service_that_never_answers_leaves_every_event_counted() {
 }
 
 #[test]
+fn what_is_tried_again_until_the_end_without_success_is_no_cycle_that_was_only_cut_off() {
+    let (server, service) = strict();
+    // Known already, from somebody who left without a goodbye: every hello of theirs is refused.
+    for number in 0..3 {
+        hear(&service, &format!("app{number:05}"), r#"{"event": "HELLO"}"#);
+    }
+    let outcome = servos(&server, 10, "600ms", r#", "retry": "always", "retry_delay": "50ms""#).go();
+    balanced(&outcome);
+    assert_eq!(outcome.steps[CYCLE].failed, 3);
+    assert_eq!(outcome.cycles.get(&0), Some(&3), "{:?}", outcome.cycles);
+}
+
+#[test]
 fn each_servo_has_a_connection_of_its_own_where_that_is_asked_for() {
     let (server, _service) = strict();
     let outcome = servos(&server, 20, "500ms", r#", "connections": "per_servo""#).go();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use nuncius_bus::registry::{self, Registration};
 use nuncius_bus::service::ServiceGuard;
 use nuncius_bus::{Bus, BusError, Headers, Message, Subscription};
+use nuncius_schemas::codec;
 use nuncius_schemas::node::{NodeInfo, Role};
 use nuncius_schemas::subjects::{HEADER_CONTENT_TYPE, HEADER_TRACEPARENT};
 use tokio::sync::mpsc;
@@ -17,6 +18,8 @@ use super::config::{NAME_RULE, OcoConfig, is_name};
 use super::request::fnv;
 use crate::form::Form;
 
+/// What it is known by among nodes.
+const LABEL: (&str, &str) = ("emulated", "oco");
 /// Of several emulators of one namespace each request goes to one.
 const QUEUE_GROUP: &str = "oco";
 /// Headers by which the NATS service API tells errors.
@@ -46,16 +49,32 @@ impl Membership {
 pub(crate) async fn join(config: &OcoConfig, bus: &Bus) -> Result<Membership, BusError> {
     let requests = bus.queue_subscribe(&bus.namespace().oco_servo_all(), QUEUE_GROUP).await?;
     let info = NodeInfo {
-        labels: [("emulated".to_owned(), "oco".to_owned())].into(),
+        labels: [(LABEL.0.to_owned(), LABEL.1.to_owned())].into(),
         ..registry::this_process(&config.name, Role::Emulator, &config.host)
     };
     let registration = registry::join(bus, info).await?;
     let node = registration.claim().name;
-    let metadata = [("node", node.as_str()), ("emulated", "oco")];
+    warn_of_others(bus, &node).await?;
+    let metadata = [("node", node.as_str()), LABEL];
     let (name, version) = (bus.namespace().service("emulator"), env!("CARGO_PKG_VERSION"));
     let service = bus.register_service(&name, version, "stands for optimisation backends", &metadata).await?;
     bus.flush().await?;
     Ok(Membership { registration, service, requests })
+}
+
+/// Each request goes to one of the emulators of a namespace, and they share no state.
+async fn warn_of_others(bus: &Bus, own: &str) -> Result<(), BusError> {
+    for entry in bus.kv(&bus.namespace().bucket_node()).await?.entries(">").await? {
+        let Ok(other) = codec::decode::<NodeInfo>(&entry.value) else { continue };
+        if other.name != own && other.labels.get(LABEL.0).is_some_and(|value| value == LABEL.1) {
+            warn!(
+                other = other.name,
+                "another OCO emulator is registered: unless it has just died, events on the bus go to either of the two; \
+                 give each a --namespace"
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Takes requests until the subscription ends or this is dropped.
@@ -133,5 +152,5 @@ async fn take(message: &Message, book: &Book, form: Form) -> Answer {
 
 fn packed(json: &[u8]) -> Result<Vec<u8>, String> {
     let value: serde_json::Value = serde_json::from_slice(json).map_err(|error| error.to_string())?;
-    nuncius_schemas::codec::encode(&value).map_err(|error| error.to_string())
+    codec::encode(&value).map_err(|error| error.to_string())
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use nuncius_schemas::codec;
 use nuncius_serve::HttpLimits;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -117,10 +118,13 @@ impl OcoConfig {
         let is_blank = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#');
         let file: File = match yaml.lines().all(is_blank) {
             true => File::default(),
-            false => serde_saphyr::from_str(yaml).map_err(|error| {
-                // The parser shows a piece of the text below.
-                error.to_string().lines().next().unwrap_or_default().to_owned()
-            })?,
+            false => {
+                let value: Value = serde_saphyr::from_str(yaml).map_err(|error| {
+                    // The parser shows a piece of the text below.
+                    error.to_string().lines().next().unwrap_or_default().to_owned()
+                })?;
+                codec::from_value(value).map_err(|error| error.to_string())?
+            }
         };
         let over = self.clone();
         let config = Self {
@@ -228,7 +232,12 @@ impl NameTemplate {
             "" => 0,
             format => format.strip_prefix(":0").and_then(|width| width.parse().ok()).ok_or_else(wrong)?,
         };
-        if width > NAME_MAX_BYTES || after.contains(['{', '}']) {
+        if width > NAME_MAX_BYTES {
+            return Err(format!(
+                "name_template: a number {width} digits wide; app{{n:05}} has 5, {NAME_MAX_BYTES} may be"
+            ));
+        }
+        if after.contains(['{', '}']) {
             return Err(wrong());
         }
         Ok(Self { before: before.to_owned(), width, after: after.to_owned() })
@@ -256,6 +265,39 @@ mod tests {
     }
 
     #[test]
+    fn the_example_of_all_settings_is_taken() {
+        let text = include_str!("../../../../deploy/emulators/oco.yaml");
+        let config = OcoConfig::default().with_text(text).unwrap();
+        assert_eq!((config.apps, config.scripts.len(), config.accounts.len()), (5000, 1, 1));
+        let fields = [
+            "mode",
+            "accounts",
+            "resync",
+            "apps",
+            "name_template",
+            "apps_max",
+            "wrapped",
+            "adjust",
+            "measure",
+            "script",
+            "scripts",
+        ];
+        for field in fields {
+            assert!(text.contains(&format!("\n{field}:")), "{field} is not in the example");
+        }
+    }
+
+    #[test]
+    fn a_setting_of_a_wrong_type_is_named() {
+        for (text, named) in
+            [("apps: -1", "apps"), ("scripts: {a: [FLY]}", "scripts.a"), ("name_template: 'a{n:099}'", "99")]
+        {
+            let error = OcoConfig::default().with_text(text).unwrap_err();
+            assert!(error.contains(named), "{error}");
+        }
+    }
+
+    #[test]
     fn a_file_changes_what_it_names_and_nothing_else() {
         let config = OcoConfig { resync: true, ..OcoConfig::default() };
         let yaml = "apps: 7\nmode: service\naccounts: {dev.example.com: strict}\n\
@@ -278,7 +320,7 @@ mod tests {
     fn what_cannot_be_meant_is_refused_by_its_name() {
         for (yaml, named) in [
             ("app: 5", "app"),
-            ("apps: -1", "line 1 column 7"),
+            ("apps: -1", "apps: invalid value"),
             ("apps: 1000001", "1000000"),
             ("apps_max: 0", "apps_max"),
             ("name_template: x", "name_template"),
@@ -291,7 +333,7 @@ mod tests {
             ("script: [DANCE]", "DANCE"),
             ("script: [{MEASURE: {duration: 1}}]", "duration"),
             ("script: [MEASURE, {SLEEP: {duration: -1}}]", "duration"),
-            ("script: [MEASURE, {SLEEP: {duration: .nan}}]", "duration"),
+            ("script: [MEASURE, {SLEEP: {duration: .nan}}]", "line 1 column 38"),
             ("[", ""),
         ] {
             let error = OcoConfig::default().with_text(yaml).unwrap_err();

@@ -9,6 +9,7 @@ use nuncius_bus::{Bus, BusError, Message, typed};
 use nuncius_schemas::codec::{self, CodecError};
 use nuncius_schemas::node::{NodeInfo, Role};
 use nuncius_schemas::resource::{ResourceReply, ResourceRequest, ResourceState};
+use nuncius_schemas::stress::KINDS_LABEL;
 use nuncius_schemas::subjects::HEADER_CONTENT_TYPE;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -33,6 +34,8 @@ pub(crate) struct Membership {
 pub(crate) async fn join(config: &ResourceConfig, bus: &Bus) -> Result<Membership, BusError> {
     let mut labels = config.labels.clone();
     labels.insert("emulated".to_owned(), "resource".to_owned());
+    let kinds: Vec<&str> = config.kinds.iter().map(|kind| kind.name()).collect();
+    labels.insert(KINDS_LABEL.to_owned(), kinds.join("-"));
     let info = NodeInfo { labels, ..registry::this_process(&config.name, Role::Emulator, &config.host) };
     let registration = registry::join(bus, info).await?;
     let node = registration.claim().name;

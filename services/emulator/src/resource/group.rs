@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use nuncius_schemas::resource::{ResourceKind, ResourcePhase, ResourceRequest, ResourceState, ResourceUnitError};
+use nuncius_schemas::resource::{
+    Amount, ResourceKind, ResourcePhase, ResourceRequest, ResourceState, ResourceUnitError,
+};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::ladder::Plan;
@@ -79,8 +81,8 @@ pub(crate) enum Refusal {
     #[error("amount: {0}")]
     Amount(#[from] ResourceUnitError),
     /// More than may be had.
-    #[error("{kind}: over the limit: {wanted} wanted, {most} {unit} may be; ask for less")]
-    OverLimit { kind: ResourceKind, wanted: u64, most: u64, unit: &'static str },
+    #[error("{kind}: over the limit: {} wanted, {} may be; ask for less", level(*.kind, *.wanted), level(*.kind, *.most))]
+    OverLimit { kind: ResourceKind, wanted: u64, most: u64 },
     /// A limit cannot be read.
     #[error(transparent)]
     Limit(#[from] LimitError),
@@ -98,6 +100,14 @@ pub(crate) struct Wish {
     pub(crate) is_whole: bool,
     /// Whether load is put on by factoring.
     pub(crate) is_factoring: bool,
+}
+
+/// An amount as people write it.
+fn level(kind: ResourceKind, amount: u64) -> String {
+    match kind {
+        ResourceKind::Cpu => Amount::Percent(amount).to_string(),
+        ResourceKind::Memory | ResourceKind::Disk => format!("{amount} bytes"),
+    }
 }
 
 /// What a keeper is told.

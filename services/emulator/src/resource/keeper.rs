@@ -263,17 +263,17 @@ impl Keeper {
             let problem = format!("write_rate, read_rate and sync: only for disk, not for {}", self.kind);
             return Err(Refusal::Invalid(problem));
         }
-        let (program, most, unit) = if self.kind == ResourceKind::Cpu {
+        let (program, most) = if self.kind == ResourceKind::Cpu {
             let program = Program::read(request, held, |amount| Ok(amount.to_core_millipercent()?))?;
-            (program, self.limits.most_core_millipercent(), "thousandths of a percent of a core")
+            (program, self.limits.most_core_millipercent())
         } else {
             let room = self.limits.room(self.kind)?;
             let most = self.limits.most_bytes(self.kind, room, held);
-            (Program::read(request, held, |amount| Ok(amount.to_bytes(most)?))?, most, "bytes")
+            (Program::read(request, held, |amount| Ok(amount.to_bytes(most)?))?, most)
         };
         // What is held already may be kept, even where the limit has fallen below it.
         if program.peak() > most && program.peak() > held {
-            return Err(Refusal::OverLimit { kind: self.kind, wanted: program.peak(), most, unit });
+            return Err(Refusal::OverLimit { kind: self.kind, wanted: program.peak(), most });
         }
         let rates = Rates {
             write_bytes: request.write_rate.map_or(0, |rate| rate.0),

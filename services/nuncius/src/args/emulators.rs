@@ -90,7 +90,7 @@ pub(crate) struct ServoArgs {
     /// Connections: pool shares 64, per_servo is one each.
     #[arg(long, default_value = "pool", value_parser = ["pool", "per_servo"])]
     pub(crate) connections: String,
-    /// Variable of the environment that holds the bearer token.
+    /// Variable of the environment that holds the bearer token: of this process, or of the clients where some run already.
     #[arg(long, value_name = "NAME")]
     pub(crate) token_env: Option<String>,
     /// What goes wrong on purpose in a share of the operations: skip_progress, double_whats_next, progress_backwards,
@@ -191,7 +191,7 @@ pub(crate) struct ResourceSetArgs {
     /// Disk: 2GiB, or 10% of what is free.
     #[arg(long)]
     pub(crate) disk: Option<Amount>,
-    /// Processor: 150% of a core, or 1.5 cores.
+    /// Processor: 150% of a core, or a number of cores, as 1.5.
     #[arg(long)]
     pub(crate) cpu: Option<Amount>,
     /// Release it after this time.

@@ -6,8 +6,10 @@ use anyhow::{Context, Result};
 use nuncius_bus::Bus;
 use nuncius_emulator::oco::{self, OcoConfig};
 use nuncius_emulator::resource::{self, ResourceConfig};
+use nuncius_schemas::codec;
 use nuncius_schemas::names::check_token;
 use nuncius_schemas::resource::Amount;
+use nuncius_schemas::spec::ExperimentSpec;
 use serde_json::json;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +21,9 @@ use crate::Usage;
 use crate::args::{Global, NodeArgs, OcoArgs, ResourceArgs, RunArgs, ServoArgs, SubmissionArgs};
 use crate::connect;
 use crate::local::{host_name, host_token, labels};
+
+/// How long an emulator tries to leave the bus in order.
+const FAREWELL: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// `nuncius emulator oco`.
 pub(super) async fn oco(global: &Global, args: OcoArgs) -> Result<u8> {
@@ -51,18 +56,30 @@ pub(super) async fn oco(global: &Global, args: OcoArgs) -> Result<u8> {
     let shutdown = stop_on_signal()?;
     let Some(bus) = optional_bus(global, "emulator oco", &shutdown).await? else { return Ok(0) };
     let (told, ready) = oneshot::channel();
-    let (register, registry) = (args.register, bus.clone());
+    let (register, registry) = (args.register.clone(), bus.clone());
+    let (tell_address, mut registered) = oneshot::channel();
     let announced = tokio::spawn(async move {
         let Ok(oco::Ready { address, node }) = ready.await else { return Ok(()) };
         if let Some(service) = register {
             let bus = registry.context("--register needs NATS, and none was found")?;
             run::set_route(&bus, &service, &address.to_string()).await?;
+            let _ = tell_address.send(address.to_string());
         }
         super::print(&where_it_is("OCO emulator", &address.to_string(), node.as_deref()));
         anyhow::Ok(())
     });
-    let ended = oco::run(config, bus.clone(), shutdown.clone(), Some(told));
-    finish(bus, async { Ok(ended.await?) }, announced, &shutdown).await
+    let running = async {
+        let ended = oco::run(config, bus.clone(), shutdown.clone(), Some(told)).await;
+        if let (Some(bus), Some(service), Ok(address)) = (&bus, &args.register, registered.try_recv()) {
+            // Where it is now nobody listens. A server that is away is not waited for.
+            let removed = run::remove_route(bus, service, &address);
+            if let Ok(Err(error)) = tokio::time::timeout(FAREWELL, removed).await {
+                tracing::warn!(%error, service, "its route is left in the table");
+            }
+        }
+        Ok(ended?)
+    };
+    finish(bus.clone(), running, announced, &shutdown).await
 }
 
 /// `nuncius emulator resource`.
@@ -123,7 +140,10 @@ async fn optional_bus(global: &Global, name: &str, shutdown: &CancellationToken)
         () = shutdown.cancelled() => return Ok(None),
     };
     tokio::select! {
-        made = nuncius_bus::streams::ensure_streams(&bus) => made?,
+        made = nuncius_bus::streams::ensure_streams(&bus) => made.with_context(|| match &global.nats {
+            Some(url) => format!("NATS at {url} cannot be used: start a server with JetStream there, or leave --nats out"),
+            None => "NATS was found, but cannot be used".to_owned(),
+        })?,
         () = shutdown.cancelled() => return Ok(None),
     }
     Ok(Some(Some(bus)))
@@ -154,7 +174,7 @@ async fn finish(
     let (ended, told) = tokio::join!(running, announce);
     if let Some(bus) = bus {
         // A server that is away is not waited for.
-        let _ = tokio::time::timeout(std::time::Duration::from_secs(1), bus.drain_and_close()).await;
+        let _ = tokio::time::timeout(FAREWELL, bus.drain_and_close()).await;
     }
     ended?;
     told.unwrap_or(Ok(()))?;
@@ -196,6 +216,8 @@ pub(super) async fn servo(global: &Global, args: ServoArgs) -> Result<u8> {
             },
         }],
     });
+    let checked = codec::from_value::<ExperimentSpec>(value.clone()).map_err(|error| error.to_string());
+    checked.and_then(|spec| spec.validate().map_err(|error| error.to_string())).map_err(|e| Usage(by_flag(&e)))?;
     let run = RunArgs {
         submission: SubmissionArgs { file: "servos".into(), id: None, services: Vec::new() },
         clients: 1,
@@ -209,4 +231,44 @@ pub(super) async fn servo(global: &Global, args: ServoArgs) -> Result<u8> {
         },
     };
     run::run_prepared(global, run, Prepared { value }).await
+}
+
+/// A problem with a field of the experiment, by the flag that the field came from.
+fn by_flag(problem: &str) -> String {
+    let fields = [
+        ("groups[0].users", "--servos"),
+        ("groups[0].target", "--url"),
+        ("groups[0].duration", "--for"),
+        ("groups[0].servo.faults", "--fault"),
+        ("groups[0].servo.token", "--token-env"),
+    ];
+    for (field, flag) in fields {
+        if let Some(rest) = problem.strip_prefix(field) {
+            return format!(
+                "{flag}{}",
+                rest.strip_prefix('.').map_or_else(|| rest.to_owned(), |rest| format!(" {rest}"))
+            );
+        }
+    }
+    match problem.strip_prefix("groups[0].servo.").and_then(|rest| rest.split_once(':')) {
+        Some((field, rest)) => format!("--{}:{rest}", field.replace('_', "-")),
+        None => problem.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::by_flag;
+
+    #[test]
+    fn problems_are_told_by_the_flag_that_was_typed() {
+        for (problem, told) in [
+            ("groups[0].users: 0 is too few", "--servos: 0 is too few"),
+            ("groups[0].servo.faults.crash: above 1", "--fault crash: above 1"),
+            ("groups[0].servo.progress_interval: 0", "--progress-interval: 0"),
+            ("seed: none", "seed: none"),
+        ] {
+            assert_eq!(by_flag(problem), told);
+        }
+    }
 }

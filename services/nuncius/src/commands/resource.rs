@@ -10,7 +10,7 @@ use nuncius_schemas::codec;
 use nuncius_schemas::node::NodeInfo;
 use nuncius_schemas::resource::{Amount, ResourceKind, ResourceReply, ResourceRequest, ResourceState};
 use nuncius_schemas::spec::NodeSelection;
-use nuncius_schemas::stress::resource_nodes;
+use nuncius_schemas::stress::{not_offered, offers, resource_nodes};
 
 use crate::args::{Global, ResourceCommand, ResourceNodes, ResourceSetArgs};
 use crate::{EXIT_FAILED, Usage, connect};
@@ -22,6 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 struct Answer {
     node: String,
     kind: ResourceKind,
+    is_offered: bool,
     state: Result<ResourceState, String>,
 }
 
@@ -29,6 +30,7 @@ struct Answer {
 pub(super) async fn resource(global: &Global, command: ResourceCommand) -> Result<u8> {
     let bus = connect::existing(global, "nuncius-resource").await?;
     nuncius_bus::streams::ensure_streams(&bus).await?;
+    let is_set = matches!(command, ResourceCommand::Set(_));
     let (nodes, requests, json) = match command {
         ResourceCommand::Set(args) => (args.nodes.clone(), wanted(&args), false),
         ResourceCommand::Release(nodes) => {
@@ -39,7 +41,9 @@ pub(super) async fn resource(global: &Global, command: ResourceCommand) -> Resul
             (nodes, ResourceKind::ALL.map(|kind| (kind, ResourceRequest::default())).to_vec(), json)
         }
     };
-    let answers = ask_all(&bus, &select(&bus, &nodes).await?, &requests, nodes.token.as_deref()).await;
+    let mut answers = ask_all(&bus, &select(&bus, &nodes).await?, &requests, nodes.token.as_deref()).await;
+    // Of what a node does not consume there is nothing to release, and nothing to show.
+    answers.retain(|answer| is_set || answer.is_offered);
     if json {
         let all: Vec<serde_json::Value> = answers
             .iter()
@@ -71,8 +75,8 @@ fn wanted(args: &ResourceSetArgs) -> Vec<(ResourceKind, ResourceRequest)> {
     .collect()
 }
 
-/// The names of the nodes that are meant.
-async fn select(bus: &Bus, nodes: &ResourceNodes) -> Result<Vec<String>> {
+/// The nodes that are meant.
+async fn select(bus: &Bus, nodes: &ResourceNodes) -> Result<Vec<NodeInfo>> {
     let mut labels = BTreeMap::new();
     for label in &nodes.labels {
         let (name, value) =
@@ -86,17 +90,21 @@ async fn select(bus: &Bus, nodes: &ResourceNodes) -> Result<Vec<String>> {
     if matching.is_empty() {
         bail!("no emulator of resources matches; start one with `nuncius emulator resource`");
     }
-    Ok(matching.into_iter().map(|node| node.name.clone()).collect())
+    Ok(matching.into_iter().cloned().collect())
 }
 
 async fn ask_all(
     bus: &Bus,
-    nodes: &[String],
+    nodes: &[NodeInfo],
     requests: &[(ResourceKind, ResourceRequest)],
     token: Option<&str>,
 ) -> Vec<Answer> {
     let pairs = nodes.iter().flat_map(|node| requests.iter().map(move |(kind, request)| (node, *kind, request)));
     join_all(pairs.map(async |(node, kind, request)| {
+        let (node, is_offered) = (&node.name, offers(node, kind));
+        if !is_offered {
+            return Answer { node: node.clone(), kind, is_offered, state: Err(not_offered(kind, node)) };
+        }
         let subject = bus.namespace().resource(node, kind);
         let request = ResourceRequest { token: token.map(str::to_owned), ..request.clone() };
         let asked = bus.request_message::<_, ResourceReply>(&subject, "resource-request.v1", &request, PATIENCE).await;
@@ -106,7 +114,7 @@ async fn ask_all(
             Ok(_) => Err("the answer says nothing".to_owned()),
             Err(error) => Err(error.to_string()),
         };
-        Answer { node: node.clone(), kind, state }
+        Answer { node: node.clone(), kind, is_offered, state }
     }))
     .await
 }

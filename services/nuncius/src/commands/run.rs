@@ -168,6 +168,17 @@ pub(crate) async fn set_route(bus: &Bus, service: &str, address: &str) -> Result
     Ok(())
 }
 
+/// Takes a service out of the routing table, if that address alone is what it points at.
+pub(super) async fn remove_route(bus: &Bus, service: &str, address: &str) -> Result<()> {
+    let routes = bus.kv(&bus.namespace().bucket_route()).await?;
+    let Some(entry) = routes.get(service).await? else { return Ok(()) };
+    let route: nuncius_schemas::route::Route = codec::decode(&entry.value)?;
+    if matches!(route.hosts.as_slice(), [only] if only.address == address) {
+        routes.delete_revision(service, entry.revision).await?;
+    }
+    Ok(())
+}
+
 /// The roles that somebody has.
 pub(super) async fn present(bus: &Bus) -> Result<BTreeSet<Role>> {
     let entries = bus.kv(&bus.namespace().bucket_node()).await?.entries(">").await?;

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use nuncius_schemas::event::EventKind;
 use nuncius_schemas::report::Report;
+use nuncius_schemas::run::Verdict;
 use nuncius_testkit::{TempDir, free_port};
 use rustix::process::Signal;
 use serde_json::Value;
@@ -105,7 +106,7 @@ async fn a_killed_backend_that_keeps_its_state_causes_no_sequence_error() {
     let port = free_port().unwrap();
     let http = format!("127.0.0.1:{port}");
     let log = |number: u32| system.directory.path().join(format!("oco-{number}.log"));
-    let command = || system.command(&["emulator", "oco", "--http", &http, "--state", "kv"]);
+    let command = || system.command(&["emulator", "oco", "--http", &http, "--state", "kv", "--register", "backends"]);
     let (mut oco, address) = start(&mut command(), &log(0));
     // As real servos do: the same event again until it is answered.
     let spec = servos("kill", &format!("http://{address}/"), 100, "8s", "retry: always, retry_delay: 100ms");
@@ -127,7 +128,11 @@ async fn a_killed_backend_that_keeps_its_state_causes_no_sequence_error() {
     let refused = report.groups[0].steps.iter().flat_map(|step| &step.failures).find(|failure| failure.status == 400);
     assert_eq!(refused, None);
     assert!(report.groups[0].cycles.as_ref().unwrap().min > 0);
+    let routes = || String::from_utf8_lossy(&system.output(&["route", "ls"]).stdout).into_owned();
+    assert!(routes().contains("backends"), "{}", routes());
     oco.signal(Signal::TERM);
+    until("it has ended", async || oco.child.try_wait().unwrap()).await;
+    assert!(!routes().contains("backends"), "{}", routes());
 }
 
 #[tokio::test]
@@ -150,8 +155,11 @@ async fn servos_run_from_one_command_against_any_service() {
     assert_eq!(step(&report, "hello").succeeded, 20);
     assert!(step(&report, "goodbye").succeeded < 20, "some have crashed");
 
-    let output = nuncius().args(["emulator", "servo", "--fault", "crash"]).output().unwrap();
-    assert_eq!(output.status.code(), Some(64));
+    for wrong in [["--fault", "crash"], ["--fault", "crash=2"], ["--servos", "0"], ["--progress-interval", "0s"]] {
+        let output = nuncius().args(["emulator", "servo"]).args(wrong).output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(64) && error.contains(wrong[0]), "{error}");
+    }
     let mut command = nuncius();
     command.args(["emulator", "oco", "--http", &address]).arg("--data").arg(path("data"));
     let output = command.output().unwrap();
@@ -226,6 +234,9 @@ async fn a_fleet_is_put_under_pressure_by_label_and_by_an_experiment() {
         let label = format!("zone={zone}");
         let mut command = system.command(&["emulator", "resource", "--http", "127.0.0.1:0", "--name", name, "--label"]);
         command.arg(label).env("DATADIR", system.directory.path());
+        if zone == "b" {
+            command.args(["--only", "memory", "--only", "cpu"]);
+        }
         emulators.push(start(&mut command, &system.directory.path().join(format!("{name}.log"))));
     }
     system.wait_for_nodes(5).await;
@@ -243,7 +254,10 @@ async fn a_fleet_is_put_under_pressure_by_label_and_by_an_experiment() {
     }
     let listed = system.output(&["resource", "ls", "--names", "r3", "--json"]);
     let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
-    assert_eq!(listed.as_array().unwrap().len(), 3);
+    assert_eq!(listed.as_array().unwrap().len(), 2, "no disk: {listed}");
+    let disk = system.output(&["resource", "set", "--nodes", "zone=b", "--disk", "1MiB"]);
+    let told = String::from_utf8_lossy(&disk.stdout).into_owned();
+    assert!(disk.status.code() == Some(5) && told.contains("disk is not offered by r3"), "{told}");
     let nobody = system.output(&["resource", "set", "--nodes", "zone=c", "--cpu", "10%"]);
     assert_eq!(nobody.status.code(), Some(5));
     assert_eq!(system.output(&["resource", "set"]).status.code(), Some(64));
@@ -262,4 +276,7 @@ async fn a_fleet_is_put_under_pressure_by_label_and_by_an_experiment() {
     assert!(said(EventKind::Node, "stress[0]: memory 8MiB for 10m on r3"), "{events:?}");
     assert!(said(EventKind::Node, "stress[0]: cpu 5%"), "{events:?}");
     assert!(said(EventKind::Warning, "stress[1]: no emulator of resources matches"), "{events:?}");
+    let report = system.report("pressed").await;
+    assert_eq!(report.verdict, Some(Verdict::Invalid), "the nodes were not under the pressure that was meant");
+    assert!(report.reasons.iter().any(|reason| reason.contains("stress[1]")), "{:?}", report.reasons);
 }
