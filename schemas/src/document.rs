@@ -20,6 +20,7 @@ use crate::resource::{ResourceReply, ResourceRequest};
 use crate::route::Route;
 use crate::run::{Control, ControlReply, RunRecord, SubmitReply};
 use crate::scaling::ScalingReport;
+use crate::second::ExperimentSecond;
 use crate::spec::ExperimentSpec;
 use crate::worker::{DeviceReply, DeviceRequest, NodeSample};
 
@@ -56,7 +57,7 @@ const fn message(name: &'static str, summary: &'static str, schema: fn() -> Valu
 }
 
 /// Every type that crosses the bus or that people write.
-pub const fn messages() -> [MessageType; 29] {
+pub const fn messages() -> [MessageType; 30] {
     [
         message("experiment", "An experiment as people write it.", schema_of::<ExperimentSpec>),
         message("galileo-instructions", "An experiment as Galileo's commands.", schema_of::<InstructionExperiment>),
@@ -67,6 +68,7 @@ pub const fn messages() -> [MessageType; 29] {
         message("metric-delta", "What a node measured since its last delta.", schema_of::<MetricDelta>),
         message("record-batch", "Request records, column by column.", schema_of::<RecordBatch>),
         message("experiment-event", "Something that happened in an experiment.", schema_of::<ExperimentEvent>),
+        message("experiment-second", "One merged second, by group and step.", schema_of::<ExperimentSecond>),
         message("progress", "Live figures of a running experiment.", schema_of::<Progress>),
         message("run-record", "Everything the bus knows of an experiment.", schema_of::<RunRecord>),
         message("submit-reply", "Whether a submission was accepted.", schema_of::<SubmitReply>),

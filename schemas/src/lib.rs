@@ -4,13 +4,16 @@
 //! (that is `nuncius-bus`) nor how it is stored (that is `nuncius-store`). Every type that crosses the bus is here,
 //! with its limits, and is documented by the JSON Schemas under `schemas/json`, which a test keeps true.
 //!
-//! Layout: [`units`] and [`names`] are the vocabulary; [`spec`] (with [`servo`] and [`stress`]), [`gate`] and [`galileo`] are what people write, [`submission`] any of it;
-//! [`node`], [`metric`], [`record`], [`event`], [`run`] and [`route`] travel between processes, [`job`], [`queue`] and [`worker`] for queues, [`oco`] and [`resource`] for emulators; [`report`] is what
-//! comes out; [`codec`] turns bytes into all of these and says which field was wrong; [`subjects`] names the places.
+//! Layout: [`units`] and [`names`] are the vocabulary; [`spec`] (with [`servo`] and [`stress`]), [`gate`] and
+//! [`galileo`] are what people write, [`submission`] any of it; [`node`], [`metric`], [`record`], [`event`], [`second`],
+//! [`run`] and [`route`] travel between processes, [`job`], [`queue`] and [`worker`] for queues, [`oco`] and
+//! [`resource`] for emulators; [`fault`] says whose fault something was; [`report`] is what comes out; [`codec`] turns
+//! bytes into all of these and says which field was wrong; [`subjects`] names the places.
 
 pub mod codec;
 pub mod document;
 pub mod event;
+pub mod fault;
 pub mod galileo;
 pub mod gate;
 pub mod job;
@@ -26,6 +29,7 @@ pub mod resource;
 pub mod route;
 pub mod run;
 pub mod scaling;
+pub mod second;
 pub mod servo;
 pub mod spec;
 pub mod stress;

@@ -1,10 +1,12 @@
 //! Deltas: what a node measured since its last one. Counts are added when merged, percentiles never.
 //!
-//! A delta is known by (experiment, node, epoch, sequence, part); merging one twice changes nothing. Sequences start
-//! at 1 and have no gaps; a delta that would exceed the message limit is split into parts.
+//! A delta is known by (experiment, attempt, node, epoch, sequence, part); merging one twice changes nothing. Sequences
+//! start at 1 and have no gaps; a delta that would exceed the message limit is split into parts.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::fault::FaultCount;
 
 /// One message on a node's metric subject.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -15,6 +17,9 @@ pub struct MetricDelta {
     pub node: String,
     /// Incarnation of the node.
     pub epoch: u64,
+    /// Which start of the experiment this is of, from 1: a run that is planned anew is another attempt.
+    #[serde(default = "first_attempt")]
+    pub attempt: u32,
     /// 1, 2, 3 …
     pub sequence: u64,
     /// 0 … parts − 1.
@@ -33,6 +38,11 @@ pub struct MetricDelta {
     pub steps: Vec<StepDelta>,
     /// How the generator itself fared; in part 0 only.
     pub health: Option<Health>,
+}
+
+/// What messages mean that do not say which attempt they are of.
+pub(crate) const fn first_attempt() -> u32 {
+    1
 }
 
 /// What one step measured.
@@ -54,6 +64,18 @@ pub struct StepDelta {
     pub censored: u64,
     /// Under way at the end of the delta: a gauge.
     pub in_flight: u64,
+    /// Sent again because the server had closed the connection without seeing the request.
+    #[serde(default)]
+    pub retried: u64,
+    /// Bytes written to connections.
+    #[serde(default)]
+    pub bytes_sent: u64,
+    /// Bytes read from connections.
+    #[serde(default)]
+    pub bytes_received: u64,
+    /// Answers by status, successes included; empty for protocols without one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub statuses: Vec<StatusCount>,
     /// Failures by kind.
     pub failures: Vec<FailureCount>,
     /// Taken − planned, encoded by `nuncius-stats`; empty when nothing was recorded.
@@ -64,14 +86,22 @@ pub struct StepDelta {
     #[serde(with = "serde_bytes")]
     #[schemars(with = "Vec<u8>")]
     pub blocked: Vec<u8>,
-    /// Done − sent.
+    /// Done − sent, of what succeeded or waited its timeout.
     #[serde(with = "serde_bytes")]
     #[schemars(with = "Vec<u8>")]
     pub service: Vec<u8>,
-    /// Done − planned; of answered requests and timeouts.
+    /// Done − planned, of what succeeded or waited its timeout.
     #[serde(with = "serde_bytes")]
     #[schemars(with = "Vec<u8>")]
     pub response: Vec<u8>,
+    /// Done − sent, of answers that failed.
+    #[serde(default, with = "serde_bytes", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<u8>")]
+    pub failed_service: Vec<u8>,
+    /// Done − planned, of answers that failed.
+    #[serde(default, with = "serde_bytes", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<u8>")]
+    pub failed_response: Vec<u8>,
     /// Stop − planned, of censored requests: lower bounds of their response.
     #[serde(with = "serde_bytes")]
     #[schemars(with = "Vec<u8>")]
@@ -84,6 +114,15 @@ pub struct StepDelta {
     /// completed so many. Added number by number when merged.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cycles: Vec<(u32, u64)>,
+}
+
+/// Answers with one status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct StatusCount {
+    /// Status of the answer.
+    pub status: u16,
+    /// How many.
+    pub count: u64,
 }
 
 /// Failures of one kind.
@@ -123,7 +162,42 @@ pub enum FailureKind {
     Job,
 }
 
+/// How long a failure took, as a latency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureLatency {
+    /// It waited its whole timeout: it counts among the latencies of all, for the answer took at least that long.
+    Waited,
+    /// It was answered: its latency is kept apart from those of what succeeded.
+    Answered,
+    /// It ended before the target had its time: its length says nothing of the target's speed.
+    Short,
+}
+
 impl FailureKind {
+    /// Every kind.
+    pub const ALL: [Self; 9] = [
+        Self::Status,
+        Self::Timeout,
+        Self::Connect,
+        Self::Tls,
+        Self::Closed,
+        Self::Protocol,
+        Self::Refused,
+        Self::Resolve,
+        Self::Job,
+    ];
+
+    /// Whether and as what the length of such a failure counts as latency: the one list that all engines go by.
+    ///
+    /// A connect, handshake or look-up that is ended by its timeout is a [`Self::Timeout`], whatever it waited for.
+    pub const fn latency(self) -> FailureLatency {
+        match self {
+            Self::Timeout => FailureLatency::Waited,
+            Self::Status | Self::Refused | Self::Job => FailureLatency::Answered,
+            Self::Connect | Self::Tls | Self::Closed | Self::Protocol | Self::Resolve => FailureLatency::Short,
+        }
+    }
+
     /// The name in tables.
     pub const fn name(self) -> &'static str {
         match self {
@@ -159,4 +233,10 @@ pub struct Health {
     pub slow_consumer: u64,
     /// Longest the reporting thread was late, in nanoseconds.
     pub heartbeat_late_ns: u64,
+    /// Time the busiest engine thread ran, in nanoseconds.
+    #[serde(default)]
+    pub busy_ns: u64,
+    /// What the generator ran out of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<FaultCount>,
 }

@@ -48,16 +48,17 @@ impl RunStatus {
     }
 }
 
-/// What a run showed, in rising precedence: one invalid measurement outweighs every failed gate.
+/// What a run showed, in rising precedence: an invalid measurement outweighs every failed gate, and a gate that certainly
+/// failed is never hidden by one that lacks samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Every gate held.
     Pass,
-    /// A gate did not hold.
-    Fail,
     /// Too little data to say, or the run was cut short.
     Undetermined,
+    /// A gate did not hold.
+    Fail,
     /// The measurement cannot be trusted.
     Invalid,
 }

@@ -40,6 +40,11 @@ impl Namespace {
         format!("{}.experiment.{experiment}.event", self.0)
     }
 
+    /// Merged seconds of one experiment, by group and step; replayable.
+    pub fn experiment_second(&self, experiment: &str) -> String {
+        format!("{}.experiment.{experiment}.second", self.0)
+    }
+
     /// Cancel and other requests to the daemon that holds the run.
     pub fn experiment_control(&self, experiment: &str) -> String {
         format!("{}.experiment.{experiment}.control", self.0)
@@ -304,6 +309,7 @@ mod tests {
             ns.experiment_submit(),
             ns.experiment_dead(),
             ns.experiment_event("*"),
+            ns.experiment_second("*"),
             "nuncius.metric.>".into(),
             ns.job_all("*"),
             ns.result_all("*"),

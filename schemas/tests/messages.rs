@@ -85,6 +85,7 @@ fn every_message_of_the_first_version_still_loads() {
     keeps("record-batch", &fixtures::record_batch());
     keeps("experiment-event", &fixtures::experiment_event());
     keeps("progress", &fixtures::progress());
+    keeps("experiment-second", &fixtures::experiment_second());
     keeps("run-record", &fixtures::run_record());
     keeps("submit-reply", &fixtures::submit_reply());
     keeps("control", &fixtures::control());

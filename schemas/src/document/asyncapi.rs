@@ -110,6 +110,16 @@ pub fn channels() -> Vec<Channel> {
             description: "Life cycle, phases and gates of one experiment; replayable.",
         },
         Channel {
+            name: "experiment_second",
+            address: ns.experiment_second("{experiment}"),
+            carrier: Carrier::Stream(ns.stream_event()),
+            messages: &["experiment-second"],
+            content_types: &[MESSAGE_PACK],
+            headers: &[HEADER_MESSAGE_ID],
+            inbound: false,
+            description: "Merged seconds of one experiment, by group and step: the one source of every view; replayable.",
+        },
+        Channel {
             name: "experiment_control",
             address: ns.experiment_control("{experiment}"),
             carrier: Carrier::Request("control-reply"),

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use nuncius_schemas::event::{EventKind, ExperimentEvent, NodeProgress, Progress};
+use nuncius_schemas::fault::{FaultCount, GeneratorFault};
 use nuncius_schemas::galileo::{InstructionExperiment, TickExperiment};
 use nuncius_schemas::gate::Quantity;
-use nuncius_schemas::metric::{FailureCount, FailureKind, Health, MetricDelta, StepDelta};
+use nuncius_schemas::metric::{FailureCount, FailureKind, Health, MetricDelta, StatusCount, StepDelta};
 use nuncius_schemas::node::{
     Capacity, Extend, GroupAssignment, NodeCommand, NodeInfo, NodeReply, Prepare, Role, Start, Stop,
 };
@@ -16,6 +17,7 @@ use nuncius_schemas::report::{
 };
 use nuncius_schemas::route::{Route, RouteHost};
 use nuncius_schemas::run::{Control, ControlReply, RunNode, RunRecord, RunStatus, SubmitReply, Verdict};
+use nuncius_schemas::second::{Distribution, ExperimentSecond, GroupSecond, NodeSecond, StepSecond};
 use nuncius_schemas::spec::{EngineKind, ExperimentSpec};
 
 pub(crate) use super::queue_fixtures::*;
@@ -131,6 +133,7 @@ pub(crate) fn metric_delta() -> MetricDelta {
         experiment: "e-1".into(),
         node: "edge-1".into(),
         epoch: 3,
+        attempt: 2,
         sequence: 9,
         part: 0,
         parts: 2,
@@ -147,6 +150,10 @@ pub(crate) fn metric_delta() -> MetricDelta {
             failed: 5,
             censored: 5,
             in_flight: 4,
+            retried: 1,
+            bytes_sent: 9_900,
+            bytes_received: 20_000,
+            statuses: vec![StatusCount { status: 200, count: 90 }, StatusCount { status: 503, count: 5 }],
             failures: vec![FailureCount {
                 kind: FailureKind::Status,
                 status: 503,
@@ -157,6 +164,8 @@ pub(crate) fn metric_delta() -> MetricDelta {
             blocked: vec![],
             service: vec![0],
             response: vec![128; 3],
+            failed_service: vec![9],
+            failed_response: vec![10],
             censored_response: vec![7],
             censored_service: vec![8],
             cycles: vec![(3, 20)],
@@ -170,6 +179,8 @@ pub(crate) fn metric_delta() -> MetricDelta {
             dropped_records: 6,
             slow_consumer: 7,
             heartbeat_late_ns: 8,
+            busy_ns: 9,
+            faults: vec![FaultCount { fault: GeneratorFault::Ports, count: 10 }],
         }),
     }
 }
@@ -223,6 +234,62 @@ pub(crate) fn progress() -> Progress {
         response_p95_ns: Some(2_000_000),
         response_p99_ns: None,
         nodes: vec![NodeProgress { node: "edge-1".into(), offered: 50, in_flight: 2, lag_p99_ns: Some(80_000) }],
+    }
+}
+
+pub(crate) fn experiment_second() -> ExperimentSecond {
+    let distribution = |ns: u64| Distribution {
+        count: 90,
+        p50_ns: Some(ns),
+        p95_ns: Some(2 * ns),
+        p99_ns: Some(3 * ns),
+        max_ns: Some(4 * ns),
+        histogram: vec![1, 2, 255],
+    };
+    let step = |name: &str| StepSecond {
+        name: name.to_owned(),
+        offered: 100,
+        sent: 99,
+        succeeded: 90,
+        failed: 5,
+        censored: 1,
+        in_flight: 4,
+        retried: 1,
+        bytes_sent: 9_900,
+        bytes_received: 20_000,
+        statuses: vec![StatusCount { status: 200, count: 90 }, StatusCount { status: 503, count: 5 }],
+        failures: vec![FailureCount { kind: FailureKind::Status, status: 503, count: 5, sample: Some("busy".into()) }],
+        response: distribution(1_000_000),
+        service: distribution(900_000),
+        blocked: distribution(50_000),
+        lag: distribution(20_000),
+        failed_response: distribution(300_000),
+        failed_service: distribution(200_000),
+    };
+    ExperimentSecond {
+        experiment: "e-1".into(),
+        second: 9,
+        revision: 1,
+        length_ns: 1_000_000_000,
+        at_unix_ns: 1_700_000_010_000_000_000,
+        status: RunStatus::Running,
+        seconds_total: Some(100),
+        groups: vec![GroupSecond {
+            group: 1,
+            name: "browse".into(),
+            open: true,
+            scheduled: Some(101),
+            iterations: step("iteration"),
+            steps: vec![step("look")],
+        }],
+        nodes: vec![NodeSecond {
+            node: "edge-1".into(),
+            offered: 50,
+            in_flight: 2,
+            lag_p99_ns: Some(80_000),
+            run_delay_share: 0.01,
+            utilisation: 0.5,
+        }],
     }
 }
 

@@ -147,6 +147,7 @@ impl Accumulated {
                 experiment: head.experiment.to_owned(),
                 node: head.node.to_owned(),
                 epoch: head.epoch,
+                attempt: 1,
                 sequence: head.sequence,
                 part: u32::try_from(part).unwrap_or(u32::MAX),
                 parts: count,
@@ -268,6 +269,7 @@ impl StepSum {
             censored_response: self.censored_response.encode(),
             censored_service: self.censored_service.encode(),
             cycles: self.cycles.into_iter().collect(),
+            ..StepDelta::default()
         };
         if delta_bytes(&head) + ENVELOPE_BYTES <= MESSAGE_MAX_BYTES {
             return vec![head];

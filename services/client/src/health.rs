@@ -61,6 +61,8 @@ impl HealthMeter {
             dropped_records: 0,
             slow_consumer: 0,
             heartbeat_late_ns: late_ns,
+            busy_ns: 0,
+            faults: Vec::new(),
         };
         self.last = now;
         health

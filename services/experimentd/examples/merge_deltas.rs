@@ -154,6 +154,7 @@ fn delta(node: usize, second: u32, random: &mut fastrand::Rng) -> MetricDelta {
         experiment: "bench".to_owned(),
         node: name(node),
         epoch: 1,
+        attempt: 1,
         sequence: u64::from(second) + 1,
         part: 0,
         parts: 1,

@@ -1,0 +1,129 @@
+//! One merged second of an experiment, by group and step: the one source of every live view, chart, export and metric.
+//!
+//! The daemon publishes it once, when every node has spoken of a later second or the second is long past. Counts are
+//! those of that second; distributions are sparse histograms, which can be added to those of other seconds, steps or
+//! groups without loss. Quantiles stand beside them for readers that do not decode histograms; they are of the same
+//! data, and are never to be averaged.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::metric::{FailureCount, StatusCount};
+use crate::run::RunStatus;
+
+/// Message on `<namespace>.experiment.<id>.second`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ExperimentSecond {
+    /// Experiment.
+    pub experiment: String,
+    /// Second of run time, from 0.
+    pub second: u32,
+    /// 0 for the second as it was first published; raised when deltas that came late changed it. The highest one counts.
+    pub revision: u32,
+    /// Length of the second, in nanoseconds; less than a whole one where the load ended within it.
+    pub length_ns: u64,
+    /// Start of the second on the daemon's wall clock, nanoseconds since the Unix epoch.
+    pub at_unix_ns: u64,
+    /// Where the experiment is.
+    pub status: RunStatus,
+    /// Seconds of load in all, when that is known.
+    pub seconds_total: Option<u32>,
+    /// What each group did, in the order of the specification.
+    pub groups: Vec<GroupSecond>,
+    /// Each node's part.
+    pub nodes: Vec<NodeSecond>,
+}
+
+/// What one group did in a second.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct GroupSecond {
+    /// Index in the specification.
+    pub group: u16,
+    /// Name.
+    pub name: String,
+    /// Whether it follows a schedule.
+    pub open: bool,
+    /// Iterations that its schedule holds in this second; absent in the closed model.
+    pub scheduled: Option<u64>,
+    /// Iterations, from the planned instant of the first step to the end of the last.
+    pub iterations: StepSecond,
+    /// Requests, step by step.
+    pub steps: Vec<StepSecond>,
+}
+
+/// Counts and distributions of one step, or of whole iterations, in a second.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct StepSecond {
+    /// Name; `iteration` for the whole.
+    pub name: String,
+    /// Taken from the schedule, or begun.
+    pub offered: u64,
+    /// Written to a connection.
+    pub sent: u64,
+    /// Ended as expected.
+    pub succeeded: u64,
+    /// Ended otherwise.
+    pub failed: u64,
+    /// Unanswered or unsent at the stop.
+    pub censored: u64,
+    /// Under way at the end of the second.
+    pub in_flight: u64,
+    /// Sent again because the server had closed the connection without seeing the request.
+    pub retried: u64,
+    /// Bytes written to connections.
+    pub bytes_sent: u64,
+    /// Bytes read from connections.
+    pub bytes_received: u64,
+    /// Answers by status, successes included.
+    pub statuses: Vec<StatusCount>,
+    /// Failures by kind.
+    pub failures: Vec<FailureCount>,
+    /// Done − planned, of what succeeded or waited its timeout.
+    pub response: Distribution,
+    /// Done − sent, of what succeeded or waited its timeout.
+    pub service: Distribution,
+    /// Sent − taken: no free connection.
+    pub blocked: Distribution,
+    /// Taken − planned: the generator's own delay.
+    pub lag: Distribution,
+    /// Done − planned, of answers that failed.
+    pub failed_response: Distribution,
+    /// Done − sent, of answers that failed.
+    pub failed_service: Distribution,
+}
+
+/// A distribution: a histogram that adds without loss, and a few of its quantiles.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Distribution {
+    /// Observations.
+    pub count: u64,
+    /// Median, in nanoseconds; absent without observations.
+    pub p50_ns: Option<u64>,
+    /// In nanoseconds.
+    pub p95_ns: Option<u64>,
+    /// In nanoseconds.
+    pub p99_ns: Option<u64>,
+    /// Largest, in nanoseconds.
+    pub max_ns: Option<u64>,
+    /// The histogram, encoded by `nuncius-stats` (docs/histograms.md); empty without observations.
+    #[serde(with = "serde_bytes")]
+    #[schemars(with = "Vec<u8>")]
+    pub histogram: Vec<u8>,
+}
+
+/// One node's part of a second.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct NodeSecond {
+    /// Node.
+    pub node: String,
+    /// Iterations it took or began.
+    pub offered: u64,
+    /// Under way at the end of the second.
+    pub in_flight: u64,
+    /// Lag p99, in nanoseconds.
+    pub lag_p99_ns: Option<u64>,
+    /// Share of the second that its busiest engine thread waited for a processor.
+    pub run_delay_share: f64,
+    /// Share of the second that its busiest engine thread ran.
+    pub utilisation: f64,
+}
