@@ -75,7 +75,7 @@ pub const fn messages() -> [MessageType; 30] {
         message("control", "A request about a run.", schema_of::<Control>),
         message("control-reply", "Whether a request about a run was granted.", schema_of::<ControlReply>),
         message("route", "The addresses of a service.", schema_of::<Route>),
-        message("report", "How an experiment went.", schema_of::<Report>),
+        MessageType { version: 2, ..message("report", "How an experiment went.", schema_of::<Report>) },
         message("scaling-report", "How throughput grew with the workers of a queue.", schema_of::<ScalingReport>),
         message("job", "A job that waits in a queue.", schema_of::<Job>),
         message("job-result", "The terminal record of a job.", schema_of::<JobResult>),

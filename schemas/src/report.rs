@@ -7,14 +7,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::ExperimentEvent;
 use crate::gate::Quantity;
-use crate::metric::FailureKind;
+use crate::metric::{FailureKind, StatusCount};
 use crate::run::{RunStatus, Verdict};
 use crate::spec::{EngineKind, ExperimentSpec};
+
+pub mod series;
+
+pub use series::{FailureSeries, HeatMap, SeriesColumns, SeriesReport, StatusSeries};
+
+/// Name and version of the form of [`Report`].
+pub const REPORT_SCHEMA: &str = "report.v2";
 
 /// One experiment's report.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Report {
-    /// Name and version of this form: `report.v1`.
+    /// Name and version of this form: [`REPORT_SCHEMA`]. In `report.v1` latencies of failed answers were among the others,
+    /// rates were over the whole run, and seconds were in `intervals`.
     pub schema: String,
     /// Version of the program that wrote it.
     pub version: String,
@@ -36,7 +44,7 @@ pub struct Report {
     pub started_unix_ms: Option<u64>,
     /// When it ended, milliseconds since the Unix epoch.
     pub ended_unix_ms: Option<u64>,
-    /// How long load was offered, in seconds.
+    /// How long load was offered, in seconds: of the group that was offered longest.
     pub offered_seconds: f64,
     /// Iterations the schedules of all open groups hold in the time that was to be offered.
     pub scheduled: u64,
@@ -50,7 +58,14 @@ pub struct Report {
     pub gates: Vec<GateReport>,
     /// Who took part.
     pub nodes: Vec<NodeReport>,
-    /// Second by second.
+    /// Over time, by group and step.
+    #[serde(default)]
+    pub series: Vec<SeriesReport>,
+    /// Series beyond [`series::SERIES_MAX`]: they are in the exports only.
+    #[serde(default)]
+    pub series_left_out: u32,
+    /// Seconds over all groups, of reports of the first version only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub intervals: Vec<Interval>,
     /// What happened.
     pub events: Vec<ExperimentEvent>,
@@ -75,6 +90,12 @@ pub struct GroupReport {
     pub scheduled: Option<u64>,
     /// Iterations begun.
     pub offered: u64,
+    /// How long this group's load was offered, in seconds: rates are over this time.
+    #[serde(default)]
+    pub offered_seconds: f64,
+    /// Iterations begun per second of that time.
+    #[serde(default)]
+    pub offered_per_second: f64,
     /// Each step; with several steps the last one, named `iteration`, is the whole.
     pub steps: Vec<StepReport>,
     /// Of servos: how many cycles they completed.
@@ -107,6 +128,9 @@ pub struct CyclesReport {
 pub struct StepReport {
     /// Name.
     pub name: String,
+    /// Not requests of one step are counted, but whole iterations of a group with several steps.
+    #[serde(default)]
+    pub is_iteration: bool,
     /// Taken from the schedule or begun.
     pub planned: u64,
     /// Written to a connection.
@@ -117,12 +141,33 @@ pub struct StepReport {
     pub failed: u64,
     /// Unanswered or unsent at the stop.
     pub censored: u64,
-    /// Succeeded per second of offered load.
+    /// Sent again because the server had closed the connection without seeing the request.
+    #[serde(default)]
+    pub retried: u64,
+    /// Bytes written to connections.
+    #[serde(default)]
+    pub bytes_sent: u64,
+    /// Bytes read from connections.
+    #[serde(default)]
+    pub bytes_received: u64,
+    /// Succeeded per second of the group's offered load.
     pub succeeded_per_second: f64,
+    /// Bytes written to connections per second of the group's offered load.
+    #[serde(default)]
+    pub bytes_sent_per_second: f64,
+    /// Bytes read from connections per second of the group's offered load.
+    #[serde(default)]
+    pub bytes_received_per_second: f64,
+    /// Answers by status, successes included, rising; empty for protocols without one.
+    #[serde(default)]
+    pub statuses: Vec<StatusCount>,
     /// Failures, the most frequent first.
     pub failures: Vec<FailureReport>,
-    /// The four quantities; those without data are absent.
+    /// The four quantities of what succeeded or waited its timeout; those without data are absent.
     pub quantities: BTreeMap<Quantity, Summary>,
+    /// Response and service of answers that failed; those without data are absent.
+    #[serde(default)]
+    pub failed_quantities: BTreeMap<Quantity, Summary>,
 }
 
 /// Failures of one kind.
@@ -230,7 +275,7 @@ pub struct NodeReport {
     pub lost: Option<String>,
 }
 
-/// One second of the run, over all groups and nodes.
+/// One second of the run, over all groups and nodes, in reports of the first version; [`SeriesReport`] took its place.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Interval {
     /// Second of run time.

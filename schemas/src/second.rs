@@ -3,7 +3,7 @@
 //! The daemon publishes it once, when every node has spoken of a later second or the second is long past. Counts are
 //! those of that second; distributions are sparse histograms, which can be added to those of other seconds, steps or
 //! groups without loss. Quantiles stand beside them for readers that do not decode histograms; they are of the same
-//! data, and are never to be averaged.
+//! data, and are never to be averaged. `docs/seconds.md` has every field, the units and how to merge.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -18,9 +18,20 @@ pub struct ExperimentSecond {
     pub experiment: String,
     /// Second of run time, from 0.
     pub second: u32,
-    /// 0 for the second as it was first published; raised when deltas that came late changed it. The highest one counts.
+    /// 0 for the second as it was first published; raised when deltas that came late changed it. The highest one that is
+    /// not [`Self::late`] counts.
     pub revision: u32,
-    /// Length of the second, in nanoseconds; less than a whole one where the load ended within it.
+    /// Holds only what came after the second itself had been let go: its counts and histograms are added to what was
+    /// published before, instead of taking its place.
+    #[serde(default)]
+    pub late: bool,
+    /// 0 … parts − 1: a second that would exceed the message limit is split by steps.
+    #[serde(default)]
+    pub part: u32,
+    /// How many messages this revision has.
+    #[serde(default = "one_part")]
+    pub parts: u32,
+    /// How long the run was under way in this second, in nanoseconds: less than a whole one in the last.
     pub length_ns: u64,
     /// Start of the second on the daemon's wall clock, nanoseconds since the Unix epoch.
     pub at_unix_ns: u64,
@@ -30,8 +41,13 @@ pub struct ExperimentSecond {
     pub seconds_total: Option<u32>,
     /// What each group did, in the order of the specification.
     pub groups: Vec<GroupSecond>,
-    /// Each node's part.
+    /// Each node's part; in part 0 only.
     pub nodes: Vec<NodeSecond>,
+}
+
+/// What messages mean that do not say how many parts there are.
+const fn one_part() -> u32 {
+    1
 }
 
 /// What one group did in a second.
@@ -43,17 +59,63 @@ pub struct GroupSecond {
     pub name: String,
     /// Whether it follows a schedule.
     pub open: bool,
+    /// How long its load was offered in this second, in nanoseconds; 0 before and after its schedule.
+    #[serde(default)]
+    pub offered_ns: u64,
     /// Iterations that its schedule holds in this second; absent in the closed model.
     pub scheduled: Option<u64>,
-    /// Iterations, from the planned instant of the first step to the end of the last.
-    pub iterations: StepSecond,
+    /// Whole iterations, from the planned instant of the first step to the end of the last. Absent where the group has one
+    /// step, which is the iteration then, and in parts that do not carry it.
+    pub iterations: Option<StepSecond>,
     /// Requests, step by step.
     pub steps: Vec<StepSecond>,
+    /// Sums from the start to the end of this second.
+    #[serde(default)]
+    pub so_far: GroupSums,
+}
+
+impl GroupSecond {
+    /// Where its iterations are counted: the whole iteration, or the only step.
+    pub fn iteration(&self) -> Option<&StepSecond> {
+        self.iterations.as_ref().or(match self.steps.as_slice() {
+            [only] => Some(only),
+            _ => None,
+        })
+    }
+}
+
+/// What a group did from the start of the run on: whoever joins late knows where it is.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct GroupSums {
+    /// Whole iterations.
+    pub iterations: Counts,
+    /// Requests of all steps.
+    pub requests: Counts,
+    /// Failed requests by kind and status, the most frequent first.
+    pub failures: Vec<FailureCount>,
+}
+
+/// How things that were begun ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Counts {
+    /// Taken from the schedule, or begun.
+    pub offered: u64,
+    /// Written to a connection.
+    pub sent: u64,
+    /// Ended as expected.
+    pub succeeded: u64,
+    /// Ended otherwise.
+    pub failed: u64,
+    /// Unanswered or unsent at the stop.
+    pub censored: u64,
 }
 
 /// Counts and distributions of one step, or of whole iterations, in a second.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct StepSecond {
+    /// Index of the step in the group; one past the last for the whole iteration.
+    #[serde(default)]
+    pub step: u16,
     /// Name; `iteration` for the whole.
     pub name: String,
     /// Taken from the schedule, or begun.
@@ -90,6 +152,15 @@ pub struct StepSecond {
     pub failed_response: Distribution,
     /// Done − sent, of answers that failed.
     pub failed_service: Distribution,
+    /// Stop − planned, of what was censored: lower bounds of its response.
+    #[serde(default)]
+    pub censored_response: Distribution,
+    /// Stop − sent, of what was censored after it was sent: lower bounds of its service.
+    #[serde(default)]
+    pub censored_service: Distribution,
+    /// The histograms were left out because they alone exceed the message limit; counts and quantiles are complete.
+    #[serde(default)]
+    pub without_histograms: bool,
 }
 
 /// A distribution: a histogram that adds without loss, and a few of its quantiles.

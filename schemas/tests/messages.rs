@@ -43,9 +43,13 @@ fn golden<T: DeserializeOwned + PartialEq>(file: &str, fixture: &T, bytes: Vec<u
 
 /// The committed messages of a type say what the fixture says.
 fn keeps<T: Serialize + DeserializeOwned + PartialEq + Debug>(name: &str, fixture: &T) {
+    keeps_version(name, 1, fixture);
+}
+
+fn keeps_version<T: Serialize + DeserializeOwned + PartialEq + Debug>(name: &str, version: u32, fixture: &T) {
     let json = serde_json::to_vec_pretty(fixture).unwrap();
-    let json = golden(&format!("{name}.v1.json"), fixture, [json, b"\n".to_vec()].concat());
-    let pack = golden(&format!("{name}.v1.msgpack"), fixture, encode(fixture).unwrap());
+    let json = golden(&format!("{name}.v{version}.json"), fixture, [json, b"\n".to_vec()].concat());
+    let pack = golden(&format!("{name}.v{version}.msgpack"), fixture, encode(fixture).unwrap());
     for (form, bytes) in [("JSON", &json), ("MessagePack", &pack)] {
         let found: T = decode(bytes).unwrap_or_else(|error| panic!("{name} as {form} does not load any more: {error}"));
         assert_eq!(&found, fixture, "{name} as {form}");
@@ -91,7 +95,7 @@ fn every_message_of_the_first_version_still_loads() {
     keeps("control", &fixtures::control());
     keeps("control-reply", &fixtures::control_reply());
     keeps("route", &fixtures::route());
-    keeps("report", &fixtures::report());
+    keeps_version("report", 2, &fixtures::report());
     keeps("scaling-report", &fixtures::scaling_report());
     keeps("job", &fixtures::job());
     keeps("job-result", &fixtures::job_result());
@@ -108,6 +112,18 @@ fn every_message_of_the_first_version_still_loads() {
 }
 
 #[test]
+fn a_report_of_the_first_version_still_loads_with_its_seconds() {
+    for form in ["json", "msgpack"] {
+        let bytes = std::fs::read(folder().join(format!("report.v1.{form}"))).unwrap();
+        let report: nuncius_schemas::report::Report = decode(&bytes).unwrap();
+        assert_eq!(report.schema, "report.v1");
+        assert_eq!((report.intervals.len(), report.series.len()), (1, 0));
+        assert_eq!(report.intervals[0].offered, 10);
+        assert!(report.groups[0].steps[0].failed_quantities.is_empty());
+    }
+}
+
+#[test]
 fn every_message_type_has_its_golden_messages() {
     for message in messages() {
         for ending in ["json", "msgpack"] {
@@ -120,8 +136,18 @@ fn every_message_type_has_its_golden_messages() {
 /// Adds a field that no type has to every map that stands for a struct between processes.
 fn with_additions(value: &mut Value) {
     // What people write is strict wherever it is carried, and the keys of maps are data.
-    const STRICT: [&str; 9] =
-        ["spec", "routes", "labels", "data", "quantities", "metadata", "services", "headers", "device"];
+    const STRICT: [&str; 10] = [
+        "spec",
+        "routes",
+        "labels",
+        "data",
+        "quantities",
+        "failed_quantities",
+        "metadata",
+        "services",
+        "headers",
+        "device",
+    ];
     match value {
         Value::Object(map) => {
             map.iter_mut()
@@ -160,6 +186,7 @@ fn a_newer_process_is_understood_by_an_older_one() {
     ignores_additions(&fixtures::record_batch());
     ignores_additions(&fixtures::experiment_event());
     ignores_additions(&fixtures::progress());
+    ignores_additions(&fixtures::experiment_second());
     ignores_additions(&fixtures::run_record());
     ignores_additions(&fixtures::submit_reply());
     ignores_additions(&fixtures::control_reply());

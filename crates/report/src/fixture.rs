@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use nuncius_schemas::event::{EventKind, ExperimentEvent};
 use nuncius_schemas::gate::Quantity;
-use nuncius_schemas::metric::FailureKind;
+use nuncius_schemas::metric::{FailureKind, StatusCount};
 use nuncius_schemas::report::{
-    FailureReport, GateReport, GroupReport, Interval, NodeReport, QuantileReport, Report, StepReport, Summary,
+    FailureReport, FailureSeries, GateReport, GroupReport, HeatMap, Interval, NodeReport, QuantileReport,
+    REPORT_SCHEMA, Report, SeriesColumns, SeriesReport, StatusSeries, StepReport, Summary,
 };
 use nuncius_schemas::run::{RunStatus, Verdict};
 use nuncius_schemas::spec::EngineKind;
@@ -50,12 +51,19 @@ fn step(name: &str, open: bool) -> StepReport {
     }
     StepReport {
         name: name.to_owned(),
+        is_iteration: false,
         planned: 60_000,
         sent: 60_000,
         succeeded: 59_990,
         failed: 8,
         censored: 2,
+        retried: 0,
+        bytes_sent: 6_000_000,
+        bytes_received: 120_000_000,
         succeeded_per_second: 999.8,
+        bytes_sent_per_second: 100_000.0,
+        bytes_received_per_second: 2_000_000.0,
+        statuses: vec![StatusCount { status: 200, count: 59_990 }, StatusCount { status: 503, count: 7 }],
         failures: vec![
             FailureReport {
                 kind: FailureKind::Status,
@@ -66,13 +74,14 @@ fn step(name: &str, open: bool) -> StepReport {
             FailureReport { kind: FailureKind::Timeout, status: 0, count: 1, sample: None },
         ],
         quantities,
+        failed_quantities: BTreeMap::from([(Quantity::Service, summary(500_000, 0))]),
     }
 }
 
 /// A passed run of one open and one closed group over 60 seconds.
 pub(crate) fn checkout() -> Report {
     Report {
-        schema: "report.v1".to_owned(),
+        schema: REPORT_SCHEMA.to_owned(),
         version: "0.1.0".to_owned(),
         id: "e12".to_owned(),
         name: "checkout".to_owned(),
@@ -95,6 +104,8 @@ pub(crate) fn checkout() -> Report {
                 open: true,
                 scheduled: Some(60_000),
                 offered: 60_000,
+                offered_seconds: 60.0,
+                offered_per_second: 1_000.0,
                 steps: vec![step("get", true)],
                 cycles: None,
             },
@@ -105,6 +116,8 @@ pub(crate) fn checkout() -> Report {
                 open: false,
                 scheduled: None,
                 offered: 60_000,
+                offered_seconds: 60.0,
+                offered_per_second: 1_000.0,
                 steps: vec![step("publish", false)],
                 cycles: None,
             },
@@ -120,6 +133,8 @@ pub(crate) fn checkout() -> Report {
             reason: "the upper bound 13.5ms is below 250ms".to_owned(),
         }],
         nodes: vec![node("n1", None), node("n2", Some("no heartbeat for 10 s"))],
+        series: vec![series("browse", "get", true), series("loop", "publish", false)],
+        series_left_out: 0,
         intervals: (0..60).map(interval).collect(),
         events: vec![
             event(0, EventKind::Status, "running"),
@@ -167,6 +182,58 @@ fn event(after_ms: u64, kind: EventKind, message: &str) -> ExperimentEvent {
         status: None,
         verdict: None,
         data: BTreeMap::new(),
+    }
+}
+
+/// A minute of one step, whose latencies swing as those of [`interval`] do; the last row is half a second long.
+pub(crate) fn series(group: &str, step: &str, open: bool) -> SeriesReport {
+    let rows = 0..60u32;
+    let each = |of: fn(&Interval) -> u64| rows.clone().map(|second| of(&interval(second))).collect::<Vec<u64>>();
+    let time = |of: fn(&Interval) -> Option<u64>| rows.clone().map(|second| of(&interval(second))).collect::<Vec<_>>();
+    let absent = || vec![None; 60];
+    let mut lengths = vec![1_000_000_000; 60];
+    lengths[59] = 500_000_000;
+    let cells = rows.clone().flat_map(|second| [(second, 0, 900), (second, 1, 90), (second, 4, 7)]).collect();
+    SeriesReport {
+        group: group.to_owned(),
+        step: Some(step.to_owned()),
+        row_seconds: 1,
+        columns: SeriesColumns {
+            second: rows.clone().collect(),
+            length_ns: lengths.clone(),
+            offered_ns: lengths,
+            scheduled: if open { each(|i| i.offered) } else { Vec::new() },
+            offered: each(|i| i.offered),
+            sent: each(|i| i.offered),
+            succeeded: each(|i| i.succeeded),
+            failed: each(|i| i.failed),
+            censored: each(|_| 0),
+            in_flight: each(|i| i.in_flight),
+            retried: each(|_| 0),
+            bytes_sent: each(|_| 100_000),
+            bytes_received: each(|_| 2_000_000),
+            response_p50_ns: if open { time(|i| i.response_p50_ns) } else { absent() },
+            response_p95_ns: if open { time(|i| i.response_p95_ns) } else { absent() },
+            response_p99_ns: if open { time(|i| i.response_p99_ns) } else { absent() },
+            response_max_ns: if open { time(|i| i.response_p99_ns.map(|ns| 2 * ns)) } else { absent() },
+            service_p50_ns: time(|i| i.service_p50_ns),
+            service_p95_ns: time(|i| i.service_p50_ns.map(|ns| 3 * ns)),
+            service_p99_ns: time(|i| i.service_p99_ns),
+            service_max_ns: time(|i| i.service_p99_ns.map(|ns| 2 * ns)),
+            blocked_p99_ns: time(|i| i.blocked_p99_ns),
+            lag_p99_ns: if open { time(|i| i.lag_p99_ns) } else { absent() },
+        },
+        statuses: vec![
+            StatusSeries { status: 200, counts: each(|i| i.succeeded) },
+            StatusSeries { status: 503, counts: each(|i| i.failed) },
+        ],
+        failures: vec![FailureSeries { kind: FailureKind::Status, status: 503, counts: each(|i| i.failed) }],
+        heat_map: Some(HeatMap {
+            quantity: if open { Quantity::Response } else { Quantity::Service },
+            column_seconds: 1,
+            row_upper_ns: vec![1_250_000, 1_600_000, 2_000_000, 2_500_000, 3_150_000],
+            cells,
+        }),
     }
 }
 

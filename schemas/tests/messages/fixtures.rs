@@ -12,12 +12,12 @@ use nuncius_schemas::node::{
 };
 use nuncius_schemas::record::{RecordBatch, RecordOutcome};
 use nuncius_schemas::report::{
-    CyclesReport, FailureReport, GateReport, GroupReport, Interval, NodeReport, QuantileReport, Report, StepReport,
-    Summary,
+    CyclesReport, FailureReport, FailureSeries, GateReport, GroupReport, HeatMap, NodeReport, QuantileReport,
+    REPORT_SCHEMA, Report, SeriesColumns, SeriesReport, StatusSeries, StepReport, Summary,
 };
 use nuncius_schemas::route::{Route, RouteHost};
 use nuncius_schemas::run::{Control, ControlReply, RunNode, RunRecord, RunStatus, SubmitReply, Verdict};
-use nuncius_schemas::second::{Distribution, ExperimentSecond, GroupSecond, NodeSecond, StepSecond};
+use nuncius_schemas::second::{Counts, Distribution, ExperimentSecond, GroupSecond, GroupSums, NodeSecond, StepSecond};
 use nuncius_schemas::spec::{EngineKind, ExperimentSpec};
 
 pub(crate) use super::queue_fixtures::*;
@@ -246,7 +246,10 @@ pub(crate) fn experiment_second() -> ExperimentSecond {
         max_ns: Some(4 * ns),
         histogram: vec![1, 2, 255],
     };
-    let step = |name: &str| StepSecond {
+    let counts = |offered: u64| Counts { offered, sent: offered - 1, succeeded: 90, failed: 5, censored: 1 };
+    let failure = FailureCount { kind: FailureKind::Status, status: 503, count: 5, sample: Some("busy".into()) };
+    let step = |index: u16, name: &str| StepSecond {
+        step: index,
         name: name.to_owned(),
         offered: 100,
         sent: 99,
@@ -258,18 +261,24 @@ pub(crate) fn experiment_second() -> ExperimentSecond {
         bytes_sent: 9_900,
         bytes_received: 20_000,
         statuses: vec![StatusCount { status: 200, count: 90 }, StatusCount { status: 503, count: 5 }],
-        failures: vec![FailureCount { kind: FailureKind::Status, status: 503, count: 5, sample: Some("busy".into()) }],
+        failures: vec![failure.clone()],
         response: distribution(1_000_000),
         service: distribution(900_000),
         blocked: distribution(50_000),
         lag: distribution(20_000),
         failed_response: distribution(300_000),
         failed_service: distribution(200_000),
+        censored_response: distribution(700_000),
+        censored_service: distribution(600_000),
+        without_histograms: true,
     };
     ExperimentSecond {
         experiment: "e-1".into(),
         second: 9,
         revision: 1,
+        late: true,
+        part: 1,
+        parts: 2,
         length_ns: 1_000_000_000,
         at_unix_ns: 1_700_000_010_000_000_000,
         status: RunStatus::Running,
@@ -278,9 +287,11 @@ pub(crate) fn experiment_second() -> ExperimentSecond {
             group: 1,
             name: "browse".into(),
             open: true,
+            offered_ns: 900_000_000,
             scheduled: Some(101),
-            iterations: step("iteration"),
-            steps: vec![step("look")],
+            iterations: Some(step(1, "iteration")),
+            steps: vec![step(0, "look")],
+            so_far: GroupSums { iterations: counts(1_000), requests: counts(1_001), failures: vec![failure] },
         }],
         nodes: vec![NodeSecond {
             node: "edge-1".into(),
@@ -351,17 +362,25 @@ pub(crate) fn report() -> Report {
     };
     let step = StepReport {
         name: "look".into(),
+        is_iteration: true,
         planned: 100,
         sent: 99,
         succeeded: 90,
         failed: 5,
         censored: 5,
+        retried: 2,
+        bytes_sent: 9_900,
+        bytes_received: 20_000,
         succeeded_per_second: 9.5,
+        bytes_sent_per_second: 990.5,
+        bytes_received_per_second: 2_000.5,
+        statuses: vec![StatusCount { status: 200, count: 90 }],
         failures: vec![FailureReport { kind: FailureKind::Timeout, status: 0, count: 5, sample: Some("30s".into()) }],
         quantities: Quantity::ALL.into_iter().map(|quantity| (quantity, summary.clone())).collect(),
+        failed_quantities: [(Quantity::Service, summary)].into(),
     };
     Report {
-        schema: "report.v1".into(),
+        schema: REPORT_SCHEMA.into(),
         version: "0.1.0".into(),
         id: "e-1".into(),
         name: "shop".into(),
@@ -383,6 +402,8 @@ pub(crate) fn report() -> Report {
             open: true,
             scheduled: Some(100),
             offered: 99,
+            offered_seconds: 9.5,
+            offered_per_second: 10.5,
             steps: vec![step],
             cycles: Some(CyclesReport {
                 servos: 3,
@@ -421,22 +442,52 @@ pub(crate) fn report() -> Report {
             deltas: 11,
             lost: Some("no heartbeat".into()),
         }],
-        intervals: vec![Interval {
-            second: 3,
-            offered: 10,
-            succeeded: 9,
-            failed: 1,
-            in_flight: 2,
-            response_p50_ns: Some(1),
-            response_p95_ns: Some(2),
-            response_p99_ns: Some(3),
-            service_p50_ns: Some(4),
-            service_p99_ns: Some(5),
-            blocked_p99_ns: None,
-            lag_p99_ns: Some(7),
-        }],
+        series: vec![series()],
+        series_left_out: 3,
+        intervals: vec![],
         events: vec![experiment_event()],
         trace_id: Some("0af7651916cd43dd8448eb211c80319c".into()),
         spec: Some(experiment()),
+    }
+}
+
+fn series() -> SeriesReport {
+    SeriesReport {
+        group: "browse".into(),
+        step: Some("look".into()),
+        row_seconds: 2,
+        columns: SeriesColumns {
+            second: vec![3],
+            length_ns: vec![1_900_000_000],
+            offered_ns: vec![1_800_000_000],
+            scheduled: vec![21],
+            offered: vec![20],
+            sent: vec![19],
+            succeeded: vec![15],
+            failed: vec![3],
+            censored: vec![1],
+            in_flight: vec![2],
+            retried: vec![4],
+            bytes_sent: vec![1_900],
+            bytes_received: vec![3_800],
+            response_p50_ns: vec![Some(1)],
+            response_p95_ns: vec![Some(2)],
+            response_p99_ns: vec![Some(3)],
+            response_max_ns: vec![Some(4)],
+            service_p50_ns: vec![Some(5)],
+            service_p95_ns: vec![Some(6)],
+            service_p99_ns: vec![Some(7)],
+            service_max_ns: vec![Some(8)],
+            blocked_p99_ns: vec![None],
+            lag_p99_ns: vec![Some(9)],
+        },
+        statuses: vec![StatusSeries { status: 200, counts: vec![15] }],
+        failures: vec![FailureSeries { kind: FailureKind::Timeout, status: 0, counts: vec![3] }],
+        heat_map: Some(HeatMap {
+            quantity: Quantity::Response,
+            column_seconds: 1,
+            row_upper_ns: vec![1_000_000, 1_250_000],
+            cells: vec![(0, 1, 15)],
+        }),
     }
 }

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use nuncius_load::profile::RateProfile;
 use nuncius_schemas::event::ExperimentEvent;
 use nuncius_schemas::gate::Quantity;
+use nuncius_schemas::metric::StatusCount;
 use nuncius_schemas::redact::{redact_spec, redact_url};
 use nuncius_schemas::report::{
-    CyclesReport, FailureReport, GateReport, GroupReport, NodeReport, QuantileReport, Report, StepReport, Summary,
+    CyclesReport, FailureReport, GateReport, GroupReport, NodeReport, QuantileReport, REPORT_SCHEMA, Report,
+    StepReport, Summary,
 };
 use nuncius_schemas::run::{RunRecord, RunStatus, Verdict};
 use nuncius_schemas::spec::{ExperimentSpec, Group, Stage};
@@ -76,7 +78,7 @@ pub fn report(record: &RunRecord, totals: &RunTotals, scheduled: &[Option<u64>],
         .filter_map(|group| group.scheduled.map(|scheduled| (scheduled, group.offered)))
         .fold((0, 0), |(a, b), (c, d)| (a + c, b + d));
     Report {
-        schema: "report.v1".to_owned(),
+        schema: REPORT_SCHEMA.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         id: record.id.clone(),
         name: spec.name.clone().unwrap_or_else(|| record.id.clone()),
@@ -94,6 +96,8 @@ pub fn report(record: &RunRecord, totals: &RunTotals, scheduled: &[Option<u64>],
         groups,
         gates: ended.gates,
         nodes: ended.nodes,
+        series: Vec::new(),
+        series_left_out: 0,
         intervals: totals.intervals.clone(),
         events: ended.events,
         trace_id: record
@@ -117,7 +121,7 @@ fn group_report(index: usize, group: &Group, totals: &RunTotals, scheduled: Opti
         if totals.is_iteration(number, step) {
             offered = one.planned;
         }
-        steps.push(step_report(name, one, seconds));
+        steps.push(step_report(name, usize::from(step) == names.len(), one, seconds));
     }
     GroupReport {
         name: group.name.clone(),
@@ -126,6 +130,8 @@ fn group_report(index: usize, group: &Group, totals: &RunTotals, scheduled: Opti
         open: group.is_open(),
         scheduled,
         offered,
+        offered_seconds: seconds,
+        offered_per_second: per_second(offered, seconds),
         steps,
         cycles: totals.cycles.get(&number).and_then(cycles_report),
     }
@@ -141,7 +147,11 @@ fn cycles_report(cycles: &BTreeMap<u32, u64>) -> Option<CyclesReport> {
     Some(CyclesReport { servos, total, min, max, average, idle: cycles.get(&0).copied().unwrap_or(0), unevenness })
 }
 
-fn step_report(name: String, totals: &StepTotals, seconds: f64) -> StepReport {
+fn per_second(count: u64, seconds: f64) -> f64 {
+    if seconds > 0.0 { count as f64 / seconds } else { 0.0 }
+}
+
+fn step_report(name: String, is_iteration: bool, totals: &StepTotals, seconds: f64) -> StepReport {
     let mut failures: Vec<FailureReport> = totals
         .failures
         .iter()
@@ -159,14 +169,29 @@ fn step_report(name: String, totals: &StepTotals, seconds: f64) -> StepReport {
         .collect();
     StepReport {
         name,
+        is_iteration,
         planned: totals.planned,
         sent: totals.sent,
         succeeded: totals.succeeded,
         failed: totals.failed,
         censored: totals.censored,
-        succeeded_per_second: if seconds > 0.0 { totals.succeeded as f64 / seconds } else { 0.0 },
+        retried: totals.retried,
+        bytes_sent: totals.bytes_sent,
+        bytes_received: totals.bytes_received,
+        succeeded_per_second: per_second(totals.succeeded, seconds),
+        bytes_sent_per_second: per_second(totals.bytes_sent, seconds),
+        bytes_received_per_second: per_second(totals.bytes_received, seconds),
+        statuses: totals
+            .statuses
+            .iter()
+            .map(|(status, count)| StatusCount { status: *status, count: *count })
+            .collect(),
         failures,
         quantities,
+        failed_quantities: [(Quantity::Response, &totals.failed_response), (Quantity::Service, &totals.failed_service)]
+            .into_iter()
+            .filter_map(|(quantity, failed)| Some((quantity, summarise(failed)?)))
+            .collect(),
     }
 }
 

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use nuncius_schemas::gate::Quantity;
-use nuncius_schemas::metric::{FailureCount, FailureKind, MetricDelta, StepDelta};
+use nuncius_schemas::metric::{FailureCount, FailureKind, MetricDelta, StatusCount, StepDelta};
 use nuncius_schemas::report::Interval;
 use nuncius_stats::{Accept, Ledger, Observed, Totals};
 
@@ -52,16 +52,28 @@ pub struct StepTotals {
     pub failed: u64,
     /// Unanswered or unsent at the stop.
     pub censored: u64,
+    /// Sent again because the server had closed the connection without seeing the request.
+    pub retried: u64,
+    /// Bytes written to connections.
+    pub bytes_sent: u64,
+    /// Bytes read from connections.
+    pub bytes_received: u64,
+    /// Answers by status, successes included.
+    pub statuses: BTreeMap<u16, u64>,
     /// Failures by kind and status.
     pub failures: BTreeMap<(FailureKind, u16), (u64, Option<String>)>,
-    /// Done − planned, with what is only known from below.
+    /// Done − planned of what succeeded or waited its timeout, with what is only known from below.
     pub response: Observed,
-    /// Done − sent, with what is only known from below.
+    /// Done − sent of what succeeded or waited its timeout, with what is only known from below.
     pub service: Observed,
     /// Sent − taken.
     pub blocked: Observed,
     /// Taken − planned.
     pub lag: Observed,
+    /// Done − planned, of answers that failed.
+    pub failed_response: Observed,
+    /// Done − sent, of answers that failed.
+    pub failed_service: Observed,
 }
 
 impl StepTotals {
@@ -83,6 +95,8 @@ impl StepTotals {
             (&mut self.lag.completed, &delta.lag),
             (&mut self.response.censored, &delta.censored_response),
             (&mut self.service.censored, &delta.censored_service),
+            (&mut self.failed_response.completed, &delta.failed_response),
+            (&mut self.failed_service.completed, &delta.failed_service),
         ] {
             target.merge_delta(bytes).map_err(|error| error.to_string())?;
         }
@@ -91,6 +105,12 @@ impl StepTotals {
         self.succeeded += delta.succeeded;
         self.failed += delta.failed;
         self.censored += delta.censored;
+        self.retried += delta.retried;
+        self.bytes_sent += delta.bytes_sent;
+        self.bytes_received += delta.bytes_received;
+        for StatusCount { status, count } in &delta.statuses {
+            *self.statuses.entry(*status).or_default() += count;
+        }
         for FailureCount { kind, status, count, sample } in &delta.failures {
             let entry = self.failures.entry((*kind, *status)).or_default();
             entry.0 += count;
@@ -108,6 +128,12 @@ impl StepTotals {
         self.succeeded += other.succeeded;
         self.failed += other.failed;
         self.censored += other.censored;
+        self.retried += other.retried;
+        self.bytes_sent += other.bytes_sent;
+        self.bytes_received += other.bytes_received;
+        for (status, count) in &other.statuses {
+            *self.statuses.entry(*status).or_default() += count;
+        }
         for (key, (count, sample)) in &other.failures {
             let entry = self.failures.entry(*key).or_default();
             entry.0 += count;
@@ -126,6 +152,8 @@ impl StepTotals {
             add(&mut target.completed, &source.completed);
             add(&mut target.censored, &source.censored);
         }
+        add(&mut self.failed_response.completed, &other.failed_response.completed);
+        add(&mut self.failed_service.completed, &other.failed_service.completed);
     }
 }
 

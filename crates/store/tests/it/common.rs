@@ -6,8 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use nuncius_schemas::event::{EventKind, ExperimentEvent};
 use nuncius_schemas::gate::Quantity;
+use nuncius_schemas::metric::StatusCount;
 use nuncius_schemas::record::{RecordBatch, RecordOutcome};
-use nuncius_schemas::report::{GroupReport, Interval, NodeReport, QuantileReport, Report, StepReport, Summary};
+use nuncius_schemas::report::{
+    GroupReport, Interval, NodeReport, QuantileReport, REPORT_SCHEMA, Report, StepReport, Summary,
+};
 use nuncius_schemas::run::{RunNode, RunRecord, RunStatus, Verdict};
 use nuncius_schemas::spec::{EngineKind, ExperimentSpec};
 
@@ -96,17 +99,25 @@ pub(crate) fn report(id: &str) -> Report {
     };
     let step = StepReport {
         name: "list".to_owned(),
+        is_iteration: false,
         planned: 1_000,
         sent: 1_000,
         succeeded: 990,
         failed: 0,
         censored: 10,
+        retried: 3,
+        bytes_sent: 100_000,
+        bytes_received: 2_000_000,
         succeeded_per_second: 99.0,
+        bytes_sent_per_second: 10_000.0,
+        bytes_received_per_second: 200_000.0,
+        statuses: vec![StatusCount { status: 200, count: 990 }],
         failures: Vec::new(),
         quantities: BTreeMap::from([(Quantity::Response, summary)]),
+        failed_quantities: BTreeMap::new(),
     };
     Report {
-        schema: "report.v1".to_owned(),
+        schema: REPORT_SCHEMA.to_owned(),
         version: "0.1.0".to_owned(),
         id: id.to_owned(),
         name: "checkout".to_owned(),
@@ -128,11 +139,15 @@ pub(crate) fn report(id: &str) -> Report {
             open: true,
             scheduled: Some(1_000),
             offered: 1_000,
+            offered_seconds: 10.0,
+            offered_per_second: 100.0,
             steps: vec![step],
             cycles: None,
         }],
         gates: Vec::new(),
         nodes: vec![node("n1"), node("n2")],
+        series: Vec::new(),
+        series_left_out: 0,
         intervals: (0..1_200).map(interval).collect(),
         events: vec![event(id, 1_767_225_600_123, "from the report")],
         trace_id: None,

@@ -6,7 +6,7 @@ use super::*;
 fn report() -> Report {
     let interval = |second| Interval { second, succeeded: 10, failed: u64::from(second == 3), ..Interval::default() };
     Report {
-        schema: "report.v1".to_owned(),
+        schema: "report.v2".to_owned(),
         version: String::new(),
         id: "s-w1-r1".to_owned(),
         name: String::new(),
@@ -24,6 +24,8 @@ fn report() -> Report {
         groups: Vec::new(),
         gates: Vec::new(),
         nodes: Vec::new(),
+        series: Vec::new(),
+        series_left_out: 0,
         intervals: (0..7).map(interval).collect(),
         events: Vec::new(),
         trace_id: None,
