@@ -22,8 +22,7 @@ use crate::settings::{Environment, ExportSettings, resource_attributes};
 const DROP_DEADLINE: Duration = Duration::from_secs(2);
 
 /// Libraries whose spans would be about the export itself, or about every message.
-const SILENT_IN_TRACES: [&str; 8] =
-    ["hyper", "hyper_util", "tonic", "h2", "tower", "reqwest", "opentelemetry", "async_nats"];
+const SILENT_IN_TRACES: [&str; 5] = ["hyper", "hyper_util", "rustls", "opentelemetry", "async_nats"];
 
 /// What log lines look like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -6,7 +6,7 @@
 //! or end a process because a collector is away, and it knows no NATS: trace contexts travel as text.
 //!
 //! The environment: `NUNCIUS_LOG`, then `RUST_LOG` (default `info`); `OTEL_SDK_DISABLED`, `OTEL_TRACES_EXPORTER`,
-//! `OTEL_EXPORTER_OTLP_ENDPOINT`, `_PROTOCOL` (`grpc` or `http/protobuf`), `_HEADERS`, `_TIMEOUT`, `_COMPRESSION` and their
+//! `OTEL_EXPORTER_OTLP_ENDPOINT`, `_PROTOCOL` (`http/protobuf` alone), `_HEADERS`, `_TIMEOUT`, `_COMPRESSION` and their
 //! `OTEL_EXPORTER_OTLP_TRACES_` forms; `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`.
 
 mod context;

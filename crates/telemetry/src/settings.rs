@@ -10,17 +10,10 @@ pub(crate) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 /// Default of `OTEL_EXPORTER_OTLP_TIMEOUT` in the OpenTelemetry specification.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Protocol {
-    Grpc,
-    HttpProtobuf,
-}
-
-/// How and where spans go.
+/// Where spans go, always as OTLP over HTTP with protobuf: the transport that OpenTelemetry's specification prefers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ExportSettings {
-    pub(crate) protocol: Protocol,
-    /// Complete: for http with the path.
+    /// Complete, with the path.
     pub(crate) endpoint: String,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) timeout: Duration,
@@ -61,26 +54,26 @@ impl ExportSettings {
         if endpoint.is_none() && exporter.is_none() {
             return Ok(None);
         }
-        let protocol = match first(environment, &["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"])
+        let protocol = first(environment, &["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"]);
+        if let Some((variable, value)) = protocol
+            && !value.eq_ignore_ascii_case("http/protobuf")
         {
-            None => Protocol::Grpc,
-            Some((variable, value)) => match value.to_ascii_lowercase().as_str() {
-                "grpc" => Protocol::Grpc,
-                "http/protobuf" => Protocol::HttpProtobuf,
-                _ => return Err(wrong(variable, &value, "only grpc and http/protobuf are known")),
-            },
-        };
+            return Err(wrong(
+                variable,
+                &value,
+                "only http/protobuf is spoken; leave it out, and name the receiver's HTTP port, which is usually 4318",
+            ));
+        }
         let endpoint = match endpoint {
             Some((variable, value)) => {
                 check_endpoint(variable, &value)?;
                 // The variable for traces alone is the whole address; the common one is the base of all signals.
-                if protocol == Protocol::HttpProtobuf && variable == "OTEL_EXPORTER_OTLP_ENDPOINT" {
+                if variable == "OTEL_EXPORTER_OTLP_ENDPOINT" {
                     format!("{}/v1/traces", value.trim_end_matches('/'))
                 } else {
                     value
                 }
             }
-            None if protocol == Protocol::Grpc => "http://localhost:4317".to_owned(),
             None => "http://localhost:4318/v1/traces".to_owned(),
         };
         let timeout = match first(environment, &["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"]) {
@@ -99,17 +92,16 @@ impl ExportSettings {
             match first(environment, &["OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION"]) {
                 None => false,
                 Some((_, value)) if value.eq_ignore_ascii_case("none") => false,
-                // Compiled in for gRPC only; over http the body goes as it is, which every receiver takes.
-                Some((_, value)) if value.eq_ignore_ascii_case("gzip") => protocol == Protocol::Grpc,
+                Some((_, value)) if value.eq_ignore_ascii_case("gzip") => true,
                 Some((variable, value)) => return Err(wrong(variable, &value, "only gzip and none are known")),
             };
-        Ok(Some(Self { protocol, endpoint, headers, timeout, gzip }))
+        Ok(Some(Self { endpoint, headers, timeout, gzip }))
     }
 }
 
 fn check_endpoint(variable: &'static str, value: &str) -> Result<(), TelemetryError> {
     let bad =
-        |problem: &str| Err(wrong(variable, value, format!("{problem}; write an address like http://localhost:4317")));
+        |problem: &str| Err(wrong(variable, value, format!("{problem}; write an address like http://localhost:4318")));
     let Some(rest) = value.strip_prefix("http://").or_else(|| value.strip_prefix("https://")) else {
         return bad("it does not begin with http:// or https://");
     };
@@ -210,15 +202,15 @@ mod tests {
 
     #[test]
     fn nothing_is_exported_unless_the_environment_asks_for_it() {
-        let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4317");
+        let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318");
         assert_eq!(read(&[]).unwrap(), None);
         assert_eq!(read(&[("OTEL_EXPORTER_OTLP_ENDPOINT", " ")]).unwrap(), None);
         assert_eq!(read(&[endpoint, ("OTEL_SDK_DISABLED", "TRUE")]).unwrap(), None);
         assert_eq!(read(&[endpoint, ("OTEL_TRACES_EXPORTER", "none")]).unwrap(), None);
         let settings = read(&[endpoint]).unwrap().unwrap();
-        assert_eq!((settings.protocol, settings.endpoint.as_str()), (Protocol::Grpc, "http://collector:4317"));
+        assert_eq!(settings.endpoint, "http://collector:4318/v1/traces");
         let settings = read(&[("OTEL_TRACES_EXPORTER", "otlp")]).unwrap().unwrap();
-        assert_eq!(settings.endpoint, "http://localhost:4317");
+        assert_eq!(settings.endpoint, "http://localhost:4318/v1/traces");
     }
 
     #[test]
@@ -256,6 +248,7 @@ mod tests {
         let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4317");
         for (variable, value) in [
             ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
             ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s"),
             ("OTEL_EXPORTER_OTLP_HEADERS", "secret"),
             ("OTEL_EXPORTER_OTLP_HEADERS", "secret=%zz"),

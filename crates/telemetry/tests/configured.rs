@@ -10,7 +10,7 @@ use nuncius_testkit::OtlpReceiver;
 #[tokio::test]
 async fn the_global_functions_reach_the_receiver_of_the_same_runtime_thread() {
     let receiver = OtlpReceiver::start().await.unwrap();
-    let endpoint = receiver.endpoint().to_owned();
+    let endpoint = format!("{}/v1/traces", receiver.endpoint());
     let environment = move |name: &str| (name == "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT").then(|| endpoint.clone());
     let telemetry = init(TelemetryOptions {
         service_name: "nuncius-test".to_owned(),

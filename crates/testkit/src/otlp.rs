@@ -1,16 +1,22 @@
-//! A receiver of OTLP spans over gRPC, as Jaeger or a collector would be.
+//! A receiver of OTLP spans over HTTP with protobuf, as Jaeger or a collector would be.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
-use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
-use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
+use bytes::Bytes;
+use flate2::read::GzDecoder;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode, header};
+use hyper_util::rt::TokioIo;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+use prost::Message;
 use tokio::sync::watch;
-use tonic::codec::CompressionEncoding;
-use tonic::transport::server::TcpIncoming;
 
 /// One received span, in plain types. Ids are lower-case hex; an absent parent is the empty string; attribute values are
 /// as text; times are unix nanoseconds.
@@ -48,31 +54,27 @@ pub struct OtlpReceiver {
     task: tokio::task::JoinHandle<()>,
 }
 
-struct Collector(Arc<watch::Sender<Vec<Span>>>);
-
-#[tonic::async_trait]
-impl TraceService for Collector {
-    async fn export(
-        &self,
-        request: tonic::Request<ExportTraceServiceRequest>,
-    ) -> Result<tonic::Response<ExportTraceServiceResponse>, tonic::Status> {
-        let received = plain(request.into_inner());
-        self.0.send_modify(|spans| spans.extend(received));
-        Ok(tonic::Response::new(ExportTraceServiceResponse { partial_success: None }))
-    }
-}
-
 impl OtlpReceiver {
     /// Binds and starts to listen; gzip is accepted.
+    ///
+    /// # Errors
+    /// The port cannot be had.
     pub async fn start() -> std::io::Result<Self> {
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
         let endpoint = format!("http://{}", listener.local_addr()?);
         let (sender, spans) = watch::channel(Vec::new());
-        let service = TraceServiceServer::new(Collector(Arc::new(sender))).accept_compressed(CompressionEncoding::Gzip);
+        let sender = Arc::new(sender);
         let task = tokio::spawn(async move {
             // A receiver that ends early shows as spans that never come.
-            let server = tonic::transport::Server::builder();
-            let _ = server.serve_with_incoming(service, TcpIncoming::from(listener)).await;
+            while let Ok((stream, _)) = listener.accept().await {
+                let sender = Arc::clone(&sender);
+                tokio::spawn(async move {
+                    let service = service_fn(move |request| answer(request, Arc::clone(&sender)));
+                    let _ = hyper::server::conn::http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), service)
+                        .await;
+                });
+            }
         });
         Ok(Self { endpoint, spans, task })
     }
@@ -99,6 +101,32 @@ impl Drop for OtlpReceiver {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// Takes `POST /v1/traces` (OTLP 1.0, "OTLP/HTTP Request").
+async fn answer(
+    request: Request<Incoming>,
+    spans: Arc<watch::Sender<Vec<Span>>>,
+) -> Result<Response<Full<Bytes>>, hyper::Error> {
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await?.to_bytes();
+    let is_gzip = parts.headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding == "gzip");
+    let received = (parts.uri.path() == "/v1/traces").then(|| decode(&body, is_gzip)).flatten();
+    let mut answer = Response::new(Full::default());
+    match received {
+        Some(received) => spans.send_modify(|spans| spans.extend(plain(received))),
+        None => *answer.status_mut() = StatusCode::BAD_REQUEST,
+    }
+    Ok(answer)
+}
+
+fn decode(body: &[u8], is_gzip: bool) -> Option<ExportTraceServiceRequest> {
+    if !is_gzip {
+        return ExportTraceServiceRequest::decode(body).ok();
+    }
+    let mut plain = Vec::new();
+    GzDecoder::new(body).read_to_end(&mut plain).ok()?;
+    ExportTraceServiceRequest::decode(plain.as_slice()).ok()
 }
 
 fn plain(request: ExportTraceServiceRequest) -> Vec<Span> {
@@ -142,49 +170,4 @@ fn text(value: Option<AnyValue>) -> String {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
-    use opentelemetry_proto::tonic::{resource::v1::Resource, trace::v1 as wire};
-
-    #[tokio::test]
-    async fn a_compressed_span_arrives_as_a_plain_struct() {
-        let receiver = OtlpReceiver::start().await.unwrap();
-        let string = |text: &str| Some(AnyValue { value: Some(Value::StringValue(text.to_owned())) });
-        let span = wire::Span {
-            trace_id: vec![1; 16],
-            span_id: vec![0xab; 8],
-            name: "work".to_owned(),
-            kind: 5,
-            start_time_unix_nano: 10,
-            end_time_unix_nano: 30,
-            ..Default::default()
-        };
-        let resource = Resource {
-            attributes: vec![KeyValue {
-                key: "service.name".to_owned(),
-                value: string("nuncius-test"),
-                ..Default::default()
-            }],
-            ..Default::default()
-        };
-        let request = ExportTraceServiceRequest {
-            resource_spans: vec![wire::ResourceSpans {
-                resource: Some(resource),
-                scope_spans: vec![wire::ScopeSpans { spans: vec![span], ..Default::default() }],
-                ..Default::default()
-            }],
-        };
-        let channel = tonic::transport::Endpoint::from_shared(receiver.endpoint().to_owned()).unwrap();
-        let mut client =
-            TraceServiceClient::new(channel.connect().await.unwrap()).send_compressed(CompressionEncoding::Gzip);
-        client.export(request).await.unwrap();
-        let spans = receiver.wait_for(|spans| !spans.is_empty(), Duration::from_secs(5)).await.unwrap();
-        assert_eq!(spans[0].service_name, "nuncius-test");
-        assert_eq!(spans[0].span_id, "abababababababab");
-        assert_eq!((spans[0].kind, spans[0].end_ns, spans[0].parent_span_id.as_str()), (5, 30, ""));
-    }
 }

@@ -136,7 +136,7 @@ fn command(server: &Path, root: &Path, amqp: u16, distribution: u16, mapper: u16
 /// The server's own script. Debian's wrapper on PATH insists on being root or the user `rabbitmq`.
 fn find_server() -> Result<PathBuf, TestkitError> {
     let missing =
-        || TestkitError::NoBinary("no RabbitMQ: run scripts/setup, which installs rabbitmq-server".to_owned());
+        || TestkitError::NoBinary("no RabbitMQ: run scripts/setup --test, which installs rabbitmq-server".to_owned());
     let versions = std::fs::read_dir("/usr/lib/rabbitmq/lib").map_err(|_| missing())?;
     versions
         .flatten()
