@@ -4,8 +4,8 @@
 //! (that is `nuncius-bus`) nor how it is stored (that is `nuncius-store`). Every type that crosses the bus is here,
 //! with its limits, and is documented by the JSON Schemas under `schemas/json`, which a test keeps true.
 //!
-//! Layout: [`units`] and [`names`] are the vocabulary; [`spec`] (with [`servo`] and [`stress`]), [`gate`] and
-//! [`galileo`] are what people write, [`submission`] any of it; [`node`], [`metric`], [`record`], [`event`], [`second`],
+//! Layout: [`units`], [`names`] and [`variable`] are the vocabulary; [`spec`] (with [`servo`] and [`stress`]),
+//! [`gate`] and [`galileo`] are what people write, [`submission`] any of it; [`node`], [`metric`], [`record`], [`event`], [`second`],
 //! [`run`] and [`route`] travel between processes, [`job`], [`queue`] and [`worker`] for queues, [`oco`] and
 //! [`resource`] for emulators; [`fault`] says whose fault something was; [`report`] is what comes out; [`codec`] turns
 //! bytes into all of these and says which field was wrong; [`subjects`] names the places.
@@ -36,4 +36,5 @@ pub mod stress;
 pub mod subjects;
 pub mod submission;
 pub mod units;
+pub mod variable;
 pub mod worker;

@@ -1,6 +1,10 @@
 //! Taking secrets out of what is stored, shown or logged.
 
+use std::convert::Infallible;
+
 use crate::spec::ExperimentSpec;
+use crate::spec::texts::TextKind;
+use crate::variable::is_variable;
 
 /// What stands where a secret was.
 pub const REDACTED: &str = "[redacted]";
@@ -197,56 +201,76 @@ fn bracket_end(text: &str) -> usize {
     text.len()
 }
 
-/// Whether a value is nothing but a reference to an environment variable, perhaps after a scheme: `Bearer ${NAME}`.
+/// Whether a value is nothing but a variable, perhaps after a scheme: `Bearer ${NAME}`. A default is part of the text.
 fn is_reference(value: &str) -> bool {
-    let word = match value.split_once(' ') {
-        Some((scheme, word)) if scheme.bytes().all(|b| b.is_ascii_alphabetic()) => word,
-        _ => value,
-    };
-    word.strip_prefix("${")
-        .and_then(|word| word.strip_suffix('}'))
-        .is_some_and(|name| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'))
+    match value.split_once(' ') {
+        Some((scheme, word)) if scheme.bytes().all(|b| b.is_ascii_alphabetic()) => is_variable(word),
+        _ => is_variable(value),
+    }
 }
 
-/// The specification as it may be stored and shown: no user information in URLs; no secrets in headers, queries,
-/// bodies or metadata.
+/// The specification as it may be stored and shown: every text of it as [`redact_kind`] has it.
 ///
-/// A `${NAME}` that stands alone stays as it is: it is resolved only on the node that uses it.
+/// A `${NAME}` that stands alone stays as it is: it is filled in only on the node that uses it.
 pub fn redact_spec(spec: &ExperimentSpec) -> ExperimentSpec {
     let mut spec = spec.clone();
-    redact_entries(&mut spec.metadata);
-    for group in &mut spec.groups {
-        group.target = redact_url(&group.target);
-        redact_entries(&mut group.headers);
-        if let Some(pem) = group.tls.as_mut().and_then(|tls| tls.ca_pem.as_mut()) {
-            // Only certificates belong here; what else was put here by mistake is nobody's business.
-            if pem.contains("PRIVATE KEY") {
-                REDACTED.clone_into(pem);
-            }
-        }
-        for step in &mut group.steps {
-            redact_entries(&mut step.headers);
-            step.path = step.path.as_deref().map(redact_url);
-            step.body = step.body.as_deref().map(redact_text);
-            if let Some(publish) = &mut step.publish {
-                publish.body = redact_text(&publish.body);
-            }
-        }
+    let mut arguments = Arguments::default();
+    let done = spec.visit_texts::<Infallible>(&mut |text| {
+        *text.value = redact_kind(text.kind, text.value, &mut arguments);
+        Ok(())
+    });
+    match done {
+        Ok(()) => spec,
     }
-    spec
 }
 
-fn redact_entries(entries: &mut std::collections::BTreeMap<String, String>) {
-    for (name, value) in entries {
-        if is_reference(value) {
-            continue;
-        }
-        if is_secret_name(name) {
-            REDACTED.clone_into(value);
-        } else {
-            *value = redact_text(value);
+fn redact_kind(kind: TextKind<'_>, value: &str, arguments: &mut Arguments) -> String {
+    match kind {
+        TextKind::Name | TextKind::Address | TextKind::Place | TextKind::Body => redact_text(value),
+        TextKind::Url => redact_text(&redact_url(value)),
+        TextKind::Note(name) | TextKind::Label(name) | TextKind::Header(name) => redact_entry(name, value),
+        TextKind::Argument(index) | TextKind::Command(index) => arguments.redact(index, value),
+        // Only certificates belong here; what else was put here by mistake is nobody's business.
+        TextKind::Certificate if value.contains("PRIVATE KEY") => REDACTED.to_owned(),
+        TextKind::Certificate => value.to_owned(),
+        TextKind::Credential if is_reference(value) => value.to_owned(),
+        TextKind::Credential => REDACTED.to_owned(),
+    }
+}
+
+fn redact_entry(name: &str, value: &str) -> String {
+    match (is_reference(value), is_secret_name(name)) {
+        (true, _) => value.to_owned(),
+        (false, true) => REDACTED.to_owned(),
+        (false, false) => redact_text(value),
+    }
+}
+
+/// Arguments of a command in their order: what follows `--password` or `Bearer` is a secret, whatever it looks like.
+#[derive(Debug, Default)]
+struct Arguments {
+    secret_follows: bool,
+}
+
+impl Arguments {
+    fn redact(&mut self, index: usize, value: &str) -> String {
+        let is_secret = self.secret_follows && index > 0;
+        let word = value.trim_end_matches(':');
+        let names_secret = value.starts_with('-') && !value.contains('=') && is_secret_name(word)
+            || is_secret_name(word) && word.len() < value.len()
+            || CREDENTIAL_SCHEMES.iter().any(|scheme| scheme.eq_ignore_ascii_case(value));
+        self.secret_follows = names_secret && !is_secret;
+        match is_secret && !is_variable(value) {
+            true => REDACTED.to_owned(),
+            false => redact_text(value),
         }
     }
+}
+
+/// Arguments of a job or a command as they may be stored and shown.
+pub fn redact_arguments(arguments: &[String]) -> Vec<String> {
+    let mut state = Arguments::default();
+    arguments.iter().enumerate().map(|(index, argument)| state.redact(index, argument)).collect()
 }
 
 #[cfg(test)]

@@ -4,8 +4,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::names::check_token;
+use crate::spec::validate::Reading;
 use crate::spec::{EngineKind, Group, SpecError};
 use crate::units::HumanDuration;
+use crate::variable::is_variable;
 
 mod distribution;
 
@@ -192,7 +194,7 @@ fn refuse<T>(field: String, problem: impl Into<String>) -> Result<T, SpecError> 
 }
 
 /// Refuses what a group of servos cannot be, and `servo` in any other group.
-pub(crate) fn check_group(path: &str, group: &Group) -> Result<(), SpecError> {
+pub(crate) fn check_group(path: &str, group: &Group, reading: Reading) -> Result<(), SpecError> {
     if group.engine != EngineKind::Servo {
         return match group.servo {
             Some(_) => refuse(format!("{path}.servo"), "belongs to `engine: servo`"),
@@ -221,13 +223,23 @@ pub(crate) fn check_group(path: &str, group: &Group) -> Result<(), SpecError> {
     if group.target.contains('?') {
         return refuse(format!("{path}.target"), "the root of the service has no query");
     }
-    check_options(&format!("{path}.servo"), &group.servo.clone().unwrap_or_default(), group.users.unwrap_or(1), is_bus)
+    let options = group.servo.clone().unwrap_or_default();
+    check_options(&format!("{path}.servo"), &options, group.users.unwrap_or(1), is_bus, reading)
 }
 
-fn check_options(path: &str, options: &ServoOptions, users: u32, is_bus: bool) -> Result<(), SpecError> {
-    check_name(format!("{path}.account"), &options.account, is_bus)?;
+fn check_options(
+    path: &str,
+    options: &ServoOptions,
+    users: u32,
+    is_bus: bool,
+    reading: Reading,
+) -> Result<(), SpecError> {
+    if reading.knows(&options.account) {
+        check_name(format!("{path}.account"), &options.account, is_bus)?;
+    }
     let field = || format!("{path}.app_template");
-    for number in [0, users.saturating_sub(1)] {
+    let numbers = if reading.knows(&options.app_template) { vec![0, users.saturating_sub(1)] } else { Vec::new() };
+    for number in numbers {
         match options.app_name(number) {
             Some(app) => check_name(field(), &app, is_bus)?,
             None => return refuse(field(), "needs one `{n}` or `{n:05}` for the number of the servo"),
@@ -248,16 +260,11 @@ fn check_options(path: &str, options: &ServoOptions, users: u32, is_bus: bool) -
     }
     match &options.token {
         // A specification is stored and shown: what is secret stays on the nodes.
-        Some(token) if !is_variable(token) => {
+        Some(token) if reading == Reading::Written && !is_variable(token) => {
             refuse(format!("{path}.token"), "write `${NAME}`: the token is taken from the environment of the node")
         }
         _ => Ok(()),
     }
-}
-
-fn is_variable(text: &str) -> bool {
-    let name = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')).unwrap_or_default();
-    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
 fn check_name(field: String, name: &str, is_token: bool) -> Result<(), SpecError> {

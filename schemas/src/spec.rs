@@ -11,6 +11,7 @@ use crate::servo::{SERVO_STEPS, ServoOptions};
 use crate::stress::StressStep;
 use crate::units::{HumanDuration, Rate, SECOND_NS};
 
+pub mod texts;
 pub mod validate;
 
 pub use validate::SpecError;

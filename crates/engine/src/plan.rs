@@ -6,6 +6,7 @@ use nuncius_load::{ProfileError, RateProfile, Schedule, ShardSet};
 use nuncius_schemas::route::Route;
 use nuncius_schemas::spec::{EngineKind, ExperimentSpec, Group, JobStep, Stage, Step};
 use nuncius_schemas::units::Rate;
+use nuncius_schemas::variable::VariableError;
 
 use crate::policy::TargetPolicy;
 
@@ -76,13 +77,13 @@ pub enum PlanError {
         /// What the resolver said.
         reason: String,
     },
-    /// An environment variable is missing.
-    #[error("{field}: environment variable {name} is not set on this node")]
+    /// A variable cannot be filled in.
+    #[error("{field}: {problem}")]
     Environment {
         /// Path of the field.
         field: String,
-        /// The variable.
-        name: String,
+        /// Which variable, and what to do.
+        problem: VariableError,
     },
     /// The node may not be aimed at this.
     #[error("target `{host}` ({address}) is not allowed on this node: start it with --allow-target to permit it")]
@@ -236,8 +237,11 @@ impl GroupPlan {
 
 /// Plans a group on this node. May block on DNS.
 ///
-/// `environment` gives the values of `${NAME}` in target, path, headers and body; `$${NAME}` stands for `${NAME}` itself.
-/// Errors name the field.
+/// `environment` gives the values of variables, see [`nuncius_schemas::variable`]. They are filled in before anything
+/// is looked up, in every text that [`nuncius_schemas::spec::texts`] says so of.
+///
+/// # Errors
+/// They name the field and never tell the value of a variable.
 pub fn plan_group(
     input: &GroupInput<'_>,
     policy: &TargetPolicy,
@@ -249,21 +253,9 @@ pub fn plan_group(
         let problem = format!("{} engine threads: give 1 to {THREADS_MAX}", input.threads);
         return Err(PlanError::Field { field: path, problem });
     }
-    let (action, hosts) = if group.engine == EngineKind::Queue {
-        // Reached over the bus, which is not a target: no address, and no policy to ask.
-        (Action::Queue(plan_queue(&path, group, environment)?), Vec::new())
-    } else if group.engine == EngineKind::Servo && group.target.starts_with("nats://") {
-        (Action::Servo(servo::plan_servo(&path, group, None, environment)?), Vec::new())
-    } else {
-        let target = target::parse(&format!("{path}.target"), &group.target, environment)?;
-        let hosts = target::resolve(&format!("{path}.target"), &target, &input.spec.services, input.routes, policy)?;
-        let action = match group.engine {
-            EngineKind::Amqp => Action::Amqp(plan_amqp(&path, group, target, environment)?),
-            EngineKind::Servo => Action::Servo(servo::plan_servo(&path, group, Some(&target), environment)?),
-            _ => Action::Http(request::plan_http(&path, group, &target, environment)?),
-        };
-        (action, hosts)
-    };
+    let filled = environment::fill_in(&path, group, &input.spec.services, input.routes, environment)?;
+    let (action, hosts) = plan_action(&path, &filled, policy).map_err(|error| filled.masked(error))?;
+    let group = &filled.group;
     Ok(GroupPlan {
         group: input.group,
         name: group.name.clone(),
@@ -278,6 +270,30 @@ pub fn plan_group(
         step_names: group.step_names(),
         action,
     })
+}
+
+/// What an iteration does, and the addresses that it does it to.
+fn plan_action(
+    path: &str,
+    filled: &environment::FilledIn<'_>,
+    policy: &TargetPolicy,
+) -> Result<(Action, Vec<Host>), PlanError> {
+    let group = &filled.group;
+    if group.engine == EngineKind::Queue {
+        // Reached over the bus, which is not a target: no address, and no policy to ask.
+        return Ok((Action::Queue(plan_queue(path, group)?), Vec::new()));
+    }
+    if group.engine == EngineKind::Servo && group.target.starts_with("nats://") {
+        return Ok((Action::Servo(servo::plan_servo(path, group, None)?), Vec::new()));
+    }
+    let target = target::parse(&format!("{path}.target"), &group.target)?;
+    let hosts = target::resolve(&format!("{path}.target"), &target, &filled.services, &filled.routes, policy)?;
+    let action = match group.engine {
+        EngineKind::Amqp => Action::Amqp(plan_amqp(path, group, target)?),
+        EngineKind::Servo => Action::Servo(servo::plan_servo(path, group, Some(&target))?),
+        EngineKind::Http | EngineKind::Queue => Action::Http(request::plan_http(path, group, &target)?),
+    };
+    Ok((action, hosts))
 }
 
 fn plan_load(path: &str, group: &Group, input: &GroupInput<'_>) -> Result<Load, PlanError> {
@@ -304,53 +320,20 @@ fn plan_load(path: &str, group: &Group, input: &GroupInput<'_>) -> Result<Load, 
     Ok(Load::Open { schedule: Box::new(schedule), end_ns })
 }
 
-fn plan_queue(path: &str, group: &Group, environment: &dyn Fn(&str) -> Option<String>) -> Result<QueuePlan, PlanError> {
-    let field = format!("{path}.target");
-    let target = environment::expand(&field, &group.target, environment)?;
-    let queue = target.strip_prefix("queue://").unwrap_or(&target).to_owned();
+fn plan_queue(path: &str, group: &Group) -> Result<QueuePlan, PlanError> {
+    let queue = group.target.strip_prefix("queue://").unwrap_or(&group.target).to_owned();
     if let Err(error) = nuncius_schemas::queue::check_queue_name(&queue) {
-        return Err(PlanError::Field { field, problem: error.problem });
+        return Err(PlanError::Field { field: format!("{path}.target"), problem: error.problem });
     }
-    let mut jobs = Vec::with_capacity(group.steps.len().max(1));
-    for (index, step) in group.steps.iter().enumerate() {
-        let mut job = step.job.clone().unwrap_or_default();
-        for argument in &mut job.args {
-            *argument = environment::expand(&format!("{path}.steps[{index}].job.args"), argument, environment)?;
-        }
-        jobs.push(job);
-    }
+    let mut jobs: Vec<JobStep> = group.steps.iter().map(|step| step.job.clone().unwrap_or_default()).collect();
     if jobs.is_empty() {
         jobs.push(JobStep::default());
     }
     Ok(QueuePlan { queue, jobs, presence: group.users.is_some() })
 }
 
-fn plan_amqp(
-    path: &str,
-    group: &Group,
-    target: target::Target,
-    environment: &dyn Fn(&str) -> Option<String>,
-) -> Result<AmqpPlan, PlanError> {
-    let short = |field: &str, text: &str| {
-        let problem = "longer than 255 bytes once its variables are filled in".to_owned();
-        if text.len() > 255 { Err(PlanError::Field { field: field.to_owned(), problem }) } else { Ok(()) }
-    };
-    let mut steps = group.steps.clone();
-    for (index, step) in steps.iter_mut().enumerate() {
-        if let Some(publish) = &mut step.publish {
-            let field = format!("{path}.steps[{index}].publish");
-            for text in [&mut publish.exchange, &mut publish.routing_key, &mut publish.body] {
-                *text = environment::expand(&field, text, environment)?;
-            }
-            short(&field, &publish.exchange)?;
-            short(&field, &publish.routing_key)?;
-        }
-        if let Some(consume) = &mut step.consume {
-            let field = format!("{path}.steps[{index}].consume");
-            consume.queue = environment::expand(&field, &consume.queue, environment)?;
-            short(&field, &consume.queue)?;
-        }
-    }
+fn plan_amqp(path: &str, group: &Group, target: target::Target) -> Result<AmqpPlan, PlanError> {
+    let steps = group.steps.clone();
     let named = group.tls.as_ref().and_then(|tls| tls.server_name.clone());
     let plan = AmqpPlan {
         secure: target.secure,

@@ -36,8 +36,11 @@ fn every_refusal_names_its_field() {
         let error = check(&group).unwrap_err();
         assert!(error.contains(&format!("groups[0].{field}")), "{group}: {error}");
     }
-    let error =
-        check_group("g", &Group { servo: Some(ServoOptions::default()), ..Group::of_target("http://a/".into()) });
+    let error = check_group(
+        "g",
+        &Group { servo: Some(ServoOptions::default()), ..Group::of_target("http://a/".into()) },
+        Reading::Written,
+    );
     assert_eq!(error.unwrap_err().field, "g.servo");
 }
 

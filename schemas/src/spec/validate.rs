@@ -1,13 +1,15 @@
 //! What a specification must keep to beyond its shape; every refusal names the field.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::texts::TextKind;
 use super::{AmqpConsume, AmqpPublish, EngineKind, ExperimentSpec, Group, JobStep, NodeSelection, Stage, Step};
 use crate::gate::Gate;
 use crate::job::ARGUMENTS_MAX;
 use crate::names::check_token;
 use crate::queue::{PRIORITIES_MAX, check_queue_name};
 use crate::units::{Rate, SECOND_NS};
+use crate::variable::{self, has_variables};
 
 mod scaling;
 
@@ -50,6 +52,25 @@ pub struct SpecError {
     pub problem: String,
 }
 
+/// How far a specification has come: what a variable stands for is known only on the node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// As it was written: a text with variables can be anything.
+    Written,
+    /// Its variables are filled in.
+    FilledIn,
+}
+
+impl Reading {
+    /// Whether it is known what this text says.
+    pub(crate) fn knows(self, text: &str) -> bool {
+        match self {
+            Self::Written => !has_variables(text),
+            Self::FilledIn => true,
+        }
+    }
+}
+
 fn refuse<T>(field: impl Into<String>, problem: impl Into<String>) -> Result<T, SpecError> {
     Err(SpecError { field: field.into(), problem: problem.into() })
 }
@@ -59,6 +80,19 @@ fn at_most(field: &str, count: usize, limit: usize) -> Result<(), SpecError> {
 }
 
 impl ExperimentSpec {
+    /// Refuses variables that are misspelt, and those that stand where nobody fills them in.
+    fn check_variables(&self) -> Result<(), SpecError> {
+        self.clone().visit_texts(&mut |text| match text.kind {
+            kind if kind.is_filled_in() => {
+                variable::check(text.value).map_err(|error| SpecError { field: text.field, problem: error.to_string() })
+            }
+            TextKind::Name | TextKind::Label(_) if has_variables(text.value) => {
+                refuse(text.field, "variables are not filled in here: it is needed before any node is asked")
+            }
+            _ => Ok(()),
+        })
+    }
+
     /// Refuses what a daemon cannot run; says which field and why. What steps workers is none of that: see
     /// [`ExperimentSpec::validate_scaling`].
     pub fn validate(&self) -> Result<(), SpecError> {
@@ -73,22 +107,10 @@ impl ExperimentSpec {
                 return refuse(field, "longer than 256 bytes, or holds control characters");
             }
         }
+        self.check_variables()?;
         at_most("metadata", self.metadata.len(), ENTRIES_MAX)?;
         check_values("metadata", self.metadata.iter())?;
-        at_most("services", self.services.len(), ENTRIES_MAX)?;
-        for (name, addresses) in &self.services {
-            let field = format!("services.{}", name.chars().take(64).collect::<String>());
-            if !is_host(name) {
-                return refuse(field, "not a service name: use 1 to 255 of A-Z a-z 0-9 . _ -");
-            }
-            if addresses.is_empty() {
-                return refuse(field, "no address: give at least one host:port");
-            }
-            at_most(&field, addresses.len(), 1_024)?;
-            for address in addresses {
-                check_address(&field, address)?;
-            }
-        }
+        check_services(&self.services, Reading::Written)?;
         check_nodes("nodes", &self.nodes)?;
         if !(0.0..=1.0).contains(&self.run_delay_limit) {
             return refuse("run_delay_limit", "not within 0 to 1");
@@ -112,7 +134,7 @@ impl ExperimentSpec {
             if !names.insert(group.name.as_str()) {
                 return refuse(format!("{path}.name"), format!("`{}` is taken by another group", group.name));
             }
-            check_group(&path, group)?;
+            check_group(&path, group, Reading::Written)?;
         }
         // None where a group goes on until it is stopped.
         let ends: Option<Vec<u64>> = self.groups.iter().map(Group::offered_ns).collect();
@@ -147,6 +169,34 @@ impl ExperimentSpec {
         }
         Ok(())
     }
+}
+
+/// Refuses a group, whose field is `path`, and services whose variables have been filled in, as
+/// [`ExperimentSpec::validate`] does before they are.
+///
+/// # Errors
+/// The field and what is wrong with it. The problem may repeat what a variable stands for.
+pub fn check_filled_in(path: &str, group: &Group, services: &BTreeMap<String, Vec<String>>) -> Result<(), SpecError> {
+    check_services(services, Reading::FilledIn)?;
+    check_group(path, group, Reading::FilledIn)
+}
+
+fn check_services(services: &BTreeMap<String, Vec<String>>, reading: Reading) -> Result<(), SpecError> {
+    at_most("services", services.len(), ENTRIES_MAX)?;
+    for (name, addresses) in services {
+        let field = format!("services.{}", name.chars().take(64).collect::<String>());
+        if !is_host(name) {
+            return refuse(field, "not a service name: use 1 to 255 of A-Z a-z 0-9 . _ -");
+        }
+        if addresses.is_empty() {
+            return refuse(field, "no address: give at least one host:port");
+        }
+        at_most(&field, addresses.len(), 1_024)?;
+        for address in addresses.iter().filter(|address| reading.knows(address)) {
+            check_address(&field, address)?;
+        }
+    }
+    Ok(())
 }
 
 fn check_values<'a>(field: &str, entries: impl Iterator<Item = (&'a String, &'a String)>) -> Result<(), SpecError> {
@@ -198,10 +248,10 @@ fn check_nodes(path: &str, nodes: &NodeSelection) -> Result<(), SpecError> {
     Ok(())
 }
 
-fn check_group(path: &str, group: &Group) -> Result<(), SpecError> {
+fn check_group(path: &str, group: &Group, reading: Reading) -> Result<(), SpecError> {
     check_token("group", &group.name)
         .map_err(|e| SpecError { field: format!("{path}.name"), problem: e.to_string() })?;
-    check_target(path, group)?;
+    check_target(path, group, reading)?;
     if let Some(nodes) = &group.nodes {
         check_nodes(&format!("{path}.nodes"), nodes)?;
     }
@@ -218,12 +268,12 @@ fn check_group(path: &str, group: &Group) -> Result<(), SpecError> {
         if name == "iteration" {
             return refuse(format!("{path}.name"), "`iteration` is what reports call all steps together");
         }
-        check_step(&path, group.engine, step)?;
+        check_step(&path, group.engine, step, reading)?;
     }
     if group.engine == EngineKind::Amqp && group.steps.iter().all(|step| step.publish.is_none()) {
         return refuse(format!("{path}.steps"), "an amqp group needs a step with `publish`");
     }
-    crate::servo::check_group(path, group)?;
+    crate::servo::check_group(path, group, reading)?;
     check_load(path, group)?;
     if group.max_in_flight == 0 {
         return refuse(format!("{path}.max_in_flight"), "0 would let nothing through");
@@ -237,7 +287,7 @@ fn check_group(path: &str, group: &Group) -> Result<(), SpecError> {
     Ok(())
 }
 
-fn check_target(path: &str, group: &Group) -> Result<(), SpecError> {
+fn check_target(path: &str, group: &Group, reading: Reading) -> Result<(), SpecError> {
     let field = format!("{path}.target");
     let schemes: &[&str] = match group.engine {
         EngineKind::Http => &["http://", "https://"],
@@ -248,28 +298,36 @@ fn check_target(path: &str, group: &Group) -> Result<(), SpecError> {
     if group.target.len() > URL_MAX_BYTES {
         return refuse(field, format!("longer than {URL_MAX_BYTES} bytes"));
     }
+    if !reading.knows(&group.target) && group.target.starts_with('$') {
+        return Ok(());
+    }
     let Some(rest) = schemes.iter().find_map(|scheme| group.target.strip_prefix(scheme)) else {
         let shown: String = crate::redact::redact_url(&group.target).chars().take(80).collect();
         return refuse(field, format!("`{shown}` does not start with {}", schemes.join(" or ")));
     };
-    if group.engine == EngineKind::Queue && !rest.contains("${") {
+    if group.engine == EngineKind::Queue {
+        if !reading.knows(rest) {
+            return Ok(());
+        }
         return check_queue_name(rest).map_err(|error| SpecError { field, problem: error.problem });
     }
-    if !group.target.bytes().all(|b| b.is_ascii_graphic()) || group.target.contains('#') {
+    let plain = !reading.knows(rest) || group.target.bytes().all(|b| b.is_ascii_graphic());
+    if !plain || group.target.contains('#') {
         return refuse(field, "holds spaces, control characters, `#` or characters that must be percent-encoded");
+    }
+    if !reading.knows(rest) {
+        return Ok(());
     }
     let authority = rest.split(['/', '?']).next().unwrap_or_default();
     let host = authority.rsplit('@').next().unwrap_or_default();
     if host.is_empty() {
         return refuse(field, "no host: name a service or host:port");
     }
-    // What the environment will say is known only on the node.
-    let known = !host.contains("${");
     let fine = match host.rsplit_once(':').filter(|_| !host.ends_with(']')) {
         Some((name, port)) => is_host(name) && is_port(port),
         None => is_host(host),
     };
-    if known && !fine {
+    if !fine {
         return refuse(field, "the host is neither a service nor host:port; a `/` in a password is written %2F");
     }
     Ok(())
@@ -297,7 +355,7 @@ fn check_headers<'a>(field: &str, headers: impl Iterator<Item = (&'a String, &'a
     Ok(())
 }
 
-fn check_step(path: &str, engine: EngineKind, step: &Step) -> Result<(), SpecError> {
+fn check_step(path: &str, engine: EngineKind, step: &Step, reading: Reading) -> Result<(), SpecError> {
     let http = step.method.is_some()
         || step.path.is_some()
         || step.body.is_some()
@@ -317,8 +375,9 @@ fn check_step(path: &str, engine: EngineKind, step: &Step) -> Result<(), SpecErr
                 return refuse(format!("{path}.method"), format!("`{method}` is not a method, such as GET or POST"));
             }
             if let Some(target) = &step.path {
-                let plain = target.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
-                if !target.starts_with('/') || !plain || target.len() > URL_MAX_BYTES {
+                let plain = !reading.knows(target) || target.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
+                let rooted = target.starts_with('/') || (!reading.knows(target) && target.starts_with('$'));
+                if !rooted || !plain || target.len() > URL_MAX_BYTES {
                     let problem = format!(
                         "must start with /, be percent-encoded, hold no spaces or `#`, and not exceed {URL_MAX_BYTES} bytes"
                     );
@@ -347,8 +406,8 @@ fn check_step(path: &str, engine: EngineKind, step: &Step) -> Result<(), SpecErr
                 return refuse(path, "`job` belongs to `engine: queue`");
             }
             match (&step.publish, &step.consume) {
-                (Some(publish), None) => check_publish(&format!("{path}.publish"), publish),
-                (None, Some(consume)) => check_consume(&format!("{path}.consume"), consume),
+                (Some(publish), None) => check_publish(&format!("{path}.publish"), publish, reading),
+                (None, Some(consume)) => check_consume(&format!("{path}.consume"), consume, reading),
                 _ => refuse(path, "an amqp step has either `publish` or `consume`"),
             }
         }
@@ -377,17 +436,17 @@ fn check_job(path: &str, job: &JobStep) -> Result<(), SpecError> {
     }
 }
 
-fn check_publish(path: &str, publish: &AmqpPublish) -> Result<(), SpecError> {
-    check_amqp_name(&format!("{path}.exchange"), &publish.exchange)?;
-    check_amqp_name(&format!("{path}.routing_key"), &publish.routing_key)?;
+fn check_publish(path: &str, publish: &AmqpPublish, reading: Reading) -> Result<(), SpecError> {
+    check_amqp_name(&format!("{path}.exchange"), &publish.exchange, reading)?;
+    check_amqp_name(&format!("{path}.routing_key"), &publish.routing_key, reading)?;
     if publish.routing_key.is_empty() && (publish.exchange.is_empty() || publish.declare) {
         return refuse(format!("{path}.routing_key"), "empty: it names the queue here");
     }
     Ok(())
 }
 
-fn check_consume(path: &str, consume: &AmqpConsume) -> Result<(), SpecError> {
-    check_amqp_name(&format!("{path}.queue"), &consume.queue)?;
+fn check_consume(path: &str, consume: &AmqpConsume, reading: Reading) -> Result<(), SpecError> {
+    check_amqp_name(&format!("{path}.queue"), &consume.queue, reading)?;
     if consume.queue.is_empty() {
         return refuse(format!("{path}.queue"), "empty: name a queue");
     }
@@ -397,7 +456,10 @@ fn check_consume(path: &str, consume: &AmqpConsume) -> Result<(), SpecError> {
     Ok(())
 }
 
-fn check_amqp_name(field: &str, name: &str) -> Result<(), SpecError> {
+fn check_amqp_name(field: &str, name: &str, reading: Reading) -> Result<(), SpecError> {
+    if reading == Reading::Written && has_variables(name) {
+        return Ok(());
+    }
     if name.len() > AMQP_NAME_MAX_BYTES || name.chars().any(char::is_control) {
         return refuse(field, format!("longer than {AMQP_NAME_MAX_BYTES} bytes, or holds control characters"));
     }

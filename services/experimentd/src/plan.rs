@@ -7,6 +7,7 @@ use nuncius_schemas::node::{GroupAssignment, NodeInfo, Role};
 use nuncius_schemas::route::Route;
 use nuncius_schemas::run::RunNode;
 use nuncius_schemas::spec::{ExperimentSpec, NodeSelection};
+use nuncius_schemas::variable::has_variables;
 
 /// What a plan could not be made of.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -151,7 +152,9 @@ pub(crate) fn service_of(target: &str) -> Option<&str> {
     let rest = target.split_once("://").map_or(target, |(_, rest)| rest);
     let authority = rest.split(['/', '?']).next().unwrap_or_default();
     let host = authority.rsplit('@').next().unwrap_or_default();
-    let direct = host.is_empty() || host.contains(':') || host.contains('.') || host == "localhost";
+    // What a variable stands for is known only on the node.
+    let direct =
+        has_variables(target) || host.is_empty() || host.contains(':') || host.contains('.') || host == "localhost";
     (!direct).then_some(host)
 }
 
@@ -248,7 +251,14 @@ mod tests {
     fn service_names_are_told_from_addresses() {
         assert_eq!(service_of("http://shop/x"), Some("shop"));
         assert_eq!(service_of("amqp://guest:guest@broker/%2f"), Some("broker"));
-        for direct in ["http://127.0.0.1:80/", "http://shop:80/", "http://a.b/", "http://localhost/", "http://[::1]/"] {
+        for direct in [
+            "http://127.0.0.1:80/",
+            "http://shop:80/",
+            "http://a.b/",
+            "http://localhost/",
+            "http://[::1]/",
+            "http://${A:-b}/",
+        ] {
             assert_eq!(service_of(direct), None, "{direct}");
         }
     }

@@ -1,69 +1,115 @@
-//! `${NAME}` in the text of a specification.
+//! Variables are filled in before anything else is looked at: what is planned has none.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use nuncius_schemas::route::Route;
+use nuncius_schemas::spec::texts::Text;
+use nuncius_schemas::spec::validate::check_filled_in;
+use nuncius_schemas::spec::{Group, SpecError};
+use nuncius_schemas::variable::{self, VariableError};
 
 use super::PlanError;
 
-/// `text` with each `${NAME}` replaced by its value and each `$${NAME}` by `${NAME}`. What is no name is kept as it is.
-pub(super) fn expand(
-    field: &str,
-    text: &str,
+/// Shortest value that is masked in errors, in bytes: to take out a shorter one would spoil the text and hide nothing.
+const MASKED_MIN_BYTES: usize = 3;
+
+/// A group, the services and the routes, with their variables filled in.
+#[derive(Debug)]
+pub(super) struct FilledIn<'a> {
+    pub(super) group: Group,
+    pub(super) services: BTreeMap<String, Vec<String>>,
+    pub(super) routes: Cow<'a, [Route]>,
+    values: Values,
+}
+
+/// What was filled in: name and value, the longest value first.
+#[derive(Debug, Default)]
+struct Values(Vec<(String, String)>);
+
+impl Values {
+    /// `text` with the variables' names instead of their values: an error must not tell these.
+    fn masked(&self, text: &str) -> String {
+        self.0
+            .iter()
+            .filter(|(_, value)| value.len() >= MASKED_MIN_BYTES)
+            .fold(text.to_owned(), |text, (name, value)| text.replace(value.as_str(), &format!("${{{name}}}")))
+    }
+}
+
+impl FilledIn<'_> {
+    /// A problem as it may be told.
+    pub(super) fn masked(&self, error: PlanError) -> PlanError {
+        match error {
+            PlanError::Field { field, problem } => PlanError::Field { field, problem: self.values.masked(&problem) },
+            PlanError::UnknownService { field, service } => {
+                PlanError::UnknownService { field, service: self.values.masked(&service) }
+            }
+            PlanError::Resolve { field, host, reason } => {
+                PlanError::Resolve { field, host: self.values.masked(&host), reason: self.values.masked(&reason) }
+            }
+            PlanError::Forbidden { host, address } => PlanError::Forbidden { host: self.values.masked(&host), address },
+            other @ (PlanError::NoGroup(_)
+            | PlanError::Environment { .. }
+            | PlanError::Policy { .. }
+            | PlanError::Profile { .. }) => other,
+        }
+    }
+}
+
+/// Fills in the variables of a group, of the services and of the routes, and checks the outcome like something written.
+pub(super) fn fill_in<'a>(
+    path: &str,
+    group: &Group,
+    services: &BTreeMap<String, Vec<String>>,
+    routes: &'a [Route],
     environment: &dyn Fn(&str) -> Option<String>,
-) -> Result<String, PlanError> {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find("${") {
-        let (before, after) = rest.split_at(at);
-        let inner = after.get(2..).unwrap_or_default();
-        let name = inner.split_once('}').map(|(name, _)| name).filter(|name| is_name(name));
-        let Some(name) = name else {
-            out.push_str(before);
-            out.push_str("${");
-            rest = inner;
-            continue;
+) -> Result<FilledIn<'a>, PlanError> {
+    let mut values = BTreeMap::new();
+    let mut expand = |field: &str, text: &str| {
+        let mut look_up = |name: &str| {
+            let value = environment(name);
+            values.extend(value.clone().map(|value| (name.to_owned(), value)));
+            value
         };
-        if let Some(literal) = before.strip_suffix('$') {
-            out.push_str(literal);
-            out.push_str("${");
-            out.push_str(name);
-            out.push('}');
-        } else {
-            out.push_str(before);
-            let missing = || PlanError::Environment { field: field.to_owned(), name: name.to_owned() };
-            out.push_str(&environment(name).ok_or_else(missing)?);
+        variable::expand(text, &mut look_up)
+            .map_err(|problem| PlanError::Environment { field: field.to_owned(), problem })
+    };
+    let mut group = group.clone();
+    group.visit_texts(path, &mut |Text { field, kind, value }| {
+        if kind.is_filled_in() {
+            *value = expand(&field, value)?;
         }
-        rest = inner.get(name.len() + 1..).unwrap_or_default();
+        Ok::<(), PlanError>(())
+    })?;
+    let mut services = services.clone();
+    for (name, addresses) in &mut services {
+        for (index, address) in addresses.iter_mut().enumerate() {
+            *address = expand(&format!("services.{name}[{index}]"), address)?;
+        }
     }
-    out.push_str(rest);
-    Ok(out)
+    let mut routes = Cow::Borrowed(routes);
+    if routes.iter().any(|route| route.hosts.iter().any(|host| variable::has_variables(&host.address))) {
+        for route in routes.to_mut() {
+            for host in &mut route.hosts {
+                host.address = expand(&format!("routing table, {}", route.service), &host.address)?;
+            }
+        }
+    }
+    let mut values: Vec<(String, String)> = values.into_iter().collect();
+    values.sort_by_key(|(_, value)| std::cmp::Reverse(value.len()));
+    let filled = FilledIn { group, services, routes, values: Values(values) };
+    check_filled_in(path, &filled.group, &filled.services)
+        .map_err(|SpecError { field, problem }| filled.masked(PlanError::Field { field, problem }))?;
+    Ok(filled)
 }
 
-fn is_name(text: &str) -> bool {
-    let mut bytes = text.bytes();
-    bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
-        && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn expanded(text: &str) -> String {
-        expand("f", text, &|name| (name == "TOKEN").then(|| "s3cret".to_owned())).unwrap()
-    }
-
-    #[test]
-    fn names_are_replaced_and_everything_else_is_kept() {
-        assert_eq!(expanded("Bearer ${TOKEN}!"), "Bearer s3cret!");
-        assert_eq!(expanded("${TOKEN}${TOKEN}"), "s3crets3cret");
-        assert_eq!(expanded("$${TOKEN} ${TOKEN}"), "${TOKEN} s3cret");
-        for same in ["", "$", "${", "${}", "${1A}", "${a b}", "a}b", "${ä}", "$ {TOKEN}", "ü${"] {
-            assert_eq!(expanded(same), same);
+impl PlanError {
+    /// The variable that is missing, where that is what is wrong.
+    pub fn missing_variable(&self) -> Option<&str> {
+        match self {
+            Self::Environment { problem: VariableError::Missing { name }, .. } => Some(name),
+            _ => None,
         }
-        assert_eq!(expanded("${${TOKEN}"), "${s3cret");
-    }
-
-    #[test]
-    fn a_missing_variable_is_named_with_its_field() {
-        let error = expand("groups[0].headers.x", "${NOPE}", &|_| None).unwrap_err().to_string();
-        assert_eq!(error, "groups[0].headers.x: environment variable NOPE is not set on this node");
     }
 }

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use nuncius_schemas::spec::{Group, Step, TlsOptions};
 
+use super::PlanError;
 use super::target::Target;
-use super::{PlanError, environment};
 
 pub(super) const USER_AGENT: &str = concat!("nuncius/", env!("CARGO_PKG_VERSION"));
 
@@ -80,18 +80,13 @@ pub(crate) fn write_traceparent(out: &mut [u8], trace_id: u128, span_id: u64) {
     let _ = write!(out, "00-{trace_id:032x}-{span_id:016x}-01");
 }
 
-pub(super) fn plan_http(
-    path: &str,
-    group: &Group,
-    target: &Target,
-    environment: &dyn Fn(&str) -> Option<String>,
-) -> Result<HttpPlan, PlanError> {
+pub(super) fn plan_http(path: &str, group: &Group, target: &Target) -> Result<HttpPlan, PlanError> {
     let get = [Step::default()];
     let steps: &[Step] = if group.steps.is_empty() { &get } else { &group.steps };
     let requests = steps
         .iter()
         .enumerate()
-        .map(|(index, step)| plan_request(path, &format!("{path}.steps[{index}]"), group, step, target, environment))
+        .map(|(index, step)| plan_request(path, &format!("{path}.steps[{index}]"), group, step, target))
         .collect::<Result<_, _>>()?;
     let named = group.tls.as_ref().and_then(|tls| tls.server_name.clone());
     Ok(HttpPlan {
@@ -109,14 +104,12 @@ fn plan_request(
     group: &Group,
     step: &Step,
     target: &Target,
-    environment: &dyn Fn(&str) -> Option<String>,
 ) -> Result<RequestPlan, PlanError> {
     let method = step.method.clone().unwrap_or_else(|| "GET".to_owned());
     let path = match &step.path {
         Some(path) => {
             let field = format!("{step_path}.path");
-            let path = environment::expand(&field, path, environment)?;
-            check_line(&field, &path, true)?;
+            check_line(&field, path, true)?;
             format!("{}{path}", target.path.trim_end_matches('/'))
         }
         None => format!("{}{}", if target.path.is_empty() { "/" } else { &target.path }, target.query),
@@ -132,13 +125,12 @@ fn plan_request(
     let given = [(group_path, &group.headers), (step_path, &step.headers)];
     for (path, name, value) in given.iter().flat_map(|(path, map)| map.iter().map(move |(n, v)| (path, n, v))) {
         let field = format!("{path}.headers.{name}");
-        let value = environment::expand(&field, value, environment)?;
-        check_line(&field, &value, false)?;
+        check_line(&field, value, false)?;
         headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
-        headers.push((name.clone(), value));
+        headers.push((name.clone(), value.clone()));
     }
     let body = match &step.body {
-        Some(body) => Bytes::from(environment::expand(&format!("{step_path}.body"), body, environment)?),
+        Some(body) => Bytes::from(body.clone()),
         None => Bytes::new(),
     };
     let has_body = step.body.is_some() || ["POST", "PUT", "PATCH"].contains(&method.as_str());

@@ -4,7 +4,7 @@ use nuncius_schemas::servo::ServoOptions;
 use nuncius_schemas::spec::Group;
 
 use super::target::Target;
-use super::{PlanError, environment, request};
+use super::{PlanError, request};
 
 /// Servos, with the environment resolved.
 #[derive(Debug)]
@@ -24,19 +24,13 @@ pub(crate) struct ServoPlan {
 }
 
 /// `target` is absent over the bus.
-pub(super) fn plan_servo(
-    path: &str,
-    group: &Group,
-    target: Option<&Target>,
-    environment: &dyn Fn(&str) -> Option<String>,
-) -> Result<ServoPlan, PlanError> {
+pub(super) fn plan_servo(path: &str, group: &Group, target: Option<&Target>) -> Result<ServoPlan, PlanError> {
     let options = group.servo.clone().unwrap_or_default();
     let authorization = match &options.token {
         Some(token) => {
             let field = format!("{path}.servo.token");
-            let token = environment::expand(&field, token, environment)?;
-            request::check_line(&field, &token, false)?;
-            Some(if token.contains("Bearer") { token } else { format!("Bearer {token}") })
+            request::check_line(&field, token, false)?;
+            Some(if token.contains("Bearer") { token.clone() } else { format!("Bearer {token}") })
         }
         None => None,
     };
@@ -48,10 +42,9 @@ pub(super) fn plan_servo(
         headers.extend(authorization.clone().map(|value| ("Authorization".to_owned(), value)));
         for (name, value) in &group.headers {
             let field = format!("{path}.headers.{name}");
-            let value = environment::expand(&field, value, environment)?;
-            request::check_line(&field, &value, false)?;
+            request::check_line(&field, value, false)?;
             headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
-            headers.push((name.clone(), value));
+            headers.push((name.clone(), value.clone()));
         }
     }
     let root = target.map_or("", |target| target.path.trim_end_matches('/'));

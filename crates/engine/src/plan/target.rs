@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 
 use nuncius_schemas::route::Route;
 
-use super::{PlanError, environment};
+use super::PlanError;
 use crate::policy::TargetPolicy;
 
 /// Most addresses taken of one target.
@@ -35,14 +35,9 @@ pub(crate) struct Host {
     pub(crate) weight: u64,
 }
 
-/// Reads a target; `${NAME}`s are resolved first.
-pub(super) fn parse(
-    field: &str,
-    text: &str,
-    environment: &dyn Fn(&str) -> Option<String>,
-) -> Result<Target, PlanError> {
+/// Reads a target.
+pub(super) fn parse(field: &str, text: &str) -> Result<Target, PlanError> {
     let refuse = |problem: &str| PlanError::Field { field: field.to_owned(), problem: problem.to_owned() };
-    let text = environment::expand(field, text, environment)?;
     if text.chars().any(|c| c.is_control() || c == ' ') {
         return Err(refuse("holds spaces or control characters"));
     }

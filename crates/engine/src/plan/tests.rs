@@ -127,3 +127,69 @@ fn a_rate_per_node_is_multiplied_by_the_nodes() {
     };
     assert_eq!((of(""), of(r#", "rate_per_node": true"#)), (1, 4));
 }
+
+/// Plans with these variables; the services are those of the group's text.
+fn plan_where(services: &str, group: &str, routes: &[Route], known: &[(&str, &str)]) -> Result<GroupPlan, PlanError> {
+    let text = format!(r#"{{"services": {services}, "groups": [{{{group}, "rate": "1/s", "duration": "1s"}}]}}"#);
+    let spec: ExperimentSpec = nuncius_schemas::codec::decode(text.as_bytes()).unwrap();
+    let shards = ShardSet::ALL;
+    let input = GroupInput { spec: &spec, group: 0, shards, nodes: 1, routes, run_key: 0, trace_id: 1, threads: 1 };
+    let known: std::collections::BTreeMap<&str, &str> = known.iter().copied().collect();
+    plan_group(&input, &TargetPolicy::default(), &|name| known.get(name).map(|value| (*value).to_owned()))
+}
+
+#[test]
+fn variables_and_defaults_are_filled_in_before_anything_is_looked_up_in_every_field() {
+    let group = r#""target": "http://${SHOP:-shop}${NONE:-/base}", "headers": {"X-A": "${A:-one}", "X-B": "$${A} $$1"},
+        "steps": [{"path": "${ROOT:-/p}?q=${A}", "headers": {"X-C": "<${A}>"}, "body": "{${A}, ${NONE:-none}}"}]"#;
+    let known = [("SHOP", "cart"), ("A", "two"), ("PORT", "82")];
+    let services = r#"{"cart": ["127.0.0.1:${PORT:-81}", "${HOST:-127.0.0.2:83}"]}"#;
+    let plan = plan_where(services, group, &[], &known).unwrap();
+    let addresses: Vec<String> = plan.addresses().map(|address| address.to_string()).collect();
+    assert_eq!(addresses, ["127.0.0.1:82", "127.0.0.2:83"]);
+    let Action::Http(http) = &plan.action else { panic!("{plan:?}") };
+    let request = String::from_utf8(http.requests[0].plain.clone()).unwrap();
+    assert!(request.starts_with("GET /base/p?q=two HTTP/1.1\r\nHost: cart\r\n"), "{request}");
+    assert!(request.contains("X-A: two\r\nX-B: ${A} $1\r\nX-C: <two>\r\n"), "{request}");
+    assert!(request.ends_with("{two, none}"), "{request}");
+
+    // The whole URL, and an address of the routing table.
+    let host = RouteHost { address: "${HOST:-127.0.0.9}:9".to_owned(), weight: 1 };
+    let routes = [Route { service: "far".to_owned(), hosts: vec![host] }];
+    let plan = plan_where("{}", r#""target": "${URL:-http://far/}""#, &routes, &[]).unwrap();
+    assert_eq!(plan.addresses().next().unwrap().to_string(), "127.0.0.9:9");
+
+    let amqp = r#""engine": "amqp", "target": "amqp://${USER:-u}:${PASSWORD}@127.0.0.1/${V:-v}", "steps": [{"publish":
+        {"exchange": "${E:-e}", "routing_key": "${K:-k}", "body": "${B:-b}"}}, {"consume": {"queue": "${Q:-q}"}}]"#;
+    let plan = plan_where("{}", amqp, &[], &[("PASSWORD", "p")]).unwrap();
+    let Action::Amqp(amqp) = &plan.action else { panic!("{plan:?}") };
+    let publish = amqp.steps[0].publish.as_ref().unwrap();
+    assert_eq!((amqp.credentials.as_deref(), amqp.vhost.as_str()), (Some("u:p"), "v"));
+    assert_eq!((publish.exchange.as_str(), publish.routing_key.as_str(), publish.body.as_str()), ("e", "k", "b"));
+    assert_eq!(amqp.steps[1].consume.as_ref().unwrap().queue, "q");
+
+    let jobs = r#""engine": "queue", "target": "queue://${QUEUE:-sleep}", "steps": [{"job": {"args": ["${T:-0.5}"]}}]"#;
+    let plan = plan_where("{}", jobs, &[], &[]).unwrap();
+    let Action::Queue(queue) = &plan.action else { panic!("{plan:?}") };
+    assert_eq!((plan.queue(), queue.jobs[0].args.as_slice()), (Some("sleep"), &["0.5".to_owned()][..]));
+}
+
+#[test]
+fn what_variables_bring_in_is_checked_like_what_is_written_and_never_told() {
+    let secret = "hun ter2\u{7}";
+    for (services, group, field) in [
+        ("{}", r#""target": "http://${S}/""#, "groups[0].target"),
+        ("{}", r#""target": "${S}""#, "groups[0].target"),
+        (r#"{"a": ["${S}"]}"#, r#""target": "http://a/""#, "services.a"),
+        ("{}", r#""target": "http://127.0.0.1/", "headers": {"X": "${S}"}"#, "groups[0].headers.X"),
+        ("{}", r#""target": "http://127.0.0.1/", "steps": [{"path": "/${S}"}]"#, "groups[0].steps[0].path"),
+        ("{}", r#""engine": "queue", "target": "queue://${S}""#, "groups[0].target"),
+    ] {
+        let error = plan_where(services, group, &[], &[("S", secret)]).unwrap_err().to_string();
+        assert!(error.starts_with(field) && !error.contains("ter2"), "{group}: {error}");
+    }
+    let error = plan_where("{}", r#""target": "http://${S}/""#, &[], &[("S", "hunter2")]).unwrap_err().to_string();
+    assert!(error.contains("no service is named `${S}`"), "{error}");
+    let error = plan_where("{}", r#""target": "http://${HOME}/""#, &[], &[]).unwrap_err().to_string();
+    assert!(error.starts_with("groups[0].target: ") && error.contains("--expose-env HOME"), "{error}");
+}

@@ -71,7 +71,7 @@ fn cases(address: &str, closed_address: &str) -> Vec<Case> {
             "unset-variable",
             "  rate:",
             "  headers: {x-token: '${NUNCIUS_VAR_ABSENT}'}\n  rate:",
-            &["groups[0].headers", "NUNCIUS_VAR_ABSENT"],
+            &["groups[0].headers", "--expose-env NUNCIUS_VAR_ABSENT"],
         ),
         failing("over-rate", "rate: 50/s", "rate: 501/s", &["groups[0].rate", "500", "--max-rate"]),
         failing(

@@ -1,0 +1,267 @@
+//! Every text of a specification, with what it is: the one list that redaction, variables and checks go through.
+//!
+//! Each type is taken apart without `..`, so that a new field does not compile until somebody has said what it is.
+
+use super::{AmqpConsume, AmqpPublish, Expect, ExperimentSpec, Group, JobStep, NodeSelection, Stage, Step, TlsOptions};
+use crate::gate::Gate;
+use crate::scaling::{EmulatedDevice, ScalingSpec, ScalingWorkers};
+use crate::servo::{ServoFaults, ServoOptions};
+use crate::stress::StressStep;
+
+/// What a text is: how it is redacted, and whether variables are filled in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TextKind<'a> {
+    /// A name, a pattern or a label, shown as it is. Variables are refused.
+    Name,
+    /// A value that is kept under this name and used nowhere. Variables mean nothing in it.
+    Note(&'a str),
+    /// A value that must be equal to that of a node's label of this name. Variables are refused.
+    Label(&'a str),
+    /// A URL, or its path and query.
+    Url,
+    /// The address of a service.
+    Address,
+    /// The name of something at the target.
+    Place,
+    /// The value of the header of this name.
+    Header(&'a str),
+    /// A body.
+    Body,
+    /// The argument of this number of a job.
+    Argument(usize),
+    /// The word of this number of a command that is run on this machine, where a shell may have variables of its own.
+    Command(usize),
+    /// Certificates.
+    Certificate,
+    /// What proves who somebody is: a private key, a token.
+    Credential,
+}
+
+impl TextKind<'_> {
+    /// Whether variables are filled in, on the node that uses the text.
+    pub const fn is_filled_in(self) -> bool {
+        match self {
+            Self::Name | Self::Note(_) | Self::Label(_) | Self::Command(_) => false,
+            Self::Url
+            | Self::Address
+            | Self::Place
+            | Self::Header(_)
+            | Self::Body
+            | Self::Argument(_)
+            | Self::Certificate
+            | Self::Credential => true,
+        }
+    }
+}
+
+/// One text.
+#[derive(Debug)]
+pub struct Text<'a> {
+    /// Path of its field: `groups[0].headers.X-A`.
+    pub field: String,
+    /// What it is.
+    pub kind: TextKind<'a>,
+    /// The text itself.
+    pub value: &'a mut String,
+}
+
+/// What is done with each text.
+type Visit<'v, E> = dyn FnMut(Text<'_>) -> Result<(), E> + 'v;
+
+fn one<E>(field: String, kind: TextKind<'_>, value: &mut String, visit: &mut Visit<'_, E>) -> Result<(), E> {
+    visit(Text { field, kind, value })
+}
+
+fn maybe<E>(field: String, kind: TextKind<'_>, value: &mut Option<String>, visit: &mut Visit<'_, E>) -> Result<(), E> {
+    value.as_mut().map_or(Ok(()), |value| one(field, kind, value, visit))
+}
+
+impl ExperimentSpec {
+    /// Goes through every text, in the order of the fields, until `visit` fails.
+    ///
+    /// # Errors
+    /// That of `visit`.
+    pub fn visit_texts<E>(&mut self, visit: &mut Visit<'_, E>) -> Result<(), E> {
+        let Self {
+            id,
+            name,
+            creator,
+            metadata,
+            seed: _,
+            services,
+            nodes,
+            groups,
+            stress,
+            gates,
+            records: _,
+            trace_ratio: _,
+            lag_limit: _,
+            run_delay_limit: _,
+            drain: _,
+            scaling,
+        } = self;
+        maybe("id".to_owned(), TextKind::Name, id, visit)?;
+        maybe("name".to_owned(), TextKind::Name, name, visit)?;
+        maybe("creator".to_owned(), TextKind::Name, creator, visit)?;
+        for (name, value) in metadata {
+            one(format!("metadata.{name}"), TextKind::Note(name), value, visit)?;
+        }
+        for (name, addresses) in services {
+            for (index, address) in addresses.iter_mut().enumerate() {
+                one(format!("services.{name}[{index}]"), TextKind::Address, address, visit)?;
+            }
+        }
+        visit_nodes("nodes", nodes, visit)?;
+        for (index, group) in groups.iter_mut().enumerate() {
+            group.visit_texts(&format!("groups[{index}]"), visit)?;
+        }
+        for (index, step) in stress.iter_mut().enumerate() {
+            let StressStep { nodes, at: _, duration: _, ramp: _, memory: _, disk: _, cpu: _ } = step;
+            visit_nodes(&format!("stress[{index}].nodes"), nodes, visit)?;
+        }
+        for (index, gate) in gates.iter_mut().enumerate() {
+            let Gate { expression: _, group, step, over: _, abort: _ } = gate;
+            maybe(format!("gates[{index}].group"), TextKind::Name, group, visit)?;
+            maybe(format!("gates[{index}].step"), TextKind::Name, step, visit)?;
+        }
+        scaling.as_mut().map_or(Ok(()), |scaling| visit_scaling(scaling, visit))
+    }
+}
+
+impl Group {
+    /// Goes through every text of the group, whose field is `path`, until `visit` fails.
+    ///
+    /// # Errors
+    /// That of `visit`.
+    pub fn visit_texts<E>(&mut self, path: &str, visit: &mut Visit<'_, E>) -> Result<(), E> {
+        let Self {
+            name,
+            engine: _,
+            target,
+            nodes,
+            steps,
+            headers,
+            rate: _,
+            stages,
+            rate_per_node: _,
+            arrivals: _,
+            users: _,
+            think_time: _,
+            duration: _,
+            iterations: _,
+            max_in_flight: _,
+            timeout: _,
+            tls,
+            servo,
+        } = self;
+        one(format!("{path}.name"), TextKind::Name, name, visit)?;
+        one(format!("{path}.target"), TextKind::Url, target, visit)?;
+        if let Some(nodes) = nodes {
+            visit_nodes(&format!("{path}.nodes"), nodes, visit)?;
+        }
+        for (name, value) in headers {
+            one(format!("{path}.headers.{name}"), TextKind::Header(name), value, visit)?;
+        }
+        for stage in stages {
+            let Stage { duration: _, rate: _, to: _ } = stage;
+        }
+        if let Some(tls) = tls {
+            let TlsOptions { ca_pem, server_name } = tls;
+            maybe(format!("{path}.tls.ca_pem"), TextKind::Certificate, ca_pem, visit)?;
+            maybe(format!("{path}.tls.server_name"), TextKind::Place, server_name, visit)?;
+        }
+        if let Some(servo) = servo {
+            visit_servo(&format!("{path}.servo"), servo, visit)?;
+        }
+        for (index, step) in steps.iter_mut().enumerate() {
+            visit_step(&format!("{path}.steps[{index}]"), step, visit)?;
+        }
+        Ok(())
+    }
+}
+
+fn visit_nodes<E>(path: &str, nodes: &mut NodeSelection, visit: &mut Visit<'_, E>) -> Result<(), E> {
+    let NodeSelection { count: _, labels, names } = nodes;
+    for (name, value) in labels {
+        one(format!("{path}.labels.{name}"), TextKind::Label(name), value, visit)?;
+    }
+    maybe(format!("{path}.names"), TextKind::Name, names, visit)
+}
+
+fn visit_servo<E>(path: &str, servo: &mut ServoOptions, visit: &mut Visit<'_, E>) -> Result<(), E> {
+    let ServoOptions {
+        account,
+        app_template,
+        measure: _,
+        adjust: _,
+        progress_interval: _,
+        start_spread: _,
+        retry: _,
+        retry_delay: _,
+        connections: _,
+        token,
+        faults:
+            ServoFaults { skip_progress: _, double_whats_next: _, progress_backwards: _, drop_connection: _, crash: _ },
+    } = servo;
+    one(format!("{path}.account"), TextKind::Place, account, visit)?;
+    one(format!("{path}.app_template"), TextKind::Place, app_template, visit)?;
+    maybe(format!("{path}.token"), TextKind::Credential, token, visit)
+}
+
+fn visit_step<E>(path: &str, step: &mut Step, visit: &mut Visit<'_, E>) -> Result<(), E> {
+    let Step { name, method, path: target, headers, body, expect, publish, consume, job } = step;
+    maybe(format!("{path}.name"), TextKind::Name, name, visit)?;
+    maybe(format!("{path}.method"), TextKind::Name, method, visit)?;
+    maybe(format!("{path}.path"), TextKind::Url, target, visit)?;
+    for (name, value) in headers {
+        one(format!("{path}.headers.{name}"), TextKind::Header(name), value, visit)?;
+    }
+    maybe(format!("{path}.body"), TextKind::Body, body, visit)?;
+    if let Some(Expect { status: _ }) = expect {}
+    if let Some(AmqpPublish { exchange, routing_key, body, persistent: _, declare: _ }) = publish {
+        one(format!("{path}.publish.exchange"), TextKind::Place, exchange, visit)?;
+        one(format!("{path}.publish.routing_key"), TextKind::Place, routing_key, visit)?;
+        one(format!("{path}.publish.body"), TextKind::Body, body, visit)?;
+    }
+    if let Some(AmqpConsume { queue, prefetch: _ }) = consume {
+        one(format!("{path}.consume.queue"), TextKind::Place, queue, visit)?;
+    }
+    if let Some(JobStep { args, priority: _, limit: _ }) = job {
+        for (index, argument) in args.iter_mut().enumerate() {
+            one(format!("{path}.job.args[{index}]"), TextKind::Argument(index), argument, visit)?;
+        }
+    }
+    Ok(())
+}
+
+fn visit_scaling<E>(scaling: &mut ScalingSpec, visit: &mut Visit<'_, E>) -> Result<(), E> {
+    let ScalingSpec {
+        steps: _,
+        repeats: _,
+        warm_up: _,
+        duration: _,
+        judge_up_to: _,
+        min_efficiency: _,
+        jobs_per_slot: _,
+        workers,
+        patience: _,
+        device,
+    } = scaling;
+    match workers {
+        ScalingWorkers::Local { command, slots: _ } => {
+            for (index, word) in command.iter_mut().enumerate() {
+                one(format!("scaling.workers.command[{index}]"), TextKind::Command(index), word, visit)?;
+            }
+        }
+        ScalingWorkers::Wait { slots: _ } => {}
+        ScalingWorkers::Kubectl { deployment, namespace, slots: _ } => {
+            one("scaling.workers.deployment".to_owned(), TextKind::Name, deployment, visit)?;
+            maybe("scaling.workers.namespace".to_owned(), TextKind::Name, namespace, visit)?;
+        }
+    }
+    if let Some(EmulatedDevice { name, lanes: _, work, alpha: _, beta: _ }) = device {
+        one("scaling.device.name".to_owned(), TextKind::Name, name, visit)?;
+        one("scaling.device.work".to_owned(), TextKind::Name, work, visit)?;
+    }
+    Ok(())
+}
