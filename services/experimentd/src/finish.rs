@@ -59,14 +59,8 @@ pub(crate) async fn finished(running: &mut Running, plan: &Plan, offered: Offere
         // What the run did not live to see is open; what failed has failed.
         gates.iter_mut().filter(|gate| gate.outcome != Verdict::Fail).for_each(mark_cut);
     }
-    let (mut verdict, mut reasons) = verdict(&gates, &invalid, cancelled.map(|cut| cut.reason.as_str()));
-    if let Some(cut) = aborted {
-        // An abort is a decision on enough data: the gates that were cut off do not soften it.
-        if verdict != Verdict::Invalid {
-            verdict = Verdict::Fail;
-        }
-        reasons.insert(0, cut.reason.clone());
-    }
+    let (verdict, reasons) =
+        verdict(&gates, &invalid, aborted.map(|cut| cut.reason.as_str()), cancelled.map(|cut| cut.reason.as_str()));
     let status = if cancelled.is_some() { RunStatus::Cancelled } else { RunStatus::Finished };
     end(
         running,

@@ -194,22 +194,28 @@ fn report(gate: &Gate, outcome: &GateOutcome, window: Option<u64>, is_default: b
     }
 }
 
-/// The verdict and its reasons, the weightiest first.
+/// The verdict and its reasons, the weightiest first: invalid, fail, undetermined, pass.
 ///
-/// `invalid` says why the measurement cannot be trusted, `cut_short` why the run did not go to its end.
-pub fn verdict(gates: &[GateReport], invalid: &[String], cut_short: Option<&str>) -> (Verdict, Vec<String>) {
-    let mut reasons: Vec<String> = invalid.to_vec();
-    let mut verdict = if invalid.is_empty() { Verdict::Pass } else { Verdict::Invalid };
-    if let Some(why) = cut_short {
-        verdict = verdict.max(Verdict::Undetermined);
-        reasons.push(why.to_owned());
-    }
-    for wanted in [Verdict::Undetermined, Verdict::Fail] {
-        for gate in gates.iter().filter(|gate| gate.outcome == wanted) {
-            reasons.push(format!("gate {}: {}", gate.gate, gate.reason));
-            verdict = verdict.max(wanted);
-        }
-    }
+/// `invalid` says why the measurement cannot be trusted, `aborted` which gate ended the run, `cut_short` why it did not go
+/// to its end by request.
+pub fn verdict(
+    gates: &[GateReport],
+    invalid: &[String],
+    aborted: Option<&str>,
+    cut_short: Option<&str>,
+) -> (Verdict, Vec<String>) {
+    let told = |wanted: Verdict| {
+        let of = gates.iter().filter(move |gate| gate.outcome == wanted);
+        of.map(|gate| format!("gate {}: {}", gate.gate, gate.reason))
+    };
+    let found = [
+        (Verdict::Invalid, invalid.to_vec()),
+        // An abort is a decision on enough data: the gates that were cut off do not soften it.
+        (Verdict::Fail, aborted.map(str::to_owned).into_iter().chain(told(Verdict::Fail)).collect::<Vec<_>>()),
+        (Verdict::Undetermined, cut_short.map(str::to_owned).into_iter().chain(told(Verdict::Undetermined)).collect()),
+    ];
+    let verdict = found.iter().find(|(_, reasons)| !reasons.is_empty()).map_or(Verdict::Pass, |(verdict, _)| *verdict);
+    let mut reasons: Vec<String> = found.into_iter().flat_map(|(_, reasons)| reasons).collect();
     if reasons.is_empty() {
         reasons.push(match gates {
             [only] => format!("the gate held: {}", only.gate),
@@ -237,14 +243,37 @@ mod tests {
     }
 
     #[test]
-    fn invalid_outweighs_undetermined_outweighs_fail_outweighs_pass() {
+    fn invalid_outweighs_fail_outweighs_undetermined_outweighs_pass() {
         let (pass, fail, open) = (gate(Verdict::Pass), gate(Verdict::Fail), gate(Verdict::Undetermined));
-        assert_eq!(verdict(std::slice::from_ref(&pass), &[], None).0, Verdict::Pass);
-        assert_eq!(verdict(&[pass.clone(), fail.clone()], &[], None).0, Verdict::Fail);
-        assert_eq!(verdict(&[pass.clone(), fail.clone(), open.clone()], &[], None).0, Verdict::Undetermined);
-        assert_eq!(verdict(std::slice::from_ref(&pass), &[], Some("cancelled")).0, Verdict::Undetermined);
-        let (invalid, reasons) = verdict(&[pass, fail, open], &["node n was starved".into()], None);
-        assert_eq!(invalid, Verdict::Invalid);
-        assert!(reasons[0].contains("starved"), "{reasons:?}");
+        let judge = |gates: &[&GateReport], invalid: &[String], cut_short: Option<&str>| {
+            let gates: Vec<GateReport> = gates.iter().copied().cloned().collect();
+            verdict(&gates, invalid, None, cut_short)
+        };
+        assert_eq!(judge(&[&pass], &[], None).0, Verdict::Pass);
+        assert_eq!(judge(&[&pass, &open], &[], None).0, Verdict::Undetermined);
+        assert_eq!(judge(&[&pass, &fail], &[], None).0, Verdict::Fail);
+        assert_eq!(judge(&[&pass], &[], Some("cancelled")).0, Verdict::Undetermined);
+        assert_eq!(judge(&[&fail], &[], Some("cancelled")).0, Verdict::Fail);
+        assert_eq!(judge(&[&pass, &fail, &open], &["node n was starved".into()], None).0, Verdict::Invalid);
+    }
+
+    #[test]
+    fn a_certain_failure_is_never_hidden_and_comes_before_what_is_undetermined() {
+        let mut open = gate(Verdict::Undetermined);
+        open.reason = "needs 299 samples".into();
+        let (found, reasons) = verdict(&[open, gate(Verdict::Fail)], &[], None, Some("cancelled"));
+        assert_eq!(found, Verdict::Fail);
+        assert!(reasons[0].contains("because"), "{reasons:?}");
+        assert_eq!(reasons[1], "cancelled");
+        assert!(reasons[2].contains("299"), "{reasons:?}");
+    }
+
+    #[test]
+    fn an_abort_fails_the_run_and_stands_behind_what_makes_it_invalid() {
+        let (found, reasons) = verdict(&[gate(Verdict::Undetermined)], &[], Some("aborted: gate"), None);
+        assert_eq!((found, reasons[0].as_str()), (Verdict::Fail, "aborted: gate"));
+        let (found, reasons) = verdict(&[], &["node n was starved".into()], Some("aborted: gate"), None);
+        assert_eq!((found, reasons[0].as_str()), (Verdict::Invalid, "node n was starved"));
+        assert_eq!(reasons[1], "aborted: gate");
     }
 }
