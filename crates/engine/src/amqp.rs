@@ -179,8 +179,8 @@ async fn fly(shared: Rc<Shared>, flight: u64, mut iteration: Iteration) {
             Ok(publisher) => shared.publish(flight, &mut iteration, &publisher).await,
             Err(trouble) => Err(trouble),
         };
-        if let Err((kind, sample)) = published {
-            return shared.flights.failed(flight, iteration, kind, sample);
+        if let Err(trouble) = published {
+            return shared.flights.failed(flight, iteration, trouble);
         }
         shared.setup.tally.confirmed.fetch_add(1, Ordering::Relaxed);
         match shared.flights.answered(flight, iteration, 0, true, monotonic_ns()) {

@@ -4,6 +4,7 @@
 
 use std::sync::mpsc::{SyncSender, TrySendError};
 
+use nuncius_schemas::fault::{FaultCount, GeneratorFault};
 use nuncius_schemas::metric::FailureKind;
 use nuncius_schemas::record::RecordOutcome;
 
@@ -48,6 +49,7 @@ fn empty(group: u16, thread: usize, recorders: usize, second: u32) -> Box<Second
         last_second: second,
         steps: (0..recorders).map(|_| StepRecorder::default()).collect(),
         dropped_rows: 0,
+        faults: Vec::new(),
         cycles: Vec::new(),
     })
 }
@@ -102,6 +104,14 @@ impl Book {
                 sample.truncate(sample.floor_char_boundary(SAMPLE_MAX_BYTES));
                 recorder.failures.push(Failure { kind, status, count: 1, sample: Some(sample) });
             }
+        }
+    }
+
+    /// Counts what the generator had not enough of to make a request.
+    pub(crate) fn fault(&mut self, fault: GeneratorFault) {
+        match self.report.faults.iter_mut().find(|known| known.fault == fault) {
+            Some(known) => known.count += 1,
+            None => self.report.faults.push(FaultCount { fault, count: 1 }),
         }
     }
 
@@ -182,7 +192,8 @@ impl Book {
     /// The last messages; waits for room. A receiver that is gone needs none of them.
     pub(crate) fn close(mut self, now_ns: u64, reason: FinishReason) {
         let (group, thread) = (self.report.group, self.report.thread);
-        if self.start_ns != u64::MAX {
+        // What it ran out of is told though nothing was started.
+        if self.start_ns != u64::MAX || !self.report.faults.is_empty() {
             if !self.rows.is_empty() {
                 let _ = self.sink.send(EngineMessage::Rows(std::mem::take(&mut self.rows)));
             }

@@ -2,7 +2,7 @@
 //!
 //! An engine calls [`Dispatcher::poll`] when an event came or [`Dispatcher::due_ns`] has passed, takes iterations from
 //! [`Dispatcher::next`] while there are any, and says what became of them. All instants are on CLOCK_MONOTONIC.
-//! Every iteration that was taken ends in exactly one of `answered`, `failed` and `censor`.
+//! Every iteration that was taken ends in exactly one of `answered`, `failed` (or `ended`) and `censor`.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

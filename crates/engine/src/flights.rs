@@ -5,13 +5,13 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use nuncius_schemas::metric::FailureKind;
 use tokio::sync::Notify;
 
 use crate::clock::monotonic_ns;
 use crate::dispatch::{Dispatcher, Iteration};
 use crate::http::general::timer::{self, Timer};
 use crate::plan::traceparent;
+use crate::trouble::Trouble;
 use crate::wake::Bell;
 
 /// Shared by the loop and the tasks of one thread.
@@ -58,12 +58,20 @@ impl Flights {
         next
     }
 
-    /// The step failed, and the iteration with it.
-    pub(crate) fn failed(&self, flight: u64, iteration: Iteration, kind: FailureKind, sample: String) {
+    /// The step ended without an answer, and the iteration with it.
+    pub(crate) fn failed(&self, flight: u64, iteration: Iteration, trouble: Trouble) {
         if let Some(dispatcher) = self.dispatcher.borrow_mut().as_mut() {
-            dispatcher.failed(iteration, kind, monotonic_ns(), || sample);
+            dispatcher.ended(iteration, trouble, monotonic_ns());
         }
         self.ended(flight);
+    }
+
+    /// The step's request is to be written once more.
+    pub(crate) fn retried(&self, iteration: &mut Iteration) {
+        iteration.is_resent = true;
+        if let Some(dispatcher) = self.dispatcher.borrow_mut().as_mut() {
+            dispatcher.retried(iteration.step);
+        }
     }
 
     fn ended(&self, flight: u64) {

@@ -21,6 +21,7 @@ mod queue;
 pub mod run;
 mod servo;
 pub mod sink;
+mod trouble;
 mod wake;
 
 pub use clock::monotonic_ns;

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nuncius_bus::Bus;
+use nuncius_bus::{Bus, BusError, TypedError};
 use nuncius_jobs::{JobError, Submission, Submitter, SubmitterOptions};
 use nuncius_schemas::job::{JobResult, JobStatus};
 use nuncius_schemas::metric::FailureKind;
@@ -22,14 +22,12 @@ use crate::clock::monotonic_ns;
 use crate::dispatch::{Dispatcher, Iteration};
 use crate::flights::Flights;
 use crate::plan::{Action, GroupPlan, QueuePlan};
+use crate::trouble::Trouble;
 use crate::wake::Bell;
 
 /// How long a connection may take to be made, and to take leave.
 const CONNECT: Duration = Duration::from_secs(10);
 const GOODBYE: Duration = Duration::from_millis(500);
-
-/// Why a job counts as failed: its kind, and a text.
-type Trouble = (FailureKind, String);
 
 /// What the tasks of a thread share.
 struct Shared {
@@ -102,8 +100,8 @@ fn submissions(queue: &QueuePlan) -> Vec<Submission> {
 /// One iteration, to its end.
 async fn fly(shared: Rc<Shared>, flight: u64, mut iteration: Iteration) {
     loop {
-        if let Err((kind, sample)) = shared.job(flight, &mut iteration).await {
-            return shared.flights.failed(flight, iteration, kind, sample);
+        if let Err(trouble) = shared.job(flight, &mut iteration).await {
+            return shared.flights.failed(flight, iteration, trouble);
         }
         match shared.flights.answered(flight, iteration, 0, true, monotonic_ns()) {
             Some(next) => iteration = next,
@@ -116,7 +114,7 @@ impl Shared {
     /// Submits the job of the iteration's step and waits for its record.
     async fn job(&self, flight: u64, iteration: &mut Iteration) -> Result<(), Trouble> {
         let Some(submission) = self.submissions.get(usize::from(iteration.step)) else {
-            return Err((FailureKind::Protocol, "the step has no job".to_owned()));
+            return Err(Trouble::target(FailureKind::Protocol, "the step has no job"));
         };
         let submission = Submission { traceparent: self.flights.trace_of(iteration), ..submission.clone() };
         if let Some(dispatcher) = self.flights.dispatcher.borrow_mut().as_mut() {
@@ -128,29 +126,32 @@ impl Shared {
             let ticket = self.submitter.submit(submission).await.map_err(refused)?;
             match ticket.result().await {
                 Some(result) => judge(&result),
-                None => Err((FailureKind::Closed, "the connection ended before the result came".to_owned())),
+                None => Err(Trouble::target(FailureKind::Closed, "the connection ended before the result came")),
             }
         };
         match tokio::time::timeout(timeout, whole).await {
             Ok(ended) => ended,
-            Err(_) => Err((FailureKind::Timeout, "no result within the timeout".to_owned())),
+            Err(_) => Err(Trouble::target(FailureKind::Timeout, "no result within the timeout")),
         }
     }
 }
 
 fn refused(error: JobError) -> Trouble {
     let kind = match &error {
+        JobError::Bus(BusError::Timeout { .. }) | JobError::Typed(TypedError::Bus(BusError::Timeout { .. })) => {
+            FailureKind::Timeout
+        }
         JobError::Bus(_) | JobError::Typed(_) => FailureKind::Closed,
         _ => FailureKind::Refused,
     };
-    (kind, error.to_string())
+    Trouble::Target(kind, error.to_string())
 }
 
 fn judge(result: &JobResult) -> Result<(), Trouble> {
     let reason = || result.error.clone().unwrap_or_else(|| "without a reason".to_owned());
     match result.status {
         JobStatus::Succeeded => Ok(()),
-        _ if result.timed_out => Err((FailureKind::Timeout, reason())),
-        status => Err((FailureKind::Job, format!("{}: {}", status.name(), reason()))),
+        _ if result.timed_out => Err(Trouble::Target(FailureKind::Timeout, reason())),
+        status => Err(Trouble::Target(FailureKind::Job, format!("{}: {}", status.name(), reason()))),
     }
 }

@@ -1,6 +1,7 @@
 //! What comes out of engine threads.
 
-use nuncius_schemas::metric::FailureKind;
+use nuncius_schemas::fault::FaultCount;
+use nuncius_schemas::metric::{FailureKind, StatusCount};
 use nuncius_schemas::record::RecordOutcome;
 use nuncius_stats::Histogram;
 
@@ -55,6 +56,8 @@ pub struct SecondReport {
     pub steps: Vec<StepRecorder>,
     /// Rows that the sink had no room for.
     pub dropped_rows: u64,
+    /// What the generator ran out of, and how many requests that kept from being made.
+    pub faults: Vec<FaultCount>,
     /// Of servos, in the last report only: numbers of completed cycles, each with how many servos completed so many.
     pub cycles: Vec<(u32, u64)>,
 }
@@ -74,20 +77,48 @@ pub struct StepRecorder {
     pub censored: u64,
     /// On a connection at the end of the report: a gauge. What waits for a connection is not in it.
     pub in_flight: u64,
+    /// Sent again because the peer had closed the connection without seeing the request.
+    pub retried: u64,
+    /// Bytes written to connections, before encryption.
+    pub bytes_sent: u64,
+    /// Bytes read from connections, after decryption.
+    pub bytes_received: u64,
+    /// Answers by status, successes included; at most [`STATUS_MAX`] + 1 of them.
+    pub statuses: Vec<StatusCount>,
     /// Failures by kind and status.
     pub failures: Vec<Failure>,
     /// Taken − planned.
     pub lag: Histogram,
     /// Sent − taken.
     pub blocked: Histogram,
-    /// Done − sent.
+    /// Done − sent, of what succeeded or waited its timeout.
     pub service: Histogram,
-    /// Done − planned.
+    /// Done − planned, of what succeeded or waited its timeout.
     pub response: Histogram,
+    /// Done − sent, of answers that failed.
+    pub failed_service: Histogram,
+    /// Done − planned, of answers that failed.
+    pub failed_response: Histogram,
     /// End − planned, of what was censored.
     pub censored_response: Histogram,
     /// End − sent, of what was censored after it was sent.
     pub censored_service: Histogram,
+}
+
+/// Largest status that is counted by itself; larger ones are counted as this one.
+pub const STATUS_MAX: u16 = 999;
+
+impl StepRecorder {
+    /// Counts an answer by its status; 0 is that of protocols without one, and is not counted.
+    #[inline]
+    pub(crate) fn count_status(&mut self, status: u16) {
+        let status = status.min(STATUS_MAX);
+        match self.statuses.iter_mut().find(|known| known.status == status) {
+            Some(known) => known.count += 1,
+            None if status == 0 => {}
+            None => self.statuses.push(StatusCount { status, count: 1 }),
+        }
+    }
 }
 
 /// Failures of one kind and status.

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use nuncius_engine::sink::{SecondReport, StepRecorder};
 use nuncius_schemas::codec::MESSAGE_MAX_BYTES;
-use nuncius_schemas::metric::{FailureCount, Health, MetricDelta, StepDelta};
+use nuncius_schemas::fault::{FaultCount, GeneratorFault};
+use nuncius_schemas::metric::{FailureCount, Health, MetricDelta, StatusCount, StepDelta};
 use nuncius_stats::{Histogram, Totals};
 
 /// Room left in a message for everything that is not a step.
@@ -25,11 +26,17 @@ struct StepSum {
     failed: u64,
     censored: u64,
     in_flight: BTreeMap<usize, u64>,
+    retried: u64,
+    bytes_sent: u64,
+    bytes_received: u64,
+    statuses: BTreeMap<u16, u64>,
     failures: Vec<FailureCount>,
     lag: Totals,
     blocked: Totals,
     service: Totals,
     response: Totals,
+    failed_service: Totals,
+    failed_response: Totals,
     censored_response: Totals,
     censored_service: Totals,
     /// Numbers of completed cycles, each with how many servos completed so many.
@@ -45,6 +52,7 @@ pub(crate) struct Accumulated {
     pub(crate) last_second: u32,
     steps: BTreeMap<(u16, u16), StepSum>,
     dropped_rows: u64,
+    faults: BTreeMap<GeneratorFault, u64>,
     health: Option<Health>,
     /// Whether the seconds mean anything yet.
     covers: bool,
@@ -70,6 +78,9 @@ impl Accumulated {
     pub(crate) fn add(&mut self, report: &SecondReport) {
         self.cover(report.first_second, report.last_second);
         self.dropped_rows += report.dropped_rows;
+        for fault in &report.faults {
+            *self.faults.entry(fault.fault).or_default() += fault.count;
+        }
         for (index, recorder) in report.steps.iter().enumerate() {
             let step = u16::try_from(index).unwrap_or(u16::MAX);
             self.steps.entry((report.group, step)).or_default().add(report.thread, recorder);
@@ -94,6 +105,10 @@ impl Accumulated {
         sum.slow_consumer += health.slow_consumer;
         sum.heartbeat_late_ns = sum.heartbeat_late_ns.max(health.heartbeat_late_ns);
         sum.dropped_records += health.dropped_records;
+        sum.busy_ns += health.busy_ns;
+        for fault in &health.faults {
+            *self.faults.entry(fault.fault).or_default() += fault.count;
+        }
     }
 
     /// Adds what the meter saw up to the end of the second before `ended`.
@@ -110,6 +125,9 @@ impl Accumulated {
         }
         self.cover(later.first_second, later.last_second);
         self.dropped_rows += later.dropped_rows;
+        for (fault, count) in &later.faults {
+            *self.faults.entry(*fault).or_default() += count;
+        }
         if let Some(health) = &later.health {
             self.add_health(health);
         }
@@ -121,8 +139,10 @@ impl Accumulated {
     /// The messages of one sequence, each within the message limit.
     pub(crate) fn into_deltas(self, head: &DeltaHead<'_>) -> Vec<MetricDelta> {
         let mut health = self.health;
-        if let Some(health) = &mut health {
+        if self.dropped_rows > 0 || !self.faults.is_empty() {
+            let health = health.get_or_insert_with(Health::default);
             health.dropped_records += self.dropped_rows;
+            health.faults = self.faults.into_iter().map(|(fault, count)| FaultCount { fault, count }).collect();
         }
         let mut parts: Vec<Vec<StepDelta>> = vec![Vec::new()];
         let mut bytes = ENVELOPE_BYTES;
@@ -178,13 +198,17 @@ fn delta_bytes(delta: &StepDelta) -> usize {
         &delta.blocked,
         &delta.service,
         &delta.response,
+        &delta.failed_service,
+        &delta.failed_response,
         &delta.censored_response,
         &delta.censored_service,
     ];
     let samples: usize = delta.failures.iter().map(|failure| 64 + failure.sample.as_ref().map_or(0, String::len)).sum();
     // Two numbers of at most 5 and 9 bytes, and the array around them.
     let cycles = delta.cycles.len() * 15;
-    256 + samples + cycles + histograms.iter().map(|bytes| bytes.len()).sum::<usize>()
+    // Two names, two numbers of at most 3 and 9 bytes, and the map around them.
+    let statuses = delta.statuses.len() * 28;
+    256 + samples + cycles + statuses + histograms.iter().map(|bytes| bytes.len()).sum::<usize>()
 }
 
 impl StepSum {
@@ -195,6 +219,12 @@ impl StepSum {
         self.failed += recorder.failed;
         self.censored += recorder.censored;
         self.in_flight.insert(thread, recorder.in_flight);
+        self.retried += recorder.retried;
+        self.bytes_sent += recorder.bytes_sent;
+        self.bytes_received += recorder.bytes_received;
+        for answers in &recorder.statuses {
+            *self.statuses.entry(answers.status).or_default() += answers.count;
+        }
         for failure in &recorder.failures {
             self.add_failure(failure);
         }
@@ -202,6 +232,8 @@ impl StepSum {
         add(&mut self.blocked, &recorder.blocked);
         add(&mut self.service, &recorder.service);
         add(&mut self.response, &recorder.response);
+        add(&mut self.failed_service, &recorder.failed_service);
+        add(&mut self.failed_response, &recorder.failed_response);
         add(&mut self.censored_response, &recorder.censored_response);
         add(&mut self.censored_service, &recorder.censored_service);
     }
@@ -213,6 +245,12 @@ impl StepSum {
         self.failed += later.failed;
         self.censored += later.censored;
         self.in_flight.extend(later.in_flight);
+        self.retried += later.retried;
+        self.bytes_sent += later.bytes_sent;
+        self.bytes_received += later.bytes_received;
+        for (status, count) in later.statuses {
+            *self.statuses.entry(status).or_default() += count;
+        }
         for (completed, servos) in later.cycles {
             *self.cycles.entry(completed).or_default() += servos;
         }
@@ -226,6 +264,8 @@ impl StepSum {
         merge(&mut self.blocked, &later.blocked);
         merge(&mut self.service, &later.service);
         merge(&mut self.response, &later.response);
+        merge(&mut self.failed_service, &later.failed_service);
+        merge(&mut self.failed_response, &later.failed_response);
         merge(&mut self.censored_response, &later.censored_response);
         merge(&mut self.censored_service, &later.censored_service);
     }
@@ -261,15 +301,20 @@ impl StepSum {
             failed: self.failed,
             censored: self.censored,
             in_flight: self.in_flight.values().sum(),
+            retried: self.retried,
+            bytes_sent: self.bytes_sent,
+            bytes_received: self.bytes_received,
+            statuses: self.statuses.into_iter().map(|(status, count)| StatusCount { status, count }).collect(),
             failures: self.failures,
             lag: self.lag.encode(),
             blocked: self.blocked.encode(),
             service: self.service.encode(),
             response: self.response.encode(),
+            failed_service: self.failed_service.encode(),
+            failed_response: self.failed_response.encode(),
             censored_response: self.censored_response.encode(),
             censored_service: self.censored_service.encode(),
             cycles: self.cycles.into_iter().collect(),
-            ..StepDelta::default()
         };
         if delta_bytes(&head) + ENVELOPE_BYTES <= MESSAGE_MAX_BYTES {
             return vec![head];
@@ -280,12 +325,15 @@ impl StepSum {
             StepDelta { blocked: head.blocked, ..empty() },
             StepDelta { service: head.service, ..empty() },
             StepDelta { response: head.response, ..empty() },
+            StepDelta { failed_service: head.failed_service, failed_response: head.failed_response, ..empty() },
             StepDelta { censored_response: head.censored_response, censored_service: head.censored_service, ..empty() },
             StepDelta {
                 lag: Vec::new(),
                 blocked: Vec::new(),
                 service: Vec::new(),
                 response: Vec::new(),
+                failed_service: Vec::new(),
+                failed_response: Vec::new(),
                 censored_response: Vec::new(),
                 censored_service: Vec::new(),
                 ..head

@@ -12,7 +12,8 @@ use nuncius_schemas::metric::Health;
 #[derive(Debug, Clone, Default)]
 struct Reading {
     at_ns: u64,
-    run_delay_ns: Vec<(i32, u64)>,
+    /// Of each engine thread that lives: time it ran, and time it waited for a processor.
+    threads: Vec<(i32, Schedule)>,
     throttled_ns: u64,
     cpu_ns: u64,
 }
@@ -43,15 +44,12 @@ impl HealthMeter {
     /// What happened since the last call; `late_ns` is how late the caller itself was.
     pub(crate) fn sample(&mut self, late_ns: u64) -> Health {
         let now = read(&self.threads, self.throttle_file.as_ref());
-        let run_delay_ns = now
-            .run_delay_ns
-            .iter()
-            .map(|(thread, delay)| {
-                let before = self.last.run_delay_ns.iter().find(|(id, _)| id == thread).map_or(*delay, |(_, d)| *d);
-                delay.saturating_sub(before)
-            })
-            .max()
-            .unwrap_or(0);
+        let (mut run_delay_ns, mut busy_ns) = (0, 0);
+        for (thread, schedule) in &now.threads {
+            let Some((_, before)) = self.last.threads.iter().find(|(known, _)| known == thread) else { continue };
+            run_delay_ns = schedule.waited_ns.saturating_sub(before.waited_ns).max(run_delay_ns);
+            busy_ns = schedule.ran_ns.saturating_sub(before.ran_ns).max(busy_ns);
+        }
         let health = Health {
             interval_ns: now.at_ns.saturating_sub(self.last.at_ns),
             run_delay_ns,
@@ -61,7 +59,7 @@ impl HealthMeter {
             dropped_records: 0,
             slow_consumer: 0,
             heartbeat_late_ns: late_ns,
-            busy_ns: 0,
+            busy_ns,
             faults: Vec::new(),
         };
         self.last = now;
@@ -72,16 +70,25 @@ impl HealthMeter {
 fn read(threads: &[i32], throttle_file: Option<&ThrottleFile>) -> Reading {
     Reading {
         at_ns: nuncius_bus::clock::monotonic_ns(),
-        run_delay_ns: threads.iter().filter_map(|id| Some((*id, run_delay_ns(*id)?))).collect(),
+        threads: threads.iter().filter_map(|id| Some((*id, schedule_of(*id)?))).collect(),
         throttled_ns: throttle_file.and_then(read_throttled_ns).unwrap_or(0),
         cpu_ns: process_cpu_ns(),
     }
 }
 
-/// Second field of schedstat: time spent runnable on a run queue.
-fn run_delay_ns(thread: i32) -> Option<u64> {
+/// The first two fields of a thread's schedstat.
+#[derive(Debug, Clone, Copy)]
+struct Schedule {
+    /// Time on a processor, in nanoseconds.
+    ran_ns: u64,
+    /// Time runnable and waiting for one, in nanoseconds.
+    waited_ns: u64,
+}
+
+fn schedule_of(thread: i32) -> Option<Schedule> {
     let text = fs::read_to_string(format!("/proc/self/task/{thread}/schedstat")).ok()?;
-    text.split_ascii_whitespace().nth(1)?.parse().ok()
+    let mut fields = text.split_ascii_whitespace().map(str::parse);
+    Some(Schedule { ran_ns: fields.next()?.ok()?, waited_ns: fields.next()?.ok()? })
 }
 
 fn read_throttled_ns(file: &ThrottleFile) -> Option<u64> {
@@ -150,5 +157,7 @@ mod tests {
         let processors = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
         assert!(health.interval_ns >= 4_000_000 / processors, "{health:?}");
         assert!(health.resident_bytes > 100_000);
+        // The kernel brings a running thread's figure up to date at each tick of its own.
+        assert!(health.busy_ns > 0 && health.busy_ns <= health.interval_ns + 1_000_000, "{health:?}");
     }
 }

@@ -9,12 +9,14 @@ use lapin::tcp::{AsyncTcpStream, RustlsConnector, RustlsConnectorConfig};
 use lapin::types::ShortString;
 use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{Connection, ConnectionProperties, ErrorKind};
+use nuncius_schemas::fault::GeneratorFault;
 use nuncius_schemas::metric::FailureKind;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use tokio::time::timeout;
 
 use crate::plan::{AmqpPlan, GroupPlan};
+use crate::trouble::Trouble;
 
 /// How a broker is reached.
 pub(crate) struct Access {
@@ -120,14 +122,15 @@ impl Drop for Attempt {
 }
 
 /// Opens a connection to the address that `turn` means, within the timeout.
-pub(super) async fn open(access: &Arc<Access>, turn: usize) -> Result<Link, (FailureKind, String)> {
+pub(super) async fn open(access: &Arc<Access>, turn: usize) -> Result<Link, Trouble> {
     let address = turn.checked_rem(access.addresses.len()).and_then(|index| access.addresses.get(index)).copied();
-    let Some(address) = address else { return Err((FailureKind::Resolve, "no address".to_owned())) };
+    let Some(address) = address else { return Err(Trouble::target(FailureKind::Resolve, "no address")) };
     let socket = Socket::default();
     let attempt = Attempt(Arc::clone(&socket));
     let tls_problem = Arc::new(Mutex::new(None));
     let (its_access, its_socket, its_problem) = (Arc::clone(access), Arc::clone(&socket), Arc::clone(&tls_problem));
-    let runtime = lapin::runtime::default_runtime().map_err(|error| (FailureKind::Connect, describe(&error)))?;
+    let runtime = lapin::runtime::default_runtime();
+    let runtime = runtime.map_err(|error| trouble_of(FailureKind::Connect, "start a runtime", &error))?;
     let its_runtime = runtime.clone();
     let connector = async move |_: AMQPUri, _| {
         let stream = AsyncTcpStream::connect(&its_runtime, address).await?;
@@ -137,7 +140,10 @@ pub(super) async fn open(access: &Arc<Access>, turn: usize) -> Result<Link, (Fai
         }
         let Some((connector, name)) = &its_access.tls else { return Ok(stream) };
         Ok(stream.into_rustls(connector, name).await.inspect_err(|error| {
-            *its_problem.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+            // What is missing for a session is no problem of the session.
+            if GeneratorFault::of_error(error).is_none() {
+                *its_problem.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+            }
         })?)
     };
     let properties = ConnectionProperties::default().with_connection_name(access.name.as_str().into());
@@ -150,11 +156,25 @@ pub(super) async fn open(access: &Arc<Access>, turn: usize) -> Result<Link, (Fai
         Ok(Err(error)) => {
             let tls_problem = tls_problem.lock().unwrap_or_else(PoisonError::into_inner).take();
             Err(match tls_problem {
-                Some(problem) => (FailureKind::Tls, format!("tls {address}: {problem}")),
-                None => (FailureKind::Connect, format!("connect {address}: {}", describe(&error))),
+                Some(problem) => Trouble::Target(FailureKind::Tls, format!("tls {address}: {problem}")),
+                None => trouble_of(FailureKind::Connect, format_args!("connect {address}"), &error),
             })
         }
-        Err(_) => Err((FailureKind::Connect, format!("connect {address}: no answer within the timeout"))),
+        Err(_) => {
+            Err(Trouble::Target(FailureKind::Timeout, format!("connect {address}: no answer within the timeout")))
+        }
+    }
+}
+
+/// What an error at `what` means, which would be a `kind` of the broker's.
+pub(super) fn trouble_of(kind: FailureKind, what: impl std::fmt::Display, error: &lapin::Error) -> Trouble {
+    match error.kind() {
+        // The library starts a thread for each connection; nothing else that it hands on says EAGAIN.
+        ErrorKind::IOError(error) if error.raw_os_error() == Some(rustix::io::Errno::AGAIN.raw_os_error()) => {
+            Trouble::Generator(GeneratorFault::of_spawn(error))
+        }
+        ErrorKind::IOError(error) => Trouble::of_error(kind, what, error),
+        _ => Trouble::Target(kind, format!("{what}: {}", describe(error))),
     }
 }
 

@@ -16,10 +16,11 @@ use nuncius_schemas::spec::AmqpConsume;
 use tokio::time::timeout;
 
 use super::Shared;
-use super::connection::{Link, describe, open};
+use super::connection::{Link, open, trouble_of};
 use super::message;
-use super::publish::{BACKOFF_FIRST_NS, BACKOFF_MAX_NS, Trouble, declare};
+use super::publish::{BACKOFF_FIRST_NS, BACKOFF_MAX_NS, declare};
 use crate::clock::monotonic_ns;
+use crate::trouble::Trouble;
 
 /// Most messages that one acknowledgement covers.
 const BATCH_MAX: usize = 64;
@@ -44,7 +45,7 @@ pub(super) async fn consume(shared: Rc<Shared>, step: u16, planned: AmqpConsume)
             Err(trouble) => trouble,
         };
         if let Some(dispatcher) = shared.flights.dispatcher.borrow_mut().as_mut() {
-            dispatcher.lost(step, trouble.0, || trouble.1);
+            dispatcher.lost(step, trouble);
         }
         tokio::time::sleep(Duration::from_nanos(backoff_ns)).await;
         backoff_ns = backoff_ns.saturating_mul(2).min(BACKOFF_MAX_NS);
@@ -53,10 +54,9 @@ pub(super) async fn consume(shared: Rc<Shared>, step: u16, planned: AmqpConsume)
 
 async fn start(shared: &Shared, planned: &AmqpConsume) -> Result<(Link, Channel, Consumer), Trouble> {
     let link = open(&shared.setup.access, shared.next_host()).await?;
-    let trouble =
-        |what: &'static str| move |error: lapin::Error| (FailureKind::Connect, format!("{what}: {}", describe(&error)));
+    let trouble = |what: &'static str| move |error: lapin::Error| trouble_of(FailureKind::Connect, what, &error);
     let name = |text: &str| {
-        ShortString::try_new(text).map_err(|_| (FailureKind::Protocol, "a name longer than 255 bytes".to_owned()))
+        ShortString::try_new(text).map_err(|_| Trouble::target(FailureKind::Protocol, "a name longer than 255 bytes"))
     };
     let queue = name(&planned.queue)?;
     let starting = timeout(shared.timeout(), async {
@@ -75,7 +75,7 @@ async fn start(shared: &Shared, planned: &AmqpConsume) -> Result<(Link, Channel,
     match starting.await {
         Ok(Ok((channel, consumer))) => Ok((link, channel, consumer)),
         Ok(Err(trouble)) => Err(trouble),
-        Err(_) => Err((FailureKind::Connect, "consume the queue: no answer within the timeout".to_owned())),
+        Err(_) => Err(Trouble::target(FailureKind::Timeout, "consume the queue: no answer within the timeout")),
     }
 }
 
@@ -95,8 +95,8 @@ async fn read(
     let trouble = loop {
         let delivery = match consumer.next().await {
             Some(Ok(delivery)) => delivery,
-            Some(Err(error)) => break (FailureKind::Closed, describe(&error)),
-            None => break (FailureKind::Closed, "the broker has cancelled the consumer".to_owned()),
+            Some(Err(error)) => break trouble_of(FailureKind::Closed, "consume", &error),
+            None => break Trouble::target(FailureKind::Closed, "the broker has cancelled the consumer"),
         };
         let mut tag = receive(shared, step, &delivery, &mut before, &mut unacknowledged);
         open += 1;
@@ -109,7 +109,7 @@ async fn read(
         }
         shared.flights.changed.notify_one();
         if let Err(error) = channel.basic_ack(tag, BasicAckOptions { multiple: true }).await {
-            break (FailureKind::Closed, describe(&error));
+            break trouble_of(FailureKind::Closed, "acknowledge", &error);
         }
         open = 0;
         unacknowledged.clear();
@@ -140,6 +140,7 @@ fn receive(
         let now_ns = dispatcher.run_time_ns(now_ns);
         let since = |at_ns: u64| now_ns.saturating_sub(at_ns);
         dispatcher.received(step, since(stamp.published_ns), stamp.planned_ns.map(since));
+        dispatcher.read(step, delivery.data.len() as u64);
     }
     if stamp.publisher == shared.setup.tally.publisher {
         shared.setup.tally.received.fetch_add(1, Ordering::Relaxed);

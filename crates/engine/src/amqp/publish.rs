@@ -15,18 +15,16 @@ use lapin::{Channel, Confirmation, ExchangeKind};
 use nuncius_schemas::metric::FailureKind;
 use tokio::time::timeout;
 
-use super::connection::{Link, describe, open, reply};
+use super::connection::{Link, describe, open, reply, trouble_of};
 use super::message::{Stamp, properties};
 use super::{Publish, Shared};
 use crate::clock::monotonic_ns;
 use crate::dispatch::Iteration;
+use crate::trouble::Trouble;
 
 /// How long after a failed attempt to connect the next one is made; twice as long after each further one, up to a limit.
 pub(super) const BACKOFF_FIRST_NS: u64 = 100_000_000;
 pub(super) const BACKOFF_MAX_NS: u64 = 2_000_000_000;
-
-/// Why something did not work.
-pub(super) type Trouble = (FailureKind, String);
 
 /// The thread's publishing connection.
 pub(super) enum State {
@@ -126,7 +124,7 @@ impl Shared {
         });
         match prepared.await {
             Ok(channels) => Ok(Publisher { link, channels: channels?, late: Cell::new(0) }),
-            Err(_) => Err((FailureKind::Connect, "open a channel: no answer within the timeout".to_owned())),
+            Err(_) => Err(Trouble::target(FailureKind::Timeout, "open a channel: no answer within the timeout")),
         }
     }
 
@@ -141,7 +139,7 @@ impl Shared {
         let planned = self.publishes.get(step).and_then(Option::as_ref);
         let channel = publisher.channels.get(step).and_then(Option::as_ref);
         let (Some(planned), Some(channel)) = (planned, channel) else {
-            return Err((FailureKind::Protocol, "the step does not publish".to_owned()));
+            return Err(Trouble::target(FailureKind::Protocol, "the step does not publish"));
         };
         let (planned_ns, published_ns) = match self.flights.dispatcher.borrow().as_ref() {
             Some(dispatcher) => {
@@ -158,22 +156,25 @@ impl Shared {
         let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
         let (exchange, routing_key) = (planned.exchange.clone(), planned.routing_key.clone());
         let written = channel.basic_publish(exchange, routing_key, options, &planned.body, properties).await;
-        let mut confirm = written.map_err(|error| (FailureKind::Closed, describe(&error)))?;
+        let mut confirm = written.map_err(|error| trouble_of(FailureKind::Closed, "publish", &error))?;
         if let Some(dispatcher) = self.flights.dispatcher.borrow_mut().as_mut() {
             dispatcher.sent(iteration, monotonic_ns());
+            dispatcher.written(iteration.step, planned.body.len() as u64);
         }
         self.flights.note(flight, *iteration);
         match timeout(self.timeout(), &mut confirm).await {
             Ok(Ok(Confirmation::Ack(None))) => Ok(()),
             Ok(Ok(Confirmation::Ack(Some(returned)))) => {
-                Err((FailureKind::Refused, format!("returned: {}", reply(returned.reply_code))))
+                Err(Trouble::Target(FailureKind::Refused, format!("returned: {}", reply(returned.reply_code))))
             }
-            Ok(Ok(Confirmation::Nack(_))) => Err((FailureKind::Refused, "not accepted (basic.nack)".to_owned())),
+            Ok(Ok(Confirmation::Nack(_))) => Err(Trouble::target(FailureKind::Refused, "not accepted (basic.nack)")),
             Ok(Ok(Confirmation::NotRequested)) => {
-                Err((FailureKind::Protocol, "the channel does not confirm".to_owned()))
+                Err(Trouble::target(FailureKind::Protocol, "the channel does not confirm"))
             }
-            Ok(Err(error)) if error.is_amqp_soft_error() => Err((FailureKind::Refused, describe(&error))),
-            Ok(Err(error)) => Err((FailureKind::Closed, describe(&error))),
+            Ok(Err(error)) if error.is_amqp_soft_error() => {
+                Err(Trouble::Target(FailureKind::Refused, describe(&error)))
+            }
+            Ok(Err(error)) => Err(trouble_of(FailureKind::Closed, "confirm", &error)),
             Err(_) => {
                 publisher.late.set(publisher.late.get() + 1);
                 if publisher.late.get() > self.in_flight_max {
@@ -186,7 +187,7 @@ impl Shared {
                         publisher.late.set(publisher.late.get().saturating_sub(1));
                     });
                 }
-                Err((FailureKind::Timeout, "no confirm within the timeout".to_owned()))
+                Err(Trouble::target(FailureKind::Timeout, "no confirm within the timeout"))
             }
         }
     }
@@ -194,8 +195,7 @@ impl Shared {
 
 /// A channel with confirms, with what the step needs to be there.
 async fn prepare(link: &Link, publish: &Publish) -> Result<Channel, Trouble> {
-    let trouble =
-        |what: &'static str| move |error: lapin::Error| (FailureKind::Connect, format!("{what}: {}", describe(&error)));
+    let trouble = |what: &'static str| move |error: lapin::Error| trouble_of(FailureKind::Connect, what, &error);
     let channel = link.connection.create_channel().await.map_err(trouble("open a channel"))?;
     channel.confirm_select(ConfirmSelectOptions::default()).await.map_err(trouble("ask for confirms"))?;
     if !publish.exchange.as_str().is_empty() {

@@ -1,13 +1,14 @@
 //! What becomes of an iteration: how each of its ends is counted and measured.
 
 use nuncius_load::sample::span_id;
-use nuncius_schemas::metric::FailureKind;
+use nuncius_schemas::metric::{FailureKind, FailureLatency};
 use nuncius_schemas::record::RecordOutcome;
 use nuncius_schemas::spec::RecordsMode;
 
 use super::{Dispatcher, Iteration, Phase};
 use crate::book::Exchange;
 use crate::feed::Feed;
+use crate::trouble::Trouble;
 
 impl Dispatcher {
     /// Trace and span of the iteration's step.
@@ -48,22 +49,33 @@ impl Dispatcher {
         expected: bool,
         now_ns: u64,
     ) -> Option<Iteration> {
-        self.measure(&iteration, now_ns);
+        if let Some(recorder) = self.book.step(usize::from(iteration.step)) {
+            recorder.count_status(status);
+        }
         if !expected {
             self.count_failed(&iteration, FailureKind::Status, status, now_ns, || format!("status {status}"));
             self.finish(&iteration, true, now_ns);
             return None;
         }
+        let is_first = usize::from(iteration.step) == self.first;
+        let is_open = matches!(self.feed, Feed::Open(_));
         if let Some(recorder) = self.book.step(usize::from(iteration.step)) {
             recorder.succeeded += 1;
+            recorder.service.record_ns(now_ns.saturating_sub(iteration.sent_ns));
+            if is_open && is_first {
+                recorder.response.record_ns(now_ns.saturating_sub(iteration.planned_ns));
+            }
         }
         self.row(&iteration, status, RecordOutcome::Succeeded, now_ns);
         let Some(step) = self.follow.get(usize::from(iteration.step)).copied().flatten() else {
-            if self.steps > 1 {
-                if let Some(recorder) = self.book.step(self.steps) {
-                    recorder.succeeded += 1;
+            if self.steps > 1
+                && let Some(recorder) = self.book.step(self.steps)
+            {
+                recorder.succeeded += 1;
+                recorder.service.record_ns(now_ns.saturating_sub(iteration.first_sent_ns));
+                if is_open {
+                    recorder.response.record_ns(now_ns.saturating_sub(iteration.origin_ns));
                 }
-                self.measure_iteration(&iteration, now_ns);
             }
             self.finish(&iteration, true, now_ns);
             return None;
@@ -84,33 +96,67 @@ impl Dispatcher {
         now_ns: u64,
         sample: impl FnOnce() -> String,
     ) {
-        // The others end before the target has had its time.
-        let is_measured = matches!(kind, FailureKind::Timeout | FailureKind::Refused | FailureKind::Job);
-        if is_measured {
-            self.measure(&iteration, now_ns);
-        }
         self.count_failed(&iteration, kind, 0, now_ns, sample);
-        self.finish(&iteration, is_measured, now_ns);
+        self.finish(&iteration, kind.latency() != FailureLatency::Short, now_ns);
     }
 
-    /// Service, and response where there is a planned instant.
-    #[inline]
-    fn measure(&mut self, iteration: &Iteration, now_ns: u64) {
-        let is_open = matches!(self.feed, Feed::Open(_));
-        if let Some(recorder) = self.book.step(usize::from(iteration.step)) {
-            recorder.service.record_ns(now_ns.saturating_sub(iteration.sent_ns));
-            if is_open && usize::from(iteration.step) == self.first {
-                recorder.response.record_ns(now_ns.saturating_sub(iteration.planned_ns));
+    /// The step ended without an answer: failed, or censored where the generator could not make the request.
+    pub(crate) fn ended(&mut self, iteration: Iteration, trouble: Trouble, now_ns: u64) {
+        match trouble {
+            Trouble::Target(kind, sample) => self.failed(iteration, kind, now_ns, || sample),
+            Trouble::Generator(fault) => {
+                self.book.fault(fault);
+                self.count_censored(&iteration, now_ns);
+                self.finish(&iteration, false, now_ns);
             }
         }
     }
 
-    fn measure_iteration(&mut self, iteration: &Iteration, now_ns: u64) {
+    /// The step's request is written once more, because the peer had closed the connection without seeing it.
+    pub(crate) fn retried(&mut self, step: u16) {
+        if let Some(recorder) = self.book.step(usize::from(step)) {
+            recorder.retried += 1;
+        }
+    }
+
+    /// Bytes of the step's request were written.
+    #[inline]
+    pub(crate) fn written(&mut self, step: u16, bytes: u64) {
+        if let Some(recorder) = self.book.step(usize::from(step)) {
+            recorder.bytes_sent += bytes;
+        }
+    }
+
+    /// Bytes of the step's answer were read.
+    #[inline]
+    pub(crate) fn read(&mut self, step: u16, bytes: u64) {
+        if let Some(recorder) = self.book.step(usize::from(step)) {
+            recorder.bytes_received += bytes;
+        }
+    }
+
+    /// The length of a failure, as the one list says ([`FailureKind::latency`]). What waited its timeout without being sent was
+    /// blocked for so long.
+    fn measure_failed(&mut self, iteration: &Iteration, kind: FailureKind, now_ns: u64) {
+        let latency = kind.latency();
         let is_open = matches!(self.feed, Feed::Open(_));
-        if let Some(recorder) = self.book.step(self.steps) {
-            recorder.service.record_ns(now_ns.saturating_sub(iteration.first_sent_ns));
-            if is_open {
-                recorder.response.record_ns(now_ns.saturating_sub(iteration.origin_ns));
+        let is_first = usize::from(iteration.step) == self.first;
+        let step = (usize::from(iteration.step), iteration.planned_ns, iteration.sent_ns, is_open && is_first);
+        let whole = (self.steps > 1).then_some((self.steps, iteration.origin_ns, iteration.first_sent_ns, is_open));
+        for (step, planned_ns, sent_ns, has_plan) in [Some(step), whole].into_iter().flatten() {
+            let Some(recorder) = self.book.step(step) else { continue };
+            let (service, response) = match latency {
+                FailureLatency::Short => continue,
+                FailureLatency::Waited => (&mut recorder.service, &mut recorder.response),
+                FailureLatency::Answered => (&mut recorder.failed_service, &mut recorder.failed_response),
+            };
+            if has_plan {
+                response.record_ns(now_ns.saturating_sub(planned_ns));
+            }
+            if sent_ns != 0 {
+                service.record_ns(now_ns.saturating_sub(sent_ns));
+            } else if latency == FailureLatency::Waited {
+                recorder.blocked.record_ns(now_ns.saturating_sub(iteration.taken_ns));
             }
         }
     }
@@ -126,10 +172,8 @@ impl Dispatcher {
         self.book.fail(usize::from(iteration.step), kind, status, sample);
         if self.steps > 1 {
             self.book.fail(self.steps, kind, status, || format!("at step {}", iteration.step + 1));
-            if matches!(kind, FailureKind::Status | FailureKind::Timeout | FailureKind::Refused | FailureKind::Job) {
-                self.measure_iteration(iteration, now_ns);
-            }
         }
+        self.measure_failed(iteration, kind, now_ns);
         self.row(iteration, status, RecordOutcome::Failed, now_ns);
     }
 
@@ -194,16 +238,29 @@ impl Dispatcher {
     }
 
     /// A step beside the iteration could not go on.
-    pub(crate) fn lost(&mut self, step: u16, kind: FailureKind, sample: impl FnOnce() -> String) {
+    pub(crate) fn lost(&mut self, step: u16, trouble: Trouble) {
         let step = usize::from(step);
         if let Some(recorder) = self.book.step(step) {
             recorder.planned += 1;
         }
-        self.book.fail(step, kind, 0, sample);
+        match trouble {
+            Trouble::Target(kind, sample) => self.book.fail(step, kind, 0, || sample),
+            Trouble::Generator(fault) => {
+                self.book.fault(fault);
+                if let Some(recorder) = self.book.step(step) {
+                    recorder.censored += 1;
+                }
+            }
+        }
     }
 
     /// The end has come before an answer did.
     pub(crate) fn censor(&mut self, iteration: Iteration, now_ns: u64) {
+        self.count_censored(&iteration, now_ns);
+        self.finish(&iteration, true, now_ns);
+    }
+
+    fn count_censored(&mut self, iteration: &Iteration, now_ns: u64) {
         let is_open = matches!(self.feed, Feed::Open(_));
         let whole = (self.steps > 1).then_some((self.steps, iteration.origin_ns, iteration.first_sent_ns, is_open));
         let step = (
@@ -223,7 +280,6 @@ impl Dispatcher {
                 }
             }
         }
-        self.row(&iteration, 0, RecordOutcome::Censored, now_ns);
-        self.finish(&iteration, true, now_ns);
+        self.row(iteration, 0, RecordOutcome::Censored, now_ns);
     }
 }

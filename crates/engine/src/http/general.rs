@@ -23,6 +23,7 @@ use crate::dispatch::{Dispatcher, Iteration};
 use crate::flights::Flights;
 use crate::http::picker::Picker;
 use crate::plan::{Action, GroupPlan, HttpPlan, RequestPlan};
+use crate::trouble::Trouble;
 use crate::wake::Bell;
 
 mod stream;
@@ -111,12 +112,12 @@ async fn offer(shared: Rc<Shared>, bell: Arc<Bell>, ahead: usize) -> std::io::Re
 }
 
 /// How a request ended without an answer.
-enum Trouble {
+enum Ending {
     /// None of it reached the peer.
     Unsent,
     /// The connection ended before any of the answer came.
-    Unanswered(String),
-    Failed(FailureKind, String),
+    Unanswered(Trouble),
+    Failed(Trouble),
 }
 
 /// One iteration, to its end.
@@ -128,7 +129,7 @@ async fn fly(shared: Rc<Shared>, flight: u64, mut iteration: Iteration) {
             Some(client) => client,
             None => match shared.open(host).await {
                 Ok(client) => client,
-                Err((kind, sample)) => return shared.flights.failed(flight, iteration, kind, sample),
+                Err(trouble) => return shared.flights.failed(flight, iteration, trouble),
             },
         };
         let result = shared.exchange(flight, &mut iteration, &mut open).await;
@@ -152,18 +153,17 @@ async fn fly(shared: Rc<Shared>, flight: u64, mut iteration: Iteration) {
                     }
                 }
             }
-            Err(Trouble::Unsent) if open.is_reused && !iteration.is_resent => iteration.is_resent = true,
-            Err(Trouble::Unanswered(_)) if open.is_reused && !iteration.is_resent && request.idempotent => {
-                iteration.is_resent = true;
+            Err(Ending::Unsent) if open.is_reused && !iteration.is_resent => shared.flights.retried(&mut iteration),
+            Err(Ending::Unanswered(_)) if open.is_reused && !iteration.is_resent && request.idempotent => {
+                shared.flights.retried(&mut iteration);
             }
-            Err(Trouble::Unsent) => {
-                let sample = "the connection was closed before the request was written".to_owned();
-                return shared.flights.failed(flight, iteration, FailureKind::Closed, sample);
+            Err(Ending::Unsent) => {
+                let sample = "the connection was closed before the request was written";
+                return shared.flights.failed(flight, iteration, Trouble::target(FailureKind::Closed, sample));
             }
-            Err(Trouble::Unanswered(sample)) => {
-                return shared.flights.failed(flight, iteration, FailureKind::Closed, sample);
+            Err(Ending::Unanswered(trouble) | Ending::Failed(trouble)) => {
+                return shared.flights.failed(flight, iteration, trouble);
             }
-            Err(Trouble::Failed(kind, sample)) => return shared.flights.failed(flight, iteration, kind, sample),
         }
     }
 }
@@ -191,12 +191,15 @@ impl Shared {
         }
     }
 
-    async fn open(&self, host: usize) -> Result<Client, (FailureKind, String)> {
+    async fn open(&self, host: usize) -> Result<Client, Trouble> {
         let address = self.plan.hosts.get(host).map(|host| host.address);
-        let Some(address) = address else { return Err((FailureKind::Resolve, "no address".to_owned())) };
+        let Some(address) = address else { return Err(Trouble::target(FailureKind::Resolve, "no address")) };
         match timeout(self.timeout(), connect(address, host, self.tls.as_ref())).await {
             Ok(result) => result,
-            Err(_) => Err((FailureKind::Connect, format!("connect {address}: no answer within the timeout"))),
+            Err(_) => {
+                let sample = format!("connect {address}: no answer within the timeout");
+                Err(Trouble::Target(FailureKind::Timeout, sample))
+            }
         }
     }
 
@@ -206,17 +209,17 @@ impl Shared {
         flight: u64,
         iteration: &mut Iteration,
         client: &mut Client,
-    ) -> Result<(u16, bool), Trouble> {
+    ) -> Result<(u16, bool), Ending> {
         let address = self.plan.hosts.get(client.host).map(|host| host.address.to_string()).unwrap_or_default();
         if client.sender.ready().await.is_err() {
-            return Err(Trouble::Unsent);
+            return Err(Ending::Unsent);
         }
-        let request = self.request(iteration).ok_or(Trouble::Unsent)?;
+        let request = self.request(iteration).ok_or(Ending::Unsent)?;
         if let Some(dispatcher) = self.flights.dispatcher.borrow_mut().as_mut() {
             dispatcher.sent(iteration, monotonic_ns());
         }
         self.flights.note(flight, *iteration);
-        let before = client.received.get();
+        let before = client.traffic.get();
         let answer = async {
             let response = client.sender.send_request(request).await?;
             let head = (response.status().as_u16(), keeps_alive(&response));
@@ -226,27 +229,35 @@ impl Shared {
             }
             Ok::<_, hyper::Error>(head)
         };
-        match timeout(self.timeout(), answer).await {
+        let answered = timeout(self.timeout(), answer).await;
+        let after = client.traffic.get();
+        if let Some(dispatcher) = self.flights.dispatcher.borrow_mut().as_mut() {
+            dispatcher.written(iteration.step, after.written - before.written);
+            dispatcher.read(iteration.step, after.read - before.read);
+        }
+        let failed = |kind, sample| Err(Ending::Failed(Trouble::Target(kind, sample)));
+        match answered {
             Ok(Ok((101, _))) => {
                 let problem = "the peer wants to switch protocols, which was not asked for";
-                Err(Trouble::Failed(FailureKind::Protocol, format!("{address}: {problem}")))
+                failed(FailureKind::Protocol, format!("{address}: {problem}"))
             }
             Ok(Ok(head)) => Ok(head),
-            Ok(Err(error)) if error.is_canceled() => Err(Trouble::Unsent),
+            Ok(Err(error)) if error.is_canceled() => Err(Ending::Unsent),
+            Ok(Err(error)) if is_protocol(&error) => failed(FailureKind::Protocol, format!("{address}: {error}")),
             Ok(Err(error)) => {
-                let sample = format!("{address}: {error}");
-                if is_protocol(&error) {
-                    Err(Trouble::Failed(FailureKind::Protocol, sample))
-                } else if client.received.get() == before {
-                    Err(Trouble::Unanswered(sample))
-                } else {
-                    Err(Trouble::Failed(FailureKind::Closed, sample))
+                let cause = error.source().and_then(|source| source.downcast_ref::<std::io::Error>());
+                let trouble = match cause {
+                    Some(cause) => Trouble::of_error(FailureKind::Closed, &address, cause),
+                    None => Trouble::Target(FailureKind::Closed, format!("{address}: {error}")),
+                };
+                match trouble {
+                    Trouble::Target(FailureKind::Closed, _) if after.read == before.read => {
+                        Err(Ending::Unanswered(trouble))
+                    }
+                    Trouble::Target(..) | Trouble::Generator(_) => Err(Ending::Failed(trouble)),
                 }
             }
-            Err(_) => {
-                let sample = format!("{address}: no complete answer within the timeout");
-                Err(Trouble::Failed(FailureKind::Timeout, sample))
-            }
+            Err(_) => failed(FailureKind::Timeout, format!("{address}: no complete answer within the timeout")),
         }
     }
 

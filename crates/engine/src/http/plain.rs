@@ -9,6 +9,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use nuncius_schemas::fault::GeneratorFault;
 use nuncius_schemas::metric::FailureKind;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
@@ -19,6 +20,7 @@ use crate::dispatch::{Dispatcher, Iteration};
 use crate::http::picker::Picker;
 use crate::http::response::{Progress, ResponseReader};
 use crate::plan::{GroupPlan, HttpPlan, write_traceparent};
+use crate::trouble::Trouble;
 use crate::wake::Bell;
 
 mod connection;
@@ -200,9 +202,13 @@ impl PlainEngine {
             }
         }
         if let Err(error) = self.open(host, Some(iteration), now_ns) {
-            let address = self.address(host);
-            self.dispatcher.failed(iteration, FailureKind::Connect, now_ns, || format!("connect {address}: {error}"));
+            self.connect_failed(host, iteration, &error, now_ns);
         }
+    }
+
+    fn connect_failed(&mut self, host: usize, iteration: Iteration, error: &std::io::Error, now_ns: u64) {
+        let what = format_args!("connect {}", self.address(host)).to_string();
+        self.dispatcher.ended(iteration, Trouble::of_error(FailureKind::Connect, what, error), now_ns);
     }
 
     fn address(&self, host: usize) -> String {
@@ -268,9 +274,7 @@ impl PlainEngine {
         if let Some(error) = error {
             let Some(connection) = self.connections.remove(key) else { return };
             if let Some(iteration) = connection.iteration {
-                let address = self.address(connection.host);
-                let sample = || format!("connect {address}: {error}");
-                self.dispatcher.failed(iteration, FailureKind::Connect, now_ns, sample);
+                self.connect_failed(connection.host, iteration, &error, now_ns);
             }
             return;
         }
@@ -320,14 +324,15 @@ impl PlainEngine {
         let written = match connection.socket.write(bytes) {
             Ok(written) => written,
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => 0,
-            Err(error) => return self.broken(key, true, &error.to_string(), now_ns),
+            Err(error) => return self.broken(key, true, Some(&error), now_ns),
         };
+        self.dispatcher.written(iteration.step, written as u64);
         if written < bytes.len() {
             connection.unsent.extend_from_slice(bytes.get(written..).unwrap_or_default());
             let data = epoll::EventData::new_u64(key.to_u64());
             let flags = epoll::EventFlags::IN | epoll::EventFlags::OUT;
             if let Err(error) = epoll::modify(&self.epoll, &connection.socket, data, flags) {
-                self.broken(key, false, &error.to_string(), now_ns);
+                self.broken(key, false, Some(&error.into()), now_ns);
             }
         }
     }
@@ -336,7 +341,12 @@ impl PlainEngine {
         let Some(connection) = self.connections.get_mut(key) else { return };
         if !connection.unsent.is_empty() {
             match connection.socket.write(&connection.unsent) {
-                Ok(written) => drop(connection.unsent.drain(..written)),
+                Ok(written) => {
+                    drop(connection.unsent.drain(..written));
+                    if let Some(iteration) = &connection.iteration {
+                        self.dispatcher.written(iteration.step, written as u64);
+                    }
+                }
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => return,
                 // Its answer, if there is one, says why.
                 Err(_) => connection.unsent.clear(),
@@ -346,7 +356,7 @@ impl PlainEngine {
             connection.unsent = Vec::new();
             let data = epoll::EventData::new_u64(key.to_u64());
             if let Err(error) = epoll::modify(&self.epoll, &connection.socket, data, epoll::EventFlags::IN) {
-                self.broken(key, false, &error.to_string(), now_ns);
+                self.broken(key, false, Some(&error.into()), now_ns);
             }
         }
     }
@@ -361,7 +371,7 @@ impl PlainEngine {
                     if connection.has_answer && connection.reader.close() {
                         self.complete(key, false, now_ns);
                     } else {
-                        self.broken(key, false, "closed by the peer before the answer was complete", now_ns);
+                        self.broken(key, false, None, now_ns);
                     }
                     return now_ns;
                 }
@@ -370,12 +380,15 @@ impl PlainEngine {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => {
                     now_ns = monotonic_ns();
-                    self.broken(key, false, &error.to_string(), now_ns);
+                    self.broken(key, false, Some(&error), now_ns);
                     return now_ns;
                 }
             };
             now_ns = monotonic_ns();
             connection.has_answer = true;
+            if let Some(iteration) = &connection.iteration {
+                self.dispatcher.read(iteration.step, read as u64);
+            }
             let bytes = buffer.get(..read).unwrap_or_default();
             match connection.reader.feed(bytes) {
                 Ok(Progress::Partial) if read < buffer.len() => return now_ns,
@@ -422,18 +435,28 @@ impl PlainEngine {
         }
     }
 
-    /// The connection has failed under a request; `is_unwritten` when none of it can have reached the peer.
-    fn broken(&mut self, key: Key, is_unwritten: bool, reason: &str, now_ns: u64) {
+    /// The connection has failed under a request, with an error or because the peer has closed it; `is_unwritten` when none of it
+    /// can have reached the peer.
+    fn broken(&mut self, key: Key, is_unwritten: bool, error: Option<&std::io::Error>, now_ns: u64) {
         let Some(connection) = self.connections.remove(key) else { return };
         let Some(iteration) = connection.iteration else { return };
         let step = usize::from(iteration.step);
         let request = Self::http(&self.plan).and_then(|http| http.requests.get(step));
+        let is_own = error.is_some_and(|error| GeneratorFault::of_error(error).is_some());
         let is_harmless = is_unwritten || request.is_some_and(|request| request.idempotent);
         // It was closed while it was idle, and our request met that on its way.
-        if connection.is_reused && !connection.has_answer && !iteration.is_resent && is_harmless {
+        if connection.is_reused && !connection.has_answer && !iteration.is_resent && is_harmless && !is_own {
+            self.dispatcher.retried(iteration.step);
             return self.open_for(connection.host, Iteration { is_resent: true, ..iteration }, now_ns);
         }
         let address = self.address(connection.host);
-        self.dispatcher.failed(iteration, FailureKind::Closed, now_ns, || format!("{address}: {reason}"));
+        let trouble = match error {
+            Some(error) => Trouble::of_error(FailureKind::Closed, address, error),
+            None => {
+                let sample = format!("{address}: closed by the peer before the answer was complete");
+                Trouble::Target(FailureKind::Closed, sample)
+            }
+        };
+        self.dispatcher.ended(iteration, trouble, now_ns);
     }
 }

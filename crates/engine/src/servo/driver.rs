@@ -14,12 +14,13 @@ use tokio::sync::Notify;
 use super::body;
 use super::ledger::{Cycle, Flight, Ledger};
 use super::script::{Answer, Effect, Event, Rules, Servo};
-use super::transport::{Order, Transport, Trouble};
+use super::transport::{Order, Reply, Transport};
 use crate::clock::monotonic_ns;
 use crate::control::Control;
 use crate::http::general::timer::{self, Timer};
 use crate::plan::{ServoPlan, traceparent};
 use crate::sink::FinishReason;
+use crate::trouble::Trouble;
 use crate::wake::Bell;
 
 /// Most answers looked at before the clock is.
@@ -28,7 +29,7 @@ const ANSWERS_AT_ONCE: usize = 256;
 /// What a task says of its event.
 enum Note {
     Sent { slot: u32, at_ns: u64 },
-    Done { slot: u32, at_ns: u64, result: Result<(u16, Vec<u8>), Trouble> },
+    Done { slot: u32, at_ns: u64, result: Result<Reply, Trouble> },
 }
 
 /// What the tasks of a thread share with its loop.
@@ -323,14 +324,25 @@ impl<'a> Driver<'a> {
         }
     }
 
-    fn done(&mut self, index: u32, at_ns: u64, result: Result<(u16, Vec<u8>), Trouble>) {
+    fn done(&mut self, index: u32, at_ns: u64, result: Result<Reply, Trouble>) {
         let Some(slot) = self.slots.get_mut(index as usize) else { return };
         let (Some(flight), Some(planned)) = (slot.flight.take(), slot.servo.next()) else { return };
         self.under_way = self.under_way.saturating_sub(1);
         slot.ready_ns = at_ns;
+        let mut fault = None;
+        let mut replied = 0;
         let (answer, sample) = match result {
-            Ok((status, bytes)) => (body::read(planned.event, status, &bytes), None),
-            Err(trouble) => (Answer::Failed(trouble.kind, 0), Some(trouble.sample)),
+            Ok(reply) => {
+                replied = reply.status;
+                self.ledger.traffic(&flight, &reply);
+                (body::read(planned.event, reply.status, &reply.body), None)
+            }
+            Err(Trouble::Target(kind, sample)) => (Answer::Failed(kind, 0), Some(sample)),
+            // To the servo it is a connection that failed; in the books it is no failure of the service's.
+            Err(Trouble::Generator(missing)) => {
+                fault = Some(missing);
+                (Answer::Failed(FailureKind::Connect, 0), None)
+            }
         };
         let failure = match &answer {
             Answer::Accepted | Answer::Command(_) | Answer::Cancel => None,
@@ -338,10 +350,14 @@ impl<'a> Driver<'a> {
             Answer::Gone(status) => Some((FailureKind::Status, *status)),
             Answer::Failed(kind, status) => Some((*kind, *status)),
         };
-        slot.failure = failure;
-        match failure {
-            None => self.ledger.succeeded(&flight, 200, at_ns),
-            Some((kind, status)) => {
+        slot.failure = failure.filter(|_| fault.is_none());
+        match (fault, failure) {
+            (Some(fault), _) => {
+                self.ledger.book.fault(fault);
+                self.ledger.censored(&flight, at_ns);
+            }
+            (None, None) => self.ledger.succeeded(&flight, replied, at_ns),
+            (None, Some((kind, status))) => {
                 let sample = sample.unwrap_or_else(|| format!("status {status}"));
                 self.ledger.failed(&flight, kind, status, &sample, at_ns);
             }
@@ -351,6 +367,10 @@ impl<'a> Driver<'a> {
             (Effect::Continues, _) | (_, None) => {}
             (Effect::Completed, Some(cycle)) => {
                 self.ledger.cycle_completed(cycle, at_ns);
+                slot.cycle = None;
+            }
+            (Effect::Broken | Effect::Crashed, Some(cycle)) if fault.is_some() => {
+                self.ledger.cycle_censored(cycle, at_ns);
                 slot.cycle = None;
             }
             (Effect::Broken | Effect::Crashed, Some(_)) => {

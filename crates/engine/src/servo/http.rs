@@ -10,10 +10,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
-use super::transport::{Order, Trouble};
+use super::transport::{Order, Reply};
 use crate::http::picker::Picker;
 use crate::http::response::{Progress, ResponseReader};
 use crate::plan::{Host, ServoPlan};
+use crate::trouble::Trouble;
 
 /// Most connections of a thread whose servos share them.
 pub(super) const POOL_CONNECTIONS: usize = 64;
@@ -63,8 +64,8 @@ impl Http {
     }
 
     /// Writes an event and reads its answer: status and body. `sent` is told once all of it is written.
-    pub(super) async fn exchange(&self, order: &Order, sent: impl Fn()) -> Result<(u16, Vec<u8>), Trouble> {
-        let closed = |problem: &str| Trouble::new(FailureKind::Closed, problem.to_owned());
+    pub(super) async fn exchange(&self, order: &Order, sent: impl Fn()) -> Result<Reply, Trouble> {
+        let closed = |problem: &str| Trouble::target(FailureKind::Closed, problem);
         let _permit = self.permits.acquire().await.map_err(|_| closed("the pool of connections is closed"))?;
         let mut connection = match self.take(order.servo) {
             Some(connection) => connection,
@@ -72,16 +73,18 @@ impl Http {
         };
         let request = self.request(order);
         let written = connection.socket.write_all(request.as_bytes()).await;
-        written.map_err(|error| Trouble::new(FailureKind::Closed, format!("write: {}", error.kind())))?;
+        written.map_err(|error| Trouble::of_error(FailureKind::Closed, "write", &error))?;
         sent();
         if order.drops {
             return Err(closed("closed on purpose, before the answer"));
         }
         let (status, body, keeps) = read(&mut connection).await?;
+        let reply =
+            Reply { status, body, written_bytes: request.len() as u64, read_bytes: connection.buffer.len() as u64 };
         if keeps {
             self.rest(order.servo, connection);
         }
-        Ok((status, body))
+        Ok(reply)
     }
 
     fn take(&self, servo: u32) -> Option<Connection> {
@@ -110,8 +113,9 @@ impl Http {
     async fn open(&self) -> Result<Connection, Trouble> {
         let index = self.picker.borrow_mut().next();
         let address = self.addresses.get(index).copied();
-        let Some(address) = address else { return Err(Trouble::new(FailureKind::Resolve, "no address".to_owned())) };
-        let failed = |error: std::io::Error| Trouble::new(FailureKind::Connect, format!("connect {address}: {error}"));
+        let Some(address) = address else { return Err(Trouble::target(FailureKind::Resolve, "no address")) };
+        let failed =
+            |error: std::io::Error| Trouble::of_error(FailureKind::Connect, format_args!("connect {address}"), &error);
         let socket = TcpStream::connect(address).await.map_err(failed)?;
         socket.set_nodelay(true).map_err(failed)?;
         Ok(Connection { socket, buffer: Vec::new() })
@@ -132,18 +136,17 @@ impl Http {
 
 /// Status and body of the answer, and whether the connection may be used again.
 async fn read(connection: &mut Connection) -> Result<(u16, Vec<u8>, bool), Trouble> {
-    let protocol = |problem: String| Trouble::new(FailureKind::Protocol, problem);
+    let protocol = |problem: String| Trouble::Target(FailureKind::Protocol, problem);
     let mut reader = ResponseReader::new();
     let mut fed = 0;
     loop {
         let read = connection.socket.read_buf(&mut connection.buffer).await;
-        let read = read.map_err(|error| Trouble::new(FailureKind::Closed, format!("read: {}", error.kind())))?;
+        let read = read.map_err(|error| Trouble::of_error(FailureKind::Closed, "read", &error))?;
         if read == 0 {
             if !connection.buffer.is_empty() && reader.close() {
                 break;
             }
-            let problem = "closed by the peer before the answer was complete".to_owned();
-            return Err(Trouble::new(FailureKind::Closed, problem));
+            return Err(Trouble::target(FailureKind::Closed, "closed by the peer before the answer was complete"));
         }
         let progress = reader.feed(connection.buffer.get(fed..).unwrap_or_default());
         fed = connection.buffer.len();

@@ -2,11 +2,12 @@
 //! cycle that was begun.
 
 use nuncius_load::sample::{is_sampled, span_id};
-use nuncius_schemas::metric::FailureKind;
+use nuncius_schemas::metric::{FailureKind, FailureLatency};
 use nuncius_schemas::record::RecordOutcome;
 use nuncius_schemas::servo::SERVO_STEPS;
 use nuncius_schemas::spec::RecordsMode;
 
+use super::transport::Reply;
 use crate::book::{Book, Exchange};
 use crate::run::EngineOptions;
 
@@ -74,7 +75,7 @@ impl Ledger {
     }
 
     pub(super) fn succeeded(&mut self, flight: &Flight, status: u16, now_ns: u64) {
-        self.measure(flight, now_ns);
+        self.measure(flight, None, now_ns);
         self.ended(flight);
         if let Some(recorder) = self.book.step(usize::from(flight.step)) {
             recorder.succeeded += 1;
@@ -83,10 +84,7 @@ impl Ledger {
     }
 
     pub(super) fn failed(&mut self, flight: &Flight, kind: FailureKind, status: u16, sample: &str, now_ns: u64) {
-        // The others end before the target has had its time.
-        if matches!(kind, FailureKind::Status | FailureKind::Timeout | FailureKind::Refused) {
-            self.measure(flight, now_ns);
-        }
+        self.measure(flight, Some(kind.latency()), now_ns);
         self.ended(flight);
         self.book.fail(usize::from(flight.step), kind, status, || sample.to_owned());
         self.row(flight, status, RecordOutcome::Failed, now_ns);
@@ -104,12 +102,28 @@ impl Ledger {
         self.row(flight, 0, RecordOutcome::Censored, now_ns);
     }
 
-    fn measure(&mut self, flight: &Flight, now_ns: u64) {
+    /// What an answer had and what it took to ask for it.
+    pub(super) fn traffic(&mut self, flight: &Flight, reply: &Reply) {
         if let Some(recorder) = self.book.step(usize::from(flight.step)) {
-            if flight.sent_ns != 0 {
-                recorder.service.record_ns(now_ns.saturating_sub(flight.sent_ns));
-            }
-            recorder.response.record_ns(now_ns.saturating_sub(flight.planned_ns));
+            recorder.count_status(reply.status);
+            recorder.bytes_sent += reply.written_bytes;
+            recorder.bytes_received += reply.read_bytes;
+        }
+    }
+
+    /// The length of an event: of a success, or of a failure as the one list says ([`FailureKind::latency`]).
+    fn measure(&mut self, flight: &Flight, failed: Option<FailureLatency>, now_ns: u64) {
+        let Some(recorder) = self.book.step(usize::from(flight.step)) else { return };
+        let (service, response) = match failed {
+            Some(FailureLatency::Short) => return,
+            Some(FailureLatency::Answered) => (&mut recorder.failed_service, &mut recorder.failed_response),
+            Some(FailureLatency::Waited) | None => (&mut recorder.service, &mut recorder.response),
+        };
+        response.record_ns(now_ns.saturating_sub(flight.planned_ns));
+        if flight.sent_ns != 0 {
+            service.record_ns(now_ns.saturating_sub(flight.sent_ns));
+        } else if failed == Some(FailureLatency::Waited) {
+            recorder.blocked.record_ns(now_ns.saturating_sub(flight.taken_ns));
         }
     }
 

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use nuncius_bus::{Bus, BusError, Headers};
 use nuncius_schemas::metric::FailureKind;
 
-use super::transport::{Order, Trouble};
+use super::transport::{Order, Reply};
+use crate::trouble::Trouble;
 
 /// Header in which an answer says a status other than 200.
 const STATUS_HEADER: &str = "status";
@@ -25,7 +26,7 @@ impl Nats {
     }
 
     /// Sends an event and waits for its answer: status and body.
-    pub(super) async fn exchange(&self, order: &Order, sent: impl Fn()) -> Result<(u16, Vec<u8>), Trouble> {
+    pub(super) async fn exchange(&self, order: &Order, sent: impl Fn()) -> Result<Reply, Trouble> {
         let subject = format!("{}{}.servo", self.prefix, order.app);
         let mut headers = Headers::new();
         for (name, value) in [("traceparent", &order.traceparent), ("authorization", &order.authorization)] {
@@ -34,14 +35,17 @@ impl Nats {
             }
         }
         let payload = Bytes::from(order.body.clone());
+        let written_bytes = payload.len() as u64;
         sent();
         if order.drops {
             // There is no connection to close: nobody waits for the answer.
             self.bus.publish(&subject, &headers, payload).await.map_err(trouble)?;
-            return Err(Trouble::new(FailureKind::Closed, "left on purpose, before the answer".to_owned()));
+            return Err(Trouble::target(FailureKind::Closed, "left on purpose, before the answer"));
         }
         let answer = self.bus.request(&subject, &headers, payload, self.timeout).await.map_err(trouble)?;
-        Ok((status_of(&answer.headers, &answer.payload), answer.payload.to_vec()))
+        let status = status_of(&answer.headers, &answer.payload);
+        let read_bytes = answer.payload.len() as u64;
+        Ok(Reply { status, body: answer.payload.to_vec(), written_bytes, read_bytes })
     }
 
     pub(super) async fn close(&self, limit: Duration) {
@@ -67,5 +71,5 @@ fn trouble(error: BusError) -> Trouble {
         BusError::NoResponders { .. } => FailureKind::Connect,
         _ => FailureKind::Closed,
     };
-    Trouble::new(kind, error.to_string())
+    Trouble::Target(kind, error.to_string())
 }

@@ -6,6 +6,7 @@ use nuncius_schemas::metric::FailureKind;
 
 use super::http::Http;
 use super::nats::Nats;
+use crate::trouble::Trouble;
 
 /// One event to be sent.
 #[derive(Debug)]
@@ -20,17 +21,15 @@ pub(super) struct Order {
     pub(super) drops: bool,
 }
 
-/// Why there is no answer. Never holds what the service sent.
+/// An answer.
 #[derive(Debug)]
-pub(super) struct Trouble {
-    pub(super) kind: FailureKind,
-    pub(super) sample: String,
-}
-
-impl Trouble {
-    pub(super) fn new(kind: FailureKind, sample: String) -> Self {
-        Self { kind, sample }
-    }
+pub(super) struct Reply {
+    pub(super) status: u16,
+    pub(super) body: Vec<u8>,
+    /// Bytes written for it.
+    pub(super) written_bytes: u64,
+    /// Bytes that it had itself.
+    pub(super) read_bytes: u64,
 }
 
 pub(super) enum Transport {
@@ -40,12 +39,7 @@ pub(super) enum Transport {
 
 impl Transport {
     /// Status and body of the answer to an event, within `timeout` of its being written, or of its wait for a connection.
-    pub(super) async fn exchange(
-        &self,
-        order: &Order,
-        timeout: Duration,
-        sent: impl Fn(),
-    ) -> Result<(u16, Vec<u8>), Trouble> {
+    pub(super) async fn exchange(&self, order: &Order, timeout: Duration, sent: impl Fn()) -> Result<Reply, Trouble> {
         let whole = async {
             match self {
                 Self::Http(http) => http.exchange(order, sent).await,
@@ -54,7 +48,7 @@ impl Transport {
         };
         match tokio::time::timeout(timeout, whole).await {
             Ok(ended) => ended,
-            Err(_) => Err(Trouble::new(FailureKind::Timeout, "no complete answer within the timeout".to_owned())),
+            Err(_) => Err(Trouble::target(FailureKind::Timeout, "no complete answer within the timeout")),
         }
     }
 }

@@ -129,7 +129,7 @@ fn what_the_broker_does_not_take_fails_as_refused() {
     let outcome = run(broker().address(), &steps, r#""rate": "100/s", "iterations": 20"#).go();
     let step = outcome.step();
     assert_eq!((step.failed, count(&step.failures, FailureKind::Refused)), (20, 20), "{:?}", step.failures);
-    assert_eq!(step.response.count(), 20);
+    assert_eq!(step.failed_response.count(), 20);
     assert!(step.failures[0].sample.as_ref().unwrap().contains("312"));
 
     with_broker(async |channel| {

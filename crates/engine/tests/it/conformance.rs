@@ -102,16 +102,35 @@ fn a_body_that_ends_with_the_connection_is_complete_and_close_is_honoured() {
 }
 
 #[test]
-fn an_unexpected_status_is_a_failure_and_an_answer() {
+fn an_unexpected_status_is_a_failure_whose_latency_is_kept_apart() {
     with_each(|client| {
         let server = Server::start(|_, _| Reply::text("HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n"));
         let outcome = Run::new(client, server.address, r#""rate": "500/s", "iterations": 20"#).go();
         let step = outcome.step();
-        assert_eq!((step.failed, step.service.count(), step.response.count()), (20, 20, 20));
+        assert_eq!((step.failed, step.service.count(), step.response.count()), (20, 0, 0));
+        assert_eq!((step.failed_service.count(), step.failed_response.count()), (20, 20));
+        assert_eq!(step.statuses, [(503, 20)].into());
         assert_eq!(kinds(&outcome), [(FailureKind::Status, 503)].into());
         assert_eq!(step.failures.iter().map(|failure| failure.count).sum::<u64>(), 20);
         let group = r#""rate": "500/s", "iterations": 20, "steps": [{"expect": {"status": [503]}}]"#;
         assert_eq!(Run::new(client, server.address, group).go().step().succeeded, 20);
+    });
+}
+
+#[test]
+fn statuses_of_successes_and_bytes_both_ways_are_counted_as_the_server_saw_them() {
+    with_each(|client| {
+        let answers =
+            ["HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n", "HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n"];
+        let server = Server::start(move |_, number| Reply::text(answers[number % 2]));
+        let group = r#""rate": "500/s", "iterations": 20, "steps": [{"method": "POST", "body": "12345"}]"#;
+        let outcome = Run::new(client, server.address, group).go();
+        let step = outcome.step();
+        assert_eq!((step.succeeded, &step.statuses), (20, &[(200, 10), (302, 10)].into()), "{client:?}");
+        // What the server keeps of a head lacks its last two line ends.
+        let sent: usize = server.seen().iter().map(|seen| seen.head.len() + 4 + seen.body.len()).sum();
+        assert_eq!(step.bytes_sent, sent as u64, "{client:?}");
+        assert_eq!(step.bytes_received, 10 * (answers[0].len() + answers[1].len()) as u64, "{client:?}");
     });
 }
 
@@ -187,7 +206,7 @@ fn the_race_with_a_closing_keep_alive_connection_is_run_again_once_if_that_is_ha
         let server = Server::start(script);
         let outcome = Run::new(client, server.address, r#""users": 1, "iterations": 5"#).go();
         let step = outcome.step();
-        assert_eq!((step.succeeded, step.sent), (5, 5), "{client:?} {:?}", step.failures);
+        assert_eq!((step.succeeded, step.sent, step.retried), (5, 5, 4), "{client:?} {:?}", step.failures);
         assert_eq!(server.seen().len(), 9);
         let server = Server::start(script);
         let group = r#""users": 1, "iterations": 4, "steps": [{"method": "POST", "body": "x"}]"#;
@@ -324,10 +343,10 @@ fn steps_run_in_order_on_one_connection_and_a_failed_one_ends_the_iteration() {
         assert_eq!(outcome.steps.len(), 4);
         let [a, b, c, whole] = outcome.steps.as_slice() else { panic!("{:?}", outcome.steps) };
         assert_eq!((a.planned, a.succeeded, a.lag.count(), a.response.count()), (10, 10, 10, 10), "{client:?}");
-        assert_eq!((b.planned, b.sent, b.failed, b.service.count()), (10, 10, 10, 10));
+        assert_eq!((b.planned, b.sent, b.failed, b.failed_service.count()), (10, 10, 10, 10));
         assert_eq!((b.lag.count(), b.response.count(), b.blocked.count()), (0, 0, 10));
         assert_eq!((c.planned, c.sent), (0, 0));
-        assert_eq!((whole.planned, whole.sent, whole.failed, whole.response.count()), (10, 10, 10, 10));
+        assert_eq!((whole.planned, whole.sent, whole.failed, whole.failed_response.count()), (10, 10, 10, 10));
         assert_eq!(outcome.steps.iter().map(|step| step.in_flight).sum::<u64>(), 0);
         let seen = server.seen();
         assert!(seen[0].head.starts_with("GET /base/a HTTP/1.1"), "{}", seen[0].head);

@@ -13,6 +13,7 @@ use nuncius_engine::{
     monotonic_ns, plan_group, spawn_group,
 };
 use nuncius_load::ShardSet;
+use nuncius_schemas::fault::GeneratorFault;
 use nuncius_schemas::route::Route;
 use nuncius_schemas::spec::{ExperimentSpec, RecordsMode};
 use nuncius_stats::Totals;
@@ -193,8 +194,14 @@ pub struct Step {
     pub failures: Vec<Failure>,
     pub lag: Totals,
     pub blocked: Totals,
+    pub retried: u64,
+    pub bytes_sent: u64,
+    pub bytes_received: u64,
+    pub statuses: std::collections::BTreeMap<u16, u64>,
     pub service: Totals,
     pub response: Totals,
+    pub failed_service: Totals,
+    pub failed_response: Totals,
     pub censored_response: Totals,
     pub censored_service: Totals,
 }
@@ -205,6 +212,7 @@ pub struct Outcome {
     pub rows: Vec<Row>,
     pub reasons: Vec<FinishReason>,
     pub seconds: Vec<(u32, u32)>,
+    pub faults: std::collections::BTreeMap<GeneratorFault, u64>,
     /// Of servos: completed cycles, and how many servos completed so many.
     pub cycles: std::collections::BTreeMap<u32, u64>,
 }
@@ -293,6 +301,9 @@ impl<'a> Run<'a> {
                 EngineMessage::Second(report) => {
                     outcome.seconds.push((report.first_second, report.last_second));
                     assert_eq!(report.dropped_rows, 0);
+                    for fault in &report.faults {
+                        *outcome.faults.entry(fault.fault).or_default() += fault.count;
+                    }
                     for (cycles, servos) in &report.cycles {
                         *outcome.cycles.entry(*cycles).or_default() += servos;
                     }
@@ -308,6 +319,14 @@ impl<'a> Run<'a> {
                         total.blocked.add(&step.blocked).unwrap();
                         total.service.add(&step.service).unwrap();
                         total.response.add(&step.response).unwrap();
+                        total.failed_service.add(&step.failed_service).unwrap();
+                        total.failed_response.add(&step.failed_response).unwrap();
+                        total.retried += step.retried;
+                        total.bytes_sent += step.bytes_sent;
+                        total.bytes_received += step.bytes_received;
+                        for answers in &step.statuses {
+                            *total.statuses.entry(answers.status).or_default() += answers.count;
+                        }
                         total.censored_response.add(&step.censored_response).unwrap();
                         total.censored_service.add(&step.censored_service).unwrap();
                     }

@@ -22,6 +22,7 @@ use tokio::net::TcpStream;
 use crate::http::response::HEAD_MAX_BYTES;
 use crate::plan::HttpPlan;
 use crate::run::EngineError;
+use crate::trouble::Trouble;
 
 /// How TLS peers are checked.
 #[derive(Debug, Clone)]
@@ -63,18 +64,14 @@ pub(crate) fn tls_config(group: u16, http: &HttpPlan) -> Result<Tls, EngineError
 /// An open connection on which nothing is asked at the moment.
 pub(super) struct Client {
     pub(super) sender: SendRequest<Full<Bytes>>,
-    pub(super) received: Rc<Cell<u64>>,
+    pub(super) traffic: Rc<Cell<Traffic>>,
     pub(super) host: usize,
     pub(super) is_reused: bool,
 }
 
 /// Opens a connection; the task that drives it ends with it.
-pub(super) async fn connect(
-    address: SocketAddr,
-    host: usize,
-    tls: Option<&Tls>,
-) -> Result<Client, (FailureKind, String)> {
-    let failed = |error: io::Error| (FailureKind::Connect, format!("connect {address}: {error}"));
+pub(super) async fn connect(address: SocketAddr, host: usize, tls: Option<&Tls>) -> Result<Client, Trouble> {
+    let failed = |error: io::Error| Trouble::of_error(FailureKind::Connect, format_args!("connect {address}"), &error);
     let socket = TcpStream::connect(address).await.map_err(failed)?;
     socket.set_nodelay(true).map_err(failed)?;
     match tls {
@@ -84,35 +81,51 @@ pub(super) async fn connect(
             let stream = connector
                 .connect(tls.server_name.clone(), socket)
                 .await
-                .map_err(|error| (FailureKind::Tls, format!("tls {address}: {error}")))?;
+                .map_err(|error| Trouble::of_error(FailureKind::Tls, format_args!("tls {address}"), &error))?;
             handshake(stream, address, host).await
         }
     }
 }
 
-async fn handshake<S>(stream: S, address: SocketAddr, host: usize) -> Result<Client, (FailureKind, String)>
+async fn handshake<S>(stream: S, address: SocketAddr, host: usize) -> Result<Client, Trouble>
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let received = Rc::new(Cell::new(0));
-    let counted = Counted { stream, received: Rc::clone(&received) };
+    let traffic = Rc::new(Cell::new(Traffic::default()));
+    let counted = Counted { stream, traffic: Rc::clone(&traffic) };
     let (sender, connection) = http1::Builder::new()
         .max_buf_size(HEAD_MAX_BYTES)
         .max_headers(128)
         .handshake(TokioIo::new(counted))
         .await
-        .map_err(|error| (FailureKind::Connect, format!("connect {address}: {error}")))?;
+        .map_err(|error| Trouble::target(FailureKind::Connect, format!("connect {address}: {error}")))?;
     // Its error, if any, reaches the request that it is the error of.
     tokio::task::spawn_local(async move {
         let _ = connection.await;
     });
-    Ok(Client { sender, received, host, is_reused: false })
+    Ok(Client { sender, traffic, host, is_reused: false })
 }
 
-/// Counts the bytes that came in.
+/// Bytes of a connection so far, those of HTTP itself.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Traffic {
+    pub(super) written: u64,
+    pub(super) read: u64,
+}
+
+/// Counts what goes out and comes in.
 struct Counted<S> {
     stream: S,
-    received: Rc<Cell<u64>>,
+    traffic: Rc<Cell<Traffic>>,
+}
+
+impl<S> Counted<S> {
+    fn wrote(&self, result: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(bytes)) = result {
+            let traffic = self.traffic.get();
+            self.traffic.set(Traffic { written: traffic.written + *bytes as u64, ..traffic });
+        }
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
@@ -120,14 +133,19 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
         let this = self.get_mut();
         let before = buffer.filled().len();
         let result = Pin::new(&mut this.stream).poll_read(context, buffer);
-        this.received.set(this.received.get() + (buffer.filled().len() - before) as u64);
+        let traffic = this.traffic.get();
+        let read = traffic.read + (buffer.filled().len() - before) as u64;
+        this.traffic.set(Traffic { read, ..traffic });
         result
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(context, bytes)
+        let this = self.get_mut();
+        let result = Pin::new(&mut this.stream).poll_write(context, bytes);
+        this.wrote(&result);
+        result
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -143,7 +161,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
         context: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write_vectored(context, pieces)
+        let this = self.get_mut();
+        let result = Pin::new(&mut this.stream).poll_write_vectored(context, pieces);
+        this.wrote(&result);
+        result
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -35,7 +35,7 @@ impl PlainEngine {
             let address = self.address(connection.host);
             if connection.state == State::Connecting && iteration.sent_ns == 0 {
                 let sample = || format!("connect {address}: no answer within the timeout");
-                self.dispatcher.failed(iteration, FailureKind::Connect, now_ns, sample);
+                self.dispatcher.failed(iteration, FailureKind::Timeout, now_ns, sample);
             } else {
                 let sample = || format!("{address}: no complete answer within the timeout");
                 self.dispatcher.failed(iteration, FailureKind::Timeout, now_ns, sample);
