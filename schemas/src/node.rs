@@ -128,6 +128,19 @@ pub struct Prepare {
     pub run_key: u64,
 }
 
+impl Prepare {
+    /// The route that the target of a group is resolved by, if its host is a service of the routing table.
+    pub fn route_of(&self, group: u16) -> Option<&Route> {
+        let target = self.spec.groups.get(usize::from(group))?.target.as_str();
+        let authority = target.split_once("://")?.1.split(['/', '?']).next()?;
+        let host = authority.rsplit('@').next()?;
+        if self.spec.services.contains_key(host) {
+            return None;
+        }
+        self.routes.iter().find(|route| route.service == host)
+    }
+}
+
 /// When to begin.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Start {

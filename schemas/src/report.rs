@@ -96,6 +96,9 @@ pub struct GroupReport {
     /// Iterations begun per second of that time.
     #[serde(default)]
     pub offered_per_second: f64,
+    /// Whether the certificates of its TLS peers were checked; absent where it spoke no TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_verified: Option<bool>,
     /// Each step; with several steps the last one, named `iteration`, is the whole.
     pub steps: Vec<StepReport>,
     /// Of servos: how many cycles they completed.

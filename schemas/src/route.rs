@@ -11,6 +11,10 @@ pub struct Route {
     pub service: String,
     /// Where it is served.
     pub hosts: Vec<RouteHost>,
+    /// The process that serves it and keeps the route in the table: the route goes when the process does. Absent where
+    /// a person has set it, who alone takes it out again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
 }
 
 /// One address of a service.
@@ -19,7 +23,7 @@ pub struct Route {
 pub struct RouteHost {
     /// `host:port`.
     pub address: String,
-    /// Share of the requests relative to the others.
+    /// Share of the requests relative to the others; 0 gets none.
     #[serde(default = "default_weight")]
     pub weight: u32,
 }

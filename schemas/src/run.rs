@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::route::Route;
 use crate::spec::ExperimentSpec;
 
 /// Where an experiment is in its life.
@@ -117,6 +118,9 @@ pub struct RunRecord {
     pub started_unix_ms: Option<u64>,
     /// When it ended, milliseconds since the Unix epoch.
     pub ended_unix_ms: Option<u64>,
+    /// The routes that its targets were resolved by, as they stood when it was planned.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<Route>,
     /// Who was planned to take part.
     pub nodes: Vec<RunNode>,
     /// W3C trace context of the submission.

@@ -15,7 +15,7 @@
 //! One thread has a runtime of its own, one connection for all its publishing steps with a channel for each, and one for each consuming step. lapin
 //! adds a thread for each connection.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,7 +28,7 @@ use tokio::task::LocalSet;
 use crate::clock::monotonic_ns;
 use crate::dispatch::{Dispatcher, Iteration};
 use crate::flights::Flights;
-use crate::plan::{Action, AmqpPlan, GroupPlan};
+use crate::plan::{Action, AmqpPlan, GroupPlan, Picker};
 use crate::run::EngineError;
 use crate::wake::Bell;
 
@@ -95,7 +95,7 @@ struct Shared {
     state: RefCell<State>,
     /// An attempt to connect has ended.
     opened: Notify,
-    next_host: Cell<usize>,
+    picker: RefCell<Picker>,
 }
 
 /// What a step publishes.
@@ -118,6 +118,7 @@ pub(crate) fn run(dispatcher: Dispatcher, plan: Arc<GroupPlan>, setup: Setup, be
     };
     let shared = Rc::new(Shared {
         in_flight_max: dispatcher.in_flight_max(),
+        picker: RefCell::new(Picker::new(&plan, dispatcher.first_shard())),
         flights: Flights::new(dispatcher),
         setup,
         run: format!("{:016x}", plan.run_key),
@@ -125,7 +126,6 @@ pub(crate) fn run(dispatcher: Dispatcher, plan: Arc<GroupPlan>, setup: Setup, be
         plan,
         state: RefCell::new(State::default()),
         opened: Notify::new(),
-        next_host: Cell::new(0),
     });
     let local = LocalSet::new();
     let outcome = local.block_on(&runtime, offer(Rc::clone(&shared), bell));
@@ -195,11 +195,9 @@ impl Shared {
         Duration::from_nanos(self.plan.timeout_ns)
     }
 
-    /// The next address, each in turn for every new connection of the thread.
+    /// The host of the thread's next connection.
     fn next_host(&self) -> usize {
-        let host = self.next_host.get();
-        self.next_host.set(host.wrapping_add(1));
-        host
+        self.picker.borrow_mut().next_ahead()
     }
 
     async fn close(&self) {

@@ -83,6 +83,7 @@ pub(crate) struct Dispatcher {
     follow: Vec<Option<u16>>,
     /// Answers may still be on their way though nothing is in flight: see [`Dispatcher::hold`].
     is_held: bool,
+    first_shard: u16,
     group: u16,
     run_key: u64,
     trace_id: u128,
@@ -134,6 +135,7 @@ impl Dispatcher {
             first: path.first().copied().map_or(0, usize::from),
             follow,
             is_held: false,
+            first_shard: share.shards.iter().next().unwrap_or(0),
             group: plan.group,
             run_key: plan.run_key,
             trace_id: plan.trace_id,
@@ -144,6 +146,11 @@ impl Dispatcher {
     /// Most iterations on connections at a time.
     pub(crate) fn in_flight_max(&self) -> usize {
         self.in_flight_max
+    }
+
+    /// The first of the thread's shards: tells threads and nodes of one group apart.
+    pub(crate) fn first_shard(&self) -> u16 {
+        self.first_shard
     }
 
     /// Whether iterations have a planned instant.

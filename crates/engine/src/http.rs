@@ -1,6 +1,5 @@
 //! HTTP/1.1: the plain engine for `http`, the general one for everything else, and what both need.
 
 pub(crate) mod general;
-pub(crate) mod picker;
 pub(crate) mod plain;
 pub(crate) mod response;

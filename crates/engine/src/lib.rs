@@ -10,6 +10,7 @@
 mod amqp;
 mod book;
 mod clock;
+mod connect;
 pub mod control;
 mod dispatch;
 mod feed;

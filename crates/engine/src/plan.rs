@@ -1,6 +1,8 @@
 //! From a group of a specification to what a node does: names resolved, policy kept, requests rendered.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use nuncius_load::{ProfileError, RateProfile, Schedule, ShardSet};
 use nuncius_schemas::route::Route;
@@ -11,12 +13,15 @@ use nuncius_schemas::variable::VariableError;
 use crate::policy::TargetPolicy;
 
 mod environment;
+mod lookup;
 mod request;
 mod servo;
+mod spread;
 mod target;
 
 pub(crate) use request::{HttpPlan, RequestPlan, traceparent, write_traceparent};
 pub(crate) use servo::ServoPlan;
+pub(crate) use spread::{Picker, Spread};
 pub(crate) use target::Host;
 
 /// Most engine threads of one group.
@@ -123,7 +128,9 @@ pub struct GroupPlan {
     pub(crate) load: Load,
     pub(crate) max_in_flight: u32,
     pub(crate) timeout_ns: u64,
-    pub(crate) hosts: Vec<Host>,
+    pub(crate) hosts: Arc<[Host]>,
+    /// How requests are shared over the hosts.
+    pub(crate) spread: Spread,
     pub(crate) step_names: Vec<String>,
     pub(crate) action: Action,
 }
@@ -221,9 +228,21 @@ impl GroupPlan {
         }
     }
 
-    /// Resolved addresses of the target.
+    /// Resolved addresses of the target, those that are tried when nobody listens at another included.
     pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> + '_ {
-        self.hosts.iter().map(|host| host.address)
+        self.hosts.iter().flat_map(Host::candidates)
+    }
+
+    /// Whether somebody accepts connections at the target: one address must. Blocks for `patience` at the longest, or a
+    /// little more.
+    ///
+    /// # Errors
+    /// All that were tried, with what the system said of each.
+    pub fn reach(&self, patience: Duration) -> Result<(), String> {
+        match crate::connect::reach(&self.hosts, patience) {
+            Ok(()) => Ok(()),
+            Err(failed) => Err(failed.to_string()),
+        }
     }
 
     /// Uses the general client even where the plain one would do: for comparison of the two.
@@ -256,6 +275,9 @@ pub fn plan_group(
     let filled = environment::fill_in(&path, group, &input.spec.services, input.routes, environment)?;
     let (action, hosts) = plan_action(&path, &filled, policy).map_err(|error| filled.masked(error))?;
     let group = &filled.group;
+    let weights: Vec<u64> = hosts.iter().map(|host| host.weight).collect();
+    let spread =
+        Spread::new(&weights).map_err(|problem| PlanError::Field { field: format!("{path}.target"), problem })?;
     Ok(GroupPlan {
         group: input.group,
         name: group.name.clone(),
@@ -266,7 +288,8 @@ pub fn plan_group(
         load: plan_load(&path, group, input)?,
         max_in_flight: group.max_in_flight.max(1),
         timeout_ns: group.timeout.0.max(1),
-        hosts,
+        hosts: hosts.into(),
+        spread,
         step_names: group.step_names(),
         action,
     })

@@ -79,7 +79,7 @@ pub(crate) fn run(
 
 async fn open(plan: &GroupPlan, servo: &ServoPlan, bus: Option<&Bus>, servos: usize) -> Result<Transport, String> {
     if !servo.is_bus {
-        return Ok(Transport::Http(Box::new(Http::new(servo, &plan.hosts, servos))));
+        return Ok(Transport::Http(Box::new(Http::new(servo, plan, servos))));
     }
     let Some(bus) = bus else { return Err("servos over the bus need a connection to NATS".to_owned()) };
     let name = format!("load {}", plan.name);

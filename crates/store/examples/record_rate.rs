@@ -88,6 +88,7 @@ async fn with_store(path: &Path, batches: u64) -> Result<f64, Failure> {
         submitted_unix_ms: 1,
         started_unix_ms: Some(1),
         ended_unix_ms: None,
+        routes: Vec::new(),
         nodes: Vec::new(),
         traceparent: None,
     };

@@ -151,6 +151,7 @@ impl Group {
             iterations: _,
             max_in_flight: _,
             timeout: _,
+            connections: _,
             tls,
             servo,
         } = self;
@@ -166,8 +167,10 @@ impl Group {
             let Stage { duration: _, rate: _, to: _ } = stage;
         }
         if let Some(tls) = tls {
-            let TlsOptions { ca_pem, server_name } = tls;
-            maybe(format!("{path}.tls.ca_pem"), TextKind::Certificate, ca_pem, visit)?;
+            let TlsOptions { verify: _, ca, cert, key, server_name } = tls;
+            maybe(format!("{path}.tls.ca"), TextKind::Certificate, ca, visit)?;
+            maybe(format!("{path}.tls.cert"), TextKind::Certificate, cert, visit)?;
+            maybe(format!("{path}.tls.key"), TextKind::Credential, key, visit)?;
             maybe(format!("{path}.tls.server_name"), TextKind::Place, server_name, visit)?;
         }
         if let Some(servo) = servo {

@@ -37,7 +37,9 @@ pub(crate) fn experiment() -> ExperimentSpec {
                 {"duration": "10s", "rate": "0/s", "to": "100/s"}, {"duration": "1m30s", "rate": "20/m"}],
              "rate_per_node": true, "arrivals": "poisson", "max_in_flight": 50, "timeout": "250ms",
              "headers": {"Authorization": "Bearer ${SHOP_TOKEN}"},
-             "tls": {"ca_pem": "-----BEGIN CERTIFICATE-----", "server_name": "shop.example"},
+             "connections": "per_request",
+             "tls": {"verify": false, "ca": "-----BEGIN CERTIFICATE-----", "cert": "-----BEGIN CERTIFICATE-----",
+                     "key": "${CLIENT_KEY}", "server_name": "shop.example"},
              "nodes": {"names": "edge-1"},
              "steps": [{"name": "look", "method": "POST", "path": "/a?b=1", "headers": {"X-A": "b"}, "body": "x",
                         "expect": {"status": [200, 404]}}]},
@@ -315,6 +317,7 @@ pub(crate) fn run_record() -> RunRecord {
         submitted_unix_ms: 1_700_000_000_000,
         started_unix_ms: Some(1_700_000_001_000),
         ended_unix_ms: None,
+        routes: vec![route()],
         nodes: vec![RunNode { name: "edge-1".into(), epoch: 3 }],
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
     }
@@ -339,6 +342,7 @@ pub(crate) fn route() -> Route {
             RouteHost { address: "10.0.0.1:80".into(), weight: 3 },
             RouteHost { address: "[::1]:80".into(), weight: 1 },
         ],
+        owner: Some("up-4711".into()),
     }
 }
 
@@ -404,6 +408,7 @@ pub(crate) fn report() -> Report {
             offered: 99,
             offered_seconds: 9.5,
             offered_per_second: 10.5,
+            tls_verified: Some(false),
             steps: vec![step],
             cycles: Some(CyclesReport {
                 servos: 3,

@@ -1,6 +1,5 @@
 //! One experiment on this node: from "get ready" to the last delta.
 
-use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -36,8 +35,8 @@ pub(crate) enum PrepareError {
     Engine(#[from] nuncius_engine::EngineError),
     #[error("groups[{group}].{field}: {wanted} is over this node's {cap} of {limit} ({flag})")]
     OverCap { group: u16, field: &'static str, wanted: u64, cap: &'static str, limit: u64, flag: &'static str },
-    #[error("groups[{group}].target: {address} does not accept connections: {problem}")]
-    Unreachable { group: u16, address: SocketAddr, problem: String },
+    #[error("groups[{group}].target: it does not accept connections: {problem}{advice}")]
+    Unreachable { group: u16, problem: String, advice: String },
     #[error("groups[{group}].target: {problem}")]
     Queue { group: u16, problem: String },
     #[error("groups[{0}]: no such group in the specification")]
@@ -88,7 +87,7 @@ pub(crate) fn plan_groups(
             &config.policy,
             &environment,
         )?;
-        check_reachable(assignment.group, &plan)?;
+        check_reachable(prepare, assignment.group, &plan)?;
         check_queue(assignment.group, &plan, bus)?;
         plans.push(plan);
     }
@@ -155,15 +154,18 @@ fn check_queue(group: u16, plan: &GroupPlan, bus: &Bus) -> Result<(), PrepareErr
 }
 
 /// A target that nobody answers at is a mistake in the experiment, not a measurement: one address must accept.
-fn check_reachable(group: u16, plan: &GroupPlan) -> Result<(), PrepareError> {
-    let mut refused = None;
-    for address in plan.addresses() {
-        match TcpStream::connect_timeout(&address, TARGET_PATIENCE) {
-            Ok(_) => return Ok(()),
-            Err(error) => refused = Some(PrepareError::Unreachable { group, address, problem: error.to_string() }),
-        }
-    }
-    refused.map_or(Ok(()), Err)
+fn check_reachable(prepare: &Prepare, group: u16, plan: &GroupPlan) -> Result<(), PrepareError> {
+    plan.reach(TARGET_PATIENCE).map_err(|problem| {
+        let advice = match prepare.route_of(group) {
+            Some(route) => format!(
+                " (service `{}` in the routing table{}: see `nuncius route ls`)",
+                route.service,
+                route.owner.as_deref().map(|owner| format!(", kept there by {owner}")).unwrap_or_default()
+            ),
+            None => String::new(),
+        };
+        PrepareError::Unreachable { group, problem, advice }
+    })
 }
 
 impl Session {

@@ -69,6 +69,7 @@ async fn admit_in_span(daemon: &Daemon, job: WorkItem) {
         submitted_unix_ms: unix_ms(),
         started_unix_ms: None,
         ended_unix_ms: None,
+        routes: Vec::new(),
         nodes: Vec::new(),
         traceparent,
     };

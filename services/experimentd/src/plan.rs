@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use nuncius_load::shard::assign;
 use nuncius_schemas::node::{GroupAssignment, NodeInfo, Role};
-use nuncius_schemas::route::Route;
 use nuncius_schemas::run::RunNode;
 use nuncius_schemas::spec::{ExperimentSpec, NodeSelection};
 use nuncius_schemas::variable::has_variables;
@@ -167,20 +166,6 @@ pub(crate) fn unresolved_services(spec: &ExperimentSpec) -> Vec<(String, String)
         .filter_map(|(index, group)| Some((index, service_of(&group.target)?)))
         .filter(|(_, service)| !spec.services.contains_key(*service) && seen.insert((*service).to_owned()))
         .map(|(index, service)| (format!("groups[{index}].target"), service.to_owned()))
-        .collect()
-}
-
-/// The routes that `services` of a specification means.
-pub(crate) fn routes_of(spec: &ExperimentSpec) -> Vec<Route> {
-    spec.services
-        .iter()
-        .map(|(service, hosts)| Route {
-            service: service.clone(),
-            hosts: hosts
-                .iter()
-                .map(|address| nuncius_schemas::route::RouteHost { address: address.clone(), weight: 1 })
-                .collect(),
-        })
         .collect()
 }
 

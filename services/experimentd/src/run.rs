@@ -16,7 +16,7 @@ use crate::daemon::{Daemon, give_back};
 use crate::finish::{self, CutShort};
 use crate::fleet::{FleetError, command_all, measure_clocks};
 use crate::journal::{Journal, JournalError};
-use crate::plan::{Plan, PlanError, plan, routes_of, unresolved_services};
+use crate::plan::{Plan, PlanError, plan, unresolved_services};
 use crate::watch::{Offered, offer};
 
 /// How long a selection that nobody matches may wait for nodes to join.
@@ -151,20 +151,18 @@ async fn prepare_and_offer(running: &mut Running) -> Result<(Plan, Offered), Sto
     }
 }
 
-/// Puts the routing table's addresses into the specification, so that the record says what was used.
+/// Puts the routes that the targets need into the record as they stand in the routing table, so that all nodes go by the
+/// same ones and the record says which.
 async fn resolve_services(running: &mut Running) -> Result<(), Stopped> {
+    let mut routes = Vec::new();
     for (field, service) in unresolved_services(&running.journal.record.spec) {
         match running.daemon.route(&service).await {
-            Ok(Some(route)) => {
-                let hosts = route.hosts.into_iter().flat_map(|host| {
-                    std::iter::repeat_n(host.address, usize::try_from(host.weight.clamp(1, 100)).unwrap_or(1))
-                });
-                running.journal.record.spec.services.insert(service, hosts.collect());
-            }
+            Ok(Some(route)) => routes.push(route),
             Ok(None) => return Err(Stopped::Failed(PlanError::UnknownService { field, service }.to_string())),
             Err(error) => return Err(Stopped::Failed(format!("{field}: the routing table cannot be read: {error}"))),
         }
     }
+    running.journal.record.routes = routes;
     Ok(())
 }
 
@@ -249,7 +247,7 @@ async fn start(running: &mut Running, plan: &Plan) -> Result<Result<Started, Vec
     let token = running.lease.token();
     running.journal.status(RunStatus::Preparing, "preparing").await?;
     let spec = running.journal.record.spec.clone();
-    let routes = routes_of(&spec);
+    let routes = running.journal.record.routes.clone();
     let run_key = running.daemon.run_key(&id);
     let prepare = |node: &str| {
         NodeCommand::Prepare(Box::new(Prepare {

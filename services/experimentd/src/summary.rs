@@ -132,9 +132,16 @@ fn group_report(index: usize, group: &Group, totals: &RunTotals, scheduled: Opti
         offered,
         offered_seconds: seconds,
         offered_per_second: per_second(offered, seconds),
+        tls_verified: tls_verified(group),
         steps,
         cycles: totals.cycles.get(&number).and_then(cycles_report),
     }
+}
+
+/// Whether the peers of a group that speaks TLS were checked.
+fn tls_verified(group: &Group) -> Option<bool> {
+    let is_secure = group.target.starts_with("https://") || group.target.starts_with("amqps://");
+    is_secure.then(|| group.tls.as_ref().is_none_or(|tls| tls.verify))
 }
 
 /// What the numbers of completed cycles say, each with how many servos completed so many.

@@ -1,6 +1,5 @@
 //! Connections to a broker, with an end that can be relied on.
 
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,13 +14,14 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use tokio::time::timeout;
 
-use crate::plan::{AmqpPlan, GroupPlan};
+use crate::connect::ConnectError;
+use crate::plan::{AmqpPlan, GroupPlan, Host};
 use crate::trouble::Trouble;
 
 /// How a broker is reached.
 pub(crate) struct Access {
     uri: AMQPUri,
-    addresses: Vec<SocketAddr>,
+    hosts: Arc<[Host]>,
     tls: Option<(RustlsConnector, String)>,
     timeout: Duration,
     name: String,
@@ -30,7 +30,7 @@ pub(crate) struct Access {
 impl std::fmt::Debug for Access {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // The address that lapin is given holds the password.
-        f.debug_struct("Access").field("addresses", &self.addresses).finish_non_exhaustive()
+        f.debug_struct("Access").field("hosts", &self.hosts).finish_non_exhaustive()
     }
 }
 
@@ -40,7 +40,7 @@ impl Access {
         let uri = login(amqp)?;
         Ok(Self {
             uri,
-            addresses: plan.hosts.iter().map(|host| host.address).collect(),
+            hosts: Arc::clone(&plan.hosts),
             tls,
             timeout: Duration::from_nanos(plan.timeout_ns),
             name: format!("nuncius {}", plan.name),
@@ -60,7 +60,7 @@ pub(crate) fn login(amqp: &AmqpPlan) -> Result<AMQPUri, String> {
 }
 
 fn tls_connector(amqp: &AmqpPlan) -> Result<RustlsConnector, String> {
-    let config = match amqp.tls.as_ref().and_then(|tls| tls.ca_pem.as_deref()) {
+    let config = match amqp.tls.as_ref().and_then(|tls| tls.ca.as_deref()) {
         Some(pem) => {
             let authorities: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
             let authorities = authorities.map_err(|error| format!("ca_pem cannot be read: {error}"))?;
@@ -121,19 +121,44 @@ impl Drop for Attempt {
     }
 }
 
-/// Opens a connection to the address that `turn` means, within the timeout.
-pub(super) async fn open(access: &Arc<Access>, turn: usize) -> Result<Link, Trouble> {
-    let address = turn.checked_rem(access.addresses.len()).and_then(|index| access.addresses.get(index)).copied();
-    let Some(address) = address else { return Err(Trouble::target(FailureKind::Resolve, "no address")) };
+/// Why no connection came about, as far as lapin does not say it.
+#[derive(Default)]
+struct Problem {
+    connect: Option<ConnectError>,
+    tls: Option<String>,
+}
+
+/// Opens a connection to the host of this index, within the timeout.
+pub(super) async fn open(access: &Arc<Access>, host: usize) -> Result<Link, Trouble> {
+    let Some(address) = access.hosts.get(host).map(|host| host.address) else {
+        return Err(Trouble::target(FailureKind::Resolve, "no address"));
+    };
     let socket = Socket::default();
     let attempt = Attempt(Arc::clone(&socket));
-    let tls_problem = Arc::new(Mutex::new(None));
-    let (its_access, its_socket, its_problem) = (Arc::clone(access), Arc::clone(&socket), Arc::clone(&tls_problem));
+    let problem = Arc::new(Mutex::new(Problem::default()));
+    let (its_access, its_socket, its_problem) = (Arc::clone(access), Arc::clone(&socket), Arc::clone(&problem));
     let runtime = lapin::runtime::default_runtime();
     let runtime = runtime.map_err(|error| trouble_of(FailureKind::Connect, "start a runtime", &error))?;
     let its_runtime = runtime.clone();
     let connector = async move |_: AMQPUri, _| {
-        let stream = AsyncTcpStream::connect(&its_runtime, address).await?;
+        let noted = || its_problem.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut failed = ConnectError::default();
+        let mut opened = None;
+        let host = its_access.hosts.get(host);
+        for address in host.into_iter().flat_map(Host::order) {
+            match AsyncTcpStream::connect(&its_runtime, address).await {
+                Ok(stream) => {
+                    host.into_iter().for_each(|host| host.prefer(address));
+                    opened = Some(stream);
+                    break;
+                }
+                Err(error) => failed.add(address, error),
+            }
+        }
+        let Some(stream) = opened else {
+            noted().connect = Some(failed);
+            return Err(std::io::Error::from(std::io::ErrorKind::NotConnected).into());
+        };
         if let AsyncTcpStream::Plain(plain) = &stream {
             let copy = plain.get_ref().as_fd().try_clone_to_owned()?;
             *its_socket.lock().unwrap_or_else(PoisonError::into_inner) = Some(copy);
@@ -142,7 +167,7 @@ pub(super) async fn open(access: &Arc<Access>, turn: usize) -> Result<Link, Trou
         Ok(stream.into_rustls(connector, name).await.inspect_err(|error| {
             // What is missing for a session is no problem of the session.
             if GeneratorFault::of_error(error).is_none() {
-                *its_problem.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+                noted().tls = Some(error.to_string());
             }
         })?)
     };
@@ -154,10 +179,15 @@ pub(super) async fn open(access: &Arc<Access>, turn: usize) -> Result<Link, Trou
             Ok(Link { connection, socket })
         }
         Ok(Err(error)) => {
-            let tls_problem = tls_problem.lock().unwrap_or_else(PoisonError::into_inner).take();
-            Err(match tls_problem {
-                Some(problem) => Trouble::Target(FailureKind::Tls, format!("tls {address}: {problem}")),
-                None => trouble_of(FailureKind::Connect, format_args!("connect {address}"), &error),
+            let problem = std::mem::take(&mut *problem.lock().unwrap_or_else(PoisonError::into_inner));
+            Err(match problem {
+                Problem { tls: Some(problem), .. } => {
+                    Trouble::Target(FailureKind::Tls, format!("tls {address}: {problem}"))
+                }
+                Problem { connect: Some(failed), .. } => failed.into(),
+                Problem { connect: None, tls: None } => {
+                    trouble_of(FailureKind::Connect, format_args!("connect {address}"), &error)
+                }
             })
         }
         Err(_) => {

@@ -21,8 +21,7 @@ use tokio::time::timeout;
 use crate::clock::monotonic_ns;
 use crate::dispatch::{Dispatcher, Iteration};
 use crate::flights::Flights;
-use crate::http::picker::Picker;
-use crate::plan::{Action, GroupPlan, HttpPlan, RequestPlan};
+use crate::plan::{Action, GroupPlan, HttpPlan, Picker, RequestPlan};
 use crate::trouble::Trouble;
 use crate::wake::Bell;
 
@@ -55,10 +54,10 @@ pub(crate) fn run(dispatcher: Dispatcher, plan: Arc<GroupPlan>, tls: Option<Tls>
     };
     let shared = Rc::new(Shared {
         idle_max: dispatcher.in_flight_max(),
+        picker: RefCell::new(Picker::new(&plan, dispatcher.first_shard())),
         flights: Flights::new(dispatcher),
         templates,
         tls,
-        picker: RefCell::new(Picker::new(&plan.hosts)),
         idle: RefCell::new(plan.hosts.iter().map(|_| Vec::new()).collect()),
         plan,
     });
@@ -97,7 +96,7 @@ fn templates(plan: &GroupPlan) -> Result<Vec<request::Parts>, hyper::http::Error
 
 async fn offer(shared: Rc<Shared>, bell: Arc<Bell>, ahead: usize) -> std::io::Result<()> {
     for _ in 0..ahead {
-        let host = shared.picker.borrow_mut().next();
+        let host = shared.picker.borrow_mut().next_ahead();
         let shared = Rc::clone(&shared);
         tokio::task::spawn_local(async move {
             if let Ok(client) = shared.open(host).await {
@@ -122,7 +121,7 @@ enum Ending {
 
 /// One iteration, to its end.
 async fn fly(shared: Rc<Shared>, flight: u64, mut iteration: Iteration) {
-    let host = shared.picker.borrow_mut().next();
+    let host = shared.picker.borrow_mut().pick(iteration.index);
     let mut client = shared.take_idle(host);
     loop {
         let mut open = match client.take() {
@@ -192,12 +191,12 @@ impl Shared {
     }
 
     async fn open(&self, host: usize) -> Result<Client, Trouble> {
-        let address = self.plan.hosts.get(host).map(|host| host.address);
-        let Some(address) = address else { return Err(Trouble::target(FailureKind::Resolve, "no address")) };
-        match timeout(self.timeout(), connect(address, host, self.tls.as_ref())).await {
+        let target = self.plan.hosts.get(host);
+        let Some(target) = target else { return Err(Trouble::target(FailureKind::Resolve, "no address")) };
+        match timeout(self.timeout(), connect(target, host, self.tls.as_ref())).await {
             Ok(result) => result,
             Err(_) => {
-                let sample = format!("connect {address}: no answer within the timeout");
+                let sample = format!("connect {}: no answer within the timeout", target.address);
                 Err(Trouble::Target(FailureKind::Timeout, sample))
             }
         }

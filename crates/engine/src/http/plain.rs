@@ -6,6 +6,7 @@
 //! are dense a little longer ([`Dispatcher::wake_ns`]).
 
 use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -17,16 +18,15 @@ use rustix::io::Errno;
 
 use crate::clock::monotonic_ns;
 use crate::dispatch::{Dispatcher, Iteration};
-use crate::http::picker::Picker;
 use crate::http::response::{Progress, ResponseReader};
-use crate::plan::{GroupPlan, HttpPlan, write_traceparent};
+use crate::plan::{GroupPlan, HttpPlan, Picker, write_traceparent};
 use crate::trouble::Trouble;
 use crate::wake::Bell;
 
 mod connection;
 mod timeouts;
 
-use connection::{Connection, Key, Slab, State};
+use connection::{Connection, Key, Slab, State, Tries};
 
 /// Length of the value of a `traceparent`.
 const TRACEPARENT_BYTES: usize = 55;
@@ -84,7 +84,7 @@ impl PlainEngine {
     fn new(dispatcher: Dispatcher, plan: Arc<GroupPlan>, epoll: OwnedFd, bell: Arc<Bell>) -> Self {
         let in_flight_max = dispatcher.in_flight_max();
         Self {
-            picker: Picker::new(&plan.hosts),
+            picker: Picker::new(&plan, dispatcher.first_shard()),
             idle: plan.hosts.iter().map(|_| Vec::new()).collect(),
             // With several hosts the idle ones may be those of the wrong host.
             connections_max: if plan.hosts.len() > 1 { in_flight_max.saturating_mul(2) } else { in_flight_max }.max(1),
@@ -101,8 +101,8 @@ impl PlainEngine {
     /// Opens `count` connections ahead of need. That one fails is no error: nothing was planned yet.
     fn preconnect(&mut self, count: usize) {
         for _ in 0..count.min(self.connections_max) {
-            let host = self.picker.next();
-            let _ = self.open(host, None, monotonic_ns());
+            let host = self.picker.next_ahead();
+            self.open(host, None, Tries::default(), monotonic_ns());
         }
     }
 
@@ -167,7 +167,7 @@ impl PlainEngine {
             self.dispatcher.poll(now_ns);
         }
         while let Some(iteration) = self.dispatcher.next(now_ns) {
-            let host = self.picker.next();
+            let host = self.picker.pick(iteration.index);
             self.begin(host, iteration, now_ns);
         }
     }
@@ -201,39 +201,48 @@ impl PlainEngine {
                 self.connections.remove(key);
             }
         }
-        if let Err(error) = self.open(host, Some(iteration), now_ns) {
-            self.connect_failed(host, iteration, &error, now_ns);
-        }
-    }
-
-    fn connect_failed(&mut self, host: usize, iteration: Iteration, error: &std::io::Error, now_ns: u64) {
-        let what = format_args!("connect {}", self.address(host)).to_string();
-        self.dispatcher.ended(iteration, Trouble::of_error(FailureKind::Connect, what, error), now_ns);
+        self.open(host, Some(iteration), Tries::default(), now_ns);
     }
 
     fn address(&self, host: usize) -> String {
         self.plan.hosts.get(host).map(|host| host.address.to_string()).unwrap_or_default()
     }
 
-    fn open(&mut self, host: usize, iteration: Option<Iteration>, now_ns: u64) -> std::io::Result<()> {
-        let address = self.plan.hosts.get(host).map(|host| host.address).ok_or(ErrorKind::AddrNotAvailable)?;
+    /// Opens a connection to the host's next address that has not been tried; without one the iteration fails.
+    fn open(&mut self, host: usize, iteration: Option<Iteration>, tries: Tries, now_ns: u64) {
+        let mut tries = tries;
+        while let Some(address) = self.plan.hosts.get(host).and_then(|host| host.attempt(tries.count())) {
+            match self.begin_connect(address, now_ns) {
+                Ok((socket, timer_ns)) => {
+                    self.connections.insert(Connection {
+                        socket,
+                        address,
+                        host,
+                        state: State::Connecting,
+                        iteration,
+                        tries,
+                        reader: ResponseReader::new(),
+                        timer_ns,
+                        is_reused: false,
+                        has_answer: false,
+                        unsent: Vec::new(),
+                    });
+                    return;
+                }
+                Err(error) => tries.failed(address, error),
+            }
+        }
+        if let Some(iteration) = iteration {
+            self.dispatcher.ended(iteration, tries.into(), now_ns);
+        }
+    }
+
+    fn begin_connect(&mut self, address: SocketAddr, now_ns: u64) -> std::io::Result<(TcpStream, u64)> {
         let socket = connection::connect(address)?;
         let key = self.connections.next_key();
         let data = epoll::EventData::new_u64(key.to_u64());
         epoll::add(&self.epoll, &socket, data, epoll::EventFlags::OUT)?;
-        let timer_ns = self.arm(now_ns);
-        self.connections.insert(Connection {
-            socket,
-            host,
-            state: State::Connecting,
-            iteration,
-            reader: ResponseReader::new(),
-            timer_ns,
-            is_reused: false,
-            has_answer: false,
-            unsent: Vec::new(),
-        });
-        Ok(())
+        Ok((socket, self.arm(now_ns)))
     }
 
     /// Returns a later reading of the clock if one was taken.
@@ -272,11 +281,12 @@ impl PlainEngine {
             Ok(Some(error)) | Err(error) => Some(error),
         };
         if let Some(error) = error {
-            let Some(connection) = self.connections.remove(key) else { return };
-            if let Some(iteration) = connection.iteration {
-                self.connect_failed(connection.host, iteration, &error, now_ns);
-            }
-            return;
+            let Some(mut connection) = self.connections.remove(key) else { return };
+            connection.tries.failed(connection.address, error);
+            return self.open(connection.host, connection.iteration, connection.tries, now_ns);
+        }
+        if let Some(host) = self.plan.hosts.get(connection.host).filter(|host| host.len() > 1) {
+            host.prefer(connection.address);
         }
         if connection.iteration.is_some() {
             self.write_request(key, now_ns);

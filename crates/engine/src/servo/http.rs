@@ -1,8 +1,8 @@
 //! Events over HTTP/1.1: a POST on a connection that is kept open, of a pool that the servos of a thread share.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::sync::Arc;
 
 use nuncius_schemas::metric::FailureKind;
 use nuncius_schemas::servo::ServoConnections;
@@ -11,9 +11,9 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
 use super::transport::{Order, Reply};
-use crate::http::picker::Picker;
+use crate::connect::connect;
 use crate::http::response::{Progress, ResponseReader};
-use crate::plan::{Host, ServoPlan};
+use crate::plan::{GroupPlan, Host, ServoPlan, Spread};
 use crate::trouble::Trouble;
 
 /// Most connections of a thread whose servos share them.
@@ -25,18 +25,21 @@ const BUFFER_KEPT_BYTES: usize = 4 * 1024;
 const FIELDS_MAX: usize = 128;
 
 struct Connection {
+    host: usize,
     socket: TcpStream,
     buffer: Vec<u8>,
 }
 
 /// The connections of a thread.
 pub(super) struct Http {
-    addresses: Vec<SocketAddr>,
-    picker: RefCell<Picker>,
+    hosts: Arc<[Host]>,
+    spread: Spread,
+    /// Events sent, which tells the host of the next one where servos share connections.
+    events: Cell<u64>,
     permits: Semaphore,
     is_per_servo: bool,
-    /// At rest; the one used last is used first.
-    idle: RefCell<Vec<Connection>>,
+    /// At rest, of each host; the one used last is used first.
+    idle: RefCell<Vec<Vec<Connection>>>,
     /// At rest, each of its servo.
     own: RefCell<HashMap<u32, Connection>>,
     /// Everything of a head that is the same in all.
@@ -45,18 +48,19 @@ pub(super) struct Http {
 }
 
 impl Http {
-    pub(super) fn new(plan: &ServoPlan, hosts: &[Host], servos: usize) -> Self {
+    pub(super) fn new(plan: &ServoPlan, group: &GroupPlan, servos: usize) -> Self {
         let is_per_servo = plan.options.connections == ServoConnections::PerServo;
         let mut fields = String::new();
         for (name, value) in &plan.headers {
             fields.push_str(&format!("{name}: {value}\r\n"));
         }
         Self {
-            addresses: hosts.iter().map(|host| host.address).collect(),
-            picker: RefCell::new(Picker::new(hosts)),
+            hosts: Arc::clone(&group.hosts),
+            spread: group.spread.clone(),
+            events: Cell::new(0),
             permits: Semaphore::new(if is_per_servo { servos.max(1) } else { POOL_CONNECTIONS }),
             is_per_servo,
-            idle: RefCell::new(Vec::new()),
+            idle: RefCell::new(group.hosts.iter().map(|_| Vec::new()).collect()),
             own: RefCell::new(HashMap::new()),
             prefix: plan.path.clone(),
             fields,
@@ -67,9 +71,10 @@ impl Http {
     pub(super) async fn exchange(&self, order: &Order, sent: impl Fn()) -> Result<Reply, Trouble> {
         let closed = |problem: &str| Trouble::target(FailureKind::Closed, problem);
         let _permit = self.permits.acquire().await.map_err(|_| closed("the pool of connections is closed"))?;
-        let mut connection = match self.take(order.servo) {
+        let host = self.host_of(order.servo);
+        let mut connection = match self.take(order.servo, host) {
             Some(connection) => connection,
-            None => self.open().await?,
+            None => self.open(host).await?,
         };
         let request = self.request(order);
         let written = connection.socket.write_all(request.as_bytes()).await;
@@ -87,11 +92,21 @@ impl Http {
         Ok(reply)
     }
 
-    fn take(&self, servo: u32) -> Option<Connection> {
+    /// A servo with a connection of its own stays with its host; the events of the others are shared over all.
+    fn host_of(&self, servo: u32) -> usize {
+        if self.is_per_servo {
+            return self.spread.host(u64::from(servo));
+        }
+        let event = self.events.get();
+        self.events.set(event.wrapping_add(1));
+        self.spread.host(event)
+    }
+
+    fn take(&self, servo: u32, host: usize) -> Option<Connection> {
         loop {
             let connection = match self.is_per_servo {
                 true => self.own.borrow_mut().remove(&servo),
-                false => self.idle.borrow_mut().pop(),
+                false => self.idle.borrow_mut().get_mut(host).and_then(Vec::pop),
             }?;
             // Nothing was asked for: bytes or an end mean that it cannot be used any more.
             if matches!(connection.socket.try_read(&mut [0u8; 1]), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
@@ -106,19 +121,20 @@ impl Http {
         connection.buffer.shrink_to(BUFFER_KEPT_BYTES);
         match self.is_per_servo {
             true => drop(self.own.borrow_mut().insert(servo, connection)),
-            false => self.idle.borrow_mut().push(connection),
+            false => {
+                let mut idle = self.idle.borrow_mut();
+                if let Some(idle) = idle.get_mut(connection.host) {
+                    idle.push(connection);
+                }
+            }
         }
     }
 
-    async fn open(&self) -> Result<Connection, Trouble> {
-        let index = self.picker.borrow_mut().next();
-        let address = self.addresses.get(index).copied();
-        let Some(address) = address else { return Err(Trouble::target(FailureKind::Resolve, "no address")) };
-        let failed =
-            |error: std::io::Error| Trouble::of_error(FailureKind::Connect, format_args!("connect {address}"), &error);
-        let socket = TcpStream::connect(address).await.map_err(failed)?;
-        socket.set_nodelay(true).map_err(failed)?;
-        Ok(Connection { socket, buffer: Vec::new() })
+    async fn open(&self, index: usize) -> Result<Connection, Trouble> {
+        let host = self.hosts.get(index);
+        let Some(host) = host else { return Err(Trouble::target(FailureKind::Resolve, "no address")) };
+        let socket = connect(host).await?;
+        Ok(Connection { host: index, socket, buffer: Vec::new() })
     }
 
     fn request(&self, order: &Order) -> String {

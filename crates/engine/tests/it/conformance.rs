@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::support::{CLIENTS, Client, Outcome, Reply, Run, SECOND_NS, Server};
 use nuncius_engine::{FinishReason, PlanError};
+use nuncius_load::ShardSet;
 use nuncius_schemas::metric::FailureKind;
 use nuncius_schemas::record::RecordOutcome;
 use nuncius_schemas::route::{Route, RouteHost};
@@ -375,18 +376,55 @@ fn sampled_requests_carry_the_trace_of_their_row() {
     });
 }
 
+fn route(hosts: &[(&Server, u32)]) -> [Route; 1] {
+    let hosts = hosts.iter().map(|(server, weight)| RouteHost { address: server.address.to_string(), weight: *weight });
+    [Route { service: "shop".to_owned(), hosts: hosts.collect(), owner: None }]
+}
+
 #[test]
-fn services_are_spread_by_weight() {
+fn services_are_spread_by_weight_exactly_over_threads_and_nodes() {
     with_each(|client| {
-        let (heavy, light) = (Server::start(|_, _| Reply::ok()), Server::start(|_, _| Reply::ok()));
-        let host = |server: &Server, weight| RouteHost { address: server.address.to_string(), weight };
-        let routes = [Route { service: "shop".to_owned(), hosts: vec![host(&heavy, 3), host(&light, 1)] }];
-        let mut run =
-            Run::new(client, heavy.address, r#""target": "http://shop/", "rate": "500/s", "iterations": 100"#);
-        run.routes = &routes;
-        assert_eq!(run.go().step().succeeded, 100);
-        assert_eq!((heavy.seen().len(), light.seen().len()), (75, 25), "{client:?}");
-        assert_eq!(light.seen()[0].header("host"), Some("shop"));
+        for load in [r#""rate": "500/s", "iterations": 100"#, r#""users": 7, "iterations": 100"#] {
+            let (heavy, light) = (Server::start(|_, _| Reply::ok()), Server::start(|_, _| Reply::ok()));
+            let routes = route(&[(&heavy, 3), (&light, 1)]);
+            let nodes = [ShardSet::ALL.iter().filter(|shard| shard % 3 == 0).collect::<ShardSet>(), {
+                ShardSet::ALL.iter().filter(|shard| shard % 3 != 0).collect()
+            }];
+            let mut succeeded = 0;
+            for shards in nodes {
+                let group = format!(r#""target": "http://shop/", {load}"#);
+                let mut run = Run::new(client, heavy.address, &group);
+                (run.routes, run.shards, run.threads) = (&routes, shards, 2);
+                succeeded += run.go().step().succeeded;
+            }
+            assert_eq!((succeeded, heavy.seen().len(), light.seen().len()), (100, 75, 25), "{client:?} {load}");
+            assert_eq!(light.seen()[0].header("host"), Some("shop"));
+        }
+    });
+}
+
+#[test]
+fn a_weight_opens_no_more_connections_than_another() {
+    with_each(|client| {
+        for weight in [1, 100, 1_000] {
+            let server = Server::start(|_, _| Reply::ok());
+            let routes = route(&[(&server, weight)]);
+            let group = r#""target": "http://shop/", "users": 4, "iterations": 400"#;
+            let mut run = Run::new(client, server.address, group);
+            run.routes = &routes;
+            assert_eq!(run.go().step().succeeded, 400);
+            assert!(server.connections() <= 4, "{client:?}: {} connections", server.connections());
+        }
+    });
+}
+
+#[test]
+fn a_name_whose_first_family_is_refused_is_reached_at_the_other() {
+    with_each(|client| {
+        let server = Server::start_on("[::1]:0", |_, _| Reply::ok());
+        let group = format!(r#""target": "http://localhost:{}/", "users": 2, "iterations": 20"#, server.address.port());
+        let outcome = Run::new(client, server.address, &group).go();
+        assert_eq!(outcome.step().succeeded, 20, "{client:?} {:?}", outcome.step().failures);
     });
 }
 

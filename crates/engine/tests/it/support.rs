@@ -78,7 +78,11 @@ pub struct Server {
 impl Server {
     /// `script` gets the request and its number over all connections.
     pub fn start(script: impl Fn(&Seen, usize) -> Reply + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::start_on("127.0.0.1:0", script)
+    }
+
+    pub fn start_on(listen: &str, script: impl Fn(&Seen, usize) -> Reply + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind(listen).unwrap();
         let address = listener.local_addr().unwrap();
         let log = Arc::new(Log::default());
         let script: Arc<Script> = Arc::new(script);

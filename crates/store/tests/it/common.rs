@@ -63,6 +63,7 @@ pub(crate) fn record(id: &str) -> RunRecord {
         submitted_unix_ms: 1_767_225_590_000,
         started_unix_ms: Some(1_767_225_600_123),
         ended_unix_ms: None,
+        routes: Vec::new(),
         nodes: vec![RunNode { name: "n1".to_owned(), epoch: u64::MAX }],
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
     }
@@ -141,6 +142,7 @@ pub(crate) fn report(id: &str) -> Report {
             offered: 1_000,
             offered_seconds: 10.0,
             offered_per_second: 100.0,
+            tls_verified: None,
             steps: vec![step],
             cycles: None,
         }],

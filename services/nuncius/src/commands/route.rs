@@ -9,6 +9,9 @@ use crate::Usage;
 use crate::args::{Global, RouteCommand};
 use crate::connect;
 
+/// Largest weight of an address.
+const WEIGHT_MAX: u32 = 1_000_000;
+
 /// Shows or changes the routing table.
 pub(super) async fn route(global: &Global, command: RouteCommand) -> Result<u8> {
     let parsed = match &command {
@@ -54,17 +57,20 @@ pub(super) async fn route(global: &Global, command: RouteCommand) -> Result<u8> 
 
 fn parse(service: &str, addresses: &[String]) -> Result<Route> {
     check_token("service", service).map_err(|error| Usage(error.to_string()))?;
-    let hosts = addresses
+    let hosts: Vec<RouteHost> = addresses
         .iter()
         .map(|text| {
             let (address, weight) = text.split_once('=').unwrap_or((text, "1"));
             let port = address.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port);
-            let weight = weight.parse().ok().filter(|weight| (1..=1_000).contains(weight));
+            let weight = weight.parse().ok().filter(|weight| *weight <= WEIGHT_MAX);
             match (port.and_then(|port| port.parse::<u16>().ok()), weight) {
                 (Some(port), Some(weight)) if port > 0 => Ok(RouteHost { address: address.to_owned(), weight }),
-                _ => Err(Usage(format!("`{text}` is not HOST:PORT or HOST:PORT=WEIGHT (1 to 1000)")).into()),
+                _ => Err(Usage(format!("`{text}` is not HOST:PORT or HOST:PORT=WEIGHT (0 to {WEIGHT_MAX})")).into()),
             }
         })
         .collect::<Result<_>>()?;
-    Ok(Route { service: service.to_owned(), hosts })
+    if hosts.iter().all(|host| host.weight == 0) {
+        return Err(Usage(format!("service {service} needs an address with a weight over 0")).into());
+    }
+    Ok(Route { service: service.to_owned(), hosts, owner: None })
 }

@@ -163,7 +163,7 @@ async fn bring_missing(
 pub(crate) async fn set_route(bus: &Bus, service: &str, address: &str) -> Result<()> {
     use nuncius_schemas::route::{Route, RouteHost};
     let hosts = vec![RouteHost { address: address.to_owned(), weight: 1 }];
-    let route = Route { service: service.to_owned(), hosts };
+    let route = Route { service: service.to_owned(), hosts, owner: None };
     bus.kv(&bus.namespace().bucket_route()).await?.put(service, codec::encode(&route)?.into()).await?;
     Ok(())
 }

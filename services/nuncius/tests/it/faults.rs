@@ -154,6 +154,7 @@ async fn write_record(system: &System, id: &str, spec: &str, stream_sequence: u6
         submitted_unix_ms: 1_767_225_600_000,
         started_unix_ms: None,
         ended_unix_ms: None,
+        routes: Vec::new(),
         nodes: Vec::new(),
         traceparent: None,
     };

@@ -23,6 +23,7 @@ mod queue_harness;
 mod queue_load;
 mod queue_services;
 mod queues;
+mod routes;
 mod scaling;
 mod tracing;
 mod verdict;

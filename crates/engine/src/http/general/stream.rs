@@ -17,10 +17,10 @@ use rustls::ClientConfig;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
+use crate::connect;
 use crate::http::response::HEAD_MAX_BYTES;
-use crate::plan::HttpPlan;
+use crate::plan::{Host, HttpPlan};
 use crate::run::EngineError;
 use crate::trouble::Trouble;
 
@@ -35,7 +35,7 @@ pub(crate) struct Tls {
 pub(crate) fn tls_config(group: u16, http: &HttpPlan) -> Result<Tls, EngineError> {
     let refuse = |problem: String| EngineError::Tls { group, problem };
     let mut roots = rustls::RootCertStore::empty();
-    match http.tls.as_ref().and_then(|tls| tls.ca_pem.as_deref()) {
+    match http.tls.as_ref().and_then(|tls| tls.ca.as_deref()) {
         Some(pem) => {
             for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
                 let certificate = certificate.map_err(|error| refuse(format!("ca_pem cannot be read: {error}")))?;
@@ -70,10 +70,9 @@ pub(super) struct Client {
 }
 
 /// Opens a connection; the task that drives it ends with it.
-pub(super) async fn connect(address: SocketAddr, host: usize, tls: Option<&Tls>) -> Result<Client, Trouble> {
-    let failed = |error: io::Error| Trouble::of_error(FailureKind::Connect, format_args!("connect {address}"), &error);
-    let socket = TcpStream::connect(address).await.map_err(failed)?;
-    socket.set_nodelay(true).map_err(failed)?;
+pub(super) async fn connect(target: &Host, host: usize, tls: Option<&Tls>) -> Result<Client, Trouble> {
+    let socket = connect::connect(target).await?;
+    let address = socket.peer_addr().unwrap_or(target.address);
     match tls {
         None => handshake(socket, address, host).await,
         Some(tls) => {

@@ -2,10 +2,13 @@
 
 use std::net::{SocketAddr, TcpStream};
 
+use nuncius_schemas::metric::FailureKind;
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::connect::ConnectError;
 use crate::dispatch::Iteration;
 use crate::http::response::ResponseReader;
+use crate::trouble::Trouble;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
@@ -20,9 +23,13 @@ pub(super) enum State {
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) socket: TcpStream,
+    /// Whom it is to.
+    pub(super) address: SocketAddr,
     pub(super) host: usize,
     pub(super) state: State,
     pub(super) iteration: Option<Iteration>,
+    /// Other addresses of the host that were tried before this one.
+    pub(super) tries: Tries,
     pub(super) reader: ResponseReader,
     /// When connecting or the request has taken too long.
     pub(super) timer_ns: u64,
@@ -32,6 +39,26 @@ pub(super) struct Connection {
     pub(super) has_answer: bool,
     /// What of the request the socket had no room for.
     pub(super) unsent: Vec<u8>,
+}
+
+/// Addresses of a host that could not be reached, with the reason for each; allocates nothing while there is none.
+#[derive(Debug, Default)]
+pub(super) struct Tries(Option<Box<ConnectError>>);
+
+impl Tries {
+    pub(super) fn count(&self) -> usize {
+        self.0.as_ref().map_or(0, |failed| failed.len())
+    }
+
+    pub(super) fn failed(&mut self, address: SocketAddr, error: std::io::Error) {
+        self.0.get_or_insert_default().add(address, error);
+    }
+}
+
+impl From<Tries> for Trouble {
+    fn from(tries: Tries) -> Self {
+        tries.0.map_or_else(|| Self::target(FailureKind::Resolve, "no address"), |failed| Self::from(*failed))
+    }
 }
 
 /// A socket on its way to `address`.

@@ -1,0 +1,63 @@
+//! The routing table: weights hold from the command line to the targets, and routes live as long as who serves them.
+
+use crate::harness::{System, open_spec, spawn_stub, stub_stats};
+
+/// A closed group for the service `shop`.
+fn shop_spec(id: &str, users: u32, iterations: u32) -> String {
+    open_spec(id, "127.0.0.1:9", "1/s", "1s", "gates: ['failures < 1%']").replace(
+        "- target: http://target/\n  rate: 1/s\n  duration: 1s\n",
+        &format!("- target: http://shop/\n  users: {users}\n  iterations: {iterations}\n"),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_of_weight_100_opens_as_few_connections_as_one_of_weight_1() {
+    let mut system = System::start(1).await;
+    let address = system.start_stub(&[]);
+    let mut before = stub_stats(&address).connections_accepted;
+    for weight in [1, 100] {
+        let set = system.output(&["route", "set", "shop", &format!("{address}={weight}")]);
+        assert!(set.status.success(), "{}", String::from_utf8_lossy(&set.stderr));
+        let id = format!("weight-{weight}");
+        system.publish(shop_spec(&id, 4, 1_000).as_bytes()).await;
+        system.wait_for_end(&id).await;
+        let now = stub_stats(&address).connections_accepted;
+        // One of each user, one to see whether anybody is there, one of each question for these numbers.
+        assert!(now - before <= 4 + 1 + 2, "weight {weight}: {} connections", now - before);
+        before = now;
+        let record = system.record(&id).await.unwrap();
+        assert_eq!(record.routes[0].hosts[0].weight, weight);
+    }
+    assert_eq!(stub_stats(&address).requests, 2_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn weights_of_a_route_hold_exactly_over_nodes_and_weight_0_gets_nothing() {
+    let mut system = System::start(3).await;
+    let address = system.start_stub(&[]);
+    let (_light, light) = spawn_stub(system.directory.path(), &[]);
+    let (_none, none) = spawn_stub(system.directory.path(), &[]);
+    let hosts = [format!("{address}=300"), format!("{light}=100"), format!("{none}=0")];
+    let set = system.output(&["route", "set", "shop", &hosts[0], &hosts[1], &hosts[2]]);
+    assert!(set.status.success(), "{}", String::from_utf8_lossy(&set.stderr));
+    system.publish(shop_spec("weighted", 5, 400).as_bytes()).await;
+    system.wait_for_end("weighted").await;
+    let requests = [&address, &light, &none].map(|address| stub_stats(address).requests);
+    assert_eq!(requests, [300, 100, 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_without_any_weight_or_with_too_large_a_one_is_refused_by_name() {
+    let system = System::start(0).await;
+    for (hosts, words) in [
+        (vec!["127.0.0.1:80=0"], "weight over 0"),
+        (vec!["127.0.0.1:80=1000001"], "0 to 1000000"),
+        (vec!["127.0.0.1"], "HOST:PORT"),
+    ] {
+        let mut arguments = vec!["route", "set", "shop"];
+        arguments.extend(hosts);
+        let refused = system.output(&arguments);
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(refused.status.code() == Some(64) && said.contains(words), "{arguments:?}: {said}");
+    }
+}
