@@ -1,6 +1,6 @@
 //! From a name to its addresses: the one look-up of all engines, done when a node gets ready.
 
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -35,12 +35,22 @@ pub(super) fn addresses(host: &str, port: u16) -> Result<Vec<SocketAddr>, String
     let mut found = answer
         .recv_timeout(LOOKUP_PATIENCE)
         .map_err(|_| format!("the resolver gave no answer within {} s", LOOKUP_PATIENCE.as_secs()))??;
+    if is_localhost(host) {
+        // Both loopback addresses, whatever the system's table of hosts has (RFC 6761, 6.3).
+        let both = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+        found.extend(both.map(|address| SocketAddr::new(address, port)));
+    }
     let mut seen = std::collections::BTreeSet::new();
     found.retain(|address| seen.insert(*address));
     if found.is_empty() {
         return Err("the resolver gave none".to_owned());
     }
     Ok(found)
+}
+
+fn is_localhost(host: &str) -> bool {
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    host == "localhost" || host.ends_with(".localhost")
 }
 
 /// Splits the addresses of one name for use: those of the family that the resolver prefers share the load, and each has
