@@ -14,7 +14,7 @@ use nuncius_schemas::spec::{ExperimentSpec, RecordsMode};
 use nuncius_stats::Totals;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<String> = std::env::args_os().skip(1).filter_map(|text| text.into_string().ok()).collect();
     let [mode, url, amount, seconds, flags @ ..] = arguments.as_slice() else {
         return Err("usage: engine_load closed|open URL USERS|RATE SECONDS [--general] [--poisson]".into());
     };

@@ -24,7 +24,12 @@ const ROWS_PER_INSERT: usize = 500;
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> Result<(), Failure> {
-    let batches: u64 = std::env::args().nth(1).map(|text| text.parse()).transpose()?.unwrap_or(200);
+    let batches: u64 = std::env::args_os()
+        .nth(1)
+        .and_then(|text| text.into_string().ok())
+        .map(|text| text.parse())
+        .transpose()?
+        .unwrap_or(200);
     let directory = std::env::temp_dir().join(format!("nuncius-record-rate-{}", std::process::id()));
     std::fs::create_dir_all(&directory)?;
     let rows = batches * BATCH_ROWS_MAX as u64;

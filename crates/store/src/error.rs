@@ -13,6 +13,14 @@ pub enum StoreError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The file cannot be made.
+    #[error("store `{}` cannot be made: {source}; choose a path this user may write to", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The file cannot be opened.
     #[error(
         "store `{}` cannot be opened: {source}; check that it is an sqlite file and that this user may read and write it \

@@ -91,6 +91,19 @@ impl Store {
         rows.into_iter().map(|row| self.stored(row)).collect()
     }
 
+    /// Ids that begin with `beginning`, in their order, at most `limit`.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn ids_beginning_with(&self, beginning: &str, limit: u32) -> Result<Vec<String>, StoreError> {
+        sqlx::query_scalar("SELECT id FROM experiment WHERE substr(id, 1, length(?1)) = ?1 ORDER BY id LIMIT ?2")
+            .bind(beginning)
+            .bind(i64::from(limit))
+            .fetch_all(self.readers())
+            .await
+            .map_err(|source| self.failed("look for an experiment", beginning, source))
+    }
+
     /// One experiment.
     ///
     /// # Errors

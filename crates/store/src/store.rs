@@ -44,6 +44,7 @@ impl Store {
             std::fs::create_dir_all(directory)
                 .map_err(|source| StoreError::Directory { path: directory.to_path_buf(), source })?;
         }
+        make_private(path).map_err(|source| StoreError::File { path: path.to_path_buf(), source })?;
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
@@ -98,6 +99,16 @@ impl Store {
 
     pub(crate) fn not_found(&self, id: &str) -> StoreError {
         StoreError::NotFound { path: self.path.to_path_buf(), id: id.to_owned() }
+    }
+}
+
+/// Makes a file that only its owner reads, where there is none: results may tell what is nobody else's business. SQLite
+/// gives the files beside it the same permissions. Those of a file that is there are its owner's choice.
+fn make_private(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+        Ok(_) | Err(_) => Ok(()),
     }
 }
 

@@ -1,6 +1,5 @@
 //! Setting up a process, and ending it without losing spans.
 
-use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +39,8 @@ pub struct TelemetryOptions<'a> {
     pub service_name: String,
     /// What log lines look like.
     pub log_format: LogFormat,
+    /// Whether lines for people are coloured.
+    pub colour: bool,
     /// As in `info,nuncius_engine=debug`; `None` takes `NUNCIUS_LOG`, then `RUST_LOG`, then `info`.
     pub log_filter: Option<String>,
     /// Further attributes of the resource: `host.name`, `service.version`, `service.instance.id`.
@@ -80,7 +81,7 @@ pub fn init(options: TelemetryOptions<'_>) -> Result<Telemetry, TelemetryError> 
 /// Everything but what is global to the process.
 fn prepare(options: TelemetryOptions<'_>) -> Result<(Telemetry, tracing::Dispatch), TelemetryError> {
     let environment = options.environment;
-    let logs = logs(options.log_format, options.log_filter, environment)?;
+    let logs = logs(options.log_format, options.colour, options.log_filter, environment)?;
     let Some(settings) = ExportSettings::read(environment)? else {
         let subscriber = registry().with(logs);
         return Ok((Telemetry { exporting: None }, tracing::Dispatch::new(subscriber)));
@@ -109,6 +110,7 @@ fn prepare(options: TelemetryOptions<'_>) -> Result<(Telemetry, tracing::Dispatc
 
 fn logs(
     format: LogFormat,
+    colour: bool,
     filter: Option<String>,
     environment: Environment<'_>,
 ) -> Result<Box<dyn Layer<Registry> + Send + Sync>, TelemetryError> {
@@ -117,9 +119,10 @@ fn logs(
     let filter = filter.or_else(from_environment).unwrap_or_else(|| "info".to_owned());
     let parsed = EnvFilter::try_new(&filter)
         .map_err(|error| TelemetryError::Filter { filter: filter.clone(), problem: error.to_string() })?;
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    // A log that cannot be written is told to nobody: there is no other place, and a closed one must end nothing.
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).log_internal_errors(false);
     Ok(match format {
-        LogFormat::Human => lines.with_ansi(std::io::stderr().is_terminal()).with_filter(parsed).boxed(),
+        LogFormat::Human => lines.with_ansi(colour).with_filter(parsed).boxed(),
         LogFormat::Json => lines.json().with_filter(parsed).boxed(),
     })
 }

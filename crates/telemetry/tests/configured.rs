@@ -15,6 +15,7 @@ async fn the_global_functions_reach_the_receiver_of_the_same_runtime_thread() {
     let telemetry = init(TelemetryOptions {
         service_name: "nuncius-test".to_owned(),
         log_format: LogFormat::Json,
+        colour: false,
         log_filter: Some("warn".to_owned()),
         resource: Vec::new(),
         environment: &environment,

@@ -13,6 +13,7 @@ fn options(environment: &dyn Fn(&str) -> Option<String>) -> TelemetryOptions<'_>
     TelemetryOptions {
         service_name: "nuncius-test".to_owned(),
         log_format: LogFormat::Human,
+        colour: false,
         log_filter: None,
         resource: Vec::new(),
         environment,

@@ -30,7 +30,7 @@ async fn answer(body: Bytes) -> Response {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> std::io::Result<()> {
-    let port = std::env::args().nth(1).unwrap_or_else(|| "0".to_owned());
+    let port = std::env::args_os().nth(1).and_then(|text| text.into_string().ok()).unwrap_or_else(|| "0".to_owned());
     let listener = tokio::net::TcpListener::bind(format!("127.0.0.1:{port}")).await?;
     eprintln!("bare server listens on {}", listener.local_addr()?);
     let routes = Router::new().route("/accounts/{account}/applications/{app}/servo", post(answer));

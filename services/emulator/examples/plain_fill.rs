@@ -3,7 +3,11 @@
 use std::time::Instant;
 
 fn main() {
-    let bytes: usize = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(1 << 30);
+    let bytes: usize = std::env::args_os()
+        .nth(1)
+        .and_then(|text| text.into_string().ok())
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(1 << 30);
     let begun = Instant::now();
     let mut memory: Vec<u8> = Vec::new();
     // Not zero: pages of zeros would come from the system as they are.

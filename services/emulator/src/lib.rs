@@ -14,7 +14,10 @@
 
 pub mod device;
 mod form;
+mod joining;
 pub mod oco;
 pub mod resource;
 pub mod stub;
 mod timer;
+
+pub use joining::ComingBus;

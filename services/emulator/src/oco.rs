@@ -22,6 +22,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::ComingBus;
 use book::statistics::Rate;
 use book::{Book, Keeper};
 use http::Face;
@@ -89,17 +90,19 @@ pub struct Ready {
     pub node: Option<String>,
 }
 
-/// Runs the emulator until `shutdown`; `ready` is told when both faces are there. On a bus, the bucket of nodes must be
-/// there ([`nuncius_bus::streams::ensure_streams`]).
+/// Runs the emulator until `shutdown`; `ready` is told when it listens, and is on the bus if there is one already. One
+/// that comes later is joined then; its bucket of nodes must be there ([`nuncius_bus::streams::ensure_streams`]).
 ///
 /// # Errors
 /// [`OcoError`]: settings, address, file or bus are not as they must be, or the connection to the bus is closed.
 pub async fn run(
     config: OcoConfig,
-    bus: Option<Bus>,
+    bus: impl Into<ComingBus>,
     shutdown: CancellationToken,
     ready: Option<oneshot::Sender<Ready>>,
 ) -> Result<(), OcoError> {
+    let mut bus = bus.into();
+    let there = bus.there();
     let stamp = settings::stamp(&config).await;
     let in_force = Settings::new(config.with_file().await?).map_err(OcoError::Setting)?;
     // Before the file of state is taken: a second emulator shall say what is really in its way.
@@ -110,14 +113,17 @@ pub async fn run(
         flag: "--http",
         source,
     })?;
-    let book = Arc::new(open(&config, Live::new(in_force), bus.as_ref()).await?);
+    let book = Arc::new(open(&config, Live::new(in_force), there.as_ref()).await?);
     if let Err(error) = compact(&book, true).await {
         // It can be read, and be appended to; where that fails, too, events are turned away by name.
         warn!(%error, "the file of state could not be written anew");
     }
     let rate = Arc::new(Rate::new());
-    let mut membership = match &bus {
-        Some(bus) => Some(bus::join(&config, bus).await?),
+    let mut membership = match there {
+        Some(bus) => tokio::select! {
+            joined = bus::join(&config, &bus) => Some(joined?),
+            () = shutdown.cancelled() => return Ok(()),
+        },
         None => None,
     };
     let node = membership.as_ref().map(bus::Membership::node);
@@ -130,14 +136,20 @@ pub async fn run(
     let mut http = JoinSet::new();
     http.spawn(http::serve(listener, face, shutdown.clone()));
     let on_bus = async {
+        if membership.is_none() {
+            let bus = bus.come().await;
+            let joined = bus::join(&config, &bus).await?;
+            info!(node = joined.node(), "joined");
+            membership = Some(joined);
+        }
         match &mut membership {
-            Some(membership) => bus::serve(membership, Arc::clone(&book)).await,
+            Some(membership) => Err(bus::serve(membership, Arc::clone(&book)).await),
             None => std::future::pending().await,
         }
     };
     let served = tokio::select! {
         () = shutdown.cancelled() => Ok(()),
-        error = on_bus => Err(OcoError::Bus(error)),
+        ended = on_bus => ended.map_err(OcoError::Bus),
         () = settings::follow(config.clone(), stamp, &book.live) => Ok(()),
         () = look_after(&book, &rate) => Ok(()),
     };

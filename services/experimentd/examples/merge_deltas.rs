@@ -21,7 +21,12 @@ const REQUESTS: u64 = 1_000;
 const QUANTITIES: usize = 4;
 
 fn main() -> Result<(), Failure> {
-    let rounds: usize = std::env::args().nth(1).map(|text| text.parse()).transpose()?.unwrap_or(3);
+    let rounds: usize = std::env::args_os()
+        .nth(1)
+        .and_then(|text| text.into_string().ok())
+        .map(|text| text.parse())
+        .transpose()?
+        .unwrap_or(3);
     let mut random = fastrand::Rng::with_seed(7);
     let seconds: Vec<Vec<MetricDelta>> =
         (0..SECONDS).map(|second| (0..NODES).map(|node| delta(node, second, &mut random)).collect()).collect();

@@ -8,16 +8,17 @@ use clap::{Args, Parser, Subcommand};
 use nuncius_schemas::units::HumanDuration;
 
 mod emulators;
+mod examples;
+mod parse;
 mod queues;
 
 pub(crate) use emulators::{OcoArgs, ResourceArgs, ResourceCommand, ResourceNodes, ResourceSetArgs, ServoArgs};
+pub(crate) use parse::{command, parse};
 pub(crate) use queues::{DeadCommand, DeviceArgs, FrontendArgs, QueueClientArgs, QueueCommand, WorkerArgs};
 
 /// Distributed load and scalability experiments over NATS.
-///
-/// Exit codes of `run` and `watch`: 0 pass, 1 fail, 3 undetermined, 4 invalid, 5 failed, 6 cancelled, 64 usage.
 #[derive(Debug, Parser)]
-#[command(name = "nuncius", version, max_term_width = 100)]
+#[command(name = "nuncius", version)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -27,6 +28,7 @@ pub(crate) struct Cli {
 
 /// Where the bus and the data are.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
     /// NATS servers, nats://[user:password@]host:port, several with commas.
     #[arg(long, env = "NATS_URL", global = true)]
@@ -43,6 +45,12 @@ pub(crate) struct Global {
     /// PEM file with the authority that signed the NATS server's certificate.
     #[arg(long, env = "NUNCIUS_NATS_CA", global = true)]
     pub(crate) nats_ca: Option<PathBuf>,
+    /// How long a command waits for the NATS server, and for the nodes that it asks, to be there.
+    #[arg(long, value_name = "DURATION", default_value = "0s", global = true)]
+    pub(crate) wait: HumanDuration,
+    /// Results as JSON on standard output.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
     /// Logs as lines of JSON.
     #[arg(long, global = true)]
     pub(crate) log_json: bool,
@@ -72,7 +80,7 @@ pub(crate) enum Command {
     /// Delete everything that is stored of an experiment.
     Rm(RmArgs),
     /// List who is there.
-    Nodes(NodesArgs),
+    Nodes,
     /// Show or change the routing table.
     #[command(subcommand)]
     Route(RouteCommand),
@@ -95,6 +103,22 @@ pub(crate) enum Command {
     /// Be a system under test.
     #[command(subcommand)]
     Emulator(EmulatorCommand),
+    /// Print the completions of a shell, to be loaded by it.
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write the pages of all commands to a directory.
+    Man(ManArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// Shell.
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ManArgs {
+    /// Where one page for each command goes (default: the first page, to standard output).
+    pub(crate) directory: Option<PathBuf>,
 }
 
 /// What the node on this machine may be asked for; no message can raise it.
@@ -189,11 +213,11 @@ pub(crate) struct RunArgs {
     #[arg(long, default_value_t = 1)]
     pub(crate) clients: u32,
     /// Where the HTML report goes (default: reports/ID.html in the data directory).
-    #[arg(long)]
+    #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
-    /// Where the report goes as JSON.
-    #[arg(long)]
-    pub(crate) json: Option<PathBuf>,
+    /// Where the report goes as JSON; `-` is standard output.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report_json: Option<PathBuf>,
     /// No live view.
     #[arg(long, short)]
     pub(crate) quiet: bool,
@@ -212,23 +236,20 @@ pub(crate) struct PsArgs {
     /// Those that have ended, too.
     #[arg(long, short)]
     pub(crate) all: bool,
-    /// As JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct WatchArgs {
-    /// Experiment.
+    /// Experiment: its id, the beginning of one, or `last`.
     pub(crate) id: String,
     /// Where the HTML report goes.
-    #[arg(long)]
+    #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct CancelArgs {
-    /// Experiment.
+    /// Experiment: its id, the beginning of one, or `last`.
     pub(crate) id: String,
     /// Why, for the audit.
     #[arg(long, default_value = "")]
@@ -237,43 +258,30 @@ pub(crate) struct CancelArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ReportArgs {
-    /// Experiment.
+    /// Experiment: its id, the beginning of one, or `last`.
     pub(crate) id: String,
     /// Write the HTML report to this file.
-    #[arg(long)]
+    #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
-    /// Print the report as JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ExportArgs {
-    /// Experiment.
+    /// Experiment: its id, the beginning of one, or `last`.
     pub(crate) id: String,
     /// Tables as CSV files, in the directory --out.
-    #[arg(long, conflicts_with = "json", required_unless_present = "json")]
+    #[arg(long, conflicts_with = "json")]
     pub(crate) csv: bool,
-    /// One JSON document, to the file --out or to standard output.
-    #[arg(long)]
-    pub(crate) json: bool,
     /// Where to (default: ID-csv, or standard output).
-    #[arg(long)]
+    #[arg(long, value_name = "PATH")]
     pub(crate) out: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct RmArgs {
-    /// Experiments.
+    /// Experiments: ids, beginnings of ids, or `last`.
     #[arg(required = true)]
     pub(crate) ids: Vec<String>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct NodesArgs {
-    /// As JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -287,11 +295,7 @@ pub(crate) enum RouteCommand {
         addresses: Vec<String>,
     },
     /// List the routing table.
-    Ls {
-        /// As JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    Ls,
     /// Remove a service.
     Rm {
         /// Service.

@@ -2,8 +2,10 @@
 
 mod doctor;
 mod emulators;
+mod experiment_id;
 mod jobs;
 mod nodes;
+mod pages;
 mod queue;
 mod report;
 mod resource;
@@ -15,7 +17,7 @@ mod stored;
 mod submission;
 mod up;
 
-pub(crate) use report::text_options;
+pub(crate) use crate::output::{print, text_options};
 
 use anyhow::Result;
 
@@ -34,7 +36,7 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<u8> {
         Command::Report(args) => report::report(&global, args).await,
         Command::Export(args) => stored::export(&global, args).await,
         Command::Rm(args) => stored::rm(&global, args).await,
-        Command::Nodes(args) => nodes::nodes(&global, args).await,
+        Command::Nodes => nodes::nodes(&global).await,
         Command::Route(command) => route::route(&global, command).await,
         Command::Doctor => doctor::doctor(&global).await,
         Command::Queue(command) => queue::queue(&global, command).await,
@@ -49,11 +51,7 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<u8> {
         Command::Emulator(EmulatorCommand::Oco(args)) => emulators::oco(&global, args).await,
         Command::Emulator(EmulatorCommand::Servo(args)) => emulators::servo(&global, *args).await,
         Command::Emulator(EmulatorCommand::Resource(args)) => emulators::resource(&global, args).await,
+        Command::Completions(args) => pages::completions(&args),
+        Command::Man(args) => pages::man(&args),
     }
-}
-
-/// Prints a result; a reader that has gone away is not an error.
-pub(crate) fn print(text: &str) {
-    use std::io::Write;
-    let _ = writeln!(std::io::stdout(), "{}", text.trim_end_matches('\n'));
 }

@@ -1,29 +1,81 @@
-//! Finding the bus: a server that was named, the one that `up` started, or a private child.
+//! Finding the bus: a server that was named, the one that `up` started, or a private child. Commands need it now, or
+//! within `--wait`; services wait for it as long as it takes (`service`).
 
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
-use nuncius_bus::server::{ChildServer, ServerOptions, discover};
-use nuncius_bus::{Bus, ConnectOptions, Credentials, Namespace, Tls, connect};
+use anyhow::{Context, Result, anyhow};
+use nuncius_bus::server::{ChildServer, ServerOptions, URL_FILE, discover};
+use nuncius_bus::{Bus, BusError, ConnectOptions, Credentials, Namespace, Tls, connect};
 
-use crate::Usage;
 use crate::args::Global;
+use crate::{Usage, environment};
 
-/// The directory of the database, the reports and the running server's address.
+mod service;
+
+pub(crate) use service::{Fallback, at_once, join, serve};
+
+/// How often a command that waits looks again.
+pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(200);
+/// Permissions that are its owner's alone.
+const OWNER_ONLY: u32 = 0o600;
+
+/// Where the data directory is, if there is a place for it; it may not be there yet. Never a place that is shared: where
+/// nobody said where, and there is no home, there is none.
+pub(crate) fn data_place(global: &Global) -> Option<PathBuf> {
+    if let Some(directory) = &global.data {
+        return Some(directory.clone());
+    }
+    let absolute = |name: &str| environment::given(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    absolute("XDG_DATA_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".local/share")))
+        // It goes when its user logs out, but nobody else looks into it.
+        .or_else(|| absolute("XDG_RUNTIME_DIR").filter(|path| is_own(path)))
+        .map(|place| place.join("nuncius"))
+}
+
+/// Whether a directory is this user's and nobody else's.
+fn is_own(path: &Path) -> bool {
+    let own = rustix::process::geteuid().as_raw();
+    std::fs::metadata(path).is_ok_and(|found| found.uid() == own && found.permissions().mode() & 0o077 == 0)
+}
+
+/// The directory of the database, the reports and the running server's address; made where it is not there.
+///
+/// # Errors
+/// When there is no private place for it, or it cannot be made.
 pub(crate) fn data_directory(global: &Global) -> Result<PathBuf> {
-    let directory = match &global.data {
-        Some(directory) => directory.clone(),
-        None => std::env::var_os("XDG_DATA_HOME")
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute())
-            .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/share")))
-            .unwrap_or_else(std::env::temp_dir)
-            .join("nuncius"),
-    };
-    std::fs::create_dir_all(&directory).with_context(|| {
+    let directory = data_place(global).ok_or_else(|| {
+        Usage("no place for data: HOME is not set; name a directory with --data or NUNCIUS_DATA".to_owned())
+    })?;
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    if global.data.is_none() {
+        builder.mode(0o700);
+    }
+    builder.create(&directory).with_context(|| {
         format!("data directory {} cannot be made; choose another with --data", directory.display())
     })?;
     Ok(directory)
+}
+
+/// Leaves the address of the running server, which may hold a password, for the commands of this user.
+///
+/// # Errors
+/// When the file cannot be written.
+pub(crate) fn leave_url(data: &Path, url: &str) -> Result<PathBuf> {
+    let path = data.join(URL_FILE);
+    let write = || {
+        let mut file =
+            std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(OWNER_ONLY).open(&path)?;
+        // One that was there may have been open to others.
+        file.set_permissions(std::fs::Permissions::from_mode(OWNER_ONLY))?;
+        file.write_all(url.as_bytes())
+    };
+    write().with_context(|| path.display().to_string())?;
+    Ok(path)
 }
 
 /// The namespace of the command line.
@@ -31,33 +83,70 @@ pub(crate) fn namespace(global: &Global) -> Result<Namespace> {
     Namespace::new(&global.namespace).map_err(|error| Usage(format!("--namespace: {error}")).into())
 }
 
-/// Connects to servers by URL.
-pub(crate) async fn connect_to(global: &Global, url: &str, name: &str, retry: bool) -> Result<Bus> {
+/// Connects to servers by URL, now or not at all.
+///
+/// # Errors
+/// [`BusError`] when nobody answers or takes the credentials, [`Usage`] for options that make no sense.
+pub(crate) async fn connect_to(global: &Global, url: &str, name: &str) -> Result<Bus> {
+    for (flag, file) in [("--nats-credentials", &global.nats_credentials), ("--nats-ca", &global.nats_ca)] {
+        if let Some(file) = file
+            && let Err(error) = std::fs::File::open(file)
+        {
+            return Err(Usage(format!("{flag} {}: {}", file.display(), crate::output::plain(&error))).into());
+        }
+    }
     let options = ConnectOptions {
         urls: vec![url.to_owned()],
         namespace: namespace(global)?,
         name: name.to_owned(),
         credentials: global.nats_credentials.clone().map_or(Credentials::None, Credentials::File),
         tls: Tls { ca_file: global.nats_ca.clone(), ..Tls::default() },
-        retry_initial_connect: retry,
         ..ConnectOptions::default()
     };
     Ok(connect(options).await?)
 }
 
 /// The server that was named, or that `up` runs; `None` when there is neither.
-pub(crate) async fn find(global: &Global) -> Result<Option<String>> {
-    let directory = data_directory(global)?;
-    Ok(discover(global.nats.as_deref(), &directory).await.map(|found| found.url))
+pub(crate) async fn find(global: &Global) -> Option<String> {
+    // Without a data directory there is none to look into.
+    let directory = data_place(global).unwrap_or_default();
+    discover(global.nats.as_deref(), &directory).await.map(|found| found.url)
 }
 
-/// Connects to a server that must be there already.
+/// Connects to the server that was named or that `up` runs, if there is one.
+///
+/// # Errors
+/// When one is named and does not answer.
+pub(crate) async fn possible(global: &Global, name: &str) -> Result<Option<Bus>> {
+    match find(global).await {
+        Some(url) => connect_to(global, &url, name).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Connects to a server that must be there, or come within `--wait`.
+///
+/// # Errors
+/// When there is none in that time.
 pub(crate) async fn existing(global: &Global, name: &str) -> Result<Bus> {
-    let Some(url) = find(global).await? else {
-        let text = "no NATS server found: start one with `nuncius up`, or name one with --nats";
-        return Err(anyhow::anyhow!(text));
-    };
-    connect_to(global, &url, name, false).await
+    let deadline = Instant::now() + global.wait.to_std();
+    loop {
+        let problem = match possible(global, name).await {
+            Ok(Some(bus)) => return Ok(bus),
+            Ok(None) => anyhow!("no NATS server found: start one with `nuncius up`, or name one with --nats"),
+            Err(error) if is_transient(&error) => error,
+            Err(error) => return Err(error),
+        };
+        if Instant::now() >= deadline {
+            return Err(problem);
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
+/// Whether it may go well when it is tried again later.
+pub(crate) fn is_transient(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.downcast_ref::<BusError>().is_some_and(BusError::is_transient))
 }
 
 /// A child server with its store in `directory`.

@@ -140,7 +140,7 @@ impl Local {
 /// The configuration that flags and environment mean.
 pub(crate) fn client_config(args: &NodeArgs, name: &str) -> Result<ClientConfig> {
     let mut config = ClientConfig::new(name, &host_name());
-    config.labels = labels(&args.labels, std::env::vars())?;
+    config.labels = labels(&args.labels, crate::environment::variables())?;
     config.capacity = Capacity {
         weight: args.weight,
         max_rate_per_second: args.max_rate,
@@ -153,7 +153,7 @@ pub(crate) fn client_config(args: &NodeArgs, name: &str) -> Result<ClientConfig>
         config.allowed_targets.clone_from(&args.allow_targets);
     }
     config.threads = args.threads.max(1);
-    config.environment = exposed_environment(std::env::vars(), &args.expose_env);
+    config.environment = exposed_environment(crate::environment::variables(), &args.expose_env);
     Ok(config)
 }
 

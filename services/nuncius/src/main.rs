@@ -4,15 +4,16 @@
 mod args;
 mod commands;
 mod connect;
+mod environment;
 mod live;
 mod local;
+mod output;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
-
-use crate::args::{Cli, Command, EmulatorCommand};
+use crate::args::{Command, EmulatorCommand};
+use crate::output::note;
 
 /// Exit code for a command line, or a file named on it, that makes no sense.
 pub(crate) const EXIT_USAGE: u8 = 64;
@@ -23,15 +24,14 @@ pub(crate) const EXIT_FAILED: u8 = 5;
 const TELEMETRY_PATIENCE: Duration = Duration::from_secs(3);
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => {
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { EXIT_USAGE } else { 0 });
-        }
+    let (cli, hint) = match args::parse(std::env::args_os().collect()) {
+        Ok(parsed) => parsed,
+        Err(error) => return ExitCode::from(explain(&error)),
     };
+    if let Some(hint) = hint {
+        note(&format!("nuncius: {hint}"));
+    }
     local::raise_open_files_limit();
-    let environment = |name: &str| std::env::var(name).ok();
     let telemetry = nuncius_telemetry::init(nuncius_telemetry::TelemetryOptions {
         service_name: service_name(&cli.command).to_owned(),
         log_format: if cli.global.log_json {
@@ -39,42 +39,64 @@ fn main() -> ExitCode {
         } else {
             nuncius_telemetry::LogFormat::Human
         },
-        log_filter: cli.global.log.clone().or_else(|| default_filter(&cli.command, &environment)),
+        colour: output::is_coloured(&std::io::stderr()),
+        log_filter: cli.global.log.clone().or_else(|| default_filter(&cli.command)),
         resource: vec![("service.version".to_owned(), env!("CARGO_PKG_VERSION").to_owned())],
-        environment: &environment,
+        environment: &environment::variable,
     });
     let telemetry = match telemetry {
         Ok(telemetry) => telemetry,
         Err(error) => {
-            eprintln!("nuncius: {error}");
+            note(&format!("nuncius: {error}"));
             return ExitCode::from(EXIT_USAGE);
         }
     };
     let runtime = match runtime_for(&cli.command).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("nuncius: the runtime cannot be started: {error}");
+            note(&format!("nuncius: the runtime cannot be started: {}", output::plain(&error)));
             return ExitCode::from(EXIT_FAILED);
         }
     };
-    let code = match runtime.block_on(commands::dispatch(cli)) {
+    let mut code = match runtime.block_on(commands::dispatch(cli)) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("nuncius: {}", told(&error));
+            note(&format!("nuncius: {}", told(&error)));
             error.downcast_ref::<Usage>().map_or(EXIT_FAILED, |_| EXIT_USAGE)
         }
     };
     runtime.shutdown_timeout(Duration::from_secs(1));
     if let Err(error) = telemetry.flush_and_shutdown(TELEMETRY_PATIENCE) {
-        eprintln!("nuncius: {error}");
+        note(&format!("nuncius: {error}"));
+    }
+    if let Some(problem) = output::failure() {
+        note(&format!("nuncius: standard output: {problem}"));
+        // A verdict that is bad already says more.
+        code = if code == 0 { EXIT_FAILED } else { code };
     }
     ExitCode::from(code)
 }
 
+/// Help, the version, or what is wrong with the command line.
+fn explain(error: &clap::Error) -> u8 {
+    let written = error.print().and_then(|()| std::io::Write::flush(&mut std::io::stdout()));
+    if error.use_stderr() {
+        return EXIT_USAGE;
+    }
+    output::note_failure(written);
+    match output::failure() {
+        None => 0,
+        Some(problem) => {
+            note(&format!("nuncius: standard output: {problem}"));
+            EXIT_FAILED
+        }
+    }
+}
+
 /// An error with its causes, but for those that the text before them tells already.
 fn told(error: &anyhow::Error) -> String {
-    let mut text = error.to_string();
-    for cause in error.chain().skip(1).map(ToString::to_string) {
+    let mut text = output::plain(error);
+    for cause in error.chain().skip(1).map(|cause| output::plain(&cause)) {
         if !text.contains(&cause) {
             text = format!("{text}: {cause}");
         }
@@ -126,8 +148,8 @@ fn service_name(command: &Command) -> &'static str {
 }
 
 /// Tools are silent unless something is wrong; services say what they do.
-fn default_filter(command: &Command, environment: &dyn Fn(&str) -> Option<String>) -> Option<String> {
-    if environment("RUST_LOG").is_some() {
+fn default_filter(command: &Command) -> Option<String> {
+    if environment::variable("RUST_LOG").is_some() {
         return None;
     }
     let service = matches!(

@@ -24,7 +24,7 @@ const ACK_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<String> = std::env::args_os().skip(1).filter_map(|text| text.into_string().ok()).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let (url, work) = match *arguments.as_slice() {
         ["setup", url] => (url, Work::Setup),

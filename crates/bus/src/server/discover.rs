@@ -25,12 +25,11 @@ pub struct Found {
     pub how: How,
 }
 
-/// `nats` (else `NATS_URL`), unasked whether it answers; else what `data_dir`/nats.url says, if that answers; else none,
-/// and the caller starts a private one.
+/// `nats`, as given by `--nats` or `NATS_URL`, unasked whether it answers; else what `data_dir`/nats.url says, if that
+/// answers; else none, and the caller starts a private one.
 pub async fn discover(nats: Option<&str>, data_dir: &Path) -> Option<Found> {
-    let given = nats.map(str::to_owned).or_else(|| std::env::var("NATS_URL").ok());
-    if let Some(url) = given.filter(|url| !url.trim().is_empty()) {
-        return Some(Found { url, how: How::Given });
+    if let Some(url) = nats.filter(|url| !url.trim().is_empty()) {
+        return Some(Found { url: url.to_owned(), how: How::Given });
     }
     in_directory(data_dir).await
 }

@@ -46,6 +46,33 @@ async fn everything_survives_a_reopening() {
 }
 
 #[tokio::test]
+async fn a_new_file_and_those_beside_it_are_for_their_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = Directory::new();
+    let store = Store::open(directory.file()).await.unwrap();
+    fill(&store, "e1").await;
+    let mut seen = 0;
+    for entry in std::fs::read_dir(directory.file().parent().unwrap()).unwrap() {
+        let entry = entry.unwrap();
+        assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", entry.path());
+        seen += 1;
+    }
+    assert!(seen >= 2, "the write-ahead log lies beside the file");
+}
+
+#[tokio::test]
+async fn ids_are_found_by_their_beginning_which_is_no_pattern() {
+    let directory = Directory::new();
+    let store = Store::open(directory.file()).await.unwrap();
+    for id in ["a_1", "a_2", "ab1", "b"] {
+        store.upsert_experiment(&record(id)).await.unwrap();
+    }
+    assert_eq!(store.ids_beginning_with("a_", 10).await.unwrap(), ["a_1", "a_2"]);
+    assert_eq!(store.ids_beginning_with("a", 2).await.unwrap(), ["a_1", "a_2"]);
+    assert_eq!(store.ids_beginning_with("%", 10).await.unwrap(), Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn what_comes_twice_is_kept_once() {
     let directory = Directory::new();
     let store = Store::open(directory.file()).await.unwrap();

@@ -17,6 +17,7 @@ fn prepared(variables: &[(&str, &str)]) -> Result<(Telemetry, tracing::Dispatch)
     prepare(TelemetryOptions {
         service_name: "nuncius-test".to_owned(),
         log_format: LogFormat::Json,
+        colour: false,
         log_filter: Some("off".to_owned()),
         resource: vec![("host.name".to_owned(), "here".to_owned())],
         environment: &environment,

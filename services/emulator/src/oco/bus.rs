@@ -17,6 +17,7 @@ use super::book::Book;
 use super::config::{NAME_RULE, OcoConfig, is_name};
 use super::request::fnv;
 use crate::form::Form;
+use crate::joining;
 
 /// What it is known by among nodes.
 const LABEL: (&str, &str) = ("emulated", "oco");
@@ -47,6 +48,15 @@ impl Membership {
 
 /// Joins the registry and subscribes. The bucket of nodes must be there.
 pub(crate) async fn join(config: &OcoConfig, bus: &Bus) -> Result<Membership, BusError> {
+    loop {
+        match try_to_join(config, bus).await {
+            Err(error) => joining::pause_after(error).await?,
+            joined => return joined,
+        }
+    }
+}
+
+async fn try_to_join(config: &OcoConfig, bus: &Bus) -> Result<Membership, BusError> {
     let requests = bus.queue_subscribe(&bus.namespace().oco_servo_all(), QUEUE_GROUP).await?;
     let info = NodeInfo {
         labels: [(LABEL.0.to_owned(), LABEL.1.to_owned())].into(),

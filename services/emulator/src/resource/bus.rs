@@ -19,6 +19,7 @@ use super::config::ResourceConfig;
 use super::group::{Group, Wish};
 use super::http::{Shared, is_same_secret};
 use crate::form::Form;
+use crate::joining;
 
 /// A place on the bus, given up by [`Membership::leave`].
 pub(crate) struct Membership {
@@ -32,6 +33,15 @@ pub(crate) struct Membership {
 /// # Errors
 /// Of the bus.
 pub(crate) async fn join(config: &ResourceConfig, bus: &Bus) -> Result<Membership, BusError> {
+    loop {
+        match try_to_join(config, bus).await {
+            Err(error) => joining::pause_after(error).await?,
+            joined => return joined,
+        }
+    }
+}
+
+async fn try_to_join(config: &ResourceConfig, bus: &Bus) -> Result<Membership, BusError> {
     let mut labels = config.labels.clone();
     labels.insert("emulated".to_owned(), "resource".to_owned());
     let kinds: Vec<&str> = config.kinds.iter().map(|kind| kind.name()).collect();

@@ -15,12 +15,13 @@ use super::config::{Ready, ResourceConfig, ResourceError};
 use super::http::{self, Shared};
 use super::limits::{Limits, allowed_cores};
 use super::{bus as face, disk, keeper};
+use crate::ComingBus;
 
 /// How long it tries to leave the bus.
 const FAREWELL: Duration = Duration::from_secs(3);
 
-/// Consumes on request until `shutdown`, then gives everything back; `ready` is told where it is. With a bus, the bucket of
-/// nodes must be there ([`nuncius_bus::streams::ensure_streams`]). Files that earlier processes left in the data directory
+/// Consumes on request until `shutdown`, then gives everything back; `ready` is told where it is, on the bus too if that is
+/// there already. One that comes later is joined then. The bucket of nodes must be there ([`nuncius_bus::streams::ensure_streams`]). Files that earlier processes left in the data directory
 /// are removed first.
 ///
 /// # Errors
@@ -29,10 +30,11 @@ const FAREWELL: Duration = Duration::from_secs(3);
 /// cannot join or the connection is closed under it.
 pub async fn run(
     config: ResourceConfig,
-    bus: Option<Bus>,
+    bus: impl Into<ComingBus>,
     shutdown: CancellationToken,
     ready: Option<oneshot::Sender<Ready>>,
 ) -> Result<(), ResourceError> {
+    let mut bus = bus.into();
     let number = config.check()?;
     let data_directory = data_directory(&config).await?;
     let listener = nuncius_serve::listen("the emulator of resources", &config.http, "--http").await?;
@@ -63,12 +65,14 @@ pub async fn run(
     let pages = tokio::spawn(http::serve(listener, Arc::clone(&shared), ending.clone()));
     info!(%address, kinds = ?config.kinds, "listening");
 
-    let served = match bus {
+    let served = match bus.there() {
         Some(bus) => serve_bus(&config, &bus, &shared, &shutdown, |node| tell(ready, Ready { address, node })).await,
         None => {
             tell(ready, Ready { address, node: None });
-            shutdown.cancelled().await;
-            Ok(())
+            tokio::select! {
+                bus = bus.come() => serve_bus(&config, &bus, &shared, &shutdown, |_| ()).await,
+                () = shutdown.cancelled() => Ok(()),
+            }
         }
     };
     ending.cancel();

@@ -103,9 +103,9 @@ pub(crate) struct ServoArgs {
     /// Where the HTML report goes (default: reports/ID.html in the data directory).
     #[arg(long)]
     pub(crate) html: Option<PathBuf>,
-    /// Where the report goes as JSON.
-    #[arg(long)]
-    pub(crate) json: Option<PathBuf>,
+    /// Where the report goes as JSON; `-` is standard output.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report_json: Option<PathBuf>,
     /// No live view.
     #[arg(long, short)]
     pub(crate) quiet: bool,
@@ -158,13 +158,7 @@ pub(crate) enum ResourceCommand {
     /// Release everything.
     Release(ResourceNodes),
     /// Show how resources stand.
-    Ls {
-        #[command(flatten)]
-        nodes: ResourceNodes,
-        /// As JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    Ls(ResourceNodes),
 }
 
 #[derive(Debug, Clone, Args)]

@@ -211,18 +211,11 @@ pub(crate) enum QueueCommand {
         settings: Box<QueueSettingsArgs>,
     },
     /// List queues.
-    Ls {
-        /// As JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    Ls,
     /// Show a queue.
     Info {
         /// Queue.
         queue: String,
-        /// As JSON.
-        #[arg(long)]
-        json: bool,
     },
     /// Give no jobs out until `resume`; jobs are still taken.
     Pause {
@@ -289,9 +282,6 @@ pub(crate) enum DeadCommand {
         /// Most of them.
         #[arg(long, default_value_t = 100)]
         limit: usize,
-        /// As JSON.
-        #[arg(long)]
-        json: bool,
     },
     /// Submit a dead job again, under a new id.
     Retry {

@@ -59,13 +59,10 @@ pub(super) async fn doctor(global: &Global) -> Result<u8> {
     } else {
         findings.warn("no /proc/self/schedstat: a starved node is seen by its lag only");
     }
-    match connect::find(global).await {
-        Ok(Some(url)) => match connect::connect_to(global, &url, "nuncius-doctor", false).await {
-            Ok(bus) => check_bus(&mut findings, &bus).await?,
-            Err(error) => findings.bad(&format!("NATS: {error:#}")),
-        },
+    match connect::possible(global, "nuncius-doctor").await {
+        Ok(Some(bus)) => check_bus(&mut findings, &bus).await?,
         Ok(None) => findings.warn("no NATS server is running: `nuncius run` would bring its own"),
-        Err(error) => findings.bad(&format!("NATS: {error:#}")),
+        Err(error) => findings.bad(&format!("NATS: {}", crate::output::plain(&format!("{error:#}")))),
     }
     Ok(if findings.bad { EXIT_FAILED } else { 0 })
 }

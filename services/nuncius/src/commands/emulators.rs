@@ -2,24 +2,24 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use nuncius_bus::Bus;
-use nuncius_emulator::oco::{self, OcoConfig};
+use nuncius_emulator::oco::{self, OcoConfig, StateStore};
 use nuncius_emulator::resource::{self, ResourceConfig};
 use nuncius_schemas::codec;
 use nuncius_schemas::names::check_token;
 use nuncius_schemas::resource::Amount;
 use nuncius_schemas::spec::ExperimentSpec;
 use serde_json::json;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::run;
-use super::services::{bus, stop_on_signal};
+use super::services::stop_on_signal;
 use super::submission::Prepared;
 use crate::Usage;
 use crate::args::{Global, NodeArgs, OcoArgs, ResourceArgs, RunArgs, ServoArgs, SubmissionArgs};
-use crate::connect;
+use crate::connect::{self, Fallback};
 use crate::local::{host_name, host_token, labels};
 
 /// How long an emulator tries to leave the bus in order.
@@ -54,32 +54,49 @@ pub(super) async fn oco(global: &Global, args: OcoArgs) -> Result<u8> {
     };
     config.check().map_err(Usage)?;
     let shutdown = stop_on_signal()?;
-    let Some(bus) = optional_bus(global, "emulator oco", &shutdown).await? else { return Ok(0) };
+    let name = "emulator oco";
+    let first = if config.state == StateStore::Kv {
+        // What it knows is there.
+        match connect::join(global, name, Fallback::DefaultAddress, &shutdown).await? {
+            Some(bus) => Some(bus),
+            None => return Ok(0),
+        }
+    } else {
+        connect::at_once(global, name).await?
+    };
+    let (arrived, buses) = watch::channel(first);
     let (told, ready) = oneshot::channel();
-    let (register, registry) = (args.register.clone(), bus.clone());
-    let (tell_address, mut registered) = oneshot::channel();
-    let announced = tokio::spawn(async move {
-        let Ok(oco::Ready { address, node }) = ready.await else { return Ok(()) };
-        if let Some(service) = register {
-            let bus = registry.context("--register needs NATS, and none was found")?;
-            run::set_route(&bus, &service, &address.to_string()).await?;
+    let (tell_address, address_known) = oneshot::channel();
+    let announced = async {
+        if let Ok(oco::Ready { address, node }) = ready.await {
+            super::print(&where_it_is("OCO emulator", &address.to_string(), node.as_deref()));
             let _ = tell_address.send(address.to_string());
         }
-        super::print(&where_it_is("OCO emulator", &address.to_string(), node.as_deref()));
-        anyhow::Ok(())
-    });
-    let running = async {
-        let ended = oco::run(config, bus.clone(), shutdown.clone(), Some(told)).await;
-        if let (Some(bus), Some(service), Ok(address)) = (&bus, &args.register, registered.try_recv()) {
-            // Where it is now nobody listens. A server that is away is not waited for.
-            let removed = run::remove_route(bus, service, &address);
-            if let Ok(Err(error)) = tokio::time::timeout(FAREWELL, removed).await {
-                tracing::warn!(%error, service, "its route is left in the table");
-            }
+    };
+    let mut registered = None;
+    let register = async |bus: Bus| {
+        if let (Some(service), Ok(address)) = (&args.register, address_known.await) {
+            run::set_route(&bus, service, &address).await?;
+            tracing::info!(service, address, "registered");
+            registered = Some((service.clone(), address));
         }
+        Ok(())
+    };
+    let running = async {
+        let (ended, ()) = tokio::join!(oco::run(config, buses, shutdown.clone(), Some(told)), announced);
         Ok(ended?)
     };
-    finish(bus.clone(), running, announced, &shutdown).await
+    let ended = beside_search(global, name, &shutdown, &arrived, running, register).await;
+    let bus = arrived.borrow().clone();
+    if let (Some(bus), Some((service, address))) = (&bus, registered) {
+        // Where it is now nobody listens. A server that is away is not waited for.
+        let removed = run::remove_route(bus, &service, &address);
+        if let Ok(Err(error)) = tokio::time::timeout(FAREWELL, removed).await {
+            tracing::warn!(%error, service, "its route is left in the table");
+        }
+    }
+    leave(bus).await;
+    ended.map(|()| 0)
 }
 
 /// `nuncius emulator resource`.
@@ -94,7 +111,7 @@ pub(super) async fn resource(global: &Global, args: ResourceArgs) -> Result<u8> 
     };
     let given = |bytes: u64| (bytes > 0).then_some(bytes);
     let mut config = ResourceConfig {
-        labels: labels(&args.labels, std::env::vars())?,
+        labels: labels(&args.labels, crate::environment::variables())?,
         http: args.http,
         data_directory: args.directory,
         compat: args.compat,
@@ -110,75 +127,68 @@ pub(super) async fn resource(global: &Global, args: ResourceArgs) -> Result<u8> 
     }
     config.check().map_err(|error| Usage(error.to_string()))?;
     let shutdown = stop_on_signal()?;
-    let Some(bus) = optional_bus(global, &format!("emulator {name}"), &shutdown).await? else { return Ok(0) };
+    let connection = format!("emulator {name}");
+    let (arrived, buses) = watch::channel(connect::at_once(global, &connection).await?);
     let (told, ready) = oneshot::channel();
-    let announced = tokio::spawn(async move {
+    let announced = async {
         if let Ok(resource::Ready { address, node }) = ready.await {
             super::print(&where_it_is("resource emulator", &address.to_string(), node.as_deref()));
         }
-        anyhow::Ok(())
-    });
-    let ended = resource::run(config, bus.clone(), shutdown.clone(), Some(told));
-    finish(bus, async { Ok(ended.await?) }, announced, &shutdown).await
+    };
+    let running = async {
+        let (ended, ()) = tokio::join!(resource::run(config, buses, shutdown.clone(), Some(told)), announced);
+        Ok(ended?)
+    };
+    let ended = beside_search(global, &connection, &shutdown, &arrived, running, async |_| Ok(())).await;
+    let bus = arrived.borrow().clone();
+    leave(bus).await;
+    ended.map(|()| 0)
 }
 
-/// The bus, where there is one: one that was named is waited for. The outer `None`: told to end meanwhile.
-async fn optional_bus(global: &Global, name: &str, shutdown: &CancellationToken) -> Result<Option<Option<Bus>>> {
-    if global.nats.is_none() {
-        match connect::find(global).await {
-            Ok(Some(_)) => {}
-            Ok(None) => return Ok(Some(None)),
-            // Under a user of no home there is no data directory to look into, and none is needed.
-            Err(error) => {
-                tracing::debug!("{error:#}");
-                return Ok(Some(None));
-            }
+/// Runs an emulator to its end. Where its bus is not there yet, it is looked for meanwhile, and told when it comes; then
+/// `on_bus` has its turn. What keeps that from being done ends the emulator.
+async fn beside_search(
+    global: &Global,
+    name: &str,
+    shutdown: &CancellationToken,
+    arrived: &watch::Sender<Option<Bus>>,
+    running: impl Future<Output = Result<()>>,
+    on_bus: impl AsyncFnOnce(Bus) -> Result<()>,
+) -> Result<()> {
+    let searching = async {
+        let there = arrived.borrow().clone();
+        let found = match there {
+            Some(bus) => Some(bus),
+            None => connect::join(global, name, Fallback::Nowhere, shutdown).await?,
+        };
+        let Some(bus) = found else { return Ok(()) };
+        arrived.send_if_modified(|known| known.replace(bus.clone()).is_none());
+        on_bus(bus).await
+    };
+    tokio::pin!(running);
+    tokio::select! {
+        ended = &mut running => ended,
+        Err(error) = searching => {
+            shutdown.cancel();
+            running.await?;
+            Err::<(), anyhow::Error>(error)
         }
     }
-    let bus = tokio::select! {
-        bus = bus(global, name) => bus?,
-        () = shutdown.cancelled() => return Ok(None),
-    };
-    tokio::select! {
-        made = nuncius_bus::streams::ensure_streams(&bus) => made.with_context(|| match &global.nats {
-            Some(url) => format!("NATS at {url} cannot be used: start a server with JetStream there, or leave --nats out"),
-            None => "NATS was found, but cannot be used".to_owned(),
-        })?,
-        () = shutdown.cancelled() => return Ok(None),
+}
+
+/// Leaves the bus; a server that is away is not waited for.
+async fn leave(bus: Option<Bus>) {
+    if let Some(bus) = bus {
+        let _ = tokio::time::timeout(FAREWELL, bus.drain_and_close()).await;
     }
-    Ok(Some(Some(bus)))
 }
 
 fn where_it_is(what: &str, address: &str, node: Option<&str>) -> String {
     let bus = match node {
         Some(node) => format!("on NATS as node {node}"),
-        None => "no NATS found: HTTP alone".to_owned(),
+        None => "no NATS found yet: HTTP alone until there is one".to_owned(),
     };
     format!("{what} listens on http://{address}/, {bus}")
-}
-
-/// Runs an emulator to its end, and leaves the bus. What keeps it from being announced ends it.
-async fn finish(
-    bus: Option<Bus>,
-    running: impl Future<Output = Result<()>>,
-    announced: tokio::task::JoinHandle<Result<()>>,
-    shutdown: &CancellationToken,
-) -> Result<u8> {
-    let announce = async {
-        let told = announced.await;
-        if matches!(told, Ok(Err(_))) {
-            shutdown.cancel();
-        }
-        told
-    };
-    let (ended, told) = tokio::join!(running, announce);
-    if let Some(bus) = bus {
-        // A server that is away is not waited for.
-        let _ = tokio::time::timeout(FAREWELL, bus.drain_and_close()).await;
-    }
-    ended?;
-    told.unwrap_or(Ok(()))?;
-    Ok(0)
 }
 
 /// `nuncius emulator servo`: an experiment of one group of servos, on a node in this process where there is none.
@@ -222,7 +232,7 @@ pub(super) async fn servo(global: &Global, args: ServoArgs) -> Result<u8> {
         submission: SubmissionArgs { file: "servos".into(), id: None, services: Vec::new() },
         clients: 1,
         html: args.html,
-        json: args.json,
+        report_json: args.report_json,
         quiet: args.quiet,
         node: NodeArgs {
             allow_targets: args.allow_targets,

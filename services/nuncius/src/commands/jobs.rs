@@ -1,9 +1,9 @@
 //! The services around job queues: `nuncius frontend`, `worker`, `client --queue`, `emulator device`.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Result;
-use nuncius_bus::Bus;
 use nuncius_client::queue_client::{self, HttpLimits, QueueClientConfig};
 use nuncius_emulator::device::DeviceConfig;
 use nuncius_frontend::FrontendConfig;
@@ -13,37 +13,16 @@ use nuncius_schemas::units::HumanDuration;
 use nuncius_worker::names::name_from;
 use nuncius_worker::workload::{Workload, WorkloadOptions};
 use nuncius_worker::{Shutdown, WhenEmpty, WorkerConfig};
-use tokio_util::sync::CancellationToken;
 
-use super::services::{bus, stop_on_signal, stop_on_signals};
-use crate::Usage;
+use super::services::{stop_on_signal, stop_on_signals};
 use crate::args::{ClientArgs, DeviceArgs, FrontendArgs, Global, WorkerArgs};
 use crate::local::{host_name, host_token, labels};
+use crate::{Usage, connect};
 
 /// Most slots of one worker.
 const SLOTS_MAX: u32 = 4_096;
-/// How long a server may take to hear that a service ends.
-const FAREWELL: Duration = Duration::from_millis(500);
 /// Exit code of `worker --once` for a workload that failed.
 const EXIT_WORKLOAD_FAILED: u8 = 1;
-
-/// A server for a service, waited for until there is one or the service is told to end.
-async fn bus_or_stop(global: &Global, name: &str, stop: &CancellationToken) -> Result<Option<Bus>> {
-    let bus = tokio::select! {
-        bus = bus(global, name) => bus?,
-        () = stop.cancelled() => return Ok(None),
-    };
-    tokio::select! {
-        () = bus.connected() => {}
-        () = stop.cancelled() => return Ok(None),
-    }
-    nuncius_bus::streams::ensure_streams(&bus).await?;
-    Ok(Some(bus))
-}
-
-async fn close(bus: Bus) {
-    let _ = tokio::time::timeout(FAREWELL, bus.drain_and_close()).await;
-}
 
 /// `nuncius frontend`.
 pub(super) async fn frontend(global: &Global, args: FrontendArgs) -> Result<u8> {
@@ -61,16 +40,9 @@ pub(super) async fn frontend(global: &Global, args: FrontendArgs) -> Result<u8> 
         limits: nuncius_serve::HttpLimits::default(),
     };
     let shutdown = stop_on_signal()?;
-    let Some(bus) = bus_or_stop(global, "frontend", &shutdown).await? else { return Ok(0) };
-    let (told, ready) = tokio::sync::oneshot::channel();
-    tokio::spawn(async move {
-        if let Ok(address) = ready.await {
-            super::print(&format!("metrics at http://{address}/metrics"));
-        }
-    });
-    let outcome = nuncius_frontend::run(config, bus.clone(), shutdown, Some(told)).await;
-    close(bus).await;
-    outcome?;
+    let announce = |address: SocketAddr| super::print(&format!("metrics at http://{address}/metrics"));
+    let run = async |bus, ready| Ok(nuncius_frontend::run(config.clone(), bus, shutdown.clone(), Some(ready)).await?);
+    connect::serve(global, "frontend", &shutdown, announce, run).await?;
     Ok(0)
 }
 
@@ -110,14 +82,12 @@ pub(super) async fn worker(global: &Global, args: WorkerArgs) -> Result<u8> {
         slots: args.slots,
         node: name_from(args.node_env.as_deref()),
         pod: name_from(args.pod_env.as_deref()),
-        labels: labels(&args.labels, std::env::vars())?,
+        labels: labels(&args.labels, crate::environment::variables())?,
         workload,
         when_empty: when_empty(&args)?,
     };
-    let Some(bus) = bus_or_stop(global, &format!("worker {name}"), &shutdown.drain).await? else { return Ok(0) };
-    let outcome = nuncius_worker::run(config, bus.clone(), shutdown, None).await;
-    close(bus).await;
-    outcome?;
+    let run = async |bus, ready| Ok(nuncius_worker::run(config.clone(), bus, shutdown.clone(), Some(ready)).await?);
+    connect::serve(global, &format!("worker {name}"), &shutdown.drain, |_: String| {}, run).await?;
     Ok(0)
 }
 
@@ -146,7 +116,7 @@ async fn once(workload: &Workload, shutdown: &Shutdown) -> Result<u8> {
     if outcome.is_success() {
         return Ok(0);
     }
-    eprintln!("nuncius: {}", outcome.error.unwrap_or_else(|| "the workload failed".to_owned()));
+    crate::output::note(&format!("nuncius: {}", outcome.error.unwrap_or_else(|| "the workload failed".to_owned())));
     Ok(EXIT_WORKLOAD_FAILED)
 }
 
@@ -204,18 +174,13 @@ pub(super) async fn queue_client(global: &Global, args: ClientArgs) -> Result<u8
         limits: HttpLimits::default(),
     };
     let shutdown = stop_on_signal()?;
-    let Some(bus) = bus_or_stop(global, &format!("client {}", config.client), &shutdown).await? else {
-        return Ok(0);
+    let announce = |address: SocketAddr| super::print(&format!("control page at http://{address}/stats"));
+    let run = async |bus, ready| {
+        let report = queue_client::run(config.clone(), bus, shutdown.clone(), Some(ready)).await?;
+        super::print(&report);
+        Ok(())
     };
-    let (told, ready) = tokio::sync::oneshot::channel();
-    tokio::spawn(async move {
-        if let Ok(address) = ready.await {
-            super::print(&format!("control page at http://{address}/stats"));
-        }
-    });
-    let report = queue_client::run(config, bus.clone(), shutdown, Some(told)).await;
-    close(bus).await;
-    super::print(&report?);
+    connect::serve(global, &format!("client {}", config.client), &shutdown, announce, run).await?;
     Ok(0)
 }
 
@@ -230,17 +195,11 @@ pub(super) async fn device(global: &Global, args: DeviceArgs) -> Result<u8> {
     config.seed = args.seed;
     config.check().map_err(|error| Usage(error.to_string()))?;
     let shutdown = stop_on_signal()?;
-    let Some(bus) = bus_or_stop(global, &format!("device {}", args.device), &shutdown).await? else { return Ok(0) };
-    let (told, ready) = tokio::sync::oneshot::channel();
-    let device = args.device.clone();
-    tokio::spawn(async move {
-        if let Ok(node) = ready.await {
-            super::print(&format!("emulated device {device} is node {node}"));
-        }
-    });
-    let outcome = nuncius_emulator::device::run(config, bus.clone(), shutdown, Some(told)).await;
-    close(bus).await;
-    outcome?;
+    let device = &args.device;
+    let announce = |node: String| super::print(&format!("emulated device {device} is node {node}"));
+    let run =
+        async |bus, ready| Ok(nuncius_emulator::device::run(config.clone(), bus, shutdown.clone(), Some(ready)).await?);
+    connect::serve(global, &format!("device {device}"), &shutdown, announce, run).await?;
     Ok(0)
 }
 

@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::Usage;
 use crate::args::{DeadCommand, Global, QueueCommand};
 use crate::connect;
+use crate::output::{note, print_table};
 
 /// How often a draining queue is looked at.
 const DRAIN_LOOK: Duration = Duration::from_millis(200);
@@ -37,10 +38,10 @@ pub(super) async fn queue(global: &Global, command: QueueCommand) -> Result<u8> 
             let made = queues.ensure(&queue, &settings.settings()).await?;
             super::print(&format!("queue {queue} {}", if made { "made" } else { "is as wanted" }));
         }
-        QueueCommand::Ls { json } => list(&queues, json).await?,
-        QueueCommand::Info { queue, json } => {
+        QueueCommand::Ls => list(&queues, global.json).await?,
+        QueueCommand::Info { queue } => {
             let info = queues.info(&queue).await?;
-            super::print(&if json { format!("{:#}", as_json(&info)) } else { as_text(&info) });
+            super::print(&if global.json { format!("{:#}", as_json(&info)) } else { as_text(&info) });
         }
         QueueCommand::Pause { queue } => queues.set_state(&queue, QueueState::Paused).await?,
         QueueCommand::Resume { queue } => queues.set_state(&queue, QueueState::Open).await?,
@@ -54,7 +55,7 @@ pub(super) async fn queue(global: &Global, command: QueueCommand) -> Result<u8> 
             let submission = Submission { id, args: arguments, limit, priority, ..Submission::default() };
             return submit(&bus, &queue, submission, no_wait).await;
         }
-        QueueCommand::Dead(command) => dead_letters(&queues, command).await?,
+        QueueCommand::Dead(command) => dead_letters(&queues, command, global.json).await?,
     }
     Ok(0)
 }
@@ -73,7 +74,7 @@ fn named(command: &QueueCommand) -> &str {
             DeadCommand::Ls { queue, .. } | DeadCommand::Retry { queue, .. } | DeadCommand::Rm { queue, .. },
         ) => queue,
         // It names none.
-        QueueCommand::Ls { .. } => "all",
+        QueueCommand::Ls => "all",
     }
 }
 
@@ -102,7 +103,7 @@ async fn list(queues: &Queues, json: bool) -> Result<()> {
             info.holder.clone().unwrap_or_else(|| "-".to_owned()),
         ]);
     }
-    super::print(&nuncius_report::text::plain_table(&head, &rows, &[1, 8]));
+    print_table(&head, &rows, &[1, 8], "there is no queue; make one with `nuncius queue create QUEUE`");
     Ok(())
 }
 
@@ -158,7 +159,7 @@ async fn drain(queues: &Queues, queue: &str, no_wait: bool) -> Result<()> {
             return Ok(());
         }
         if told != Some(jobs) {
-            eprintln!("{jobs} jobs left");
+            note(&format!("{jobs} jobs left"));
             told = Some(jobs);
         }
         tokio::time::sleep(DRAIN_LOOK).await;
@@ -182,9 +183,9 @@ async fn submit(bus: &Bus, queue: &str, submission: Submission, no_wait: bool) -
     Ok(if succeeded { 0 } else { EXIT_JOB_FAILED })
 }
 
-async fn dead_letters(queues: &Queues, command: DeadCommand) -> Result<()> {
+async fn dead_letters(queues: &Queues, command: DeadCommand, json: bool) -> Result<()> {
     match command {
-        DeadCommand::Ls { queue, limit, json } => {
+        DeadCommand::Ls { queue, limit } => {
             let letters = dead::list(queues, &queue, limit).await?;
             if json {
                 let all: serde_json::Value = letters
@@ -209,7 +210,7 @@ async fn dead_letters(queues: &Queues, command: DeadCommand) -> Result<()> {
                 vec![printable(&letter.job), printable(&letter.client), attempts, printable(&letter.reason)]
             };
             let rows: Vec<Vec<String>> = letters.iter().map(row).collect();
-            super::print(&nuncius_report::text::plain_table(&["job", "client", "attempts", "reason"], &rows, &[1, 3]));
+            print_table(&["job", "client", "attempts", "reason"], &rows, &[1, 3], "there is no dead letter");
         }
         DeadCommand::Retry { queue, jobs } => {
             let jobs = if jobs.is_empty() {

@@ -1,22 +1,16 @@
 //! `nuncius report`.
 
-use std::io::IsTerminal;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
 use nuncius_bus::Bus;
-use nuncius_report::text::TextOptions;
 use nuncius_schemas::report::Report;
 use nuncius_store::{Store, StoreError};
 
+use super::experiment_id;
 use crate::args::{Global, ReportArgs};
 use crate::connect;
-
-/// Colour only for people: not into a file, not with NO_COLOR.
-pub(crate) fn text_options() -> TextOptions {
-    let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    TextOptions { colour, width: 100 }
-}
+use crate::output::{is_standard_output, note, print, text_options, write_file};
 
 /// The report as published on the bus, else as stored on this machine.
 pub(crate) async fn fetch(global: &Global, bus: Option<&Bus>, id: &str) -> Result<Report> {
@@ -38,34 +32,27 @@ pub(crate) async fn fetch(global: &Global, bus: Option<&Bus>, id: &str) -> Resul
     report.ok_or_else(|| anyhow!("there is no report of {id}, neither on the bus nor in {}", path.display()))
 }
 
-/// Writes the HTML report.
+/// Writes the HTML report, and says where it is unless it was printed.
 pub(crate) fn write_html(report: &Report, path: &Path) -> Result<()> {
-    write_page(&nuncius_report::html::page(report), path)
-}
-
-/// Writes a page, and the directory it belongs into.
-pub(crate) fn write_page(page: &str, path: &Path) -> Result<()> {
-    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        std::fs::create_dir_all(parent).with_context(|| parent.display().to_string())?;
+    write_file(path, &nuncius_report::html::page(report))?;
+    if !is_standard_output(path) {
+        note(&format!("HTML report: {}", path.display()));
     }
-    std::fs::write(path, page).with_context(|| path.display().to_string())
+    Ok(())
 }
 
 /// `nuncius report`.
 pub(super) async fn report(global: &Global, args: ReportArgs) -> Result<u8> {
-    let bus = match connect::find(global).await? {
-        Some(url) => Some(connect::connect_to(global, &url, "nuncius-report", false).await?),
-        None => None,
-    };
-    let report = fetch(global, bus.as_ref(), &args.id).await?;
-    if args.json {
-        super::print(&nuncius_report::json::pretty(&report)?);
-    } else {
-        super::print(&nuncius_report::text::summary(&report, text_options()));
+    let bus = connect::possible(global, "nuncius-report").await?;
+    let id = experiment_id::meant(global, bus.as_ref(), &args.id).await?;
+    let report = fetch(global, bus.as_ref(), &id).await?;
+    if global.json {
+        print(&nuncius_report::json::pretty(&report)?);
+    } else if !args.html.as_deref().is_some_and(is_standard_output) {
+        print(&nuncius_report::text::summary(&report, text_options()));
     }
     if let Some(path) = &args.html {
         write_html(&report, path)?;
-        eprintln!("HTML report: {}", path.display());
     }
     Ok(0)
 }

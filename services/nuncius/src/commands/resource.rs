@@ -1,7 +1,7 @@
 //! `nuncius resource`: asks the emulators of resources on many nodes at once.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use futures_util::future::join_all;
@@ -13,6 +13,7 @@ use nuncius_schemas::spec::NodeSelection;
 use nuncius_schemas::stress::{not_offered, offers, resource_nodes};
 
 use crate::args::{Global, ResourceCommand, ResourceNodes, ResourceSetArgs};
+use crate::output::{print_json, print_table};
 use crate::{EXIT_FAILED, Usage, connect};
 
 /// How long a node may take to answer.
@@ -31,20 +32,21 @@ pub(super) async fn resource(global: &Global, command: ResourceCommand) -> Resul
     let bus = connect::existing(global, "nuncius-resource").await?;
     nuncius_bus::streams::ensure_streams(&bus).await?;
     let is_set = matches!(command, ResourceCommand::Set(_));
-    let (nodes, requests, json) = match command {
-        ResourceCommand::Set(args) => (args.nodes.clone(), wanted(&args), false),
+    let (nodes, requests) = match command {
+        ResourceCommand::Set(args) => (args.nodes.clone(), wanted(&args)),
         ResourceCommand::Release(nodes) => {
             let nothing = ResourceRequest { amount: Some(Amount::Plain(0)), ..ResourceRequest::default() };
-            (nodes, ResourceKind::ALL.map(|kind| (kind, nothing.clone())).to_vec(), false)
+            (nodes, ResourceKind::ALL.map(|kind| (kind, nothing.clone())).to_vec())
         }
-        ResourceCommand::Ls { nodes, json } => {
-            (nodes, ResourceKind::ALL.map(|kind| (kind, ResourceRequest::default())).to_vec(), json)
+        ResourceCommand::Ls(nodes) => {
+            (nodes, ResourceKind::ALL.map(|kind| (kind, ResourceRequest::default())).to_vec())
         }
     };
-    let mut answers = ask_all(&bus, &select(&bus, &nodes).await?, &requests, nodes.token.as_deref()).await;
+    let mut answers =
+        ask_all(&bus, &select(&bus, &nodes, global.wait.to_std()).await?, &requests, nodes.token.as_deref()).await;
     // Of what a node does not consume there is nothing to release, and nothing to show.
     answers.retain(|answer| is_set || answer.is_offered);
-    if json {
+    if global.json {
         let all: Vec<serde_json::Value> = answers
             .iter()
             .map(|answer| match &answer.state {
@@ -52,11 +54,11 @@ pub(super) async fn resource(global: &Global, command: ResourceCommand) -> Resul
                 Err(error) => serde_json::json!({ "node": answer.node, "kind": answer.kind, "error": error }),
             })
             .collect();
-        super::print(&serde_json::to_string_pretty(&all)?);
+        print_json(&all)?;
     } else {
         let rows: Vec<Vec<String>> = answers.iter().map(row).collect();
         let head = ["node", "kind", "phase", "wanted", "actual", "limit", "ends in", "problem"];
-        super::print(&nuncius_report::text::plain_table(&head, &rows, &[0, 1, 2, 7]));
+        print_table(&head, &rows, &[1, 2, 7], "nothing is consumed there");
     }
     Ok(if answers.iter().any(|answer| answer.state.is_err()) { EXIT_FAILED } else { 0 })
 }
@@ -76,7 +78,7 @@ fn wanted(args: &ResourceSetArgs) -> Vec<(ResourceKind, ResourceRequest)> {
 }
 
 /// The nodes that are meant.
-async fn select(bus: &Bus, nodes: &ResourceNodes) -> Result<Vec<NodeInfo>> {
+async fn select(bus: &Bus, nodes: &ResourceNodes, wait: Duration) -> Result<Vec<NodeInfo>> {
     let mut labels = BTreeMap::new();
     for label in &nodes.labels {
         let (name, value) =
@@ -84,13 +86,20 @@ async fn select(bus: &Bus, nodes: &ResourceNodes) -> Result<Vec<NodeInfo>> {
         labels.insert(name.to_owned(), value.to_owned());
     }
     let selection = NodeSelection { count: None, labels, names: nodes.names.clone() };
-    let entries = bus.kv(&bus.namespace().bucket_node()).await?.entries(">").await?;
-    let present: Vec<NodeInfo> = entries.iter().filter_map(|entry| codec::decode(&entry.value).ok()).collect();
-    let matching = resource_nodes(&present, &selection).map_err(|error| Usage(format!("--names: {error}")))?;
-    if matching.is_empty() {
-        bail!("no emulator of resources matches; start one with `nuncius emulator resource`");
+    let deadline = Instant::now() + wait;
+    let bucket = bus.kv(&bus.namespace().bucket_node()).await?;
+    loop {
+        let entries = bucket.entries(">").await?;
+        let present: Vec<NodeInfo> = entries.iter().filter_map(|entry| codec::decode(&entry.value).ok()).collect();
+        let matching = resource_nodes(&present, &selection).map_err(|error| Usage(format!("--names: {error}")))?;
+        if !matching.is_empty() {
+            return Ok(matching.into_iter().cloned().collect());
+        }
+        if Instant::now() >= deadline {
+            bail!("no emulator of resources matches; start one with `nuncius emulator resource`");
+        }
+        tokio::time::sleep(connect::LOOK_AGAIN).await;
     }
-    Ok(matching.into_iter().cloned().collect())
 }
 
 async fn ask_all(

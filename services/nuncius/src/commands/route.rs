@@ -8,6 +8,7 @@ use nuncius_schemas::route::{Route, RouteHost};
 use crate::Usage;
 use crate::args::{Global, RouteCommand};
 use crate::connect;
+use crate::output::{print_json, print_table, say};
 
 /// Largest weight of an address.
 const WEIGHT_MAX: u32 = 1_000_000;
@@ -25,6 +26,7 @@ pub(super) async fn route(global: &Global, command: RouteCommand) -> Result<u8> 
         RouteCommand::Set { service, .. } => {
             if let Some(route) = parsed {
                 routes.put(&service, codec::encode(&route)?.into()).await?;
+                say(global.json, &route, &described(&route))?;
             }
         }
         RouteCommand::Rm { service } => {
@@ -33,26 +35,35 @@ pub(super) async fn route(global: &Global, command: RouteCommand) -> Result<u8> 
                 bail!("there is no service {service} in the routing table");
             }
             routes.delete(&service).await?;
+            let removed = serde_json::json!({ "service": service, "removed": true });
+            say(global.json, &removed, &format!("service {service} is no longer in the routing table"))?;
         }
-        RouteCommand::Ls { json } => {
+        RouteCommand::Ls => {
             let mut table = Vec::new();
             for entry in routes.entries(">").await? {
                 table.push(codec::decode::<Route>(&entry.value)?);
             }
             table.sort_by(|a, b| a.service.cmp(&b.service));
-            if json {
-                super::print(&serde_json::to_string_pretty(&table)?);
+            if global.json {
+                print_json(&table)?;
                 return Ok(0);
             }
-            super::print(&format!("{:<24} {:<32} WEIGHT", "SERVICE", "HOST"));
-            for route in table {
-                for host in route.hosts {
-                    super::print(&format!("{:<24} {:<32} {}", route.service, host.address, host.weight));
-                }
-            }
+            let row = |route: &Route, host: &RouteHost| {
+                vec![route.service.clone(), host.address.clone(), host.weight.to_string()]
+            };
+            let rows: Vec<Vec<String>> =
+                table.iter().flat_map(|route| route.hosts.iter().map(|host| row(route, host))).collect();
+            let nothing = "the routing table is empty; fill it with `nuncius route set SERVICE HOST:PORT`";
+            print_table(&["service", "host", "weight"], &rows, &[1], nothing);
         }
     }
     Ok(0)
+}
+
+fn described(route: &Route) -> String {
+    let hosts: Vec<String> =
+        route.hosts.iter().map(|host| format!("{} (weight {})", host.address, host.weight)).collect();
+    format!("service {} is at {}", route.service, hosts.join(", "))
 }
 
 fn parse(service: &str, addresses: &[String]) -> Result<Route> {

@@ -11,6 +11,7 @@ use nuncius_schemas::report::Report;
 use nuncius_schemas::run::{RunStatus, exit_code};
 use serde_json::Value;
 
+use super::experiment_id;
 use super::report::{fetch, write_html};
 use super::scaling;
 use super::submission::{Prepared, Refused, add_service, prepare, publish};
@@ -18,6 +19,7 @@ use crate::args::{Global, RunArgs, WatchArgs};
 use crate::connect;
 use crate::live::follow;
 use crate::local::{Local, client_config};
+use crate::output::{is_standard_output, note, print, text_options, write_file};
 
 /// The service that the examples use as their target.
 pub(crate) const STUB_SERVICE: &str = "stub";
@@ -32,7 +34,7 @@ pub(super) async fn run(global: &Global, args: RunArgs) -> Result<u8> {
 pub(super) async fn run_prepared(global: &Global, args: RunArgs, mut prepared: Prepared) -> Result<u8> {
     let scaling = scaling::read(&prepared, &args.submission.file)?;
     let data = connect::data_directory(global)?;
-    let (url, server, store_directory) = match connect::find(global).await? {
+    let (url, server, store_directory) = match connect::find(global).await {
         Some(url) => (url, None, None),
         None => {
             let directory = PrivateDirectory::new()?;
@@ -40,7 +42,7 @@ pub(super) async fn run_prepared(global: &Global, args: RunArgs, mut prepared: P
             (server.url().to_owned(), Some(server), Some(directory))
         }
     };
-    let bus = connect::connect_to(global, &url, "nuncius-run", false).await?;
+    let bus = connect::connect_to(global, &url, "nuncius-run").await?;
     let local = Local::new(bus.clone());
     let outcome = match scaling {
         Some(wanted) => {
@@ -75,24 +77,25 @@ async fn run_with(
         Err(error) => match error.downcast_ref::<Refused>() {
             // It has a record and a report of its own: show them like any other end.
             Some(refused) => {
-                eprintln!("{refused}");
+                note(&refused.to_string());
                 refused.id.clone()
             }
             None => return Err(error),
         },
     };
-    conclude(global, bus, &id, data, args.quiet, true, args.html.clone(), args.json.as_deref()).await
+    conclude(global, bus, &id, data, args.quiet, true, args.html.clone(), args.report_json.as_deref()).await
 }
 
 /// `nuncius watch`.
 pub(super) async fn watch(global: &Global, args: WatchArgs) -> Result<u8> {
     let data = connect::data_directory(global)?;
     let bus = connect::existing(global, "nuncius-watch").await?;
+    let id = experiment_id::meant(global, Some(&bus), &args.id).await?;
     let runs = bus.kv(&bus.namespace().bucket_run()).await?;
-    if runs.get(&args.id).await?.is_none() {
-        bail!("there is no experiment {}", args.id);
+    if runs.get(&id).await?.is_none() {
+        bail!("there is no experiment {id} there; `nuncius ps --all` lists all");
     }
-    conclude(global, &bus, &args.id, &data, false, false, args.html, None).await
+    conclude(global, &bus, &id, &data, false, false, args.html, None).await
 }
 
 /// Follows to the end, then shows the report.
@@ -109,19 +112,25 @@ async fn conclude(
 ) -> Result<u8> {
     let Some(ended) = follow(bus, id, quiet, owner).await? else {
         if owner {
-            eprintln!("stopped at once: {id} is left to end by itself");
+            note(&format!("stopped at once: {id} is left to end by itself"));
         }
         return Ok(exit_code(RunStatus::Cancelled, None));
     };
     let report: Report = fetch(global, Some(bus), id).await?;
-    super::print(&nuncius_report::text::summary(&report, super::report::text_options()));
+    let json_text = nuncius_report::json::pretty(&report)?;
+    // One thing at a time: what was sent to standard output is alone there.
+    let taken = json.is_some_and(is_standard_output) || html.as_deref().is_some_and(is_standard_output);
+    if global.json {
+        print(&json_text);
+    } else if !taken {
+        print(&nuncius_report::text::summary(&report, text_options()));
+    }
     if let Some(path) = json {
-        std::fs::write(path, nuncius_report::json::pretty(&report)?).with_context(|| path.display().to_string())?;
+        write_file(path, &json_text)?;
     }
     if owner || html.is_some() {
         let path = html.unwrap_or_else(|| data.join("reports").join(format!("{id}.html")));
         write_html(&report, &path)?;
-        super::print(&format!("HTML report: {}", path.display()));
     }
     Ok(exit_code(ended.status, ended.verdict))
 }
@@ -218,8 +227,9 @@ struct PrivateDirectory(std::path::PathBuf);
 
 impl PrivateDirectory {
     fn new() -> Result<Self> {
+        use std::os::unix::fs::DirBuilderExt;
         let path = std::env::temp_dir().join(format!("nuncius-{}-{:08x}", std::process::id(), fastrand::u32(..)));
-        std::fs::create_dir(&path).with_context(|| path.display().to_string())?;
+        std::fs::DirBuilder::new().mode(0o700).create(&path).with_context(|| path.display().to_string())?;
         Ok(Self(path))
     }
 

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use nuncius_bus::Bus;
 use nuncius_bus::clock::unix_ms;
 use nuncius_emulator::device::DeviceConfig;
@@ -19,13 +19,13 @@ use nuncius_schemas::submission::{Submission, from_value};
 use nuncius_stats::MeasuredStep;
 use tokio_util::sync::CancellationToken;
 
-use super::report::write_page;
 use super::run::present;
 use super::services::stop_on_signal;
 use super::submission::{Prepared, fresh_id};
 use crate::Usage;
 use crate::args::{Global, RunArgs};
 use crate::local::{Local, host_name};
+use crate::output::{note, print, text_options, write_file};
 
 mod judge;
 mod measure;
@@ -115,7 +115,7 @@ pub(super) async fn run(scene: &Scene<'_>, local: &Local, wanted: Wanted) -> Res
             Ok(exit_code(RunStatus::Finished, Some(report.verdict)))
         }
         Err(error) if error.is::<Interrupted>() => {
-            eprintln!("{error:#}");
+            note(&format!("{error:#}"));
             Ok(exit_code(RunStatus::Cancelled, None))
         }
         Err(error) => Err(error),
@@ -173,7 +173,7 @@ async fn measure_steps(
                 }
             };
             if !scene.args.quiet {
-                eprintln!("{:>9}  {count} workers, {repeat}/{}: {told}", "scaling", wanted.scaling.repeats);
+                note(&format!("{:>9}  {count} workers, {repeat}/{}: {told}", "scaling", wanted.scaling.repeats));
             }
         }
         steps.push(step);
@@ -182,14 +182,18 @@ async fn measure_steps(
 }
 
 fn show(scene: &Scene<'_>, report: &ScalingReport) -> Result<()> {
-    super::print(&nuncius_report::scaling::text(report, super::text_options()));
-    if let Some(path) = &scene.args.json {
-        let text = serde_json::to_string_pretty(report)?;
-        std::fs::write(path, format!("{text}\n")).with_context(|| path.display().to_string())?;
+    let json = serde_json::to_string_pretty(report)? + "\n";
+    if scene.global.json {
+        print(&json);
+    } else {
+        print(&nuncius_report::scaling::text(report, text_options()));
+    }
+    if let Some(path) = &scene.args.report_json {
+        write_file(path, &json)?;
     }
     let default = || -> PathBuf { scene.data.join("reports").join(format!("{}.html", report.id)) };
     let path = scene.args.html.clone().unwrap_or_else(default);
-    write_page(&nuncius_report::scaling::html(report), &path)?;
-    super::print(&format!("HTML report: {}", path.display()));
+    write_file(&path, &nuncius_report::scaling::html(report))?;
+    note(&format!("HTML report: {}", path.display()));
     Ok(())
 }

@@ -40,30 +40,14 @@ pub(super) fn stop_on_signals() -> Result<(CancellationToken, CancellationToken)
     Ok(tokens)
 }
 
-/// The server for a service: it is waited for, since a node may start before the server does.
-pub(super) async fn bus(global: &Global, name: &str) -> Result<nuncius_bus::Bus> {
-    let named = global.nats.clone();
-    let url = match named {
-        Some(url) => url,
-        None => connect::find(global).await?.unwrap_or_else(|| "nats://127.0.0.1:4222".to_owned()),
-    };
-    connect::connect_to(global, &url, name, true).await
-}
-
 /// `nuncius client`.
 pub(super) async fn client(global: &Global, args: ClientArgs) -> Result<u8> {
     let name = args.name.clone().unwrap_or_else(host_token);
     check_token("node", &name).map_err(|error| Usage(format!("--name: {error}")))?;
     let config = client_config(&args.node, &name)?;
     let shutdown = stop_on_signal()?;
-    let connection = format!("client {name}");
-    let bus = tokio::select! {
-        bus = bus(global, &connection) => bus?,
-        () = shutdown.cancelled() => return Ok(0),
-    };
-    nuncius_bus::streams::ensure_streams(&bus).await?;
-    nuncius_client::run(config, bus.clone(), shutdown, None).await?;
-    bus.drain_and_close().await?;
+    let run = async |bus, ready| Ok(nuncius_client::run(config.clone(), bus, shutdown.clone(), Some(ready)).await?);
+    connect::serve(global, &format!("client {name}"), &shutdown, |_: String| {}, run).await?;
     Ok(0)
 }
 
@@ -75,13 +59,10 @@ pub(super) async fn experimentd(global: &Global, args: ExperimentdArgs) -> Resul
         None => connect::data_directory(global)?.join("nuncius.db"),
     };
     let shutdown = stop_on_signal()?;
-    let bus = tokio::select! {
-        bus = bus(global, "experimentd") => bus?,
-        () = shutdown.cancelled() => return Ok(0),
-    };
     let config = DaemonConfig { name: args.name, host: host_name(), database };
-    nuncius_experimentd::run(config, bus.clone(), shutdown, None).await?;
-    bus.drain_and_close().await?;
+    let run =
+        async |bus, ready| Ok(nuncius_experimentd::run(config.clone(), bus, shutdown.clone(), Some(ready)).await?);
+    connect::serve(global, "experimentd", &shutdown, |_: String| {}, run).await?;
     Ok(0)
 }
 
@@ -107,13 +88,30 @@ pub(super) async fn stub(global: &Global, args: StubArgs) -> Result<u8> {
     let handle = nuncius_emulator::stub::start(config, shutdown.clone())?;
     let address = handle.local_addr();
     super::print(&format!("stub listens on http://{address}/"));
-    if let Some(service) = args.register {
-        let bus = bus(global, "emulator stub").await?;
-        nuncius_bus::streams::ensure_streams(&bus).await?;
-        set_route(&bus, &service, &address.to_string()).await?;
+    let registered = async {
+        if let Some(service) = &args.register
+            && let Err(error) = register(global, service, &address.to_string(), &shutdown).await
+        {
+            return error;
+        }
+        std::future::pending().await
+    };
+    tokio::select! {
+        ended = handle.wait() => ended?,
+        error = registered => return Err(error),
     }
-    handle.wait().await?;
     Ok(0)
+}
+
+/// Points a service name at an address as soon as there is a server.
+async fn register(global: &Global, service: &str, address: &str, stop: &CancellationToken) -> Result<()> {
+    let announce = |()| tracing::info!(service, address, "registered");
+    connect::serve(global, "emulator stub", stop, announce, async |bus, ready| {
+        set_route(&bus, service, address).await?;
+        let _ = ready.send(());
+        Ok(())
+    })
+    .await
 }
 
 fn parse_freeze(text: &str) -> Result<Freeze> {

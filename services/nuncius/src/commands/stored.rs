@@ -8,11 +8,15 @@ use nuncius_schemas::run::{RunRecord, RunStatus, Verdict};
 use nuncius_store::{Store, StoredExperiment, export as write};
 use serde::Serialize;
 
+use super::experiment_id;
 use crate::args::{ExportArgs, Global, PsArgs, RmArgs};
-use crate::connect;
+use crate::output::{note, print_json, print_table, say};
+use crate::{Usage, connect};
 
 /// Experiments of the store that `ps --all` shows at most.
 const LISTED_MAX: u32 = 200;
+/// Characters of a name in a table.
+const NAME_CHARACTERS: usize = 60;
 
 async fn open(global: &Global) -> Result<Store> {
     Ok(Store::open(&connect::data_directory(global)?.join("nuncius.db")).await?)
@@ -40,8 +44,7 @@ pub(super) async fn ps(global: &Global, args: PsArgs) -> Result<u8> {
         }
         store.close().await;
     }
-    if let Some(url) = connect::find(global).await? {
-        let bus = connect::connect_to(global, &url, "nuncius-ps", false).await?;
+    if let Some(bus) = connect::possible(global, "nuncius-ps").await? {
         nuncius_bus::streams::ensure_streams(&bus).await?;
         for entry in bus.kv(&bus.namespace().bucket_run()).await?.entries(">").await? {
             let RunRecord { id, spec, status, verdict, reason, submitted_unix_ms, .. } = codec::decode(&entry.value)?;
@@ -51,36 +54,48 @@ pub(super) async fn ps(global: &Global, args: PsArgs) -> Result<u8> {
     }
     let mut lines: Vec<Line> = lines.into_values().filter(|line| args.all || !line.status.is_terminal()).collect();
     lines.sort_by_key(|line| line.submitted_unix_ms);
-    if args.json {
-        super::print(&serde_json::to_string_pretty(&lines)?);
+    if global.json {
+        print_json(&lines)?;
         return Ok(0);
     }
-    super::print(&format!("{:<28} {:<11} {:<13} {:<24} NAME", "ID", "STATUS", "VERDICT", "SUBMITTED"));
-    for line in lines {
-        super::print(&format!(
-            "{:<28} {:<11} {:<13} {:<24} {}",
-            line.id,
-            line.status.name(),
-            line.verdict.map_or("-", Verdict::name),
+    let row = |line: &Line| {
+        vec![
+            line.id.clone(),
+            line.status.name().to_owned(),
+            line.verdict.map_or("-", Verdict::name).to_owned(),
             nuncius_report::text::utc(line.submitted_unix_ms),
-            nuncius_report::text::plain(&line.name, 60),
-        ));
-    }
+            nuncius_report::text::plain(&line.name, NAME_CHARACTERS),
+        ]
+    };
+    let rows: Vec<Vec<String>> = lines.iter().map(row).collect();
+    let nothing = if args.all {
+        "there is no experiment yet; run one with `nuncius run FILE`"
+    } else {
+        "no experiment waits or runs; `nuncius ps --all` lists those that have ended, too"
+    };
+    print_table(&["id", "status", "verdict", "submitted", "name"], &rows, &[1, 2, 3, 4], nothing);
     Ok(0)
 }
 
 /// `nuncius export`.
-pub(super) async fn export(global: &Global, args: ExportArgs) -> Result<u8> {
+pub(super) async fn export(global: &Global, mut args: ExportArgs) -> Result<u8> {
+    if !args.csv && !global.json {
+        let text = "export: say which format: --json (one document, to standard output or --out FILE) or --csv (tables, in a \
+                    directory)";
+        return Err(Usage(text.to_owned()).into());
+    }
+    let bus = connect::possible(global, "nuncius-export").await?;
+    args.id = experiment_id::meant(global, bus.as_ref(), &args.id).await?;
     let store = open(global).await?;
     if args.csv {
         let directory = args.out.unwrap_or_else(|| format!("{}-csv", args.id).into());
         std::fs::create_dir_all(&directory).with_context(|| directory.display().to_string())?;
         write::csv(&store, &args.id, &directory).await?;
-        eprintln!("written to {}", directory.display());
+        note(&format!("written to {}", directory.display()));
     } else if let Some(path) = args.out {
         let file = std::fs::File::create(&path).with_context(|| path.display().to_string())?;
         write::json(&store, &args.id, std::io::BufWriter::new(file)).await?;
-        eprintln!("written to {}", path.display());
+        note(&format!("written to {}", path.display()));
     } else {
         write::json(&store, &args.id, std::io::BufWriter::new(std::io::stdout())).await?;
     }
@@ -89,15 +104,15 @@ pub(super) async fn export(global: &Global, args: ExportArgs) -> Result<u8> {
 }
 
 /// `nuncius rm`: from the store of this machine, and from the bus when there is one.
-pub(super) async fn rm(global: &Global, args: RmArgs) -> Result<u8> {
+pub(super) async fn rm(global: &Global, mut args: RmArgs) -> Result<u8> {
+    let bus = connect::possible(global, "nuncius-rm").await?;
+    // All of them before the first is gone: `last` means one, however often it is said.
+    for id in &mut args.ids {
+        *id = experiment_id::meant(global, bus.as_ref(), id).await?;
+    }
     let store = open(global).await?;
-    let bus = match connect::find(global).await? {
-        Some(url) => Some(connect::connect_to(global, &url, "nuncius-rm", false).await?),
-        None => None,
-    };
-    let mut missing = Vec::new();
+    let (mut removed, mut missing) = (Vec::new(), Vec::new());
     for id in &args.ids {
-        nuncius_schemas::names::check_token("experiment", id)?;
         let mut found = false;
         if let Some(bus) = &bus {
             let namespace = bus.namespace().clone();
@@ -120,10 +135,15 @@ pub(super) async fn rm(global: &Global, args: RmArgs) -> Result<u8> {
             }
         }
         found |= store.remove(id).await?;
-        if !found {
+        if found {
+            removed.push(id.as_str());
+        } else {
             missing.push(id.as_str());
         }
     }
     store.close().await;
+    if !removed.is_empty() {
+        say(global.json, &serde_json::json!({ "removed": removed }), &format!("removed {}", removed.join(", ")))?;
+    }
     if missing.is_empty() { Ok(0) } else { bail!("there is no experiment {}", missing.join(", ")) }
 }

@@ -12,9 +12,11 @@ use nuncius_schemas::subjects::{HEADER_CONTENT_TYPE, HEADER_REPLY, HEADER_SCHEMA
 use serde_json::Value;
 use tracing::{Instrument, info_span};
 
+use super::experiment_id;
 use crate::Usage;
 use crate::args::{CancelArgs, Global, REQUEST_TIMEOUT, SubmissionArgs, SubmitArgs};
 use crate::connect;
+use crate::output::say;
 
 /// How long the daemon may take to say whether it takes an experiment.
 const ADMISSION_PATIENCE: Duration = Duration::from_secs(20);
@@ -133,26 +135,31 @@ pub(super) async fn submit(global: &Global, args: SubmitArgs) -> Result<u8> {
     let prepared = prepare(&args.submission)?;
     let bus = connect::existing(global, "nuncius-submit").await?;
     let id = publish(&bus, &prepared).await?;
-    super::print(&id);
+    say(global.json, &serde_json::json!({ "id": id }), &id)?;
     Ok(0)
 }
 
 /// `nuncius cancel`.
-pub(super) async fn cancel(global: &Global, args: CancelArgs) -> Result<u8> {
+pub(super) async fn cancel(global: &Global, mut args: CancelArgs) -> Result<u8> {
     let bus = connect::existing(global, "nuncius-cancel").await?;
+    args.id = experiment_id::meant(global, Some(&bus), &args.id).await?;
     let namespace = bus.namespace().clone();
     let control = Control::Cancel { reason: args.reason.clone() };
     let subject = namespace.experiment_control(&args.id);
     match bus.request_message::<_, ControlReply>(&subject, "control.v1", &control, REQUEST_TIMEOUT).await {
-        Ok(ControlReply { error: None, .. }) => Ok(0),
+        Ok(ControlReply { error: None, .. }) => {
+            let told = serde_json::json!({ "id": args.id, "cancelling": true });
+            say(global.json, &told, &format!("{} is being cancelled; `nuncius watch {0}` shows its end", args.id))?;
+            Ok(0)
+        }
         Ok(ControlReply { error: Some(error), .. }) => bail!("{}: {error}", args.id),
         // No daemon holds it: one that waits is cancelled by writing its record.
-        Err(TypedError::Bus(BusError::NoResponders { .. })) => cancel_waiting(&bus, &args).await,
+        Err(TypedError::Bus(BusError::NoResponders { .. })) => cancel_waiting(global, &bus, &args).await,
         Err(error) => Err(error.into()),
     }
 }
 
-async fn cancel_waiting(bus: &Bus, args: &CancelArgs) -> Result<u8> {
+async fn cancel_waiting(global: &Global, bus: &Bus, args: &CancelArgs) -> Result<u8> {
     let runs = bus.kv(&bus.namespace().bucket_run()).await?;
     let entry = runs.get(&args.id).await?.ok_or_else(|| anyhow!("there is no experiment {}", args.id))?;
     let mut record: RunRecord = codec::decode(&entry.value)?;
@@ -166,6 +173,8 @@ async fn cancel_waiting(bus: &Bus, args: &CancelArgs) -> Result<u8> {
                 reason => format!("cancelled while it waited: {reason}"),
             });
             runs.update(&args.id, codec::encode(&record)?.into(), entry.revision).await?;
+            let told = serde_json::json!({ "id": args.id, "cancelled": true });
+            say(global.json, &told, &format!("{} is cancelled: it had not started", args.id))?;
             Ok(0)
         }
         status if status.is_terminal() => bail!("experiment {} is {} already", args.id, status.name()),

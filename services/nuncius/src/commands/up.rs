@@ -1,6 +1,6 @@
 //! `nuncius up`: everything that makes sense on one machine.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use nuncius_bus::server::{ServerState, URL_FILE};
 use nuncius_emulator::oco::OcoConfig;
 use nuncius_emulator::resource::ResourceConfig;
@@ -8,7 +8,7 @@ use nuncius_emulator::resource::ResourceConfig;
 use super::run::{STUB_SERVICE, set_route, stop_server};
 use super::services::stop_on_signal;
 use crate::args::{Global, UpArgs};
-use crate::connect;
+use crate::connect::{self, Fallback};
 use crate::local::{Local, client_config, host_name};
 
 /// Runs until a signal, or until its nats-server cannot be kept alive.
@@ -28,15 +28,20 @@ pub(super) async fn up(global: &Global, args: UpArgs) -> Result<u8> {
     }
     let shutdown = stop_on_signal()?;
     let data = connect::data_directory(global)?;
-    let (url, server) = match &global.nats {
-        Some(url) => (url.clone(), None),
+    let (url, bus, server) = match &global.nats {
+        // Services wait for their server, and this starts services.
+        Some(url) => match connect::join(global, "nuncius-up", Fallback::DefaultAddress, &shutdown).await? {
+            Some(bus) => (url.clone(), bus, None),
+            None => return Ok(0),
+        },
         None => {
             let server = connect::child(&data.join("nats"), args.listen).await?;
-            (server.url().to_owned(), Some(server))
+            let url = server.url().to_owned();
+            let bus = connect::connect_to(global, &url, "nuncius-up").await?;
+            nuncius_bus::streams::ensure_streams(&bus).await?;
+            (url, bus, Some(server))
         }
     };
-    let bus = connect::connect_to(global, &url, "nuncius-up", false).await?;
-    nuncius_bus::streams::ensure_streams(&bus).await?;
     let local = Local::new(bus.clone());
     let url_file = data.join(URL_FILE);
     let outcome = async {
@@ -73,7 +78,7 @@ pub(super) async fn up(global: &Global, args: UpArgs) -> Result<u8> {
             [] => None,
             queues => Some(local.frontend(queues, &args.maddr).await?),
         };
-        std::fs::write(&url_file, &url).with_context(|| url_file.display().to_string())?;
+        connect::leave_url(&data, &url)?;
         super::print(&format!("nats    {}", nuncius_schemas::redact::redact_url(&url)));
         super::print(&format!("data    {}", data.display()));
         super::print(&format!("clients {}", if names.is_empty() { "-".to_owned() } else { names.join(", ") }));

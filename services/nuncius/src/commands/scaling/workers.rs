@@ -109,7 +109,7 @@ impl Workers {
                 bail!("{} after {} (scaling.patience){}", self.lacks(found, count), self.patience, self.advice());
             }
             if after >= TELL_AFTER && told != Some(found) {
-                eprintln!("{:>9}  {}", "waiting", self.lacks(found, count));
+                crate::output::note(&format!("{:>9}  {}", "waiting", self.lacks(found, count)));
                 told = Some(found);
             }
             pause(LOOK, &self.interrupted).await?;

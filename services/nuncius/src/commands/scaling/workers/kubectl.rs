@@ -56,7 +56,10 @@ impl Deployment {
     pub(super) async fn put_back(self) {
         let Some(found) = self.found else { return };
         if let Err(error) = self.kubectl(&["scale"], &[&format!("--replicas={found}")], PUT_BACK_PATIENCE).await {
-            eprintln!("{} had {found} replicas, which it does not get back: {error:#}", self.resource());
+            crate::output::note(&format!(
+                "{} had {found} replicas, which it does not get back: {error:#}",
+                self.resource()
+            ));
         }
     }
 

@@ -139,7 +139,7 @@ impl Processes {
         }
         for process in &mut self.all {
             if process.status().is_none() {
-                eprintln!("worker {} did not end and is killed", process.name);
+                crate::output::note(&format!("worker {} did not end and is killed", process.name));
                 let _ = process.child.kill().await;
             }
         }

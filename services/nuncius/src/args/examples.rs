@@ -1,0 +1,284 @@
+//! Examples for every help page, and the exit codes where they mean something.
+
+use clap::Command;
+
+/// What exit codes mean wherever an experiment is waited for.
+const VERDICTS: &str = "Exit codes: 0 pass, 1 fail, 3 undetermined, 4 invalid, 5 failed, 6 cancelled, 64 usage";
+/// What they mean elsewhere.
+const OTHERS: &str = "Exit codes: 0 done, 5 failed, 64 usage";
+/// What they mean where a job or a workload is waited for.
+const JOBS: &str = "Exit codes: 0 succeeded, 1 the job failed, 5 failed, 64 usage";
+
+/// What is typed, and what it does.
+type Example = (&'static str, &'static str);
+
+/// By the words after `nuncius`.
+const EXAMPLES: &[(&str, &[Example])] = &[
+    (
+        "",
+        &[
+            ("nuncius run examples/smallest.yaml", "run an experiment, bringing along whatever is missing"),
+            ("nuncius up --clients 3", "keep a server, a daemon and three nodes here"),
+            ("nuncius watch last", "follow what was submitted last"),
+        ],
+    ),
+    (
+        "up",
+        &[
+            ("nuncius up", "everything on this machine"),
+            ("nuncius up --listen 0.0.0.0:4222 --clients 2", "for nodes on other machines, too"),
+            ("nuncius up --queue sleep --emulator oco", "with a job queue and OCO backends"),
+        ],
+    ),
+    (
+        "run",
+        &[
+            ("nuncius run smallest.yaml", "live view, verdict, HTML report"),
+            ("nuncius run shop.yaml --service shop=10.0.0.7:8080 --clients 2", "the target from the command line"),
+            ("nuncius run smallest.yaml --quiet --json", "the report as JSON, nothing else"),
+            ("nuncius run - --report-json report.json", "the experiment from standard input"),
+        ],
+    ),
+    (
+        "submit",
+        &[
+            ("nuncius submit smallest.yaml", "prints the id"),
+            ("nuncius submit shop.yaml --id nightly-7 --service shop=10.0.0.7:8080", "with an id of one's own"),
+        ],
+    ),
+    ("ps", &[("nuncius ps", "what waits or runs"), ("nuncius ps --all --json", "what has ended, too, as JSON")]),
+    (
+        "watch",
+        &[
+            ("nuncius watch last", "what was submitted last"),
+            ("nuncius watch nightly-7 --html nightly-7.html", "keep its page"),
+        ],
+    ),
+    (
+        "cancel",
+        &[
+            ("nuncius cancel last", "end what was submitted last"),
+            ("nuncius cancel nightly-7 --reason 'the shop is being deployed'", "say why"),
+        ],
+    ),
+    (
+        "report",
+        &[
+            ("nuncius report last", "as text"),
+            ("nuncius report 20261122-01 --html report.html", "the beginning of an id will do"),
+            ("nuncius report last --json", "for programs"),
+        ],
+    ),
+    (
+        "export",
+        &[
+            ("nuncius export last --csv", "tables in the directory ID-csv"),
+            ("nuncius export last --json --out run.json", "one document"),
+        ],
+    ),
+    ("rm", &[("nuncius rm last", "the last one"), ("nuncius rm nightly-6 nightly-7", "several")]),
+    ("nodes", &[("nuncius nodes", "a table"), ("nuncius nodes --json", "with all that nodes say of themselves")]),
+    (
+        "route",
+        &[
+            ("nuncius route set shop 10.0.0.7:8080", "point a service name at an address"),
+            ("nuncius route ls", "show all"),
+        ],
+    ),
+    (
+        "route set",
+        &[
+            ("nuncius route set shop 10.0.0.7:8080", "one address"),
+            ("nuncius route set shop 10.0.0.7:8080=3 10.0.0.8:8080=1", "three quarters to the first"),
+        ],
+    ),
+    ("route ls", &[("nuncius route ls", "a table")]),
+    ("route rm", &[("nuncius route rm shop", "forget a service name")]),
+    ("doctor", &[("nuncius doctor", "what would keep an experiment from running")]),
+    (
+        "queue",
+        &[
+            ("nuncius queue create sleep --qmax 100", "make a queue"),
+            ("nuncius queue submit sleep -- 0.1", "run one job"),
+            ("nuncius queue ls", "show all queues"),
+        ],
+    ),
+    (
+        "queue create",
+        &[
+            ("nuncius queue create sleep", "with the settings of new queues"),
+            ("nuncius queue create render --qmax 100 --attempts 5 --max-wait 10m", "with others"),
+            ("nuncius queue create render-2 --like render", "with those of another queue"),
+        ],
+    ),
+    ("queue ls", &[("nuncius queue ls", "a table"), ("nuncius queue ls --json", "for programs")]),
+    ("queue info", &[("nuncius queue info sleep", "settings and books of one queue")]),
+    ("queue pause", &[("nuncius queue pause sleep", "workers get nothing until it is resumed")]),
+    ("queue resume", &[("nuncius queue resume sleep", "after pause or drain")]),
+    ("queue purge", &[("nuncius queue purge sleep", "drop what waits")]),
+    (
+        "queue drain",
+        &[
+            ("nuncius queue drain sleep", "and wait until it is empty"),
+            ("nuncius queue drain sleep --no-wait", "and return at once"),
+        ],
+    ),
+    (
+        "queue rm",
+        &[("nuncius queue rm sleep", "an empty one"), ("nuncius queue rm sleep --force", "with the jobs in it")],
+    ),
+    (
+        "queue submit",
+        &[
+            ("nuncius queue submit sleep -- 0.1", "wait for the result"),
+            ("nuncius queue submit render --limit 30s --no-wait -- scene-7", "only hand it in"),
+        ],
+    ),
+    ("queue dead", &[("nuncius queue dead ls sleep", "jobs that were given up")]),
+    ("queue dead ls", &[("nuncius queue dead ls sleep --limit 20", "the oldest twenty")]),
+    (
+        "queue dead retry",
+        &[
+            ("nuncius queue dead retry sleep", "all of them"),
+            ("nuncius queue dead retry sleep job-7", "one, under a new id"),
+        ],
+    ),
+    ("queue dead rm", &[("nuncius queue dead rm sleep job-7", "forget one")]),
+    (
+        "resource",
+        &[
+            ("nuncius resource set --nodes zone=a --memory 10% --cpu 50% --for 2m", "press the nodes of a zone"),
+            ("nuncius resource release", "and let all go"),
+        ],
+    ),
+    (
+        "resource set",
+        &[
+            ("nuncius resource set --nodes zone=a --memory 10% --cpu 50% --for 2m", "for two minutes"),
+            ("nuncius resource set --disk 2GiB --write-rate 10MiB/s", "and keep writing"),
+            ("nuncius resource set --wait 30s --cpu 1.5", "wait for an emulator to come"),
+        ],
+    ),
+    ("resource release", &[("nuncius resource release --names 'vm-.*'", "nodes by name")]),
+    ("resource ls", &[("nuncius resource ls", "a table"), ("nuncius resource ls --json", "for programs")]),
+    (
+        "client",
+        &[
+            ("nuncius client --nats nats://10.0.0.1:4222 --label zone=a", "a node for experiments"),
+            ("nuncius client --allow-target 10.0.0.0/8 --max-rate 5000", "what it may be used for"),
+            ("nuncius client --queue sleep --req-max 8 --req-now 2 -- 0.1", "the test client of a queue"),
+        ],
+    ),
+    (
+        "frontend",
+        &[
+            ("nuncius frontend sleep --qmax 100", "make and keep a queue"),
+            ("nuncius frontend --maddr 0.0.0.0:9998", "keep those that are there"),
+        ],
+    ),
+    (
+        "worker",
+        &[
+            ("nuncius worker --queue sleep --slots 4 sleep", "four jobs at once"),
+            ("nuncius worker --queue render --limit 30s /usr/bin/render --fast", "a program, with its first arguments"),
+            ("nuncius worker --once sleep 1", "try the workload"),
+        ],
+    ),
+    (
+        "experimentd",
+        &[
+            ("nuncius experimentd --nats nats://10.0.0.1:4222", "the daemon alone"),
+            ("nuncius experimentd --database /var/lib/nuncius/nuncius.db", "with its results elsewhere"),
+        ],
+    ),
+    (
+        "emulator",
+        &[
+            ("nuncius emulator stub --service-time 2ms", "an HTTP target"),
+            ("nuncius emulator resource --label zone=a", "a consumer of memory, disk and processors"),
+        ],
+    ),
+    (
+        "emulator stub",
+        &[
+            ("nuncius emulator stub --service-time exponential:2ms --concurrency 8 --queue 64", "a queueing system"),
+            ("nuncius emulator stub --listen 127.0.0.1:0 --register shop", "under a service name"),
+            ("nuncius emulator stub --freeze 10s+2s --error-rate 0.01", "with faults"),
+        ],
+    ),
+    ("emulator device", &[("nuncius emulator device gpu0 --lanes 4 --work exponential:100ms", "four jobs at once")]),
+    (
+        "emulator oco",
+        &[
+            ("nuncius emulator oco --apps 5000", "for five thousand servos"),
+            (
+                "nuncius emulator oco --http 0.0.0.0:8080 --state file:oco.log --register oco",
+                "remembered, and found by name",
+            ),
+        ],
+    ),
+    (
+        "emulator servo",
+        &[
+            ("nuncius emulator servo --servos 1000 --for 2m", "drive the emulator on this machine"),
+            (
+                "nuncius emulator servo --url https://oco.example/ --token-env OCO_TOKEN --allow-target oco.example",
+                "a real one",
+            ),
+        ],
+    ),
+    (
+        "emulator resource",
+        &[
+            ("nuncius emulator resource --label zone=a", "found by its label"),
+            ("nuncius emulator resource --compat --http 0.0.0.0:8080", "in the place of Testero"),
+        ],
+    ),
+    (
+        "completions",
+        &[
+            ("nuncius completions bash > ~/.local/share/bash-completion/completions/nuncius", "for bash"),
+            ("nuncius completions zsh > ~/.zfunc/_nuncius", "for zsh"),
+        ],
+    ),
+    ("man", &[("nuncius man", "the first page"), ("nuncius man ~/.local/share/man/man1", "the pages of all commands")]),
+];
+
+/// Adds to every command what belongs below its options.
+pub(super) fn add(command: Command) -> Command {
+    below(command, "")
+}
+
+fn below(command: Command, path: &str) -> Command {
+    let text = text_of(path);
+    let command = if text.is_empty() { command } else { command.after_help(text) };
+    command.mut_subcommands(|command| {
+        let path = format!("{path} {}", command.get_name());
+        below(command, path.trim_start())
+    })
+}
+
+/// The commands that have examples.
+#[cfg(test)]
+pub(super) fn paths() -> impl Iterator<Item = &'static str> {
+    EXAMPLES.iter().map(|(path, _)| *path)
+}
+
+/// The examples of one command, and its exit codes.
+fn text_of(path: &str) -> String {
+    let found = EXAMPLES.iter().find(|(known, _)| *known == path);
+    let mut text = String::new();
+    for (index, (typed, does)) in found.map(|(_, examples)| *examples).unwrap_or_default().iter().enumerate() {
+        text.push_str(if index == 0 { "Examples:\n" } else { "\n" });
+        text.push_str(&format!("  # {does}\n  {typed}"));
+    }
+    let codes = match path {
+        "" | "run" | "watch" | "emulator servo" => VERDICTS,
+        "queue submit" | "worker" => JOBS,
+        _ => OTHERS,
+    };
+    if !text.is_empty() {
+        text.push_str("\n\n");
+    }
+    text + codes
+}
