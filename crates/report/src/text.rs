@@ -43,7 +43,7 @@ impl Default for TextOptions {
 
 /// Rows as lines below a heading, columns of which `left` holds the index (and the first) to the left, the others to the right.
 pub fn table(heading: &[&str], rows: &[Vec<String>], left: &[usize], options: TextOptions) -> String {
-    table::columns(Paint(options.colour), heading, rows, left)
+    table::columns_after("", Paint(options.colour), heading, rows, left)
 }
 
 /// The whole report: the verdict and why, then the load, the groups, the gates and the nodes.

@@ -22,6 +22,17 @@ impl Paint {
 ///
 /// Columns of which `left` holds the index are to the left as well.
 pub(crate) fn columns(paint: Paint, heading: &[&str], rows: &[Vec<String>], left: &[usize]) -> String {
+    columns_after("  ", paint, heading, rows, left)
+}
+
+/// The same with something else before each line.
+pub(crate) fn columns_after(
+    indent: &str,
+    paint: Paint,
+    heading: &[&str],
+    rows: &[Vec<String>],
+    left: &[usize],
+) -> String {
     let mut widths: Vec<usize> = heading.iter().map(|cell| cell.chars().count()).collect();
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
@@ -29,7 +40,7 @@ pub(crate) fn columns(paint: Paint, heading: &[&str], rows: &[Vec<String>], left
         }
     }
     let line = |cells: &mut dyn Iterator<Item = &str>| {
-        let mut out = String::from("  ");
+        let mut out = indent.to_owned();
         for (index, (cell, width)) in cells.zip(&widths).enumerate() {
             let gap = " ".repeat(width.saturating_sub(cell.chars().count()));
             if index > 0 {

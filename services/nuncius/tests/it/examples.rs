@@ -258,7 +258,7 @@ async fn a_user_walks_through_the_commands() {
     let data = directory.path();
     bad(data, &["nodes"], 5, "nuncius up");
     assert!(good(data, &["doctor"]).contains("no NATS server is running"));
-    assert!(good(data, &["ps", "--all"]).starts_with("ID"));
+    assert!(good(data, &["ps", "--all"]).contains("there is no experiment yet"));
     let (mut up, lines) = start_up(data, 2);
     let said = lines.join("\n");
     assert!(said.contains("nats    nats://127.0.0.1:") && said.contains("client-1, client-2"), "{said}");
@@ -316,6 +316,7 @@ async fn a_user_walks_through_the_commands() {
     }
     assert_eq!(json(&good(data, &["export", "walk", "--json"]))["report"]["offered"], 500);
     bad(data, &["export", "walk"], 64, "--csv");
+    bad(data, &["export", "walk"], 64, "--json");
     bad(data, &["export", "nobody", "--json"], 5, "nobody");
 
     good(data, &["submit", file, "--id", "kept"]);
