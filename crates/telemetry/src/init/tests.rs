@@ -213,7 +213,7 @@ fn a_bad_filter_or_endpoint_is_an_error_and_starts_nothing() {
     let header = [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:1"), ("OTEL_EXPORTER_OTLP_HEADERS", "a b=c")];
     assert!(matches!(prepared(&header).unwrap_err(), TelemetryError::Exporter { .. }));
     let environment = |name: &str| (name == "NUNCIUS_LOG").then(|| "info,=,x=loud".to_owned());
-    assert!(matches!(logs(LogFormat::Human, None, &environment), Err(TelemetryError::Filter { .. })));
+    assert!(matches!(logs(LogFormat::Human, false, None, &environment), Err(TelemetryError::Filter { .. })));
 }
 
 #[test]
