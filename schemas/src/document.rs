@@ -1,12 +1,13 @@
 //! Documents made from the types: JSON Schemas, and an AsyncAPI description of every subject.
 //!
-//! The committed files under `schemas/json` and `schemas/asyncapi.yaml` are what the functions here return; a test keeps
-//! them so. A new message type is added to [`messages`], a new subject to [`asyncapi::channels`].
+//! The committed files under `schemas/json` and `schemas/asyncapi.yaml` are what the functions here return; a test
+//! keeps them so. A new message type is added to [`messages`], a new subject to [`asyncapi::channels`].
 
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
 
+use crate::archive::{ArchiveReply, ArchiveRequest};
 use crate::event::{ExperimentEvent, Progress};
 use crate::galileo::{InstructionExperiment, TickExperiment};
 use crate::job::{Job, JobEvent, JobResult};
@@ -57,7 +58,7 @@ const fn message(name: &'static str, summary: &'static str, schema: fn() -> Valu
 }
 
 /// Every type that crosses the bus or that people write.
-pub const fn messages() -> [MessageType; 30] {
+pub const fn messages() -> [MessageType; 32] {
     [
         message("experiment", "An experiment as people write it.", schema_of::<ExperimentSpec>),
         message("galileo-instructions", "An experiment as Galileo's commands.", schema_of::<InstructionExperiment>),
@@ -74,6 +75,8 @@ pub const fn messages() -> [MessageType; 30] {
         message("submit-reply", "Whether a submission was accepted.", schema_of::<SubmitReply>),
         message("control", "A request about a run.", schema_of::<Control>),
         message("control-reply", "Whether a request about a run was granted.", schema_of::<ControlReply>),
+        message("archive-request", "A request about what a daemon has stored.", schema_of::<ArchiveRequest>),
+        message("archive-reply", "What a daemon has stored, or why it does not say.", schema_of::<ArchiveReply>),
         message("route", "The addresses of a service.", schema_of::<Route>),
         MessageType { version: 2, ..message("report", "How an experiment went.", schema_of::<Report>) },
         message("scaling-report", "How throughput grew with the workers of a queue.", schema_of::<ScalingReport>),

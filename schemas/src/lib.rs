@@ -5,11 +5,13 @@
 //! with its limits, and is documented by the JSON Schemas under `schemas/json`, which a test keeps true.
 //!
 //! Layout: [`units`], [`names`] and [`variable`] are the vocabulary; [`spec`] (with [`servo`] and [`stress`]),
-//! [`gate`] and [`galileo`] are what people write, [`submission`] any of it; [`node`], [`metric`], [`record`], [`event`], [`second`],
-//! [`run`] and [`route`] travel between processes, [`job`], [`queue`] and [`worker`] for queues, [`oco`] and
-//! [`resource`] for emulators; [`fault`] says whose fault something was; [`report`] is what comes out; [`codec`] turns
-//! bytes into all of these and says which field was wrong; [`subjects`] names the places.
+//! [`gate`] and [`galileo`] are what people write, [`submission`] any of it; [`node`], [`metric`], [`record`],
+//! [`event`], [`second`], [`run`], [`route`] and [`archive`] travel between processes, [`job`], [`queue`] and
+//! [`worker`] for queues, [`oco`] and [`resource`] for emulators; [`fault`] says whose fault something was;
+//! [`report`] is what comes out; [`codec`] turns bytes into all of these and says which field was wrong; [`subjects`]
+//! names the places.
 
+pub mod archive;
 pub mod codec;
 pub mod document;
 pub mod event;

@@ -34,10 +34,22 @@ pub struct MetricDelta {
     pub last: bool,
     /// Why the node stopped before its schedule ended.
     pub stopped: Option<String>,
+    /// In the last delta of a run whose request records are kept: what the node has written of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub records: Option<RecordsWritten>,
     /// What the steps measured.
     pub steps: Vec<StepDelta>,
     /// How the generator itself fared; in part 0 only.
     pub health: Option<Health>,
+}
+
+/// Request records that a node has written: what there is less in the store is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct RecordsWritten {
+    /// Batches, numbered from 1 without gaps.
+    pub batches: u64,
+    /// Rows in all of them.
+    pub rows: u64,
 }
 
 /// What messages mean that do not say which attempt they are of.
@@ -110,8 +122,8 @@ pub struct StepDelta {
     #[serde(with = "serde_bytes")]
     #[schemars(with = "Vec<u8>")]
     pub censored_service: Vec<u8>,
-    /// Of servos, in the last delta only and at the whole iteration: numbers of completed cycles, each with how many servos of the node
-    /// completed so many. Added number by number when merged.
+    /// Of servos, in the last delta only and at the whole iteration: numbers of completed cycles, each with how many
+    /// servos of the node completed so many. Added number by number when merged.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cycles: Vec<(u32, u64)>,
 }

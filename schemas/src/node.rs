@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::metric::first_attempt;
 use crate::route::Route;
 use crate::spec::ExperimentSpec;
 use crate::worker::WorkerInfo;
@@ -118,6 +119,9 @@ pub struct Prepare {
     pub experiment: String,
     /// Fencing token of the daemon's lease: a smaller one than seen before is refused.
     pub token: u64,
+    /// Which start of the experiment this is, from 1: a run that is planned anew is another attempt.
+    #[serde(default = "first_attempt")]
+    pub attempt: u32,
     /// The specification, secrets still as `${NAME}`.
     pub spec: ExperimentSpec,
     /// Addresses of every service name the targets use.
@@ -148,6 +152,9 @@ pub struct Start {
     pub experiment: String,
     /// Fencing token.
     pub token: u64,
+    /// Which start of the experiment this is of, from 1.
+    #[serde(default = "first_attempt")]
+    pub attempt: u32,
     /// Instant zero of the run on this node's CLOCK_MONOTONIC, in nanoseconds.
     pub start_at_ns: u64,
     /// The same instant on the daemon's wall clock, nanoseconds since the Unix epoch; for records and spans only.
@@ -163,6 +170,9 @@ pub struct Extend {
     pub experiment: String,
     /// Fencing token.
     pub token: u64,
+    /// Which start of the experiment this is of, from 1.
+    #[serde(default = "first_attempt")]
+    pub attempt: u32,
     /// Offer nothing planned at or after this, in nanoseconds of run time.
     pub horizon_ns: u64,
     /// Deltas up to this sequence have been merged.
@@ -176,6 +186,9 @@ pub struct Stop {
     pub experiment: String,
     /// Fencing token.
     pub token: u64,
+    /// Which start of the experiment this is of, from 1.
+    #[serde(default = "first_attempt")]
+    pub attempt: u32,
     /// How long answers are waited for, in nanoseconds.
     pub drain_ns: u64,
     /// Why, for the node's log.
@@ -195,7 +208,45 @@ pub enum NodeReply {
     Refused {
         /// Incarnation that answers.
         epoch: u64,
-        /// Why: names the field, the limit or the state.
+        /// What programs go by.
+        #[serde(default)]
+        code: RefusalCode,
+        /// Why, for people: names the field, the limit or the state.
         reason: String,
     },
+}
+
+/// Why a node does not do as it is told: what the daemon goes by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RefusalCode {
+    /// It works for another experiment, or has yet to end its part of an attempt before: ask again later.
+    Busy,
+    /// Of an attempt or a daemon that a later one has replaced.
+    Stale,
+    /// It does not work for that experiment.
+    Unknown,
+    /// The instant of the start had passed.
+    Late,
+    /// The node's own system would not do it: no thread, no memory.
+    System,
+    /// The command cannot be read.
+    Unreadable,
+    /// The experiment cannot be run on this node as it is written: asking again changes nothing.
+    #[default]
+    Unfit,
+}
+
+impl RefusalCode {
+    /// Every code.
+    pub const ALL: [Self; 7] =
+        [Self::Busy, Self::Stale, Self::Unknown, Self::Late, Self::System, Self::Unreadable, Self::Unfit];
+
+    /// Whether the same command might be obeyed by other nodes, or later.
+    pub const fn is_final(self) -> bool {
+        match self {
+            Self::Unreadable | Self::Unfit => true,
+            Self::Busy | Self::Stale | Self::Unknown | Self::Late | Self::System => false,
+        }
+    }
 }

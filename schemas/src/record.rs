@@ -15,6 +15,9 @@ pub struct RecordBatch {
     pub node: String,
     /// Incarnation of the node.
     pub epoch: u64,
+    /// Which start of the experiment this is of, from 1.
+    #[serde(default = "crate::metric::first_attempt")]
+    pub attempt: u32,
     /// 1, 2, 3 …
     pub sequence: u64,
     /// Nothing follows this batch.

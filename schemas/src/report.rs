@@ -21,8 +21,8 @@ pub const REPORT_SCHEMA: &str = "report.v2";
 /// One experiment's report.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Report {
-    /// Name and version of this form: [`REPORT_SCHEMA`]. In `report.v1` latencies of failed answers were among the others,
-    /// rates were over the whole run, and seconds were in `intervals`.
+    /// Name and version of this form: [`REPORT_SCHEMA`]. In `report.v1` latencies of failed answers were among the
+    /// others, rates were over the whole run, and seconds were in `intervals`.
     pub schema: String,
     /// Version of the program that wrote it.
     pub version: String,
@@ -52,6 +52,9 @@ pub struct Report {
     pub offered: u64,
     /// Scheduled − offered: load that was promised and not given.
     pub deficit: u64,
+    /// Of the deficit, what a lost node may have offered without a word: the rest was certainly not offered.
+    #[serde(default)]
+    pub unaccounted: u64,
     /// What was measured, group by group.
     pub groups: Vec<GroupReport>,
     /// What had to hold.

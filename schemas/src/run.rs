@@ -49,8 +49,8 @@ impl RunStatus {
     }
 }
 
-/// What a run showed, in rising precedence: an invalid measurement outweighs every failed gate, and a gate that certainly
-/// failed is never hidden by one that lacks samples.
+/// What a run showed, in rising precedence: an invalid measurement outweighs every failed gate, and a gate that
+/// certainly failed is never hidden by one that lacks samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
@@ -123,6 +123,9 @@ pub struct RunRecord {
     pub routes: Vec<Route>,
     /// Who was planned to take part.
     pub nodes: Vec<RunNode>,
+    /// How often nodes were chosen for it: the attempt that is under way, 0 before the first.
+    #[serde(default)]
+    pub attempt: u32,
     /// W3C trace context of the submission.
     pub traceparent: Option<String>,
 }

@@ -50,6 +50,11 @@ impl Namespace {
         format!("{}.experiment.{experiment}.control", self.0)
     }
 
+    /// Requests to the daemon whose database has the experiment.
+    pub fn experiment_archive(&self, experiment: &str) -> String {
+        format!("{}.experiment.{experiment}.archive", self.0)
+    }
+
     /// Live figures, once a second, for people's eyes only: may be lost.
     pub fn experiment_progress(&self, experiment: &str) -> String {
         format!("{}.experiment.{experiment}.progress", self.0)
@@ -318,6 +323,7 @@ mod tests {
         ];
         for request in [
             ns.experiment_control("x"),
+            ns.experiment_archive("x"),
             ns.node_command("n"),
             ns.node_ping("n"),
             ns.experiment_progress("x"),

@@ -94,6 +94,10 @@ fn every_message_of_the_first_version_still_loads() {
     keeps("submit-reply", &fixtures::submit_reply());
     keeps("control", &fixtures::control());
     keeps("control-reply", &fixtures::control_reply());
+    keeps("archive-request", &fixtures::archive_request());
+    for (variant, reply) in fixtures::archive_replies() {
+        keeps(&format!("archive-reply{variant}"), &reply);
+    }
     keeps("route", &fixtures::route());
     keeps_version("report", 2, &fixtures::report());
     keeps("scaling-report", &fixtures::scaling_report());

@@ -1,6 +1,6 @@
 //! The offset between two processes' monotonic clocks, by round trips.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
@@ -8,7 +8,6 @@ use crate::{Bus, BusError, Headers};
 
 /// Round trips of one measurement, by default.
 pub const SAMPLES: usize = 16;
-const SAMPLE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How another process's monotonic clock stands to this one's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,22 +38,30 @@ pub fn unix_ms() -> u64 {
     unix_ns() / 1_000_000
 }
 
-/// Asks `subject` `samples` times (at least once) and keeps the least round trip. `monotonic` is the local clock.
+/// Asks `subject` `samples` times (at least once) and keeps the least round trip. `monotonic` is the local clock. The
+/// whole measurement ends at the latest after `deadline`, with what there is by then: somebody who has stopped
+/// answering holds up nobody for longer.
 ///
 /// # Errors
-/// [`BusError::NoResponders`] at once; time-outs of single samples are left out unless all are.
+/// [`BusError::NoResponders`] at once; [`BusError::Timeout`] when no sample was answered in time.
 pub async fn measure_offset(
     bus: &Bus,
     subject: &str,
     samples: usize,
     monotonic: fn() -> u64,
+    deadline: Duration,
 ) -> Result<Offset, BusError> {
-    let mut best: Result<Offset, BusError> = Err(BusError::Timeout { what: subject.to_owned(), after: SAMPLE_TIMEOUT });
+    let mut best: Result<Offset, BusError> = Err(BusError::Timeout { what: subject.to_owned(), after: deadline });
+    let until = Instant::now() + deadline;
     for _ in 0..samples.max(1) {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            break;
+        }
         let before_ns = monotonic();
-        let answer = match bus.request(subject, &Headers::new(), Bytes::new(), SAMPLE_TIMEOUT).await {
+        let answer = match bus.request(subject, &Headers::new(), Bytes::new(), left).await {
             Ok(answer) => answer,
-            Err(BusError::Timeout { .. }) => continue,
+            Err(BusError::Timeout { .. }) => break,
             Err(error) => return Err(error),
         };
         let round_trip_ns = monotonic().saturating_sub(before_ns);

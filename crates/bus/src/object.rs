@@ -1,5 +1,6 @@
 //! Objects: reports, profiles and bundles too large for a message.
 
+use async_nats::jetstream::object_store::ObjectMetadata;
 use tokio::io::AsyncReadExt;
 
 use crate::streams::{Discard, StreamWanted};
@@ -8,10 +9,15 @@ use crate::{Bus, BusError};
 /// Largest object that is read into memory.
 pub const OBJECT_MAX_BYTES: usize = 256 << 20;
 
+/// Most bytes of a piece of an object; half of what the server takes where that is less.
+const PIECE_BYTES_MAX: usize = 128 << 10;
+
 /// A handle of an object store.
 #[derive(Clone)]
 pub struct Objects {
     name: String,
+    /// Bytes of an object's pieces: the server must take each of them.
+    piece_bytes: usize,
     store: async_nats::jetstream::object_store::ObjectStore,
 }
 
@@ -44,7 +50,8 @@ impl Bus {
         })?;
         let store = self.jetstream().get_object_store(name).await;
         let store = store.map_err(|e| BusError::jetstream(format!("opening object store {name}"), e))?;
-        Ok(Objects { name: name.to_owned(), store })
+        let piece_bytes = (self.max_payload_bytes() / 2).clamp(1, PIECE_BYTES_MAX);
+        Ok(Objects { name: name.to_owned(), piece_bytes, store })
     }
 }
 
@@ -52,7 +59,8 @@ impl Objects {
     /// Stores `bytes` as `object`, replacing what was there.
     pub async fn put(&self, object: &str, bytes: &[u8]) -> Result<(), BusError> {
         let mut reader = bytes;
-        let stored = self.store.put(object, &mut reader).await;
+        let metadata = ObjectMetadata { chunk_size: Some(self.piece_bytes), ..ObjectMetadata::from(object) };
+        let stored = self.store.put(metadata, &mut reader).await;
         stored.map(drop).map_err(|e| BusError::jetstream(format!("storing {object} in {}", self.name), e))
     }
 

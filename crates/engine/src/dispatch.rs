@@ -72,6 +72,8 @@ pub(crate) struct Dispatcher {
     phase: Phase,
     reason: FinishReason,
     start_ns: u64,
+    /// When the schedule ends though it holds no more arrivals: a last stage of rate 0 is part of the run.
+    lasts_until_ns: u64,
     drain_until_ns: u64,
     due_ns: u64,
     in_flight: usize,
@@ -127,6 +129,7 @@ impl Dispatcher {
             phase: Phase::Prepared,
             reason: FinishReason::ScheduleEnded,
             start_ns: u64::MAX,
+            lasts_until_ns: 0,
             drain_until_ns: u64::MAX,
             due_ns: u64::MAX,
             in_flight: 0,
@@ -174,8 +177,8 @@ impl Dispatcher {
         self.due_ns
     }
 
-    /// When a thread that goes to sleep at `now_ns` and is not woken by anything else must wake: as [`Dispatcher::due_ns`], or a little
-    /// later where arrivals are dense.
+    /// When a thread that goes to sleep at `now_ns` and is not woken by anything else must wake: as
+    /// [`Dispatcher::due_ns`], or a little later where arrivals are dense.
     #[inline]
     pub(crate) fn wake_ns(&self, now_ns: u64) -> u64 {
         if self.phase == Phase::Offering && self.due_ns > now_ns {
@@ -189,7 +192,8 @@ impl Dispatcher {
         self.phase == Phase::Over
     }
 
-    /// While held, the group drains to the end of its time though nothing is in flight. The next [`Dispatcher::poll`] heeds it.
+    /// While held, the group drains to the end of its time though nothing is in flight. The next [`Dispatcher::poll`]
+    /// heeds it.
     pub(crate) fn hold(&mut self, is_held: bool) {
         self.is_held = is_held;
     }
@@ -215,11 +219,14 @@ impl Dispatcher {
             if let Some(stop_ns) = self.control.stop_at() {
                 self.drain_until_ns = self.drain_until_ns.min(stop_ns.saturating_add(self.control.stop_drain_ns()));
             }
-            if now_ns >= self.drain_until_ns || (self.in_flight == 0 && self.waiting.is_empty() && !self.is_held) {
+            let is_lasting = now_ns < self.lasts_until_ns && self.control.stop_at().is_none();
+            if now_ns >= self.drain_until_ns
+                || (self.in_flight == 0 && self.waiting.is_empty() && !self.is_held && !is_lasting)
+            {
                 self.phase = Phase::Over;
             }
         }
-        self.due_ns = self.next_due_ns();
+        self.due_ns = self.next_due_ns(now_ns);
         if now_ns < self.start_ns && self.phase == Phase::Offering {
             self.due_ns = self.due_ns.min(self.start_ns);
         }
@@ -260,6 +267,7 @@ impl Dispatcher {
                 loop {
                     let Some(arrival) = feed.peek() else {
                         let end_ns = feed.end_ns().map_or(now_ns, |end| self.start_ns.saturating_add(end));
+                        self.lasts_until_ns = end_ns;
                         ended = Some((FinishReason::ScheduleEnded, drain_from(end_ns)));
                         break;
                     };
@@ -304,12 +312,16 @@ impl Dispatcher {
         }
     }
 
-    fn next_due_ns(&self) -> u64 {
+    fn next_due_ns(&self, now_ns: u64) -> u64 {
         let second_ns = self.book.second_end_ns();
         match self.phase {
             Phase::Prepared => u64::MAX,
             Phase::Over => 0,
-            Phase::Draining => second_ns.min(self.drain_until_ns),
+            Phase::Draining => {
+                let due_ns = second_ns.min(self.drain_until_ns);
+                // Behind the present it would be due for ever.
+                if self.lasts_until_ns > now_ns { due_ns.min(self.lasts_until_ns) } else { due_ns }
+            }
             Phase::Offering => {
                 let horizon_at_ns = self.start_ns.saturating_add(self.control.horizon_ns());
                 let next_ns = match &self.feed {

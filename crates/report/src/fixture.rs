@@ -96,6 +96,7 @@ pub(crate) fn checkout() -> Report {
         scheduled: 60_000,
         offered: 60_000,
         deficit: 0,
+        unaccounted: 0,
         groups: vec![
             GroupReport {
                 name: "browse".to_owned(),

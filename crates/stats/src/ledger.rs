@@ -13,6 +13,16 @@ pub const PARTS_MAX: u32 = 64;
 /// Most members, that is incarnations of nodes.
 pub const MEMBERS_MAX: usize = 4_096;
 
+/// Which start of which incarnation of a node: a process that takes part in an experiment twice, because that was
+/// planned anew, counts its sequences anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Incarnation {
+    /// Random number of the process.
+    pub epoch: u64,
+    /// Attempt of the experiment, from 1.
+    pub attempt: u32,
+}
+
 /// Whether a delta is to be merged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accept {
@@ -69,7 +79,7 @@ pub struct Hole {
     /// The node.
     pub node: String,
     /// Its incarnation.
-    pub epoch: u64,
+    pub incarnation: Incarnation,
     /// The first sequence that is not complete.
     pub from: u64,
     /// The last one of the hole.
@@ -81,8 +91,10 @@ pub struct Hole {
 pub struct LedgerEntry {
     /// The node.
     pub node: String,
-    /// Its incarnation.
+    /// Its process.
     pub epoch: u64,
+    /// Attempt of the experiment.
+    pub attempt: u32,
     /// All sequences up to here are complete.
     pub complete_through: u64,
     /// Later ones of which parts have come: (sequence, parts, bits of the parts that came).
@@ -92,7 +104,7 @@ pub struct LedgerEntry {
 /// What was merged, of every incarnation of a node that takes part.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ledger {
-    nodes: BTreeMap<String, BTreeMap<u64, Member>>,
+    nodes: BTreeMap<String, BTreeMap<Incarnation, Member>>,
     members: usize,
 }
 
@@ -124,25 +136,25 @@ impl Ledger {
     /// which deltas count; an earlier incarnation that was a member stays one, for what it measured was measured.
     ///
     /// Errors: more than [`MEMBERS_MAX`].
-    pub fn enroll(&mut self, node: &str, epoch: u64) -> Result<(), LedgerError> {
-        if self.is_member(node, epoch) {
+    pub fn enroll(&mut self, node: &str, incarnation: Incarnation) -> Result<(), LedgerError> {
+        if self.is_member(node, incarnation) {
             return Ok(());
         }
         if self.members >= MEMBERS_MAX {
             return Err(LedgerError::TooManyMembers);
         }
-        self.nodes.entry(node.to_owned()).or_default().insert(epoch, Member::default());
+        self.nodes.entry(node.to_owned()).or_default().insert(incarnation, Member::default());
         self.members += 1;
         Ok(())
     }
 
     /// Whether this incarnation of the node takes part.
-    pub fn is_member(&self, node: &str, epoch: u64) -> bool {
-        self.member(node, epoch).is_some()
+    pub fn is_member(&self, node: &str, incarnation: Incarnation) -> bool {
+        self.member(node, incarnation).is_some()
     }
 
-    fn member(&self, node: &str, epoch: u64) -> Option<&Member> {
-        self.nodes.get(node)?.get(&epoch)
+    fn member(&self, node: &str, incarnation: Incarnation) -> Option<&Member> {
+        self.nodes.get(node)?.get(&incarnation)
     }
 
     /// Whether part `part` of `parts` of a sequence is to be merged, and remembers it.
@@ -151,12 +163,12 @@ impl Ledger {
     pub fn accept(
         &mut self,
         node: &str,
-        epoch: u64,
+        incarnation: Incarnation,
         sequence: u64,
         part: u32,
         parts: u32,
     ) -> Result<Accept, LedgerError> {
-        let Some(member) = self.nodes.get_mut(node).and_then(|epochs| epochs.get_mut(&epoch)) else {
+        let Some(member) = self.nodes.get_mut(node).and_then(|known| known.get_mut(&incarnation)) else {
             return Ok(Accept::Stale);
         };
         if sequence == 0 {
@@ -185,17 +197,17 @@ impl Ledger {
     }
 
     /// The highest n for which all sequences 1 … n are complete: what may be acknowledged. 0 for strangers.
-    pub fn complete_through(&self, node: &str, epoch: u64) -> u64 {
-        self.member(node, epoch).map_or(0, |member| member.complete_through)
+    pub fn complete_through(&self, node: &str, incarnation: Incarnation) -> u64 {
+        self.member(node, incarnation).map_or(0, |member| member.complete_through)
     }
 
     /// What is missing of members of which later sequences came.
     pub fn holes(&self) -> Vec<Hole> {
         let mut holes: Vec<Hole> = Vec::new();
-        for (node, epochs) in &self.nodes {
-            for (epoch, member) in epochs {
+        for (node, known) in &self.nodes {
+            for (incarnation, member) in known {
                 let mut from = member.complete_through + 1;
-                let hole = |from, through| Hole { node: node.clone(), epoch: *epoch, from, through };
+                let hole = |from, through| Hole { node: node.clone(), incarnation: *incarnation, from, through };
                 for sequence in member.ahead.iter().filter(|(_, parts)| parts.is_complete()).map(|(at, _)| *at) {
                     if sequence > from {
                         holes.push(hole(from, sequence - 1));
@@ -213,15 +225,16 @@ impl Ledger {
 
     /// Its state, for a checkpoint.
     pub fn entries(&self) -> Vec<LedgerEntry> {
-        let entry = |node: &String, epoch: u64, member: &Member| LedgerEntry {
+        let entry = |node: &String, incarnation: Incarnation, member: &Member| LedgerEntry {
             node: node.clone(),
-            epoch,
+            epoch: incarnation.epoch,
+            attempt: incarnation.attempt,
             complete_through: member.complete_through,
             ahead: member.ahead.iter().map(|(sequence, entry)| (*sequence, entry.parts, entry.come)).collect(),
         };
         self.nodes
             .iter()
-            .flat_map(|(node, epochs)| epochs.iter().map(move |(epoch, member)| entry(node, *epoch, member)))
+            .flat_map(|(node, known)| known.iter().map(move |(incarnation, member)| entry(node, *incarnation, member)))
             .collect()
     }
 
@@ -231,13 +244,14 @@ impl Ledger {
     pub fn from_entries(entries: &[LedgerEntry]) -> Result<Self, LedgerError> {
         let mut ledger = Self::new();
         for entry in entries {
-            ledger.enroll(&entry.node, entry.epoch)?;
-            if let Some(member) = ledger.nodes.get_mut(&entry.node).and_then(|epochs| epochs.get_mut(&entry.epoch)) {
+            let incarnation = Incarnation { epoch: entry.epoch, attempt: entry.attempt };
+            ledger.enroll(&entry.node, incarnation)?;
+            if let Some(member) = ledger.nodes.get_mut(&entry.node).and_then(|known| known.get_mut(&incarnation)) {
                 member.complete_through = entry.complete_through;
             }
             for (sequence, parts, come) in &entry.ahead {
                 for part in (0..u64::BITS).filter(|part| come >> part & 1 == 1) {
-                    ledger.accept(&entry.node, entry.epoch, *sequence, part, *parts)?;
+                    ledger.accept(&entry.node, incarnation, *sequence, part, *parts)?;
                 }
             }
         }

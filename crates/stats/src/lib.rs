@@ -4,9 +4,9 @@
 //! call a claim proven that its data cannot carry.
 //!
 //! Layout: [`buckets`] is the layout of the counters; [`histogram`] records on the hot path; [`totals`] merges what
-//! was recorded; [`encoding`] is how it travels and is stored; [`interval`] says how sure one may be; [`censored`]
-//! adds observations known only from below; [`gate`] and [`window`] judge; [`ledger`] keeps merging idempotent;
-//! [`scaling`] judges how throughput grows with workers, and [`usl`] fits a law to it.
+//! was recorded; [`encoding`] is how it travels and is stored, `split` in several messages; [`interval`] says how
+//! sure one may be; [`censored`] adds observations known only from below; [`gate`] and [`window`] judge; [`ledger`]
+//! keeps merging idempotent; [`scaling`] judges how throughput grows with workers, and [`usl`] fits a law to it.
 
 pub mod buckets;
 pub mod censored;
@@ -17,6 +17,7 @@ pub mod interval;
 pub mod ledger;
 mod quantile;
 pub mod scaling;
+mod split;
 mod student;
 pub mod totals;
 pub mod usl;
@@ -28,7 +29,7 @@ pub use encoding::DecodeError;
 pub use gate::{CONFIDENCE, GateData, GateOutcome, Outcome, evaluate};
 pub use histogram::Histogram;
 pub use interval::{QuantileBounds, proportion_bounds, quantile_bounds, samples_needed};
-pub use ledger::{Accept, Ledger, LedgerEntry, LedgerError};
+pub use ledger::{Accept, Incarnation, Ledger, LedgerEntry, LedgerError};
 pub use scaling::{MeasuredStep, ScalingJudgement, ScalingRules, judge as judge_scaling};
 pub use totals::Totals;
 pub use usl::{UslError, fit as fit_usl};

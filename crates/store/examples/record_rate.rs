@@ -67,6 +67,7 @@ fn batch(sequence: u64) -> RecordBatch {
         experiment: "bench".to_owned(),
         node: "client-1".to_owned(),
         epoch: 1,
+        attempt: 1,
         sequence,
         last: false,
         group: vec![0; rows],
@@ -95,6 +96,7 @@ async fn with_store(path: &Path, batches: u64) -> Result<f64, Failure> {
         ended_unix_ms: None,
         routes: Vec::new(),
         nodes: Vec::new(),
+        attempt: 0,
         traceparent: None,
     };
     let names = StepNames::of(&record.spec);

@@ -130,6 +130,16 @@ pub fn channels() -> Vec<Channel> {
             description: "Requests to the daemon that holds the run.",
         },
         Channel {
+            name: "experiment_archive",
+            address: ns.experiment_archive("{experiment}"),
+            carrier: Carrier::Request("archive-reply"),
+            messages: &["archive-request"],
+            content_types: &[MESSAGE_PACK, JSON],
+            headers: &[],
+            inbound: true,
+            description: "Requests to the daemon whose database has the experiment: export in pieces, removal.",
+        },
+        Channel {
             name: "experiment_progress",
             address: ns.experiment_progress("{experiment}"),
             carrier: Carrier::Core,

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use nuncius_schemas::archive::{ArchiveFile, ArchiveRefusal, ArchiveReply, ArchiveRequest};
 use nuncius_schemas::event::{EventKind, ExperimentEvent, NodeProgress, Progress};
 use nuncius_schemas::fault::{FaultCount, GeneratorFault};
 use nuncius_schemas::galileo::{InstructionExperiment, TickExperiment};
 use nuncius_schemas::gate::Quantity;
-use nuncius_schemas::metric::{FailureCount, FailureKind, Health, MetricDelta, StatusCount, StepDelta};
+use nuncius_schemas::metric::{FailureCount, FailureKind, Health, MetricDelta, RecordsWritten, StatusCount, StepDelta};
 use nuncius_schemas::node::{
-    Capacity, Extend, GroupAssignment, NodeCommand, NodeInfo, NodeReply, Prepare, Role, Start, Stop,
+    Capacity, Extend, GroupAssignment, NodeCommand, NodeInfo, NodeReply, Prepare, RefusalCode, Role, Start, Stop,
 };
 use nuncius_schemas::record::{RecordBatch, RecordOutcome};
 use nuncius_schemas::report::{
@@ -104,6 +105,7 @@ pub(crate) fn node_commands() -> Vec<(&'static str, NodeCommand)> {
     let prepare = Prepare {
         experiment: experiment.clone(),
         token,
+        attempt: 2,
         spec: self::experiment(),
         routes: vec![route()],
         assignments: vec![GroupAssignment { group: 1, shards: [u64::MAX, 0, 1, 1 << 63], nodes: 2 }],
@@ -112,12 +114,19 @@ pub(crate) fn node_commands() -> Vec<(&'static str, NodeCommand)> {
     let start = Start {
         experiment: experiment.clone(),
         token,
+        attempt: 2,
         start_at_ns: 123_456_789_012,
         start_unix_ns: 1_700_000_000_000_000_000,
         horizon_ns: 10_000_000_000,
     };
-    let extend = Extend { experiment: experiment.clone(), token, horizon_ns: 11_000_000_000, acknowledged_sequence: 7 };
-    let stop = Stop { experiment, token, drain_ns: 5_000_000_000, reason: "the schedule is over".into() };
+    let extend = Extend {
+        experiment: experiment.clone(),
+        token,
+        attempt: 2,
+        horizon_ns: 11_000_000_000,
+        acknowledged_sequence: 7,
+    };
+    let stop = Stop { experiment, token, attempt: 2, drain_ns: 5_000_000_000, reason: "the schedule is over".into() };
     vec![
         ("", NodeCommand::Prepare(Box::new(prepare))),
         ("-start", NodeCommand::Start(start)),
@@ -127,7 +136,7 @@ pub(crate) fn node_commands() -> Vec<(&'static str, NodeCommand)> {
 }
 
 pub(crate) fn node_reply() -> NodeReply {
-    NodeReply::Refused { epoch: 3, reason: "group 0: rate over --max-rate".into() }
+    NodeReply::Refused { epoch: 3, code: RefusalCode::Busy, reason: "group 0: rate over --max-rate".into() }
 }
 
 pub(crate) fn metric_delta() -> MetricDelta {
@@ -143,6 +152,7 @@ pub(crate) fn metric_delta() -> MetricDelta {
         last_second: 10,
         last: true,
         stopped: Some("no extension".into()),
+        records: Some(RecordsWritten { batches: 3, rows: 2_500 }),
         steps: vec![StepDelta {
             group: 1,
             step: 2,
@@ -192,6 +202,7 @@ pub(crate) fn record_batch() -> RecordBatch {
         experiment: "e-1".into(),
         node: "edge-1".into(),
         epoch: 3,
+        attempt: 2,
         sequence: 1,
         last: true,
         group: vec![0, 1],
@@ -319,6 +330,7 @@ pub(crate) fn run_record() -> RunRecord {
         ended_unix_ms: None,
         routes: vec![route()],
         nodes: vec![RunNode { name: "edge-1".into(), epoch: 3 }],
+        attempt: 2,
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
     }
 }
@@ -333,6 +345,20 @@ pub(crate) fn control() -> Control {
 
 pub(crate) fn control_reply() -> ControlReply {
     ControlReply { accepted: false, error: Some("it has ended".into()) }
+}
+
+pub(crate) fn archive_request() -> ArchiveRequest {
+    ArchiveRequest::Read { export: u64::MAX, file: 1, offset_bytes: 131_072 }
+}
+
+pub(crate) fn archive_replies() -> Vec<(&'static str, ArchiveReply)> {
+    let file = ArchiveFile { name: "requests.csv".into(), size_bytes: 131_073 };
+    let reason = "there is no experiment e-1".to_owned();
+    vec![
+        ("", ArchiveReply::Piece { bytes: vec![0, 255] }),
+        ("-files", ArchiveReply::Files { files: vec![file] }),
+        ("-refused", ArchiveReply::Refused { code: ArchiveRefusal::Unknown, reason }),
+    ]
 }
 
 pub(crate) fn route() -> Route {
@@ -398,7 +424,8 @@ pub(crate) fn report() -> Report {
         offered_seconds: 10.5,
         scheduled: 100,
         offered: 99,
-        deficit: 1,
+        deficit: 3,
+        unaccounted: 2,
         groups: vec![GroupReport {
             name: "browse".into(),
             engine: EngineKind::Amqp,

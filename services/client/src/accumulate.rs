@@ -5,13 +5,14 @@
 use std::collections::BTreeMap;
 
 use nuncius_engine::sink::{SecondReport, StepRecorder};
-use nuncius_schemas::codec::MESSAGE_MAX_BYTES;
 use nuncius_schemas::fault::{FaultCount, GeneratorFault};
-use nuncius_schemas::metric::{FailureCount, Health, MetricDelta, StatusCount, StepDelta};
+use nuncius_schemas::metric::{FailureCount, Health, MetricDelta, RecordsWritten, StatusCount, StepDelta};
 use nuncius_stats::{Histogram, Totals};
 
-/// Room left in a message for everything that is not a step.
-const ENVELOPE_BYTES: usize = 4 * 1024;
+use crate::message::pack;
+
+/// Most parts of a sequence, as the daemon's ledger takes them.
+const PARTS_MAX: usize = nuncius_stats::ledger::PARTS_MAX as usize;
 /// Longest sample of a failure, in bytes.
 const SAMPLE_MAX_BYTES: usize = 256;
 /// Most kinds of failure kept apart per step and delta; the rest is added to the last.
@@ -136,79 +137,56 @@ impl Accumulated {
         }
     }
 
-    /// The messages of one sequence, each within the message limit.
-    pub(crate) fn into_deltas(self, head: &DeltaHead<'_>) -> Vec<MetricDelta> {
+    /// As many messages as it needs, each with at most `room_bytes` of steps. They are the parts of one sequence, or of
+    /// several that follow each other where there are more parts than a sequence may have.
+    pub(crate) fn into_deltas(self, head: &DeltaHead<'_>, room_bytes: usize) -> Vec<MetricDelta> {
         let mut health = self.health;
         if self.dropped_rows > 0 || !self.faults.is_empty() {
             let health = health.get_or_insert_with(Health::default);
             health.dropped_records += self.dropped_rows;
             health.faults = self.faults.into_iter().map(|(fault, count)| FaultCount { fault, count }).collect();
         }
-        let mut parts: Vec<Vec<StepDelta>> = vec![Vec::new()];
-        let mut bytes = ENVELOPE_BYTES;
-        for ((group, step), sum) in self.steps {
-            for delta in sum.into_deltas(group, step) {
-                let size = delta_bytes(&delta);
-                if bytes + size > MESSAGE_MAX_BYTES && parts.last().is_some_and(|part| !part.is_empty()) {
-                    parts.push(Vec::new());
-                    bytes = ENVELOPE_BYTES;
-                }
-                bytes += size;
-                if let Some(part) = parts.last_mut() {
-                    part.push(delta);
-                }
+        let steps = self.steps.into_iter().map(|((group, step), sum)| sum.into_delta(group, step));
+        let messages = pack(steps, room_bytes);
+        let sequences: Vec<&[Vec<StepDelta>]> = messages.chunks(PARTS_MAX).collect();
+        let last = sequences.len().saturating_sub(1);
+        let mut deltas = Vec::with_capacity(messages.len());
+        for (at, parts) in sequences.into_iter().enumerate() {
+            let count = u32::try_from(parts.len()).unwrap_or(u32::MAX);
+            let is_last = head.last && at == last;
+            for (part, steps) in (0u32..).zip(parts) {
+                deltas.push(MetricDelta {
+                    experiment: head.experiment.to_owned(),
+                    node: head.node.to_owned(),
+                    epoch: head.epoch,
+                    attempt: head.attempt,
+                    sequence: head.sequence + at as u64,
+                    part,
+                    parts: count,
+                    first_second: self.first_second,
+                    last_second: self.last_second,
+                    last: is_last,
+                    stopped: head.stopped.map(str::to_owned),
+                    records: head.records,
+                    steps: steps.clone(),
+                    health: health.take(),
+                });
             }
         }
-        let count = u32::try_from(parts.len()).unwrap_or(u32::MAX);
-        parts
-            .into_iter()
-            .enumerate()
-            .map(|(part, steps)| MetricDelta {
-                experiment: head.experiment.to_owned(),
-                node: head.node.to_owned(),
-                epoch: head.epoch,
-                attempt: 1,
-                sequence: head.sequence,
-                part: u32::try_from(part).unwrap_or(u32::MAX),
-                parts: count,
-                first_second: self.first_second,
-                last_second: self.last_second,
-                last: head.last,
-                stopped: head.stopped.map(str::to_owned),
-                steps,
-                health: if part == 0 { health.take() } else { None },
-            })
-            .collect()
+        deltas
     }
 }
 
-/// What is the same in every part of a sequence.
+/// What is the same in every part; the first sequence is its own.
 pub(crate) struct DeltaHead<'a> {
     pub(crate) experiment: &'a str,
     pub(crate) node: &'a str,
     pub(crate) epoch: u64,
+    pub(crate) attempt: u32,
     pub(crate) sequence: u64,
     pub(crate) last: bool,
     pub(crate) stopped: Option<&'a str>,
-}
-
-fn delta_bytes(delta: &StepDelta) -> usize {
-    let histograms = [
-        &delta.lag,
-        &delta.blocked,
-        &delta.service,
-        &delta.response,
-        &delta.failed_service,
-        &delta.failed_response,
-        &delta.censored_response,
-        &delta.censored_service,
-    ];
-    let samples: usize = delta.failures.iter().map(|failure| 64 + failure.sample.as_ref().map_or(0, String::len)).sum();
-    // Two numbers of at most 5 and 9 bytes, and the array around them.
-    let cycles = delta.cycles.len() * 15;
-    // Two names, two numbers of at most 3 and 9 bytes, and the map around them.
-    let statuses = delta.statuses.len() * 28;
-    256 + samples + cycles + statuses + histograms.iter().map(|bytes| bytes.len()).sum::<usize>()
+    pub(crate) records: Option<RecordsWritten>,
 }
 
 impl StepSum {
@@ -289,10 +267,9 @@ impl StepSum {
         self.failures.push(FailureCount { kind: failure.kind, status: failure.status, count: failure.count, sample });
     }
 
-    /// One message's worth each: the histograms of a step that alone exceed the limit go into messages of their own,
-    /// which merge to the same because counts are added.
-    fn into_deltas(self, group: u16, step: u16) -> Vec<StepDelta> {
-        let head = StepDelta {
+    /// As it travels.
+    fn into_delta(self, group: u16, step: u16) -> StepDelta {
+        StepDelta {
             group,
             step,
             planned: self.planned,
@@ -315,30 +292,7 @@ impl StepSum {
             censored_response: self.censored_response.encode(),
             censored_service: self.censored_service.encode(),
             cycles: self.cycles.into_iter().collect(),
-        };
-        if delta_bytes(&head) + ENVELOPE_BYTES <= MESSAGE_MAX_BYTES {
-            return vec![head];
         }
-        let empty = || StepDelta { group, step, in_flight: 0, ..StepDelta::default() };
-        vec![
-            StepDelta { lag: head.lag, ..empty() },
-            StepDelta { blocked: head.blocked, ..empty() },
-            StepDelta { service: head.service, ..empty() },
-            StepDelta { response: head.response, ..empty() },
-            StepDelta { failed_service: head.failed_service, failed_response: head.failed_response, ..empty() },
-            StepDelta { censored_response: head.censored_response, censored_service: head.censored_service, ..empty() },
-            StepDelta {
-                lag: Vec::new(),
-                blocked: Vec::new(),
-                service: Vec::new(),
-                response: Vec::new(),
-                failed_service: Vec::new(),
-                failed_response: Vec::new(),
-                censored_response: Vec::new(),
-                censored_service: Vec::new(),
-                ..head
-            },
-        ]
     }
 }
 

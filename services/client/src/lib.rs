@@ -3,14 +3,16 @@
 //! It must never offer an arrival beyond its horizon, send to a target outside its allow-list, or let a message raise
 //! its caps; and it must never let the bus or the disk delay an engine thread.
 //!
-//! Layout: [`config`] what the operator fixed; `node` the loop that answers commands; `session` one experiment on this
-//! node; `collector` and `accumulate` gather what the engines measured; `reporter` sends it; `health` watches the
-//! generator itself.
+//! Layout: [`config`] what the operator fixed; `node` the loop that answers commands; `caps` what a node may be asked
+//! for; `session` one experiment on this node; `collector` and `accumulate` gather what the engines measured;
+//! `reporter` sends it, `message` in pieces that the server takes; `health` watches the generator itself.
 
 mod accumulate;
+mod caps;
 mod collector;
 pub mod config;
 mod health;
+mod message;
 mod node;
 pub mod queue_client;
 mod reporter;

@@ -5,10 +5,11 @@ use std::time::Duration;
 use nuncius_bus::clock::{answer_pings, monotonic_ns};
 use nuncius_bus::registry::{self, Registration};
 use nuncius_bus::{Bus, BusError, Message, TypedError};
-use nuncius_schemas::node::{NodeCommand, NodeInfo, NodeReply, Prepare, Role};
+use nuncius_schemas::node::{NodeCommand, NodeInfo, NodeReply, Prepare, RefusalCode, Role, Start};
 use nuncius_schemas::subjects::HEADER_TRACEPARENT;
 use nuncius_schemas::units::SECOND_NS;
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info, info_span, warn};
 
@@ -36,25 +37,27 @@ pub enum ClientError {
 /// Everything the loop can react to.
 enum Event {
     Command(Option<Message>),
-    Prepared(Box<Prepared>),
+    Prepared(Option<Box<Prepared>>),
     SessionEnded,
     Renamed,
     Tick,
     Shutdown,
 }
 
-/// An experiment whose targets are being resolved and tried.
+/// An experiment whose targets are being resolved and tried, on a thread that may block.
 struct Preparing {
     experiment: String,
     token: u64,
-    outcome: oneshot::Receiver<Box<Prepared>>,
+    attempt: u32,
+    message: Message,
+    work: JoinHandle<Box<Prepared>>,
 }
 
 struct Prepared {
     prepare: Prepare,
     message: Message,
     span: tracing::Span,
-    plans: Result<Vec<nuncius_engine::GroupPlan>, PrepareError>,
+    session: Result<Session, PrepareError>,
 }
 
 struct Node {
@@ -66,8 +69,6 @@ struct Node {
     info: NodeInfo,
     session: Option<Session>,
     preparing: Option<Preparing>,
-    /// Highest fencing token seen; smaller ones are of a daemon that lost its lease.
-    token: u64,
 }
 
 /// Runs a client node until `shutdown`; `ready` is told the name it got.
@@ -101,8 +102,7 @@ pub async fn run(
     }
     let epoch = info.epoch;
     let mut claims = registration.changes();
-    let mut node =
-        Node { bus: bus.clone(), config, name, epoch, registration, info, session: None, preparing: None, token: 0 };
+    let mut node = Node { bus: bus.clone(), config, name, epoch, registration, info, session: None, preparing: None };
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     loop {
         let event = tokio::select! {
@@ -116,7 +116,7 @@ pub async fn run(
         match event {
             Event::Command(Some(message)) => node.command(message).await,
             Event::Command(None) | Event::Shutdown => break,
-            Event::Prepared(prepared) => node.prepared(*prepared).await,
+            Event::Prepared(prepared) => node.prepared(prepared).await,
             Event::SessionEnded => node.session_ended().await,
             Event::Renamed => {
                 // The key expired while the bus was away, and somebody else has the name now.
@@ -137,14 +137,16 @@ pub async fn run(
     Ok(())
 }
 
-async fn wait_prepared(preparing: &mut Option<Preparing>) -> Box<Prepared> {
+/// What came of it; `None` when the work panicked, which must not keep the node from the next experiment.
+async fn wait_prepared(preparing: &mut Option<Preparing>) -> Option<Box<Prepared>> {
     match preparing {
-        Some(preparing) => match (&mut preparing.outcome).await {
-            Ok(prepared) => prepared,
-            Err(_) => std::future::pending().await,
-        },
+        Some(preparing) => outcome_of(&mut preparing.work).await,
         None => std::future::pending().await,
     }
+}
+
+async fn outcome_of<T>(work: &mut JoinHandle<T>) -> Option<T> {
+    work.await.map_err(|error| warn!(%error, "getting ready ended without a result")).ok()
 }
 
 async fn wait_session(session: &mut Option<Session>) {
@@ -160,103 +162,127 @@ impl Node {
     async fn command(&mut self, message: Message) {
         let command: NodeCommand = match message.decode() {
             Ok(command) => command,
-            Err(error) => return self.refuse(&message, format!("command not understood: {error}")).await,
+            Err(error) => {
+                let reason = format!("command not understood: {error}");
+                return self.refuse(&message, RefusalCode::Unreadable, reason).await;
+            }
         };
-        let (experiment, token) = match &command {
-            NodeCommand::Prepare(prepare) => (prepare.experiment.clone(), prepare.token),
-            NodeCommand::Start(start) => (start.experiment.clone(), start.token),
-            NodeCommand::Extend(extend) => (extend.experiment.clone(), extend.token),
-            NodeCommand::Stop(stop) => (stop.experiment.clone(), stop.token),
+        let (experiment, token, attempt) = match &command {
+            NodeCommand::Prepare(prepare) => (prepare.experiment.clone(), prepare.token, prepare.attempt),
+            NodeCommand::Start(start) => (start.experiment.clone(), start.token, start.attempt),
+            NodeCommand::Extend(extend) => (extend.experiment.clone(), extend.token, extend.attempt),
+            NodeCommand::Stop(stop) => (stop.experiment.clone(), stop.token, stop.attempt),
         };
-        let ours = self.session.as_ref().is_some_and(|session| session.experiment == experiment);
-        if ours && self.session.as_ref().is_some_and(|session| token < session.token) {
-            let reason = format!("token {token} is older than {}: another daemon holds the run", self.token);
-            return self.refuse(&message, reason).await;
+        let session = self.session.as_ref().filter(|session| session.experiment == experiment);
+        let ours = session.map(|session| (session.token, session.attempt));
+        if let Some((held, _)) = ours.filter(|(held, _)| token < *held) {
+            let reason = format!("token {token} is older than {held}: another daemon holds the run");
+            return self.refuse(&message, RefusalCode::Stale, reason).await;
         }
-        match command {
-            NodeCommand::Prepare(prepare) => self.prepare(*prepare, message).await,
-            NodeCommand::Stop(stop) if self.is_preparing(&experiment, token) => {
+        match (command, ours) {
+            (NodeCommand::Prepare(prepare), _) => self.prepare(*prepare, message).await,
+            (NodeCommand::Stop(stop), _) if self.is_preparing(&experiment, token, attempt) => {
                 // What comes of it is dropped, and the node is free at once.
                 info!(experiment, reason = %stop.reason, "no longer getting ready");
                 self.preparing = None;
                 self.accept(&message).await;
             }
-            _ if !ours => {
+            (_, None) => {
                 let reason = format!("this node does not work for experiment {experiment}");
-                self.refuse(&message, reason).await;
+                self.refuse(&message, RefusalCode::Unknown, reason).await;
             }
-            NodeCommand::Start(start) => {
-                let span = info_span!("start", "otel.name" = "start node", nuncius.node = %self.name);
-                set_parent(&span, &message);
-                let outcome = match &mut self.session {
-                    Some(session) => {
-                        let span_id = nuncius_telemetry::ids_of(&span).map_or(0, |(_, span_id)| span_id);
-                        span.in_scope(|| session.start(&start, span_id))
-                    }
-                    None => Err("nothing is prepared".to_owned()),
-                };
-                match outcome {
-                    Ok(()) => {
-                        info!(experiment, "starting");
-                        self.accept(&message).await;
-                    }
-                    Err(reason) => self.refuse(&message, reason).await,
-                }
-            }
-            NodeCommand::Extend(extend) => {
-                if let Some(session) = &self.session {
-                    session.extend(extend.horizon_ns);
-                }
-                self.accept(&message).await;
-            }
-            NodeCommand::Stop(stop) => {
+            (NodeCommand::Stop(stop), Some((_, held))) if attempt >= held => {
                 info!(experiment, reason = %stop.reason, "stopping");
                 if let Some(session) = &self.session {
                     session.stop(stop.drain_ns);
                 }
                 self.accept(&message).await;
             }
+            (_, Some((_, held))) if attempt != held => {
+                let reason = format!("this node is at attempt {held} of experiment {experiment}, not at {attempt}");
+                self.refuse(&message, RefusalCode::Stale, reason).await;
+            }
+            (NodeCommand::Start(start), Some(_)) => self.start(&start, &message).await,
+            (NodeCommand::Extend(extend), Some(_)) => {
+                if let Some(session) = &self.session {
+                    session.extend(extend.horizon_ns);
+                }
+                self.accept(&message).await;
+            }
+            // Of this attempt it was obeyed above.
+            (NodeCommand::Stop(_), Some(_)) => self.accept(&message).await,
         }
     }
 
-    fn is_preparing(&self, experiment: &str, token: u64) -> bool {
-        self.preparing.as_ref().is_some_and(|preparing| preparing.experiment == experiment && token >= preparing.token)
+    async fn start(&mut self, start: &Start, message: &Message) {
+        let span = info_span!("start", "otel.name" = "start node", nuncius.node = %self.name);
+        set_parent(&span, message);
+        let Some(session) = &mut self.session else { return };
+        let span_id = nuncius_telemetry::ids_of(&span).map_or(0, |(_, span_id)| span_id);
+        match span.in_scope(|| session.start(start, span_id)) {
+            Ok(()) => {
+                info!(experiment = %start.experiment, attempt = start.attempt, "starting");
+                self.accept(message).await;
+            }
+            Err(error) => self.refuse(message, error.code(), error.to_string()).await,
+        }
+    }
+
+    fn is_preparing(&self, experiment: &str, token: u64, attempt: u32) -> bool {
+        self.preparing.as_ref().is_some_and(|preparing| {
+            preparing.experiment == experiment && token >= preparing.token && attempt >= preparing.attempt
+        })
     }
 
     async fn prepare(&mut self, prepare: Prepare, message: Message) {
         if let Some(session) = &self.session {
-            if session.experiment != prepare.experiment || session.started {
-                let reason = format!("busy with experiment {}", session.experiment);
-                return self.refuse(&message, reason).await;
+            if session.experiment != prepare.experiment || session.attempt >= prepare.attempt {
+                let reason = format!("busy with attempt {} of experiment {}", session.attempt, session.experiment);
+                return self.refuse(&message, RefusalCode::Busy, reason).await;
             }
-            // The daemon plans anew: what was prepared before is dropped.
-            session.stop(0);
+            if session.started {
+                // The daemon plans anew, and this node had started already: its part of before must have ended.
+                session.stop(0);
+                let reason = format!("busy: attempt {} of this experiment has yet to end here", session.attempt);
+                return self.refuse(&message, RefusalCode::Busy, reason).await;
+            }
+            // The daemon plans anew: what was prepared before is dropped, and says nothing.
             self.session = None;
         }
         if self.preparing.is_some() {
-            return self.refuse(&message, "busy: another experiment is being prepared".to_owned()).await;
+            if !self.is_preparing(&prepare.experiment, prepare.token, prepare.attempt.saturating_sub(1)) {
+                let reason = "busy: another experiment is being prepared".to_owned();
+                return self.refuse(&message, RefusalCode::Busy, reason).await;
+            }
+            self.preparing = None;
         }
         let span = info_span!("prepare", "otel.name" = "prepare node", nuncius.node = %self.name);
         set_parent(&span, &message);
-        let (sender, outcome) = oneshot::channel();
-        self.preparing = Some(Preparing { experiment: prepare.experiment.clone(), token: prepare.token, outcome });
-        let (config, bus) = (self.config.clone(), self.bus.clone());
-        tokio::task::spawn_blocking(move || {
+        let (config, bus, name, epoch) = (self.config.clone(), self.bus.clone(), self.name.clone(), self.epoch);
+        let (experiment, token, attempt) = (prepare.experiment.clone(), prepare.token, prepare.attempt);
+        let asked = message.clone();
+        // Starting threads blocks as looking up names does: nothing of it happens on the thread that answers commands.
+        let work = tokio::task::spawn_blocking(move || {
             let trace_id = trace_of(&span, &message, &prepare);
-            let plans = span.in_scope(|| plan_groups(&prepare, &config, trace_id, &bus));
-            let _ = sender.send(Box::new(Prepared { prepare, message, span, plans }));
+            let session = span.in_scope(|| {
+                let plans = plan_groups(&prepare, &config, trace_id, &bus)?;
+                Session::spawn(&prepare, plans, &bus, &name, epoch)
+            });
+            Box::new(Prepared { prepare, message, span, session })
         });
+        self.preparing = Some(Preparing { experiment, token, attempt, message: asked, work });
     }
 
-    async fn prepared(&mut self, prepared: Prepared) {
-        self.preparing = None;
-        let Prepared { prepare, message, span, plans } = prepared;
-        let session = plans
-            .and_then(|plans| span.in_scope(|| Session::spawn(&prepare, plans, &self.bus, &self.name, self.epoch)));
+    async fn prepared(&mut self, prepared: Option<Box<Prepared>>) {
+        let Some(preparing) = self.preparing.take() else { return };
+        let Some(prepared) = prepared else {
+            let reason = "getting ready failed in this node's own program: see its log".to_owned();
+            return self.refuse(&preparing.message, RefusalCode::System, reason).await;
+        };
+        let Prepared { prepare, message, span, session } = *prepared;
         match session {
             Ok(session) => {
                 info!(experiment = %prepare.experiment, groups = prepare.assignments.len(), "ready");
-                self.token = prepare.token;
                 self.session = Some(session);
                 self.info.experiment = Some(prepare.experiment);
                 self.publish_info().await;
@@ -264,7 +290,7 @@ impl Node {
             }
             Err(error) => {
                 warn!(experiment = %prepare.experiment, %error, "not taking part");
-                self.refuse(&message, error.to_string()).await;
+                self.refuse(&message, error.code(), error.to_string()).await;
             }
         }
     }
@@ -296,8 +322,8 @@ impl Node {
         self.answer(message, &NodeReply::Accepted { epoch: self.epoch }).await;
     }
 
-    async fn refuse(&self, message: &Message, reason: String) {
-        self.answer(message, &NodeReply::Refused { epoch: self.epoch, reason }).await;
+    async fn refuse(&self, message: &Message, code: RefusalCode, reason: String) {
+        self.answer(message, &NodeReply::Refused { epoch: self.epoch, code, reason }).await;
     }
 
     async fn answer(&self, message: &Message, reply: &NodeReply) {
@@ -338,5 +364,22 @@ fn trace_of(span: &tracing::Span, message: &Message, prepare: &Prepare) -> u128 
 fn set_parent(span: &tracing::Span, message: &Message) {
     if let Some(traceparent) = message.headers.get(HEADER_TRACEPARENT) {
         nuncius_telemetry::set_parent(span, traceparent);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn work_that_panics_has_an_end_like_any_other() {
+        let mut work = tokio::task::spawn_blocking(|| {
+            if true {
+                panic!("a mistake in planning")
+            }
+        });
+        assert_eq!(outcome_of(&mut work).await, None);
+        let mut work = tokio::task::spawn_blocking(|| 7);
+        assert_eq!(outcome_of(&mut work).await, Some(7));
     }
 }

@@ -9,11 +9,11 @@ use nuncius_bus::clock::monotonic_ns;
 use nuncius_engine::{Control, EngineMessage, EngineOptions, GroupInput, GroupPlan, plan_group, spawn_group};
 use nuncius_jobs::Queues;
 use nuncius_load::shard::ShardSet;
-use nuncius_schemas::node::{Prepare, Start};
-use nuncius_schemas::units::SECOND_NS;
+use nuncius_schemas::node::{Prepare, RefusalCode, Start};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use crate::caps::{self, CapError};
 use crate::collector::{CollectorInput, collect};
 use crate::config::ClientConfig;
 use crate::health::HealthMeter;
@@ -33,22 +33,54 @@ pub(crate) enum PrepareError {
     Plan(#[from] nuncius_engine::PlanError),
     #[error("{0}")]
     Engine(#[from] nuncius_engine::EngineError),
-    #[error("groups[{group}].{field}: {wanted} is over this node's {cap} of {limit} ({flag})")]
-    OverCap { group: u16, field: &'static str, wanted: u64, cap: &'static str, limit: u64, flag: &'static str },
+    #[error("{0}")]
+    Cap(#[from] CapError),
     #[error("groups[{group}].target: it does not accept connections: {problem}{advice}")]
     Unreachable { group: u16, problem: String, advice: String },
     #[error("groups[{group}].target: {problem}")]
     Queue { group: u16, problem: String },
-    #[error("groups[{0}]: no such group in the specification")]
-    NoGroup(u16),
     #[error("the run's thread could not be started: {0}")]
     Thread(String),
 }
 
-/// An experiment this node works for.
+impl PrepareError {
+    /// What the daemon goes by.
+    pub(crate) const fn code(&self) -> RefusalCode {
+        match self {
+            Self::Engine(nuncius_engine::EngineError::Start { .. }) | Self::Thread(_) => RefusalCode::System,
+            Self::Engine(nuncius_engine::EngineError::NoBus { .. } | nuncius_engine::EngineError::Tls { .. })
+            | Self::Plan(_)
+            | Self::Cap(_)
+            | Self::Unreachable { .. }
+            | Self::Queue { .. } => RefusalCode::Unfit,
+        }
+    }
+}
+
+/// Why a session does not start.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    #[error("already started at another instant")]
+    OtherInstant,
+    #[error("the start instant passed {0:?} ago")]
+    Late(Duration),
+}
+
+impl StartError {
+    /// What the daemon goes by.
+    pub(crate) const fn code(&self) -> RefusalCode {
+        match self {
+            Self::OtherInstant => RefusalCode::Stale,
+            Self::Late(_) => RefusalCode::Late,
+        }
+    }
+}
+
+/// An attempt of an experiment that this node works for. Dropped before its start, it ends and says nothing to anybody.
 pub(crate) struct Session {
     pub(crate) experiment: String,
     pub(crate) token: u64,
+    pub(crate) attempt: u32,
     pub(crate) prepared_at_ns: u64,
     pub(crate) started: bool,
     control: Arc<Control>,
@@ -70,9 +102,9 @@ pub(crate) fn plan_groups(
     bus: &Bus,
 ) -> Result<Vec<GroupPlan>, PrepareError> {
     let environment = |name: &str| config.environment.get(name).cloned();
+    caps::check(prepare, &config.capacity)?;
     let mut plans = Vec::new();
     for assignment in &prepare.assignments {
-        check_caps(prepare, assignment.group, assignment.shards, assignment.nodes, config)?;
         let plan = plan_group(
             &GroupInput {
                 spec: &prepare.spec,
@@ -92,58 +124,6 @@ pub(crate) fn plan_groups(
         plans.push(plan);
     }
     Ok(plans)
-}
-
-fn check_caps(
-    prepare: &Prepare,
-    group: u16,
-    shards: [u64; 4],
-    nodes: u32,
-    config: &ClientConfig,
-) -> Result<(), PrepareError> {
-    let spec = prepare.spec.groups.get(usize::from(group)).ok_or(PrepareError::NoGroup(group))?;
-    let capacity = &config.capacity;
-    let share = ShardSet::from_words(shards).len() as f64 / f64::from(nuncius_load::shard::SHARDS);
-    let multiplier = if spec.rate_per_node { f64::from(nodes) } else { 1.0 };
-    let peak = spec
-        .effective_stages()
-        .iter()
-        .map(|stage| stage.rate.as_per_second().max(stage.to.map_or(0.0, nuncius_schemas::units::Rate::as_per_second)))
-        .fold(0.0, f64::max);
-    let wanted_rate = (peak * multiplier * share).ceil() as u64;
-    if wanted_rate > capacity.max_rate_per_second {
-        return Err(PrepareError::OverCap {
-            group,
-            field: "rate",
-            wanted: wanted_rate,
-            cap: "share of the rate per second",
-            limit: capacity.max_rate_per_second,
-            flag: "--max-rate",
-        });
-    }
-    let in_flight = spec.users.unwrap_or(spec.max_in_flight);
-    if in_flight > capacity.max_in_flight {
-        return Err(PrepareError::OverCap {
-            group,
-            field: if spec.users.is_some() { "users" } else { "max_in_flight" },
-            wanted: u64::from(in_flight),
-            cap: "cap on requests in flight",
-            limit: u64::from(capacity.max_in_flight),
-            flag: "--max-in-flight",
-        });
-    }
-    let seconds = spec.offered_ns().unwrap_or(0) / SECOND_NS;
-    if seconds > capacity.max_duration_seconds {
-        return Err(PrepareError::OverCap {
-            group,
-            field: "duration",
-            wanted: seconds,
-            cap: "longest load in seconds",
-            limit: capacity.max_duration_seconds,
-            flag: "--max-duration",
-        });
-    }
-    Ok(())
 }
 
 /// So is a queue that is not there. Blocks, like everything here.
@@ -169,7 +149,8 @@ fn check_reachable(prepare: &Prepare, group: u16, plan: &GroupPlan) -> Result<()
 }
 
 impl Session {
-    /// Spawns the engine threads (which wait for the start), the collector and the reporter.
+    /// Spawns the engine threads (which wait for the start), the collector and the reporter. Blocks until the threads
+    /// are there; within a runtime, on a thread that may block.
     pub(crate) fn spawn(
         prepare: &Prepare,
         plans: Vec<GroupPlan>,
@@ -220,6 +201,7 @@ impl Session {
             experiment: prepare.experiment.clone(),
             node: node.to_owned(),
             epoch,
+            attempt: prepare.attempt,
             spec: prepare.spec.clone(),
             start_unix_ns: Arc::clone(&start_unix_ns),
             parent_span_id: Arc::clone(&parent_span_id),
@@ -229,6 +211,7 @@ impl Session {
         Ok(Self {
             experiment: prepare.experiment.clone(),
             token: prepare.token,
+            attempt: prepare.attempt,
             prepared_at_ns: monotonic_ns(),
             started: false,
             control,
@@ -241,19 +224,18 @@ impl Session {
     }
 
     /// Sets the run's instant zero; refuses one that has passed.
-    pub(crate) fn start(&mut self, start: &Start, span_id: u64) -> Result<(), String> {
+    pub(crate) fn start(&mut self, start: &Start, span_id: u64) -> Result<(), StartError> {
         let now = monotonic_ns();
         if self.started {
             // The daemon asks again when the answer was lost: the same start is the same start.
             return if self.start_at_ns.get() == Some(&start.start_at_ns) {
                 Ok(())
             } else {
-                Err("already started at another instant".to_owned())
+                Err(StartError::OtherInstant)
             };
         }
         if start.start_at_ns <= now {
-            let late = Duration::from_nanos(now - start.start_at_ns);
-            return Err(format!("the start instant passed {late:?} ago"));
+            return Err(StartError::Late(Duration::from_nanos(now - start.start_at_ns)));
         }
         let _ = self.parent_span_id.set(span_id);
         let _ = self.start_unix_ns.set(start.start_unix_ns);
@@ -279,6 +261,14 @@ impl Session {
         if self.started {
             self.control.stop(drain_ns);
         } else {
+            self.control.abandon();
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if !self.started {
             self.control.abandon();
         }
     }

@@ -134,8 +134,8 @@ impl Timer {
         }
     }
 
-    /// Asks to be woken at `deadline_ns` of this clock, never before. Entered into the queue at once, so that the order of
-    /// the calls is the order of equal deadlines.
+    /// Asks to be woken at `deadline_ns` of this clock, never before. Entered into the queue at once, so that the
+    /// order of the calls is the order of equal deadlines.
     pub(crate) fn at(&self, deadline_ns: u64) -> oneshot::Receiver<()> {
         let (wake, woken) = oneshot::channel();
         let mut pending = lock(&self.pending);
@@ -246,13 +246,13 @@ mod tests {
     async fn deadlines_fall_due_in_their_order_whatever_the_order_of_asking() {
         let timer = driven();
         let base_ns = timer.now_ns() + 1_000_000;
-        let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
+        let (sender, mut receiver) = tokio::sync::mpsc::channel(4);
         for step in [3u64, 1, 2, 0] {
             let woken = timer.at(base_ns + step * 100_000);
             let sender = sender.clone();
             tokio::spawn(async move {
                 woken.await.unwrap();
-                sender.send(step).unwrap();
+                sender.send(step).await.unwrap();
             });
         }
         for expected in 0..4 {

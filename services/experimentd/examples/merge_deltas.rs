@@ -1,6 +1,7 @@
-//! What merging a delta costs the daemon: the deltas of 64 nodes over 60 seconds, one step with four histograms of some hundred
-//! buckets each. `merge` starts from decoded deltas, `read` from their MessagePack bytes, `dense` is the least there could be:
-//! the same counters as dense arrays, each added once to an array of totals. One line for each round, in µs per delta.
+//! What merging a delta costs the daemon: the deltas of 64 nodes over 60 seconds, one step with four histograms of
+//! some hundred buckets each. `merge` starts from decoded deltas, `read` from their MessagePack bytes, `dense` is the
+//! least there could be: the same counters as dense arrays, each added once to an array of totals. One line for each
+//! round, in µs per delta.
 //!
 //! `cargo run --release -p nuncius-experimentd --example merge_deltas [rounds]`
 
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 use nuncius_experimentd::totals::{OPEN_SECONDS, RunTotals};
 use nuncius_schemas::codec;
 use nuncius_schemas::metric::{Health, MetricDelta, StepDelta};
-use nuncius_stats::{Histogram, Totals};
+use nuncius_stats::{Histogram, Incarnation, Totals};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -51,7 +52,7 @@ fn main() -> Result<(), Failure> {
 /// Merges everything as the daemon does, from deltas or from their bytes; seconds are closed outside the time taken.
 fn merge(seconds: &[Vec<MetricDelta>], from_bytes: bool) -> Result<(Duration, RunTotals), Failure> {
     let mut totals = RunTotals::new(vec![1]);
-    (0..NODES).for_each(|node| totals.enroll(&name(node), 1));
+    (0..NODES).for_each(|node| totals.enroll(&name(node), Incarnation { epoch: 1, attempt: 1 }));
     let mut time = Duration::ZERO;
     for (second, deltas) in (0u32..).zip(seconds) {
         let bytes: Vec<Vec<u8>> = deltas.iter().map(codec::encode).collect::<Result<_, _>>()?;
@@ -167,6 +168,7 @@ fn delta(node: usize, second: u32, random: &mut fastrand::Rng) -> MetricDelta {
         last_second: second,
         last: second + 1 == SECONDS,
         stopped: None,
+        records: None,
         steps: vec![step],
         health: Some(Health { interval_ns: 1_000_000_000, cpu_ns: 200_000_000, ..Health::default() }),
     }

@@ -14,11 +14,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::nodes::Nodes;
+use crate::timing::Timing;
 
 /// Shared by all runs; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Daemon {
     pub(crate) name: String,
+    pub(crate) timing: Timing,
     pub(crate) bus: Bus,
     pub(crate) store: Store,
     pub(crate) nodes: Nodes,
@@ -41,6 +43,11 @@ impl Daemon {
     /// Claims a run for a task of this daemon; `false` when there is one already.
     pub(crate) fn remember(&self, id: &str) -> bool {
         self.ours.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned())
+    }
+
+    /// Whether a task of this daemon looks after a run.
+    pub(crate) fn is_ours(&self, id: &str) -> bool {
+        self.ours.lock().unwrap_or_else(PoisonError::into_inner).contains(id)
     }
 
     /// Gives a run back.

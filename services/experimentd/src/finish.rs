@@ -1,7 +1,6 @@
 //! The end of a run: records gathered, gates decided, the report built, stored, published.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use nuncius_schemas::gate::Quantity;
 use nuncius_schemas::report::{GateReport, NodeReport, Report};
@@ -9,6 +8,7 @@ use nuncius_schemas::run::{RunStatus, Verdict};
 use nuncius_schemas::spec::RecordsMode;
 use tracing::warn;
 
+use crate::deficit::{self, Deficit};
 use crate::judge::{steps_per_group, verdict};
 use crate::plan::Plan;
 use crate::records;
@@ -16,9 +16,6 @@ use crate::run::Running;
 use crate::summary::{Ended, report, scheduled};
 use crate::totals::RunTotals;
 use crate::watch::Offered;
-
-/// How long request records may take to come after the last delta.
-const RECORDS_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Why a run did not go to its end.
 #[derive(Debug, Clone)]
@@ -34,11 +31,9 @@ pub(crate) async fn finished(running: &mut Running, plan: &Plan, offered: Offere
     let spec = running.journal.record.spec.clone();
     let mut invalid = Vec::new();
     if spec.records != RecordsMode::None {
-        let gathered = tokio::time::timeout(RECORDS_PATIENCE, records::gather(running, plan, &offered)).await;
-        match gathered {
-            Ok(Ok(())) => {}
-            Ok(Err(problem)) => invalid.push(problem),
-            Err(_) => invalid.push(format!("request records did not all come within {RECORDS_PATIENCE:?}")),
+        match records::gather(running, plan, &offered).await {
+            Ok(missing) => invalid.extend(missing),
+            Err(problem) => invalid.push(problem),
         }
     }
     let scheduled: Vec<Option<u64>> = spec
@@ -51,7 +46,8 @@ pub(crate) async fn finished(running: &mut Running, plan: &Plan, offered: Offere
             scheduled(&spec, number, group, nodes, None)
         })
         .collect();
-    invalid.extend(distrust(running, plan, &offered, &scheduled));
+    let deficit = deficit::account(&spec, &scheduled, &plan.assignments, &offered.totals, &offered.lost);
+    invalid.extend(distrust(running, plan, &offered, &deficit));
     let aborted = offered.cut_short.as_ref().filter(|cut| !cut.cancelled);
     let cancelled = offered.cut_short.as_ref().filter(|cut| cut.cancelled);
     let mut gates = offered.judge.decide(&offered.totals.steps, offered.offered_seconds);
@@ -62,18 +58,17 @@ pub(crate) async fn finished(running: &mut Running, plan: &Plan, offered: Offere
     let (verdict, reasons) =
         verdict(&gates, &invalid, aborted.map(|cut| cut.reason.as_str()), cancelled.map(|cut| cut.reason.as_str()));
     let status = if cancelled.is_some() { RunStatus::Cancelled } else { RunStatus::Finished };
-    end(
-        running,
+    let ended = Ended {
         status,
-        Some(verdict),
+        verdict: Some(verdict),
         reasons,
         gates,
-        node_reports(running, plan, &offered),
-        &offered.totals,
-        &scheduled,
-        offered.offered_seconds,
-    )
-    .await;
+        nodes: node_reports(running, plan, &offered),
+        events: Vec::new(),
+        offered_seconds: offered.offered_seconds,
+        unaccounted: deficit.unaccounted,
+    };
+    end(running, ended, &offered.totals, &scheduled).await;
 }
 
 fn mark_cut(gate: &mut GateReport) {
@@ -83,18 +78,29 @@ fn mark_cut(gate: &mut GateReport) {
 
 /// A run that never offered load.
 pub(crate) async fn never_ran(running: &mut Running, status: RunStatus, reason: &str) {
+    running.control.close();
     let totals = RunTotals::new(steps_per_group(&running.journal.record.spec));
     let verdict = (status == RunStatus::Cancelled).then_some(Verdict::Undetermined);
-    end(running, status, verdict, vec![reason.to_owned()], Vec::new(), Vec::new(), &totals, &[], 0.0).await;
+    let ended = Ended {
+        status,
+        verdict,
+        reasons: vec![reason.to_owned()],
+        gates: Vec::new(),
+        nodes: Vec::new(),
+        events: Vec::new(),
+        offered_seconds: 0.0,
+        unaccounted: 0,
+    };
+    end(running, ended, &totals, &[]).await;
 }
 
 /// Why the measurement cannot be trusted.
-fn distrust(running: &Running, plan: &Plan, offered: &Offered, scheduled: &[Option<u64>]) -> Vec<String> {
+fn distrust(running: &Running, plan: &Plan, offered: &Offered, deficit: &Deficit) -> Vec<String> {
     let spec = &running.journal.record.spec;
     // The load was not offered to what was meant.
     let mut invalid = offered.pressure_problems.clone();
-    for (node, reason) in &offered.lost {
-        invalid.push(format!("node {node} was lost: {reason}"));
+    for (node, lost) in &offered.lost {
+        invalid.push(format!("node {node} was lost: {}", lost.reason));
     }
     for node in &plan.nodes {
         let Some(totals) = offered.totals.nodes.get(&node.name) else { continue };
@@ -106,34 +112,24 @@ fn distrust(running: &Running, plan: &Plan, offered: &Offered, scheduled: &[Opti
     if offered.totals.refused > 0 {
         invalid.push(format!("{} deltas could not be merged", offered.totals.refused));
     }
-    let mut deficit = 0u64;
-    let mut excess = 0u64;
-    for (index, scheduled) in scheduled.iter().enumerate() {
-        let Some(scheduled) = scheduled else { continue };
-        let number = u16::try_from(index).unwrap_or(u16::MAX);
-        let taken: u64 = offered
-            .totals
-            .steps
-            .iter()
-            .filter(|((group, step), _)| *group == number && offered.totals.is_iteration(*group, *step))
-            .map(|(_, step)| step.planned)
-            .sum();
-        deficit += scheduled.saturating_sub(taken);
-        excess += taken.saturating_sub(*scheduled);
+    let Deficit { scheduled: total, not_offered, unaccounted, excess } = *deficit;
+    if unaccounted > 0 {
+        let lost = offered.lost.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+        invalid.push(format!(
+            "{unaccounted} of {total} scheduled arrivals are not accounted for (at most {unaccounted} not offered): \
+             lost with {lost}"
+        ));
     }
-    if deficit > 0 && offered.cut_short.is_none() {
-        let total: u64 = scheduled.iter().flatten().sum();
-        invalid.push(format!("{deficit} of {total} scheduled arrivals were not offered"));
+    if not_offered > 0 && offered.cut_short.is_none() {
+        invalid.push(format!("{not_offered} of {total} scheduled arrivals were not offered"));
     }
     if excess > 0 {
         invalid.push(format!("{excess} arrivals more than scheduled were offered"));
     }
-    if offered.lost.is_empty() {
-        let sums = offered.totals.iterations();
-        let ended = sums.succeeded + sums.failed + sums.censored;
-        if ended != sums.offered {
-            invalid.push(format!("the books do not balance: {} offered, {ended} accounted for", sums.offered));
-        }
+    let sums = offered.totals.iterations();
+    let ended = sums.succeeded + sums.failed + sums.censored;
+    if ended != sums.offered {
+        invalid.push(format!("the books do not balance: {} offered, {ended} accounted for", sums.offered));
     }
     invalid
 }
@@ -169,7 +165,7 @@ pub(crate) fn node_reports(running: &Running, plan: &Plan, offered: &Offered) ->
                 lost: offered
                     .lost
                     .get(&node.name)
-                    .cloned()
+                    .map(|lost| lost.reason.clone())
                     .or_else(|| totals.and_then(|totals| totals.stopped.clone())),
             }
         })
@@ -177,27 +173,18 @@ pub(crate) fn node_reports(running: &Running, plan: &Plan, offered: &Offered) ->
 }
 
 /// Builds, stores and publishes the report; the last status comes after it, so that whoever sees it finds the report.
-#[expect(clippy::too_many_arguments, reason = "the parts of one report, used once")]
-pub(crate) async fn end(
-    running: &mut Running,
-    status: RunStatus,
-    verdict: Option<Verdict>,
-    reasons: Vec<String>,
-    gates: Vec<GateReport>,
-    nodes: Vec<NodeReport>,
-    totals: &RunTotals,
-    scheduled: &[Option<u64>],
-    offered_seconds: f64,
-) {
-    for gate in &gates {
+///
+/// The events of `ended` are those of the journal.
+pub(crate) async fn end(running: &mut Running, mut ended: Ended, totals: &RunTotals, scheduled: &[Option<u64>]) {
+    for gate in &ended.gates {
         let text = format!("gate {}: {} ({})", gate.gate, gate.outcome.name(), gate.reason);
         running.journal.say(nuncius_schemas::event::EventKind::Gate, &text, BTreeMap::new()).await;
     }
-    let reason = reasons.first().cloned().unwrap_or_default();
+    let (status, verdict) = (ended.status, ended.verdict);
+    let reason = ended.reasons.first().cloned().unwrap_or_default();
     running.journal.record.verdict = verdict;
     running.journal.record.ended_unix_ms = Some(nuncius_bus::clock::unix_ms());
-    let events = running.journal.events.clone();
-    let ended = Ended { status, verdict, reasons, gates, nodes, events, offered_seconds };
+    ended.events = running.journal.events();
     let report = report(&running.journal.record, totals, scheduled, ended);
     store(running, &report, totals).await;
     if let Err(error) = running.journal.end(status, verdict, &reason).await {

@@ -71,6 +71,7 @@ async fn admit_in_span(daemon: &Daemon, job: WorkItem) {
         ended_unix_ms: None,
         routes: Vec::new(),
         nodes: Vec::new(),
+        attempt: 0,
         traceparent,
     };
     let bytes = match codec::encode(&record) {

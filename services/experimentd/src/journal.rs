@@ -17,6 +17,9 @@ use tracing::{info, warn};
 /// Pause between attempts to write while the bus is away.
 const RETRY_PAUSE: Duration = Duration::from_millis(300);
 
+/// Most events that are kept for a run's report.
+const EVENTS_KEPT_MAX: usize = 10_000;
+
 /// The run is no longer ours to write.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum JournalError {
@@ -42,15 +45,29 @@ pub(crate) struct Journal {
     /// The record as last written.
     pub(crate) record: RunRecord,
     revision: u64,
-    /// Everything that was said so far.
-    pub(crate) events: Vec<ExperimentEvent>,
+    /// What was said so far, as far as it is kept for the report.
+    events: Vec<ExperimentEvent>,
+    /// How many were said after [`EVENTS_KEPT_MAX`]: they are on the event stream and in the store alone.
+    events_left_out: u64,
+    /// How many the bus did not take: whoever replays its stream misses them.
+    events_not_stored: u64,
     event_number: u64,
 }
 
 impl Journal {
     /// Of a record that is on the bus at `revision`.
     pub(crate) fn new(bus: Bus, store: Store, bucket: Kv, record: RunRecord, revision: u64) -> Self {
-        Self { bus, store, bucket, record, revision, events: Vec::new(), event_number: 0 }
+        Self {
+            bus,
+            store,
+            bucket,
+            record,
+            revision,
+            events: Vec::new(),
+            events_left_out: 0,
+            events_not_stored: 0,
+            event_number: 0,
+        }
     }
 
     /// Changes the status, on the bus first; then says so.
@@ -140,9 +157,35 @@ impl Journal {
         // Acknowledged if at all possible, but an event that cannot be said must not hold up the run.
         if let Err(error) = self.bus.store_message(&subject, "event.v1", &event, Some(&id)).await {
             warn!(%error, "event not stored on the bus");
+            self.events_not_stored += 1;
         }
         self.warn_store("event", self.store.add_event(&event).await);
-        self.events.push(event);
+        if self.events.len() < EVENTS_KEPT_MAX {
+            self.events.push(event);
+        } else {
+            self.events_left_out += 1;
+        }
+    }
+
+    /// The events for the report; the last ones say what the report or the event stream does not have.
+    pub(crate) fn events(&self) -> Vec<ExperimentEvent> {
+        let mut events = self.events.clone();
+        let missing = [
+            (self.events_left_out, "events more are on the event stream and in the store alone"),
+            (self.events_not_stored, "events could not be stored on the bus: its event stream misses them"),
+        ];
+        for (count, text) in missing.into_iter().filter(|(count, _)| *count > 0) {
+            events.push(ExperimentEvent {
+                experiment: self.record.id.clone(),
+                at_unix_ms: unix_ms(),
+                kind: EventKind::Warning,
+                message: format!("{count} {text}"),
+                status: None,
+                verdict: None,
+                data: BTreeMap::new(),
+            });
+        }
+        events
     }
 
     /// A store that fails is said aloud, and never ends a run: the bus has the record and the report.

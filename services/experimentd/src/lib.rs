@@ -3,11 +3,16 @@
 //! It must never start the same load twice, average a percentile, call a measurement good that it cannot vouch for, or
 //! acknowledge a submission before its fate is written down.
 //!
-//! Layout: `intake` admission; `run` one experiment from waiting to start; `plan` who does what; `fleet` commands to
-//! nodes; `watch` while load is offered; [`totals`], [`health`], [`judge`], [`summary`] the books, pure; `finish` the
-//! end; `records` request records; `recover` what a dead daemon left; `journal` what is written down meanwhile.
+//! Layout: `intake` admission; `run` one experiment from waiting to its end; `plan` who does what; `fleet` commands to
+//! nodes; `control` requests to a run; `start` the start; `watch` while load is offered; `timing` how long what may
+//! take; [`totals`], [`health`], [`judge`], [`summary`] the books, pure; `finish` the end; `records` request records;
+//! `archive` what is stored, for whoever asks; `recover` what a dead daemon left; `journal` what is written down
+//! meanwhile.
 
+mod archive;
+mod control;
 mod daemon;
+mod deficit;
 mod finish;
 mod fleet;
 pub mod health;
@@ -20,9 +25,12 @@ mod records;
 mod recover;
 mod run;
 mod serve;
+mod start;
 mod stress;
 pub mod summary;
+mod timing;
 pub mod totals;
 mod watch;
 
 pub use serve::{DaemonConfig, DaemonError, run};
+pub use timing::Timing;

@@ -9,15 +9,18 @@ use nuncius_bus::tail::Start;
 use nuncius_schemas::codec;
 use nuncius_schemas::metric::MetricDelta;
 use nuncius_schemas::run::{RunRecord, RunStatus, Verdict};
-use tracing::{Instrument, info, info_span, warn};
+use nuncius_stats::Incarnation;
+use tracing::{Instrument, debug, info, info_span, warn};
 
 use crate::daemon::{Daemon, give_back};
 use crate::finish;
+use crate::fleet::command_all;
 use crate::intake::{CANCELLED_WAITING, look_after};
 use crate::judge::{Judge, steps_per_group};
 use crate::plan::Plan;
-use crate::run::{Running, stop_nodes};
-use crate::summary::scheduled;
+use crate::run::Running;
+use crate::start::stop_command;
+use crate::summary::{Ended, scheduled};
 use crate::totals::RunTotals;
 use crate::watch::Offered;
 
@@ -100,7 +103,12 @@ async fn close_books(running: &mut Running) {
     let record = running.journal.record.clone();
     let spec = &record.spec;
     let names: Vec<String> = record.nodes.iter().map(|node| node.name.clone()).collect();
-    stop_nodes(running, &names, spec.drain.0, "the daemon was lost").await;
+    running.control.close();
+    let stop = |name: &String| (name.clone(), stop_command(running, spec.drain.0, "the daemon was lost"));
+    let timeout = running.daemon.timing.command;
+    for error in command_all(&running.daemon.bus, names.iter().map(stop).collect(), timeout).await {
+        debug!(%error, "stop had no effect");
+    }
     let namespace = running.daemon.bus.namespace().clone();
     let tail = running.daemon.bus.tail(&namespace.stream_metric(), &namespace.metric_all(&record.id), Start::All).await;
     let mut tail = match tail {
@@ -109,7 +117,7 @@ async fn close_books(running: &mut Running) {
     };
     let mut totals = RunTotals::new(steps_per_group(spec));
     for node in &record.nodes {
-        totals.enroll(&node.name, node.epoch);
+        totals.enroll(&node.name, Incarnation { epoch: node.epoch, attempt: record.attempt });
     }
     let mut judge = Judge::new(spec);
     let deadline = tokio::time::Instant::now() + ORPHAN_PATIENCE;
@@ -121,6 +129,7 @@ async fn close_books(running: &mut Running) {
                 let delta = codec::decode::<MetricDelta>(&message.payload).ok();
                 let expected = |delta: &MetricDelta| {
                     record.nodes.iter().any(|node| node.name == delta.node && node.epoch == delta.epoch)
+                        && delta.attempt == record.attempt
                 };
                 if let Some(delta) = delta.filter(expected)
                     && let Err(error) = totals.merge(&delta)
@@ -157,16 +166,15 @@ async fn close_books(running: &mut Running) {
     let nodes = finish::node_reports(running, &plan, &offered);
     let totals = offered.totals;
     let reasons = vec!["daemon lost: the run was cut short and its books closed after the restart".to_owned()];
-    finish::end(
-        running,
-        RunStatus::Failed,
-        Some(Verdict::Invalid),
+    let ended = Ended {
+        status: RunStatus::Failed,
+        verdict: Some(Verdict::Invalid),
         reasons,
         gates,
         nodes,
-        &totals,
-        &scheduled,
+        events: Vec::new(),
         offered_seconds,
-    )
-    .await;
+        unaccounted: 0,
+    };
+    finish::end(running, ended, &totals, &scheduled).await;
 }

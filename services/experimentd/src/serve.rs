@@ -17,7 +17,8 @@ use tracing::{info, warn};
 
 use crate::daemon::Daemon;
 use crate::nodes::Nodes;
-use crate::{intake, recover};
+use crate::timing::Timing;
+use crate::{archive, intake, recover};
 
 /// Time a submission may take to be admitted before it is handed out again.
 const ADMISSION_WAIT: Duration = Duration::from_secs(30);
@@ -35,6 +36,8 @@ pub struct DaemonConfig {
     pub host: String,
     /// The SQLite file.
     pub database: PathBuf,
+    /// How long it waits for what.
+    pub timing: Timing,
 }
 
 /// Why the daemon ended.
@@ -66,6 +69,7 @@ pub async fn run(
     let service = bus.register_service(&service_name, version, "runs experiments", &[("node", &name)]).await?;
     let daemon = Daemon {
         name,
+        timing: config.timing.clone(),
         bus: bus.clone(),
         store: store.clone(),
         nodes: Nodes::default(),
@@ -80,6 +84,8 @@ pub async fn run(
     let mut queue = bus
         .work_queue(&namespace.stream_submit(), "experimentd", &namespace.experiment_submit(), ADMISSION_WAIT)
         .await?;
+    let requests = bus.subscribe(&namespace.experiment_archive("*")).await?;
+    daemon.tasks.spawn(archive::serve(daemon.clone(), requests));
     recover::recover(&daemon).await;
     info!(daemon = %daemon.name, database = %config.database.display(), "taking experiments");
     let mut ready = ready;

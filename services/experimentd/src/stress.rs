@@ -1,7 +1,9 @@
-//! Pressure while the load runs: the emulators of resources that a specification means are asked for it when its time has come.
+//! Pressure while the load runs: the emulators of resources that a specification means are asked for it when its time
+//! has come.
 //!
-//! Every request says for how long it holds, so that the pressure ends though this daemon does not live to see it. What is
-//! asked of nobody, or refused, is told as a warning, and the run cannot be trusted: the load was not offered to what was meant.
+//! Every request says for how long it holds, so that the pressure ends though this daemon does not live to see it.
+//! What is asked of nobody, or refused, is told as a warning, and the run cannot be trusted: the load was not offered
+//! to what was meant.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,19 +20,24 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::nodes::Nodes;
-use crate::run::COMMAND_TIMEOUT;
 
+/// How long an emulator may take to answer.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(2);
 /// Variable with the token of emulators that want one.
 const TOKEN_VARIABLE: &str = "NUNCIUS_RESOURCE_TOKEN";
+
+/// What may wait to be told; whoever has more to tell waits.
+const TOLD_WAITING_MAX: usize = 256;
 
 /// What is to be told of it.
 pub(crate) type Told = (EventKind, String);
 
-/// The pressure of one run. Dropped, what has not begun never begins; what has is released by [`Pressure::end`], or by its time.
+/// The pressure of one run. Dropped, what has not begun never begins; what has is released by [`Pressure::end`], or
+/// by its time.
 pub(crate) struct Pressure {
     site: Site,
     steps: JoinSet<()>,
-    told: mpsc::UnboundedReceiver<Told>,
+    told: mpsc::Receiver<Told>,
 }
 
 /// What each step needs.
@@ -40,13 +47,13 @@ struct Site {
     nodes: Nodes,
     /// Who was asked for what: to be released.
     asked: Arc<Mutex<BTreeSet<(String, ResourceKind)>>>,
-    tell: mpsc::UnboundedSender<Told>,
+    tell: mpsc::Sender<Told>,
 }
 
 impl Pressure {
     /// Plans the steps of a run whose instant zero is `start_at_ns` on our CLOCK_MONOTONIC.
     pub(crate) fn plan(bus: &Bus, nodes: &Nodes, steps: &[StressStep], start_at_ns: u64) -> Self {
-        let (tell, told) = mpsc::unbounded_channel();
+        let (tell, told) = mpsc::channel(TOLD_WAITING_MAX);
         let site = Site { bus: bus.clone(), nodes: nodes.clone(), asked: Arc::default(), tell };
         let mut tasks = JoinSet::new();
         for (index, step) in steps.iter().enumerate() {
@@ -85,12 +92,12 @@ impl Site {
         let present = self.nodes.present();
         let nodes = match resource_nodes(&present, &step.nodes) {
             Ok(nodes) if nodes.is_empty() => {
-                return self.warn(format!(
-                    "{field}: no emulator of resources matches; start one with `nuncius emulator resource`"
-                ));
+                let text =
+                    format!("{field}: no emulator of resources matches; start one with `nuncius emulator resource`");
+                return self.warn(text).await;
             }
             Ok(nodes) => nodes,
-            Err(error) => return self.warn(format!("{field}.nodes.names: {error}")),
+            Err(error) => return self.warn(format!("{field}.nodes.names: {error}")).await,
         };
         for (kind, amount) in step.amounts() {
             let request = ResourceRequest {
@@ -102,7 +109,7 @@ impl Site {
             };
             let (nodes, without) = parted(&nodes, kind);
             for node in without {
-                self.warn(format!("{field}: {}", not_offered(kind, &node.name)));
+                self.warn(format!("{field}: {}", not_offered(kind, &node.name))).await;
             }
             self.asked
                 .lock()
@@ -116,19 +123,19 @@ impl Site {
                 .map(|(_, node)| node.name.clone())
                 .collect();
             for problem in answers.into_iter().filter_map(Result::err) {
-                self.warn(format!("{field}: {problem}"));
+                self.warn(format!("{field}: {problem}")).await;
             }
             if !under.is_empty() {
                 let (kind, duration) = (kind.name(), step.duration);
                 let text = format!("{field}: {kind} {amount} for {duration} on {}", under.join(", "));
-                let _ = self.tell.send((EventKind::Node, text));
+                let _ = self.tell.send((EventKind::Node, text)).await;
             }
         }
     }
 
-    fn warn(&self, text: String) {
+    async fn warn(&self, text: String) {
         // Nobody listens only when the run is over.
-        let _ = self.tell.send((EventKind::Warning, text));
+        let _ = self.tell.send((EventKind::Warning, text)).await;
     }
 }
 

@@ -39,6 +39,8 @@ pub struct Ended {
     pub events: Vec<ExperimentEvent>,
     /// How long load was offered, in seconds.
     pub offered_seconds: f64,
+    /// Scheduled arrivals that a lost node may have offered without a word.
+    pub unaccounted: u64,
 }
 
 /// Iterations that the schedule of an open group holds in its first `until_ns`; all of it when `None`.
@@ -93,6 +95,7 @@ pub fn report(record: &RunRecord, totals: &RunTotals, scheduled: &[Option<u64>],
         scheduled: planned,
         offered,
         deficit: planned.saturating_sub(offered),
+        unaccounted: ended.unaccounted,
         groups,
         gates: ended.gates,
         nodes: ended.nodes,

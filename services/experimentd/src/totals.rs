@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 
 use nuncius_schemas::gate::Quantity;
-use nuncius_schemas::metric::{FailureCount, FailureKind, MetricDelta, StatusCount, StepDelta};
+use nuncius_schemas::metric::{FailureCount, FailureKind, MetricDelta, RecordsWritten, StatusCount, StepDelta};
 use nuncius_schemas::report::Interval;
-use nuncius_stats::{Accept, Ledger, Observed, Totals};
+use nuncius_stats::{Accept, Histogram, Incarnation, Ledger, Observed, Totals};
 
 use crate::health::NodeHealth;
 
@@ -173,11 +173,25 @@ pub struct SecondTotals {
     in_flight: BTreeMap<(String, u16, u16), u64>,
 }
 
+/// Counts of one step on one node.
+#[derive(Debug, Clone, Copy, Default)]
+struct NodeStep {
+    planned: u64,
+    /// Succeeded, failed or censored.
+    ended: u64,
+    /// Under way, as last said.
+    in_flight: u64,
+}
+
 /// One node's part.
 #[derive(Debug, Default)]
 pub struct NodeTotals {
-    /// Incarnation whose deltas count.
-    pub epoch: u64,
+    /// Incarnation and attempt whose deltas count.
+    pub incarnation: Option<Incarnation>,
+    /// By group and step.
+    steps: BTreeMap<(u16, u16), NodeStep>,
+    /// What it has written of request records, once it has said so.
+    pub records: Option<RecordsWritten>,
     /// Iterations it took or began.
     pub offered: u64,
     /// Of the last second it reported.
@@ -235,10 +249,10 @@ impl RunTotals {
         }
     }
 
-    /// Expects deltas of this incarnation of a node; those of others are not merged.
-    pub fn enroll(&mut self, node: &str, epoch: u64) {
-        match self.ledger.enroll(node, epoch) {
-            Ok(()) => self.nodes.entry(node.to_owned()).or_default().epoch = epoch,
+    /// Expects deltas of this incarnation of a node, in this attempt; those of others are not merged.
+    pub fn enroll(&mut self, node: &str, incarnation: Incarnation) {
+        match self.ledger.enroll(node, incarnation) {
+            Ok(()) => self.nodes.entry(node.to_owned()).or_default().incarnation = Some(incarnation),
             // Thousands of nodes: planning has refused them long before.
             Err(error) => tracing::error!(%error, node, "cannot be kept in the ledger"),
         }
@@ -246,19 +260,18 @@ impl RunTotals {
 
     /// Whether `step` is where a group's iterations are counted: its only step, or the whole iteration.
     pub fn is_iteration(&self, group: u16, step: u16) -> bool {
-        match self.steps_per_group.get(usize::from(group)) {
-            Some(1) => step == 0,
-            Some(steps) => step == *steps,
-            None => false,
-        }
+        is_iteration(&self.steps_per_group, group, step)
     }
 
     /// Adds a delta; `false` when it had been added before or is of an earlier incarnation.
     pub fn merge(&mut self, delta: &MetricDelta) -> Result<bool, MergeError> {
-        let accept = self
-            .ledger
-            .accept(&delta.node, delta.epoch, delta.sequence, delta.part, delta.parts)
-            .map_err(|e| MergeError::Ledger { node: delta.node.clone(), problem: e.to_string() })?;
+        let incarnation = Incarnation { epoch: delta.epoch, attempt: delta.attempt };
+        let accept =
+            self.ledger.accept(&delta.node, incarnation, delta.sequence, delta.part, delta.parts).map_err(|e| {
+                // It is not sent again: a hole.
+                self.refused += 1;
+                MergeError::Ledger { node: delta.node.clone(), problem: e.to_string() }
+            })?;
         if accept != Accept::New {
             return Ok(false);
         }
@@ -267,7 +280,7 @@ impl RunTotals {
         node.deltas += 1;
         let mut problem = None;
         let mut lag_of_second = Totals::default();
-        let (mut offered, mut in_flight) = (0, 0);
+        let mut offered = 0;
         for step in &delta.steps {
             let key = (step.group, step.step);
             let mut one = StepTotals::default();
@@ -285,28 +298,29 @@ impl RunTotals {
                 *self.cycles.entry(step.group).or_default().entry(*completed).or_default() += servos;
             }
             add(&mut lag_of_second, &one.lag.completed);
-            let is_iteration = match self.steps_per_group.get(usize::from(step.group)) {
-                Some(1) => step.step == 0,
-                Some(steps) => step.step == *steps,
-                None => false,
-            };
-            if is_iteration {
+            if is_iteration(&self.steps_per_group, step.group, step.step) {
                 offered += step.planned;
-                in_flight += step.in_flight;
             }
+            let of_node = node.steps.entry(key).or_default();
+            of_node.planned += step.planned;
+            of_node.ended += step.succeeded + step.failed + step.censored;
+            of_node.in_flight = step.in_flight;
             second.steps.entry(key).or_default().merge(&one);
             second.in_flight.insert((delta.node.clone(), step.group, step.step), step.in_flight);
         }
         node.offered += offered;
         add(&mut node.lag, &lag_of_second);
         node.health.add(delta.last_second, delta.health.as_ref(), &lag_of_second);
+        let iterations =
+            node.steps.iter().filter(|((group, step), _)| is_iteration(&self.steps_per_group, *group, *step));
+        node.in_flight = if delta.last { 0 } else { iterations.map(|(_, step)| step.in_flight).sum() };
         if delta.part + 1 == delta.parts {
-            node.in_flight = in_flight;
             node.offered_last = offered;
             node.lag_p99_ns = lag_of_second.quantile_ns(0.99);
         }
         if delta.last {
             node.last_sequence = Some(delta.sequence);
+            node.records = delta.records;
         }
         if delta.stopped.is_some() {
             node.stopped.clone_from(&delta.stopped);
@@ -323,7 +337,37 @@ impl RunTotals {
 
     /// Highest sequence up to which everything of the node has been merged.
     pub fn complete_through(&self, node: &str) -> u64 {
-        self.nodes.get(node).map_or(0, |totals| self.ledger.complete_through(node, totals.epoch))
+        let incarnation = self.nodes.get(node).and_then(|totals| totals.incarnation);
+        incarnation.map_or(0, |incarnation| self.ledger.complete_through(node, incarnation))
+    }
+
+    /// Iterations of a group that a node has reported as taken or begun.
+    pub fn reported(&self, node: &str, group: u16) -> u64 {
+        let steps = self.nodes.get(node).into_iter().flat_map(|totals| &totals.steps);
+        let iterations = steps.filter(|((of, step), _)| *of == group && self.is_iteration(*of, *step));
+        iterations.map(|(_, step)| step.planned).sum()
+    }
+
+    /// A node says no more: what it had under way, as last said, is censored. How old that was is not known, so that it
+    /// counts as anything from nothing up.
+    pub fn lose(&mut self, node: &str) {
+        let Some(totals) = self.nodes.get_mut(node) else { return };
+        for (key, step) in &mut totals.steps {
+            let open = step.planned.saturating_sub(step.ended);
+            if open == 0 {
+                continue;
+            }
+            step.ended += open;
+            let total = self.steps.entry(*key).or_default();
+            total.censored += open;
+            for (observed, count) in [(&mut total.response, open), (&mut total.service, open.min(step.in_flight))] {
+                let mut from_nothing = Histogram::new();
+                from_nothing.record_ns_many(0, count);
+                if let Err(error) = observed.censored.add(&from_nothing) {
+                    tracing::error!(%error, "what a lost node had under way could not be added");
+                }
+            }
+        }
     }
 
     /// Whether the node has said its last and nothing before it is missing.
@@ -398,6 +442,15 @@ impl RunTotals {
             }
         }
         sum
+    }
+}
+
+/// Where a group's iterations are counted: at its only step, or one past the last.
+fn is_iteration(steps_per_group: &[u16], group: u16, step: u16) -> bool {
+    match steps_per_group.get(usize::from(group)) {
+        Some(1) => step == 0,
+        Some(steps) => step == *steps,
+        None => false,
     }
 }
 

@@ -1,41 +1,50 @@
 //! While load is offered: deltas are merged, the horizon moves, gates are watched, nodes may be lost.
+//!
+//! The watch never waits for anybody. Deltas, ticks, cancellations and the answers to what was asked of nodes are
+//! events of one loop; whatever is asked of a node runs beside it, with a deadline.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use nuncius_bus::BusError;
 use nuncius_bus::clock::{Offset, monotonic_ns};
-use nuncius_bus::tail::Start as TailStart;
+use nuncius_bus::tail::{Start as TailStart, StoredMessage, Tail};
 use nuncius_schemas::codec;
 use nuncius_schemas::event::{EventKind, NodeProgress, Progress};
 use nuncius_schemas::metric::MetricDelta;
-use nuncius_schemas::node::{Extend, NodeCommand};
 use nuncius_schemas::run::RunStatus;
+use nuncius_schemas::spec::{ExperimentSpec, Group};
 use nuncius_schemas::units::SECOND_NS;
+use nuncius_stats::Incarnation;
 use tracing::{debug, warn};
 
 use crate::finish::CutShort;
-use crate::fleet::{command_all, measure_clocks};
 use crate::journal::JournalError;
 use crate::judge::{Judge, steps_per_group};
 use crate::plan::Plan;
-use crate::run::{COMMAND_TIMEOUT, HORIZON_NS, Running, Started, Stopped, cancel_asked, cut_by, stop_nodes};
+use crate::run::{Running, Stopped, cut_by};
+use crate::start::Started;
 use crate::stress::{Pressure, Told};
+use crate::timing::nanoseconds;
 use crate::totals::{OPEN_SECONDS, RunTotals};
 
-/// Longest that a cancelled run waits for answers.
-const CANCEL_DRAIN_NS: u64 = SECOND_NS;
-/// How long after its schedule and drain a node may take to send its last delta.
-const LAST_DELTA_PATIENCE_NS: u64 = 15 * SECOND_NS;
-/// How often clocks are measured again.
-const CLOCK_PERIOD_SECONDS: u64 = 30;
+mod asking;
+mod lost;
+
+use asking::{Answer, Asking};
+
+/// How often seconds are closed, lost nodes looked for, and what got no answer asked again.
+const TICK: Duration = Duration::from_millis(500);
+/// Pause after deltas could not be read.
+const READ_PAUSE: Duration = Duration::from_millis(300);
 
 /// What was offered and measured.
 pub(crate) struct Offered {
     pub(crate) totals: RunTotals,
     pub(crate) judge: Judge,
     pub(crate) clocks: BTreeMap<String, ClockSeen>,
-    /// Why nodes were given up, by node.
-    pub(crate) lost: BTreeMap<String, String>,
+    /// Nodes that were given up.
+    pub(crate) lost: BTreeMap<String, Lost>,
     /// Why the run did not go to its end.
     pub(crate) cut_short: Option<CutShort>,
     /// Pressure that was not as it was meant.
@@ -44,10 +53,28 @@ pub(crate) struct Offered {
     pub(crate) offered_seconds: f64,
 }
 
+/// A node that was given up.
+#[derive(Debug, Clone)]
+pub(crate) struct Lost {
+    /// Why.
+    pub(crate) reason: String,
+    /// Run time before which it may have offered whatever its shards hold, reported or not, in nanoseconds.
+    pub(crate) horizon_ns: u64,
+}
+
 /// A node's clock at the start and now.
 pub(crate) struct ClockSeen {
     pub(crate) first: Offset,
     pub(crate) last: Offset,
+}
+
+/// What the watch reacts to.
+enum Event {
+    Delta(Result<StoredMessage, BusError>),
+    Answer(Answer),
+    Tick,
+    Cancel(String),
+    Shutdown,
 }
 
 /// How a run that is being watched stands.
@@ -55,38 +82,58 @@ struct Watch<'a> {
     running: &'a mut Running,
     names: Vec<String>,
     epochs: BTreeMap<String, u64>,
+    attempt: u32,
     start_at_ns: u64,
     /// Run time at which every schedule is over, when that is known.
     end_ns: Option<u64>,
+    /// Run time up to which the run lasts though nothing is offered any more, unless it is cut short.
+    lasts_until_ns: u64,
     totals: RunTotals,
     judge: Judge,
     clocks: BTreeMap<String, ClockSeen>,
-    lost: BTreeMap<String, String>,
+    lost: BTreeMap<String, Lost>,
     cut_short: Option<CutShort>,
     pressure_problems: Vec<String>,
     /// When the nodes were told to stop, in nanoseconds of run time.
     stopped_ns: Option<u64>,
     stream_sequence: u64,
+    asking: Asking,
+    draining: bool,
 }
 
-/// Watches until every node has said its last or has been given up.
+/// Run time up to which an experiment lasts by its own word: the longest of its groups, whose last stages may have a
+/// rate of 0. Groups that end with a number of iterations last no longer than that.
+fn lasts_until_ns(spec: &ExperimentSpec) -> u64 {
+    let lasting = spec.groups.iter().filter(|group| group.iterations.is_none());
+    lasting.filter_map(Group::offered_ns).max().unwrap_or(0)
+}
+
+/// Watches until the run's time is over and every node has said its last or has been given up.
+///
+/// # Errors
+/// [`Stopped`], when the run is no longer ours, or cannot be watched.
 pub(crate) async fn offer(running: &mut Running, plan: &Plan, started: Started) -> Result<Offered, Stopped> {
     let spec = running.journal.record.spec.clone();
     let id = running.journal.record.id.clone();
+    let attempt = running.journal.record.attempt;
     running.journal.status(RunStatus::Running, "running").await?;
-    let namespace = running.daemon.bus.namespace().clone();
-    let mut tail = running
-        .daemon
-        .bus
+    let (bus, nodes) = (running.daemon.bus.clone(), running.daemon.nodes.clone());
+    let namespace = bus.namespace().clone();
+    let mut tail = bus
         .tail(&namespace.stream_metric(), &namespace.metric_all(&id), TailStart::All)
         .await
         .map_err(|error| Stopped::Failed(format!("deltas cannot be read: {error}")))?;
-    let ends: Option<Vec<u64>> = spec.groups.iter().map(nuncius_schemas::spec::Group::offered_ns).collect();
+    let ends: Option<Vec<u64>> = spec.groups.iter().map(Group::offered_ns).collect();
+    let timing = running.daemon.timing.clone();
+    let names: Vec<String> = plan.nodes.iter().map(|node| node.name.clone()).collect();
     let mut watch = Watch {
-        names: plan.nodes.iter().map(|node| node.name.clone()).collect(),
+        asking: Asking::new(&bus, &timing, &names),
+        names,
         epochs: plan.nodes.iter().map(|node| (node.name.clone(), node.epoch)).collect(),
+        attempt,
         start_at_ns: started.start_at_ns,
         end_ns: ends.map(|ends| ends.into_iter().max().unwrap_or(0)),
+        lasts_until_ns: lasts_until_ns(&spec),
         totals: RunTotals::new(steps_per_group(&spec)),
         judge: Judge::new(&spec),
         clocks: started
@@ -99,60 +146,60 @@ pub(crate) async fn offer(running: &mut Running, plan: &Plan, started: Started) 
         pressure_problems: Vec::new(),
         stopped_ns: None,
         stream_sequence: 0,
+        draining: false,
         running,
     };
     for node in &plan.nodes {
-        watch.totals.enroll(&node.name, node.epoch);
+        watch.totals.enroll(&node.name, Incarnation { epoch: node.epoch, attempt });
     }
-    let (bus, nodes) = (watch.running.daemon.bus.clone(), watch.running.daemon.nodes.clone());
-    let mut pressure = Pressure::plan(&bus, &nodes, &spec.stress, watch.start_at_ns);
-    let mut tick = tokio::time::interval(Duration::from_millis(500));
+    let mut pressure = Some(Pressure::plan(&bus, &nodes, &spec.stress, watch.start_at_ns));
+    let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-    let mut ticks = 0u64;
-    let mut draining = false;
     while !watch.is_over() {
-        tokio::select! {
-            stored = tail.next() => match stored {
-                Ok(message) => watch.merge(message.sequence, &message.payload),
-                Err(error) => {
-                    warn!(experiment = %id, %error, "deltas cannot be read, trying again");
-                    tokio::time::sleep(Duration::from_millis(300)).await;
-                }
-            },
-            _ = tick.tick() => {
-                ticks += 1;
-                watch.tick(ticks).await;
-                watch.say(pressure.told()).await;
-                if !draining && watch.end_ns.is_some_and(|end| watch.run_ns() > end) {
-                    draining = true;
-                    let ended = Pressure::plan(&bus, &nodes, &[], watch.start_at_ns);
-                    watch.say(std::mem::replace(&mut pressure, ended).end().await).await;
+        match watch.next_event(&mut tail, &mut tick).await {
+            Event::Delta(stored) => watch.delta(stored).await,
+            Event::Answer(answer) => watch.answer(answer).await,
+            Event::Tick => {
+                watch.tick().await;
+                let told = pressure.as_mut().map(Pressure::told).unwrap_or_default();
+                watch.say(told).await;
+                if !watch.draining && watch.end_ns.is_some_and(|end| watch.run_ns() > end) {
+                    watch.draining = true;
+                    if let Some(pressure) = pressure.take() {
+                        watch.asking.release(pressure);
+                    }
                     watch.running.journal.status(RunStatus::Draining, "waiting for the last answers").await?;
                 }
             }
-            // Whoever asks again while the last answers are waited for is answered, too.
-            reason = cancel_asked(&mut watch.running.control) => {
-                if watch.cut_short.is_none() {
-                    watch.cut(cut_by(reason)).await;
-                }
-            }
-            () = watch.running.daemon.shutdown.cancelled(), if watch.cut_short.is_none() => {
-                watch.cut(cut_by("cancelled: the daemon is shutting down".to_owned())).await;
-            }
+            Event::Cancel(reason) => watch.cut(cut_by(reason)).await,
+            Event::Shutdown => watch.cut(cut_by("cancelled: the daemon is shutting down".to_owned())).await,
         }
         if !watch.running.lease.is_valid() && !watch.running.daemon.reacquire(&mut watch.running.lease, &id).await {
             // That one closes the books: a report of ours would only overwrite its.
             return Err(Stopped::NotOurs(JournalError::Held));
         }
     }
-    watch.say(pressure.end().await).await;
-    watch.close(u32::MAX).await;
+    watch.finish(pressure).await;
     let offered_seconds = watch.offered_seconds();
     let Watch { totals, judge, clocks, lost, cut_short, pressure_problems, .. } = watch;
     Ok(Offered { totals, judge, clocks, lost, cut_short, pressure_problems, offered_seconds })
 }
 
 impl Watch<'_> {
+    /// Everything in it may be given up and asked for again.
+    async fn next_event(&mut self, tail: &mut Tail, tick: &mut tokio::time::Interval) -> Event {
+        let is_whole = self.cut_short.is_none();
+        tokio::select! {
+            // What cuts the run short goes before what is merely there in great numbers.
+            biased;
+            reason = self.running.control.cancelled(), if is_whole => Event::Cancel(reason),
+            () = self.running.daemon.shutdown.cancelled(), if is_whole => Event::Shutdown,
+            _ = tick.tick() => Event::Tick,
+            answer = self.asking.next() => Event::Answer(answer),
+            stored = tail.next() => Event::Delta(stored),
+        }
+    }
+
     /// Run time now, in nanoseconds; 0 before the start.
     fn run_ns(&self) -> u64 {
         monotonic_ns().saturating_sub(self.start_at_ns)
@@ -167,8 +214,35 @@ impl Watch<'_> {
         ns as f64 / SECOND_NS as f64
     }
 
+    /// Whether nobody has anything to say any more, and the run's own time is over or was cut short.
     fn is_over(&self) -> bool {
-        self.names.iter().all(|name| self.lost.contains_key(name) || self.totals.is_complete(name))
+        let all_ended = self.names.iter().all(|name| self.has_ended(name));
+        let all_lost = self.names.iter().all(|name| self.lost.contains_key(name));
+        all_ended && (all_lost || self.cut_short.is_some() || self.run_ns() >= self.lasts_until_ns)
+    }
+
+    fn has_ended(&self, name: &str) -> bool {
+        self.lost.contains_key(name) || self.totals.is_complete(name)
+    }
+
+    /// What is left to do once nobody offers anything.
+    async fn finish(&mut self, pressure: Option<Pressure>) {
+        if let Some(reason) = self.running.control.close()
+            && self.cut_short.is_none()
+        {
+            // Taken at the very end: whoever was told so shall find it.
+            self.cut(cut_by(reason)).await;
+        }
+        if let Some(pressure) = pressure {
+            self.asking.release(pressure);
+        }
+        let told = self.asking.end().await;
+        self.say(told).await;
+        for (name, lost) in &self.lost {
+            self.totals.lose(name);
+            debug!(node = %name, reason = %lost.reason, "what it had under way is censored");
+        }
+        self.close(u32::MAX).await;
     }
 
     async fn say(&mut self, told: Vec<Told>) {
@@ -176,6 +250,16 @@ impl Watch<'_> {
             self.running.journal.say(kind, &text, BTreeMap::new()).await;
             if kind == EventKind::Warning {
                 self.pressure_problems.push(text);
+            }
+        }
+    }
+
+    async fn delta(&mut self, stored: Result<StoredMessage, BusError>) {
+        match stored {
+            Ok(message) => self.merge(message.sequence, &message.payload),
+            Err(error) => {
+                warn!(experiment = %self.running.journal.record.id, %error, "deltas cannot be read, trying again");
+                tokio::time::sleep(READ_PAUSE).await;
             }
         }
     }
@@ -190,28 +274,44 @@ impl Watch<'_> {
                 return;
             }
         };
-        if self.epochs.get(&delta.node) != Some(&delta.epoch) {
-            debug!(node = %delta.node, "delta of somebody who was not planned with");
+        if self.epochs.get(&delta.node) != Some(&delta.epoch) || delta.attempt != self.attempt {
+            debug!(node = %delta.node, attempt = delta.attempt, "delta of somebody who was not planned with");
             return;
         }
         if let Err(error) = self.totals.merge(&delta) {
             warn!(%error, "a delta cannot be merged");
         }
+        // What was acknowledged moves the horizon, at once and no oftener.
+        self.extend(&delta.node);
     }
 
-    async fn tick(&mut self, ticks: u64) {
-        self.find_lost().await;
+    async fn answer(&mut self, answer: Answer) {
+        match answer {
+            Answer::Clock { node, offset } => {
+                self.asking.measured(&node);
+                if let Some(offset) = offset {
+                    self.clocks.entry(node).and_modify(|seen| seen.last = offset);
+                }
+            }
+            Answer::Extended { node, horizon_ns, is_heard } => self.asking.extended(&node, horizon_ns, is_heard),
+            Answer::Stopped { node, is_heard } => self.asking.stopped(&node, is_heard),
+            Answer::LastStored(last) => self.give_up(last).await,
+            Answer::Pressure(told) => self.say(told).await,
+        }
+    }
+
+    async fn tick(&mut self) {
+        self.look_for_lost();
         let run_ns = self.run_ns();
         // Seconds are closed once every node has spoken of later ones, or they are long past.
         let through = self
             .names
             .iter()
-            .filter(|name| !self.lost.contains_key(*name) && !self.totals.is_complete(name))
+            .filter(|name| !self.has_ended(name))
             .map(|name| self.totals.nodes.get(name).and_then(|node| node.through_second).map_or(0, |second| second + 1))
             .min();
         let past = u32::try_from(run_ns / SECOND_NS).unwrap_or(u32::MAX).saturating_sub(OPEN_SECONDS);
         self.close(through.unwrap_or(past).max(past)).await;
-        self.extend().await;
         if self.cut_short.is_none() {
             let elapsed = (run_ns as f64 / SECOND_NS as f64).max(0.001);
             if let Some(gate) = self.judge.failed_already(&self.totals.steps, elapsed) {
@@ -219,12 +319,12 @@ impl Watch<'_> {
                 self.cut(CutShort { reason, cancelled: false }).await;
             }
         }
-        if ticks.is_multiple_of(2 * CLOCK_PERIOD_SECONDS) {
-            let (offsets, _) = measure_clocks(&self.running.daemon.bus, &self.names).await;
-            for (node, offset) in offsets {
-                self.clocks.entry(node).and_modify(|seen| seen.last = offset);
-            }
+        // Whatever got no answer is asked again.
+        for name in self.names.clone() {
+            self.extend(&name);
+            self.stop(&name);
         }
+        self.asking.measure_clocks(self.names.iter().filter(|name| !self.lost.contains_key(*name)));
     }
 
     /// Closes seconds: judges windows and tells progress.
@@ -272,97 +372,65 @@ impl Watch<'_> {
         }
     }
 
-    /// Moves each node's horizon on from what it has been acknowledged for.
-    async fn extend(&mut self) {
-        let id = self.running.journal.record.id.clone();
-        let token = self.running.lease.token();
-        let commands: Vec<(String, NodeCommand)> = self
-            .names
-            .iter()
-            .filter(|name| !self.lost.contains_key(*name) && !self.totals.is_complete(name))
-            .filter_map(|name| {
-                let node = self.totals.nodes.get(name)?;
-                let through_ns = (u64::from(node.through_second?) + 1) * SECOND_NS;
-                let extend = Extend {
-                    experiment: id.clone(),
-                    token,
-                    horizon_ns: through_ns + HORIZON_NS,
-                    acknowledged_sequence: self.totals.complete_through(name),
-                };
-                Some((name.clone(), NodeCommand::Extend(extend)))
-            })
-            .collect();
-        if self.cut_short.is_none() {
-            for error in command_all(&self.running.daemon.bus, commands, COMMAND_TIMEOUT).await {
-                debug!(%error, "horizon not extended");
-            }
+    /// Moves a node's horizon on from what it has been acknowledged for.
+    fn extend(&mut self, name: &str) {
+        if self.cut_short.is_some() || self.has_ended(name) {
+            return;
         }
+        let through_second = self.totals.nodes.get(name).and_then(|node| node.through_second);
+        let through_ns = through_second.map_or(0, |second| (u64::from(second) + 1) * SECOND_NS);
+        let horizon_ns = through_ns.saturating_add(nanoseconds(self.running.daemon.timing.horizon));
+        let acknowledged = self.totals.complete_through(name);
+        let (running, attempt) = (&*self.running, self.attempt);
+        let command = || crate::start::extend_command(running, attempt, horizon_ns, acknowledged);
+        self.asking.extend(name, horizon_ns, command);
+    }
+
+    /// Tells a node to stop, once the run is cut short, until it has heard it.
+    fn stop(&mut self, name: &str) {
+        let Some(cut) = self.cut_short.as_ref().filter(|_| !self.has_ended(name)) else { return };
+        let drain_ns = self.drain_ns(cut);
+        let running = &*self.running;
+        let command = || crate::start::stop_command(running, drain_ns, &cut.reason);
+        self.asking.stop(name, command);
+    }
+
+    /// How long answers are waited for after a cut.
+    fn drain_ns(&self, cut: &CutShort) -> u64 {
+        let drain_ns = self.running.journal.record.spec.drain.0;
+        if cut.cancelled { drain_ns.min(nanoseconds(self.running.daemon.timing.cancel_drain)) } else { drain_ns }
     }
 
     /// Ends the run early: offers nothing more, waits a little for answers.
     async fn cut(&mut self, cut: CutShort) {
-        let drain_ns = if cut.cancelled {
-            self.running.journal.record.spec.drain.0.min(CANCEL_DRAIN_NS)
-        } else {
-            self.running.journal.record.spec.drain.0
-        };
         self.stopped_ns = Some(self.run_ns());
-        stop_nodes(self.running, &self.names, drain_ns, &cut.reason).await;
-        self.running.journal.say(EventKind::Control, &cut.reason, BTreeMap::new()).await;
+        let reason = cut.reason.clone();
         self.cut_short = Some(cut);
-    }
-
-    /// Gives up nodes that are gone, that came back as somebody else, or that will not come to an end.
-    async fn find_lost(&mut self) {
-        let run_ns = self.run_ns();
-        let drain_ns = self.running.journal.record.spec.drain.0;
-        let over_ns = match (self.stopped_ns, self.end_ns) {
-            (Some(stopped), _) => Some(stopped + drain_ns),
-            (None, end) => end.map(|end| end + drain_ns),
-        };
-        let waiting: BTreeSet<&String> =
-            self.names.iter().filter(|name| !self.lost.contains_key(*name) && !self.totals.is_complete(name)).collect();
-        let mut found = Vec::new();
-        let mut behind = None;
-        for name in waiting {
-            let present = self.running.daemon.nodes.get(name);
-            let gone = match present {
-                None => Some("it left the registry".to_owned()),
-                Some(info) if Some(&info.epoch) != self.epochs.get(name) => Some("it was restarted".to_owned()),
-                Some(_) => None,
-            };
-            let late = over_ns.is_some_and(|over| run_ns > over + LAST_DELTA_PATIENCE_NS)
-                && self.running.daemon.bus.connected_for().as_nanos() > u128::from(LAST_DELTA_PATIENCE_NS);
-            if gone.is_none() && !late {
-                continue;
-            }
-            // What a node published before it went may still be on its way through the stream.
-            if behind.is_none() {
-                behind = Some(self.is_behind().await);
-            }
-            if behind == Some(true) {
-                continue;
-            }
-            let seen = self.totals.nodes.get(name).and_then(|node| node.through_second);
-            let reason = gone.unwrap_or_else(|| "its last delta did not come in time".to_owned());
-            let until =
-                seen.map_or("nothing of it was measured".to_owned(), |s| format!("measured through second {s}"));
-            found.push((name.clone(), format!("{reason}; {until}")));
+        for name in self.names.clone() {
+            self.stop(&name);
         }
-        for (name, reason) in found {
-            self.running.journal.say(EventKind::Node, &format!("node {name} is lost: {reason}"), BTreeMap::new()).await;
-            self.lost.insert(name, reason);
-        }
+        self.running.journal.say(EventKind::Control, &reason, BTreeMap::new()).await;
     }
+}
 
-    /// Whether the stream holds deltas of this run that have not been merged.
-    async fn is_behind(&self) -> bool {
-        let namespace = self.running.daemon.bus.namespace();
-        let filter = namespace.metric_all(&self.running.journal.record.id);
-        match self.running.daemon.bus.last_sequence_of(&namespace.stream_metric(), &filter).await {
-            Ok(Some(last)) => last > self.stream_sequence,
-            Ok(None) => false,
-            Err(_) => true,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_lasts_as_long_as_its_longest_group_says_whatever_its_last_rate() {
+        let group = |text: &str| -> Group { serde_json::from_str(text).unwrap() };
+        let stages = r#"[{"rate": "9/s", "duration": "4s"}, {"rate": "0/s", "duration": "2s"}]"#;
+        let pausing = group(&format!(r#"{{"target": "http://h/", "stages": {stages}}}"#));
+        let counted = group(r#"{"target": "http://h/", "rate": "100/s", "duration": "30s", "iterations": 77}"#);
+        let users = group(r#"{"target": "http://h/", "users": 3, "duration": "5s"}"#);
+        for (groups, seconds) in [
+            (vec![pausing.clone(), users.clone()], 6),
+            (vec![counted.clone()], 0),
+            (vec![counted, users], 5),
+            (Vec::new(), 0),
+        ] {
+            assert_eq!(lasts_until_ns(&ExperimentSpec::of_groups(groups)), seconds * SECOND_NS);
         }
     }
 }

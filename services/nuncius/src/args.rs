@@ -182,7 +182,8 @@ pub(crate) struct UpArgs {
     /// Do not start the stub that the examples use as their target.
     #[arg(long)]
     pub(crate) no_stub: bool,
-    /// Emulator to start too, oco or resource, and where it listens (default: 127.0.0.1:8080); may be given several times.
+    /// Emulator to start too, oco or resource, and where it listens (default: 127.0.0.1:8080); may be given several
+    /// times.
     #[arg(long = "emulator", value_name = "oco|resource[=ADDR]")]
     pub(crate) emulators: Vec<String>,
     /// Where the stub listens.
@@ -322,6 +323,21 @@ pub(crate) struct ExperimentdArgs {
     /// SQLite file (default: nuncius.db in the data directory).
     #[arg(long, env = "NUNCIUS_DATABASE")]
     pub(crate) database: Option<PathBuf>,
+    /// How far ahead of what it has acknowledged a node may offer load.
+    #[arg(long, value_name = "DURATION", default_value = "10s")]
+    pub(crate) horizon: HumanDuration,
+    /// From the start command to the first instant of load.
+    #[arg(long, value_name = "DURATION", default_value = "1s")]
+    pub(crate) start_lead: HumanDuration,
+    /// How long a node may take to answer.
+    #[arg(long, value_name = "DURATION", default_value = "2s")]
+    pub(crate) command_timeout: HumanDuration,
+    /// How often the nodes' clocks are measured again.
+    #[arg(long, value_name = "DURATION", default_value = "30s")]
+    pub(crate) clock_period: HumanDuration,
+    /// How long after its load a node may take to send the last of what it measured.
+    #[arg(long, value_name = "DURATION", default_value = "15s")]
+    pub(crate) last_delta_patience: HumanDuration,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,4 +1,5 @@
-//! Services of this process: the daemon, client nodes, a stub and what a queue needs, started together and stopped together.
+//! Services of this process: the daemon, client nodes, a stub and what a queue needs, started together and stopped
+//! together.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -13,7 +14,7 @@ use nuncius_emulator::device::DeviceConfig;
 use nuncius_emulator::oco::OcoConfig;
 use nuncius_emulator::resource::ResourceConfig;
 use nuncius_emulator::stub::{StubConfig, StubHandle};
-use nuncius_experimentd::DaemonConfig;
+use nuncius_experimentd::{DaemonConfig, Timing};
 use nuncius_schemas::names::token_from_host;
 use nuncius_schemas::node::Capacity;
 use tokio::sync::oneshot;
@@ -45,7 +46,12 @@ impl Local {
 
     /// Starts a daemon and waits until it takes submissions.
     pub(crate) async fn daemon(&self, database: &Path) -> Result<String> {
-        let config = DaemonConfig { name: "experimentd".to_owned(), host: host_name(), database: database.to_owned() };
+        let config = DaemonConfig {
+            name: "experimentd".to_owned(),
+            host: host_name(),
+            database: database.to_owned(),
+            timing: Timing::default(),
+        };
         let (ready, waiting) = oneshot::channel();
         let running = nuncius_experimentd::run(config, self.bus.clone(), self.shutdown.clone(), Some(ready));
         self.start("the experiment daemon", async move { Ok(running.await?) }, waiting).await

@@ -69,15 +69,16 @@ struct Worker {
     slots: u32,
     /// Slots that are free.
     free: Vec<u32>,
-    freed: mpsc::UnboundedReceiver<u32>,
-    free_again: mpsc::UnboundedSender<u32>,
+    freed: mpsc::Receiver<u32>,
+    free_again: mpsc::Sender<u32>,
     inventory: Arc<Mutex<Inventory>>,
     sample: NodeSample,
     told_busy: u32,
     told_at: Instant,
 }
 
-/// Runs a worker until it is told to end, or until its queue is empty where it is to end then; `ready` is told its name.
+/// Runs a worker until it is told to end, or until its queue is empty where it is to end then; `ready` is told its
+/// name.
 ///
 /// Waits for its queue where there is none yet.
 pub async fn run(
@@ -134,7 +135,7 @@ async fn serve(
     let Some(first) = first_definition(&mut changes, &shutdown.drain, &config.queue).await else { return Ok(()) };
     let (definitions, receiver) = watch::channel(Arc::clone(&first));
     let finisher = Finisher::new(bus, receiver);
-    let (free_again, freed) = mpsc::unbounded_channel();
+    let (free_again, freed) = mpsc::channel(usize::try_from(config.slots.max(1)).unwrap_or(usize::MAX));
     let mut worker = Worker {
         bench: Arc::new(Bench {
             bus: bus.clone(),
@@ -316,7 +317,7 @@ impl Worker {
         tokio::spawn(async move {
             work(&bench, slot, item).await;
             // Nobody listens once the worker has left.
-            let _ = free_again.send(slot);
+            let _ = free_again.send(slot).await;
         });
     }
 

@@ -78,6 +78,9 @@ async fn trace_context_survives_the_journey() {
     assert!(!extract(&none()).span().span_context().is_valid());
 }
 
+/// More than any measurement here takes.
+const LIMIT: Duration = Duration::from_secs(10);
+
 fn shifted() -> u64 {
     clock::monotonic_ns() + 5_000_000_000
 }
@@ -86,13 +89,26 @@ fn shifted() -> u64 {
 async fn a_clock_offset_is_right_within_its_bound() {
     let (_server, bus) = server_and_bus().await;
     let _responder = clock::answer_pings_with(&bus, "node.a.ping", shifted).await.unwrap();
-    let offset = clock::measure_offset(&bus, "node.a.ping", clock::SAMPLES, clock::monotonic_ns).await.unwrap();
+    let offset = clock::measure_offset(&bus, "node.a.ping", clock::SAMPLES, clock::monotonic_ns, LIMIT).await.unwrap();
     let error_ns = (offset.offset_ns - 5_000_000_000).unsigned_abs();
     assert!(error_ns <= offset.error_ns, "{offset:?}");
     assert!(offset.error_ns < 100_000_000, "{offset:?}");
     assert!(offset.remote_unix_ns.abs_diff(clock::unix_ns()) < 60_000_000_000);
-    let nobody = clock::measure_offset(&bus, "node.b.ping", 1, clock::monotonic_ns).await;
+    let nobody = clock::measure_offset(&bus, "node.b.ping", 1, clock::monotonic_ns, LIMIT).await;
     assert!(matches!(nobody, Err(BusError::NoResponders { .. })));
+}
+
+#[tokio::test]
+async fn a_clock_that_stops_answering_is_given_up_after_one_deadline_for_all_samples() {
+    let (_server, bus) = server_and_bus().await;
+    // Somebody who listens and is silent, as a stopped process is.
+    let _silent = bus.subscribe("node.c.ping").await.unwrap();
+    bus.flush().await.unwrap();
+    let limit = Duration::from_millis(200);
+    let begun = std::time::Instant::now();
+    let measured = clock::measure_offset(&bus, "node.c.ping", clock::SAMPLES, clock::monotonic_ns, limit).await;
+    assert!(matches!(measured, Err(BusError::Timeout { .. })), "{measured:?}");
+    assert!((limit..5 * limit).contains(&begun.elapsed()), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]

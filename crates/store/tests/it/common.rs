@@ -65,6 +65,7 @@ pub(crate) fn record(id: &str) -> RunRecord {
         ended_unix_ms: None,
         routes: Vec::new(),
         nodes: vec![RunNode { name: "n1".to_owned(), epoch: u64::MAX }],
+        attempt: 0,
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
     }
 }
@@ -133,6 +134,7 @@ pub(crate) fn report(id: &str) -> Report {
         scheduled: 1_000,
         offered: 1_000,
         deficit: 0,
+        unaccounted: 0,
         groups: vec![GroupReport {
             name: "browse".to_owned(),
             engine: EngineKind::Http,

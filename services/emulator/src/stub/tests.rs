@@ -155,7 +155,7 @@ async fn a_freeze_holds_every_answer_and_then_releases_them_oldest_first() {
         let freeze = "POST /.stub/freeze HTTP/1.1\r\nhost: a\r\n\r\n";
         let (status, body) = exchange(&mut control, freeze).await;
         assert_eq!((status, body.contains("\"frozen\":true")), (200, true));
-        let (sender, mut order) = tokio::sync::mpsc::unbounded_channel();
+        let (sender, mut order) = tokio::sync::mpsc::channel(5);
         for number in 0..5 {
             let mut stream = stub.connect().await;
             stream.write_all(GET.as_bytes()).await.unwrap();
@@ -163,7 +163,7 @@ async fn a_freeze_holds_every_answer_and_then_releases_them_oldest_first() {
             let sender = sender.clone();
             tokio::spawn(async move {
                 assert_eq!(answer(&mut stream).await.0, 200);
-                sender.send(number).unwrap();
+                sender.send(number).await.unwrap();
             });
         }
         assert!(tokio::time::timeout(Duration::from_millis(50), order.recv()).await.is_err(), "answered while frozen");

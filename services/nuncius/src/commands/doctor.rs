@@ -8,7 +8,7 @@ use nuncius_schemas::codec;
 use nuncius_schemas::node::{NodeInfo, Role};
 
 use crate::EXIT_FAILED;
-use crate::args::Global;
+use crate::args::{Global, REQUEST_TIMEOUT};
 use crate::connect;
 
 /// Round trips of the clock measurement.
@@ -91,7 +91,8 @@ async fn check_bus(findings: &mut Findings, bus: &Bus) -> Result<()> {
                 format!("node {} has version {}, this is {}", node.name, node.version, env!("CARGO_PKG_VERSION"));
             findings.warn(&text);
         }
-        match measure_offset(bus, &bus.namespace().node_ping(&node.name), CLOCK_SAMPLES, monotonic_ns).await {
+        let subject = bus.namespace().node_ping(&node.name);
+        match measure_offset(bus, &subject, CLOCK_SAMPLES, monotonic_ns, REQUEST_TIMEOUT).await {
             Ok(offset) => {
                 let bound = nuncius_report::text::duration(offset.error_ns);
                 findings.good(&format!("node {} answers; its clock is known to ± {bound}", node.name));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nuncius_emulator::stub::{Freeze, StubConfig};
-use nuncius_experimentd::DaemonConfig;
+use nuncius_experimentd::{DaemonConfig, Timing};
 use nuncius_schemas::names::check_token;
 use nuncius_schemas::units::HumanDuration;
 use tokio_util::sync::CancellationToken;
@@ -24,11 +24,11 @@ pub(super) fn stop_on_signal() -> Result<CancellationToken> {
 pub(super) fn stop_on_signals() -> Result<(CancellationToken, CancellationToken)> {
     use tokio::signal::unix::{SignalKind, signal};
     let tokens = (CancellationToken::new(), CancellationToken::new());
-    let (told, mut signals) = tokio::sync::mpsc::unbounded_channel();
+    let (told, mut signals) = tokio::sync::mpsc::channel(2);
     for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
         let mut received = signal(kind).context("signals cannot be watched")?;
         let told = told.clone();
-        tokio::spawn(async move { while received.recv().await.is_some() && told.send(()).is_ok() {} });
+        tokio::spawn(async move { while received.recv().await.is_some() && told.send(()).await.is_ok() {} });
     }
     let (first, second) = tokens.clone();
     tokio::spawn(async move {
@@ -59,7 +59,15 @@ pub(super) async fn experimentd(global: &Global, args: ExperimentdArgs) -> Resul
         None => connect::data_directory(global)?.join("nuncius.db"),
     };
     let shutdown = stop_on_signal()?;
-    let config = DaemonConfig { name: args.name, host: host_name(), database };
+    let timing = Timing {
+        horizon: args.horizon.to_std(),
+        start_lead: args.start_lead.to_std(),
+        command: args.command_timeout.to_std(),
+        clock_period: args.clock_period.to_std(),
+        last_delta_patience: args.last_delta_patience.to_std(),
+        ..Timing::default()
+    };
+    let config = DaemonConfig { name: args.name, host: host_name(), database, timing };
     let run =
         async |bus, ready| Ok(nuncius_experimentd::run(config.clone(), bus, shutdown.clone(), Some(ready)).await?);
     connect::serve(global, "experimentd", &shutdown, |_: String| {}, run).await?;

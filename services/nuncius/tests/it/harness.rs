@@ -82,13 +82,23 @@ impl System {
 
     /// The same, with variables in the environment of every process.
     pub(crate) async fn start_with_environment(clients: usize, environment: Vec<(String, String)>) -> Self {
-        let server = TestServer::start().await.unwrap();
+        Self::start_with(clients, environment, "", &[]).await
+    }
+
+    /// The same, with further lines of the server's configuration and arguments of the daemon.
+    pub(crate) async fn start_with(
+        clients: usize,
+        environment: Vec<(String, String)>,
+        server_configuration: &str,
+        daemon_arguments: &[&str],
+    ) -> Self {
+        let server = TestServer::start_with(server_configuration).await.unwrap();
         let directory = TempDir::new("it").unwrap();
         let options = ConnectOptions { urls: vec![server.url()], name: "test".into(), ..ConnectOptions::default() };
         let bus = connect(options).await.unwrap();
         nuncius_bus::streams::ensure_streams(&bus).await.unwrap();
         let mut system = Self { server, directory, daemon: None, clients: Vec::new(), stub: None, bus, environment };
-        system.start_daemon();
+        system.start_daemon_with(daemon_arguments);
         for number in 1..=clients {
             system.start_client(&format!("n{number}"), &[]);
         }
@@ -115,8 +125,16 @@ impl System {
     }
 
     pub(crate) fn start_daemon(&mut self) {
+        self.start_daemon_with(&[]);
+    }
+
+    /// A daemon with other settings; one that runs already is killed first.
+    pub(crate) fn start_daemon_with(&mut self, arguments: &[&str]) {
+        self.daemon = None;
         let log = self.directory.path().join(format!("daemon-{}.log", fastrand::u32(..)));
-        self.daemon = Some(Process::start(self.command(&["experimentd"]).stdout(Stdio::null()), &log));
+        let mut command = self.command(&["experimentd"]);
+        command.args(arguments).stdout(Stdio::null());
+        self.daemon = Some(Process::start(&mut command, &log));
     }
 
     pub(crate) fn start_client(&mut self, name: &str, arguments: &[&str]) {
@@ -292,8 +310,8 @@ impl System {
     }
 }
 
-/// Tests that measure time have the machine to themselves, as far as tests of this kind go: they take this lock alone, the
-/// others share it.
+/// Tests that measure time have the machine to themselves, as far as tests of this kind go: they take this lock
+/// alone, the others share it.
 static MACHINE: tokio::sync::RwLock<()> = tokio::sync::RwLock::const_new(());
 
 /// Waits until no test that measures time is under way.

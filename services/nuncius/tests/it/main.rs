@@ -10,9 +10,11 @@
 
 mod amqp;
 mod bad_input;
+mod completeness;
 mod emulators;
 mod examples;
 mod faults;
+mod frozen;
 mod harness;
 mod honesty;
 mod isolation;

@@ -21,6 +21,7 @@ fn report() -> Report {
         scheduled: 0,
         offered: 0,
         deficit: 0,
+        unaccounted: 0,
         groups: Vec::new(),
         gates: Vec::new(),
         nodes: Vec::new(),

@@ -1,0 +1,247 @@
+//! What a node may be asked for: its caps, which no message can raise, against the sums of its shares over all groups.
+
+use nuncius_load::closed::users_of;
+use nuncius_load::shard::{SHARDS, ShardSet};
+use nuncius_schemas::node::{Capacity, GroupAssignment, Prepare};
+use nuncius_schemas::spec::Group;
+use nuncius_schemas::units::{Rate, SECOND_NS};
+
+/// What is over one of a node's caps.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum CapError {
+    /// A group that the specification does not have.
+    #[error("groups[{0}]: no such group in the specification")]
+    NoGroup(u16),
+    /// Over a cap.
+    #[error("{field}: {wanted} is over this node's {cap} of {limit} ({flag})")]
+    Over {
+        /// Path of the field, of one group or of all that add up.
+        field: String,
+        /// This node's share.
+        wanted: u64,
+        /// What is capped.
+        cap: &'static str,
+        /// Most there may be.
+        limit: u64,
+        /// The option that sets it.
+        flag: &'static str,
+    },
+}
+
+/// What a group asks of this node.
+struct Share {
+    group: u16,
+    /// Its schedule in straight pieces; none in the closed model.
+    pieces: Vec<Piece>,
+    in_flight: u64,
+    in_flight_field: &'static str,
+}
+
+/// A stretch of a schedule along which the rate changes evenly.
+struct Piece {
+    from_ns: u64,
+    until_ns: u64,
+    from_per_second: f64,
+    to_per_second: f64,
+}
+
+/// Refuses what is over the caps: rates and what may be under way are added over all groups, since they run at once.
+///
+/// # Errors
+/// [`CapError`], with the field, this node's share and the option that sets the cap.
+pub(crate) fn check(prepare: &Prepare, capacity: &Capacity) -> Result<(), CapError> {
+    let mut shares = Vec::with_capacity(prepare.assignments.len());
+    for assignment in &prepare.assignments {
+        let group = assignment.group;
+        let spec = prepare.spec.groups.get(usize::from(group)).ok_or(CapError::NoGroup(group))?;
+        let seconds = spec.offered_ns().unwrap_or(0).div_ceil(SECOND_NS);
+        if seconds > capacity.max_duration_seconds {
+            return Err(CapError::Over {
+                field: format!("groups[{group}].duration"),
+                wanted: seconds,
+                cap: "longest load in seconds",
+                limit: capacity.max_duration_seconds,
+                flag: "--max-duration",
+            });
+        }
+        shares.push(share(assignment, spec));
+    }
+    let wanted_rate = whole(peak(shares.iter().flat_map(|share| &share.pieces)));
+    if wanted_rate > capacity.max_rate_per_second {
+        let of = shares.iter().filter(|share| !share.pieces.is_empty()).map(|share| (share.group, "rate"));
+        return Err(CapError::Over {
+            field: fields(of),
+            wanted: wanted_rate,
+            cap: "share of the rate per second",
+            limit: capacity.max_rate_per_second,
+            flag: "--max-rate",
+        });
+    }
+    let in_flight = shares.iter().fold(0u64, |sum, share| sum.saturating_add(share.in_flight));
+    if in_flight > u64::from(capacity.max_in_flight) {
+        let of = shares.iter().filter(|share| share.in_flight > 0).map(|share| (share.group, share.in_flight_field));
+        return Err(CapError::Over {
+            field: fields(of),
+            wanted: in_flight,
+            cap: "cap on requests in flight",
+            limit: u64::from(capacity.max_in_flight),
+            flag: "--max-in-flight",
+        });
+    }
+    Ok(())
+}
+
+fn share(assignment: &GroupAssignment, group: &Group) -> Share {
+    let shards = ShardSet::from_words(assignment.shards);
+    if let Some(users) = group.users {
+        let own = users_of(&shards, users).count() as u64;
+        return Share { group: assignment.group, pieces: Vec::new(), in_flight: own, in_flight_field: "users" };
+    }
+    let nodes = if group.rate_per_node { f64::from(assignment.nodes) } else { 1.0 };
+    let factor = nodes * shards.len() as f64 / f64::from(SHARDS);
+    let mut from_ns = 0u64;
+    let mut pieces = Vec::new();
+    for stage in group.effective_stages() {
+        let until_ns = from_ns.saturating_add(stage.duration.0);
+        let own = |rate: Rate| rate.as_per_second() * factor;
+        let (from_per_second, to_per_second) = (own(stage.rate), own(stage.to.unwrap_or(stage.rate)));
+        pieces.push(Piece { from_ns, until_ns, from_per_second, to_per_second });
+        from_ns = until_ns;
+    }
+    Share {
+        group: assignment.group,
+        pieces,
+        in_flight: u64::from(group.max_in_flight),
+        in_flight_field: "max_in_flight",
+    }
+}
+
+/// The highest sum of rates at any instant. A sum of straight pieces is highest at the end of one of them.
+fn peak<'a>(pieces: impl Iterator<Item = &'a Piece>) -> f64 {
+    // What changes at an instant: the ends before the beginnings, with the value and the slope that go and come.
+    let mut changes: Vec<(u64, bool, f64, f64)> = Vec::new();
+    for piece in pieces.filter(|piece| piece.until_ns > piece.from_ns) {
+        let slope = (piece.to_per_second - piece.from_per_second) / (piece.until_ns - piece.from_ns) as f64;
+        let at_zero = piece.from_per_second - slope * piece.from_ns as f64;
+        changes.push((piece.from_ns, true, at_zero, slope));
+        changes.push((piece.until_ns, false, -at_zero, -slope));
+    }
+    changes.sort_by_key(|(at_ns, begins, ..)| (*at_ns, *begins));
+    let (mut at_zero_sum, mut slope_sum, mut peak) = (0.0, 0.0, 0.0f64);
+    for (at_ns, _, at_zero, slope) in changes {
+        peak = peak.max(at_zero_sum + slope_sum * at_ns as f64);
+        at_zero_sum += at_zero;
+        slope_sum += slope;
+        // After all changes of an instant this is the value that begins there; in between it is a part of that.
+        peak = peak.max(at_zero_sum + slope_sum * at_ns as f64);
+    }
+    peak
+}
+
+/// The least whole number that is not below; shares of whole rates are not pushed over it by rounding.
+fn whole(per_second: f64) -> u64 {
+    let nearest = per_second.round();
+    // A float becomes the nearest integer there is.
+    if (per_second - nearest).abs() < 1e-6 { nearest as u64 } else { per_second.ceil() as u64 }
+}
+
+/// `groups[2].rate`, or the fields of all that add up.
+fn fields(of: impl Iterator<Item = (u16, &'static str)>) -> String {
+    /// Fields that are named; the rest is counted.
+    const NAMED_MAX: usize = 4;
+    let all: Vec<String> = of.map(|(group, field)| format!("groups[{group}].{field}")).collect();
+    let named = all.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join(" + ");
+    match all.len().saturating_sub(NAMED_MAX) {
+        0 => named,
+        more => format!("{named} + {more} more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nuncius_load::shard::assign;
+    use nuncius_schemas::spec::ExperimentSpec;
+
+    use super::*;
+
+    /// What one of `nodes` equal nodes is asked for.
+    fn prepare(groups: &[Group], nodes: usize) -> Prepare {
+        let shards = assign(&vec![1; nodes]).unwrap()[0].words();
+        let nodes = u32::try_from(nodes).unwrap();
+        Prepare {
+            experiment: "e".into(),
+            token: 1,
+            attempt: 1,
+            spec: ExperimentSpec::of_groups(groups.to_vec()),
+            routes: Vec::new(),
+            assignments: (0..groups.len()).map(|g| GroupAssignment { group: g as u16, shards, nodes }).collect(),
+            run_key: 1,
+        }
+    }
+
+    fn open(rate: &str) -> Group {
+        let second = Some("10s".parse().unwrap());
+        let rate = Some(rate.parse().unwrap());
+        Group { rate, duration: second, max_in_flight: 10, ..Group::of_target("http://127.0.0.1:1/".into()) }
+    }
+
+    fn closed(users: u32) -> Group {
+        let duration = Some("10s".parse().unwrap());
+        Group { users: Some(users), duration, ..Group::of_target("http://127.0.0.1:1/".into()) }
+    }
+
+    fn capacity(rate: u64, in_flight: u32) -> Capacity {
+        Capacity { weight: 1, max_rate_per_second: rate, max_in_flight: in_flight, max_duration_seconds: 60 }
+    }
+
+    #[test]
+    fn what_groups_ask_for_at_once_is_added_before_it_is_compared_with_a_cap() {
+        for (groups, nodes, capacity, refused) in [
+            (vec![open("100/s"); 3], 1, capacity(300, 1_000), None),
+            (vec![open("100/s"); 3], 1, capacity(299, 1_000), Some("--max-rate")),
+            (vec![open("100/s"); 3], 2, capacity(150, 1_000), None),
+            (vec![open("100/s"); 3], 2, capacity(149, 1_000), Some("--max-rate")),
+            (vec![open("1/s"); 3], 1, capacity(100, 30), None),
+            (vec![open("1/s"); 3], 1, capacity(100, 29), Some("--max-in-flight")),
+            (vec![closed(8), closed(9)], 1, capacity(100, 17), None),
+            (vec![closed(8), closed(9)], 1, capacity(100, 16), Some("--max-in-flight")),
+            (vec![closed(8), open("1/s")], 1, capacity(100, 17), Some("--max-in-flight")),
+        ] {
+            let outcome = check(&prepare(&groups, nodes), &capacity);
+            let told = outcome.as_ref().err().map(ToString::to_string);
+            assert_eq!(told.is_some(), refused.is_some(), "{told:?}");
+            let told = told.unwrap_or_default();
+            assert!(told.contains(refused.unwrap_or_default()), "{told}");
+        }
+        let error = check(&prepare(&vec![open("100/s"); 6], 1), &capacity(100, 1_000)).unwrap_err().to_string();
+        assert!(error.starts_with("groups[0].rate + groups[1].rate") && error.contains("+ 2 more: 600"), "{error}");
+    }
+
+    #[test]
+    fn rates_that_do_not_meet_are_not_added() {
+        let staged = |stages: &str| Group { stages: serde_json::from_str(stages).unwrap(), ..open("1/s") };
+        let early = staged(r#"[{"rate": "100/s", "duration": "5s"}, {"rate": "0/s", "duration": "5s"}]"#);
+        let late = staged(r#"[{"rate": "0/s", "duration": "5s"}, {"rate": "80/s", "duration": "5s"}]"#);
+        let falling = staged(r#"[{"rate": "60/s", "to": "0/s", "duration": "10s"}]"#);
+        for (groups, wanted) in [
+            (vec![early.clone(), late.clone()], 100),
+            (vec![early.clone(), early.clone(), late.clone()], 200),
+            (vec![early, late.clone(), falling.clone()], 160),
+            (vec![late, falling], 110),
+        ] {
+            assert_eq!(check(&prepare(&groups, 1), &capacity(wanted, 10_000)), Ok(()), "{wanted}");
+            let error = check(&prepare(&groups, 1), &capacity(wanted - 1, 10_000)).unwrap_err().to_string();
+            assert!(error.contains(&format!(": {wanted} is over")), "{error}");
+        }
+    }
+
+    #[test]
+    fn users_are_compared_as_the_nodes_share_of_them() {
+        assert_eq!(check(&prepare(&[closed(16)], 2), &capacity(100, 8)), Ok(()));
+        let error = check(&prepare(&[closed(17)], 2), &capacity(100, 8)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "groups[0].users: 9 is over this node's cap on requests in flight of 8 (--max-in-flight)"
+        );
+    }
+}

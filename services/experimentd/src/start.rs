@@ -1,0 +1,152 @@
+//! The start: all nodes get ready, agree on one future instant, and are let go together, or none of them offers
+//! anything.
+//!
+//! A start lets a node offer nothing by itself: its horizon stands at the instant zero. Only when every node has
+//! answered are the horizons moved, so that a start that is taken back has never sent a request, whoever heard of
+//! what.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use nuncius_bus::clock::{Offset, monotonic_ns, unix_ns};
+use nuncius_schemas::node::{Extend, NodeCommand, Prepare, Start, Stop};
+use nuncius_schemas::run::RunStatus;
+use tracing::debug;
+
+use crate::fleet::{FleetError, command_all, command_all_alive, measure_clocks};
+use crate::plan::Plan;
+use crate::run::{Running, Stopped};
+use crate::timing::nanoseconds;
+
+/// More of the lead for each node, since the commands go out one by one.
+const LEAD_PER_NODE_NS: u64 = 2_000_000;
+
+/// What the start has fixed.
+pub(crate) struct Started {
+    /// Instant zero on our CLOCK_MONOTONIC, in nanoseconds.
+    pub(crate) start_at_ns: u64,
+    /// Each node's clock.
+    pub(crate) offsets: BTreeMap<String, Offset>,
+}
+
+/// Prepares all nodes, agrees on one future instant, starts. The inner error names who was missing; then nobody has
+/// offered anything, and nobody will.
+///
+/// # Errors
+/// [`Stopped`], when the run has come to its end meanwhile.
+pub(crate) async fn start(
+    running: &mut Running,
+    plan: &Plan,
+    attempt: u32,
+) -> Result<Result<Started, Vec<FleetError>>, Stopped> {
+    running.journal.status(RunStatus::Preparing, "preparing").await?;
+    let names: Vec<String> = plan.nodes.iter().map(|node| node.name.clone()).collect();
+    let shutdown = running.daemon.shutdown.clone();
+    // Whatever is asked of nodes goes on beside the wait for a cancellation.
+    let outcome = tokio::select! {
+        outcome = bring_up(running, plan, &names, attempt) => outcome,
+        reason = running.control.cancelled() => Err(Stopped::Cancelled(reason)),
+        () = shutdown.cancelled() => Err(Stopped::Cancelled("cancelled: the daemon is shutting down".to_owned())),
+    };
+    match &outcome {
+        Ok(Ok(started)) => {
+            let lead_ns = started.start_at_ns.saturating_sub(monotonic_ns());
+            running.journal.record.started_unix_ms = Some((unix_ns() + lead_ns) / 1_000_000);
+            let_go(running, &names, attempt, started.start_at_ns).await;
+        }
+        Ok(Err(_)) => tell_to_stop(running, &names, "another node is missing"),
+        Err(Stopped::Failed(reason) | Stopped::Cancelled(reason)) => tell_to_stop(running, &names, reason),
+        Err(Stopped::NotOurs(_)) => {}
+    }
+    outcome
+}
+
+async fn bring_up(
+    running: &Running,
+    plan: &Plan,
+    names: &[String],
+    attempt: u32,
+) -> Result<Result<Started, Vec<FleetError>>, Stopped> {
+    let (bus, timing) = (&running.daemon.bus, &running.daemon.timing);
+    let experiment = running.journal.record.id.clone();
+    let token = running.lease.token();
+    let spec = &running.journal.record.spec;
+    let routes = running.journal.record.routes.clone();
+    let run_key = running.daemon.run_key(&experiment);
+    let prepare = |node: &String| {
+        let assignments = plan.assignments.get(node).cloned().unwrap_or_default();
+        let (experiment, spec, routes) = (experiment.clone(), spec.clone(), routes.clone());
+        let prepare = Prepare { experiment, token, attempt, spec, routes, assignments, run_key };
+        (node.clone(), NodeCommand::Prepare(Box::new(prepare)))
+    };
+    let commands = names.iter().map(prepare).collect();
+    let answers = command_all_alive(bus, commands, timing.prepare, timing.command).await;
+    if let Some(FleetError::Refused { node, reason, .. }) = answers.iter().find(|error| error.is_final()) {
+        return Err(Stopped::Failed(format!("{reason} (node {node})")));
+    }
+    if !answers.is_empty() {
+        return Ok(Err(answers));
+    }
+    let (offsets, missing) = measure_clocks(bus, names, timing.command).await;
+    if !missing.is_empty() {
+        return Ok(Err(missing));
+    }
+    let lead_ns = nanoseconds(timing.start_lead) + LEAD_PER_NODE_NS * names.len() as u64;
+    let start_at_ns = monotonic_ns() + lead_ns;
+    let start_unix_ns = unix_ns() + lead_ns;
+    let start = |node: &String| {
+        let offset_ns = offsets.get(node).map_or(0, |offset| offset.offset_ns);
+        let start_at_ns = start_at_ns.saturating_add_signed(offset_ns);
+        let start = Start { experiment: experiment.clone(), token, attempt, start_at_ns, start_unix_ns, horizon_ns: 0 };
+        (node.clone(), NodeCommand::Start(start))
+    };
+    let half = Duration::from_nanos(lead_ns / 2);
+    let missing = command_all(bus, names.iter().map(start).collect(), half).await;
+    if !missing.is_empty() {
+        return Ok(Err(missing));
+    }
+    Ok(Ok(Started { start_at_ns, offsets }))
+}
+
+/// Moves the horizons: from here on load is offered, whatever becomes of any of the nodes, and only the watch ends it.
+async fn let_go(running: &Running, names: &[String], attempt: u32, start_at_ns: u64) {
+    let horizon_ns = nanoseconds(running.daemon.timing.horizon);
+    let commands = names.iter().map(|node| (node.clone(), extend_command(running, attempt, horizon_ns, 0))).collect();
+    let left = Duration::from_nanos(start_at_ns.saturating_sub(monotonic_ns()));
+    for error in command_all(&running.daemon.bus, commands, left).await {
+        debug!(%error, "not let go yet: asked again while the others run");
+    }
+}
+
+/// The command that moves a node's horizon.
+pub(crate) fn extend_command(
+    running: &Running,
+    attempt: u32,
+    horizon_ns: u64,
+    acknowledged_sequence: u64,
+) -> NodeCommand {
+    let experiment = running.journal.record.id.clone();
+    NodeCommand::Extend(Extend { experiment, token: running.lease.token(), attempt, horizon_ns, acknowledged_sequence })
+}
+
+/// The command that ends an attempt on a node.
+pub(crate) fn stop_command(running: &Running, drain_ns: u64, reason: &str) -> NodeCommand {
+    NodeCommand::Stop(Stop {
+        experiment: running.journal.record.id.clone(),
+        token: running.lease.token(),
+        attempt: running.journal.record.attempt,
+        drain_ns,
+        reason: reason.to_owned(),
+    })
+}
+
+/// Tells nodes to drop what they have prepared, and waits for nobody: one that does not hear it offers nothing either.
+fn tell_to_stop(running: &Running, names: &[String], reason: &str) {
+    let commands = names.iter().map(|name| (name.clone(), stop_command(running, 0, reason))).collect();
+    let (bus, timeout) = (running.daemon.bus.clone(), running.daemon.timing.command);
+    running.daemon.tasks.spawn(async move {
+        for error in command_all(&bus, commands, timeout).await {
+            debug!(%error, "stop had no effect");
+        }
+    });
+}

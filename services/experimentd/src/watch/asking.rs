@@ -1,0 +1,214 @@
+//! What is asked of nodes while load is offered: beside the watch, each with a deadline, at most one of a kind a node.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use nuncius_bus::Bus;
+use nuncius_bus::clock::Offset;
+use nuncius_schemas::node::NodeCommand;
+use tokio::task::JoinSet;
+use tracing::debug;
+
+use crate::fleet::{command, measure_clock};
+use crate::stress::{Pressure, Told};
+use crate::timing::Timing;
+
+/// What came of something that was asked.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// How a node's clock stands, if it answered.
+    Clock {
+        /// Node.
+        node: String,
+        /// Its offset.
+        offset: Option<Offset>,
+    },
+    /// Whether a node has heard of its horizon.
+    Extended {
+        /// Node.
+        node: String,
+        /// The horizon it was told of.
+        horizon_ns: u64,
+        /// Whether it answered.
+        is_heard: bool,
+    },
+    /// Whether a node has heard that it shall stop.
+    Stopped {
+        /// Node.
+        node: String,
+        /// Whether it answered.
+        is_heard: bool,
+    },
+    /// The last sequence of this run's deltas in the stream; absent when there is none, or nobody could say.
+    LastStored(Result<Option<u64>, ()>),
+    /// What there was to tell of pressure that has been released.
+    Pressure(Vec<Told>),
+}
+
+/// How one node stands with what was asked of it.
+#[derive(Debug, Default)]
+struct Asked {
+    /// The latest horizon it may have heard of, in nanoseconds of run time.
+    horizon_sent_ns: u64,
+    /// The latest one it has answered.
+    horizon_heard_ns: u64,
+    is_extending: bool,
+    is_stopping: bool,
+    has_stopped: bool,
+    is_measuring: bool,
+}
+
+/// Everything that is under way.
+pub(super) struct Asking {
+    bus: Bus,
+    deadline: Duration,
+    clock_period: Duration,
+    clocks_due: Instant,
+    nodes: BTreeMap<String, Asked>,
+    is_asking_stream: bool,
+    under_way: JoinSet<Answer>,
+}
+
+impl Asking {
+    /// Of nodes that the start has told to go on to the first horizon.
+    pub(super) fn new(bus: &Bus, timing: &Timing, names: &[String]) -> Self {
+        let first_ns = crate::timing::nanoseconds(timing.horizon);
+        let asked = || Asked { horizon_sent_ns: first_ns, ..Asked::default() };
+        Self {
+            bus: bus.clone(),
+            deadline: timing.command,
+            clock_period: timing.clock_period,
+            clocks_due: Instant::now() + timing.clock_period,
+            nodes: names.iter().map(|name| (name.clone(), asked())).collect(),
+            is_asking_stream: false,
+            under_way: JoinSet::new(),
+        }
+    }
+
+    /// The next answer; cancel-safe, and never when nothing is asked.
+    pub(super) async fn next(&mut self) -> Answer {
+        loop {
+            match self.under_way.join_next().await {
+                Some(Ok(answer)) => return answer,
+                Some(Err(error)) => debug!(%error, "a question was lost"),
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// The latest horizon that a node may have heard of, in nanoseconds of run time.
+    pub(super) fn horizon_ns(&self, node: &str) -> u64 {
+        self.nodes.get(node).map_or(0, |asked| asked.horizon_sent_ns)
+    }
+
+    /// Tells a node of its horizon, unless it knows it or is being told.
+    pub(super) fn extend(&mut self, node: &str, horizon_ns: u64, order: impl FnOnce() -> NodeCommand) {
+        let Some(asked) = self.nodes.get_mut(node) else { return };
+        if asked.is_extending || horizon_ns <= asked.horizon_heard_ns {
+            return;
+        }
+        asked.is_extending = true;
+        asked.horizon_sent_ns = asked.horizon_sent_ns.max(horizon_ns);
+        let (bus, node, order, deadline) = (self.bus.clone(), node.to_owned(), order(), self.deadline);
+        self.under_way.spawn(async move {
+            let answer = command(&bus, &node, &order, deadline).await;
+            if let Err(error) = &answer {
+                debug!(%error, "horizon not extended");
+            }
+            Answer::Extended { node, horizon_ns, is_heard: answer.is_ok() }
+        });
+    }
+
+    /// What came of it.
+    pub(super) fn extended(&mut self, node: &str, horizon_ns: u64, is_heard: bool) {
+        let Some(asked) = self.nodes.get_mut(node) else { return };
+        asked.is_extending = false;
+        if is_heard {
+            asked.horizon_heard_ns = asked.horizon_heard_ns.max(horizon_ns);
+        }
+    }
+
+    /// Tells a node to stop, unless it has heard it or is being told.
+    pub(super) fn stop(&mut self, node: &str, order: impl FnOnce() -> NodeCommand) {
+        let Some(asked) = self.nodes.get_mut(node) else { return };
+        if asked.is_stopping || asked.has_stopped {
+            return;
+        }
+        asked.is_stopping = true;
+        let (bus, node, order, deadline) = (self.bus.clone(), node.to_owned(), order(), self.deadline);
+        self.under_way.spawn(async move {
+            let answer = command(&bus, &node, &order, deadline).await;
+            if let Err(error) = &answer {
+                debug!(%error, "stop had no effect");
+            }
+            Answer::Stopped { node, is_heard: answer.is_ok() }
+        });
+    }
+
+    /// What came of it.
+    pub(super) fn stopped(&mut self, node: &str, is_heard: bool) {
+        let Some(asked) = self.nodes.get_mut(node) else { return };
+        asked.is_stopping = false;
+        asked.has_stopped |= is_heard;
+    }
+
+    /// Measures clocks when it is time again.
+    pub(super) fn measure_clocks<'a>(&mut self, names: impl Iterator<Item = &'a String>) {
+        if Instant::now() < self.clocks_due {
+            return;
+        }
+        self.clocks_due = Instant::now() + self.clock_period;
+        for node in names {
+            let Some(asked) = self.nodes.get_mut(node).filter(|asked| !asked.is_measuring) else { continue };
+            asked.is_measuring = true;
+            let (bus, node, deadline) = (self.bus.clone(), node.clone(), self.deadline);
+            self.under_way.spawn(async move {
+                let offset = measure_clock(&bus, &node, deadline).await.ok();
+                Answer::Clock { node, offset }
+            });
+        }
+    }
+
+    /// A measurement has ended.
+    pub(super) fn measured(&mut self, node: &str) {
+        if let Some(asked) = self.nodes.get_mut(node) {
+            asked.is_measuring = false;
+        }
+    }
+
+    /// Asks the stream for the last delta of a run, unless it is being asked.
+    pub(super) fn last_stored(&mut self, experiment: &str) {
+        if std::mem::replace(&mut self.is_asking_stream, true) {
+            return;
+        }
+        let (bus, namespace) = (self.bus.clone(), self.bus.namespace().clone());
+        let filter = namespace.metric_all(experiment);
+        self.under_way.spawn(async move {
+            let last = bus.last_sequence_of(&namespace.stream_metric(), &filter).await;
+            Answer::LastStored(last.map_err(|error| debug!(%error, "the stream of deltas cannot be asked")))
+        });
+    }
+
+    /// The stream has answered.
+    pub(super) fn stream_answered(&mut self) {
+        self.is_asking_stream = false;
+    }
+
+    /// Releases pressure.
+    pub(super) fn release(&mut self, pressure: Pressure) {
+        self.under_way.spawn(async move { Answer::Pressure(pressure.end().await) });
+    }
+
+    /// Waits for what is still asked, each to its deadline; gives what there is to tell of pressure.
+    pub(super) async fn end(&mut self) -> Vec<Told> {
+        let mut told = Vec::new();
+        while let Some(answer) = self.under_way.join_next().await {
+            match answer {
+                Ok(Answer::Pressure(more)) => told.extend(more),
+                Ok(Answer::Clock { .. } | Answer::Extended { .. } | Answer::Stopped { .. } | Answer::LastStored(_))
+                | Err(_) => {}
+            }
+        }
+        told
+    }
+}

@@ -1,0 +1,59 @@
+//! Nodes that are given up: gone, restarted, or without an end.
+
+use std::collections::BTreeMap;
+
+use nuncius_schemas::event::EventKind;
+
+use super::{Lost, Watch};
+use crate::timing::nanoseconds;
+
+impl Watch<'_> {
+    /// Nodes that are gone, that came back as somebody else, or that will not come to an end; and why.
+    fn gone(&self) -> Vec<(String, String)> {
+        let run_ns = self.run_ns();
+        let drain_ns = match &self.cut_short {
+            Some(cut) => self.drain_ns(cut),
+            None => self.running.journal.record.spec.drain.0,
+        };
+        let over_ns = match (self.stopped_ns, self.end_ns) {
+            (Some(stopped), _) => Some(stopped.saturating_add(drain_ns)),
+            (None, end) => end.map(|end| end.saturating_add(drain_ns)),
+        };
+        let patience_ns = nanoseconds(self.running.daemon.timing.last_delta_patience);
+        let is_late = over_ns.is_some_and(|over| run_ns > over.saturating_add(patience_ns))
+            && self.running.daemon.bus.connected_for().as_nanos() > u128::from(patience_ns);
+        let waiting = self.names.iter().filter(|name| !self.has_ended(name));
+        let reason_of = |name: &String| match self.running.daemon.nodes.get(name) {
+            None => Some("it left the registry"),
+            Some(info) if Some(&info.epoch) != self.epochs.get(name) => Some("it was restarted"),
+            Some(_) if is_late => Some("its last delta did not come in time"),
+            Some(_) => None,
+        };
+        waiting.filter_map(|name| Some((name.clone(), reason_of(name)?.to_owned()))).collect()
+    }
+
+    /// Asks the stream before anybody is given up: what a node published before it went may still be on its way.
+    pub(super) fn look_for_lost(&mut self) {
+        if !self.gone().is_empty() {
+            let id = self.running.journal.record.id.clone();
+            self.asking.last_stored(&id);
+        }
+    }
+
+    /// Gives nodes up, once everything is merged that the stream had when it was asked.
+    pub(super) async fn give_up(&mut self, last_stored: Result<Option<u64>, ()>) {
+        self.asking.stream_answered();
+        if !last_stored.is_ok_and(|last| last.is_none_or(|last| last <= self.stream_sequence)) {
+            return;
+        }
+        for (name, gone) in self.gone() {
+            let seen = self.totals.nodes.get(&name).and_then(|node| node.through_second);
+            let until =
+                seen.map_or("nothing of it was measured".to_owned(), |s| format!("measured through second {s}"));
+            let reason = format!("{gone}; {until}");
+            let horizon_ns = self.asking.horizon_ns(&name);
+            self.running.journal.say(EventKind::Node, &format!("node {name} is lost: {reason}"), BTreeMap::new()).await;
+            self.lost.insert(name, Lost { reason, horizon_ns });
+        }
+    }
+}
