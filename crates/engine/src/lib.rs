@@ -22,6 +22,7 @@ mod queue;
 pub mod run;
 mod servo;
 pub mod sink;
+mod tls;
 mod trouble;
 mod wake;
 

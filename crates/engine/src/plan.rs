@@ -19,7 +19,7 @@ mod servo;
 mod spread;
 mod target;
 
-pub(crate) use request::{HttpPlan, RequestPlan, traceparent, write_traceparent};
+pub(crate) use request::{HttpPlan, TRACEPARENT_BYTES, traceparent, write_traceparent};
 pub(crate) use servo::ServoPlan;
 pub(crate) use spread::{Picker, Spread};
 pub(crate) use target::Host;

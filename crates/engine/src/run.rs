@@ -14,7 +14,7 @@ use crate::http::{general, plain};
 use crate::plan::{Action, GroupPlan, Load};
 use crate::sink::EngineMessage;
 use crate::wake::Bell;
-use crate::{amqp, queue, servo};
+use crate::{amqp, queue, servo, tls};
 
 /// Most connections that a thread opens before the start.
 const CONNECTIONS_AHEAD_MAX: usize = 4_096;
@@ -50,11 +50,11 @@ pub enum EngineError {
         group: u16,
     },
     /// TLS cannot be set up.
-    #[error("groups[{group}].tls: {problem}")]
+    #[error("groups[{group}].{problem}")]
     Tls {
         /// Group.
         group: u16,
-        /// Why.
+        /// Which field of the group, and why.
         problem: String,
     },
 }
@@ -83,7 +83,10 @@ pub fn spawn_group(
     let plan = Arc::new(plan);
     let is_plain = matches!(&plan.action, Action::Http(http) if !http.secure && !http.general) && plain::is_available();
     let tls = match &plan.action {
-        Action::Http(http) if http.secure => Some(general::tls_config(plan.group, http)?),
+        Action::Http(http) if http.secure => Some({
+            let tls = tls::setup(http.tls.as_ref(), &http.server_name, Some("http/1.1"));
+            tls.map_err(|problem| EngineError::Tls { group: plan.group, problem })?
+        }),
         _ => None,
     };
     let broker = match &plan.action {

@@ -4,18 +4,17 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use lapin::tcp::{AsyncTcpStream, RustlsConnector, RustlsConnectorConfig};
+use lapin::tcp::{AsyncTcpStream, RustlsConnector};
 use lapin::types::ShortString;
 use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{Connection, ConnectionProperties, ErrorKind};
 use nuncius_schemas::fault::GeneratorFault;
 use nuncius_schemas::metric::FailureKind;
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
 use tokio::time::timeout;
 
 use crate::connect::ConnectError;
 use crate::plan::{AmqpPlan, GroupPlan, Host};
+use crate::tls;
 use crate::trouble::Trouble;
 
 /// How a broker is reached.
@@ -36,7 +35,12 @@ impl std::fmt::Debug for Access {
 
 impl Access {
     pub(super) fn new(plan: &GroupPlan, amqp: &AmqpPlan) -> Result<Self, String> {
-        let tls = if amqp.secure { Some((tls_connector(amqp)?, amqp.server_name.clone())) } else { None };
+        let tls = if amqp.secure {
+            let tls = tls::setup(amqp.tls.as_ref(), &amqp.server_name, None)?;
+            Some((RustlsConnector::from(tls.config), tls.server_name.to_str().into_owned()))
+        } else {
+            None
+        };
         let uri = login(amqp)?;
         Ok(Self {
             uri,
@@ -57,24 +61,6 @@ pub(crate) fn login(amqp: &AmqpPlan) -> Result<AMQPUri, String> {
     uri.scheme = AMQPScheme::AMQP;
     ShortString::try_new(uri.vhost.as_str()).map_err(|error| error.to_string())?;
     Ok(uri)
-}
-
-fn tls_connector(amqp: &AmqpPlan) -> Result<RustlsConnector, String> {
-    let config = match amqp.tls.as_ref().and_then(|tls| tls.ca.as_deref()) {
-        Some(pem) => {
-            let authorities: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
-            let authorities = authorities.map_err(|error| format!("ca_pem cannot be read: {error}"))?;
-            if authorities.is_empty() {
-                return Err("ca_pem holds no authority".to_owned());
-            }
-            let mut config = RustlsConnectorConfig::default();
-            config.add_parsable_certificates(authorities);
-            config
-        }
-        None => RustlsConnectorConfig::new_with_native_certs()
-            .map_err(|_| "no authority to trust: give ca_pem, or install certificates on the node".to_owned())?,
-    };
-    config.connector_with_no_client_auth().map_err(|error| error.to_string())
 }
 
 /// An open connection, and its socket once more: lapin drives it on a thread that ends with the socket only.
@@ -167,7 +153,7 @@ pub(super) async fn open(access: &Arc<Access>, host: usize) -> Result<Link, Trou
         Ok(stream.into_rustls(connector, name).await.inspect_err(|error| {
             // What is missing for a session is no problem of the session.
             if GeneratorFault::of_error(error).is_none() {
-                noted().tls = Some(error.to_string());
+                noted().tls = Some(tls::in_words(error));
             }
         })?)
     };

@@ -7,7 +7,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use nuncius_schemas::fault::GeneratorFault;
@@ -19,7 +19,8 @@ use rustix::io::Errno;
 use crate::clock::monotonic_ns;
 use crate::dispatch::{Dispatcher, Iteration};
 use crate::http::response::{Progress, ResponseReader};
-use crate::plan::{GroupPlan, HttpPlan, Picker, write_traceparent};
+use crate::http::reuse::{self, Rest, Reuse};
+use crate::plan::{GroupPlan, HttpPlan, Picker, TRACEPARENT_BYTES, write_traceparent};
 use crate::trouble::Trouble;
 use crate::wake::Bell;
 
@@ -28,8 +29,6 @@ mod timeouts;
 
 use connection::{Connection, Key, Slab, State, Tries};
 
-/// Length of the value of a `traceparent`.
-const TRACEPARENT_BYTES: usize = 55;
 /// Size of the one buffer for answers.
 const READ_BYTES: usize = 64 * 1024;
 /// Most events taken at once.
@@ -73,6 +72,9 @@ struct PlainEngine {
     /// Idle connections of each host; the one used last is used first.
     idle: Vec<Vec<Key>>,
     connections_max: usize,
+    /// Of each host.
+    reuse: Vec<Reuse>,
+    is_per_request: bool,
     picker: Picker,
     /// When timeouts must be looked for; never when nothing is under way.
     timeout_due_ns: u64,
@@ -87,6 +89,8 @@ impl PlainEngine {
             picker: Picker::new(&plan, dispatcher.first_shard()),
             idle: plan.hosts.iter().map(|_| Vec::new()).collect(),
             // With several hosts the idle ones may be those of the wrong host.
+            reuse: vec![Reuse::default(); plan.hosts.len()],
+            is_per_request: Self::http(&plan).is_some_and(|http| http.per_request),
             connections_max: if plan.hosts.len() > 1 { in_flight_max.saturating_mul(2) } else { in_flight_max }.max(1),
             dispatcher,
             plan,
@@ -181,17 +185,32 @@ impl PlainEngine {
     }
 
     fn begin(&mut self, host: usize, iteration: Iteration, now_ns: u64) {
-        let idle = self.idle.get_mut(host).and_then(Vec::pop);
-        match idle {
-            Some(key) => {
+        while let Some(key) = self.idle.get_mut(host).and_then(Vec::pop) {
+            if self.is_usable(key, host, &iteration, now_ns) {
                 if let Some(connection) = self.connections.get_mut(key) {
                     connection.iteration = Some(iteration);
                     connection.is_reused = true;
                 }
-                self.write_request(key, now_ns);
+                return self.write_request(key, now_ns);
             }
-            None => self.open_for(host, iteration, now_ns),
+            self.connections.remove(key);
         }
+        self.open_for(host, iteration, now_ns);
+    }
+
+    /// Whether a connection at rest may have this request: not where the peer has said that it would have closed it by now. Where
+    /// connections have been cut lately, a request that must not be sent twice looks first.
+    #[inline]
+    fn is_usable(&mut self, key: Key, host: usize, iteration: &Iteration, now_ns: u64) -> bool {
+        let Some(connection) = self.connections.get_mut(key) else { return false };
+        if now_ns >= connection.idle_until_ns {
+            return false;
+        }
+        if !self.reuse.get(host).is_some_and(Reuse::is_suspect) {
+            return true;
+        }
+        let request = Self::http(&self.plan).and_then(|http| http.requests.get(usize::from(iteration.step)));
+        request.is_some_and(|request| request.idempotent) || reuse::look(connection.socket.as_fd()) == Rest::Quiet
     }
 
     fn open_for(&mut self, host: usize, iteration: Iteration, now_ns: u64) {
@@ -224,6 +243,9 @@ impl PlainEngine {
                         reader: ResponseReader::new(),
                         timer_ns,
                         is_reused: false,
+                        served: 0,
+                        idle_until_ns: u64::MAX,
+                        request_bytes: 0,
                         has_answer: false,
                         unsent: Vec::new(),
                     });
@@ -291,17 +313,23 @@ impl PlainEngine {
         if connection.iteration.is_some() {
             self.write_request(key, now_ns);
         } else {
-            self.rest(key);
+            self.rest(key, now_ns);
         }
     }
 
     /// The connection is free.
     #[inline]
-    fn rest(&mut self, key: Key) {
+    fn rest(&mut self, key: Key, now_ns: u64) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         connection.state = State::Idle;
         connection.iteration = None;
         connection.reader.shrink();
+        connection.idle_until_ns = match connection.reader.idle_seconds() {
+            Some(seconds) if connection.served > 0 => {
+                now_ns.saturating_add(u64::from(seconds).saturating_mul(1_000_000_000))
+            }
+            _ => u64::MAX,
+        };
         if let Some(idle) = self.idle.get_mut(connection.host) {
             idle.push(key);
         }
@@ -329,6 +357,7 @@ impl PlainEngine {
         connection.state = State::Busy;
         connection.timer_ns = timer_ns;
         connection.has_answer = false;
+        connection.request_bytes = bytes.len();
         connection.reader.reset(request.is_head);
         connection.unsent.clear();
         let written = match connection.socket.write(bytes) {
@@ -427,6 +456,13 @@ impl PlainEngine {
         let Some(connection) = self.connections.get_mut(key) else { return };
         let Some(iteration) = connection.iteration.take() else { return };
         let (status, host) = (connection.reader.status(), connection.host);
+        connection.served = connection.served.saturating_add(1);
+        let reuse = self.reuse.get_mut(host);
+        let is_allowed = reuse.is_some_and(|reuse| {
+            reuse.answered(connection.served);
+            reuse.allows(connection.served)
+        });
+        let keeps = keeps && is_allowed && !self.is_per_request;
         let request = Self::http(&self.plan).and_then(|http| http.requests.get(usize::from(iteration.step)));
         let expected = request.is_some_and(|request| request.expected.contains(status));
         let next = self.dispatcher.answered(iteration, status, expected, now_ns);
@@ -440,7 +476,7 @@ impl PlainEngine {
                 self.connections.remove(key);
                 self.open_for(host, next, now_ns);
             }
-            (None, true) => self.rest(key),
+            (None, true) => self.rest(key, now_ns),
             (None, false) => drop(self.connections.remove(key)),
         }
     }
@@ -453,11 +489,18 @@ impl PlainEngine {
         let step = usize::from(iteration.step);
         let request = Self::http(&self.plan).and_then(|http| http.requests.get(step));
         let is_own = error.is_some_and(|error| GeneratorFault::of_error(error).is_some());
-        let is_harmless = is_unwritten || request.is_some_and(|request| request.idempotent);
         // It was closed while it was idle, and our request met that on its way.
-        if connection.is_reused && !connection.has_answer && !iteration.is_resent && is_harmless && !is_own {
-            self.dispatcher.retried(iteration.step);
-            return self.open_for(connection.host, Iteration { is_resent: true, ..iteration }, now_ns);
+        if connection.is_reused && !connection.has_answer && !is_own {
+            let is_unseen =
+                is_unwritten || error.is_none() && reuse::is_unseen(&connection.socket, connection.request_bytes);
+            // One that ends in order was read before: that says nothing of a limit.
+            if let Some(reuse) = self.reuse.get_mut(connection.host).filter(|_| is_unseen || error.is_some()) {
+                reuse.cut(connection.served);
+            }
+            if !iteration.is_resent && (is_unseen || request.is_some_and(|request| request.idempotent)) {
+                self.dispatcher.retried(iteration.step);
+                return self.open_for(connection.host, Iteration { is_resent: true, ..iteration }, now_ns);
+            }
         }
         let address = self.address(connection.host);
         let trouble = match error {

@@ -1,7 +1,7 @@
 //! The HTTP requests of a group, rendered once.
 
 use bytes::Bytes;
-use nuncius_schemas::spec::{Group, Step, TlsOptions};
+use nuncius_schemas::spec::{Connections, Group, Step, TlsOptions};
 
 use super::PlanError;
 use super::target::Target;
@@ -10,6 +10,9 @@ pub(super) const USER_AGENT: &str = concat!("nuncius/", env!("CARGO_PKG_VERSION"
 
 /// Longest head of a request, in bytes.
 const REQUEST_HEAD_MAX_BYTES: usize = 64 * 1024;
+
+/// Length of the value of a `traceparent`.
+pub(crate) const TRACEPARENT_BYTES: usize = 55;
 
 /// What an HTTP group does.
 #[derive(Debug)]
@@ -22,6 +25,8 @@ pub(crate) struct HttpPlan {
     pub(crate) server_name: String,
     /// Whether the general client runs it though the plain one could.
     pub(crate) general: bool,
+    /// Every request has a connection of its own.
+    pub(crate) per_request: bool,
     /// The requests of an iteration, in order; at least one.
     pub(crate) requests: Vec<RequestPlan>,
 }
@@ -29,14 +34,6 @@ pub(crate) struct HttpPlan {
 /// One request.
 #[derive(Debug)]
 pub(crate) struct RequestPlan {
-    pub(crate) method: String,
-    /// Path and query.
-    pub(crate) path: String,
-    /// All headers but `content-length` and `traceparent`.
-    pub(crate) headers: Vec<(String, String)>,
-    pub(crate) body: Bytes,
-    /// Whether a `content-length` is sent.
-    pub(crate) has_body: bool,
     /// May be sent twice without harm (RFC 9110, 9.2.2).
     pub(crate) idempotent: bool,
     /// Answers have no body.
@@ -94,6 +91,7 @@ pub(super) fn plan_http(path: &str, group: &Group, target: &Target) -> Result<Ht
         tls: group.tls.clone(),
         server_name: named.unwrap_or_else(|| target.host.clone()),
         general: false,
+        per_request: group.connections == Connections::PerRequest,
         requests,
     })
 }
@@ -129,6 +127,9 @@ fn plan_request(
         headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
         headers.push((name.clone(), value.clone()));
     }
+    if group.connections == Connections::PerRequest {
+        headers.push(("Connection".to_owned(), "close".to_owned()));
+    }
     let body = match &step.body {
         Some(body) => Bytes::from(body.clone()),
         None => Bytes::new(),
@@ -148,11 +149,6 @@ fn plan_request(
     Ok(RequestPlan {
         idempotent: ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"].contains(&method.as_str()),
         is_head: method == "HEAD",
-        method,
-        path,
-        headers,
-        body,
-        has_body,
         expected,
         plain,
         sampled,

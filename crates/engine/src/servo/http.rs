@@ -6,13 +6,11 @@ use std::sync::Arc;
 
 use nuncius_schemas::metric::FailureKind;
 use nuncius_schemas::servo::ServoConnections;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
 use super::transport::{Order, Reply};
-use crate::connect::connect;
-use crate::http::response::{Progress, ResponseReader};
+use crate::clock::monotonic_ns;
+use crate::http::client::{Client, Ending, connect};
 use crate::plan::{GroupPlan, Host, ServoPlan, Spread};
 use crate::trouble::Trouble;
 
@@ -20,16 +18,6 @@ use crate::trouble::Trouble;
 pub(super) const POOL_CONNECTIONS: usize = 64;
 /// Longest answer, in bytes.
 const ANSWER_MAX_BYTES: usize = 256 * 1024;
-/// What a connection at rest may keep allocated, in bytes.
-const BUFFER_KEPT_BYTES: usize = 4 * 1024;
-const FIELDS_MAX: usize = 128;
-
-struct Connection {
-    host: usize,
-    socket: TcpStream,
-    buffer: Vec<u8>,
-}
-
 /// The connections of a thread.
 pub(super) struct Http {
     hosts: Arc<[Host]>,
@@ -39,9 +27,9 @@ pub(super) struct Http {
     permits: Semaphore,
     is_per_servo: bool,
     /// At rest, of each host; the one used last is used first.
-    idle: RefCell<Vec<Vec<Connection>>>,
+    idle: RefCell<Vec<Vec<Client>>>,
     /// At rest, each of its servo.
-    own: RefCell<HashMap<u32, Connection>>,
+    own: RefCell<HashMap<u32, Client>>,
     /// Everything of a head that is the same in all.
     prefix: String,
     fields: String,
@@ -72,24 +60,48 @@ impl Http {
         let closed = |problem: &str| Trouble::target(FailureKind::Closed, problem);
         let _permit = self.permits.acquire().await.map_err(|_| closed("the pool of connections is closed"))?;
         let host = self.host_of(order.servo);
-        let mut connection = match self.take(order.servo, host) {
-            Some(connection) => connection,
-            None => self.open(host).await?,
-        };
         let request = self.request(order);
-        let written = connection.socket.write_all(request.as_bytes()).await;
-        written.map_err(|error| Trouble::of_error(FailureKind::Closed, "write", &error))?;
-        sent();
-        if order.drops {
-            return Err(closed("closed on purpose, before the answer"));
+        let mut retried = 0;
+        loop {
+            let mut connection = match self.take(order.servo, host) {
+                Some(connection) => connection,
+                None => self.open(host).await?,
+            };
+            if order.drops {
+                let written = connection.send(request.as_bytes()).await;
+                written.map_err(|error| Trouble::of_error(FailureKind::Closed, "write", &error))?;
+                sent();
+                return Err(closed("closed on purpose, before the answer"));
+            }
+            let mut body = Vec::new();
+            let collect = |bytes: &[u8]| {
+                let room = (ANSWER_MAX_BYTES + 1).saturating_sub(body.len()).min(bytes.len());
+                body.extend_from_slice(bytes.get(..room).unwrap_or_default());
+            };
+            match connection.exchange(request.as_bytes(), false, &sent, collect).await {
+                Ok(_) if body.len() > ANSWER_MAX_BYTES => {
+                    let problem = format!("the answer has more than {ANSWER_MAX_BYTES} bytes");
+                    return Err(Trouble::Target(FailureKind::Protocol, problem));
+                }
+                Ok(answer) => {
+                    let (written_bytes, read_bytes) = (connection.written_bytes, connection.read_bytes);
+                    if answer.keeps {
+                        self.rest(order.servo, connection);
+                    }
+                    return Ok(Reply { status: answer.status, body, written_bytes, read_bytes, retried });
+                }
+                // An event is not the same twice: only what the service cannot have seen is sent again.
+                Err(Ending::Unseen(_)) if connection.is_reused && retried == 0 => retried = 1,
+                Err(
+                    Ending::Unseen(trouble)
+                    | Ending::Cut(trouble)
+                    | Ending::Unanswered(trouble)
+                    | Ending::Failed(trouble),
+                ) => {
+                    return Err(trouble);
+                }
+            }
         }
-        let (status, body, keeps) = read(&mut connection).await?;
-        let reply =
-            Reply { status, body, written_bytes: request.len() as u64, read_bytes: connection.buffer.len() as u64 };
-        if keeps {
-            self.rest(order.servo, connection);
-        }
-        Ok(reply)
     }
 
     /// A servo with a connection of its own stays with its host; the events of the others are shared over all.
@@ -102,23 +114,20 @@ impl Http {
         self.spread.host(event)
     }
 
-    fn take(&self, servo: u32, host: usize) -> Option<Connection> {
+    fn take(&self, servo: u32, host: usize) -> Option<Client> {
         loop {
-            let connection = match self.is_per_servo {
+            let mut connection = match self.is_per_servo {
                 true => self.own.borrow_mut().remove(&servo),
                 false => self.idle.borrow_mut().get_mut(host).and_then(Vec::pop),
             }?;
-            // Nothing was asked for: bytes or an end mean that it cannot be used any more.
-            if matches!(connection.socket.try_read(&mut [0u8; 1]), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
-            {
+            if connection.is_open(monotonic_ns()) {
                 return Some(connection);
             }
         }
     }
 
-    fn rest(&self, servo: u32, mut connection: Connection) {
-        connection.buffer.clear();
-        connection.buffer.shrink_to(BUFFER_KEPT_BYTES);
+    fn rest(&self, servo: u32, mut connection: Client) {
+        connection.rest(monotonic_ns());
         match self.is_per_servo {
             true => drop(self.own.borrow_mut().insert(servo, connection)),
             false => {
@@ -130,11 +139,10 @@ impl Http {
         }
     }
 
-    async fn open(&self, index: usize) -> Result<Connection, Trouble> {
+    async fn open(&self, index: usize) -> Result<Client, Trouble> {
         let host = self.hosts.get(index);
         let Some(host) = host else { return Err(Trouble::target(FailureKind::Resolve, "no address")) };
-        let socket = connect(host).await?;
-        Ok(Connection { host: index, socket, buffer: Vec::new() })
+        connect(host, index, None).await
     }
 
     fn request(&self, order: &Order) -> String {
@@ -147,84 +155,5 @@ impl Http {
             order.body.len(),
             order.body
         )
-    }
-}
-
-/// Status and body of the answer, and whether the connection may be used again.
-async fn read(connection: &mut Connection) -> Result<(u16, Vec<u8>, bool), Trouble> {
-    let protocol = |problem: String| Trouble::Target(FailureKind::Protocol, problem);
-    let mut reader = ResponseReader::new();
-    let mut fed = 0;
-    loop {
-        let read = connection.socket.read_buf(&mut connection.buffer).await;
-        let read = read.map_err(|error| Trouble::of_error(FailureKind::Closed, "read", &error))?;
-        if read == 0 {
-            if !connection.buffer.is_empty() && reader.close() {
-                break;
-            }
-            return Err(Trouble::target(FailureKind::Closed, "closed by the peer before the answer was complete"));
-        }
-        let progress = reader.feed(connection.buffer.get(fed..).unwrap_or_default());
-        fed = connection.buffer.len();
-        match progress.map_err(|error| protocol(error.to_string()))? {
-            Progress::Complete { .. } => break,
-            Progress::Partial if fed > ANSWER_MAX_BYTES => {
-                return Err(protocol(format!("the answer has more than {ANSWER_MAX_BYTES} bytes")));
-            }
-            Progress::Partial => {}
-        }
-    }
-    let body = body_of(&connection.buffer).ok_or_else(|| protocol("the answer has no body".to_owned()))?;
-    Ok((reader.status(), body, reader.keeps_alive()))
-}
-
-/// The body of a complete answer.
-fn body_of(mut bytes: &[u8]) -> Option<Vec<u8>> {
-    loop {
-        let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
-        let mut response = httparse::Response::new(&mut fields);
-        let httparse::Status::Complete(length) = response.parse(bytes).ok()? else { return None };
-        let is_final = response.code.is_some_and(|code| code >= 200);
-        let find = |name: &str| response.headers.iter().find(|field| field.name.eq_ignore_ascii_case(name));
-        let is_chunked = find("transfer-encoding").is_some();
-        let sized = find("content-length").and_then(|field| std::str::from_utf8(field.value).ok()?.trim().parse().ok());
-        bytes = bytes.get(length..)?;
-        if is_final {
-            return match sized {
-                _ if is_chunked => unchunked(bytes),
-                Some(size) => bytes.get(..size).map(<[u8]>::to_vec),
-                None => Some(bytes.to_vec()),
-            };
-        }
-    }
-}
-
-fn unchunked(mut bytes: &[u8]) -> Option<Vec<u8>> {
-    let mut body = Vec::new();
-    loop {
-        let httparse::Status::Complete((at, size)) = httparse::parse_chunk_size(bytes).ok()? else { return None };
-        if size == 0 {
-            return Some(body);
-        }
-        let end = at.checked_add(usize::try_from(size).ok()?)?;
-        body.extend_from_slice(bytes.get(at..end)?);
-        // The line end after the data.
-        let rest = bytes.get(end..)?;
-        bytes = rest.strip_prefix(b"\r\n").or_else(|| rest.strip_prefix(b"\n"))?;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_body_is_what_its_head_says_whole_or_in_chunks() {
-        let body = |text: &str| body_of(text.as_bytes()).map(|body| String::from_utf8(body).unwrap());
-        assert_eq!(body("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").as_deref(), Some("{}"));
-        let chunked = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n1;x\r\n}\r\n0\r\n\r\n";
-        assert_eq!(body(chunked).as_deref(), Some("{}"));
-        assert_eq!(body("HTTP/1.1 204 No\r\n\r\n").as_deref(), Some(""));
-        assert_eq!(body("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{}"), None);
     }
 }

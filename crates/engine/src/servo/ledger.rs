@@ -108,6 +108,7 @@ impl Ledger {
             recorder.count_status(reply.status);
             recorder.bytes_sent += reply.written_bytes;
             recorder.bytes_received += reply.read_bytes;
+            recorder.retried += reply.retried;
         }
     }
 

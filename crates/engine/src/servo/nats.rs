@@ -45,7 +45,7 @@ impl Nats {
         let answer = self.bus.request(&subject, &headers, payload, self.timeout).await.map_err(trouble)?;
         let status = status_of(&answer.headers, &answer.payload);
         let read_bytes = answer.payload.len() as u64;
-        Ok(Reply { status, body: answer.payload.to_vec(), written_bytes, read_bytes })
+        Ok(Reply { status, body: answer.payload.to_vec(), written_bytes, read_bytes, retried: 0 })
     }
 
     pub(super) async fn close(&self, limit: Duration) {

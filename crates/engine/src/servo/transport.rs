@@ -30,6 +30,8 @@ pub(super) struct Reply {
     pub(super) written_bytes: u64,
     /// Bytes that it had itself.
     pub(super) read_bytes: u64,
+    /// How often it was sent again because the service had closed the connection without seeing it.
+    pub(super) retried: u64,
 }
 
 pub(super) enum Transport {

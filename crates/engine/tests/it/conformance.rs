@@ -213,9 +213,99 @@ fn the_race_with_a_closing_keep_alive_connection_is_run_again_once_if_that_is_ha
         let group = r#""users": 1, "iterations": 4, "steps": [{"method": "POST", "body": "x"}]"#;
         let outcome = Run::new(client, server.address, group).go();
         let step = outcome.step();
-        assert_eq!((step.succeeded, step.failed), (2, 2), "{client:?}");
+        // What the server has read is not written twice.
+        assert_eq!((step.succeeded, step.failed, step.retried), (2, 2, 0), "{client:?}");
         assert_eq!(kinds(&outcome), [(FailureKind::Closed, 0)].into());
         assert_eq!(server.seen().len(), 4);
+    });
+}
+
+#[test]
+fn a_server_that_closes_without_a_word_costs_few_posts_and_none_is_done_twice() {
+    with_each(|client| {
+        let server = Server::start(|seen, _| {
+            let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx".to_vec();
+            if seen.position == 4 { Reply::Close(answer) } else { Reply::Pieces(vec![answer]) }
+        });
+        let group = r#""users": 4, "iterations": 1000, "steps": [{"method": "POST", "body": "x"}]"#;
+        let outcome = Run::new(client, server.address, group).go();
+        let step = outcome.step();
+        // Three cuts show the limit, and others may be under way by then.
+        assert!(step.failed <= 3 + 4, "{client:?}: {} of {} failed", step.failed, step.planned);
+        assert_eq!(step.succeeded + step.failed, 1_000);
+        assert!(server.seen().len() <= 1_000, "{client:?}: {} were done", server.seen().len());
+    });
+}
+
+#[test]
+fn a_connection_for_each_request_is_asked_for_and_opened() {
+    with_each(|client| {
+        let server = Server::start(|_, _| Reply::ok());
+        let group = r#""users": 2, "iterations": 30, "connections": "per_request", "steps": [{}, {"method": "POST"}]"#;
+        let outcome = Run::new(client, server.address, group).go();
+        assert_eq!(outcome.steps[2].succeeded, 30, "{client:?} {:?}", outcome.steps[2].failures);
+        let seen = server.seen();
+        assert_eq!(seen.len(), 60);
+        assert!(seen.iter().all(|seen| seen.position == 0 && seen.header("connection") == Some("close")));
+    });
+}
+
+#[test]
+fn a_connection_is_not_used_after_the_time_that_its_server_keeps_it() {
+    with_each(|client| {
+        for (seconds, connections) in [(0, 10), (60, 1)] {
+            let answer = format!("HTTP/1.1 200 OK\r\nKeep-Alive: timeout={seconds}\r\nContent-Length: 0\r\n\r\n");
+            let server = Server::start(move |_, _| Reply::text(&answer));
+            let outcome = Run::new(client, server.address, r#""users": 1, "iterations": 10"#).go();
+            assert_eq!(outcome.step().succeeded, 10);
+            assert_eq!(server.connections(), connections, "{client:?}, {seconds} s");
+        }
+    });
+}
+
+#[test]
+fn both_clients_read_the_same_answers_and_say_the_same_of_those_that_cannot_be_read() {
+    const GOOD: [&str; 14] = [
+        "HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\nok\n0\n\n",
+        "HTTP/1.1 200 OK\nContent-Length: 2\n\nok",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\nContent-Length: 2\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n2;x=y\r\nok\r\n0\r\nT: x\r\n\r\n",
+        "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 100\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 204 No Content\r\n\r\n",
+        "HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nX: a\r\n\tfolded\r\nContent-Length: 2\r\n\r\nok",
+        "HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nto the end",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nto the end",
+    ];
+    const BAD: [(&str, &str); 5] = [
+        ("SSH-2.0-x\r\n", "does not begin with HTTP/1.1 or HTTP/1.0: `SSH-2.0-x`"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 2, 3\r\n\r\nok", "several different ones: `2, 3`"),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "size of a chunk cannot be read"),
+        ("HTTP/1.1 200 OK\r\nno colon\r\n\r\n", "`no colon`"),
+        ("HTTP/1.1 101 Switching\r\n\r\n", "switch protocols"),
+    ];
+    with_each(|client| {
+        for answer in GOOD {
+            let ends = answer.ends_with("end");
+            let script = move |_: &crate::support::Seen, _| match ends {
+                true => Reply::Close(answer.as_bytes().to_vec()),
+                false => Reply::text(answer),
+            };
+            let server = Server::start(script);
+            let outcome = Run::new(client, server.address, r#""users": 1, "iterations": 3, "timeout": "5s""#).go();
+            assert_eq!(outcome.step().succeeded, 3, "{client:?} {answer:?} {:?}", outcome.step().failures);
+        }
+        for (answer, words) in BAD {
+            let server = Server::start(move |_, _| Reply::text(answer));
+            let outcome = Run::new(client, server.address, r#""users": 1, "iterations": 2, "timeout": "5s""#).go();
+            let failure = &outcome.step().failures[0];
+            let said = failure.sample.clone().unwrap();
+            assert!(failure.kind == FailureKind::Protocol && said.contains(words), "{client:?} {answer:?} {said}");
+        }
     });
 }
 

@@ -33,8 +33,14 @@ pub(super) struct Connection {
     pub(super) reader: ResponseReader,
     /// When connecting or the request has taken too long.
     pub(super) timer_ns: u64,
-    /// Was idle before this request.
+    /// Was at rest, or gave an answer, before this request.
     pub(super) is_reused: bool,
+    /// Answers it has given.
+    pub(super) served: u32,
+    /// When it is too old to be used again.
+    pub(super) idle_until_ns: u64,
+    /// Length of the request that is under way.
+    pub(super) request_bytes: usize,
     /// Some of the answer has come.
     pub(super) has_answer: bool,
     /// What of the request the socket had no room for.

@@ -3,11 +3,11 @@ use proptest::prelude::*;
 use super::*;
 
 /// Feeds `bytes` in pieces that end at `cuts`; how many bytes the answer took, if it was completed.
-fn read(reader: &mut ResponseReader, bytes: &[u8], cuts: &[usize]) -> Result<Option<usize>, ResponseError> {
+fn read(reader: &mut ResponseReader, bytes: &[u8], cuts: &[usize]) -> Result<Option<usize>, Problem> {
     let mut at = 0;
     for end in cuts.iter().copied().chain([bytes.len()]) {
         let end = end.clamp(at, bytes.len());
-        if let Progress::Complete { consumed } = reader.feed(&bytes[at..end])? {
+        if let Progress::Complete { consumed } = reader.feed(&bytes[at..end]).map_err(|error| error.problem)? {
             return Ok(Some(at + consumed));
         }
         at = end;
@@ -15,7 +15,7 @@ fn read(reader: &mut ResponseReader, bytes: &[u8], cuts: &[usize]) -> Result<Opt
     Ok(None)
 }
 
-fn whole(bytes: &str, is_head: bool) -> (Result<Option<usize>, ResponseError>, u16, bool) {
+fn whole(bytes: &str, is_head: bool) -> (Result<Option<usize>, Problem>, u16, bool) {
     let mut reader = ResponseReader::new();
     reader.reset(is_head);
     let result = read(&mut reader, bytes.as_bytes(), &[]);
@@ -38,6 +38,16 @@ fn the_length_of_an_answer_is_found_by_each_of_its_rules() {
         ),
         ("HTTP/1.1 200 OK\r\nConnection: x, Close\r\nContent-Length: 0\r\n\r\n", false, false),
         ("HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n", false, false),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nok", false, true),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2,,2\r\n\r\nok", false, true),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\nContent-Length: 2\r\n\r\nok", false, true),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", false, true),
+        ("HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n2;a=\"b\"\nok\n0\nT: x\n\n", false, true),
+        ("HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n", false, true),
+        ("HTTP/1.1  200  \r\nContent-Length : 0\r\n\r\n", false, true),
+        ("\r\nHTTP/1.1 200 OK\r\nX: a\r\n  folded\r\nContent-Length: 0\r\n\r\n", false, true),
+        ("HTTP/1.1 200 OK\r\nKeep-Alive: timeout=5, max=0\r\nContent-Length: 0\r\n\r\n", false, false),
+        ("HTTP/1.1 200 OK\r\nConnection: keep-alive, close\r\nContent-Length: 0\r\n\r\n", false, false),
         ("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n", false, true),
         (
             "HTTP/1.1 100 Go\r\n\r\nHTTP/1.1 103 Hint\r\nA: b\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx",
@@ -57,44 +67,110 @@ fn the_length_of_an_answer_is_found_by_each_of_its_rules() {
 #[test]
 fn an_answer_without_a_length_ends_with_the_connection() {
     let mut reader = ResponseReader::new();
-    assert_eq!(reader.feed(b"HTTP/1.1 200 OK\r\n\r\nsome"), Ok(Progress::Partial));
+    assert_eq!(reader.feed(b"HTTP/1.1 200 OK\r\n\r\nsome").unwrap(), Progress::Partial);
     assert!(reader.close() && !reader.keeps_alive());
     reader.reset(false);
-    assert_eq!(reader.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nsome"), Ok(Progress::Partial));
+    assert_eq!(reader.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nsome").unwrap(), Progress::Partial);
     assert!(!reader.close());
 }
 
 #[test]
 fn what_violates_the_protocol_is_refused_with_its_reason() {
     for (answer, error) in [
-        ("HTTP/2 200\r\n\r\n", ResponseError::Head),
-        ("hello world\r\n\r\n", ResponseError::Head),
-        ("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", ResponseError::Length),
-        ("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", ResponseError::Length),
-        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", ResponseError::Encoding),
-        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n", ResponseError::Chunk),
-        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\r\n", ResponseError::Chunk),
-        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nab", ResponseError::Chunk),
-        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n11111111111111111\r\n", ResponseError::Chunk),
-        ("HTTP/1.1 101 Switch\r\n\r\n", ResponseError::Switch),
+        ("HTTP/2 200\r\n\r\n", Problem::Http2),
+        ("HTTP/0.9 200\r\n\r\n", Problem::Version),
+        ("hello world\r\n\r\n", Problem::Version),
+        ("SSH-2.0-OpenSSH\r\n", Problem::Version),
+        ("\u{15}\u{3}\u{3}\0\u{2}\u{2}P", Problem::Tls),
+        ("HTTP/1.1 2x0 OK\r\n\r\n", Problem::Status),
+        ("HTTP/1.1 099 OK\r\n\r\n", Problem::Status),
+        ("HTTP/1.1 200 OK\r\nno colon\r\n\r\n", Problem::Field),
+        ("HTTP/1.1 200 OK\r\n: empty\r\n\r\n", Problem::Field),
+        ("HTTP/1.1 200 OK\r\nA: b\u{1}\r\n\r\n", Problem::Field),
+        ("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", Problem::Length),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", Problem::Length),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 1, 2\r\n\r\n", Problem::Length),
+        ("HTTP/1.1 200 OK\r\nContent-Length: ,\r\n\r\n", Problem::Length),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n", Problem::Chunk),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\r\n", Problem::Chunk),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nab", Problem::Chunk),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n11111111111111111\r\n", Problem::Chunk),
+        ("HTTP/1.1 101 Switch\r\n\r\n", Problem::Switch),
     ] {
         assert_eq!(whole(answer, false).0, Err(error), "{answer}");
     }
     let fields: String = (0..200).map(|n| format!("x{n}: y\r\n")).collect();
-    assert_eq!(whole(&format!("HTTP/1.1 200 OK\r\n{fields}\r\n"), false).0, Err(ResponseError::TooManyFields));
+    assert_eq!(whole(&format!("HTTP/1.1 200 OK\r\n{fields}\r\n"), false).0, Err(Problem::TooManyFields));
+}
+
+#[test]
+fn an_error_shows_the_line_that_is_wrong_escaped_and_bounded() {
+    let told = |bytes: &[u8]| ResponseReader::new().feed(bytes).unwrap_err().to_string();
+    let field = told(b"HTTP/1.1 200 OK\r\nA: b\r\nno colon here\r\n\r\n");
+    assert!(field.ends_with("`no colon here`") && field.contains("header line"), "{field}");
+    let version = told(b"SSH-2.0-\x1b[31mOpenSSH\r\n");
+    assert!(version.contains("`SSH-2.0-\\x1b[31mOpenSSH`"), "{version}");
+    let long = told("x".repeat(5_000).as_bytes());
+    assert!(long.len() < 200 && long.ends_with("...`"), "{long}");
+    assert!(told(b"\x15\x03\x03\x00\x02\x02\x50").contains("https://"));
+    assert!(told(b"HTTP/1.1 200 OK\r\nContent-Length: 2x\r\n\r\n").ends_with("`2x`"));
+    let chunk = told(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n");
+    assert!(chunk.ends_with("`zz`"), "{chunk}");
+}
+
+#[test]
+fn an_answer_in_a_coding_that_is_not_chunked_last_ends_with_the_connection() {
+    for codings in ["gzip", "chunked, gzip", "identity, gzip"] {
+        let mut reader = ResponseReader::new();
+        let answer = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: {codings}\r\nContent-Length: 1\r\n\r\nmore");
+        assert_eq!(reader.feed(answer.as_bytes()).unwrap(), Progress::Partial, "{codings}");
+        assert!(reader.close() && !reader.keeps_alive(), "{codings}");
+    }
+}
+
+#[test]
+fn a_body_is_handed_on_without_its_framing_however_it_is_cut() {
+    for (answer, body) in [
+        ("HTTP/1.1 100 Go\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}rest", "{}"),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n1;x\r\n}\r\n0\r\n\r\n", "{}"),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\nContent-Length: 2, 2\r\n\r\n{}", "{}"),
+        ("HTTP/1.1 200 OK\r\n\r\nto the end", "to the end"),
+        ("HTTP/1.1 204 No\r\n\r\n", ""),
+    ] {
+        for size in 1..answer.len() {
+            let mut reader = ResponseReader::new();
+            let mut got = Vec::new();
+            for piece in answer.as_bytes().chunks(size) {
+                let progress = reader.feed_to(piece, |bytes| got.extend_from_slice(bytes)).unwrap();
+                if matches!(progress, Progress::Complete { .. }) {
+                    break;
+                }
+            }
+            assert_eq!(got, body.as_bytes(), "{answer:?} in pieces of {size}");
+        }
+    }
+}
+
+#[test]
+fn how_long_a_peer_keeps_a_connection_is_what_it_says() {
+    let mut reader = ResponseReader::new();
+    reader.feed(b"HTTP/1.1 200 OK\r\nKeep-Alive: timeout=5, max=100\r\nContent-Length: 0\r\n\r\n").unwrap();
+    assert_eq!((reader.idle_seconds(), reader.keeps_alive()), (Some(5), true));
+    reader.reset(false);
+    assert_eq!(reader.idle_seconds(), None);
 }
 
 #[test]
 fn a_head_is_bounded_however_it_comes() {
     let long = format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n", "y".repeat(HEAD_MAX_BYTES));
-    assert_eq!(whole(&long, false).0, Err(ResponseError::HeadTooLong));
+    assert_eq!(whole(&long, false).0, Err(Problem::HeadTooLong));
     let mut reader = ResponseReader::new();
     let cuts: Vec<usize> = (0..long.len()).step_by(1_000).collect();
-    assert_eq!(read(&mut reader, long.as_bytes(), &cuts), Err(ResponseError::HeadTooLong));
+    assert_eq!(read(&mut reader, long.as_bytes(), &cuts), Err(Problem::HeadTooLong));
     assert!(reader.head.len() <= HEAD_MAX_BYTES + 1);
     let trailer =
         format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n{}", "x".repeat(HEAD_MAX_BYTES + 9));
-    assert_eq!(whole(&trailer, false).0, Err(ResponseError::HeadTooLong));
+    assert_eq!(whole(&trailer, false).0, Err(Problem::HeadTooLong));
 }
 
 fn any_answer() -> impl Strategy<Value = String> {
