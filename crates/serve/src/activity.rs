@@ -23,8 +23,9 @@ pub(crate) struct Activity {
 }
 
 impl Activity {
+    /// Of a connection that was just opened: whoever opens one has something to ask.
     pub(crate) fn new(idle_timeout: Duration) -> Arc<Self> {
-        Arc::new(Self { begun: Instant::now(), idle_timeout, phase_and_since: AtomicU64::new(WAITING) })
+        Arc::new(Self { begun: Instant::now(), idle_timeout, phase_and_since: AtomicU64::new(READING) })
     }
 
     fn set(&self, phase: u64) {

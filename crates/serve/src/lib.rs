@@ -26,6 +26,7 @@ use activity::Activity;
 use watched::Watched;
 
 mod activity;
+pub mod sites;
 pub mod watched;
 
 /// What a handler gives.
@@ -49,12 +50,15 @@ pub struct HttpLimits {
     /// How long the head may take, and again the body.
     pub read_timeout: Duration,
     /// How long a connection may be silent between two requests. None counts that silence as part of the next head. With
-    /// a time of its own, a head that stalls is cut off after `read_timeout` to twice that.
+    /// a time of its own, a head that stalls is cut off after `read_timeout` to twice that, and so is a connection that
+    /// has never asked anything.
     pub idle_timeout: Option<Duration>,
     /// How long a connection may be kept, whatever it does.
     pub connection_timeout: Duration,
     /// Connections held at a time; one more is answered 503 at once.
     pub connections_max: usize,
+    /// Names of hosts that are meant, for [`sites::foreign`].
+    pub allowed_hosts: Vec<String>,
 }
 
 impl Default for HttpLimits {
@@ -66,6 +70,7 @@ impl Default for HttpLimits {
             idle_timeout: None,
             connection_timeout: Duration::from_secs(60),
             connections_max: 256,
+            allowed_hosts: Vec::new(),
         }
     }
 }

@@ -66,6 +66,8 @@ pub struct StubConfig {
     /// How long a client may take over the head of a request, and again over its body. A stalled head is cut off after at
     /// most a second more, a stalled body answered 408.
     pub read_timeout: Duration,
+    /// Names of hosts that are meant by requests that change it ([`nuncius_serve::sites`]).
+    pub allowed_hosts: Vec<String>,
 }
 
 impl Default for StubConfig {
@@ -81,6 +83,7 @@ impl Default for StubConfig {
             body_bytes: 3,
             max_connections: 16_384,
             read_timeout: Duration::from_secs(30),
+            allowed_hosts: Vec::new(),
         }
     }
 }

@@ -12,7 +12,9 @@ mod examples;
 mod parse;
 mod queues;
 
-pub(crate) use emulators::{OcoArgs, ResourceArgs, ResourceCommand, ResourceNodes, ResourceSetArgs, ServoArgs};
+pub(crate) use emulators::{
+    HostArgs, OcoArgs, ResourceArgs, ResourceCommand, ResourceNodes, ResourceSetArgs, ServoArgs,
+};
 pub(crate) use parse::{command, parse};
 pub(crate) use queues::{DeadCommand, DeviceArgs, FrontendArgs, QueueClientArgs, QueueCommand, WorkerArgs};
 
@@ -382,6 +384,8 @@ pub(crate) struct StubArgs {
     /// Size of an answer's body in bytes.
     #[arg(long, default_value_t = 3)]
     pub(crate) body_bytes: usize,
+    #[command(flatten)]
+    pub(crate) hosts: HostArgs,
     /// Put its address into the routing table under this service name (needs NATS).
     #[arg(long)]
     pub(crate) register: Option<String>,

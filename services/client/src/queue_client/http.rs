@@ -9,8 +9,8 @@
 //! | `GET /` | leads to `/stats` |
 //!
 //! `type=plain`, `json` or `html` chooses how the answer is written. Nobody is asked who he is: listen on loopback or within
-//! a cluster. What a browser sends on behalf of another site is refused as far as a browser says so; a page that hides
-//! where it comes from and reaches this address without TLS can still make a plain GET, as a script does.
+//! a cluster. What a browser sends on behalf of another site is refused, and so is a change asked for under a name that is
+//! not meant ([`nuncius_serve::sites`]).
 
 use std::sync::Arc;
 
@@ -22,7 +22,6 @@ pub use nuncius_serve::{HttpLimits, ServeError};
 use super::control::Control;
 
 mod form;
-mod origin;
 mod routes;
 #[cfg(test)]
 mod tests;

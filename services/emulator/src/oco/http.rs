@@ -16,10 +16,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
-use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, LOCATION};
 use hyper::{Method, Request, Response, StatusCode};
 use nuncius_schemas::subjects::HEADER_TRACEPARENT;
-use nuncius_serve::HttpLimits;
+use nuncius_serve::{HttpLimits, sites};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -48,15 +48,16 @@ pub fn servo_limits() -> HttpLimits {
         idle_timeout: Some(Duration::from_secs(3600)),
         connection_timeout: Duration::from_secs(365 * 86_400),
         connections_max: connections_max(),
+        allowed_hosts: Vec::new(),
     }
 }
 
-/// Connections that may be held: as many as the limit of open files leaves, and 16,384 at most.
+/// Connections that may be held: as many as the limit of open files leaves, and 8,192 at most, some 24 KiB each.
 fn connections_max() -> usize {
     /// For everything else that is open.
     const SPARE: u64 = 64;
     let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
-    usize::try_from(files.saturating_sub(SPARE).clamp(16, 16_384)).unwrap_or(16)
+    usize::try_from(files.saturating_sub(SPARE).clamp(16, 8_192)).unwrap_or(16)
 }
 
 /// What every connection shares.
@@ -144,7 +145,17 @@ impl Face {
             let text = format!("the head of the request is longer than header_max_bytes, {limit}");
             return closing(written(Answer::error(431, text)));
         }
-        let Some(route) = Route::at(head.uri.path()) else {
+        let changes = !matches!(head.method, Method::GET | Method::HEAD);
+        if let Some(reason) = sites::foreign(&head.headers, changes, &self.limits.allowed_hosts) {
+            return refused(body, Answer::error(403, format!("refused for another site: {reason}")));
+        }
+        let path = head.uri.path();
+        let Some(route) = Route::at(path) else {
+            let without_slash = path.trim_end_matches('/');
+            if without_slash != path && Route::at(without_slash).is_some() {
+                // As the framework of the original does: the same request, body and all, at the right address.
+                return redirected(body, without_slash, head.uri.query());
+            }
             return refused(body, Answer::error(404, "Not Found".to_owned()));
         };
         let (method, allow) = route.method();
@@ -245,6 +256,15 @@ fn page(content_type: &'static str, text: impl Into<Bytes>) -> Response<Full<Byt
 fn closing(mut response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response
+}
+
+fn redirected(body: Incoming, path: &str, query: Option<&str>) -> Response<Full<Bytes>> {
+    let to = query.map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
+    let mut response = response(307, JSON, Bytes::new());
+    if let Ok(to) = HeaderValue::try_from(to) {
+        response.headers_mut().insert(LOCATION, to);
+    }
+    if body.is_end_stream() { response } else { closing(response) }
 }
 
 fn refused(body: Incoming, answer: Answer) -> Response<Full<Bytes>> {

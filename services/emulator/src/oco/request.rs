@@ -3,13 +3,15 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::num::IntErrorKind;
 
 use nuncius_schemas::codec::NESTING_MAX;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::machine::{Event, Input};
 use crate::form::Form;
+use python::Integer;
+
+mod python;
 
 /// Longest name of an unknown event that an answer repeats, in characters.
 const ECHO_CHARACTERS: usize = 64;
@@ -44,6 +46,8 @@ pub(crate) enum RequestError {
     NotObject { field: &'static str },
     #[error("str type expected")]
     NotText { field: &'static str },
+    #[error("beyond 64 bits: write a whole number from {} to {}", i64::MIN, i64::MAX)]
+    TooLarge { field: &'static str },
 }
 
 impl RequestError {
@@ -51,7 +55,10 @@ impl RequestError {
     pub(crate) fn field(&self) -> &'static str {
         match self {
             Self::Unreadable { .. } | Self::Nesting => "",
-            Self::Missing { field } | Self::NotObject { field } | Self::NotText { field } => field,
+            Self::Missing { field }
+            | Self::NotObject { field }
+            | Self::NotText { field }
+            | Self::TooLarge { field } => field,
         }
     }
 
@@ -63,6 +70,7 @@ impl RequestError {
             Self::Missing { .. } => "value_error.missing",
             Self::NotObject { .. } => "type_error.dict",
             Self::NotText { .. } => "type_error.str",
+            Self::TooLarge { .. } => "value_error.number.not_le",
         }
     }
 }
@@ -72,8 +80,20 @@ pub(crate) fn read(body: &[u8], form: Form) -> Result<Heard, RequestError> {
     if body.iter().all(u8::is_ascii_whitespace) {
         return Err(RequestError::Missing { field: "" });
     }
+    // Kept for as long as what is read borrows from it.
+    let mended;
     let envelope = match form {
-        Form::Json => read_json(body)?,
+        Form::Json => match read_json(body) {
+            // What Python writes and reads and JSON has not: looked for only where the body is no JSON otherwise.
+            Err(error @ RequestError::Unreadable { .. }) => match python::without_constants(body) {
+                Some(text) => {
+                    mended = text;
+                    parse(&mended).map_err(|_| error)?
+                }
+                None => return Err(error),
+            },
+            read => read?,
+        },
         Form::MessagePack => read_message_pack(body)?,
     };
     let Shape::Object(envelope) = envelope else { return Err(RequestError::NotObject { field: "" }) };
@@ -101,7 +121,11 @@ pub(crate) fn read(body: &[u8], form: Form) -> Result<Heard, RequestError> {
         Some(Scalar::Text(uid)) => Some(command_number(uid)),
         Some(_) => Some(0),
     };
-    let progress = param.progress.as_ref().and_then(integer);
+    let progress = match param.progress.as_ref().map(python::integer) {
+        None | Some(Integer::None) => None,
+        Some(Integer::Is(progress)) => Some(progress),
+        Some(Integer::TooLarge) => return Err(RequestError::TooLarge { field: "param.progress" }),
+    };
     Ok(Heard { input: Input { event, progress, servo, command }, unknown })
 }
 
@@ -112,9 +136,13 @@ fn read_json(body: &[u8]) -> Result<Shape<Envelope<'_>>, RequestError> {
     if is_nested_too_deep(body) {
         return Err(RequestError::Nesting);
     }
+    parse(text).map_err(|error| unreadable(error.to_string()))
+}
+
+fn parse(text: &str) -> Result<Shape<Envelope<'_>>, serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let envelope = Shape::deserialize(&mut deserializer).map_err(|error| unreadable(error.to_string()))?;
-    deserializer.end().map_err(|error| unreadable(error.to_string()))?;
+    let envelope = Shape::deserialize(&mut deserializer)?;
+    deserializer.end()?;
     Ok(envelope)
 }
 
@@ -157,25 +185,6 @@ fn is_nested_too_deep(body: &[u8]) -> bool {
         }
     }
     false
-}
-
-/// Python's `int()`, as far as JSON can ask it, within 64 bits: beyond them the nearest.
-fn integer(value: &Scalar<'_>) -> Option<i64> {
-    match value {
-        Scalar::Bool(value) => Some(i64::from(*value)),
-        Scalar::Integer(value) => Some(*value),
-        // Truncates and saturates.
-        Scalar::Float(value) if value.is_finite() => Some(*value as i64),
-        Scalar::Float(_) | Scalar::Null | Scalar::Other => None,
-        Scalar::Text(text) => match text.trim().parse::<i64>() {
-            Ok(value) => Some(value),
-            Err(error) => match error.kind() {
-                IntErrorKind::PosOverflow => Some(i64::MAX),
-                IntErrorKind::NegOverflow => Some(i64::MIN),
-                _ => None,
-            },
-        },
-    }
 }
 
 /// The number in a `cmd_uid`; 0, which no command has, where there is none.
@@ -315,6 +324,8 @@ enum Scalar<'a> {
     Null,
     Bool(bool),
     Integer(i64),
+    /// A whole number beyond those.
+    TooLarge,
     Float(f64),
     Text(Cow<'a, str>),
     Other,
@@ -348,7 +359,7 @@ impl<'de> Visitor<'de> for ScalarVisitor {
     }
 
     fn visit_u64<E>(self, value: u64) -> Result<Scalar<'de>, E> {
-        Ok(Scalar::Integer(i64::try_from(value).unwrap_or(i64::MAX)))
+        Ok(i64::try_from(value).map_or(Scalar::TooLarge, Scalar::Integer))
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Scalar<'de>, E> {

@@ -17,8 +17,6 @@ use super::ladder::{DISK, Ladder, MEMORY, Plan};
 
 /// How long a refusal waits.
 const DELAY: Duration = Duration::from_secs(1);
-/// Longest piece of a wrong value that is repeated, in characters.
-const ECHO_CHARACTERS: usize = 100;
 
 /// One at a time for each kind.
 #[derive(Debug, Default)]
@@ -169,6 +167,9 @@ async fn answer_for(call: Call, group: &Group, query: &str, shared: &Shared) -> 
             Call::Set(words) => set(words, group, query).await,
             Call::Load => load(group, query).await,
             Call::GetActual(words) => {
+                if let Err(refusal) = group.look().await {
+                    return wrong(status_of(&refusal), refusal.to_string());
+                }
                 let is_dump = words.kind == ResourceKind::Memory && value(query, "dump").as_deref() == Some("true");
                 match if is_dump { group.dump().await } else { Ok(()) } {
                     Ok(()) => said(actual(words, &group.board())),
@@ -304,32 +305,49 @@ fn date(unix_seconds: u64) -> String {
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} +0000 UTC")
 }
 
-/// The first value of a name; none where it is empty, as there.
+/// The path as Go's server wants it written, where it is written otherwise: it redirects there (net/http, `cleanPath`).
+pub(crate) fn cleaned(path: &str) -> Option<String> {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    let mut clean = format!("/{}", parts.join("/"));
+    if path.ends_with('/') && clean != "/" {
+        clean.push('/');
+    }
+    (clean != path).then_some(clean)
+}
+
+/// The first value of a name; none where it is empty, as there. Go drops a pair that has a semicolon or a broken escape.
 fn value(query: &str, wanted: &str) -> Option<String> {
-    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-    let value = pairs.into_iter().find(|(name, _)| *name == wanted).map(|(_, value)| unescaped(value))?;
+    let pairs = query.split('&').filter(|pair| !pair.is_empty() && !pair.contains(';'));
+    let value = pairs.into_iter().find_map(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let (name, value) = (unescaped(name)?, unescaped(value)?);
+        (name == wanted).then_some(value)
+    })?;
     (!value.is_empty()).then_some(value)
 }
 
-fn unescaped(text: &str) -> String {
+/// `+` read as a blank and `%41` as `A`; none where an escape is broken.
+fn unescaped(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        rest = tail;
-        let escaped = match (first, tail) {
-            (b'+', _) => Some((b' ', 0)),
-            (b'%', [high, low, ..]) => {
-                let digits = [*high, *low];
-                let digits = std::str::from_utf8(&digits).ok().filter(|digits| !digits.starts_with('+'));
-                digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()).map(|byte| (byte, 2))
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let mut digit = || rest.next().and_then(|digit| char::from(digit).to_digit(16));
+                u8::try_from(digit()? * 16 + digit()?).ok()?
             }
-            _ => None,
-        };
-        let (byte, skipped) = escaped.unwrap_or((*first, 0));
-        bytes.push(byte);
-        rest = rest.get(skipped..).unwrap_or_default();
+            byte => byte,
+        });
     }
-    String::from_utf8_lossy(&bytes).into_owned()
+    Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn unsigned(query: &str, name: &str) -> Result<Option<u64>, String> {
@@ -342,12 +360,11 @@ fn unsigned(query: &str, name: &str) -> Result<Option<u64>, String> {
 
 /// What Go's parser would say.
 fn number_problem(parser: &str, text: &str, kind: &std::num::IntErrorKind) -> String {
-    let shown: String = text.chars().take(ECHO_CHARACTERS).collect();
     let problem = match kind {
         std::num::IntErrorKind::PosOverflow | std::num::IntErrorKind::NegOverflow => "value out of range",
         _ => "invalid syntax",
     };
-    format!("strconv.{parser}: parsing {shown:?}: {problem}")
+    format!("strconv.{parser}: parsing {text:?}: {problem}")
 }
 
 #[cfg(test)]
@@ -380,7 +397,30 @@ mod tests {
         ] {
             assert_eq!(unsigned(query, "size"), Err(problem.to_owned()));
         }
-        assert!(unsigned("size=%ff%zz%", "size").is_err());
+        // Names are unescaped; a pair with a broken escape or a semicolon is not there.
+        assert_eq!(unsigned("siz%65=5", "size"), Ok(Some(5)));
+        for dropped in ["size=%ff%zz%", "size=1;x=2", "size=%", "%zz=1&siz=2", "size"] {
+            assert_eq!(unsigned(dropped, "size"), Ok(None), "{dropped}");
+        }
+        assert_eq!(unsigned("size=%zz&size=7", "size"), Ok(Some(7)));
+        // A value is repeated in full.
+        let long = "x".repeat(300);
+        assert!(unsigned(&format!("size={long}"), "size").unwrap_err().contains(&long));
+    }
+
+    #[test]
+    fn paths_are_cleaned_as_go_does() {
+        for (path, clean) in [
+            ("//api", Some("/api")),
+            ("/api//mem/set", Some("/api/mem/set")),
+            ("/api/./mem/../cpu/load", Some("/api/cpu/load")),
+            ("/api/mem/", None),
+            ("//", Some("/")),
+            ("/", None),
+            ("/../..", Some("/")),
+        ] {
+            assert_eq!(cleaned(path).as_deref(), clean, "{path}");
+        }
     }
 
     #[test]

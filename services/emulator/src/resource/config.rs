@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use nuncius_bus::BusError;
 use nuncius_schemas::names::{NameError, check_token};
 use nuncius_schemas::resource::ResourceKind;
-use nuncius_serve::ServeError;
+use nuncius_serve::{HttpLimits, ServeError};
 
 /// The number that Testero factors unless told otherwise: a prime, so that it takes long.
 pub const DEFAULT_NUMBER_TO_FACTOR: &str = "493440589722494743501";
@@ -33,10 +33,13 @@ pub struct ResourceConfig {
     pub memory_limit_bytes: Option<u64>,
     /// Most disk that may be held, in bytes; none or 0: what the file system gives.
     pub disk_limit_bytes: Option<u64>,
-    /// The number that the load of Testero factors, decimal.
+    /// The number that the load of Testero factors, decimal. One that is not the default ends its load when it is factored.
     pub number_to_factor: String,
-    /// What is always left free of memory and of disk, in bytes; none: 5 %, and 64 MiB at least.
+    /// What is always left free of memory and of disk, in bytes; none: 5 %, and 64 MiB at least where that is no more than
+    /// a quarter.
     pub floor_bytes: Option<u64>,
+    /// What clients may ask for over HTTP.
+    pub limits: HttpLimits,
     /// What may be consumed at all.
     pub kinds: BTreeSet<ResourceKind>,
 }
@@ -56,6 +59,7 @@ impl ResourceConfig {
             disk_limit_bytes: None,
             number_to_factor: DEFAULT_NUMBER_TO_FACTOR.to_owned(),
             floor_bytes: None,
+            limits: super::http::limits(),
             kinds: ResourceKind::ALL.into_iter().collect(),
         }
     }

@@ -24,11 +24,19 @@ const ARREARS: Duration = Duration::from_secs(1);
 /// Rounds of work between looks at the clock: well below a millisecond.
 const ROUNDS: u64 = 20_000;
 
+/// A number that is factored for load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Number {
+    pub(crate) value: u128,
+    /// Whether it is factored over and over; else the load ends with the first time, as Testero's does.
+    pub(crate) is_repeated: bool,
+}
+
 /// Threads under load.
 #[derive(Debug, Default)]
 pub(crate) struct Cpu {
     workers: Vec<Worker>,
-    factoring: Option<u128>,
+    factoring: Option<Number>,
 }
 
 #[derive(Debug)]
@@ -53,12 +61,14 @@ impl Cpu {
     pub(crate) fn hold(
         &mut self,
         millipercent: u64,
-        number: Option<u128>,
+        number: Option<Number>,
         gauge: &Arc<Gauge>,
     ) -> Result<(), HoldError> {
-        if self.factoring != number {
+        if self.factoring != number || number.is_some_and(|number| !number.is_repeated) {
             self.stop_beyond(0);
             self.factoring = number;
+            // Those that could have said it have ended.
+            gauge.is_factored.store(false, Relaxed);
         }
         let threads = millipercent.div_ceil(CORE_MILLIPERCENT);
         // Evenly, so that each has room to make up for what it missed.
@@ -82,7 +92,7 @@ impl Cpu {
 }
 
 impl Worker {
-    fn start(millipercent: u64, number: Option<u128>, gauge: Arc<Gauge>) -> Result<Self, HoldError> {
+    fn start(millipercent: u64, number: Option<Number>, gauge: Arc<Gauge>) -> Result<Self, HoldError> {
         let order = Arc::new(Order { stop: AtomicBool::new(false), millipercent: AtomicU64::new(millipercent) });
         let told = Arc::clone(&order);
         let run = move || keep_busy(&told, &gauge, number);
@@ -113,7 +123,7 @@ fn thread_cpu_ns() -> u64 {
     u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
 }
 
-fn keep_busy(order: &Order, gauge: &Gauge, number: Option<u128>) {
+fn keep_busy(order: &Order, gauge: &Gauge, number: Option<Number>) {
     let mut factoring = number.map(Factoring::new);
     let mut value = 1;
     let mut used_ns = thread_cpu_ns();
@@ -128,7 +138,13 @@ fn keep_busy(order: &Order, gauge: &Gauge, number: Option<u128>) {
         let period_ends = period_began + PERIOD;
         while owed_ns > 0.0 && Instant::now() < period_ends && !order.stop.load(Relaxed) {
             match &mut factoring {
-                Some(factoring) => factoring.go_on(ROUNDS / 10),
+                Some(factoring) => {
+                    if factoring.go_on(ROUNDS / 10) {
+                        gauge.is_factored.store(true, Relaxed);
+                        gauge.factoring_ended.notify_one();
+                        return;
+                    }
+                }
                 None => value = arithmetic(value),
             }
             let now_ns = thread_cpu_ns();
@@ -194,11 +210,27 @@ mod tests {
     fn a_number_that_is_soon_factored_is_factored_over_and_over() {
         let gauge = Arc::new(Gauge::default());
         let mut cpu = Cpu::default();
-        cpu.hold(CORE_MILLIPERCENT, Some(4), &gauge).unwrap();
+        cpu.hold(CORE_MILLIPERCENT, Some(Number { value: 4, is_repeated: true }), &gauge).unwrap();
         let until = Instant::now() + Duration::from_secs(10);
         while gauge.cpu_ns.load(Relaxed) < 50_000_000 && Instant::now() < until {
             std::thread::yield_now();
         }
         assert!(gauge.cpu_ns.load(Relaxed) >= 50_000_000);
+    }
+
+    #[test]
+    fn a_number_that_was_set_ends_its_load_when_it_is_factored() {
+        let gauge = Arc::new(Gauge::default());
+        let mut cpu = Cpu::default();
+        for _ in 0..2 {
+            cpu.hold(CORE_MILLIPERCENT, Some(Number { value: 97, is_repeated: false }), &gauge).unwrap();
+            let until = Instant::now() + Duration::from_secs(10);
+            while !gauge.is_factored.load(Relaxed) && Instant::now() < until {
+                std::thread::yield_now();
+            }
+            assert!(gauge.is_factored.load(Relaxed));
+        }
+        cpu.hold(CORE_MILLIPERCENT, None, &gauge).unwrap();
+        assert!(!gauge.is_factored.load(Relaxed));
     }
 }

@@ -54,7 +54,7 @@ impl Disk {
             let directory = open_directory(&claim.directory, &directory_of(size_bytes));
             *count = directory.and_then(|directory| numbers(&directory)).map_or(0, |numbers| numbers.len() as u64);
         }
-        Plan { counts, rest_bytes: self.rest_bytes }
+        Plan { counts, rest_bytes: self.rest_there() }
     }
 
     /// The part that is smaller than the smallest size, as it is there, in bytes.
@@ -65,8 +65,11 @@ impl Disk {
         found.ok().and_then(|found| u64::try_from(found.st_size).ok()).unwrap_or(0)
     }
 
-    fn settle(&self, gauge: &Gauge) {
-        gauge.held.store(DISK.total_bytes(&self.plan()), Relaxed);
+    /// What is there, told to the gauge, too.
+    pub(crate) fn look_up(&self, gauge: &Gauge) -> Plan {
+        let plan = self.plan();
+        gauge.held.store(DISK.total_bytes(&plan), Relaxed);
+        plan
     }
 
     /// Removes and writes files until this plan is held, then reads and writes at `rates`. What was written before an error
@@ -86,11 +89,11 @@ impl Disk {
         if *wanted == Plan::default() && !rates.is_load() {
             self.claim = None;
             self.rest_bytes = 0;
-            self.settle(gauge);
+            self.look_up(gauge);
             return Ok(());
         }
         let result = self.shrink_and_grow(wanted, rates.sync, gauge, may_grow);
-        self.settle(gauge);
+        self.look_up(gauge);
         result?;
         if let Some(claim) = &self.claim
             && rates.is_load()

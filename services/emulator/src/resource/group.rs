@@ -8,7 +8,7 @@ use std::time::Instant;
 use nuncius_schemas::resource::{
     Amount, ResourceKind, ResourcePhase, ResourceRequest, ResourceState, ResourceUnitError,
 };
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use super::ladder::Plan;
 use super::limits::{LimitError, Limits};
@@ -27,6 +27,9 @@ pub(crate) struct Gauge {
     pub(crate) cpu_ns: AtomicU64,
     /// Whether to leave what is being done.
     pub(crate) cancel: AtomicBool,
+    /// Whether the number has been factored that the load was put on for; `factoring_ended` wakes whoever waits for it.
+    pub(crate) is_factored: AtomicBool,
+    pub(crate) factoring_ended: Notify,
     /// What went wrong in a thread that nobody waits for.
     failure: Mutex<Option<String>>,
 }
@@ -83,6 +86,11 @@ pub(crate) enum Refusal {
     /// More than may be had.
     #[error("{kind}: over the limit: {} wanted, {} may be; ask for less", level(*.kind, *.wanted), level(*.kind, *.most))]
     OverLimit { kind: ResourceKind, wanted: u64, most: u64 },
+    /// A share of nothing.
+    #[error(
+        "{kind}: nothing may be had: {available_bytes} bytes are free, and {floor_bytes} must be left; lower --floor, or make room"
+    )]
+    NoRoom { kind: ResourceKind, available_bytes: u64, floor_bytes: u64 },
     /// A limit cannot be read.
     #[error(transparent)]
     Limit(#[from] LimitError),
@@ -114,6 +122,8 @@ fn level(kind: ResourceKind, amount: u64) -> String {
 pub(super) enum Order {
     Take(Wish, oneshot::Sender<Result<u64, Refusal>>),
     Release(oneshot::Sender<()>),
+    /// Look up what is there.
+    Look(oneshot::Sender<()>),
     Dump,
 }
 
@@ -193,6 +203,19 @@ impl Group {
     pub(crate) async fn release(&self) -> Result<(), Refusal> {
         let (sender, answer) = oneshot::channel();
         self.orders.send(Order::Release(sender)).await.map_err(|_| Refusal::ShutDown)?;
+        answer.await.map_err(|_| Refusal::ShutDown)
+    }
+
+    /// Has what is really there looked up, so that [`Self::board`] and [`Self::held`] tell that.
+    ///
+    /// # Errors
+    /// [`Refusal::ShutDown`].
+    pub(crate) async fn look(&self) -> Result<(), Refusal> {
+        if self.kind != ResourceKind::Disk {
+            return Ok(());
+        }
+        let (sender, answer) = oneshot::channel();
+        self.orders.send(Order::Look(sender)).await.map_err(|_| Refusal::ShutDown)?;
         answer.await.map_err(|_| Refusal::ShutDown)
     }
 

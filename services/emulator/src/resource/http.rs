@@ -17,14 +17,14 @@ use std::sync::Arc;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
 use hyper::header::{
-    ALLOW, AUTHORIZATION, CONNECTION, CONTENT_SECURITY_POLICY, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN,
+    ALLOW, AUTHORIZATION, CONNECTION, CONTENT_SECURITY_POLICY, HeaderMap, HeaderName, HeaderValue, LOCATION,
     WWW_AUTHENTICATE,
 };
 use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
 use nuncius_schemas::codec::{self, CodecError};
 use nuncius_schemas::resource::{ResourceKind, ResourceRequest};
-use nuncius_serve::{Answer, HttpLimits, answer as answer_of, head_bytes};
+use nuncius_serve::{Answer, HttpLimits, answer as answer_of, head_bytes, sites};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -54,20 +54,22 @@ pub(crate) struct Shared {
     /// As Testero shows it.
     pub(crate) number_to_factor: String,
     pub(crate) slots: Slots,
+    pub(crate) limits: HttpLimits,
 }
 
 /// What is asked for.
-pub(crate) fn limits() -> HttpLimits {
+pub(super) fn limits() -> HttpLimits {
     HttpLimits { body_max_bytes: BODY_MAX_BYTES, ..HttpLimits::default() }
 }
 
 /// Serves until `shutdown`.
 pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>, shutdown: CancellationToken) {
+    let limits = shared.limits.clone();
     let handler = move |request, peer| {
         let shared = Arc::clone(&shared);
         async move { respond(request, peer, &shared).await }
     };
-    nuncius_serve::serve(listener, limits(), shutdown, handler, || {}).await;
+    nuncius_serve::serve(listener, limits, shutdown, handler, || {}).await;
 }
 
 /// Why a query is not answered.
@@ -91,7 +93,7 @@ impl From<Refusal> for Refused {
 pub(super) const fn status_of(refusal: &Refusal) -> StatusCode {
     match refusal {
         Refusal::Invalid(_) | Refusal::Amount(_) => StatusCode::BAD_REQUEST,
-        Refusal::OverLimit { .. } => StatusCode::CONFLICT,
+        Refusal::OverLimit { .. } | Refusal::NoRoom { .. } => StatusCode::CONFLICT,
         Refusal::Limit(_) | Refusal::ShutDown => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
@@ -114,7 +116,7 @@ async fn respond(request: Request<Incoming>, peer: SocketAddr, shared: &Shared) 
 }
 
 async fn route(head: &Parts, body: Incoming, shared: &Shared) -> Result<Answer, Refused> {
-    let limits = limits();
+    let limits = &shared.limits;
     let bytes = head_bytes(head);
     if bytes > limits.header_max_bytes {
         let problem =
@@ -128,8 +130,14 @@ async fn route(head: &Parts, body: Incoming, shared: &Shared) -> Result<Answer, 
     }
     check_token(&head.headers, shared.token.as_deref())?;
     let is_change = !is_reading(&head.method) || path.starts_with("/api/");
-    if is_change && is_foreign(&head.headers) {
-        return Err(refused(StatusCode::FORBIDDEN, "a browser sent this on behalf of another site"));
+    if let Some(reason) = sites::foreign(&head.headers, is_change, &shared.limits.allowed_hosts) {
+        return Err(refused(StatusCode::FORBIDDEN, format!("refused for another site: {reason}")));
+    }
+    if shared.is_compat
+        && let Some(clean) = compat::cleaned(path)
+    {
+        let query = head.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+        return Ok(moved(&format!("{clean}{query}")));
     }
     if let Some(call) = compat::call_at(path) {
         if !shared.is_compat {
@@ -150,15 +158,18 @@ async fn route(head: &Parts, body: Incoming, shared: &Shared) -> Result<Answer, 
         }
         "/metrics" => {
             allow(&head.method, "GET")?;
+            look_at_disk(shared).await?;
             Ok(answer_of(StatusCode::OK, METRICS, metrics::render(shared)))
         }
         "/v1" => {
             allow(&head.method, "GET")?;
+            look_at_disk(shared).await?;
             let states: Vec<_> = shared.groups.values().map(Group::state).collect();
             Ok(written(StatusCode::OK, &json!({ "name": shared.name, "resources": states })))
         }
         _ => match path.strip_prefix("/v1/").map(str::parse::<ResourceKind>) {
             Some(Ok(kind)) => of_kind(kind, head, body, shared).await,
+            _ if shared.is_compat => Ok(answer_of(StatusCode::NOT_FOUND, TEXT, "404 page not found\n".to_owned())),
             _ => {
                 let problem = "there is no such page; there are /v1, /v1/memory, /v1/disk, /v1/cpu, /metrics and /";
                 Err(refused(StatusCode::NOT_FOUND, problem))
@@ -171,9 +182,12 @@ async fn of_kind(kind: ResourceKind, head: &Parts, body: Incoming, shared: &Shar
     let group = shared.groups.get(&kind);
     let group = group.ok_or_else(|| refused(StatusCode::NOT_FOUND, format!("{kind} is switched off here")))?;
     let status = match head.method {
-        Method::GET | Method::HEAD => StatusCode::OK,
+        Method::GET | Method::HEAD => {
+            group.look().await?;
+            StatusCode::OK
+        }
         Method::POST => {
-            let request = read_request(&read_body(&head.headers, body).await?)?;
+            let request = read_request(&read_body(&head.headers, body, &shared.limits).await?)?;
             group.take(Wish { request, ..Wish::default() }).await?;
             StatusCode::ACCEPTED
         }
@@ -184,6 +198,25 @@ async fn of_kind(kind: ResourceKind, head: &Parts, body: Incoming, shared: &Shar
         _ => return Err(not_allowed(&head.method, "GET, POST, DELETE")),
     };
     Ok(written(status, &json!(group.state())))
+}
+
+/// Has the disk's figures looked up: files may have been removed by others.
+async fn look_at_disk(shared: &Shared) -> Result<(), Refused> {
+    match shared.groups.get(&ResourceKind::Disk) {
+        Some(group) => Ok(group.look().await?),
+        None => Ok(()),
+    }
+}
+
+/// Go's redirection of a path that is not written as it should be.
+fn moved(to: &str) -> Answer {
+    let shown = to.replace('&', "&amp;").replace('"', "&#34;").replace('<', "&lt;").replace('>', "&gt;");
+    let mut answer =
+        answer_of(StatusCode::MOVED_PERMANENTLY, HTML, format!("<a href=\"{shown}\">Moved Permanently</a>.\n\n"));
+    if let Ok(to) = HeaderValue::try_from(to) {
+        answer.headers_mut().insert(LOCATION, to);
+    }
+    answer
 }
 
 fn written(status: StatusCode, value: &serde_json::Value) -> Answer {
@@ -224,21 +257,7 @@ fn check_token(headers: &HeaderMap, wanted: Option<&str>) -> Result<(), Refused>
     Err(Refused { header, ..refused(StatusCode::UNAUTHORIZED, problem) })
 }
 
-/// Whether a browser says that this comes from another site. Scripts send none of these headers.
-fn is_foreign(headers: &HeaderMap) -> bool {
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
-    let is_own = |origin: &HeaderValue| {
-        let authority =
-            origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, authority)| authority);
-        matches!((authority, host), (Some(authority), Some(host)) if authority.eq_ignore_ascii_case(host))
-    };
-    let sites = headers.get_all("sec-fetch-site");
-    headers.get_all(ORIGIN).iter().any(|origin| !is_own(origin))
-        || sites.iter().any(|site| site == "cross-site" || site == "same-site")
-}
-
-async fn read_body(headers: &HeaderMap, body: Incoming) -> Result<Vec<u8>, Refused> {
-    let limits = limits();
+async fn read_body(headers: &HeaderMap, body: Incoming, limits: &HttpLimits) -> Result<Vec<u8>, Refused> {
     let too_long = || {
         let problem = format!("the body is longer than {} bytes", limits.body_max_bytes);
         refused(StatusCode::PAYLOAD_TOO_LARGE, problem)

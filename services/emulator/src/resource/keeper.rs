@@ -7,13 +7,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use nuncius_bus::clock::unix_ms;
-use nuncius_schemas::resource::{ResourceKind, ResourcePhase};
+use nuncius_schemas::resource::{Amount, ResourceKind, ResourcePhase};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::cpu::{CORE_MILLIPERCENT, Cpu};
+use super::cpu::{CORE_MILLIPERCENT, Cpu, Number};
 use super::disk::{Disk, Rates};
 use super::group::{Board, Gauge, Group, HoldError, Order, Refusal, Wish};
 use super::ladder::{DISK, Ladder, MEMORY, Plan};
@@ -42,7 +42,7 @@ struct Goal {
     amount: u64,
     plan: Plan,
     rates: Rates,
-    number: Option<u128>,
+    number: Option<Number>,
 }
 
 /// An accepted request.
@@ -51,7 +51,7 @@ struct Course {
     program: Arc<Program>,
     is_whole: bool,
     rates: Rates,
-    number: Option<u128>,
+    number: Option<Number>,
     /// What was held when it began.
     from: u64,
 }
@@ -60,7 +60,7 @@ struct Keeper {
     kind: ResourceKind,
     limits: Arc<Limits>,
     gauge: Arc<Gauge>,
-    number: u128,
+    number: Number,
     /// None while a job has it.
     hold: Option<Hold>,
     job: Option<JoinHandle<(Hold, Result<(), HoldError>)>>,
@@ -78,7 +78,7 @@ struct Keeper {
 pub(crate) fn start(
     kind: ResourceKind,
     limits: Arc<Limits>,
-    number: u128,
+    number: Number,
     shutdown: CancellationToken,
 ) -> (Group, JoinHandle<()>) {
     let (sender, orders) = mpsc::channel(ORDERS);
@@ -109,7 +109,9 @@ pub(crate) fn start(
 
 impl Keeper {
     async fn run(mut self, mut orders: mpsc::Receiver<Order>, shutdown: CancellationToken) {
+        let gauge = Arc::clone(&self.gauge);
         loop {
+            self.end_factored();
             self.follow();
             self.publish();
             let next = self.next_look();
@@ -123,15 +125,38 @@ impl Keeper {
                 order = orders.recv() => match order {
                     Some(Order::Take(wish, answer)) => self.take(&wish, answer),
                     Some(Order::Release(answer)) => self.release(answer),
+                    Some(Order::Look(answer)) => {
+                        self.look_up();
+                        let _ = answer.send(());
+                    }
                     Some(Order::Dump) => self.dump(),
                     None => break,
                 },
                 ended = job => self.ended(ended),
                 () = wake(next) => self.look(),
+                () = gauge.factoring_ended.notified() => {}
                 () = shutdown.cancelled() => break,
             }
         }
         self.let_go().await;
+    }
+
+    /// A load that was put on to factor a number ends with that. While a job is under way the word may be of the load
+    /// before it; the job takes that back.
+    fn end_factored(&mut self) {
+        if self.job.is_none() && self.course.is_some() && self.gauge.is_factored.swap(false, Relaxed) {
+            info!(kind = %self.kind, "the number is factored; everything is released");
+            self.course = None;
+            self.has_failed = false;
+        }
+    }
+
+    /// What is there, where others may have changed it.
+    fn look_up(&self) {
+        if let Some(Hold::Disk(disk)) = &self.hold {
+            let parts = disk.look_up(&self.gauge);
+            self.board.send_modify(|board| board.parts = parts);
+        }
     }
 
     /// Carries out what is wanted now, unless that is held or being carried out.
@@ -269,7 +294,16 @@ impl Keeper {
         } else {
             let room = self.limits.room(self.kind)?;
             let most = self.limits.most_bytes(self.kind, room, held);
-            (Program::read(request, held, |amount| Ok(amount.to_bytes(most)?))?, most)
+            let resolve = |amount: Amount| {
+                let bytes = amount.to_bytes(most)?;
+                // A share of nothing is nothing, which nobody means who asks for some.
+                if most == 0 && matches!(amount, Amount::Percent(share) if share > 0) {
+                    let Room { available_bytes, floor_bytes } = room;
+                    return Err(Refusal::NoRoom { kind: self.kind, available_bytes, floor_bytes });
+                }
+                Ok(bytes)
+            };
+            (Program::read(request, held, resolve)?, most)
         };
         // What is held already may be kept, even where the limit has fallen below it.
         if program.peak() > most && program.peak() > held {
@@ -288,8 +322,8 @@ impl Keeper {
     fn accept(&mut self, course: Course) -> u64 {
         let planned = self.plan(course.program.last(), course.is_whole);
         self.supersede();
-        if self.kind == ResourceKind::Disk && self.job.is_none() {
-            // Files may have been removed by others: what is there is looked up anew.
+        if (self.kind == ResourceKind::Disk || course.number.is_some()) && self.job.is_none() {
+            // Files may have been removed by others, a number may have been factored: what is there is looked up anew.
             self.goal = self.unknown_goal();
         }
         let id = self.begin(|board| board.planned = planned);

@@ -10,6 +10,10 @@ use nuncius_schemas::resource::ResourceKind;
 const FLOOR_LEAST_BYTES: u64 = 64 << 20;
 /// The floor is at least one in this many bytes of the whole, unless it was set: 5 %.
 const FLOOR_SHARE: u64 = 20;
+/// And at most one in this many: a volume of 64 MiB is not all floor.
+const FLOOR_SHARE_MOST: u64 = 4;
+/// Types of file systems that are memory (statfs(2)): tmpfs and ramfs.
+const MEMORY_FILE_SYSTEMS: [u64; 2] = [0x0102_1994, 0x8584_58f6];
 
 /// Where limits come from.
 #[derive(Debug, Clone)]
@@ -18,7 +22,7 @@ pub(crate) struct Limits {
     pub(crate) root: PathBuf,
     /// Where files go.
     pub(crate) data_directory: PathBuf,
-    /// What is left free, in bytes; none: 5 %, and 64 MiB at least.
+    /// What is left free, in bytes; none: 5 %, and 64 MiB at least where that is no more than a quarter.
     pub(crate) floor_bytes: Option<u64>,
     /// Most memory that may be held, in bytes.
     pub(crate) memory_cap_bytes: Option<u64>,
@@ -59,7 +63,8 @@ impl Limits {
             ResourceKind::Disk => self.disk_bytes()?,
             _ => self.memory_bytes()?,
         };
-        let floor_bytes = self.floor_bytes.unwrap_or_else(|| FLOOR_LEAST_BYTES.max(whole_bytes / FLOOR_SHARE));
+        let usual_bytes = FLOOR_LEAST_BYTES.min(whole_bytes / FLOOR_SHARE_MOST).max(whole_bytes / FLOOR_SHARE);
+        let floor_bytes = self.floor_bytes.unwrap_or(usual_bytes);
         Ok(Room { available_bytes, floor_bytes })
     }
 
@@ -79,14 +84,24 @@ impl Limits {
         quotas.fold(self.cores.saturating_mul(100_000), u64::min)
     }
 
-    /// Available and whole, in bytes.
+    /// Available and whole, in bytes. A disk that is memory has no more than there is of that.
     fn disk_bytes(&self) -> Result<(u64, u64), LimitError> {
-        let read = rustix::fs::statvfs(&self.data_directory).map_err(|error| LimitError {
+        let wrong = |error: rustix::io::Errno| LimitError {
             kind: ResourceKind::Disk,
             path: self.data_directory.display().to_string(),
             problem: io::Error::from(error).to_string(),
-        })?;
-        Ok((read.f_bavail.saturating_mul(read.f_frsize), read.f_blocks.saturating_mul(read.f_frsize)))
+        };
+        let read = rustix::fs::statvfs(&self.data_directory).map_err(wrong)?;
+        let disk = (read.f_bavail.saturating_mul(read.f_frsize), read.f_blocks.saturating_mul(read.f_frsize));
+        let kind = rustix::fs::statfs(&self.data_directory).map_err(wrong)?.f_type;
+        // The field's type differs between architectures; numbers of types have 32 bits.
+        let is_memory = u64::try_from(kind).is_ok_and(|kind| MEMORY_FILE_SYSTEMS.contains(&(kind & 0xffff_ffff)));
+        if !is_memory {
+            return Ok(disk);
+        }
+        let memory = self.memory_bytes()?;
+        // A ramfs says 0 of itself: it has no limit of its own.
+        Ok(if disk.1 == 0 { memory } else { (disk.0.min(memory.0), disk.1.min(memory.1)) })
     }
 
     /// Available and whole, in bytes.
@@ -200,6 +215,28 @@ mod tests {
         assert_eq!(limits.most_core_millipercent(), 800_000);
         limits.floor_bytes = Some(0);
         assert_eq!(limits.room(ResourceKind::Memory).unwrap().floor_bytes, 0);
+    }
+
+    #[test]
+    fn what_is_left_is_a_quarter_at_most_of_what_is_small() {
+        const MIB: u64 = 1 << 20;
+        let small = ("proc/meminfo", "MemTotal: 65536 kB\nMemAvailable: 61440 kB\n");
+        let (_root, limits) = made_up(&[small]);
+        let room = limits.room(ResourceKind::Memory).unwrap();
+        assert_eq!(room, Room { available_bytes: 60 * MIB, floor_bytes: 16 * MIB });
+        assert_eq!(limits.most_bytes(ResourceKind::Memory, room, 0), 44 * MIB);
+    }
+
+    #[test]
+    fn a_disk_that_is_memory_has_no_more_than_there_is_of_that() {
+        let (_root, mut limits) = made_up(&[("proc/meminfo", "MemTotal: 8192 kB\nMemAvailable: 4096 kB\n")]);
+        limits.data_directory = PathBuf::from("/dev/shm");
+        let kind = rustix::fs::statfs(&limits.data_directory).map(|read| read.f_type as u64 & 0xffff_ffff);
+        if !kind.is_ok_and(|kind| MEMORY_FILE_SYSTEMS.contains(&kind)) {
+            println!("no file system in memory is here");
+            return;
+        }
+        assert!(limits.room(ResourceKind::Disk).unwrap().available_bytes <= 4096 * 1024);
     }
 
     #[test]

@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::compat::Slots;
-use super::config::{Ready, ResourceConfig, ResourceError};
+use super::config::{DEFAULT_NUMBER_TO_FACTOR, Ready, ResourceConfig, ResourceError};
+use super::cpu::Number;
 use super::http::{self, Shared};
 use super::limits::{Limits, allowed_cores};
 use super::{bus as face, disk, keeper};
@@ -35,7 +36,8 @@ pub async fn run(
     ready: Option<oneshot::Sender<Ready>>,
 ) -> Result<(), ResourceError> {
     let mut bus = bus.into();
-    let number = config.check()?;
+    let number =
+        Number { value: config.check()?, is_repeated: config.number_to_factor.trim() == DEFAULT_NUMBER_TO_FACTOR };
     let data_directory = data_directory(&config).await?;
     let listener = nuncius_serve::listen("the emulator of resources", &config.http, "--http").await?;
     let address = listener.local_addr().map_err(ResourceError::Address)?;
@@ -61,6 +63,7 @@ pub async fn run(
         is_compat: config.compat,
         number_to_factor: config.number_to_factor.trim().to_owned(),
         slots: Slots::new(),
+        limits: config.limits.clone(),
     });
     let pages = tokio::spawn(http::serve(listener, Arc::clone(&shared), ending.clone()));
     info!(%address, kinds = ?config.kinds, "listening");

@@ -11,6 +11,7 @@ use hyper::body::{Body, Incoming};
 use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use nuncius_schemas::units::HumanDuration;
+use nuncius_serve::sites;
 use tokio::sync::Notify;
 
 use super::counters::{Counters, StubStats, Up};
@@ -106,7 +107,14 @@ impl Stub {
             Asked::Ordinary => (None, 0),
             Asked::Status(status) => (Some(status), 0),
             Asked::Delay { delay_ns } => (None, delay_ns),
-            Asked::Control => return self.control(&head.method, head.uri.path(), head.uri.query()),
+            Asked::Control => {
+                let changes = head.method != Method::GET;
+                if let Some(reason) = sites::foreign(&head.headers, changes, &self.config.allowed_hosts) {
+                    self.counters.rejected.fetch_add(1, Ordering::Relaxed);
+                    return text(StatusCode::FORBIDDEN, format!("refused for another site: {reason}\n"));
+                }
+                return self.control(&head.method, head.uri.path(), head.uri.query());
+            }
             Asked::Wrong(problem) => {
                 self.counters.rejected.fetch_add(1, Ordering::Relaxed);
                 return text(StatusCode::BAD_REQUEST, problem);

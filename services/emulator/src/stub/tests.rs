@@ -199,6 +199,12 @@ async fn a_freeze_by_request_lasts_for_its_time() {
     assert!(begun.elapsed() >= Duration::from_millis(100));
     assert_eq!(exchange(&mut control, "POST /.stub/freeze?until=noon HTTP/1.1\r\nhost: a\r\n\r\n").await.0, 400);
     assert!(!stub.handle.stats().frozen);
+    // A page of another site, or of a stranger whose name leads here, freezes nothing.
+    for headers in ["host: a\r\norigin: http://evil.example", "host: evil.example"] {
+        let request = format!("POST /.stub/freeze?for=9s HTTP/1.1\r\n{headers}\r\n\r\n");
+        assert_eq!(exchange(&mut control, &request).await.0, 403, "{headers}");
+    }
+    assert!(!stub.handle.stats().frozen);
     stub.stop().await;
 }
 

@@ -252,6 +252,33 @@ async fn what_no_servo_sends_is_refused_with_what_is_wrong() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_python_takes_for_json_is_taken_and_a_slash_too_many_is_led_on() {
+    let oco = Running::start(any_port(), None).await;
+    let told = oco.ask("POST", "/accounts/a/applications/app00000/servo/", HELLO.as_bytes()).await;
+    assert_eq!(told.status, 307);
+    assert!(told.head.contains("location: /accounts/a/applications/app00000/servo\r\n"), "{told:?}");
+    assert_eq!(oco.get("/stats/?apps=1").await.status, 307);
+    assert_eq!(oco.get("/nowhere/").await.status, 404);
+    for body in [HELLO, DESCRIPTION, &measuring(10)] {
+        assert_eq!(oco.event("app00000", body).await.status, 200, "{body}");
+    }
+    for metrics in ["NaN", "[Infinity, -Infinity]", "1e400", "{\"a\": -1e999}"] {
+        let body = format!(r#"{{"event":"MEASUREMENT","param":{{"progress":20,"metrics":{metrics}}}}}"#);
+        let answer = oco.event("app00000", &body).await;
+        assert_eq!((answer.status, answer.body.as_str()), (200, OK), "{body}");
+    }
+    let beyond = oco.event("app00000", r#"{"event":"MEASUREMENT","param":{"progress":9223372036854775808}}"#).await;
+    assert_eq!(beyond.status, 422);
+    assert!(beyond.body.contains("beyond 64 bits"), "{beyond:?}");
+    // A page of another site says nothing in a servo's name.
+    let path = "/accounts/a/applications/app00000/servo";
+    let head = format!("POST {path} HTTP/1.1\r\nhost: a\r\norigin: http://evil.example\r\nconnection: close\r\n");
+    let request = format!("{head}content-length: {}\r\n\r\n{HELLO}", HELLO.len());
+    assert_eq!(raw(oco.ready.address, request.as_bytes()).await.status, 403);
+    oco.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_silent_servo_keeps_its_connection_and_a_stalled_head_does_not() {
     let limits = HttpLimits { read_timeout: Duration::from_millis(100), ..servo_limits() };
     let oco = Running::start(OcoConfig { limits, ..any_port() }, None).await;

@@ -255,6 +255,18 @@ async fn a_full_disk_is_told_and_released() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_share_of_what_is_all_floor_is_refused_with_the_figures() {
+    let node = Running::start(ResourceConfig { floor_bytes: Some(1 << 60), ..config() }, None).await;
+    for kind in ["disk", "memory"] {
+        let refused = node.post(kind, r#"{"amount": "90%"}"#).await;
+        assert_eq!(refused.status, 409, "{refused:?}");
+        assert!(refused.body.contains(&(1u64 << 60).to_string()) && refused.body.contains("free"), "{refused:?}");
+        assert_eq!(node.post(kind, r#"{"amount": "0%"}"#).await.status, 202);
+    }
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_data_directory_that_goes_away_is_told_in_the_state() {
     let data = TempDir::new("gone").unwrap();
     let directory = data.path().join("here");
@@ -358,6 +370,31 @@ async fn in_compat_mode_texts_and_statuses_are_those_of_testero() {
     assert!(over.1 >= 1.0 && missing.1 >= 1.0 && wrong.1 >= 1.0 && idle.1 >= 1.0 && load.1 < 0.9);
     node.get("/api/mem/set?size=0").await;
     node.until_phase("memory", ResourcePhase::Idle).await;
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_compat_mode_unknown_paths_are_answered_as_by_gos_server() {
+    let node = Running::start(ResourceConfig { compat: true, ..config() }, None).await;
+    let unknown = node.get("/api/mem").await;
+    assert_eq!((unknown.status, unknown.body.as_str()), (404, "404 page not found\n"));
+    let moved = node.get("//api/mem/set?size=5&x=1").await;
+    let link = "<a href=\"/api/mem/set?size=5&amp;x=1\">Moved Permanently</a>.\n\n";
+    assert_eq!((moved.status, moved.body.as_str()), (301, link));
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_that_was_set_ends_the_load_of_testero_when_it_is_factored() {
+    let config = ResourceConfig { compat: true, number_to_factor: "97".to_owned(), ..config() };
+    let node = Running::start(config, None).await;
+    // The second load is no shorter than the first.
+    for _ in 0..2 {
+        let load = node.get("/api/cpu/load?time=3600").await.body;
+        assert!(load.starts_with("CPU load requested for 3600 seconds with id: "), "{load}");
+        node.until_phase("cpu", ResourcePhase::Idle).await;
+    }
+    assert_eq!(node.get("/api/cpu/stop?id=1").await.body, "No load request being processed, nothing to do\n");
     node.stop().await;
 }
 

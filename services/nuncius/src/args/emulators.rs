@@ -8,6 +8,15 @@ use nuncius_schemas::resource::{Amount, ByteRate, ResourceKind};
 use nuncius_schemas::servo::DurationDistribution;
 use nuncius_schemas::units::HumanDuration;
 
+/// Names by which HTTP faces may be called.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct HostArgs {
+    /// Host name under which changes may be asked for, besides addresses, names without a dot and those of private
+    /// networks; * allows any. It keeps out pages of strangers whose name was made to lead here.
+    #[arg(long = "allow-host", value_name = "HOST", env = "NUNCIUS_ALLOW_HOST", value_delimiter = ',')]
+    pub(crate) allow_hosts: Vec<String>,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct OcoArgs {
     /// Where HTTP is served.
@@ -40,6 +49,11 @@ pub(crate) struct OcoArgs {
     /// Wrap the list in {status, message, data} even if the query does not ask for it.
     #[arg(long)]
     pub(crate) wrapped: bool,
+    #[command(flatten)]
+    pub(crate) hosts: HostArgs,
+    /// Connections held at a time (default: what the limit of open files leaves, 8192 at most); one more is answered 503.
+    #[arg(long, value_name = "N")]
+    pub(crate) connections_max: Option<usize>,
     /// Threads; one is quickest where the load comes from the same machine.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) threads: u16,
@@ -137,7 +151,7 @@ pub(crate) struct ResourceArgs {
     /// Most disk.
     #[arg(long, env = "HIGHFILELIM", default_value = "0")]
     pub(crate) disk_limit: Amount,
-    /// What is always left free of both (default: 5 %, and 64 MiB at least).
+    /// What is always left free of both (default: 5 %, and 64 MiB at least where that is no more than a quarter).
     #[arg(long)]
     pub(crate) floor: Option<Amount>,
     /// The number that /api/cpu/load factors.
@@ -146,6 +160,8 @@ pub(crate) struct ResourceArgs {
     /// Bearer token that requests must carry.
     #[arg(long, env = "NUNCIUS_RESOURCE_TOKEN", hide_env_values = true)]
     pub(crate) token: Option<String>,
+    #[command(flatten)]
+    pub(crate) hosts: HostArgs,
     /// Only this may be consumed; may be given several times.
     #[arg(long = "only", value_name = "KIND")]
     pub(crate) kinds: Vec<ResourceKind>,

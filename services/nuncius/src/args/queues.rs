@@ -172,6 +172,8 @@ pub(crate) struct QueueClientArgs {
     /// Where the control page listens.
     #[arg(long, default_value = "127.0.0.1:9996", requires = "queue")]
     pub(crate) caddr: String,
+    #[command(flatten)]
+    pub(crate) hosts: super::HostArgs,
     /// Most jobs in flight.
     #[arg(long, default_value_t = 2, requires = "queue", value_name = "N")]
     pub(crate) req_max: u32,

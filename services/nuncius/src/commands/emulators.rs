@@ -10,6 +10,7 @@ use nuncius_schemas::codec;
 use nuncius_schemas::names::check_token;
 use nuncius_schemas::resource::Amount;
 use nuncius_schemas::spec::ExperimentSpec;
+use nuncius_serve::HttpLimits;
 use serde_json::json;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -18,7 +19,7 @@ use super::run;
 use super::services::stop_on_signal;
 use super::submission::Prepared;
 use crate::Usage;
-use crate::args::{Global, NodeArgs, OcoArgs, ResourceArgs, RunArgs, ServoArgs, SubmissionArgs};
+use crate::args::{Global, HostArgs, NodeArgs, OcoArgs, ResourceArgs, RunArgs, ServoArgs, SubmissionArgs};
 use crate::connect::{self, Fallback};
 use crate::local::{host_name, host_token, labels};
 
@@ -50,6 +51,7 @@ pub(super) async fn oco(global: &Global, args: OcoArgs) -> Result<u8> {
         name_template: args.name_template,
         apps_max: args.apps_max,
         wrapped: args.wrapped,
+        limits: oco_limits(&args.hosts, args.connections_max),
         ..OcoConfig::default()
     };
     config.check().map_err(Usage)?;
@@ -99,6 +101,12 @@ pub(super) async fn oco(global: &Global, args: OcoArgs) -> Result<u8> {
     ended.map(|()| 0)
 }
 
+fn oco_limits(hosts: &HostArgs, connections_max: Option<usize>) -> HttpLimits {
+    let usual = oco::servo_limits();
+    let connections_max = connections_max.unwrap_or(usual.connections_max);
+    HttpLimits { allowed_hosts: hosts.allow_hosts.clone(), connections_max, ..usual }
+}
+
 /// `nuncius emulator resource`.
 pub(super) async fn resource(global: &Global, args: ResourceArgs) -> Result<u8> {
     let name = args.name.unwrap_or_else(|| {
@@ -110,6 +118,7 @@ pub(super) async fn resource(global: &Global, args: ResourceArgs) -> Result<u8> 
         other => other.to_bytes(0).map_err(|error| Usage(format!("{flag}: {error}"))),
     };
     let given = |bytes: u64| (bytes > 0).then_some(bytes);
+    let default = ResourceConfig::new(&name, &host_name());
     let mut config = ResourceConfig {
         labels: labels(&args.labels, crate::environment::variables())?,
         http: args.http,
@@ -120,7 +129,8 @@ pub(super) async fn resource(global: &Global, args: ResourceArgs) -> Result<u8> 
         disk_limit_bytes: given(bytes("--disk-limit", args.disk_limit)?),
         floor_bytes: args.floor.map(|floor| bytes("--floor", floor)).transpose()?,
         number_to_factor: args.number_to_factor,
-        ..ResourceConfig::new(&name, &host_name())
+        limits: HttpLimits { allowed_hosts: args.hosts.allow_hosts, ..default.limits.clone() },
+        ..default
     };
     if !args.kinds.is_empty() {
         config.kinds = args.kinds.into_iter().collect();

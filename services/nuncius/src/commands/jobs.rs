@@ -171,7 +171,7 @@ pub(super) async fn queue_client(global: &Global, args: ClientArgs) -> Result<u8
         delay: seconds_or_duration("--delay", &jobs.delay)?.to_std(),
         trace_ratio: jobs.trace_ratio,
         address: jobs.caddr,
-        limits: HttpLimits::default(),
+        limits: HttpLimits { allowed_hosts: jobs.hosts.allow_hosts, ..HttpLimits::default() },
     };
     let shutdown = stop_on_signal()?;
     let announce = |address: SocketAddr| super::print(&format!("control page at http://{address}/stats"));

@@ -84,6 +84,7 @@ pub(super) async fn stub(global: &Global, args: StubArgs) -> Result<u8> {
         queue: args.queue,
         error_rate: args.error_rate,
         body_bytes: args.body_bytes,
+        allowed_hosts: args.hosts.allow_hosts.clone(),
         ..StubConfig::default()
     };
     for text in &args.freeze {

@@ -8,9 +8,9 @@ use hyper::body::{Body, Incoming};
 use hyper::header::{ALLOW, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
-use nuncius_serve::{Answer, answer as answer_of, head_bytes};
+use nuncius_serve::{Answer, answer as answer_of, head_bytes, sites};
 
-use super::{Shared, form, origin};
+use super::{Shared, form};
 use crate::queue_client::page::{self, Output};
 use crate::queue_client::statistics::{Overall, Statistics};
 
@@ -130,7 +130,7 @@ async fn respond(
     }
     let has_value = form::first(&asked, "value").is_some();
     let changes = is_post || asked_page == Page::Reset || (asked_page == Page::Parallel && has_value);
-    if let Some(reason) = origin::foreign(&head.headers, changes) {
+    if let Some(reason) = sites::foreign(&head.headers, changes, &limits.allowed_hosts) {
         return Err(refused(StatusCode::FORBIDDEN, format!("refused for another site: {reason}")));
     }
     // What the form says goes before what the address says.

@@ -22,16 +22,28 @@ fn progress_is_what_the_original_takes_for_an_integer() {
         ("\"12\"", 12),
         ("\" +7 \"", 7),
         ("\"-7\"", -7),
-        ("1e30", i64::MAX),
-        ("-1e30", i64::MIN),
-        ("99999999999999999999999999", i64::MAX),
-        ("18446744073709551615", i64::MAX),
-        ("\"99999999999999999999\"", i64::MAX),
-        ("\"-99999999999999999999\"", i64::MIN),
+        ("\"1_0\"", 10),
+        ("\"１２\"", 12),
+        ("9223372036854775807", i64::MAX),
+        ("-9223372036854775808", i64::MIN),
     ] {
         assert_eq!(progress(value), Some(expected), "{value}");
     }
-    for value in ["null", "\"12.5\"", "\"\"", "\"x\"", "[1]", "{\"a\":1}", "\"1 2\""] {
+    // Not told as another number.
+    for value in [
+        "1e30",
+        "-1e30",
+        "99999999999999999999999999",
+        "18446744073709551615",
+        "\"99999999999999999999\"",
+        "\"-99999999999999999999\"",
+    ] {
+        let refused = json(&format!(r#"{{"event":"MEASUREMENT","param":{{"progress":{value}}}}}"#)).unwrap_err();
+        assert_eq!(refused, RequestError::TooLarge { field: "param.progress" }, "{value}");
+    }
+    for value in
+        ["NaN", "Infinity", "-Infinity", "1e400", "null", "\"12.5\"", "\"\"", "\"x\"", "[1]", "{\"a\":1}", "\"1 2\""]
+    {
         assert_eq!(progress(value), None, "{value}");
     }
     assert_eq!(json(r#"{"event":"MEASUREMENT","param":{}}"#).unwrap().input.progress, None);

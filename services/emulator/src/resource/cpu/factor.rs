@@ -1,9 +1,11 @@
 //! Factors by trial division: work that takes long for large primes.
 
-/// A number that is being factored, over and over.
+use super::Number;
+
+/// A number that is being factored.
 #[derive(Debug)]
 pub(crate) struct Factoring {
-    number: u128,
+    number: Number,
     left: u128,
     candidate: u128,
     /// No candidate beyond this is tried.
@@ -14,18 +16,23 @@ pub(crate) struct Factoring {
 
 impl Factoring {
     /// Begins with a number; 0 has no factors, and is left at once every time.
-    pub(crate) fn new(number: u128) -> Self {
-        Self { number, left: number, candidate: 2, top: number.isqrt(), factors: Vec::new() }
+    pub(crate) fn new(number: Number) -> Self {
+        Self { number, left: number.value, candidate: 2, top: number.value.isqrt(), factors: Vec::new() }
     }
 
-    /// Tries this many candidates, from the beginning again where it came to the end.
-    pub(crate) fn go_on(&mut self, candidates: u64) {
+    /// Tries this many candidates. Where it comes to the end it begins again, or, with a number that is not factored over
+    /// and over, says so.
+    pub(crate) fn go_on(&mut self, candidates: u64) -> bool {
         for _ in 0..candidates {
             if let Some(factors) = self.step() {
-                tracing::trace!(number = self.number, ?factors, "factored");
+                tracing::trace!(number = self.number.value, ?factors, "factored");
+                if !self.number.is_repeated {
+                    return true;
+                }
                 *self = Self::new(self.number);
             }
         }
+        false
     }
 
     /// One candidate; the factors where that was the last.
@@ -61,11 +68,12 @@ mod tests {
             (360, vec![2, 2, 2, 3, 3, 5]),
             (1_000_036_000_099, vec![1_000_003, 1_000_033]),
         ] {
-            let mut factoring = Factoring::new(number);
+            let mut factoring = Factoring::new(Number { value: number, is_repeated: true });
             let found = (0..2_000_000).find_map(|_| factoring.step());
             assert_eq!(found, Some(factors), "{number}");
         }
-        Factoring::new(0).go_on(10);
-        Factoring::new(u128::MAX).go_on(1000);
+        for (value, is_repeated, has_ended) in [(0, true, false), (u128::MAX, false, false), (97, false, true)] {
+            assert_eq!(Factoring::new(Number { value, is_repeated }).go_on(1000), has_ended, "{value}");
+        }
     }
 }

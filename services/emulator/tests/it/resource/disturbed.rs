@@ -37,6 +37,23 @@ async fn files_that_others_removed_are_written_again_by_the_next_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_told_of_files_is_what_is_there() {
+    let node = Running::start(config(), None).await;
+    node.get("/api/disk/set?size=2097152").await;
+    let told = node.until("disk", |state| state.phase == ResourcePhase::Holding).await.actual_bytes.unwrap();
+    let written = files(node.data.path());
+    assert_eq!(told, total_bytes(node.data.path()));
+    std::fs::remove_file(&written[0]).unwrap();
+    let there = total_bytes(node.data.path());
+    assert!(there < told);
+    assert!(node.get("/api/disk/getact").await.body.ends_with(&format!("Total size: {there} bytes.\n")));
+    assert_eq!(node.state("disk").await.actual_bytes, Some(there));
+    let metrics = node.get("/metrics").await.body;
+    assert!(metrics.contains(&there.to_string()), "{metrics}");
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_rate_that_the_disk_cannot_keep_does_not_starve_the_other() {
     let node = Running::start(config(), None).await;
     node.post("disk", r#"{"amount": "2MiB", "write_rate": "1000GiB", "read_rate": "10MiB", "sync": true}"#).await;
