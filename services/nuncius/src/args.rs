@@ -285,6 +285,9 @@ pub(crate) struct RmArgs {
     /// Experiments: ids, beginnings of ids, or `last`.
     #[arg(required = true)]
     pub(crate) ids: Vec<String>,
+    /// Delete what the bus has though no database that can be reached has the experiment.
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,5 +1,6 @@
 //! One file a command.
 
+mod archive;
 mod doctor;
 mod emulators;
 mod experiment_id;
@@ -7,6 +8,7 @@ mod jobs;
 mod nodes;
 mod pages;
 mod queue;
+mod removal;
 mod report;
 mod resource;
 mod route;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use nuncius_schemas::event::EventKind;
 
 use super::{Lost, Watch};
+use crate::start::stop_command;
 use crate::timing::nanoseconds;
 
 impl Watch<'_> {
@@ -53,6 +54,9 @@ impl Watch<'_> {
             let reason = format!("{gone}; {until}");
             let horizon_ns = self.asking.horizon_ns(&name);
             self.running.journal.say(EventKind::Node, &format!("node {name} is lost: {reason}"), BTreeMap::new()).await;
+            // Should it live and hear it, it ends; nobody waits for that.
+            let running = &*self.running;
+            self.asking.stop(&name, || stop_command(running, 0, "it was given up"));
             self.lost.insert(name, Lost { reason, horizon_ns });
         }
     }

@@ -7,12 +7,12 @@ use nuncius_bus::Bus;
 use nuncius_schemas::report::Report;
 use nuncius_store::{Store, StoreError};
 
-use super::experiment_id;
+use super::{archive, experiment_id};
 use crate::args::{Global, ReportArgs};
 use crate::connect;
 use crate::output::{is_standard_output, note, print, text_options, write_file};
 
-/// The report as published on the bus, else as stored on this machine.
+/// The report as published on the bus, else as stored on this machine, else as the daemon that has it stored it.
 pub(crate) async fn fetch(global: &Global, bus: Option<&Bus>, id: &str) -> Result<Report> {
     nuncius_schemas::names::check_token("experiment", id)?;
     if let Some(bus) = bus {
@@ -23,13 +23,27 @@ pub(crate) async fn fetch(global: &Global, bus: Option<&Bus>, id: &str) -> Resul
         }
     }
     let path = connect::data_directory(global)?.join("nuncius.db");
-    let store = Store::open(&path).await?;
-    let report = match store.report(id).await {
-        Err(StoreError::NotFound { .. }) => None,
-        other => other?,
+    if path.is_file() {
+        let store = Store::open(&path).await?;
+        let report = match store.report(id).await {
+            Err(StoreError::NotFound { .. }) => None,
+            other => other?,
+        };
+        store.close().await;
+        if let Some(report) = report {
+            return Ok(report);
+        }
+    }
+    let there = match bus {
+        Some(bus) => archive::report(bus, id).await?,
+        None => None,
     };
-    store.close().await;
-    report.ok_or_else(|| anyhow!("there is no report of {id}, neither on the bus nor in {}", path.display()))
+    there.ok_or_else(|| {
+        anyhow!(
+            "there is no report of {id}: not on the bus, not in {}, and no daemon that runs has one",
+            path.display()
+        )
+    })
 }
 
 /// Writes the HTML report, and says where it is unless it was printed.

@@ -17,7 +17,7 @@ async fn every_request_has_its_record_and_every_delta_its_place_on_servers_with_
     for max_payload_bytes in [8_192, 16_384] {
         let configuration = format!("max_payload: {max_payload_bytes}");
         let mut system = System::start_with(2, Vec::new(), &configuration, &[]).await;
-        let address = system.start_stub(&["--service-time", "exp(3ms)"]);
+        let address = system.start_stub(&["--service-time", "exponential:20ms"]);
         let more = "records: all\ngates: ['failures < 20%']";
         system.publish(open_spec("kept", &address, "1500/s", "4s", more).as_bytes()).await;
         let record = system.wait_for_end("kept").await;
@@ -76,4 +76,31 @@ async fn a_run_whose_last_stage_has_no_rate_lasts_to_the_end_of_that_stage() {
     // The nodes stay, and say how they fare, as long as the run lasts.
     let last = report.nodes.iter().map(|node| node.deltas).min().unwrap();
     assert!(last >= 4, "{:?}", report.nodes);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_nodes_caps_hold_for_all_groups_of_an_experiment_together() {
+    let _turn = beside_others().await;
+    let mut system = System::start(0).await;
+    system.start_client("capped", &["--max-rate", "100"]);
+    system.wait_for_nodes(2).await;
+    let address = system.start_stub(&[]);
+    let group = |rate: u32| format!("- target: http://target/\n  rate: {rate}/s\n  duration: 1s\n");
+    let spec = |id: &str, rate: u32| {
+        let groups: String =
+            (1..=3).map(|n| group(rate).replace("- target", &format!("- name: g{n}\n  target"))).collect();
+        let head = open_spec(id, &address, "1/s", "1s", "gates: ['failures < 20%']");
+        format!("{}groups:\n{groups}", head.split("groups:").next().unwrap())
+    };
+    system.publish(spec("over", 40).as_bytes()).await;
+    let over = system.wait_for_end("over").await;
+    assert_eq!(over.status, RunStatus::Failed);
+    let reason = over.reason.unwrap();
+    assert!(reason.contains("--max-rate") && reason.contains("120"), "{reason}");
+    assert_eq!(stub_stats(&address).requests, 0);
+    system.publish(spec("within", 30).as_bytes()).await;
+    let within = system.wait_for_end("within").await;
+    let told = system.report("within").await.reasons;
+    assert_eq!((within.status, within.verdict), (RunStatus::Finished, Some(Verdict::Pass)), "{told:?}");
+    assert_eq!(stub_stats(&address).requests, 90);
 }

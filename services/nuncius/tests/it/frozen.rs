@@ -67,6 +67,9 @@ async fn a_run_planned_anew_without_a_node_that_is_frozen_at_prepare_reports_wha
     assert_eq!(stub_stats(&address).requests, 270);
     let nodes: Vec<&str> = report.nodes.iter().map(|node| node.name.as_str()).collect();
     assert_eq!(nodes, ["n1", "n3"]);
+    // What was prepared for the first attempt and never started has said nothing.
+    let deltas = system.stored_deltas("anew").await;
+    assert!(!deltas.is_empty() && deltas.iter().all(|delta| delta.attempt == 2), "{deltas:?}");
     // One deadline of a second, not the half minute that a node may take to get ready.
     assert!(waited < Duration::from_secs(12), "{waited:?}");
 

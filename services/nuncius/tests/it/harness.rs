@@ -277,30 +277,39 @@ impl NodeSums {
 }
 
 impl System {
-    /// What the stream has of each node's deltas, added up by the test itself; groups of one step only.
-    pub(crate) async fn stored_sums(&self, id: &str) -> std::collections::BTreeMap<String, NodeSums> {
+    /// Every delta that the stream has of a run, each once.
+    pub(crate) async fn stored_deltas(&self, id: &str) -> Vec<nuncius_schemas::metric::MetricDelta> {
         let namespace = self.bus.namespace().clone();
         let (stream, filter) = (namespace.stream_metric(), namespace.metric_all(id));
-        let mut sums = std::collections::BTreeMap::<String, NodeSums>::new();
-        let Some(last) = self.bus.last_sequence_of(&stream, &filter).await.unwrap() else { return sums };
+        let mut deltas = Vec::new();
+        let Some(last) = self.bus.last_sequence_of(&stream, &filter).await.unwrap() else { return deltas };
         let mut tail = self.bus.tail(&stream, &filter, nuncius_bus::tail::Start::All).await.unwrap();
         let mut seen = std::collections::BTreeSet::new();
         loop {
             let stored = tail.next().await.unwrap();
             let delta: nuncius_schemas::metric::MetricDelta = codec::decode(&stored.payload).unwrap();
-            if seen.insert((delta.node.clone(), delta.epoch, delta.sequence, delta.part)) {
-                let sum = sums.entry(delta.node).or_default();
-                for step in &delta.steps {
-                    sum.planned += step.planned;
-                    sum.succeeded += step.succeeded;
-                    sum.failed += step.failed;
-                    sum.censored += step.censored;
-                }
+            if seen.insert((delta.node.clone(), delta.epoch, delta.attempt, delta.sequence, delta.part)) {
+                deltas.push(delta);
             }
             if stored.sequence >= last {
-                return sums;
+                return deltas;
             }
         }
+    }
+
+    /// What the stream has of each node's deltas, added up by the test itself; groups of one step only.
+    pub(crate) async fn stored_sums(&self, id: &str) -> std::collections::BTreeMap<String, NodeSums> {
+        let mut sums = std::collections::BTreeMap::<String, NodeSums>::new();
+        for delta in self.stored_deltas(id).await {
+            let sum = sums.entry(delta.node).or_default();
+            for step in &delta.steps {
+                sum.planned += step.planned;
+                sum.succeeded += step.succeeded;
+                sum.failed += step.failed;
+                sum.censored += step.censored;
+            }
+        }
+        sums
     }
 
     /// Waits until the stub has got this many requests of load.

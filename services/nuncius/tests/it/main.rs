@@ -25,6 +25,7 @@ mod queue_harness;
 mod queue_load;
 mod queue_services;
 mod queues;
+mod remote;
 mod routes;
 mod scaling;
 mod tracing;
