@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use crate::archive::{ArchiveReply, ArchiveRequest};
 use crate::event::{ExperimentEvent, Progress};
 use crate::galileo::{InstructionExperiment, TickExperiment};
-use crate::job::{Job, JobEvent, JobResult};
+use crate::job::{Job, JobEvent, JobRepeat, JobResult};
 use crate::metric::MetricDelta;
 use crate::node::{NodeCommand, NodeInfo, NodeReply};
 use crate::oco::{OcoEvent, OcoReply};
@@ -58,7 +58,7 @@ const fn message(name: &'static str, summary: &'static str, schema: fn() -> Valu
 }
 
 /// Every type that crosses the bus or that people write.
-pub const fn messages() -> [MessageType; 32] {
+pub const fn messages() -> [MessageType; 33] {
     [
         message("experiment", "An experiment as people write it.", schema_of::<ExperimentSpec>),
         message("galileo-instructions", "An experiment as Galileo's commands.", schema_of::<InstructionExperiment>),
@@ -82,6 +82,7 @@ pub const fn messages() -> [MessageType; 32] {
         message("scaling-report", "How throughput grew with the workers of a queue.", schema_of::<ScalingReport>),
         message("job", "A job that waits in a queue.", schema_of::<Job>),
         message("job-result", "The terminal record of a job.", schema_of::<JobResult>),
+        message("job-repeat", "A message of a job that had its terminal record already.", schema_of::<JobRepeat>),
         message("job-event", "Something that happened to a job that has not ended.", schema_of::<JobEvent>),
         message("queue", "A queue as it is wanted.", schema_of::<QueueDefinition>),
         message("queue-totals", "What went through a queue.", schema_of::<QueueTotals>),

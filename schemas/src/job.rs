@@ -21,8 +21,8 @@ pub struct Job {
     /// Arguments for the workload, after those it was started with.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<String>,
-    /// Longest run; the smaller one of this and the worker's counts.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Longest run: seconds, or with a unit; the smaller one of this and the worker's counts.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::units::optional_seconds")]
     pub limit: Option<HumanDuration>,
 }
 
@@ -141,6 +141,22 @@ impl JobResult {
             stderr_tail: None,
         }
     }
+}
+
+/// A message that repeats a job which has its terminal record already (subject `repeat.<queue>.<its sequence>`): it was acknowledged
+/// and not run. Accepted is what has ended, what was repeated, and what is in the queue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct JobRepeat {
+    /// Job.
+    pub job: String,
+    /// Queue.
+    pub queue: String,
+    /// Who submitted it.
+    pub client: String,
+    /// Sequence of this message in the stream of jobs.
+    pub job_sequence: u64,
+    /// Sequence of the message that the record is of.
+    pub recorded_job_sequence: u64,
 }
 
 /// Something that happened to a job that has not ended: for live views, may be lost.

@@ -11,6 +11,10 @@ use crate::units::HumanDuration;
 pub const PRIORITIES_MAX: u8 = 3;
 /// Most attempts at a job.
 pub const ATTEMPTS_MAX: u32 = 100;
+/// Largest share of a priority.
+pub const PRIORITY_SHARE_MAX: u32 = 1_000;
+/// Longest time for which the ids of submitted jobs are known: the server keeps them in memory.
+pub const DUPLICATE_WINDOW_MAX: HumanDuration = HumanDuration::from_secs(3600);
 /// Longest name of a queue, in bytes: names of streams are made from it.
 pub const QUEUE_NAME_MAX_BYTES: usize = 48;
 
@@ -90,6 +94,13 @@ pub struct QueueDefinition {
     /// Most dead letters kept; the oldest goes.
     #[serde(default = "default_dead_letters")]
     pub dead_letters: u64,
+    /// How long the queue knows the ids of submitted jobs: what is submitted again meanwhile is not stored a second time.
+    #[serde(default = "default_duplicate_window")]
+    pub duplicate_window: HumanDuration,
+    /// Of so many jobs in a row each priority gets its share while it has any, the most urgent first; empty: a less urgent job is
+    /// begun only while no more urgent one waits, however long that takes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub priority_shares: Vec<u32>,
 }
 
 fn default_max_jobs() -> u64 {
@@ -141,6 +152,10 @@ fn default_dead_letters() -> u64 {
     10_000
 }
 
+fn default_duplicate_window() -> HumanDuration {
+    HumanDuration::from_secs(60)
+}
+
 /// Why a queue cannot be as wanted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("queue {field}: {problem}")]
@@ -171,6 +186,8 @@ impl QueueDefinition {
             result_bytes: default_result_bytes(),
             result_keep: default_result_keep(),
             dead_letters: default_dead_letters(),
+            duplicate_window: default_duplicate_window(),
+            priority_shares: Vec::new(),
         }
     }
 
@@ -193,7 +210,21 @@ impl QueueDefinition {
         zero("max_bytes", self.max_bytes == 0)?;
         zero("result_bytes", self.result_bytes == 0)?;
         zero("dead_letters", self.dead_letters == 0)?;
-        zero("max_wait", self.max_wait.0 == 0)
+        zero("max_wait", self.max_wait.0 == 0)?;
+        // The server's least.
+        if self.duplicate_window < HumanDuration::from_millis(100) || self.duplicate_window > DUPLICATE_WINDOW_MAX {
+            let problem = format!("{}; give 100ms to {DUPLICATE_WINDOW_MAX}", self.duplicate_window);
+            return refuse("duplicate_window", problem);
+        }
+        let shares = &self.priority_shares;
+        if !shares.is_empty() && shares.len() != usize::from(self.priorities) {
+            let problem = format!("{} shares for {} priorities; give one for each", shares.len(), self.priorities);
+            return refuse("priority_shares", problem);
+        }
+        match shares.iter().find(|share| !(1..=PRIORITY_SHARE_MAX).contains(*share)) {
+            Some(share) => refuse("priority_shares", format!("{share}; give 1 to {PRIORITY_SHARE_MAX}")),
+            None => Ok(()),
+        }
     }
 
     /// The pause after the failed attempt `attempt` (from 1), in nanoseconds.
@@ -234,6 +265,10 @@ pub struct QueueSettings {
     pub result_keep: Option<HumanDuration>,
     /// See [`QueueDefinition::dead_letters`].
     pub dead_letters: Option<u64>,
+    /// See [`QueueDefinition::duplicate_window`].
+    pub duplicate_window: Option<HumanDuration>,
+    /// See [`QueueDefinition::priority_shares`]; empty takes them away.
+    pub priority_shares: Option<Vec<u32>>,
 }
 
 impl QueueSettings {
@@ -257,6 +292,8 @@ impl QueueSettings {
             result_bytes: self.result_bytes.unwrap_or(kept.result_bytes),
             result_keep: self.result_keep.unwrap_or(kept.result_keep),
             dead_letters: self.dead_letters.unwrap_or(kept.dead_letters),
+            duplicate_window: self.duplicate_window.unwrap_or(kept.duplicate_window),
+            priority_shares: self.priority_shares.clone().unwrap_or_else(|| kept.priority_shares.clone()),
         }
     }
 }
@@ -324,6 +361,9 @@ pub struct QueueTotals {
     pub dead: u64,
     /// Never run.
     pub dropped: u64,
+    /// Messages of jobs that had their record already: acknowledged, not run.
+    #[serde(default)]
+    pub repeated: u64,
     /// Wait before the last attempt, of jobs that ran.
     pub wait: DurationCounts,
     /// The last attempt, of jobs that ran.
@@ -333,9 +373,14 @@ pub struct QueueTotals {
 }
 
 impl QueueTotals {
-    /// Jobs that have ended.
+    /// Jobs that have ended: those with a terminal record.
     pub fn ended(&self) -> u64 {
         self.succeeded + self.failed + self.dead + self.dropped
+    }
+
+    /// Accepted messages that are settled: of jobs that have ended, and those that repeat one of them.
+    pub fn settled(&self) -> u64 {
+        self.ended() + self.repeated
     }
 }
 
@@ -352,6 +397,19 @@ mod tests {
         let wrong = QueueDefinition { priorities: 4, ..QueueDefinition::new("q") };
         assert_eq!(wrong.check().unwrap_err().to_string(), "queue priorities: 4; give 1 to 3");
         assert!(QueueDefinition { attempts: 0, ..QueueDefinition::new("q") }.check().is_err());
+        let shares = |priority_shares: &[u32]| {
+            let queue = QueueDefinition { priorities: 3, ..QueueDefinition::new("q") };
+            QueueDefinition { priority_shares: priority_shares.to_vec(), ..queue }.check().map_err(|error| error.field)
+        };
+        assert_eq!(shares(&[8, 4, 1]), Ok(()));
+        assert_eq!(shares(&[]), Ok(()));
+        for wrong in [vec![8, 4], vec![8, 4, 0], vec![1, 1, 1_001]] {
+            assert_eq!(shares(&wrong), Err("priority_shares"), "{wrong:?}");
+        }
+        for window in ["0", "99ms", "61m"] {
+            let queue = QueueDefinition { duplicate_window: window.parse().unwrap(), ..QueueDefinition::new("q") };
+            assert_eq!(queue.check().unwrap_err().field, "duplicate_window", "{window}");
+        }
     }
 
     #[test]

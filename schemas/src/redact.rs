@@ -61,7 +61,7 @@ pub fn redact_url(url: &str) -> String {
 }
 
 /// `text` with `user:password@` taken out of every URL in it.
-fn redact_user_information(text: &str) -> String {
+pub fn redact_user_information(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find("://") {

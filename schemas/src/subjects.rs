@@ -110,7 +110,17 @@ impl Namespace {
         format!("{}.job-event.{queue}", self.0)
     }
 
-    /// The terminal record of one job.
+    /// Where the terminal record of one job is published: its stream keeps it, unless the job has one, as [`Namespace::result`].
+    pub fn record(&self, queue: &str, client: &str, job: &str) -> String {
+        format!("{}.record.{queue}.{client}.{job}", self.0)
+    }
+
+    /// All of these of a queue, for a filter.
+    pub fn record_all(&self, queue: &str) -> String {
+        format!("{}.record.{queue}.*.*", self.0)
+    }
+
+    /// The terminal record of one job, as the stream has it. Who listens hears what was stored, and nothing that was refused.
     pub fn result(&self, queue: &str, client: &str, job: &str) -> String {
         format!("{}.result.{queue}.{client}.{job}", self.0)
     }
@@ -123,6 +133,16 @@ impl Namespace {
     /// All terminal records of a queue, for a filter.
     pub fn result_all(&self, queue: &str) -> String {
         format!("{}.result.{queue}.*.*", self.0)
+    }
+
+    /// A message that repeats a job which has its terminal record: kept in the stream of records, one for each such message.
+    pub fn repeat(&self, queue: &str, job_sequence: u64) -> String {
+        format!("{}.repeat.{queue}.{job_sequence}", self.0)
+    }
+
+    /// All repeats of a queue, for a filter.
+    pub fn repeat_all(&self, queue: &str) -> String {
+        format!("{}.repeat.{queue}.*", self.0)
     }
 
     /// Copies of jobs given up, with the reason.
@@ -261,6 +281,11 @@ pub const HEADER_TRACEPARENT: &str = "traceparent";
 
 /// Header: the job is dropped when the client in its subject goes away before it is begun. The only value is `present`.
 pub const HEADER_IF_CLIENT: &str = "Nuncius-If-Client";
+/// Header: what the id of a job is worth. The only value is `new`: it was made for this message, which is published for the first
+/// time, so that nobody need look for a record of it before it is run.
+pub const HEADER_ID: &str = "Nuncius-Id";
+/// Header: the content type in which an answer is wanted.
+pub const HEADER_ACCEPT: &str = "Nuncius-Accept";
 /// Header: a job that repeats a dead one names that.
 pub const HEADER_RETRY_OF: &str = "Nuncius-Retry-Of";
 /// Headers of dead letters: the job, its client, its priority and the attempts that were made.
@@ -317,7 +342,8 @@ mod tests {
             ns.experiment_second("*"),
             "nuncius.metric.>".into(),
             ns.job_all("*"),
-            ns.result_all("*"),
+            ns.record_all("*"),
+            ns.repeat_all("*"),
             ns.dead_letter("*"),
             ns.sample("*"),
         ];
@@ -331,6 +357,8 @@ mod tests {
             ns.device_run("d"),
             ns.oco_servo("a", "b"),
             ns.resource("n", ResourceKind::Memory),
+            // Republished by the stream.
+            ns.result("q", "c", "j"),
         ] {
             for stream in &streams {
                 assert!(!matches(stream, &request), "{stream} captures {request}");

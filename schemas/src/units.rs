@@ -120,6 +120,46 @@ impl FromStr for HumanDuration {
     }
 }
 
+impl HumanDuration {
+    /// Reads a duration where a plain number means seconds, as `--limit 12` and `12s`; fractions too.
+    ///
+    /// # Errors
+    /// [`UnitError`]: no number, no unit that there is, negative, or too large.
+    pub fn from_seconds_or_unit(text: &str) -> Result<Self, UnitError> {
+        let plain = text.trim();
+        match decimal_times(plain, SECOND_NS) {
+            Some(ns) => u64::try_from(ns).map(Self).map_err(|_| UnitError::TooLarge(shown(text))),
+            None => plain.parse(),
+        }
+    }
+}
+
+/// A duration that is a text with a unit or a plain number of seconds, for `deserialize_with`.
+pub(crate) fn optional_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<HumanDuration>, D::Error> {
+    struct Present;
+    impl<'de> serde::de::Visitor<'de> for Present {
+        type Value = Option<HumanDuration>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("seconds, or a duration with its unit")
+        }
+
+        fn visit_none<E: serde::de::Error>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_unit<E: serde::de::Error>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+            let text = text_or_number(deserializer)?;
+            HumanDuration::from_seconds_or_unit(&text).map(Some).map_err(serde::de::Error::custom)
+        }
+    }
+    deserializer.deserialize_option(Present)
+}
+
 impl fmt::Display for HumanDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (unit, scale) = match self.0 {
@@ -292,6 +332,25 @@ mod tests {
             assert_eq!(duration.0, nanos, "{text}");
             assert_eq!(duration.to_string(), written);
             assert_eq!(written.parse::<HumanDuration>().unwrap(), duration);
+        }
+    }
+
+    #[test]
+    fn a_plain_number_means_seconds_where_it_is_taken() {
+        let read = |text: &str| HumanDuration::from_seconds_or_unit(text).map(|duration| duration.0).ok();
+        for (text, ns) in [
+            ("12", 12 * SECOND_NS),
+            (" 0.25 ", 250_000_000),
+            ("0", 0),
+            ("1.5", 1_500_000_000),
+            ("12s", 12 * SECOND_NS),
+            ("250ms", 250_000_000),
+            (".5", 500_000_000),
+        ] {
+            assert_eq!(read(text), Some(ns), "{text}");
+        }
+        for text in ["-1", "NaN", "inf", "1e3", "", "x", "12 parsecs", "99999999999999999999"] {
+            assert_eq!(read(text), None, "{text}");
         }
     }
 

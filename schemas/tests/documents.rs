@@ -71,6 +71,8 @@ fn every_subject_and_bucket_is_described() {
             "job_consumer",
             "result_client",
             "result_all",
+            "repeat_all",
+            "record_all",
             "client_lease",
             "queue_lease",
             "queue_totals",

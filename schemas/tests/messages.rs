@@ -103,6 +103,7 @@ fn every_message_of_the_first_version_still_loads() {
     keeps("scaling-report", &fixtures::scaling_report());
     keeps("job", &fixtures::job());
     keeps("job-result", &fixtures::job_result());
+    keeps("job-repeat", &fixtures::job_repeat());
     keeps("job-event", &fixtures::job_event());
     keeps("queue", &fixtures::queue_definition());
     keeps("queue-totals", &fixtures::queue_totals());
@@ -198,6 +199,7 @@ fn a_newer_process_is_understood_by_an_older_one() {
     ignores_additions(&fixtures::scaling_report());
     ignores_additions(&fixtures::job());
     ignores_additions(&fixtures::job_result());
+    ignores_additions(&fixtures::job_repeat());
     ignores_additions(&fixtures::job_event());
     ignores_additions(&fixtures::queue_definition());
     ignores_additions(&fixtures::queue_totals());

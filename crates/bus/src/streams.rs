@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
+use async_nats::jetstream::stream::{Config, DiscardPolicy, Republish, RetentionPolicy, StorageType, SubjectTransform};
 
 use crate::error::Difference;
 use crate::{Bus, BusError};
@@ -83,6 +83,20 @@ pub struct StreamWanted {
     pub allow_message_ttl: bool,
     /// Has age leave a marker that lives this long (at least 1 s).
     pub delete_marker_ttl: Option<Duration>,
+    /// Stores what comes on one subject under another, with `{{wildcard(1)}}` for what the first `*` stands for, and publishes what was
+    /// stored there once more under that: who listens to it hears what is in the stream, and nothing that was refused.
+    pub stored_as: Option<StoredAs>,
+}
+
+/// See [`StreamWanted::stored_as`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredAs {
+    /// What is published to, of the stream's subjects.
+    pub from: String,
+    /// What it is stored under.
+    pub to: String,
+    /// The same for a filter.
+    pub filter: String,
 }
 
 /// What a stream holds.
@@ -138,6 +152,15 @@ impl StreamWanted {
         config.deny_delete = self.deny_delete;
         config.allow_message_ttl = self.allow_message_ttl;
         config.subject_delete_marker_ttl = self.delete_marker_ttl;
+        config.subject_transform = self
+            .stored_as
+            .as_ref()
+            .map(|stored| SubjectTransform { source: stored.from.clone(), destination: stored.to.clone() });
+        config.republish = self.stored_as.as_ref().map(|stored| Republish {
+            source: stored.filter.clone(),
+            destination: stored.to.clone(),
+            headers_only: false,
+        });
     }
 }
 
@@ -177,6 +200,8 @@ fn differences(asked: &Config, echoed: &Config) -> Vec<Difference> {
     compare("allow_direct", show(asked.allow_direct), show(echoed.allow_direct));
     compare("deny_delete", show(asked.deny_delete), show(echoed.deny_delete));
     compare("allow_msg_ttl", show(asked.allow_message_ttl), show(echoed.allow_message_ttl));
+    compare("subject_transform", show(&asked.subject_transform), show(&echoed.subject_transform));
+    compare("republish", show(&asked.republish), show(&echoed.republish));
     compare("subject_delete_marker_ttl", show(marker(asked)), show(marker(echoed)));
     found
 }

@@ -2,18 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use nuncius_bus::Bus;
-use nuncius_bus::clock::unix_ns;
 use nuncius_bus::tail::StoredMessage;
+use nuncius_bus::{Bus, BusError, ServerClock};
 use nuncius_schemas::job::{JobResult, JobStatus};
 use nuncius_schemas::queue::QueueDefinition;
 use nuncius_schemas::subjects::{HEADER_IF_CLIENT, HEADER_MESSAGE_ID, client_lease, job_consumer};
 
 use tokio::task::JoinSet;
 
-use crate::finish::write_record;
-use crate::take::Name;
-use crate::{JobError, Queues};
+use crate::form::Form;
+use crate::name::Name;
+use crate::record::{Settled, settle};
+use crate::{JobError, Queues, dead};
 
 /// Jobs that are dropped at the same time.
 const AT_ONCE: usize = 64;
@@ -48,6 +48,12 @@ impl Sweeper {
             let Some(name) = Name::read(subject, None, 0).filter(|name| !present.contains(&name.client)) else {
                 continue;
             };
+            if let Err(error) = name.check() {
+                // A worker gives such a job up when it comes to it; nobody need wait for that.
+                let why = Why::Dead(error.to_string());
+                dropped += drop_waiting(queues, definition, subject, name.priority, 0, &why).await?.0;
+                continue;
+            }
             missing.insert(name.client.clone());
             if !self.missing.contains(&name.client) {
                 continue;
@@ -59,9 +65,8 @@ impl Sweeper {
                 continue;
             }
             let from = self.looked_at.get(subject).copied().unwrap_or(0);
-            let reason = "its client went away";
             let (count, until) =
-                drop_waiting(queues, definition, subject, name.priority, from, reason, Choice::IfClient).await?;
+                drop_waiting(queues, definition, subject, name.priority, from, &Why::ClientLeft).await?;
             self.looked_at.insert(subject.clone(), until);
             dropped += count;
         }
@@ -76,17 +81,37 @@ pub async fn purge(queues: &Queues, definition: &QueueDefinition) -> Result<u64,
     let mut dropped = 0;
     for priority in 0..definition.priorities {
         let filter = names.job_priority(&definition.name, priority);
-        dropped += drop_waiting(queues, definition, &filter, priority, 0, "purged", Choice::All).await?.0;
+        dropped += drop_waiting(queues, definition, &filter, priority, 0, &Why::Purged).await?.0;
     }
     Ok(dropped)
 }
 
-/// Which of the jobs that wait are dropped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Choice {
-    /// Those that ask for it when their client is gone.
-    IfClient,
-    All,
+/// Why jobs that wait are not run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Why {
+    /// Their client is gone: only those that ask for it are dropped.
+    ClientLeft,
+    /// Somebody wants none of them.
+    Purged,
+    /// They cannot be run: given up, for this reason.
+    Dead(String),
+}
+
+impl Why {
+    fn reason(&self) -> &str {
+        match self {
+            Self::ClientLeft => "its client went away",
+            Self::Purged => "purged",
+            Self::Dead(reason) => reason,
+        }
+    }
+
+    fn status(&self) -> JobStatus {
+        match self {
+            Self::ClientLeft | Self::Purged => JobStatus::Dropped,
+            Self::Dead(_) => JobStatus::Dead,
+        }
+    }
 }
 
 /// Drops what is chosen of the jobs of a subject (wildcards allowed) from a sequence on. How many, and up to where was looked.
@@ -96,8 +121,7 @@ async fn drop_waiting(
     subject: &str,
     priority: u8,
     from: u64,
-    reason: &'static str,
-    choice: Choice,
+    why: &Why,
 ) -> Result<(u64, u64), JobError> {
     let bus = &queues.bus;
     let stream = bus.namespace().stream_job(&definition.name);
@@ -105,51 +129,72 @@ async fn drop_waiting(
     let mut next = from.max(begun + 1);
     let mut dropped = 0;
     let mut endings = JoinSet::new();
+    let mut failed: Option<u64> = None;
     while let Some(found) = bus.next_message(&stream, subject, next).await? {
         next = found.sequence + 1;
-        if choice == Choice::IfClient && found.headers.get(HEADER_IF_CLIENT) != Some("present") {
+        if *why == Why::ClientLeft && found.headers.get(HEADER_IF_CLIENT) != Some("present") {
             continue;
         }
         while endings.len() >= AT_ONCE {
-            ended(endings.join_next().await)?;
+            ended(endings.join_next().await, &mut dropped, &mut failed)?;
         }
-        dropped += 1;
-        endings.spawn(drop_one(bus.clone(), definition.name.clone(), stream.clone(), found, reason));
+        let (clock, queue) = (queues.clock().clone(), definition.name.clone());
+        let ending = drop_one(bus.clone(), clock, queue, stream.clone(), found, why.clone());
+        let sequence = next - 1;
+        endings.spawn(async move { (sequence, ending.await) });
     }
     while !endings.is_empty() {
-        ended(endings.join_next().await)?;
+        ended(endings.join_next().await, &mut dropped, &mut failed)?;
     }
-    Ok((dropped, next))
+    // What could not be ended is looked at again.
+    Ok((dropped, failed.unwrap_or(next)))
 }
 
-fn ended(outcome: Option<Result<Result<(), JobError>, tokio::task::JoinError>>) -> Result<(), JobError> {
+/// A message and whether it was ended.
+type Ending = (u64, Result<(), JobError>);
+
+/// The end of one job, or why not: that stops no other.
+fn ended(
+    outcome: Option<Result<Ending, tokio::task::JoinError>>,
+    dropped: &mut u64,
+    failed: &mut Option<u64>,
+) -> Result<(), JobError> {
     match outcome {
-        Some(Ok(outcome)) => outcome,
+        Some(Ok((_, Ok(())))) => *dropped += 1,
+        Some(Ok((_, Err(error @ (JobError::NoQueue { .. } | JobError::Bus(BusError::Closed)))))) => return Err(error),
+        Some(Ok((sequence, Err(error)))) => {
+            tracing::warn!(sequence, %error, "a job that is not to be run is not ended yet; trying again");
+            *failed = Some(failed.map_or(sequence, |first| first.min(sequence)));
+        }
         // A task that was torn down with its runtime: nothing is counted any more.
-        Some(Err(_)) | None => Ok(()),
+        Some(Err(_)) | None => {}
     }
+    Ok(())
 }
 
 async fn drop_one(
     bus: Bus,
+    clock: ServerClock,
     queue: String,
     stream: String,
     found: StoredMessage,
-    reason: &'static str,
+    why: Why,
 ) -> Result<(), JobError> {
     let Some(name) = Name::read(&found.subject, found.headers.get(HEADER_MESSAGE_ID), found.sequence) else {
         return Ok(());
     };
-    let waited_ns = i64::try_from(unix_ns()).unwrap_or(i64::MAX).saturating_sub(found.published_unix_ns);
     let result = JobResult {
         job_sequence: found.sequence,
         submitted_unix_ns: found.published_unix_ns,
-        wait_seconds: waited_ns.max(0) as f64 / 1e9,
-        error: Some(reason.to_owned()),
-        ..JobResult::not_run(&name.id, &queue, &name.client, name.priority, JobStatus::Dropped)
+        wait_seconds: clock.age_seconds(found.published_unix_ns).await?,
+        error: Some(why.reason().to_owned()),
+        ..JobResult::not_run(&name.id, &queue, &name.client, name.priority, why.status())
     };
     // Somebody may have begun it meanwhile: whoever writes first is right, and the other forgets it.
-    write_record(&bus, &result, None).await?;
+    let settled = settle(&bus, &result, Form::of(&found.headers, &found.payload), None).await?;
+    if let (Settled::Here, Why::Dead(reason)) = (settled, &why) {
+        dead::keep(&bus, &queue, &name, &found.headers, &found.payload, 0, reason).await?;
+    }
     bus.delete_message(&stream, found.sequence).await?;
     Ok(())
 }

@@ -4,11 +4,10 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use nuncius_bus::clock::unix_ns;
 use nuncius_bus::tail::{Start, StoredMessage, Tail};
-use nuncius_bus::{Bus, BusError};
+use nuncius_bus::{Bus, BusError, Namespace};
 use nuncius_schemas::codec;
-use nuncius_schemas::job::{JobResult, JobStatus};
+use nuncius_schemas::job::{JobRepeat, JobResult, JobStatus};
 use nuncius_schemas::queue::{QueueDefinition, QueueTotals};
 use nuncius_schemas::subjects::queue_totals;
 
@@ -21,6 +20,8 @@ const ROOM_SHARE: f64 = 0.5;
 /// Beyond this share younger ones do, down to this age: results must not be refused.
 const URGENT_SHARE: f64 = 0.8;
 const URGENT_KEEP: Duration = Duration::from_secs(30);
+/// No filter: records and repeats.
+pub(crate) const EVERYTHING: &str = "";
 
 /// Adds a terminal record to totals.
 pub fn fold(totals: &mut QueueTotals, result: &JobResult) {
@@ -37,6 +38,50 @@ pub fn fold(totals: &mut QueueTotals, result: &JobResult) {
         totals.wait.add(result.wait_seconds);
         totals.run.add(result.run_seconds);
         totals.total.add(result.wait_seconds + result.run_seconds);
+    }
+}
+
+/// A message of the stream of records.
+#[derive(Debug)]
+pub(crate) enum Line {
+    /// The record of a job that ended.
+    Record(Box<JobResult>),
+    /// A message whose job had its record.
+    Repeat(JobRepeat),
+    /// What nobody of ours wrote.
+    Unreadable,
+}
+
+impl Line {
+    pub(crate) fn read(names: &Namespace, queue: &str, stored: &StoredMessage) -> Self {
+        let is_repeat = names.repeat_all(queue).strip_suffix('*').is_some_and(|own| stored.subject.starts_with(own));
+        let line = if is_repeat {
+            codec::decode(&stored.payload).map(Self::Repeat)
+        } else {
+            codec::decode(&stored.payload).map(|result| Self::Record(Box::new(result)))
+        };
+        line.unwrap_or_else(|error| {
+            tracing::warn!(subject = stored.subject, %error, "a record cannot be read: it is in no total");
+            Self::Unreadable
+        })
+    }
+
+    /// Adds it to totals.
+    pub(crate) fn fold_into(&self, totals: &mut QueueTotals) {
+        match self {
+            Self::Record(result) => fold(totals, result),
+            Self::Repeat(_) => totals.repeated += 1,
+            Self::Unreadable => {}
+        }
+    }
+
+    /// The job's place in its stream.
+    fn job_sequence(&self) -> u64 {
+        match self {
+            Self::Record(result) => result.job_sequence,
+            Self::Repeat(repeat) => repeat.job_sequence,
+            Self::Unreadable => 0,
+        }
     }
 }
 
@@ -77,7 +122,8 @@ impl Books {
         }
         let names = bus.namespace();
         let stream = names.stream_result(queue);
-        if bus.last_sequence(&stream).await? < totals.sequence {
+        let last_sequence = bus.last_sequence(&stream).await?;
+        if last_sequence < totals.sequence {
             tracing::warn!(queue, "its records were made anew: its totals begin again");
             totals = QueueTotals::default();
         }
@@ -89,10 +135,15 @@ impl Books {
             last_sequence: totals.sequence,
             records: CHUNK_RECORDS,
             job_sequence: jobs,
-            newest_unix_ns: i64::try_from(unix_ns()).unwrap_or(i64::MAX),
+            newest_unix_ns: queues.clock().now_unix_ns().await?,
         };
-        let tail = bus.tail(&stream, &names.result_all(queue), Start::FromSequence(totals.sequence + 1)).await?;
+        // Records and repeats.
+        let tail = bus.tail(&stream, EVERYTHING, Start::FromSequence(totals.sequence + 1)).await?;
         let saved_sequence = totals.sequence;
+        if tail.pending() == 0 {
+            // Whatever came before is read, or has made room.
+            totals.sequence = totals.sequence.max(last_sequence);
+        }
         let chunks = VecDeque::from([folded]);
         Ok(Self { bus, queues: queues.clone(), totals, revision, saved_sequence, tail, chunks })
     }
@@ -102,30 +153,30 @@ impl Books {
         &self.totals
     }
 
-    /// Waits for the next record, folds it and gives it; `None` for one that cannot be read. Cancel-safe.
+    /// Waits for the next record, folds it and gives it; `None` for a repeat, and for what cannot be read. Cancel-safe.
     ///
     /// # Errors
     /// As [`Tail::next`].
     pub async fn next(&mut self) -> Result<Option<JobResult>, JobError> {
         let stored = self.tail.next().await?;
         self.totals.sequence = stored.sequence;
-        let result: Option<JobResult> = codec::decode(&stored.payload).ok();
-        self.note(&stored, result.as_ref());
-        match &result {
-            Some(result) => fold(&mut self.totals, result),
-            None => tracing::warn!(subject = stored.subject, "a record cannot be read: it is in no total"),
-        }
-        Ok(result)
+        let line = Line::read(self.bus.namespace(), &self.totals.queue, &stored);
+        self.note(&stored, &line);
+        line.fold_into(&mut self.totals);
+        Ok(match line {
+            Line::Record(result) => Some(*result),
+            Line::Repeat(_) | Line::Unreadable => None,
+        })
     }
 
-    fn note(&mut self, stored: &StoredMessage, result: Option<&JobResult>) {
+    fn note(&mut self, stored: &StoredMessage, line: &Line) {
         if self.chunks.back().is_none_or(|chunk| chunk.records >= CHUNK_RECORDS) {
             self.chunks.push_back(Chunk { last_sequence: 0, records: 0, job_sequence: 0, newest_unix_ns: 0 });
         }
         if let Some(chunk) = self.chunks.back_mut() {
             chunk.last_sequence = stored.sequence;
             chunk.records += 1;
-            chunk.job_sequence = chunk.job_sequence.max(result.map_or(0, |result| result.job_sequence));
+            chunk.job_sequence = chunk.job_sequence.max(line.job_sequence());
             chunk.newest_unix_ns = stored.published_unix_ns;
         }
     }
@@ -182,8 +233,8 @@ impl Books {
         };
         let jobs = self.bus.stream_state(&names.stream_job(&definition.name)).await?;
         let oldest_job = if jobs.messages == 0 { jobs.last_sequence + 1 } else { jobs.first_sequence };
-        let young_unix_ns =
-            i64::try_from(unix_ns()).unwrap_or(i64::MAX) - i64::try_from(keep.as_nanos()).unwrap_or(i64::MAX);
+        let now_unix_ns = self.queues.clock().now_unix_ns().await?;
+        let young_unix_ns = now_unix_ns.saturating_sub(i64::try_from(keep.as_nanos()).unwrap_or(i64::MAX));
         let mut until = 0;
         while let Some(chunk) = self.chunks.front() {
             let free = chunk.last_sequence <= self.saved_sequence

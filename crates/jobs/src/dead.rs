@@ -2,14 +2,14 @@
 
 use bytes::Bytes;
 use nuncius_bus::tail::StoredMessage;
-use nuncius_bus::{Bus, Headers};
+use nuncius_bus::{Bus, BusError, Headers};
 use nuncius_schemas::names::TOKEN_MAX_BYTES;
 use nuncius_schemas::subjects::{
-    HEADER_ATTEMPTS, HEADER_CLIENT, HEADER_IF_CLIENT, HEADER_JOB, HEADER_MESSAGE_ID, HEADER_PRIORITY, HEADER_REASON,
+    HEADER_ATTEMPTS, HEADER_CLIENT, HEADER_ID, HEADER_IF_CLIENT, HEADER_JOB, HEADER_PRIORITY, HEADER_REASON,
     HEADER_RETRY_OF,
 };
 
-use crate::take::Name;
+use crate::name::{Name, client_token};
 use crate::{JobError, Queues};
 
 /// Longest reason in a letter, in characters.
@@ -61,16 +61,37 @@ pub(crate) async fn keep(
     attempts: u32,
     reason: &str,
 ) -> Result<(), JobError> {
-    let reason: String = reason.chars().map(|c| if c.is_control() { ' ' } else { c }).take(REASON_MAX).collect();
-    let headers = headers
-        .clone()
+    let printable = |text: &str| -> String {
+        text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(REASON_MAX).collect()
+    };
+    let headers = own_headers(headers)
         .with(HEADER_JOB, name.id.as_str())
-        .with(HEADER_CLIENT, name.client.as_str())
+        .with(HEADER_CLIENT, printable(&name.client))
         .with(HEADER_PRIORITY, name.priority.to_string())
         .with(HEADER_ATTEMPTS, attempts.to_string())
-        .with(HEADER_REASON, reason);
-    bus.publish_acked(&bus.namespace().dead_letter(queue), &headers, payload.clone(), Some(&name.id), None).await?;
-    Ok(())
+        .with(HEADER_REASON, printable(reason));
+    let subject = bus.namespace().dead_letter(queue);
+    // Two clients may have called a job the same.
+    let message_id = format!("{}.{}", client_token(&name.client), name.id);
+    match bus.publish_acked(&subject, &headers, payload.clone(), Some(&message_id), None).await {
+        Ok(_) => Ok(()),
+        Err(error) if error.is_transient() => Err(error.into()),
+        Err(BusError::Closed) => Err(BusError::Closed.into()),
+        // Its record is there; a job must not come again and again for the sake of its copy.
+        Err(error) => {
+            tracing::warn!(%error, job = name.id, "no copy is kept of a job that was given up");
+            Ok(())
+        }
+    }
+}
+
+/// Headers without those that tell the server what to do with a message (`Nats-Expected-Stream`): they were meant for another stream.
+/// What came with a line break or the like is left out too.
+fn own_headers(headers: &Headers) -> Headers {
+    let is_own = |name: &str| !name.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("nats-"));
+    let is_plain = |text: &str| !text.chars().any(char::is_control);
+    let kept = headers.iter().filter(|(name, value)| is_own(name) && is_plain(name) && is_plain(value));
+    kept.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 /// At most `limit` dead letters of a queue, the oldest first.
@@ -101,16 +122,10 @@ async fn find(queues: &Queues, queue: &str, job: &str) -> Result<DeadLetter, Job
 pub async fn retry(queues: &Queues, queue: &str, job: &str) -> Result<String, JobError> {
     let letter = find(queues, queue, job).await?;
     let id = next_id(&letter.job);
-    let mut headers = letter.found.headers.clone();
-    for name in [
-        HEADER_JOB,
-        HEADER_CLIENT,
-        HEADER_PRIORITY,
-        HEADER_ATTEMPTS,
-        HEADER_REASON,
-        HEADER_IF_CLIENT,
-        HEADER_MESSAGE_ID,
-    ] {
+    let mut headers = own_headers(&letter.found.headers);
+    for name in
+        [HEADER_JOB, HEADER_CLIENT, HEADER_PRIORITY, HEADER_ATTEMPTS, HEADER_REASON, HEADER_ID, HEADER_IF_CLIENT]
+    {
         headers.remove(name);
     }
     headers.insert(HEADER_RETRY_OF, letter.job.as_str());

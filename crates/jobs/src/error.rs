@@ -59,6 +59,29 @@ pub enum JobError {
     /// An argument that no program can be given.
     #[error("argument {0} of the job holds a NUL byte, which no program can be given")]
     ArgumentWithNul(usize),
+    /// The id of the job is another client's.
+    #[error(
+        "job `{job}` is not accepted: client `{client}` submitted one of this id to queue `{queue}`; choose another id"
+    )]
+    IdTaken {
+        /// The queue.
+        queue: String,
+        /// The job.
+        job: String,
+        /// Whose it is.
+        client: String,
+    },
+    /// The job has ended, and its record is not kept any more.
+    #[error(
+        "job `{job}` is not accepted: one of this id was submitted to queue `{queue}` lately, and its record is not kept any \
+         more; choose another id"
+    )]
+    RecordGone {
+        /// The queue.
+        queue: String,
+        /// The job.
+        job: String,
+    },
     /// A client's or job's name that is no token.
     #[error(transparent)]
     Name(#[from] nuncius_schemas::names::NameError),

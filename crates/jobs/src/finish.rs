@@ -1,26 +1,20 @@
 //! The worker's second half: how an attempt ends. The record first, guarded; then the acknowledgement.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use nuncius_bus::typed::CONTENT_TYPE_MESSAGE_PACK;
 use nuncius_bus::work_queue::WorkItem;
-use nuncius_bus::{Bus, BusError, Headers, TypedError};
-use nuncius_schemas::codec;
+use nuncius_bus::{Bus, ServerClock};
 use nuncius_schemas::job::{JobEvent, JobResult, JobStatus};
 use nuncius_schemas::queue::QueueDefinition;
-use nuncius_schemas::subjects::{HEADER_CONTENT_TYPE, HEADER_SCHEMA, HEADER_TRACEPARENT, queue_returned};
+use nuncius_schemas::subjects::queue_returned;
 use tokio::sync::watch;
 
-use crate::take::{Name, Taken, returned};
-use crate::{JobError, dead};
-
-/// Pause before a record that was refused or not answered is written again, at first and at most.
-const WRITE_PAUSE: Duration = Duration::from_millis(100);
-const WRITE_PAUSE_MAX: Duration = Duration::from_secs(2);
-const SCHEMA: &str = "job-result.v1";
+use crate::name::Name;
+use crate::record::{Settled, settle, settled};
+use crate::take::{Taken, returned};
+use crate::{JobError, Queues, dead};
 
 /// How an attempt ended for the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +25,8 @@ pub enum Finish {
     Retried(Duration),
     /// Somebody else's record was there first: this attempt counts for nothing.
     Superseded,
+    /// The job had ended before by another message of its id: this one is a repeat, and this attempt counts for nothing.
+    Repeated,
 }
 
 /// Ends attempts at jobs of one queue.
@@ -38,13 +34,13 @@ pub enum Finish {
 pub struct Finisher {
     pub(crate) bus: Bus,
     definition: watch::Receiver<Arc<QueueDefinition>>,
-    clock_offset_ns: Arc<AtomicI64>,
+    clock: ServerClock,
 }
 
 impl Finisher {
     /// Under the definition as it stands at any moment.
-    pub fn new(bus: &Bus, definition: watch::Receiver<Arc<QueueDefinition>>) -> Self {
-        Self { bus: bus.clone(), definition, clock_offset_ns: Arc::new(AtomicI64::new(0)) }
+    pub fn new(queues: &Queues, definition: watch::Receiver<Arc<QueueDefinition>>) -> Self {
+        Self { bus: queues.bus.clone(), definition, clock: queues.clock().clone() }
     }
 
     /// The definition now.
@@ -52,17 +48,9 @@ impl Finisher {
         Arc::clone(&self.definition.borrow())
     }
 
-    /// The server's wall clock − this machine's, as last measured.
-    pub fn clock_offset_ns(&self) -> i64 {
-        self.clock_offset_ns.load(Ordering::Relaxed)
-    }
-
-    /// Measures that anew: waits are told by the server's clock alone.
-    pub async fn measure_clock(&self) -> Result<(), JobError> {
-        let stream = self.bus.namespace().stream_job(&self.definition().name);
-        let (offset_ns, _) = self.bus.server_clock_offset_ns(&stream).await?;
-        self.clock_offset_ns.store(offset_ns, Ordering::Relaxed);
-        Ok(())
+    /// The server's clock, by which waits are told.
+    pub fn clock(&self) -> &ServerClock {
+        &self.clock
     }
 
     /// Ends an attempt as its result says; one that failed is tried again where the queue wants that, and given up after the last.
@@ -88,12 +76,11 @@ impl Finisher {
             let result = JobResult { status: JobStatus::Dead, ..result.clone() };
             return self.bury(taken, result, taken.attempt, &reason).await;
         }
-        let status = result.status;
-        let written = write_record(&self.bus, result, traceparent).await?;
+        let settled = settle(&self.bus, result, taken.form(), traceparent).await?;
         if let Err(error) = taken.item.ack().await {
             tracing::debug!(%error, job = taken.id, "not acknowledged: the next worker finds its record");
         }
-        Ok(if written { Finish::Recorded(status) } else { Finish::Superseded })
+        Ok(finish_of(settled, result.status))
     }
 
     /// Writes the record of a job that is given up, keeps a copy, and ends it.
@@ -107,13 +94,13 @@ impl Finisher {
 
     /// The record first: who finds the job again after a crash in between sees from it that a copy is wanted.
     async fn bury(&self, taken: &Taken, result: JobResult, attempts: u32, reason: &str) -> Result<Finish, JobError> {
-        let written = write_record(&self.bus, &result, None).await?;
-        if written {
+        let settled = settle(&self.bus, &result, taken.form(), None).await?;
+        if settled == Settled::Here {
             let name = Name { id: taken.id.clone(), client: taken.client.clone(), priority: taken.priority };
             self.copy(&taken.item, &name, attempts, reason).await?;
         }
         taken.item.ack().await?;
-        Ok(if written { Finish::Recorded(JobStatus::Dead) } else { Finish::Superseded })
+        Ok(finish_of(settled, JobStatus::Dead))
     }
 
     async fn copy(&self, item: &WorkItem, name: &Name, attempts: u32, reason: &str) -> Result<(), JobError> {
@@ -125,24 +112,26 @@ impl Finisher {
         result.status = JobStatus::Dropped;
         result.attempt = 0;
         result.error = Some(reason.to_owned());
-        write_record(&self.bus, &result, None).await?;
+        settle(&self.bus, &result, taken.form(), None).await?;
         Ok(taken.item.ack().await?)
     }
 
-    /// Whether a delivered job has its record already; then it is ended here.
+    /// Whether a message's job has its record already; then the message is ended here.
     pub(crate) async fn is_settled(&self, item: &WorkItem, name: &Name) -> Result<bool, JobError> {
-        let names = self.bus.namespace();
         let queue = &self.definition().name;
-        let subject = names.result(queue, &name.client, &name.id);
-        let Some(found) = self.bus.last_direct(&names.stream_result(queue), &subject).await? else {
-            return Ok(false);
-        };
-        if let Ok(result) = codec::decode::<JobResult>(&found.payload)
-            && result.status == JobStatus::Dead
-        {
-            // Perhaps whoever wrote it was killed before the copy.
-            let reason = result.error.as_deref().unwrap_or_default();
-            self.copy(item, name, result.attempt, reason).await?;
+        let found = settled(&self.bus, queue, &name.client, &name.id, item.stream_sequence()).await?;
+        match found {
+            None => return Ok(false),
+            Some((Settled::Repeated, _)) => {
+                tracing::info!(job = name.id, client = name.client, "had ended before: a repeat, not run");
+            }
+            Some((Settled::Here | Settled::Elsewhere, record)) => {
+                if let Some(result) = record.filter(|record| record.status == JobStatus::Dead) {
+                    // Perhaps whoever wrote it was killed before the copy.
+                    let reason = result.error.as_deref().unwrap_or_default();
+                    self.copy(item, name, result.attempt, reason).await?;
+                }
+            }
         }
         item.ack().await?;
         Ok(true)
@@ -179,42 +168,10 @@ impl Finisher {
     }
 }
 
-/// Writes a terminal record unless the job has one; whether it was written. Repeats for as long as that cannot be known.
-///
-/// # Errors
-/// [`JobError::NoQueue`] where there is no stream for it any more, [`BusError::Closed`].
-pub(crate) async fn write_record(bus: &Bus, result: &JobResult, traceparent: Option<&str>) -> Result<bool, JobError> {
-    let subject = bus.namespace().result(&result.queue, &result.client, &result.job);
-    let mut headers = Headers::new().with(HEADER_CONTENT_TYPE, CONTENT_TYPE_MESSAGE_PACK).with(HEADER_SCHEMA, SCHEMA);
-    if let Some(traceparent) = traceparent {
-        headers.insert(HEADER_TRACEPARENT, traceparent);
+fn finish_of(settled: Settled, status: JobStatus) -> Finish {
+    match settled {
+        Settled::Here => Finish::Recorded(status),
+        Settled::Elsewhere => Finish::Superseded,
+        Settled::Repeated => Finish::Repeated,
     }
-    let mut pause = WRITE_PAUSE;
-    let mut is_shortened = false;
-    let mut payload = encoded(result)?;
-    loop {
-        match bus.publish_acked(&subject, &headers, payload.clone(), None, Some(0)).await {
-            Ok(_) => return Ok(true),
-            // Also where the own first write was stored and its answer lost: the record is there, and one.
-            Err(BusError::WrongLastSequence { .. }) => return Ok(false),
-            Err(BusError::NoStream { .. }) => return Err(JobError::NoQueue { queue: result.queue.clone() }),
-            Err(BusError::PayloadTooLarge { .. }) if !is_shortened => {
-                is_shortened = true;
-                payload = encoded(&JobResult { stdout_tail: None, stderr_tail: None, ..result.clone() })?;
-                continue;
-            }
-            Err(error @ (BusError::Refused { .. } | BusError::BadAnswer { .. })) => {
-                tracing::warn!(%error, job = result.job, "record not taken; trying again (is `result_bytes` too small?)");
-            }
-            Err(error) if error.is_transient() => tracing::debug!(%error, job = result.job, "record not written yet"),
-            Err(error) => return Err(error.into()),
-        }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(WRITE_PAUSE_MAX);
-    }
-}
-
-fn encoded(result: &JobResult) -> Result<Bytes, JobError> {
-    let what = || format!("record of job {}", result.job);
-    Ok(codec::encode(result).map_err(|source| TypedError::Codec { what: what(), source })?.into())
 }

@@ -16,17 +16,24 @@ pub mod dead;
 pub mod definitions;
 pub mod error;
 pub mod finish;
+mod form;
+pub mod info;
 pub mod leftovers;
+mod name;
 pub mod queue;
+mod record;
 pub mod submit;
 pub mod take;
+pub mod waits;
 
 pub use definitions::Definition;
 pub use error::JobError;
 pub use finish::{Finish, Finisher};
-pub use queue::{QueueInfo, Queues};
-pub use submit::{Submission, Submitter, SubmitterOptions};
+pub use info::{Moment, QueueInfo};
+pub use queue::Queues;
+pub use submit::{Acceptance, Prepared, Submission, Submitter, SubmitterOptions, Ticket};
 pub use take::{Taken, Taker, admit};
+pub use waits::Waits;
 
 /// How long a worker may be silent about a job before another gets it.
 pub const ACK_WAIT: std::time::Duration = std::time::Duration::from_secs(30);

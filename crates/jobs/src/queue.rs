@@ -6,16 +6,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use nuncius_bus::consumer::ConsumerWanted;
 use nuncius_bus::kv::Kv;
-use nuncius_bus::streams::{Discard, Retention, StreamWanted};
-use nuncius_bus::{Bus, BusError};
+use nuncius_bus::streams::{Discard, Retention, StoredAs, StreamWanted};
+use nuncius_bus::{Bus, BusError, ServerClock};
 use nuncius_schemas::codec;
 use nuncius_schemas::queue::{QueueDefinition, QueueSettings, QueueState, QueueTotals, check_queue_name};
 use nuncius_schemas::subjects::{job_consumer, queue_totals};
 
 use crate::{ACK_WAIT, JobError};
 
-/// How long ids of submitted jobs are remembered: as long as a client repeats a submission that was not answered.
-pub(crate) const DUPLICATE_WINDOW: Duration = Duration::from_secs(60);
 /// Dead letters are few: their ids are remembered longer, since a record is written before its copy.
 const DEAD_DUPLICATE_WINDOW: Duration = Duration::from_secs(3600);
 /// Terminal records outlive the longest wait by this much.
@@ -29,39 +27,35 @@ const ACK_PENDING_LEAST: u64 = 100_000;
 /// How often a change that meets another's is tried.
 const CHANGE_ATTEMPTS: u32 = 10;
 
-/// A queue as it is now.
-#[derive(Debug, Clone, PartialEq)]
-pub struct QueueInfo {
-    /// As it is wanted.
-    pub definition: QueueDefinition,
-    /// Totals as they were last written; `None` before any frontend kept its books.
-    pub totals: Option<QueueTotals>,
-    /// Jobs in it, waiting or running.
-    pub jobs: u64,
-    /// Jobs never delivered, by priority.
-    pub waiting: Vec<u64>,
-    /// Jobs ever stored.
-    pub accepted: u64,
-    /// Most jobs its stream takes.
-    pub limit: Option<u64>,
-    /// Dead letters kept.
-    pub dead_letters: u64,
-    /// The frontend that keeps its books.
-    pub holder: Option<String>,
-}
-
 /// All queues of a namespace.
 #[derive(Debug, Clone)]
 pub struct Queues {
     pub(crate) bus: Bus,
     kv: Kv,
+    clock: ServerClock,
 }
 
 impl Queues {
     /// Opens the bucket of queues, which `ensure_streams` makes.
     pub async fn open(bus: &Bus) -> Result<Self, JobError> {
+        let bucket = bus.namespace().bucket_queue();
+        Self::open_with_clock(bus, ServerClock::new(bus, &format!("KV_{bucket}"))).await
+    }
+
+    /// The same with a clock that is there already.
+    pub async fn open_with_clock(bus: &Bus, clock: ServerClock) -> Result<Self, JobError> {
         let kv = bus.kv(&bus.namespace().bucket_queue()).await?;
-        Ok(Self { bus: bus.clone(), kv })
+        Ok(Self { bus: bus.clone(), kv, clock })
+    }
+
+    /// The server's clock: by it alone is told how long a job has waited.
+    pub fn clock(&self) -> &ServerClock {
+        &self.clock
+    }
+
+    /// The connection it works over.
+    pub fn bus(&self) -> &Bus {
+        &self.bus
     }
 
     /// The bucket itself.
@@ -198,40 +192,17 @@ impl Queues {
         Ok(state.max_messages.unwrap_or(0).saturating_sub(definition.max_waiting))
     }
 
-    /// How the queue is.
-    pub async fn info(&self, name: &str) -> Result<QueueInfo, JobError> {
-        let definition = self.get(name).await?;
-        let names = self.bus.namespace();
-        let stream = names.stream_job(name);
-        let state = self.bus.stream_state(&stream).await?;
-        let mut waiting = Vec::new();
-        for priority in 0..definition.priorities {
-            waiting.push(self.bus.consumer_state(&stream, &job_consumer(priority)).await?.waiting);
-        }
-        let lease = nuncius_schemas::subjects::queue_lease(name);
-        Ok(QueueInfo {
-            totals: self.totals(name).await?.map(|(totals, _)| totals),
-            jobs: state.messages,
-            waiting,
-            accepted: state.last_sequence,
-            limit: state.max_messages,
-            dead_letters: self.bus.stream_state(&names.stream_dead_letter(name)).await?.messages,
-            holder: nuncius_bus::lease::holder(&self.bus, &names.bucket_lease(), &lease).await?,
-            definition,
-        })
-    }
-
     /// The totals as last written, with their revision.
     pub async fn totals(&self, name: &str) -> Result<Option<(QueueTotals, u64)>, JobError> {
         let Some(entry) = self.kv.get(&queue_totals(name)).await? else { return Ok(None) };
         Ok(codec::decode(&entry.value).ok().map(|totals| (totals, entry.revision)))
     }
 
-    /// Removes a queue with its jobs, records and dead letters.
+    /// Removes a queue with its jobs, records and dead letters; how many jobs were lost with it.
     ///
     /// # Errors
     /// [`JobError::NotEmpty`] unless `force`.
-    pub async fn remove(&self, name: &str, force: bool) -> Result<(), JobError> {
+    pub async fn remove(&self, name: &str, force: bool) -> Result<u64, JobError> {
         check_queue_name(name)?;
         let names = self.bus.namespace().clone();
         let jobs = match self.bus.stream_state(&names.stream_job(name)).await {
@@ -253,7 +224,7 @@ impl Queues {
         for stream in [names.stream_job(name), names.stream_result(name), names.stream_dead_letter(name)] {
             self.bus.delete_stream(&stream).await?;
         }
-        Ok(())
+        Ok(jobs)
     }
 }
 
@@ -293,14 +264,19 @@ fn wanted_streams(bus: &Bus, definition: &QueueDefinition, slots: u64) -> [Strea
         max_messages: Some(limit),
         max_bytes: Some(definition.max_bytes),
         max_message_bytes: Some(if is_draining { DRAINING_MAX_BYTES } else { definition.max_job_bytes }),
-        duplicate_window: Some(DUPLICATE_WINDOW),
+        duplicate_window: Some(definition.duplicate_window.to_std()),
         allow_direct: true,
         ..StreamWanted::default()
     };
     let results = StreamWanted {
         name: names.stream_result(name),
         description: format!("terminal records of queue {name}"),
-        subjects: vec![names.result_all(name)],
+        subjects: vec![names.record_all(name), names.repeat_all(name)],
+        stored_as: Some(StoredAs {
+            from: names.record_all(name),
+            to: names.result(name, "{{wildcard(1)}}", "{{wildcard(2)}}"),
+            filter: names.result_all(name),
+        }),
         discard: Discard::New,
         max_age: Some(definition.max_wait.to_std() + RESULT_MARGIN),
         max_bytes: Some(definition.result_bytes),

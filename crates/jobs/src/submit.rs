@@ -1,4 +1,7 @@
-//! The client's side: jobs in, results back, over outages of the server and of the connection.
+//! The client's side: jobs in, results back, over outages of the server and of the connection. What is known already is told at once: a
+//! job that has ended is not submitted again, one that is in the queue is waited for, an id of somebody else's is refused.
+
+mod listen;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,33 +9,36 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use nuncius_bus::typed::CONTENT_TYPE_MESSAGE_PACK;
-use nuncius_bus::{Bus, BusError, Headers, Subscription};
+use nuncius_bus::{Bus, BusError, Headers, PubAck};
 use nuncius_schemas::codec;
 use nuncius_schemas::job::{Job, JobResult};
 use nuncius_schemas::names::check_token;
 use nuncius_schemas::queue::{QueueDefinition, QueueState, check_queue_name};
 use nuncius_schemas::subjects::{
-    HEADER_CONTENT_TYPE, HEADER_IF_CLIENT, HEADER_SCHEMA, HEADER_TRACEPARENT, client_lease,
+    HEADER_CONTENT_TYPE, HEADER_ID, HEADER_IF_CLIENT, HEADER_MESSAGE_ID, HEADER_SCHEMA, HEADER_TRACEPARENT,
 };
 use nuncius_schemas::units::HumanDuration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::queue::DUPLICATE_WINDOW;
+use crate::name::NEW_ID;
 use crate::{JobError, Queues};
 
-/// How long a submission is repeated: well within the window in which the stream knows its id.
+/// How long a submission is repeated that was not answered.
 const SUBMIT_PATIENCE: Duration = Duration::from_secs(45);
 /// Pause before it is repeated.
 const SUBMIT_PAUSE: Duration = Duration::from_millis(250);
-/// Pause before a presence that was lost is claimed again.
-const PRESENCE_PAUSE: Duration = Duration::from_millis(500);
-/// How often is looked for results that a slow subscription lost.
-const LOST_CHECK: Duration = Duration::from_secs(1);
 /// JetStream: a message is larger than the stream takes.
 const CODE_TOO_LARGE: u64 = 10_054;
+/// JetStream: the stream is at a limit, of messages or of bytes.
+const CODE_FULL: u64 = 10_077;
+/// JetStream: not at this moment.
+const CODE_UNAVAILABLE: u64 = 10_008;
 const SCHEMA: &str = "job.v1";
+/// Which token of a subject is the client: `<namespace>.job.<queue>.<priority>.<client>`, `<namespace>.result.<queue>.<client>.<job>`.
+const JOB_CLIENT_TOKEN: usize = 4;
+const RESULT_CLIENT_TOKEN: usize = 3;
 
 /// Who submits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,11 +82,34 @@ struct Inner {
     waiting: Mutex<HashMap<String, oneshot::Sender<JobResult>>>,
 }
 
-/// An accepted job whose result is still to come.
+/// A job that is submitted many times, each under an id of its own: checked and encoded once.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    subject: String,
+    headers: Headers,
+    payload: Bytes,
+    priority: u8,
+    arguments: usize,
+}
+
+/// How a queue stood to a job that was submitted to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Acceptance {
+    /// It has taken the job.
+    New,
+    /// It had taken a job of this id of the same client before, which has not ended: that is waited for.
+    Waiting,
+    /// The job of this id of the same client has ended before: its record is the result, and nothing was submitted again.
+    Ended,
+}
+
+/// An accepted job whose result is still to come, or is known already.
 #[derive(Debug)]
 pub struct Ticket {
     /// The job.
     pub id: String,
+    /// Whether it is new to its queue.
+    pub acceptance: Acceptance,
     result: oneshot::Receiver<JobResult>,
     inner: Arc<Inner>,
 }
@@ -119,7 +148,7 @@ impl Submitter {
         let unless_open = stop.clone().drop_guard();
         let presence = if inner.options.presence {
             let (told, present) = oneshot::channel();
-            let task = tokio::spawn(be_present(Arc::clone(&inner), stop.clone(), told));
+            let task = tokio::spawn(listen::be_present(Arc::clone(&inner), stop.clone(), told));
             // A job must not be there before its client is.
             let _ = present.await;
             Some(task)
@@ -130,7 +159,7 @@ impl Submitter {
         tokio::spawn(async move {
             tokio::select! {
                 () = stopped.cancelled() => {}
-                () = listen(&listener, results) => {}
+                () = listen::listen(&listener, results) => {}
             }
             // Nobody will answer any more.
             listener.waiting.lock().unwrap_or_else(PoisonError::into_inner).clear();
@@ -141,30 +170,62 @@ impl Submitter {
 
     /// Publishes a job and waits until the queue has it. Repeated under the same id while nothing answers, for 45 s.
     ///
+    /// A job with an id of its own that has ended is not published again: its record is the result.
+    ///
     /// # Errors
     /// [`JobError::NoQueue`], [`JobError::NoPriority`], [`JobError::Full`], [`JobError::Draining`], [`JobError::TooLarge`],
-    /// [`JobError::TooManyArguments`], [`JobError::ArgumentWithNul`]: not accepted. [`JobError::Bus`]: not known.
-    pub async fn submit(&self, submission: Submission) -> Result<Ticket, JobError> {
-        let inner = &self.inner;
-        let definition = inner.definition();
-        let (id, headers, payload) = inner.message(submission, definition.as_deref())?;
-        let (headers, priority) = headers;
-        let subject = inner.bus.namespace().job(&inner.options.queue, priority, &inner.options.client);
-        let (sender, result) = oneshot::channel();
-        inner.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), sender);
-        let ticket = Ticket { id, result, inner: Arc::clone(inner) };
-        let until = Instant::now() + SUBMIT_PATIENCE.min(DUPLICATE_WINDOW);
-        loop {
-            let size = payload.len();
-            match inner.bus.publish_acked(&subject, &headers, payload.clone(), Some(&ticket.id), None).await {
-                Ok(_) => return Ok(ticket),
-                Err(error) if error.is_transient() && Instant::now() < until => {
-                    tracing::debug!(%error, job = ticket.id, "not known to be accepted; trying again");
-                    tokio::time::sleep(SUBMIT_PAUSE).await;
-                }
-                Err(error) => return Err(inner.refusal(error, size, priority).await),
-            }
+    /// [`JobError::TooManyArguments`], [`JobError::ArgumentWithNul`], [`JobError::IdTaken`], [`JobError::RecordGone`]: not
+    /// accepted. [`JobError::Bus`]: not known.
+    pub async fn submit(&self, mut submission: Submission) -> Result<Ticket, JobError> {
+        let (id, traceparent) = (submission.id.take(), submission.traceparent.take());
+        let prepared = self.prepare(&submission)?;
+        let Some(id) = id else { return self.submit_prepared(&prepared, traceparent.as_deref()).await };
+        check_token("job", &id)?;
+        let mut ticket = self.inner.ticket(id);
+        // Listened for before it is looked for, so that it cannot come in between.
+        if let Ok(Some(record)) = self.inner.fetch(&ticket.id).await {
+            self.inner.deliver(record);
+            ticket.acceptance = Acceptance::Ended;
+            return Ok(ticket);
         }
+        self.inner.publish(&mut ticket, &prepared, traceparent.as_deref(), false).await?;
+        Ok(ticket)
+    }
+
+    /// Checks and encodes a job that is to be submitted many times; its id and trace context are those of each submission.
+    ///
+    /// # Errors
+    /// As [`Submitter::submit`], as far as the queue is known.
+    pub fn prepare(&self, submission: &Submission) -> Result<Prepared, JobError> {
+        if let Some(argument) = submission.args.iter().position(|arg| arg.contains('\0')) {
+            return Err(JobError::ArgumentWithNul(argument + 1));
+        }
+        let job = Job { args: submission.args.clone(), limit: submission.limit };
+        let payload = codec::encode(&job)
+            .map_err(|source| nuncius_bus::TypedError::Codec { what: "job".to_owned(), source })?
+            .into();
+        let mut headers =
+            Headers::new().with(HEADER_CONTENT_TYPE, CONTENT_TYPE_MESSAGE_PACK).with(HEADER_SCHEMA, SCHEMA);
+        let options = &self.inner.options;
+        if options.presence {
+            headers.insert(HEADER_IF_CLIENT, "present");
+        }
+        let subject = self.inner.bus.namespace().job(&options.queue, submission.priority, &options.client);
+        let arguments = job.args.len();
+        let prepared = Prepared { subject, headers, payload, priority: submission.priority, arguments };
+        self.inner.check(&prepared)?;
+        Ok(prepared)
+    }
+
+    /// As [`Submitter::submit`], under a new id.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn submit_prepared(&self, prepared: &Prepared, traceparent: Option<&str>) -> Result<Ticket, JobError> {
+        self.inner.check(prepared)?;
+        let mut ticket = self.inner.ticket(format!("{:016x}{:08x}", fastrand::u64(..), fastrand::u32(..)));
+        self.inner.publish(&mut ticket, prepared, traceparent, true).await?;
+        Ok(ticket)
     }
 
     /// The definition of the queue as last read.
@@ -187,8 +248,6 @@ impl Drop for Submitter {
     }
 }
 
-type Message = (String, (Headers, u8), Bytes);
-
 impl Inner {
     fn definition(&self) -> Option<Arc<QueueDefinition>> {
         self.definition.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -204,46 +263,103 @@ impl Inner {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
     }
 
-    /// What is published for a submission, checked against the queue's limits.
-    fn message(&self, submission: Submission, definition: Option<&QueueDefinition>) -> Result<Message, JobError> {
+    /// A ticket whose result is listened for.
+    fn ticket(self: &Arc<Self>, id: String) -> Ticket {
+        let (sender, result) = oneshot::channel();
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), sender);
+        Ticket { id, acceptance: Acceptance::New, result, inner: Arc::clone(self) }
+    }
+
+    /// Refuses what the queue, as it was last read, would not take.
+    fn check(&self, prepared: &Prepared) -> Result<(), JobError> {
+        let Some(definition) = self.definition() else { return Ok(()) };
         let queue = || self.options.queue.clone();
-        if let Some(argument) = submission.args.iter().position(|arg| arg.contains('\0')) {
-            return Err(JobError::ArgumentWithNul(argument + 1));
+        if prepared.priority >= definition.priorities {
+            let most = definition.priorities.saturating_sub(1);
+            return Err(JobError::NoPriority { queue: queue(), priority: prepared.priority, most });
         }
-        if let Some(definition) = definition {
-            if submission.priority >= definition.priorities {
-                let most = definition.priorities.saturating_sub(1);
-                return Err(JobError::NoPriority { queue: queue(), priority: submission.priority, most });
-            }
-            let (arguments, limit) = (submission.args.len(), definition.max_arguments);
-            if arguments > limit as usize {
-                return Err(JobError::TooManyArguments { queue: queue(), arguments, limit });
-            }
+        let (arguments, limit) = (prepared.arguments, definition.max_arguments);
+        if arguments > limit as usize {
+            return Err(JobError::TooManyArguments { queue: queue(), arguments, limit });
         }
-        let id = match submission.id {
-            Some(id) => {
-                check_token("job", &id)?;
-                id
-            }
-            None => format!("{:016x}{:08x}", fastrand::u64(..), fastrand::u32(..)),
-        };
-        let job = Job { args: submission.args, limit: submission.limit };
-        let payload = codec::encode(&job)
-            .map_err(|source| nuncius_bus::TypedError::Codec { what: format!("job {id}"), source })?;
-        let mut headers =
-            Headers::new().with(HEADER_CONTENT_TYPE, CONTENT_TYPE_MESSAGE_PACK).with(HEADER_SCHEMA, SCHEMA);
-        if self.options.presence {
-            headers.insert(HEADER_IF_CLIENT, "present");
+        let (bytes, limit) = (prepared.payload.len(), definition.max_job_bytes);
+        if bytes > limit as usize {
+            return Err(JobError::TooLarge { queue: queue(), bytes, limit });
         }
-        if let Some(traceparent) = submission.traceparent {
+        Ok(())
+    }
+
+    /// Publishes until that is answered. Only the first time an id that was made for this job is a new one.
+    async fn publish(
+        &self,
+        ticket: &mut Ticket,
+        prepared: &Prepared,
+        traceparent: Option<&str>,
+        has_new_id: bool,
+    ) -> Result<(), JobError> {
+        let mut headers = prepared.headers.clone().with(HEADER_MESSAGE_ID, ticket.id.as_str());
+        if let Some(traceparent) = traceparent {
             headers.insert(HEADER_TRACEPARENT, traceparent);
         }
-        if let Some(definition) = definition
-            && payload.len() > definition.max_job_bytes as usize
-        {
-            return Err(JobError::TooLarge { queue: queue(), bytes: payload.len(), limit: definition.max_job_bytes });
+        if has_new_id {
+            headers.insert(HEADER_ID, NEW_ID);
         }
-        Ok((id, (headers, submission.priority), payload.into()))
+        let until = Instant::now() + SUBMIT_PATIENCE;
+        let mut is_first = true;
+        loop {
+            // The id is a header already: repeating is decided here, not there.
+            let answer =
+                self.bus.publish_acked(&prepared.subject, &headers, prepared.payload.clone(), None, None).await;
+            let error = match answer {
+                Ok(ack) if ack.duplicate && (is_first || !has_new_id) => {
+                    let known = self.known(&ticket.id, &ack).await?;
+                    // What waits may be what was published here and not answered.
+                    if is_first || known != Acceptance::Waiting {
+                        ticket.acceptance = known;
+                    }
+                    return Ok(());
+                }
+                Ok(_) => return Ok(()),
+                Err(error) => error,
+            };
+            let is_transient =
+                error.is_transient() || matches!(error, BusError::Refused { code: CODE_UNAVAILABLE, .. });
+            if !is_transient || Instant::now() >= until {
+                return Err(self.refusal(error, prepared.payload.len(), prepared.priority).await);
+            }
+            tracing::debug!(%error, job = ticket.id, "not known to be accepted; trying again");
+            headers.remove(HEADER_ID);
+            is_first = false;
+            tokio::time::sleep(SUBMIT_PAUSE).await;
+        }
+    }
+
+    /// How a job stands whose id the queue has seen lately.
+    async fn known(&self, id: &str, ack: &PubAck) -> Result<Acceptance, JobError> {
+        let (names, queue) = (self.bus.namespace(), &self.options.queue);
+        if let Some(record) = self.fetch(id).await? {
+            self.deliver(record);
+            return Ok(Acceptance::Ended);
+        }
+        let taken = |subject: &str, at: usize| {
+            let client = subject.split('.').nth(at).unwrap_or_default().to_owned();
+            JobError::IdTaken { queue: queue.clone(), job: id.to_owned(), client }
+        };
+        let stored = self.bus.next_message(&names.stream_job(queue), &names.job_all(queue), ack.sequence).await?;
+        if let Some(stored) = stored.filter(|stored| stored.sequence == ack.sequence) {
+            let is_own = stored.subject.rsplit('.').next() == Some(self.options.client.as_str());
+            return if is_own { Ok(Acceptance::Waiting) } else { Err(taken(&stored.subject, JOB_CLIENT_TOKEN)) };
+        }
+        // It has ended meanwhile, or it was somebody else's.
+        if let Some(record) = self.fetch(id).await? {
+            self.deliver(record);
+            return Ok(Acceptance::Ended);
+        }
+        let of_any_client = names.result(queue, "*", id);
+        match self.bus.next_message(&names.stream_result(queue), &of_any_client, 1).await? {
+            Some(record) => Err(taken(&record.subject, RESULT_CLIENT_TOKEN)),
+            None => Err(JobError::RecordGone { queue: queue.clone(), job: id.to_owned() }),
+        }
     }
 
     /// Why the queue did not take a job, in its own terms.
@@ -262,16 +378,27 @@ impl Inner {
                     JobError::TooLarge { queue, bytes, limit: definition.max_job_bytes }
                 }
             }
-            (BusError::Refused { text, .. }, Some(definition)) => {
-                let limit = match (text.contains("bytes"), definition.max_waiting) {
-                    (true, _) => format!("`max_bytes` of {}", definition.max_bytes),
-                    (false, 0) => format!("`max_jobs` of {}", definition.max_jobs),
-                    (false, waiting) => format!("`max_waiting` of {waiting}"),
-                };
-                JobError::Full { queue, limit }
-            }
+            (BusError::Refused { code: CODE_FULL, .. }, Some(definition)) => self.full(&definition).await,
             (error, _) => error.into(),
         }
+    }
+
+    /// Which limit a full queue has met: the server has one code for all of them, so its counts are looked at.
+    async fn full(&self, definition: &QueueDefinition) -> JobError {
+        let queue = self.options.queue.clone();
+        let jobs = match definition.max_waiting {
+            0 => format!("`max_jobs` of {}", definition.max_jobs),
+            waiting => format!("`max_waiting` of {waiting}"),
+        };
+        let bytes = format!("`max_bytes` of {}", definition.max_bytes);
+        let limit = match self.bus.stream_state(&self.bus.namespace().stream_job(&queue)).await {
+            Ok(state) if state.max_messages.is_some_and(|most| state.messages >= most) => jobs,
+            // Less than one more job of the largest size would fit.
+            Ok(state) if state.bytes + u64::from(definition.max_job_bytes) >= definition.max_bytes => bytes,
+            // There is room again by now.
+            Ok(_) | Err(_) => format!("{jobs} or {bytes}"),
+        };
+        JobError::Full { queue, limit }
     }
 
     fn deliver(&self, result: JobResult) {
@@ -303,91 +430,6 @@ impl Inner {
                 Ok(None) => {}
                 Err(error) => return tracing::debug!(%error, "results not looked for"),
             }
-        }
-    }
-}
-
-/// Receives results; looks for lost ones when the connection was made anew or the subscription was too slow.
-async fn listen(inner: &Arc<Inner>, mut results: Subscription) {
-    let mut link = inner.bus.link();
-    let mut dropped = 0;
-    let mut check = tokio::time::interval(LOST_CHECK);
-    loop {
-        tokio::select! {
-            message = results.next() => {
-                let Some(message) = message else { return };
-                match codec::decode::<JobResult>(&message.payload) {
-                    // Two workers may have had it: the stream says whose record counts.
-                    Ok(result) if result.attempt > 1 => {
-                        let inner = Arc::clone(inner);
-                        tokio::spawn(async move {
-                            let stored = inner.fetch(&result.job).await.ok().flatten();
-                            inner.deliver(stored.unwrap_or(result));
-                        });
-                    }
-                    Ok(result) => inner.deliver(result),
-                    Err(error) => tracing::warn!(%error, "a result cannot be read"),
-                }
-            }
-            changed = link.changed() => {
-                if changed.is_err() {
-                    return;
-                }
-                if link.borrow_and_update().since.is_some() {
-                    inner.recover().await;
-                }
-            }
-            _ = check.tick() => {
-                let now = inner.bus.events().slow_consumer.load(std::sync::atomic::Ordering::Relaxed);
-                if now != dropped {
-                    dropped = now;
-                    inner.recover().await;
-                }
-            }
-        }
-    }
-}
-
-/// Holds the lease that says that this client is there, until stopped.
-async fn be_present(inner: Arc<Inner>, stop: CancellationToken, told: oneshot::Sender<()>) {
-    let bucket = inner.bus.namespace().bucket_lease();
-    let key = client_lease(&inner.options.client);
-    let mut told = Some(told);
-    let mut has_warned = false;
-    loop {
-        let acquired = tokio::select! {
-            () = stop.cancelled() => return,
-            acquired = nuncius_bus::lease::acquire(&inner.bus, &bucket, &key, &inner.options.queue) => acquired,
-        };
-        match acquired {
-            Ok(Some(lease)) => {
-                if let Some(told) = told.take() {
-                    let _ = told.send(());
-                }
-                tokio::select! {
-                    () = stop.cancelled() => {
-                        if let Err(error) = lease.release().await {
-                            tracing::debug!(%error, "presence not given back: it runs out");
-                        }
-                        return;
-                    }
-                    () = lease.lost() => {}
-                }
-            }
-            Ok(None) if has_warned => {}
-            Ok(None) => {
-                has_warned = true;
-                let client = &inner.options.client;
-                tracing::warn!(
-                    client,
-                    "another client has this name: waiting until it ends (10 s, where it crashed), or choose another name"
-                );
-            }
-            Err(error) => tracing::debug!(%error, key, "presence not claimed yet"),
-        }
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(PRESENCE_PAUSE) => {}
         }
     }
 }

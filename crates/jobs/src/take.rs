@@ -1,17 +1,17 @@
 //! The worker's first half: jobs as they come out of the queue, each as an attempt that may be run, or settled already.
 
 use bytes::Bytes;
-use nuncius_bus::clock::unix_ns;
 use nuncius_bus::kv::Kv;
 use nuncius_bus::work_queue::{RankedQueues, WorkItem};
 use nuncius_bus::{Bus, BusError};
 use nuncius_schemas::codec;
 use nuncius_schemas::job::{Job, JobResult, JobStatus};
-use nuncius_schemas::names::check_token;
 use nuncius_schemas::queue::QueueDefinition;
-use nuncius_schemas::subjects::{HEADER_MESSAGE_ID, HEADER_TRACEPARENT, queue_returned};
+use nuncius_schemas::subjects::{HEADER_TRACEPARENT, queue_returned};
 use nuncius_schemas::units::HumanDuration;
 
+use crate::form::Form;
+use crate::name::{Name, has_new_id};
 use crate::queue::wanted_consumer;
 use crate::{ACK_WAIT, Finisher, JobError};
 
@@ -31,7 +31,7 @@ pub struct Taken {
     pub job: Job,
     /// When it was stored, by the server's clock, unix nanoseconds.
     pub submitted_unix_ns: i64,
-    /// When this attempt was taken, by the server's clock as far as it is known here.
+    /// When this attempt was taken, by the server's clock.
     pub taken_unix_ns: i64,
     /// W3C trace context of the submission.
     pub traceparent: Option<String>,
@@ -41,6 +41,11 @@ impl Taken {
     /// From submission to now, in seconds.
     pub fn wait_seconds(&self) -> f64 {
         (self.taken_unix_ns - self.submitted_unix_ns).max(0) as f64 / 1e9
+    }
+
+    /// The form in which its record is wanted.
+    pub(crate) fn form(&self) -> Form {
+        Form::of(&self.item.headers, &self.item.payload)
     }
 
     /// Says that the job is still being run, and waits for the server's answer.
@@ -74,7 +79,7 @@ impl Taker {
         let queues = (0..definition.priorities)
             .map(|priority| bus.existing_work_queue(wanted_consumer(bus, definition, priority)))
             .collect();
-        Self { bus: bus.clone(), queues: RankedQueues::new(queues), finisher }
+        Self { bus: bus.clone(), queues: RankedQueues::new(queues, &definition.priority_shares), finisher }
     }
 
     /// The next message for one of `free` slots, however long that takes; hand it to [`admit`]. Cancel-safe.
@@ -109,30 +114,8 @@ impl Taker {
     }
 }
 
-/// What the subject and headers of a job say.
-pub(crate) struct Name {
-    pub(crate) id: String,
-    pub(crate) client: String,
-    pub(crate) priority: u8,
-}
-
-impl Name {
-    pub(crate) fn of(item: &WorkItem) -> Option<Self> {
-        Self::read(&item.subject, item.headers.get(HEADER_MESSAGE_ID), item.stream_sequence())
-    }
-
-    /// `<namespace>.job.<queue>.<priority>.<client>`; a namespace and a queue are one token each.
-    pub(crate) fn read(subject: &str, message_id: Option<&str>, sequence: u64) -> Option<Self> {
-        let mut tokens = subject.split('.').skip(3);
-        let priority = tokens.next()?.parse().ok()?;
-        let client = tokens.next()?.to_owned();
-        let id = message_id.filter(|id| check_token("job", id).is_ok());
-        Some(Self { id: id.map_or_else(|| format!("s{sequence}"), str::to_owned), client, priority })
-    }
-}
-
-/// Makes an attempt of a message: `None` where the job is settled already, or had to be settled here: given up after too many
-/// attempts, unreadable, or too long in the queue.
+/// Makes an attempt of a message: `None` where the job is settled already, or had to be settled here: a repeat, given up after too
+/// many attempts, unreadable, of nobody who can be a client, or too long in the queue.
 ///
 /// # Errors
 /// Only where the bus fails: the message is then delivered again.
@@ -144,19 +127,22 @@ pub async fn admit(finisher: &Finisher, item: WorkItem) -> Result<Option<Taken>,
         return Ok(None);
     };
     let mut attempt = 1;
+    if (item.delivered() > 1 || !has_new_id(&name, &item.headers)) && finisher.is_settled(&item, &name).await? {
+        return Ok(None);
+    }
     if item.delivered() > 1 {
-        if finisher.is_settled(&item, &name).await? {
-            return Ok(None);
-        }
         let kv = finisher.bus.kv(&finisher.bus.namespace().bucket_queue()).await?;
         let returned = returned(&kv, &definition.name, &name.id).await?;
         attempt = u32::try_from(item.delivered().saturating_sub(returned).max(1)).unwrap_or(u32::MAX);
     }
-    let (job, unreadable) = match read(&item.payload, definition.max_arguments) {
+    let read = name.check().map_err(|error| error.to_string()).and_then(|()| {
+        read(&item.payload, definition.max_arguments).map_err(|reason| format!("not readable as a job: {reason}"))
+    });
+    let (job, unreadable) = match read {
         Ok(job) => (job, None),
         Err(reason) => (Job::default(), Some(reason)),
     };
-    let taken_unix_ns = i64::try_from(unix_ns()).unwrap_or(i64::MAX).saturating_add(finisher.clock_offset_ns());
+    let taken_unix_ns = finisher.clock().now_unix_ns().await?;
     let taken = Taken {
         id: name.id,
         client: name.client,
@@ -169,7 +155,7 @@ pub async fn admit(finisher: &Finisher, item: WorkItem) -> Result<Option<Taken>,
         item,
     };
     if let Some(reason) = unreadable {
-        finisher.give_up(&taken, 0, &format!("not readable as a job: {reason}")).await?;
+        finisher.give_up(&taken, 0, &reason).await?;
         return Ok(None);
     }
     if attempt > definition.attempts {
@@ -209,16 +195,6 @@ pub(crate) async fn returned(kv: &Kv, queue: &str, job: &str) -> Result<u64, Job
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_job_without_an_id_of_its_own_gets_that_of_its_place() {
-        let id =
-            |message_id| Name::read("n.job.q.2.me", message_id, 7).map(|name| (name.id, name.client, name.priority));
-        assert_eq!(id(Some("a-1")), Some(("a-1".to_owned(), "me".to_owned(), 2)));
-        assert_eq!(id(None), Some(("s7".to_owned(), "me".to_owned(), 2)));
-        assert_eq!(id(Some("not a token")), Some(("s7".to_owned(), "me".to_owned(), 2)));
-        assert!(Name::read("n.job.q.x.me", None, 7).is_none());
-    }
 
     #[test]
     fn too_many_arguments_are_refused_by_their_limit() {

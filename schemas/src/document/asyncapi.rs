@@ -4,8 +4,9 @@ use serde_json::{Map, Value, json};
 
 use super::{MessageType, messages};
 use crate::subjects::{
-    HEADER_ATTEMPTS, HEADER_CLIENT, HEADER_CONTENT_TYPE, HEADER_IF_CLIENT, HEADER_JOB, HEADER_MESSAGE_ID,
-    HEADER_PRIORITY, HEADER_REASON, HEADER_REPLY, HEADER_RETRY_OF, HEADER_SCHEMA, HEADER_TRACEPARENT, Namespace,
+    HEADER_ACCEPT, HEADER_ATTEMPTS, HEADER_CLIENT, HEADER_CONTENT_TYPE, HEADER_ID, HEADER_IF_CLIENT, HEADER_JOB,
+    HEADER_MESSAGE_ID, HEADER_PRIORITY, HEADER_REASON, HEADER_REPLY, HEADER_RETRY_OF, HEADER_SCHEMA,
+    HEADER_TRACEPARENT, Namespace,
 };
 
 mod emulators;
@@ -254,7 +255,7 @@ fn queue_channels(ns: &Namespace) -> Vec<Channel> {
             carrier: Carrier::WorkQueue(ns.stream_job("{queue}")),
             messages: &["job"],
             content_types: &[MESSAGE_PACK, JSON],
-            headers: &[HEADER_MESSAGE_ID, HEADER_IF_CLIENT, HEADER_RETRY_OF],
+            headers: &[HEADER_MESSAGE_ID, HEADER_ID, HEADER_ACCEPT, HEADER_IF_CLIENT, HEADER_RETRY_OF],
             inbound: true,
             description: "A job. Its id is the header Nats-Msg-Id. The stream's ack says that it is accepted; an error \
                           in it that the queue is full or drains; no stream that there is no such queue.",
@@ -270,14 +271,37 @@ fn queue_channels(ns: &Namespace) -> Vec<Channel> {
             description: "What happens to jobs that have not ended, for people's eyes only.",
         },
         Channel {
+            name: "record",
+            address: ns.record("{queue}", "{client}", "{job}"),
+            carrier: Carrier::Stream(ns.stream_result("{queue}")),
+            messages: &["job-result"],
+            content_types: &[MESSAGE_PACK, JSON],
+            headers: &[],
+            inbound: true,
+            description: "Where workers publish the record of a job, expecting that its subject has none. The stream \
+                          keeps it as the channel result.",
+        },
+        Channel {
             name: "result",
             address: ns.result("{queue}", "{client}", "{job}"),
             carrier: Carrier::Stream(ns.stream_result("{queue}")),
             messages: &["job-result"],
+            content_types: &[MESSAGE_PACK, JSON],
+            headers: &[],
+            inbound: false,
+            description: "The one terminal record of a job, stored and then published by the stream: who listens on a part \
+                          of it hears no record that was refused. JSON for jobs in JSON.",
+        },
+        Channel {
+            name: "repeat",
+            address: ns.repeat("{queue}", 0).replace(".0", ".{sequence}"),
+            carrier: Carrier::Stream(ns.stream_result("{queue}")),
+            messages: &["job-repeat"],
             content_types: &[MESSAGE_PACK],
             headers: &[],
             inbound: false,
-            description: "The one terminal record of a job. Clients listen on their own part of it.",
+            description: "A message of a job that had its terminal record already: acknowledged, counted, not run. Its \
+                          place in the stream of jobs is the last token.",
         },
         Channel {
             name: "dead_letter",
@@ -350,8 +374,8 @@ pub fn document() -> Value {
     })
 }
 
-const PARAMETERS: [&str; 10] =
-    ["namespace", "experiment", "node", "service", "lease", "queue", "client", "priority", "job", "device"];
+const PARAMETERS: [&str; 11] =
+    ["namespace", "experiment", "node", "service", "lease", "queue", "client", "priority", "job", "sequence", "device"];
 
 fn parameters() -> Value {
     let token = "A token: 1 to 64 of A-Z a-z 0-9 _ -";
@@ -365,6 +389,7 @@ fn parameters() -> Value {
         "client": { "description": format!("Who submits. {token}") },
         "priority": { "description": "0 (most urgent) to 2." },
         "job": { "description": format!("Job. {token}") },
+        "sequence": { "description": "Sequence of a message in its stream." },
         "device": { "description": format!("Emulated device. {token}") },
     })
 }

@@ -1,6 +1,6 @@
 //! The same for queues, workers and systems under test.
 
-use nuncius_schemas::job::{Job, JobEvent, JobEventKind, JobResult, JobStatus};
+use nuncius_schemas::job::{Job, JobEvent, JobEventKind, JobRepeat, JobResult, JobStatus};
 use nuncius_schemas::oco::{OcoEvent, OcoReply};
 use nuncius_schemas::queue::{DurationCounts, QueueDefinition, QueueState, QueueTotals};
 use nuncius_schemas::resource::{
@@ -62,6 +62,16 @@ pub(crate) fn job_result() -> JobResult {
     }
 }
 
+pub(crate) fn job_repeat() -> JobRepeat {
+    JobRepeat {
+        job: "j-1".into(),
+        queue: "render".into(),
+        client: "c-1".into(),
+        job_sequence: 9,
+        recorded_job_sequence: 7,
+    }
+}
+
 pub(crate) fn job_event() -> JobEvent {
     JobEvent {
         event: JobEventKind::Retried,
@@ -92,6 +102,8 @@ pub(crate) fn queue_definition() -> QueueDefinition {
         result_bytes: 13,
         result_keep: "1m".parse().unwrap(),
         dead_letters: 14,
+        duplicate_window: "2m".parse().unwrap(),
+        priority_shares: vec![8, 4, 1],
         ..QueueDefinition::new("render")
     }
 }
@@ -109,6 +121,7 @@ pub(crate) fn queue_totals() -> QueueTotals {
         retried: 5,
         dead: 1,
         dropped: 2,
+        repeated: 6,
         wait: counts.clone(),
         run: counts.clone(),
         total: counts,

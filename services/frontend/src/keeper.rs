@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nuncius_bus::clock::unix_ns;
 use nuncius_bus::lease::{self, Lease};
 use nuncius_bus::{Bus, BusError};
 use nuncius_jobs::abandoned::Sweeper;
 use nuncius_jobs::books::Books;
-use nuncius_jobs::{JobError, Queues, leftovers};
+use nuncius_jobs::{JobError, Moment, Queues, leftovers};
 use nuncius_schemas::queue::QueueDefinition;
 use nuncius_schemas::subjects::{job_consumer, queue_lease};
 use tokio::sync::watch;
@@ -71,125 +70,158 @@ impl Keeper {
         lease: &Lease,
         mut definition: watch::Receiver<Arc<QueueDefinition>>,
     ) -> Result<(), JobError> {
-        let mut wanted = Arc::clone(&definition.borrow_and_update());
-        let mut slots = self.view.lock().workers_of(name).1;
+        let wanted = Arc::clone(&definition.borrow_and_update());
+        let slots = self.view.lock().workers_of(name).1;
         self.queues.apply(&wanted, slots).await?;
-        let mut books = Books::open(&self.queues, name, lease.token()).await?;
-        let mut sweeper = Sweeper::default();
+        let mut held = Held {
+            wanted,
+            slots,
+            is_applied: true,
+            books: Books::open(&self.queues, name, lease.token()).await?,
+            sweeper: Sweeper::default(),
+            figures: None,
+            maxima: Some(Maxima::new(self.interval, Instant::now())),
+            looks: 0,
+            told: None,
+        };
         let mut look = tokio::time::interval(LOOK_INTERVAL);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut looks = 0u32;
-        let mut maxima = Some(Maxima::new(self.interval, Instant::now()));
         loop {
             let folded = tokio::select! {
                 biased;
                 () = self.shutdown.cancelled() => {
-                    let _ = tokio::time::timeout(FAREWELL, books.save()).await;
+                    let _ = tokio::time::timeout(FAREWELL, held.books.save()).await;
                     return Ok(());
                 }
                 () = lease.lost() => return Ok(()),
                 Ok(()) = definition.changed() => {
-                    wanted = Arc::clone(&definition.borrow_and_update());
-                    self.queues.apply(&wanted, slots).await?;
+                    held.wanted = Arc::clone(&definition.borrow_and_update());
+                    held.is_applied = false;
+                    self.apply(&mut held).await?;
                     None
                 }
                 Ok(()) = self.workers_changed.changed() => {
                     let now = self.view.lock().workers_of(name).1;
-                    if now != slots {
-                        slots = now;
-                        self.queues.set_slots(&wanted, slots).await?;
+                    if now != held.slots {
+                        held.slots = now;
+                        held.is_applied = false;
+                        self.apply(&mut held).await?;
                     }
                     None
                 }
                 _ = look.tick() => {
-                    looks = looks.wrapping_add(1);
-                    match self.look(&wanted, &mut books, &mut sweeper, &mut maxima, looks).await {
-                        Ok(()) => {}
-                        Err(error) if error.is_transient() => debug!(queue = name, %error, "not looked at now"),
-                        Err(error) => return Err(error),
-                    }
+                    self.apply(&mut held).await?;
+                    self.look(&mut held).await?;
                     None
                 }
-                folded = books.next() => Some(folded),
+                folded = held.books.next() => Some(folded),
             };
             match folded {
                 None => {}
-                Some(Ok(None)) => {}
+                Some(Ok(None)) => self.show(&mut held),
                 Some(Ok(Some(result))) => {
                     if let Some(queue) = self.view.lock().queues.get_mut(name) {
                         queue.maxima.note(&result, Instant::now());
                     }
+                    self.show(&mut held);
                 }
                 Some(Err(JobError::Bus(BusError::StreamReset { .. }))) => {
-                    books = Books::open(&self.queues, name, lease.token()).await?;
+                    held.figures = None;
+                    held.books = Books::open(&self.queues, name, lease.token()).await?;
                 }
-                Some(Err(error)) if error.is_transient() => debug!(queue = name, %error, "records not read now"),
-                Some(Err(error)) => return Err(error),
+                Some(Err(error)) => held.survive(error, "records not read now")?,
             }
         }
     }
 
-    /// Looks at the streams, drops what is abandoned, and every now and then writes the totals down.
-    async fn look(
-        &self,
-        definition: &QueueDefinition,
-        books: &mut Books,
-        sweeper: &mut Sweeper,
-        maxima: &mut Option<Maxima>,
-        looks: u32,
-    ) -> Result<(), JobError> {
-        let name = &definition.name;
-        let names = self.bus.namespace();
-        let stream = names.stream_job(name);
-        // The totals first: what is shown as ended is then never more than what is shown as accepted.
-        let totals = books.totals().clone();
-        let state = self.bus.stream_state(&stream).await?;
-        let dead_letters = self.bus.stream_state(&names.stream_dead_letter(name)).await?.messages;
-        let oldest_waiting_seconds = self.oldest_waiting_seconds(definition, state.messages).await?;
-        {
-            let mut view = self.view.lock();
-            // There only from the first look on: what is not known yet is not shown as nothing.
-            if let Some(maxima) = maxima.take() {
-                let queue = QueueView {
-                    totals: books.totals().clone(),
-                    maxima,
-                    jobs: 0,
-                    accepted: 0,
-                    limit: None,
-                    dead_letters: 0,
-                    oldest_waiting_seconds: 0.0,
-                };
-                view.queues.insert(name.clone(), queue);
-            }
-            if let Some(queue) = view.queues.get_mut(name) {
-                queue.totals = totals;
-                queue.jobs = state.messages;
-                queue.accepted = state.last_sequence;
-                queue.limit = (definition.max_waiting > 0).then_some(definition.max_waiting);
-                queue.dead_letters = dead_letters;
-                queue.oldest_waiting_seconds = oldest_waiting_seconds;
-            }
+    /// Streams and consumers as they are wanted now, unless they are.
+    async fn apply(&self, held: &mut Held) -> Result<(), JobError> {
+        if held.is_applied {
+            return Ok(());
         }
-        if state.messages > 0 {
-            let present = self.view.lock().clients.clone();
-            let dropped = sweeper.sweep(&self.queues, definition, &present).await?;
-            if dropped > 0 {
-                info!(queue = name, dropped, "jobs dropped: their clients went away");
-            }
-        }
-        if looks.is_multiple_of(SAVE_LOOKS) {
-            // Nothing can be left over in an empty queue.
-            let cleared = if state.messages > 0 { leftovers::clear(&self.queues, definition).await? } else { 0 };
-            if cleared > 0 {
-                info!(queue = name, cleared, "jobs that have ended were still in the queue after the server was lost");
-            }
-            books.save().await?;
-            let forgotten = books.make_room(definition).await?;
-            if forgotten > 0 {
-                info!(queue = name, forgotten, "the oldest records made room");
-            }
+        match self.queues.apply(&held.wanted, held.slots).await {
+            Ok(()) => held.is_applied = true,
+            Err(error) => held.survive(error, "not as it is wanted yet")?,
         }
         Ok(())
+    }
+
+    /// Looks at the streams, drops what is abandoned, and every now and then writes the totals down. What goes wrong with one job or
+    /// at one time is tried again: only what ends the holding is an error.
+    async fn look(&self, held: &mut Held) -> Result<(), JobError> {
+        held.looks = held.looks.wrapping_add(1);
+        // Those of the last look are shown first, once the books have come so far: under load that may take a while.
+        if held.figures.is_none() {
+            match self.figures(&held.wanted).await {
+                Ok(figures) => held.figures = Some(figures),
+                Err(error) => return held.survive(error, "not looked at now"),
+            }
+        }
+        let has_jobs = held.figures.as_ref().is_some_and(|figures| figures.moment.stored_jobs > 0);
+        self.show(held);
+        if has_jobs {
+            let present = self.view.lock().clients.clone();
+            match held.sweeper.sweep(&self.queues, &held.wanted, &present).await {
+                Ok(0) => {}
+                Ok(dropped) => info!(queue = held.wanted.name, dropped, "jobs that nobody waits for were not run"),
+                Err(error) => held.survive(error, "not swept now")?,
+            }
+        }
+        if !held.looks.is_multiple_of(SAVE_LOOKS) {
+            return Ok(());
+        }
+        // Nothing can be left over in an empty queue.
+        let cleared = if has_jobs { leftovers::clear(&self.queues, &held.wanted).await } else { Ok(0) };
+        match cleared {
+            Ok(0) => {}
+            Ok(cleared) => {
+                let queue = &held.wanted.name;
+                info!(queue, cleared, "jobs that have ended were still in the queue after the server was lost");
+            }
+            Err(error) => held.survive(error, "not cleared up now")?,
+        }
+        if let Err(error) = held.books.save().await {
+            return held.survive(error, "totals not written now");
+        }
+        match held.books.make_room(&held.wanted).await {
+            Ok(0) => {}
+            Ok(forgotten) => info!(queue = held.wanted.name, forgotten, "the oldest records made room"),
+            Err(error) => held.survive(error, "no room made now")?,
+        }
+        held.told = None;
+        Ok(())
+    }
+
+    /// Everything of one moment but the totals.
+    async fn figures(&self, definition: &QueueDefinition) -> Result<Figures, JobError> {
+        let name = &definition.name;
+        let moment = self.queues.moment(name).await?;
+        let dead_letters = self.bus.stream_state(&self.bus.namespace().stream_dead_letter(name)).await?.messages;
+        let oldest_waiting_seconds = self.oldest_waiting_seconds(definition, moment.stored_jobs).await?;
+        Ok(Figures { moment, dead_letters, oldest_waiting_seconds })
+    }
+
+    /// Shows the figures once the books have come to their moment: all that is told at a time is of one moment.
+    fn show(&self, held: &mut Held) {
+        let totals = held.books.totals();
+        let Some(figures) = held.figures.take_if(|figures| figures.moment.record_sequence <= totals.sequence) else {
+            return;
+        };
+        let (jobs, unaccounted) = figures.moment.jobs(totals);
+        let mut view = self.view.lock();
+        let kept = view.queues.remove(&held.wanted.name).map(|queue| queue.maxima).or_else(|| held.maxima.take());
+        let Some(maxima) = kept else { return };
+        let queue = QueueView {
+            totals: totals.clone(),
+            maxima,
+            jobs,
+            accepted: figures.moment.accepted,
+            unaccounted,
+            limit: (held.wanted.max_waiting > 0).then_some(held.wanted.max_waiting),
+            dead_letters: figures.dead_letters,
+            oldest_waiting_seconds: figures.oldest_waiting_seconds,
+        };
+        view.queues.insert(held.wanted.name.clone(), queue);
     }
 
     async fn oldest_waiting_seconds(&self, definition: &QueueDefinition, jobs: u64) -> Result<f64, JobError> {
@@ -209,8 +241,59 @@ impl Keeper {
             let stored = found.map(|found| found.published_unix_ns);
             oldest = [oldest, stored].into_iter().flatten().min();
         }
-        let Some(oldest) = oldest else { return Ok(0.0) };
-        let age_ns = i64::try_from(unix_ns()).unwrap_or(i64::MAX).saturating_sub(oldest);
-        Ok(age_ns.max(0) as f64 / 1e9)
+        match oldest {
+            Some(oldest) => Ok(self.queues.clock().age_seconds(oldest).await?),
+            None => Ok(0.0),
+        }
     }
+}
+
+/// A queue while its lease is held.
+struct Held {
+    wanted: Arc<QueueDefinition>,
+    /// Jobs that its workers run at once.
+    slots: u64,
+    /// Streams and consumers are as they are wanted, with so many slots.
+    is_applied: bool,
+    books: Books,
+    sweeper: Sweeper,
+    /// What was found at the last look, until the books have come so far.
+    figures: Option<Figures>,
+    /// The longest times, until they are in the view.
+    maxima: Option<Maxima>,
+    looks: u32,
+    /// What went wrong last, which is not said again every second.
+    told: Option<String>,
+}
+
+/// What is shown beside the totals of the same moment.
+struct Figures {
+    moment: Moment,
+    dead_letters: u64,
+    oldest_waiting_seconds: f64,
+}
+
+impl Held {
+    /// Goes on after an error, unless the queue cannot be held any longer.
+    fn survive(&mut self, error: JobError, what: &str) -> Result<(), JobError> {
+        if ends_the_holding(&error) {
+            return Err(error);
+        }
+        let text = error.to_string();
+        if error.is_transient() || self.told.as_ref() == Some(&text) {
+            debug!(queue = self.wanted.name, error = text, "{what}");
+        } else {
+            warn!(queue = self.wanted.name, error = text, "{what}; trying again");
+            self.told = Some(text);
+        }
+        Ok(())
+    }
+}
+
+/// Somebody else keeps the books, the queue is gone, or the connection is: nothing that one job does.
+fn ends_the_holding(error: &JobError) -> bool {
+    matches!(
+        error,
+        JobError::Changed(_) | JobError::NoQueue { .. } | JobError::Bus(BusError::NotFound { .. } | BusError::Closed)
+    )
 }

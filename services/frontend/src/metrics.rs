@@ -137,6 +137,10 @@ fn queue(out: &mut Families, view: &mut View, name: &str, interval: Option<Durat
         let labels: Labels<'_> = &[("queue", name), ("status", status.name())];
         out.counter("nuncius_queue_finished_jobs_total", "Jobs that ended, by how.", labels, count);
     }
+    let help = "Messages of jobs that had ended before: acknowledged, not run.";
+    out.counter("nuncius_queue_repeated_jobs_total", help, own, totals.repeated);
+    let help = "Jobs that were accepted, have not ended and are not there: 0 unless records were lost.";
+    out.gauge("nuncius_queue_unaccounted_jobs", help, own, queue.unaccounted as f64);
     out.counter("nuncius_queue_timed_out_jobs_total", "Jobs that were over their limit.", own, totals.timed_out);
     out.counter("nuncius_queue_retries_total", "Attempts beyond the first.", own, totals.retried);
     out.histogram("nuncius_queue_wait_seconds", "From submission to the last attempt.", own, &totals.wait);
@@ -173,14 +177,16 @@ mod tests {
     #[test]
     fn metrics_have_help_and_type_and_a_scrape_changes_nothing() {
         let now = Instant::now();
-        let mut totals = QueueTotals { succeeded: 3, failed: 1, dead: 1, dropped: 2, ..QueueTotals::default() };
+        let mut totals =
+            QueueTotals { succeeded: 3, failed: 1, dead: 1, dropped: 2, repeated: 3, ..QueueTotals::default() };
         totals.run.add(0.02);
         totals.run.add(9_999.0);
         let queue = QueueView {
             totals,
             maxima: Maxima::new(Duration::from_secs(60), now),
             jobs: 5,
-            accepted: 12,
+            accepted: 15,
+            unaccounted: 0,
             limit: Some(100),
             dead_letters: 1,
             oldest_waiting_seconds: 2.5,
@@ -194,6 +200,8 @@ mod tests {
             "nuncius_queue_waiting_jobs{queue=\"sleep\"} 5",
             "# TYPE nuncius_queue_finished_jobs_total counter",
             "nuncius_queue_finished_jobs_total{queue=\"sleep\",status=\"succeeded\"} 3",
+            "nuncius_queue_repeated_jobs_total{queue=\"sleep\"} 3",
+            "nuncius_queue_unaccounted_jobs{queue=\"sleep\"} 0",
             "# TYPE nuncius_queue_run_seconds histogram",
             "nuncius_queue_run_seconds_bucket{queue=\"sleep\",le=\"0.025\"} 1",
             "nuncius_queue_run_seconds_bucket{queue=\"sleep\",le=\"+Inf\"} 2",

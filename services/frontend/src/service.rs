@@ -223,6 +223,7 @@ async fn tell_statistics(view: Arc<Shared>, interval: Duration, shutdown: Cancel
                 retried = totals.retried,
                 dead = totals.dead,
                 dropped = totals.dropped,
+                repeated = totals.repeated,
                 running,
                 max_run_seconds = longest.run_seconds,
                 max_run_node = node,

@@ -17,10 +17,12 @@ const SAMPLE_LIFE: Duration = Duration::from_secs(11);
 pub(crate) struct QueueView {
     pub(crate) totals: QueueTotals,
     pub(crate) maxima: Maxima,
-    /// Jobs in the stream, waiting or running.
+    /// Jobs that have not ended, waiting or running.
     pub(crate) jobs: u64,
     /// Jobs ever stored.
     pub(crate) accepted: u64,
+    /// Jobs that neither ended nor are there.
+    pub(crate) unaccounted: u64,
     /// Most jobs that may wait; `None` for no limit but that of all jobs.
     pub(crate) limit: Option<u64>,
     pub(crate) dead_letters: u64,

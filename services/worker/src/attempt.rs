@@ -9,7 +9,8 @@ use nuncius_bus::clock::{unix_ms, unix_ns};
 use nuncius_bus::work_queue::WorkItem;
 use nuncius_bus::{Bus, BusError, TypedError};
 use nuncius_jobs::{Finish, Finisher, JobError, PROGRESS_INTERVAL, PROGRESS_LOST, Taken, admit};
-use nuncius_schemas::job::{JobEvent, JobEventKind, JobResult, JobStatus};
+use nuncius_schemas::job::{JobEvent, JobEventKind, JobResult, JobStatus, OUTPUT_TAIL_MAX_BYTES};
+use nuncius_schemas::redact::redact_user_information;
 use nuncius_schemas::worker::DeviceReply;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -108,6 +109,7 @@ async fn attempt(bench: &Arc<Bench>, slot: u32, taken: Taken) {
             tell(bench, &taken, JobEventKind::Retried, result.error.clone()).await;
         }
         Ok(Some(Finish::Superseded)) => info!(job = taken.id, "another worker had finished it already"),
+        Ok(Some(Finish::Repeated)) => info!(job = taken.id, "a job of this id had ended: this run was for nothing"),
         Ok(None) => {}
         Err(JobError::NoQueue { queue }) => warn!(job = taken.id, "queue {queue} was removed: nobody hears of this"),
         Err(error) => warn!(%error, job = taken.id, "not ended: it is given to a worker again"),
@@ -248,9 +250,11 @@ fn result_of(bench: &Bench, taken: &Taken, outcome: Outcome) -> JobResult {
     result.signal = outcome.signal;
     result.timed_out = outcome.timed_out;
     result.limit_seconds = outcome.limit.map(|limit| limit.as_secs_f64());
-    result.error = outcome.error;
-    result.stdout_tail = outcome.stdout_tail;
-    result.stderr_tail = outcome.stderr_tail;
+    // What a program prints may hold the address of a service with its password.
+    let redacted = |text: Option<String>| text.map(|text| last_of(redact_user_information(&text)));
+    result.error = redacted(outcome.error);
+    result.stdout_tail = redacted(outcome.stdout_tail);
+    result.stderr_tail = redacted(outcome.stderr_tail);
     result
 }
 
@@ -266,6 +270,13 @@ async fn tell(bench: &Bench, taken: &Taken, event: JobEventKind, reason: Option<
         reason,
     };
     bench.finisher.tell(&event).await;
+}
+
+/// The end of a text that redaction may have made longer than what a result keeps.
+fn last_of(mut text: String) -> String {
+    let surplus = text.len().saturating_sub(OUTPUT_TAIL_MAX_BYTES);
+    text.drain(..text.ceil_char_boundary(surplus));
+    text
 }
 
 /// A payload as the log shows it: escaped and bounded.

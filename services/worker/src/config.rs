@@ -26,7 +26,7 @@ impl WhenEmpty {
     /// The pause after the `times`-th time in a row that nothing was there, from 1.
     pub fn pause(self, times: u32) -> Duration {
         match self {
-            Self::BackOff { step, most } => step.saturating_mul(times.max(1)).min(most.max(step)),
+            Self::BackOff { step, most } => step.saturating_mul(times.max(1)).min(most),
             Self::Wait | Self::Exit => Duration::ZERO,
         }
     }
@@ -64,5 +64,7 @@ mod tests {
         let back_off = WhenEmpty::BackOff { step: Duration::from_millis(200), most: Duration::from_secs(1) };
         let pauses: Vec<u128> = (1..=7).map(|times| back_off.pause(times).as_millis()).collect();
         assert_eq!(pauses, [200, 400, 600, 800, 1000, 1000, 1000]);
+        let capped = WhenEmpty::BackOff { step: Duration::from_secs(3), most: Duration::from_secs(1) };
+        assert_eq!(capped.pause(1), Duration::from_secs(1), "the longest pause is the longest");
     }
 }

@@ -6,6 +6,7 @@
 //! shell. It holds while the worker lives: what it runs survives its own KILL, unless a container or a unit ends with
 //! it. Nothing here relies on `PR_SET_PDEATHSIG`, which fires when the spawning *thread* ends.
 
+mod environment;
 mod failure;
 mod group;
 mod output;

@@ -26,8 +26,8 @@ use crate::inventory::Inventory;
 const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
 /// An idle one, this often; hosts and devices are looked at as often.
 const IDLE_SAMPLE_INTERVAL: Duration = Duration::from_secs(5);
-/// How often the server's clock is compared with this machine's.
-const CLOCK_INTERVAL: Duration = Duration::from_secs(60);
+/// Pause before the server's clock is asked for again.
+const CLOCK_PAUSE: Duration = Duration::from_millis(250);
 /// How long the server has to answer when the worker ends; one that does not is not waited for any more.
 const FAREWELL: Duration = Duration::from_millis(700);
 /// How long running jobs have when the worker ends and the server does not answer: nobody can be told of them.
@@ -116,7 +116,7 @@ pub async fn run(
     if let Some(ready) = ready {
         let _ = ready.send(name.clone());
     }
-    let outcome = serve(&config, &bus, &shutdown, &definition, inventory, &name).await;
+    let outcome = serve(&config, &queues, &shutdown, &definition, inventory, &name).await;
     // One that does not answer is not waited for: the key runs out by itself.
     let _ = tokio::time::timeout(FAREWELL, async { tokio::join!(registration.release(), service.stop()) }).await;
     outcome
@@ -125,7 +125,7 @@ pub async fn run(
 /// The worker's life between joining and leaving.
 async fn serve(
     config: &WorkerConfig,
-    bus: &Bus,
+    queues: &Queues,
     shutdown: &Shutdown,
     definition: &Definition,
     inventory: Arc<Mutex<Inventory>>,
@@ -134,7 +134,8 @@ async fn serve(
     let mut changes = definition.changes();
     let Some(first) = first_definition(&mut changes, &shutdown.drain, &config.queue).await else { return Ok(()) };
     let (definitions, receiver) = watch::channel(Arc::clone(&first));
-    let finisher = Finisher::new(bus, receiver);
+    let bus = queues.bus();
+    let finisher = Finisher::new(queues, receiver);
     let (free_again, freed) = mpsc::channel(usize::try_from(config.slots.max(1)).unwrap_or(usize::MAX));
     let mut worker = Worker {
         bench: Arc::new(Bench {
@@ -159,7 +160,11 @@ async fn serve(
         told_busy: 0,
         told_at: Instant::now(),
     };
-    tokio::spawn(watch_clock(finisher.clone(), shutdown.drain.clone()));
+    // Waits are told by the server's clock: a job that is taken before that is known could be taken for one that waited too long.
+    tokio::select! {
+        () = clock_known(&finisher) => {}
+        () = shutdown.drain.cancelled() => return Ok(()),
+    }
     let mut taker = Taker::new(bus, &first, finisher.clone());
     worker.look_and_tell().await;
     let mut tick = tokio::time::interval(SAMPLE_INTERVAL);
@@ -214,9 +219,9 @@ async fn serve(
             Event::Definition => {
                 let now = changes.borrow_and_update().clone();
                 if let Some(now) = now {
-                    let priorities = definitions.borrow().priorities;
+                    let before = Arc::clone(&definitions.borrow());
                     definitions.send_replace(Arc::clone(&now));
-                    if now.priorities != priorities {
+                    if (now.priorities, &now.priority_shares) != (before.priorities, &before.priority_shares) {
                         std::mem::replace(&mut taker, Taker::new(bus, &now, finisher.clone())).leave().await;
                     }
                 }
@@ -280,17 +285,11 @@ async fn first_definition(
     }
 }
 
-async fn watch_clock(finisher: Finisher, stop: CancellationToken) {
-    let mut interval = tokio::time::interval(CLOCK_INTERVAL);
-    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = interval.tick() => {}
-        }
-        if let Err(error) = finisher.measure_clock().await {
-            tracing::debug!(%error, "the server's clock is not known");
-        }
+/// Waits until the server's clock is known.
+async fn clock_known(finisher: &Finisher) {
+    while let Err(error) = finisher.clock().reading().await {
+        tracing::debug!(%error, "the server's clock is not known yet");
+        tokio::time::sleep(CLOCK_PAUSE).await;
     }
 }
 

@@ -77,6 +77,7 @@ pub(crate) fn record(
         Some(Finish::Recorded(status)) => status.name(),
         Some(Finish::Retried(_)) => "retried",
         Some(Finish::Superseded) => "superseded",
+        Some(Finish::Repeated) => "repeated",
         None => "returned",
     };
     attributes.push(("nuncius.job.outcome", outcome.into()));

@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::Deserialize;
 
-use crate::clock::unix_ns;
 use crate::publish::WireError;
+use crate::server_clock::ClockReading;
 use crate::tail::StoredMessage;
 use crate::{Bus, BusError, Headers};
 
@@ -144,25 +144,28 @@ impl Bus {
         }
     }
 
-    /// The server's wall clock − this machine's, nanoseconds, and half of the round trip it was measured with: the error's
-    /// bound. Any stream will do.
-    pub async fn server_clock_offset_ns(&self, stream: &str) -> Result<(i64, u64), BusError> {
-        let mut best: Option<(i64, u64)> = None;
+    /// The server's wall clock minus the `local` clock, by the least of five round trips. Any stream will do. Use
+    /// [`crate::ServerClock`] for ages of messages.
+    ///
+    /// # Errors
+    /// [`BusError::NotFound`] where the stream is not there, [`BusError::BadAnswer`] of servers before 2.10.
+    pub async fn server_clock(&self, stream: &str, local: fn() -> u64) -> Result<ClockReading, BusError> {
+        let mut best: Option<ClockReading> = None;
         for _ in 0..5 {
-            let before_ns = unix_ns();
+            let before_ns = local();
             let info = self.wire_info(stream, String::new()).await?;
-            let after_ns = unix_ns();
+            let after_ns = local();
             let server_ns = parse_time(&info.ts).ok_or_else(|| BusError::BadAnswer {
                 what: format!("stream info of {stream}"),
                 reason: "no time in it: a server of 2.10 or newer is needed".to_owned(),
             })?;
             let error_ns = after_ns.saturating_sub(before_ns).div_ceil(2);
             let middle_ns = i64::try_from(before_ns.saturating_add(error_ns)).unwrap_or(i64::MAX);
-            if best.is_none_or(|(_, least_ns)| error_ns < least_ns) {
-                best = Some((server_ns.saturating_sub(middle_ns), error_ns));
+            if best.is_none_or(|best| error_ns < best.error_ns) {
+                best = Some(ClockReading { offset_ns: server_ns.saturating_sub(middle_ns), error_ns });
             }
         }
-        Ok(best.unwrap_or_default())
+        Ok(best.unwrap_or(ClockReading { offset_ns: 0, error_ns: u64::MAX }))
     }
 
     async fn wire_info(&self, stream: &str, body: String) -> Result<WireInfo, BusError> {

@@ -1,4 +1,4 @@
-//! Taking work from several consumers, the most urgent first.
+//! Taking work from several consumers: the most urgent first, or each by its share.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -16,10 +16,47 @@ const NOW_PATIENCE: Duration = Duration::from_secs(2);
 ///
 /// Free hands are filled from the most urgent queue that has anything; only where none has, one message of each is asked for and
 /// waited for. With more than one queue a message may so come when there is no hand left: see [`RankedQueues::surplus`].
+///
+/// With shares (8:4:1) each free hand is offered to the queue whose turn it is, and to the others, the most urgent first, only where that
+/// has nothing: no queue waits for ever behind a more urgent one.
 #[derive(Debug)]
 pub struct RankedQueues {
     ranks: Vec<Rank>,
     ready: VecDeque<(usize, WorkItem)>,
+    turns: Option<Turns>,
+}
+
+/// Whose turn it is: smooth weighted round robin.
+#[derive(Debug)]
+struct Turns {
+    shares: Vec<i64>,
+    credits: Vec<i64>,
+}
+
+impl Turns {
+    fn new(shares: &[u32]) -> Self {
+        let shares: Vec<i64> = shares.iter().map(|share| i64::from((*share).max(1))).collect();
+        Self { credits: vec![0; shares.len()], shares }
+    }
+
+    /// How many of `hands` each rank is offered.
+    fn deal(&mut self, hands: usize) -> Vec<usize> {
+        let whole: i64 = self.shares.iter().sum();
+        let mut dealt = vec![0; self.shares.len()];
+        for _ in 0..hands {
+            for (credit, share) in self.credits.iter_mut().zip(&self.shares) {
+                *credit += share;
+            }
+            // Of equals the most urgent.
+            let next = self.credits.iter().enumerate().rev().max_by_key(|(_, credit)| **credit).map(|(rank, _)| rank);
+            let Some(next) = next else { break };
+            if let (Some(credit), Some(count)) = (self.credits.get_mut(next), dealt.get_mut(next)) {
+                *credit -= whole;
+                *count += 1;
+            }
+        }
+        dealt
+    }
 }
 
 #[derive(Debug)]
@@ -29,10 +66,11 @@ struct Rank {
 }
 
 impl RankedQueues {
-    /// The most urgent first.
-    pub fn new(queues: Vec<WorkQueue>) -> Self {
-        let ranks = queues.into_iter().map(|waiting| Rank { waiting, at_once: None }).collect();
-        Self { ranks, ready: VecDeque::new() }
+    /// The most urgent first; with as many shares as queues each gets its own.
+    pub fn new(queues: Vec<WorkQueue>, shares: &[u32]) -> Self {
+        let ranks: Vec<Rank> = queues.into_iter().map(|waiting| Rank { waiting, at_once: None }).collect();
+        let turns = (ranks.len() > 1 && shares.len() == ranks.len()).then(|| Turns::new(shares));
+        Self { ranks, ready: VecDeque::new(), turns }
     }
 
     /// The next message for one of `free` hands, with the rank of its queue, however long that takes. Call it again with the
@@ -71,6 +109,15 @@ impl RankedQueues {
         if let Some(next) = self.ready.pop_front() {
             return Ok(Some(next));
         }
+        if let Some(turns) = &mut self.turns {
+            let dealt = turns.deal(free.max(1));
+            for ((rank, queue), wanted) in self.ranks.iter_mut().enumerate().zip(dealt) {
+                if wanted > 0 {
+                    queue.at_once(wanted, rank, &mut self.ready).await?;
+                }
+            }
+        }
+        // Hands that are left, or all of them.
         for (rank, queue) in self.ranks.iter_mut().enumerate() {
             let wanted = free.max(1).saturating_sub(self.ready.len());
             if wanted > 0 {
@@ -134,5 +181,25 @@ impl Rank {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hands_are_dealt_by_share_however_few_there_are_at_a_time() {
+        for at_a_time in [1, 2, 5, 13] {
+            let mut turns = Turns::new(&[8, 4, 1]);
+            let mut dealt = [0; 3];
+            for _ in 0..130 {
+                for (sum, count) in dealt.iter_mut().zip(turns.deal(at_a_time)) {
+                    *sum += count;
+                }
+            }
+            assert_eq!(dealt, [80, 40, 10].map(|count: usize| count * at_a_time), "{at_a_time} at a time");
+        }
+        assert_eq!(Turns::new(&[1, 1]).deal(1), [1, 0], "of equals the most urgent first");
     }
 }

@@ -9,6 +9,9 @@
 )]
 
 mod books;
+mod clock;
 mod refusals;
+mod repeats;
+mod strangers;
 mod support;
 mod work;

@@ -49,7 +49,7 @@ impl System {
         let (sender, definitions) = watch::channel(Arc::new(definition.clone()));
         // Kept for as long as the test runs.
         std::mem::forget(sender);
-        let finisher = Finisher::new(&self.bus, definitions);
+        let finisher = Finisher::new(&self.queues, definitions);
         (Taker::new(&self.bus, definition, finisher.clone()), finisher)
     }
 
@@ -87,4 +87,29 @@ pub(crate) async fn end(finisher: &Finisher, taken: &Taken, status: JobStatus) -
 
 pub(crate) fn job(argument: &str) -> Submission {
     Submission { args: vec![argument.to_owned()], ..Submission::default() }
+}
+
+/// Publishes over a connection of its own what no client library would let through.
+pub(crate) fn publish_raw(server: &TestServer, subject: &str, headers: &[(String, String)], payload: &[u8]) {
+    use std::io::{BufRead, BufReader, Write};
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", server.port())).unwrap();
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    let mut head = "NATS/1.0\r\n".to_owned();
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    head.push_str("\r\n");
+    let sizes = format!("{} {}", head.len(), head.len() + payload.len());
+    let connect = "CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true}\r\n";
+    stream.write_all(format!("{connect}HPUB {subject} {sizes}\r\n{head}").as_bytes()).unwrap();
+    stream.write_all(payload).unwrap();
+    stream.write_all(b"\r\nPING\r\n").unwrap();
+    for line in BufReader::new(stream).lines() {
+        let line = line.unwrap();
+        assert!(!line.starts_with("-ERR"), "{subject}: {line}");
+        if line == "PONG" {
+            return;
+        }
+    }
+    panic!("{subject}: the server ended the connection");
 }

@@ -12,7 +12,6 @@ async fn a_job_is_run_and_its_result_comes_back() {
     let queue = system.queue(QueueDefinition::new("q")).await;
     let submitter = system.submitter("q", false).await;
     let (mut taker, finisher) = system.worker(&queue);
-    finisher.measure_clock().await.unwrap();
     let limit = Some("3s".parse().unwrap());
     let ticket = submitter
         .submit(Submission { id: Some("one".into()), limit, traceparent: Some("00-a".into()), ..job("0.1") })
@@ -43,7 +42,7 @@ async fn a_result_that_came_while_the_connection_was_away_is_found() {
     let (mut taker, finisher) = system.worker(&queue);
     let taken = take(&mut taker, &finisher).await;
     // A record written behind the client's back, as by a worker while the client was away.
-    let subject = system.bus.namespace().result("q", "me", &taken.id);
+    let subject = system.bus.namespace().record("q", "me", &taken.id);
     let record = nuncius_schemas::codec::encode(&taken.result("q")).unwrap();
     let mut away = system.bus.link();
     system.server.kill();
@@ -172,4 +171,31 @@ async fn a_paused_queue_takes_and_does_not_give() {
     system.queues.set_state("q", QueueState::Open).await.unwrap();
     let taken = take(&mut taker, &finisher).await;
     assert_eq!(taken.id, ticket.id);
+}
+
+#[tokio::test]
+async fn with_shares_a_less_urgent_job_does_not_wait_for_ever() {
+    let system = system().await;
+    let queue = QueueDefinition { priorities: 3, priority_shares: vec![8, 4, 1], ..QueueDefinition::new("q") };
+    let queue = system.queue(queue).await;
+    let submitter = system.submitter("q", false).await;
+    for priority in 0..3 {
+        for _ in 0..30 {
+            drop(submitter.submit(Submission { priority, ..job("0") }).await.unwrap());
+        }
+    }
+    let (mut taker, finisher) = system.worker(&queue);
+    let mut counts = [0; 3];
+    for _ in 0..26 {
+        let taken = take(&mut taker, &finisher).await;
+        counts[usize::from(taken.priority)] += 1;
+        end(&finisher, &taken, JobStatus::Succeeded).await;
+    }
+    assert_eq!(counts, [16, 8, 2]);
+    // What is there is taken, whoever's turn it is.
+    for _ in 0..64 {
+        let taken = take(&mut taker, &finisher).await;
+        end(&finisher, &taken, JobStatus::Succeeded).await;
+    }
+    system.jobs("q", 0).await;
 }

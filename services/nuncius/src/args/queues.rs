@@ -6,6 +6,26 @@ use clap::{Args, Subcommand};
 use nuncius_schemas::queue::QueueSettings;
 use nuncius_schemas::units::HumanDuration;
 
+/// Seconds as a plain number, as the scalability tester's flags take them, or a duration with its unit.
+fn duration(text: &str) -> Result<HumanDuration, String> {
+    HumanDuration::from_seconds_or_unit(text).map_err(|error| error.to_string())
+}
+
+/// Shares of priorities, `8:4:1`; `0` or nothing for none.
+fn shares(text: &str) -> Result<Shares, String> {
+    if matches!(text.trim(), "" | "0") {
+        return Ok(Shares(Vec::new()));
+    }
+    let read = |part: &str| part.trim().parse::<u32>().ok();
+    let all: Option<Vec<u32>> = text.split(':').map(read).collect();
+    all.map(Shares)
+        .ok_or_else(|| "give a whole number for each priority, the most urgent first, as in 8:4:1".to_owned())
+}
+
+/// What [`shares`] reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Shares(Vec<u32>);
+
 /// How a queue is to be; what is not given stays as it is.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct QueueSettingsArgs {
@@ -28,10 +48,10 @@ pub(crate) struct QueueSettingsArgs {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub(crate) retry_failures: Option<bool>,
     /// Pause before the second attempt of what failed; doubled for each further one [new queues: 1s].
-    #[arg(long = "retry-backoff", value_name = "DURATION")]
+    #[arg(long = "retry-backoff", value_name = "DURATION", value_parser = duration)]
     pub(crate) retry_backoff: Option<HumanDuration>,
     /// Longest such pause [new queues: 1m].
-    #[arg(long = "retry-backoff-max", value_name = "DURATION")]
+    #[arg(long = "retry-backoff-max", value_name = "DURATION", value_parser = duration)]
     pub(crate) retry_backoff_max: Option<HumanDuration>,
     /// Most bytes of a job with its headers [new queues: 65536].
     #[arg(long, value_name = "BYTES")]
@@ -40,17 +60,24 @@ pub(crate) struct QueueSettingsArgs {
     #[arg(long, value_name = "N")]
     pub(crate) max_arguments: Option<u32>,
     /// A job that has waited this long is dropped [new queues: 24h].
-    #[arg(long, value_name = "DURATION")]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) max_wait: Option<HumanDuration>,
     /// Most bytes of terminal records [new queues: 512 MiB].
     #[arg(long, value_name = "BYTES")]
     pub(crate) result_bytes: Option<u64>,
     /// How long a terminal record can be fetched at least [new queues: 10m].
-    #[arg(long, value_name = "DURATION")]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) result_keep: Option<HumanDuration>,
     /// Most dead letters kept [new queues: 10000].
     #[arg(long, value_name = "N")]
     pub(crate) dead_letters: Option<u64>,
+    /// Share of each priority while more than one has jobs, as in 8:4:1; 0 for none: the most urgent always first, and less
+    /// urgent jobs wait for as long as there are more urgent ones [new queues: none].
+    #[arg(long, value_name = "N:N:N", value_parser = shares)]
+    pub(crate) priority_shares: Option<Shares>,
+    /// How long the ids of submitted jobs are known: what is submitted again meanwhile is not stored twice [new queues: 1m].
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) duplicate_window: Option<HumanDuration>,
 }
 
 impl QueueSettingsArgs {
@@ -71,6 +98,8 @@ impl QueueSettingsArgs {
             result_bytes: self.result_bytes,
             result_keep: self.result_keep,
             dead_letters: self.dead_letters,
+            priority_shares: self.priority_shares.clone().map(|shares| shares.0),
+            duplicate_window: self.duplicate_window,
         }
     }
 }
@@ -86,9 +115,10 @@ pub(crate) struct FrontendArgs {
     /// Where /metrics and /healthz are served.
     #[arg(long, env = "NUNCIUS_METRICS_ADDRESS", default_value = "127.0.0.1:9998")]
     pub(crate) maddr: String,
-    /// Seconds between lines of statistics, 0 for none; also the interval of the longest times in the metrics.
-    #[arg(long, default_value_t = 0, value_name = "SECONDS")]
-    pub(crate) interval: u64,
+    /// Time between lines of statistics, in seconds or with a unit, 0 for none; also the interval of the longest times in the
+    /// metrics.
+    #[arg(long, default_value = "0", value_name = "DURATION", value_parser = duration)]
+    pub(crate) interval: HumanDuration,
     /// Log what happens to each queue in detail.
     #[arg(long)]
     pub(crate) verbose: bool,
@@ -110,11 +140,11 @@ pub(crate) struct WorkerArgs {
     /// Jobs to run at once.
     #[arg(long, default_value_t = 1)]
     pub(crate) slots: u32,
-    /// Longest run of a job; the smaller one of this and the job's own counts (0: none).
-    #[arg(long, default_value = "0")]
+    /// Longest run of a job, in seconds or with a unit; the smaller one of this and the job's own counts (0: none).
+    #[arg(long, default_value = "0", value_name = "DURATION", value_parser = duration)]
     pub(crate) limit: HumanDuration,
     /// How long a job's processes have between TERM and KILL.
-    #[arg(long, default_value = "2s")]
+    #[arg(long, default_value = "2s", value_name = "DURATION", value_parser = duration)]
     pub(crate) kill_grace: HumanDuration,
     /// Drop the arguments of jobs.
     #[arg(long)]
@@ -143,12 +173,12 @@ pub(crate) struct WorkerArgs {
     /// End when the queue is empty (default: wait for jobs).
     #[arg(long, conflicts_with = "backoff")]
     pub(crate) exit_on_empty: bool,
-    /// Do not wait at an empty queue but ask again after so many seconds more each time; 0 ends the worker.
-    #[arg(long, value_name = "SECONDS")]
-    pub(crate) backoff: Option<f64>,
-    /// Longest pause of --backoff.
-    #[arg(long, default_value_t = 5.0, value_name = "SECONDS")]
-    pub(crate) backoff_max: f64,
+    /// Do not wait at an empty queue but ask again after so much more each time, in seconds or with a unit; 0 ends the worker.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) backoff: Option<HumanDuration>,
+    /// Longest pause of --backoff; a --limit that is shorter counts instead.
+    #[arg(long, default_value = "5", value_name = "DURATION", value_parser = duration)]
+    pub(crate) backoff_max: HumanDuration,
     /// Run the workload once, without any queue; the exit code is 0 if it succeeded and 1 if not.
     #[arg(long)]
     pub(crate) once: bool,
@@ -181,11 +211,11 @@ pub(crate) struct QueueClientArgs {
     #[arg(long, default_value_t = 1, requires = "queue", value_name = "N")]
     pub(crate) req_now: u32,
     /// Pause after each result: seconds, or with a unit.
-    #[arg(long, default_value = "0", requires = "queue")]
-    pub(crate) delay: String,
+    #[arg(long, default_value = "0", requires = "queue", value_name = "DURATION", value_parser = duration)]
+    pub(crate) delay: HumanDuration,
     /// Longest run of each job: seconds, or with a unit (0: the worker's).
-    #[arg(long, default_value = "0", requires = "queue")]
-    pub(crate) limit: String,
+    #[arg(long, default_value = "0", requires = "queue", value_name = "DURATION", value_parser = duration)]
+    pub(crate) limit: HumanDuration,
     /// Priority of the jobs, 0 the most urgent.
     #[arg(long, default_value_t = 0, requires = "queue")]
     pub(crate) priority: u8,
@@ -257,10 +287,10 @@ pub(crate) enum QueueCommand {
         /// Priority, 0 the most urgent.
         #[arg(long, default_value_t = 0)]
         priority: u8,
-        /// Longest run.
-        #[arg(long)]
+        /// Longest run, in seconds or with a unit.
+        #[arg(long, value_name = "DURATION", value_parser = duration)]
         limit: Option<HumanDuration>,
-        /// Id of the job.
+        /// Id of the job. One that has ended already is told with its record, and not submitted again.
         #[arg(long)]
         id: Option<String>,
         /// Return as soon as the queue has it.
@@ -324,4 +354,18 @@ pub(crate) struct DeviceArgs {
     /// Seed of the work.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_a_number_for_each_priority() {
+        assert_eq!(shares("8:4:1"), Ok(Shares(vec![8, 4, 1])));
+        assert_eq!(shares("0"), Ok(Shares(Vec::new())));
+        for wrong in ["8:", "8,4", "-1:2", "a", "8:4.5"] {
+            assert!(shares(wrong).is_err(), "{wrong}");
+        }
+    }
 }

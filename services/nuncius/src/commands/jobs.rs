@@ -9,7 +9,6 @@ use nuncius_emulator::device::DeviceConfig;
 use nuncius_frontend::FrontendConfig;
 use nuncius_schemas::names::{check_token, token_from_host};
 use nuncius_schemas::queue::check_queue_name;
-use nuncius_schemas::units::HumanDuration;
 use nuncius_worker::names::name_from;
 use nuncius_worker::workload::{Workload, WorkloadOptions};
 use nuncius_worker::{Shutdown, WhenEmpty, WorkerConfig};
@@ -36,7 +35,7 @@ pub(super) async fn frontend(global: &Global, args: FrontendArgs) -> Result<u8> 
         queues: args.queues,
         settings: args.settings.settings(),
         metrics_address: args.maddr,
-        interval: (args.interval > 0).then(|| Duration::from_secs(args.interval)),
+        interval: (args.interval.0 > 0).then(|| args.interval.to_std()),
         limits: nuncius_serve::HttpLimits::default(),
     };
     let shutdown = stop_on_signal()?;
@@ -84,26 +83,24 @@ pub(super) async fn worker(global: &Global, args: WorkerArgs) -> Result<u8> {
         pod: name_from(args.pod_env.as_deref()),
         labels: labels(&args.labels, crate::environment::variables())?,
         workload,
-        when_empty: when_empty(&args)?,
+        when_empty: when_empty(&args),
     };
     let run = async |bus, ready| Ok(nuncius_worker::run(config.clone(), bus, shutdown.clone(), Some(ready)).await?);
     connect::serve(global, &format!("worker {name}"), &shutdown.drain, |_: String| {}, run).await?;
     Ok(0)
 }
 
-fn when_empty(args: &WorkerArgs) -> Result<WhenEmpty> {
-    let Some(step) = args.backoff else {
-        return Ok(if args.exit_on_empty { WhenEmpty::Exit } else { WhenEmpty::Wait });
-    };
-    let seconds = |flag: &str, seconds: f64| {
-        let bad = || Usage(format!("{flag} {seconds}: give seconds from 0 to 86400"));
-        if (0.0..=86_400.0).contains(&seconds) { Ok(Duration::from_secs_f64(seconds)) } else { Err(bad()) }
-    };
-    let (step, most) = (seconds("--backoff", step)?, seconds("--backoff-max", args.backoff_max)?);
-    if step.is_zero() {
-        return Ok(WhenEmpty::Exit);
+fn when_empty(args: &WorkerArgs) -> WhenEmpty {
+    match args.backoff {
+        None if args.exit_on_empty => WhenEmpty::Exit,
+        None => WhenEmpty::Wait,
+        Some(step) if step.0 == 0 => WhenEmpty::Exit,
+        Some(step) => {
+            // As the scalability tester's worker has it.
+            let most = if args.limit.0 > 0 { args.backoff_max.min(args.limit) } else { args.backoff_max };
+            WhenEmpty::BackOff { step: step.to_std(), most: most.to_std() }
+        }
     }
-    Ok(WhenEmpty::BackOff { step, most: most.max(step) })
 }
 
 /// Runs the workload one time, with nothing of a job's.
@@ -129,17 +126,6 @@ fn drain_with_input(shutdown: &Shutdown) {
     });
 }
 
-/// Seconds as a plain number, or a duration with its unit.
-fn seconds_or_duration(flag: &str, text: &str) -> Result<HumanDuration> {
-    if let Ok(seconds) = text.parse::<f64>() {
-        if (0.0..=86_400.0).contains(&seconds) {
-            return Ok(HumanDuration((seconds * 1e9) as u64));
-        }
-        return Err(Usage(format!("{flag} {text}: give 0 to 86400 seconds")).into());
-    }
-    text.parse().map_err(|error| Usage(format!("{flag} {text}: {error}")).into())
-}
-
 /// `nuncius client --queue`.
 pub(super) async fn queue_client(global: &Global, args: ClientArgs) -> Result<u8> {
     let jobs = args.jobs;
@@ -159,16 +145,15 @@ pub(super) async fn queue_client(global: &Global, args: ClientArgs) -> Result<u8
     if !(0.0..=1.0).contains(&jobs.trace_ratio) {
         return Err(Usage(format!("--trace-ratio {}: give 0 to 1", jobs.trace_ratio)).into());
     }
-    let limit = seconds_or_duration("--limit", &jobs.limit)?;
     let config = QueueClientConfig {
         queue,
         client,
         args: jobs.arguments,
-        limit: (limit.0 > 0).then_some(limit),
+        limit: (jobs.limit.0 > 0).then_some(jobs.limit),
         priority: jobs.priority,
         parallel: jobs.req_now,
         parallel_max: jobs.req_max,
-        delay: seconds_or_duration("--delay", &jobs.delay)?.to_std(),
+        delay: jobs.delay.to_std(),
         trace_ratio: jobs.trace_ratio,
         address: jobs.caddr,
         limits: HttpLimits { allowed_hosts: jobs.hosts.allow_hosts, ..HttpLimits::default() },
@@ -201,20 +186,4 @@ pub(super) async fn device(global: &Global, args: DeviceArgs) -> Result<u8> {
         async |bus, ready| Ok(nuncius_emulator::device::run(config.clone(), bus, shutdown.clone(), Some(ready)).await?);
     connect::serve(global, &format!("device {device}"), &shutdown, announce, run).await?;
     Ok(0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn seconds_are_taken_as_the_original_takes_them_and_with_units() {
-        let read = |text: &str| seconds_or_duration("--delay", text).map(|duration| duration.0).ok();
-        assert_eq!(read("0"), Some(0));
-        assert_eq!(read("0.25"), Some(250_000_000));
-        assert_eq!(read("250ms"), Some(250_000_000));
-        for bad in ["-1", "NaN", "inf", "1e9", "x", ""] {
-            assert_eq!(read(bad), None, "{bad}");
-        }
-    }
 }

@@ -14,6 +14,7 @@ use rustix::process::{
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::signal::unix::{self, SignalKind};
 
+use super::environment;
 use crate::workload::{OutputUse, ProgramTask};
 
 /// How long orphans of the group may take to become zombies after KILL.
@@ -43,6 +44,9 @@ impl Group {
         };
         let mut command = Command::new(&task.path);
         command.args(&task.arguments).stdin(Stdio::null()).stdout(stdio()).stderr(stdio()).process_group(0);
+        for name in environment::withheld() {
+            command.env_remove(name);
+        }
         if let Some(directory) = &task.directory {
             command.current_dir(directory);
         }

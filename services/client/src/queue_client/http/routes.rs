@@ -49,6 +49,16 @@ impl Page {
         })
     }
 
+    /// How it is written unless the query says otherwise. Reports of nodes and pods are text, for people and scripts.
+    const fn output(self) -> Output {
+        match self {
+            Self::Nodes | Self::Pods => Output::Plain,
+            Self::Home | Self::Stats | Self::Fails | Self::Parallel | Self::RequestsPerSecond | Self::Reset => {
+                Output::Html
+            }
+        }
+    }
+
     /// Methods that it takes.
     const fn allow(self) -> &'static str {
         match self {
@@ -77,7 +87,8 @@ pub(super) async fn answer(request: Request<Incoming>, peer: SocketAddr, shared:
     let (head, body) = request.into_parts();
     let asked = form::parse(head.uri.query().unwrap_or_default());
     let named = form::first(&asked, "type").map(str::to_owned);
-    let mut output = named.as_deref().and_then(Output::named).unwrap_or_default();
+    let own = || Page::at(head.uri.path()).map(Page::output).unwrap_or_default();
+    let mut output = named.as_deref().and_then(Output::named).unwrap_or_else(own);
     let answered = respond(&head, body, asked, &mut output, peer, shared).await;
     shared.control.with(|statistics| statistics.count_query(answered.is_ok()));
     match answered {
@@ -137,9 +148,8 @@ async fn respond(
     let mut pairs = if is_post { form::parse(&read_form(&head.headers, body, shared).await?) } else { Pairs::new() };
     pairs.extend(asked);
     if let Some(name) = form::first(&pairs, "type") {
-        *output = Output::named(name).ok_or_else(|| {
-            refused(StatusCode::BAD_REQUEST, format!("type={} is not known; write plain, json or html", echo(name)))
-        })?;
+        // One that is not known counts as none, as it always did.
+        *output = Output::named(name).unwrap_or_else(|| asked_page.output());
     }
     if asked_page == Page::Home {
         return Ok(redirect(head.uri.query()));
