@@ -83,7 +83,18 @@ pub async fn purge(queues: &Queues, definition: &QueueDefinition) -> Result<u64,
         let filter = names.job_priority(&definition.name, priority);
         dropped += drop_waiting(queues, definition, &filter, priority, 0, &Why::Purged).await?.0;
     }
+    let stream = names.stream_job(&definition.name);
+    for subject in queues.bus.subjects(&stream, &names.job_all(&definition.name)).await?.keys() {
+        if is_hidden(subject) {
+            dropped += drop_waiting(queues, definition, subject, 0, 0, &Why::Purged).await?.0;
+        }
+    }
     Ok(dropped)
+}
+
+/// What ends in the wildcard is given to no consumer and found by no filter, except among all messages.
+fn is_hidden(subject: &str) -> bool {
+    subject.ends_with(".>")
 }
 
 /// Why jobs that wait are not run.
@@ -125,13 +136,21 @@ async fn drop_waiting(
 ) -> Result<(u64, u64), JobError> {
     let bus = &queues.bus;
     let stream = bus.namespace().stream_job(&definition.name);
-    let begun = bus.consumer_state(&stream, &job_consumer(priority)).await?.delivered_sequence;
-    let mut next = from.max(begun + 1);
+    let is_hidden = is_hidden(subject);
+    let (filter, mut next) = if is_hidden {
+        (">", from.max(1))
+    } else {
+        let begun = bus.consumer_state(&stream, &job_consumer(priority)).await?.delivered_sequence;
+        (subject, from.max(begun + 1))
+    };
     let mut dropped = 0;
     let mut endings = JoinSet::new();
     let mut failed: Option<u64> = None;
-    while let Some(found) = bus.next_message(&stream, subject, next).await? {
+    while let Some(found) = bus.next_message(&stream, filter, next).await? {
         next = found.sequence + 1;
+        if is_hidden && found.subject != subject {
+            continue;
+        }
         if *why == Why::ClientLeft && found.headers.get(HEADER_IF_CLIENT) != Some("present") {
             continue;
         }
