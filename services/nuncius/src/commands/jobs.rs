@@ -1,7 +1,6 @@
 //! The services around job queues: `nuncius frontend`, `worker`, `client --queue`, `emulator device`.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use anyhow::Result;
 use nuncius_client::queue_client::{self, HttpLimits, QueueClientConfig};
