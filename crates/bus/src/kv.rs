@@ -12,6 +12,7 @@ mod watch;
 pub use watch::{KvEvent, KvWatch};
 
 const HEADER_OPERATION: &str = "KV-Operation";
+const HEADER_LIFE: &str = "Nats-TTL";
 const HEADER_MARKER_REASON: &str = "Nats-Marker-Reason";
 /// How long markers of expiry and deletion stay to be seen.
 const MARKER_TTL: Duration = Duration::from_secs(60);
@@ -149,8 +150,16 @@ impl Kv {
 
     /// Writes if the key is not there (or deleted, or expired): the new revision, or none where it is there.
     pub async fn create(&self, key: &str, value: Bytes) -> Result<Option<u64>, BusError> {
-        let none = Headers::new();
-        match self.write(key, value.clone(), &none, Some(0)).await {
+        self.create_with(key, value, &Headers::new()).await
+    }
+
+    /// The same, for an entry that goes by itself after `life` unless it is written again.
+    pub async fn create_for(&self, key: &str, value: Bytes, life: Duration) -> Result<Option<u64>, BusError> {
+        self.create_with(key, value, &life_header(life)).await
+    }
+
+    async fn create_with(&self, key: &str, value: Bytes, headers: &Headers) -> Result<Option<u64>, BusError> {
+        match self.write(key, value.clone(), headers, Some(0)).await {
             Err(BusError::WrongLastSequence { .. }) => {}
             written => return written.map(Some),
         }
@@ -160,7 +169,7 @@ impl Kv {
             // Gone since.
             None => 0,
         };
-        match self.write(key, value, &none, Some(marker)).await {
+        match self.write(key, value, headers, Some(marker)).await {
             Err(BusError::WrongLastSequence { .. }) => Ok(None),
             written => written.map(Some),
         }
@@ -172,6 +181,14 @@ impl Kv {
     /// [`BusError::WrongLastSequence`] where somebody else wrote, or the entry is gone.
     pub async fn update(&self, key: &str, value: Bytes, revision: u64) -> Result<u64, BusError> {
         self.write(key, value, &Headers::new(), Some(revision)).await
+    }
+
+    /// The same, for an entry that goes by itself after `life` unless it is written again.
+    ///
+    /// # Errors
+    /// As [`Kv::update`].
+    pub async fn update_for(&self, key: &str, value: Bytes, revision: u64, life: Duration) -> Result<u64, BusError> {
+        self.write(key, value, &life_header(life), Some(revision)).await
     }
 
     /// Deletes the key, whatever is there.
@@ -214,6 +231,11 @@ impl Kv {
         watch.close().await;
         Ok(entries)
     }
+}
+
+/// Servers count the life of a message in whole seconds.
+fn life_header(life: Duration) -> Headers {
+    Headers::new().with(HEADER_LIFE, format!("{}s", life.as_secs().max(1)))
 }
 
 /// What the headers of a bucket's message say happened.

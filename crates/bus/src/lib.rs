@@ -16,6 +16,7 @@ pub mod consumer;
 pub mod error;
 pub mod expiry;
 pub mod headers;
+pub mod kept;
 pub mod kv;
 pub mod lease;
 pub mod message;

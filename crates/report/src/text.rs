@@ -18,6 +18,9 @@ use table::{Paint, columns, fold};
 pub(crate) const QUANTILES: [(f64, &str); 5] =
     [(0.5, "p50"), (0.9, "p90"), (0.95, "p95"), (0.99, "p99"), (0.999, "p99.9")];
 
+/// What a group is told whose TLS peers were not checked.
+pub(crate) const UNVERIFIED_NOTE: &str = "tls: the certificates of its peers were not checked (tls.verify: false)";
+
 /// What a closed group is told instead of its response time.
 pub(crate) const CLOSED_NOTE: &str = "closed model: no planned instant, response is not shown";
 
@@ -179,6 +182,9 @@ fn group_lines(group: &GroupReport, paint: Paint, width: usize) -> String {
     for step in &group.steps {
         out.push_str(&quantity_table(group, step, paint));
         out.push_str(&failure_lines(step, paint, width));
+    }
+    if group.tls_verified == Some(false) {
+        out.push_str(&format!("  {UNVERIFIED_NOTE}\n"));
     }
     if let Some(cycles) = &group.cycles {
         out.push_str(&format!("  {}\n", cycles_line(cycles)));

@@ -11,6 +11,7 @@ use crate::queue::{PRIORITIES_MAX, check_queue_name};
 use crate::units::{Rate, SECOND_NS};
 use crate::variable::{self, has_variables};
 
+mod connection;
 mod scaling;
 
 /// Most groups in an experiment.
@@ -252,6 +253,8 @@ fn check_group(path: &str, group: &Group, reading: Reading) -> Result<(), SpecEr
     check_token("group", &group.name)
         .map_err(|e| SpecError { field: format!("{path}.name"), problem: e.to_string() })?;
     check_target(path, group, reading)?;
+    connection::check_tls(path, group, reading)?;
+    connection::check_connections(path, group)?;
     if let Some(nodes) = &group.nodes {
         check_nodes(&format!("{path}.nodes"), nodes)?;
     }

@@ -1,6 +1,7 @@
 //! One file a command.
 
 mod archive;
+mod certificates;
 mod doctor;
 mod emulators;
 mod experiment_id;

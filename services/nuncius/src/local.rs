@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -24,6 +25,7 @@ use tracing::error;
 
 use crate::Usage;
 use crate::args::NodeArgs;
+use crate::registration::{Registration, register};
 
 /// How long a service may take to be ready.
 const READY_PATIENCE: Duration = Duration::from_secs(20);
@@ -37,11 +39,12 @@ pub(crate) struct Local {
     bus: Bus,
     pub(crate) shutdown: CancellationToken,
     tasks: TaskTracker,
+    registrations: Mutex<Vec<Registration>>,
 }
 
 impl Local {
     pub(crate) fn new(bus: Bus) -> Self {
-        Self { bus, shutdown: CancellationToken::new(), tasks: TaskTracker::new() }
+        Self { bus, shutdown: CancellationToken::new(), tasks: TaskTracker::new(), registrations: Mutex::default() }
     }
 
     /// Starts a daemon and waits until it takes submissions.
@@ -55,6 +58,14 @@ impl Local {
         let (ready, waiting) = oneshot::channel();
         let running = nuncius_experimentd::run(config, self.bus.clone(), self.shutdown.clone(), Some(ready));
         self.start("the experiment daemon", async move { Ok(running.await?) }, waiting).await
+    }
+
+    /// Points a service name at an address of ours while this runs. Tells whose the name is if it is somebody else's.
+    pub(crate) async fn register(&self, service: &str, address: &str) -> Result<Option<String>> {
+        let registration = register(&self.bus, service, address).await?;
+        let other = registration.other();
+        self.registrations.lock().unwrap_or_else(PoisonError::into_inner).push(registration);
+        Ok(other)
     }
 
     /// Starts a client node and waits until it has joined; returns the name it got.
@@ -136,6 +147,9 @@ impl Local {
     /// Ends everything and waits for it.
     pub(crate) async fn stop(self) {
         self.shutdown.cancel();
+        for registration in self.registrations.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            registration.remove().await;
+        }
         self.tasks.close();
         if tokio::time::timeout(STOP_PATIENCE, self.tasks.wait()).await.is_err() {
             error!("services did not end within {STOP_PATIENCE:?}");

@@ -8,6 +8,7 @@ mod environment;
 mod live;
 mod local;
 mod output;
+mod registration;
 
 use std::process::ExitCode;
 use std::time::Duration;

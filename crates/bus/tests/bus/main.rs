@@ -6,6 +6,8 @@ mod child;
 #[cfg(test)]
 mod core;
 #[cfg(test)]
+mod kept;
+#[cfg(test)]
 mod kv;
 #[cfg(test)]
 mod leases;

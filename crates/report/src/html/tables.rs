@@ -9,7 +9,8 @@ use super::escape::escape;
 use super::{TEXT_CHARACTERS, tone};
 use crate::format::{bytes, count, duration, duration_f64, duration_or_absent, gate_value, rate, share, utc};
 use crate::text::{
-    CLOSED_NOTE, QUANTILES, clock_words, cycles_line, gate_evidence, is_planned, quantity_cells, shown_quantities,
+    CLOSED_NOTE, QUANTILES, UNVERIFIED_NOTE, clock_words, cycles_line, gate_evidence, is_planned, quantity_cells,
+    shown_quantities,
 };
 
 /// Most gates, groups, steps, kinds of failure, nodes and metadata entries that are shown, each.
@@ -119,6 +120,9 @@ fn group_section(group: &GroupReport) -> String {
         .collect();
     let planned = if is_planned(group) { "planned" } else { "begun" };
     out.push_str(&table(&["step", planned, "sent", "succeeded", "failed", "censored", "rate"], &rows, &[]));
+    if group.tls_verified == Some(false) {
+        let _ = writeln!(out, "<p>{UNVERIFIED_NOTE}</p>");
+    }
     if let Some(cycles) = &group.cycles {
         let _ = writeln!(out, "<p>{}</p>", cycles_line(cycles));
     }

@@ -47,6 +47,13 @@ fn a_closed_group_shows_no_response_even_when_there_is_one() {
 }
 
 #[test]
+fn a_group_whose_tls_peers_were_not_checked_is_marked_and_no_other() {
+    let text = summary(&checkout(), TextOptions::default());
+    let (browse, closed) = text.split_once("group loop").unwrap();
+    assert!(closed.contains(UNVERIFIED_NOTE) && !browse.contains(UNVERIFIED_NOTE), "{text}");
+}
+
+#[test]
 fn a_report_without_data_still_says_how_it_ended() {
     let mut report = checkout();
     (report.status, report.verdict) = (RunStatus::Failed, None);

@@ -22,6 +22,7 @@ use crate::Usage;
 use crate::args::{Global, HostArgs, NodeArgs, OcoArgs, ResourceArgs, RunArgs, ServoArgs, SubmissionArgs};
 use crate::connect::{self, Fallback};
 use crate::local::{host_name, host_token, labels};
+use crate::registration::register;
 
 /// How long an emulator tries to leave the bus in order.
 const FAREWELL: std::time::Duration = std::time::Duration::from_secs(1);
@@ -76,11 +77,9 @@ pub(super) async fn oco(global: &Global, args: OcoArgs) -> Result<u8> {
         }
     };
     let mut registered = None;
-    let register = async |bus: Bus| {
+    let on_bus = async |bus: Bus| {
         if let (Some(service), Ok(address)) = (&args.register, address_known.await) {
-            run::set_route(&bus, service, &address).await?;
-            tracing::info!(service, address, "registered");
-            registered = Some((service.clone(), address));
+            registered = Some(register(&bus, service, &address).await?);
         }
         Ok(())
     };
@@ -88,14 +87,11 @@ pub(super) async fn oco(global: &Global, args: OcoArgs) -> Result<u8> {
         let (ended, ()) = tokio::join!(oco::run(config, buses, shutdown.clone(), Some(told)), announced);
         Ok(ended?)
     };
-    let ended = beside_search(global, name, &shutdown, &arrived, running, register).await;
+    let ended = beside_search(global, name, &shutdown, &arrived, running, on_bus).await;
     let bus = arrived.borrow().clone();
-    if let (Some(bus), Some((service, address))) = (&bus, registered) {
+    if let Some(registration) = registered {
         // Where it is now nobody listens. A server that is away is not waited for.
-        let removed = run::remove_route(bus, &service, &address);
-        if let Ok(Err(error)) = tokio::time::timeout(FAREWELL, removed).await {
-            tracing::warn!(%error, service, "its route is left in the table");
-        }
+        let _ = tokio::time::timeout(FAREWELL, registration.remove()).await;
     }
     leave(bus).await;
     ended.map(|()| 0)

@@ -49,12 +49,13 @@ pub(super) async fn route(global: &Global, command: RouteCommand) -> Result<u8> 
                 return Ok(0);
             }
             let row = |route: &Route, host: &RouteHost| {
-                vec![route.service.clone(), host.address.clone(), host.weight.to_string()]
+                let owner = route.owner.clone().unwrap_or_else(|| "-".to_owned());
+                vec![route.service.clone(), host.address.clone(), host.weight.to_string(), owner]
             };
             let rows: Vec<Vec<String>> =
                 table.iter().flat_map(|route| route.hosts.iter().map(|host| row(route, host))).collect();
             let nothing = "the routing table is empty; fill it with `nuncius route set SERVICE HOST:PORT`";
-            print_table(&["service", "host", "weight"], &rows, &[1], nothing);
+            print_table(&["service", "host", "weight", "owner"], &rows, &[1, 3], nothing);
         }
     }
     Ok(0)

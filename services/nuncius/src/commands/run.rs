@@ -156,7 +156,7 @@ async fn bring_missing(
             let stub = local.stub("127.0.0.1:0".parse()?)?;
             let address = stub.local_addr().to_string();
             if is_galileo(&prepared.value) {
-                set_route(bus, STUB_SERVICE, &address).await?;
+                local.register(STUB_SERVICE, &address).await?;
             } else {
                 add_service(&mut prepared.value, STUB_SERVICE, std::iter::once(address.as_str()));
             }
@@ -164,26 +164,6 @@ async fn bring_missing(
     }
     if !present.contains(&Role::Experimentd) {
         local.daemon(&data.join("nuncius.db")).await?;
-    }
-    Ok(())
-}
-
-/// Points a service name at an address.
-pub(crate) async fn set_route(bus: &Bus, service: &str, address: &str) -> Result<()> {
-    use nuncius_schemas::route::{Route, RouteHost};
-    let hosts = vec![RouteHost { address: address.to_owned(), weight: 1 }];
-    let route = Route { service: service.to_owned(), hosts, owner: None };
-    bus.kv(&bus.namespace().bucket_route()).await?.put(service, codec::encode(&route)?.into()).await?;
-    Ok(())
-}
-
-/// Takes a service out of the routing table, if that address alone is what it points at.
-pub(super) async fn remove_route(bus: &Bus, service: &str, address: &str) -> Result<()> {
-    let routes = bus.kv(&bus.namespace().bucket_route()).await?;
-    let Some(entry) = routes.get(service).await? else { return Ok(()) };
-    let route: nuncius_schemas::route::Route = codec::decode(&entry.value)?;
-    if matches!(route.hosts.as_slice(), [only] if only.address == address) {
-        routes.delete_revision(service, entry.revision).await?;
     }
     Ok(())
 }

@@ -9,7 +9,6 @@ use nuncius_schemas::names::check_token;
 use nuncius_schemas::units::HumanDuration;
 use tokio_util::sync::CancellationToken;
 
-use super::run::set_route;
 use crate::Usage;
 use crate::args::{ClientArgs, ExperimentdArgs, Global, StubArgs};
 use crate::connect;
@@ -98,26 +97,24 @@ pub(super) async fn stub(global: &Global, args: StubArgs) -> Result<u8> {
     let address = handle.local_addr();
     super::print(&format!("stub listens on http://{address}/"));
     let registered = async {
-        if let Some(service) = &args.register
-            && let Err(error) = register(global, service, &address.to_string(), &shutdown).await
-        {
-            return error;
+        match &args.register {
+            Some(service) => register(global, service, &address.to_string(), &shutdown).await,
+            None => Ok(()),
         }
-        std::future::pending().await
     };
-    tokio::select! {
-        ended = handle.wait() => ended?,
-        error = registered => return Err(error),
-    }
+    // Its name is taken out of the table before it leaves.
+    tokio::try_join!(async { Ok(handle.wait().await?) }, registered)?;
     Ok(0)
 }
 
-/// Points a service name at an address as soon as there is a server.
+/// Points a service name at an address as soon as there is a server, until it is told to stop.
 async fn register(global: &Global, service: &str, address: &str, stop: &CancellationToken) -> Result<()> {
     let announce = |()| tracing::info!(service, address, "registered");
     connect::serve(global, "emulator stub", stop, announce, async |bus, ready| {
-        set_route(&bus, service, address).await?;
+        let registration = crate::registration::register(&bus, service, address).await?;
         let _ = ready.send(());
+        stop.cancelled().await;
+        registration.remove().await;
         Ok(())
     })
     .await

@@ -1,6 +1,7 @@
 //! Publishing an experiment, and cancelling one.
 
 use std::io::Read;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -12,7 +13,7 @@ use nuncius_schemas::subjects::{HEADER_CONTENT_TYPE, HEADER_REPLY, HEADER_SCHEMA
 use serde_json::Value;
 use tracing::{Instrument, info_span};
 
-use super::experiment_id;
+use super::{certificates, experiment_id};
 use crate::Usage;
 use crate::args::{CancelArgs, Global, REQUEST_TIMEOUT, SubmissionArgs, SubmitArgs};
 use crate::connect;
@@ -37,6 +38,8 @@ pub(crate) fn prepare(args: &SubmissionArgs) -> Result<Prepared> {
         file.take(4 * MESSAGE_MAX_BYTES as u64).read_to_end(&mut bytes).with_context(|| shown.to_string())?;
     }
     let mut value = codec::read_submission(&bytes).map_err(|error| Usage(format!("{shown}: {error}")))?;
+    let directory = args.file.parent().filter(|_| args.file.as_os_str() != "-").unwrap_or(Path::new(""));
+    certificates::read_files(&mut value, directory)?;
     if let (Some(id), Some(map)) = (&args.id, value.as_object_mut()) {
         // Where the dialect keeps its id.
         if map.contains_key("instructions") {

@@ -5,7 +5,7 @@ use nuncius_bus::server::{ServerState, URL_FILE};
 use nuncius_emulator::oco::OcoConfig;
 use nuncius_emulator::resource::ResourceConfig;
 
-use super::run::{STUB_SERVICE, set_route, stop_server};
+use super::run::{STUB_SERVICE, stop_server};
 use super::services::stop_on_signal;
 use crate::args::{Global, UpArgs};
 use crate::connect::{self, Fallback};
@@ -51,8 +51,11 @@ pub(super) async fn up(global: &Global, args: UpArgs) -> Result<u8> {
             names.push(local.client(client_config(&args.node, &format!("client-{number}"))?).await?);
         }
         let stub = if args.no_stub { None } else { Some(local.stub(args.stub_listen)?) };
-        if let Some(stub) = &stub {
-            set_route(&bus, STUB_SERVICE, &stub.local_addr().to_string()).await?;
+        let mut stub_is = format!("service `{STUB_SERVICE}`");
+        if let Some(stub) = &stub
+            && let Some(other) = local.register(STUB_SERVICE, &stub.local_addr().to_string()).await?
+        {
+            stub_is = format!("service `{STUB_SERVICE}` is {other}");
         }
         let mut emulators = Vec::new();
         for (kind, address) in &wanted {
@@ -60,7 +63,7 @@ pub(super) async fn up(global: &Global, args: UpArgs) -> Result<u8> {
                 "oco" => {
                     let config = OcoConfig { http: address.clone(), host: host_name(), ..OcoConfig::default() };
                     let listens = local.oco(config).await?.to_string();
-                    set_route(&bus, "oco", &listens).await?;
+                    local.register("oco", &listens).await?;
                     listens
                 }
                 _ => {
@@ -83,7 +86,7 @@ pub(super) async fn up(global: &Global, args: UpArgs) -> Result<u8> {
         super::print(&format!("data    {}", data.display()));
         super::print(&format!("clients {}", if names.is_empty() { "-".to_owned() } else { names.join(", ") }));
         if let Some(stub) = &stub {
-            super::print(&format!("stub    http://{}/ (service `stub`)", stub.local_addr()));
+            super::print(&format!("stub    http://{}/ ({stub_is})", stub.local_addr()));
         }
         for emulator in &emulators {
             super::print(emulator);
