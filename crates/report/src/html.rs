@@ -126,7 +126,8 @@ fn cards(report: &Report) -> String {
         let note = if report.deficit == 0 {
             format!("all of {} scheduled", count(report.scheduled))
         } else {
-            format!("of {} scheduled, deficit {}", count(report.scheduled), count(report.deficit))
+            let (scheduled, deficit) = (count(report.scheduled), count(report.deficit));
+            format!("of {scheduled} scheduled, deficit {deficit}{}", crate::text::unaccounted(report))
         };
         let note = if report.groups.iter().all(|group| group.open) { note } else { format!("{note}, open groups") };
         cards.push(("offered", count(report.offered), note, report.deficit > 0));

@@ -140,12 +140,21 @@ fn load_lines(report: &Report, paint: Paint, width: usize) -> String {
         let share =
             if report.scheduled > 0 { share(report.deficit as f64 / report.scheduled as f64) } else { "0%".to_owned() };
         out.push_str(&format!(
-            "  offered {} of {} scheduled, {deficit} ({share})\n",
+            "  offered {} of {} scheduled, {deficit} ({share}){}\n",
             count(report.offered),
-            count(report.scheduled)
+            count(report.scheduled),
+            unaccounted(report)
         ));
     }
     out
+}
+
+/// What part of the deficit a lost node may have offered after all; nothing when none was lost.
+pub(crate) fn unaccounted(report: &Report) -> String {
+    match report.unaccounted {
+        0 => String::new(),
+        unaccounted => format!(", {} of it not accounted for", count(unaccounted)),
+    }
 }
 
 fn group_lines(group: &GroupReport, paint: Paint, width: usize) -> String {

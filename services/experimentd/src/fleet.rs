@@ -68,6 +68,11 @@ pub(crate) async fn command(bus: &Bus, node: &str, command: &NodeCommand, timeou
         Ok(NodeReply::Accepted { .. }) => Ok(()),
         Ok(NodeReply::Refused { code, reason, .. }) => Err(FleetError::Refused { node: node.to_owned(), code, reason }),
         Err(TypedError::Bus(BusError::NoResponders { .. })) => Err(missing(node, "nobody listens on its subject")),
+        Err(error @ TypedError::Bus(BusError::PayloadTooLarge { .. })) => {
+            // No other node would be told of it either.
+            let reason = format!("the command cannot be sent: {error}; raise the server's max_payload");
+            Err(FleetError::Refused { node: node.to_owned(), code: RefusalCode::Unfit, reason })
+        }
         Err(error) => Err(missing(node, error)),
     }
 }

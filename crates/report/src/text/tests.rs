@@ -19,6 +19,15 @@ fn an_invalid_run_leads_with_the_reason() {
 }
 
 #[test]
+fn what_a_lost_node_may_have_offered_is_not_called_missing() {
+    let mut report = checkout();
+    (report.deficit, report.unaccounted) = (1_500, 1_200);
+    let text = summary(&report, TextOptions { colour: false, width: 100 });
+    assert!(text.contains("deficit 1,500 (") && text.contains("%), 1,200 of it not accounted for\n"), "{text}");
+    assert!(crate::html::page(&report).contains("deficit 1,500, 1,200 of it not accounted for"));
+}
+
+#[test]
 fn a_run_that_did_not_finish_leads_with_its_status() {
     let mut report = checkout();
     (report.status, report.verdict, report.reasons) = (RunStatus::Cancelled, Some(Verdict::Undetermined), Vec::new());

@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use nuncius_bus::{clock, registry};
 use nuncius_load::shard::assign;
 use nuncius_schemas::event::EventKind;
+use nuncius_schemas::node::{Capacity, NodeCommand, NodeInfo, NodeReply, Role};
 use nuncius_schemas::report::Report;
 use nuncius_schemas::run::{Control, ControlReply, RunStatus, Verdict};
 use rustix::process::Signal;
@@ -166,4 +168,49 @@ async fn a_cancel_is_answered_within_a_second_while_a_frozen_node_is_watched_and
         })
         .await;
     }
+}
+
+/// A node that gets ready and then falls silent: it never answers a start.
+async fn silent_at_the_start(system: &System, name: &str) -> (registry::Registration, clock::PingResponder) {
+    let capacity = Capacity { weight: 1, max_rate_per_second: 1_000, max_in_flight: 1_000, max_duration_seconds: 60 };
+    let info = NodeInfo { capacity: Some(capacity), ..registry::this_process(name, Role::Client, "nowhere") };
+    let bus = system.bus.clone();
+    let pings = clock::answer_pings(&bus, &bus.namespace().node_ping(name)).await.unwrap();
+    let mut commands = bus.subscribe(&bus.namespace().node_command(name)).await.unwrap();
+    let registration = registry::join(&bus, info).await.unwrap();
+    let epoch = registration.claim().epoch;
+    tokio::spawn(async move {
+        while let Some(message) = commands.next().await {
+            match message.decode::<NodeCommand>().unwrap() {
+                NodeCommand::Prepare(_) | NodeCommand::Stop(_) => {
+                    message.respond_message("node-reply.v1", &NodeReply::Accepted { epoch }).await.unwrap();
+                }
+                NodeCommand::Start(_) | NodeCommand::Extend(_) => {}
+            }
+        }
+    });
+    (registration, pings)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_one_node_does_not_answer_is_taken_back_before_anybody_has_sent_anything() {
+    let _turn = beside_others().await;
+    let mut system = quick_system(2).await;
+    let address = system.start_stub(&[]);
+    let (silent, pings) = silent_at_the_start(&system, "n3").await;
+    system.wait_for_nodes(4).await;
+    system.publish(open_spec("back", &address, "100/s", "2s", GATES).as_bytes()).await;
+    let record = system.wait_for_end("back").await;
+    let report = system.report("back").await;
+    let told = format!("{:?}", report.reasons);
+    assert!(report.events.iter().any(|e| e.message.contains("planning anew") && e.message.contains("n3")), "{told}");
+    assert_eq!(
+        (record.status, record.verdict, record.attempt),
+        (RunStatus::Finished, Some(Verdict::Pass), 2),
+        "{told}"
+    );
+    assert_eq!((report.offered, report.groups[0].steps[0].succeeded), (200, 200), "{told}");
+    assert_eq!(stub_stats(&address).requests, 200);
+    silent.release().await;
+    drop(pings);
 }
