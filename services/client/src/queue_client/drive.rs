@@ -1,10 +1,12 @@
 //! The loop of requests: as many in flight as the parallelism in force says, each slot with one after the other.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use nuncius_bus::{Bus, BusError};
-use nuncius_jobs::{JobError, Submission, Submitter, SubmitterOptions};
+use nuncius_jobs::{JobError, Prepared, Queues, Submission, Submitter, SubmitterOptions, Ticket};
 use nuncius_schemas::job::{JobResult, JobStatus};
 use nuncius_schemas::units::HumanDuration;
 use nuncius_telemetry::{SpanKind, SpanRecord, is_recording, record_span, traceparent};
@@ -23,6 +25,8 @@ pub const PARALLEL_MAX: u32 = 16_384;
 const REFUSED_PAUSE: Duration = Duration::from_millis(100);
 /// How long the server may take to hear that the client goes.
 const FAREWELL: Duration = Duration::from_secs(2);
+/// How often is looked at whether anybody takes the jobs.
+const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 /// Longest result in a line of the log, in characters.
 const SHOWN_MAX: usize = 500;
 
@@ -99,7 +103,7 @@ pub async fn run(
     let options = SubmitterOptions { queue: config.queue.clone(), client: config.client.clone(), presence: true };
     let control = Arc::new(Control::new(config.parallel, config.parallel_max));
     let submitter = tokio::select! {
-        submitter = Submitter::open(&bus, options) => Arc::new(submitter?),
+        submitter = Submitter::open(&bus, options) => submitter?,
         // Another process of this name may be there for as long as it likes.
         () = shutdown.cancelled() => return Ok(super::final_report(&control.statistics())),
     };
@@ -111,35 +115,79 @@ pub async fn run(
     if let Some(ready) = ready {
         let _ = ready.send(address);
     }
-    let config = Arc::new(config);
-    let mut slots = JoinSet::new();
-    for slot in 0..config.parallel_max {
-        slots.spawn(run_slot(
-            slot,
-            Arc::clone(&config),
-            Arc::clone(&submitter),
-            Arc::clone(&control),
-            bus.namespace().as_str().to_owned(),
-        ));
-    }
+    let namespace = bus.namespace().as_str().to_owned();
+    let shared =
+        Arc::new(Shared { config, submitter, control: Arc::clone(&control), namespace, prepared: OnceLock::new() });
+    let all = Arc::clone(&shared);
+    // All in one task: what its slots send at the same time is written at once. A task for each costs half as much again.
+    let mut sending = JoinSet::new();
+    sending.spawn(async move {
+        let mut slots: FuturesUnordered<_> =
+            (0..all.config.parallel_max).map(|slot| run_slot(slot, Arc::clone(&all))).collect();
+        while slots.next().await.is_some() {}
+    });
+    sending.spawn(tell_what_is_waited_for(bus.clone(), shared.config.queue.clone()));
     shutdown.cancelled().await;
     // What is in flight is dropped here; what waits of it is dropped by the queue.
-    slots.shutdown().await;
+    sending.shutdown().await;
     let _ = page.await;
-    if let Some(submitter) = Arc::into_inner(submitter) {
-        let _ = tokio::time::timeout(FAREWELL, submitter.close()).await;
+    if let Some(shared) = Arc::into_inner(shared) {
+        let _ = tokio::time::timeout(FAREWELL, shared.submitter.close()).await;
     }
     Ok(super::final_report(&control.statistics()))
 }
 
-/// One request after the other while the parallelism reaches this slot.
-async fn run_slot(
-    slot: u32,
-    config: Arc<QueueClientConfig>,
-    submitter: Arc<Submitter>,
+/// Says it when jobs can wait for ever: that their queue has no worker, or is paused.
+async fn tell_what_is_waited_for(bus: Bus, queue: String) {
+    let mut told = String::new();
+    loop {
+        tokio::time::sleep(LOOK_INTERVAL).await;
+        let Ok(queues) = Queues::open(&bus).await else { continue };
+        let now = match queues.waits(&queue).await {
+            Ok(waits) if waits.is_stuck() => waits.to_string(),
+            // Other reasons come with the failures of jobs.
+            Ok(_) | Err(_) => String::new(),
+        };
+        if now != told && !now.is_empty() {
+            tracing::warn!("jobs wait: {now}");
+        }
+        told = now;
+    }
+}
+
+/// What all slots share.
+struct Shared {
+    config: QueueClientConfig,
+    submitter: Submitter,
     control: Arc<Control>,
     namespace: String,
-) {
+    /// The job, checked and encoded once.
+    prepared: OnceLock<Prepared>,
+}
+
+impl Shared {
+    /// Submits one job; a queue that does not take it now may later.
+    async fn submit(&self, traceparent: Option<&str>) -> Result<Ticket, JobError> {
+        let prepared = match self.prepared.get() {
+            Some(prepared) => prepared,
+            None => {
+                let job = Submission {
+                    args: self.config.args.clone(),
+                    limit: self.config.limit,
+                    priority: self.config.priority,
+                    ..Submission::default()
+                };
+                let prepared = self.submitter.prepare(&job)?;
+                self.prepared.get_or_init(|| prepared)
+            }
+        };
+        self.submitter.submit_prepared(prepared, traceparent).await
+    }
+}
+
+/// One request after the other while the parallelism reaches this slot.
+async fn run_slot(slot: u32, shared: Arc<Shared>) {
+    let Shared { config, control, .. } = shared.as_ref();
     let mut parallel = control.parallel();
     loop {
         if parallel.wait_for(|parallel| slot < *parallel).await.is_err() {
@@ -147,7 +195,7 @@ async fn run_slot(
         }
         let begun_at = Instant::now();
         let begun = control.statistics().begin(begun_at);
-        let (ended, is_refused) = request(&config, &submitter, &namespace, begun_at).await;
+        let (ended, is_refused) = request(&shared, begun_at).await;
         control.statistics().end(begun, &ended);
         if is_refused {
             tokio::time::sleep(REFUSED_PAUSE).await;
@@ -158,22 +206,12 @@ async fn run_slot(
 }
 
 /// One job from submission to result; whether it was not accepted.
-async fn request(
-    config: &QueueClientConfig,
-    submitter: &Submitter,
-    namespace: &str,
-    begun_at: Instant,
-) -> (Ended, bool) {
+async fn request(shared: &Shared, begun_at: Instant) -> (Ended, bool) {
+    let Shared { config, namespace, .. } = shared;
     let trace = (is_recording() && fastrand::f64() < config.trace_ratio)
         .then(|| (fastrand::u128(1..), fastrand::u64(1..), nuncius_bus::clock::unix_ns()));
-    let submission = Submission {
-        id: None,
-        args: config.args.clone(),
-        limit: config.limit,
-        priority: config.priority,
-        traceparent: trace.map(|(trace_id, span_id, _)| traceparent(trace_id, span_id, true)),
-    };
-    let outcome = match submitter.submit(submission).await {
+    let parent = trace.map(|(trace_id, span_id, _)| traceparent(trace_id, span_id, true));
+    let outcome = match shared.submit(parent.as_deref()).await {
         Err(error) => Err((error.to_string(), true)),
         Ok(ticket) => {
             let id = ticket.id.clone();

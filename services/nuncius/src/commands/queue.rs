@@ -45,7 +45,8 @@ pub(super) async fn queue(global: &Global, command: QueueCommand) -> Result<u8> 
         QueueCommand::Purge { queue } => {
             let dropped = purge(&queues, &queues.get(&queue).await?).await?;
             let left = queues.info(&queue).await?.jobs;
-            super::print(&format!("{} of queue {queue} dropped, {left} left, which have begun", jobs(dropped)));
+            let (dropped, left) = (jobs(dropped), jobs(left));
+            super::print(&format!("{dropped} of queue {queue} dropped, {left} left, which have begun"));
         }
         QueueCommand::Drain { queue, no_wait } => drain(&queues, &queue, no_wait).await?,
         QueueCommand::Rm { queue, force } => {

@@ -24,6 +24,7 @@ mod queue_faults;
 mod queue_harness;
 mod queue_load;
 mod queue_services;
+mod queue_told;
 mod queues;
 mod remote;
 mod routes;

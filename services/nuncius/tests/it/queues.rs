@@ -29,7 +29,8 @@ async fn a_queue_is_made_shown_paused_resumed_drained_purged_and_removed() {
 
     // Paused: it takes jobs up to its limit and gives none.
     let worker = system.joined_worker("w1", &["--queue", "q", "sleep"]).await;
-    system.done(&["queue", "pause", "q"]);
+    let paused = system.done(&["queue", "pause", "q"]);
+    assert!(paused.starts_with("queue q is paused: it takes jobs and gives none"), "{paused}");
     system.submit_only("q", "a", &["0.01"]);
     system.done(&["queue", "submit", "q", "--no-wait", "--id", "b", "--priority", "1", "--", "0.01"]);
     system.refused(&["queue", "submit", "q", "--", "0.01"], 5, &["queue `q` is full", "`max_waiting` of 2"]);
@@ -40,11 +41,11 @@ async fn a_queue_is_made_shown_paused_resumed_drained_purged_and_removed() {
     assert_eq!(info["definition"]["state"], "paused");
     let text = system.done(&["queue", "info", "q"]);
     assert!(text.contains("2, of which 2 were never begun") && text.contains("paused"), "{text}");
-    assert!(text.contains("no frontend: totals stand still"), "{text}");
+    assert!(text.contains("no frontend: nothing is swept or exported"), "{text}");
     let table = system.done(&["queue", "ls"]);
     let row = table.lines().find(|line| line.split_whitespace().next() == Some("q")).unwrap();
     let cells: Vec<&str> = row.split_whitespace().collect();
-    assert_eq!(cells, ["q", "paused", "2", "2", "2", "2", "0", "0", "-"], "{table}");
+    assert_eq!(cells, ["q", "paused", "2", "2", "2", "2", "0", "0", "0", "-"], "{table}");
     let names: Vec<String> = json(&system.done(&["queue", "ls", "--json"]))
         .as_array()
         .unwrap()
@@ -55,7 +56,8 @@ async fn a_queue_is_made_shown_paused_resumed_drained_purged_and_removed() {
     system.refused(&["queue", "rm", "q"], 5, &["`q` still has 2 jobs", "--force"]);
 
     // Purged: each job that waits gets its record.
-    assert_eq!(system.done(&["queue", "purge", "q"]).trim(), "2 jobs dropped");
+    let purged = system.done(&["queue", "purge", "q"]);
+    assert_eq!(purged.trim(), "2 jobs of queue q dropped, 0 jobs left, which have begun");
     let records = system.records("q").await;
     let ends: Vec<_> = records.iter().map(|record| (record.status, record.error.as_deref())).collect();
     assert_eq!(ends, [(JobStatus::Dropped, Some("purged")); 2]);
@@ -79,7 +81,7 @@ async fn a_queue_is_made_shown_paused_resumed_drained_purged_and_removed() {
     system.done(&["queue", "drain", "q", "--no-wait"]);
     assert_eq!(system.info("q").await.definition.state, QueueState::Draining);
     system.wait_for_jobs("q", 0, 0).await;
-    system.done(&["queue", "rm", "q"]);
+    assert_eq!(system.done(&["queue", "rm", "q"]).trim(), "queue q removed with its records, 0 jobs lost");
     system.refused(&["queue", "submit", "q", "--", "0"], 5, &["`q`", "there is no such queue"]);
     system.refused(&["queue", "info", "q"], 5, &["`q`", "there is no such queue"]);
     system.done(&["queue", "pause", "like"]);
