@@ -180,13 +180,25 @@ pub(crate) async fn end(running: &mut Running, mut ended: Ended, totals: &RunTot
         let text = format!("gate {}: {} ({})", gate.gate, gate.outcome.name(), gate.reason);
         running.journal.say(nuncius_schemas::event::EventKind::Gate, &text, BTreeMap::new()).await;
     }
-    let (status, verdict) = (ended.status, ended.verdict);
-    let reason = ended.reasons.first().cloned().unwrap_or_default();
+    let (status, mut verdict) = (ended.status, ended.verdict);
+    let mut reason = ended.reasons.first().cloned().unwrap_or_default();
     running.journal.record.verdict = verdict;
     running.journal.record.ended_unix_ms = Some(nuncius_bus::clock::unix_ms());
     ended.events = running.journal.events();
-    let report = report(&running.journal.record, totals, scheduled, ended);
+    let mut report = report(&running.journal.record, totals, scheduled, ended);
     store(running, &report, totals).await;
+    if let Some(problem) = running.journal.not_stored() {
+        // What nobody can look up later has not been shown: it is no PASS.
+        let problem = format!("the result is not all in the store: {problem}");
+        report.reasons.insert(0, problem.clone());
+        if status == RunStatus::Finished {
+            (verdict, reason) = (Some(Verdict::Invalid), problem);
+            report.verdict = verdict;
+            running.journal.record.verdict = verdict;
+        }
+        store(running, &report, totals).await;
+    }
+    publish(running, &report).await;
     if let Err(error) = running.journal.end(status, verdict, &reason).await {
         warn!(experiment = %report.id, %error, "the end was not written");
     }
@@ -211,6 +223,11 @@ async fn store(running: &mut Running, report: &Report, totals: &RunTotals) {
             }
         }
     }
+}
+
+/// Puts the report where every machine finds it.
+async fn publish(running: &Running, report: &Report) {
+    let daemon = &running.daemon;
     match serde_json::to_vec(report) {
         Ok(bytes) => {
             let namespace = daemon.bus.namespace();

@@ -2,6 +2,7 @@
 //! store. The bus comes first: the store may lag behind it, never the other way round.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use nuncius_bus::clock::unix_ms;
@@ -52,6 +53,7 @@ pub(crate) struct Journal {
     /// How many the bus did not take: whoever replays its stream misses them.
     events_not_stored: u64,
     event_number: u64,
+    not_stored: OnceLock<String>,
 }
 
 impl Journal {
@@ -67,6 +69,7 @@ impl Journal {
             events_left_out: 0,
             events_not_stored: 0,
             event_number: 0,
+            not_stored: OnceLock::new(),
         }
     }
 
@@ -188,10 +191,18 @@ impl Journal {
         events
     }
 
-    /// A store that fails is said aloud, and never ends a run: the bus has the record and the report.
+    /// A store that fails is said aloud, and never ends a run: the bus has the record and the report. It is remembered for
+    /// the verdict.
     pub(crate) fn warn_store<T>(&self, what: &str, outcome: Result<T, nuncius_store::StoreError>) {
         if let Err(error) = outcome {
             warn!(experiment = %self.record.id, what, %error, "not stored");
+            // The first says best what is wrong.
+            let _ = self.not_stored.set(format!("{what}: {error}"));
         }
+    }
+
+    /// The first thing of this run that the store did not take, and why.
+    pub(crate) fn not_stored(&self) -> Option<&str> {
+        self.not_stored.get().map(String::as_str)
     }
 }

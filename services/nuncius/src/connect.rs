@@ -108,9 +108,11 @@ pub(crate) async fn connect_to(global: &Global, url: &str, name: &str) -> Result
 
 /// The server that was named, or that `up` runs; `None` when there is neither.
 pub(crate) async fn find(global: &Global) -> Option<String> {
-    // Without a data directory there is none to look into.
-    let directory = data_place(global).unwrap_or_default();
-    discover(global.nats.as_deref(), &directory).await.map(|found| found.url)
+    match (data_place(global), &global.nats) {
+        (Some(directory), named) => discover(named.as_deref(), &directory).await.map(|found| found.url),
+        // No data directory, none to look into.
+        (None, named) => named.clone(),
+    }
 }
 
 /// Connects to the server that was named or that `up` runs, if there is one.

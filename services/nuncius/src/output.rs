@@ -70,6 +70,26 @@ pub(crate) fn note_failure(written: std::io::Result<()>) {
     }
 }
 
+/// Standard output for those who write to a stream; see [`note_failure`] for what becomes of a reader that has gone.
+#[derive(Debug)]
+pub(crate) struct StandardOutput;
+
+impl Write for StandardOutput {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        match std::io::stdout().write(bytes) {
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(bytes.len()),
+            outcome => outcome,
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        match std::io::stdout().flush() {
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            outcome => outcome,
+        }
+    }
+}
+
 /// Why standard output could not be written.
 pub(crate) fn failure() -> Option<&'static str> {
     FAILURE.get().map(String::as_str)

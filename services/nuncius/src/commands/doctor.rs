@@ -6,41 +6,77 @@ use nuncius_bus::clock::{measure_offset, monotonic_ns};
 use nuncius_bus::server::find_binary;
 use nuncius_schemas::codec;
 use nuncius_schemas::node::{NodeInfo, Role};
+use serde::Serialize;
 
 use crate::EXIT_FAILED;
 use crate::args::{Global, REQUEST_TIMEOUT};
 use crate::connect;
+use crate::output::print_json;
 
 /// Round trips of the clock measurement.
 const CLOCK_SAMPLES: usize = 16;
 /// Open files below which a node cannot hold the default number of requests in flight.
 const OPEN_FILES_MIN: u64 = 4_096;
 
-/// Says what was found.
+/// How a finding is.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Level {
+    Ok,
+    Warn,
+    Bad,
+}
+
+/// One thing that was looked at.
+#[derive(Serialize)]
+struct Finding {
+    level: Level,
+    text: String,
+}
+
+/// What was found: said at once to people, and at the end to programs.
 struct Findings {
-    bad: bool,
+    json: bool,
+    all: Vec<Finding>,
 }
 
 impl Findings {
-    fn good(&self, text: &str) {
-        super::print(&format!("ok    {text}"));
+    fn good(&mut self, text: &str) {
+        self.add(Level::Ok, text);
     }
 
-    fn warn(&self, text: &str) {
-        super::print(&format!("warn  {text}"));
+    fn warn(&mut self, text: &str) {
+        self.add(Level::Warn, text);
     }
 
     fn bad(&mut self, text: &str) {
-        self.bad = true;
-        super::print(&format!("bad   {text}"));
+        self.add(Level::Bad, text);
+    }
+
+    fn add(&mut self, level: Level, text: &str) {
+        if !self.json {
+            let word = match level {
+                Level::Ok => "ok   ",
+                Level::Warn => "warn ",
+                Level::Bad => "bad  ",
+            };
+            super::print(&format!("{word} {text}"));
+        }
+        self.all.push(Finding { level, text: text.to_owned() });
+    }
+
+    fn is_bad(&self) -> bool {
+        self.all.iter().any(|finding| finding.level == Level::Bad)
     }
 }
 
 /// Checks; exit code 0 when nothing is bad.
 pub(super) async fn doctor(global: &Global) -> Result<u8> {
-    let mut findings = Findings { bad: false };
-    let data = connect::data_directory(global)?;
-    findings.good(&format!("data directory {}", data.display()));
+    let mut findings = Findings { json: global.json, all: Vec::new() };
+    match connect::data_directory(global) {
+        Ok(data) => findings.good(&format!("data directory {}", data.display())),
+        Err(error) => findings.bad(&format!("{error:#}")),
+    }
     match find_binary() {
         Ok(path) => findings.good(&format!("nats-server binary {}", path.display())),
         Err(error) => findings.warn(&format!("no nats-server binary for `up` and `run`: {error}")),
@@ -64,7 +100,10 @@ pub(super) async fn doctor(global: &Global) -> Result<u8> {
         Ok(None) => findings.warn("no NATS server is running: `nuncius run` would bring its own"),
         Err(error) => findings.bad(&format!("NATS: {}", crate::output::plain(&format!("{error:#}")))),
     }
-    Ok(if findings.bad { EXIT_FAILED } else { 0 })
+    if global.json {
+        print_json(&findings.all)?;
+    }
+    Ok(if findings.is_bad() { EXIT_FAILED } else { 0 })
 }
 
 async fn check_bus(findings: &mut Findings, bus: &Bus) -> Result<()> {

@@ -15,7 +15,7 @@ use super::archive::{self, Found};
 use super::experiment_id;
 use super::removal::{self, Places};
 use crate::args::{ExportArgs, Global, PsArgs, RmArgs};
-use crate::output::{note, print_json, print_table, say};
+use crate::output::{StandardOutput, note, print_json, print_table, say};
 use crate::{Usage, connect};
 
 /// Experiments of the store that `ps --all` shows at most.
@@ -147,7 +147,7 @@ fn document(args: &ExportArgs) -> Result<Box<dyn Write + Send>> {
         Some(path) => {
             Box::new(std::io::BufWriter::new(std::fs::File::create(path).with_context(|| path.display().to_string())?))
         }
-        None => Box::new(std::io::BufWriter::new(std::io::stdout())),
+        None => Box::new(std::io::BufWriter::new(StandardOutput)),
     })
 }
 

@@ -10,6 +10,7 @@
 
 mod amqp;
 mod bad_input;
+mod command_line;
 mod completeness;
 mod emulators;
 mod examples;
@@ -31,3 +32,4 @@ mod routes;
 mod scaling;
 mod tracing;
 mod verdict;
+mod waiting;
