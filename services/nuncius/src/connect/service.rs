@@ -132,17 +132,25 @@ pub(crate) async fn serve<T>(
 ) -> Result<()> {
     loop {
         let Some(bus) = join(global, name, Fallback::DefaultAddress, stop).await? else { return Ok(()) };
-        let (told, ready) = oneshot::channel();
+        let (told, mut ready) = oneshot::channel();
         let mut has_started = false;
         let outcome = {
             let running = run(bus.clone(), told);
             tokio::pin!(running);
             tokio::select! {
-                outcome = &mut running => outcome,
-                Ok(news) = ready => {
+                // What ends at once has been ready, too.
+                biased;
+                Ok(news) = &mut ready => {
                     has_started = true;
                     announce(news);
                     running.await
+                }
+                outcome = &mut running => {
+                    if let Ok(news) = ready.try_recv() {
+                        has_started = true;
+                        announce(news);
+                    }
+                    outcome
                 }
             }
         };

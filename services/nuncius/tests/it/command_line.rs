@@ -24,7 +24,7 @@ async fn with_two_experiments() -> System {
     let address = system.start_stub(&[]);
     for id in ["first-run", "second-run"] {
         let file = system.directory.path().join(format!("{id}.yaml"));
-        std::fs::write(&file, open_spec(id, &address, "50/s", "1s", "")).unwrap();
+        std::fs::write(&file, open_spec(id, &address, "500/s", "1s", "")).unwrap();
         let output = system.output(&["run", file.to_str().unwrap(), "--quiet"]);
         assert!(output.status.success(), "{}", shown(&output));
     }
@@ -94,7 +94,7 @@ async fn a_run_prints_its_report_as_json_and_nothing_else() {
     let mut system = System::start(1).await;
     let address = system.start_stub(&[]);
     let file = system.directory.path().join("json.yaml");
-    std::fs::write(&file, open_spec("json", &address, "50/s", "1s", "")).unwrap();
+    std::fs::write(&file, open_spec("json", &address, "500/s", "1s", "")).unwrap();
     let mut run = system.command(&["run", "json.yaml", "--json", "--report-json", "report.json"]);
     let output = run.current_dir(system.directory.path()).output().unwrap();
     assert!(output.status.success(), "{}", shown(&output));
@@ -102,7 +102,7 @@ async fn a_run_prints_its_report_as_json_and_nothing_else() {
     let written = std::fs::read(system.directory.path().join("report.json")).unwrap();
     assert_eq!(printed, serde_json::from_slice::<Value>(&written).unwrap());
 
-    std::fs::write(&file, open_spec("dash", &address, "50/s", "1s", "")).unwrap();
+    std::fs::write(&file, open_spec("dash", &address, "500/s", "1s", "")).unwrap();
     let mut run = system.command(&["run", "json.yaml", "--json", "-"]);
     let output = run.current_dir(system.directory.path()).output().unwrap();
     assert_eq!(serde_json::from_slice::<Value>(&output.stdout).unwrap()["id"], "dash", "{}", shown(&output));
@@ -329,12 +329,12 @@ async fn a_result_that_could_not_be_stored_is_no_pass() {
     until("the daemon has ended", async || daemon.child.try_wait().unwrap()).await;
     let wanted = system.command(&["experimentd"]);
     let mut limited = Command::new("sh");
-    // Blocks of 512 or 1,024 bytes, as the shell has it: room for a dozen or two pages of SQLite's log.
-    limited.args(["-c", "trap '' XFSZ; ulimit -f 96; exec \"$@\"", "sh"]).arg(wanted.get_program());
+    // Blocks of 512 bytes: room for a few pages of SQLite's log, and for its index.
+    limited.args(["-c", "trap '' XFSZ; ulimit -f 64; exec \"$@\"", "sh"]).arg(wanted.get_program());
     limited.args(wanted.get_args()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     system.daemon = Some(Process { child: limited.spawn().unwrap() });
     let file = system.directory.path().join("full.yaml");
-    std::fs::write(&file, open_spec("full", &address, "50/s", "2s", "")).unwrap();
+    std::fs::write(&file, open_spec("full", &address, "500/s", "1s", "")).unwrap();
     let output = system.output(&["run", file.to_str().unwrap(), "--quiet"]);
     assert_eq!(output.status.code(), Some(4), "{}", shown(&output));
     assert!(text(&output.stdout).contains("not all in the store"), "{}", shown(&output));
