@@ -1,6 +1,12 @@
 //! The routing table: weights hold from the command line to the targets, and routes live as long as who serves them.
 
-use crate::harness::{System, open_spec, spawn_stub, stub_stats};
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use nuncius_schemas::codec;
+use nuncius_schemas::route::Route;
+
+use crate::harness::{Process, System, open_spec, spawn_stub, stub_stats, until};
 
 /// A closed group for the service `shop`.
 fn shop_spec(id: &str, users: u32, iterations: u32) -> String {
@@ -60,4 +66,42 @@ async fn a_route_without_any_weight_or_with_too_large_a_one_is_refused_by_name()
         let said = String::from_utf8_lossy(&refused.stderr).into_owned();
         assert!(refused.status.code() == Some(64) && said.contains(words), "{arguments:?}: {said}");
     }
+}
+
+/// Starts a stub that registers itself as `shop`; its address.
+fn registered_stub(system: &System, name: &str) -> (Process, String) {
+    let mut command = system.command(&["emulator", "stub", "--listen", "127.0.0.1:0", "--register", "shop"]);
+    command.stdout(Stdio::piped());
+    let mut process = Process::start(&mut command, &system.directory.path().join(format!("{name}.log")));
+    let mut line = String::new();
+    BufReader::new(process.child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let address = line.trim().trim_start_matches("stub listens on http://").trim_end_matches('/').to_owned();
+    (process, address)
+}
+
+/// Where `shop` is, as the routing table has it.
+async fn shop_address(system: &System) -> Option<String> {
+    let routes = system.bus.kv(&system.bus.namespace().bucket_route()).await.unwrap();
+    let route: Route = codec::decode(&routes.get("shop").await.unwrap()?.value).unwrap();
+    assert!(route.owner.is_some(), "{route:?}");
+    route.hosts.into_iter().map(|host| host.address).next()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_service_of_a_name_does_not_take_it_and_the_route_of_a_killed_one_goes() {
+    let system = System::start(0).await;
+    let (mut first, first_address) = registered_stub(&system, "first");
+    until("the first is registered", async || shop_address(&system).await.filter(|at| *at == first_address)).await;
+    let (mut second, second_address) = registered_stub(&system, "second");
+    let log = system.directory.path().join("second.log");
+    until("the second says whose the name is", async || {
+        std::fs::read_to_string(&log).unwrap().contains(&first_address).then_some(())
+    })
+    .await;
+    assert_eq!(shop_address(&system).await, Some(first_address));
+    first.kill();
+    until("the second has the name", async || shop_address(&system).await.filter(|at| *at == second_address)).await;
+    second.signal(rustix::process::Signal::TERM);
+    second.child.wait().unwrap();
+    assert_eq!(shop_address(&system).await, None, "who leaves takes its route along");
 }
