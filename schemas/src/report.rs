@@ -150,6 +150,12 @@ pub struct StepReport {
     /// Sent again because the server had closed the connection without seeing the request.
     #[serde(default)]
     pub retried: u64,
+    /// Waited for a node's cap on the rate before they were made.
+    #[serde(default)]
+    pub held_back: u64,
+    /// Pauses of users whose iteration ended without an answer.
+    #[serde(default)]
+    pub backed_off: u64,
     /// Bytes written to connections.
     #[serde(default)]
     pub bytes_sent: u64,

@@ -206,6 +206,7 @@ pub(crate) fn check_group(path: &str, group: &Group, reading: Reading) -> Result
         ("rate", group.rate.is_some() || !group.stages.is_empty(), "servos are `users` for a `duration`"),
         ("iterations", group.iterations.is_some(), "servos go on to the end: give a `duration`"),
         ("think_time", group.think_time.0 > 0, "the pauses of servos follow from `servo.measure` and `servo.adjust`"),
+        ("backoff", !group.backoff.is_default(), "servos try again after `servo.retry`"),
         ("users", group.users.is_none(), "missing: say how many servos there are"),
         ("duration", group.duration.is_none(), "missing: say how long the servos run"),
         ("tls", group.tls.is_some(), "servos speak plain HTTP or NATS"),

@@ -11,9 +11,11 @@ use crate::servo::{SERVO_STEPS, ServoOptions};
 use crate::stress::StressStep;
 use crate::units::{HumanDuration, Rate, SECOND_NS};
 
+mod backoff;
 pub mod texts;
 pub mod validate;
 
+pub use backoff::Backoff;
 pub use validate::SpecError;
 
 /// One experiment. The smallest has one group with a target, a rate and a duration.
@@ -200,6 +202,9 @@ pub struct Group {
     /// Closed model: pause of a user after each iteration.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub think_time: HumanDuration,
+    /// Closed model: pauses of a user whose iterations end without an answer.
+    #[serde(default, skip_serializing_if = "Backoff::is_default")]
+    pub backoff: Backoff,
     /// How long load is offered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration: Option<HumanDuration>,
@@ -425,6 +430,7 @@ impl Group {
             arrivals: Arrivals::default(),
             users: None,
             think_time: HumanDuration::default(),
+            backoff: Backoff::default(),
             duration: None,
             iterations: None,
             max_in_flight: default_max_in_flight(),

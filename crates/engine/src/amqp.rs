@@ -22,14 +22,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use lapin::types::ShortString;
+use nuncius_schemas::metric::FailureKind;
 use tokio::sync::Notify;
 use tokio::task::LocalSet;
+use tokio::time::timeout;
 
 use crate::clock::monotonic_ns;
 use crate::dispatch::{Dispatcher, Iteration};
 use crate::flights::Flights;
 use crate::plan::{Action, AmqpPlan, GroupPlan, Picker};
 use crate::run::EngineError;
+use crate::trouble::Trouble;
 use crate::wake::Bell;
 
 mod connection;
@@ -111,7 +114,7 @@ struct Publish {
 pub(crate) fn run(dispatcher: Dispatcher, plan: Arc<GroupPlan>, setup: Setup, bell: Arc<Bell>) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return dispatcher.close_failed(format!("cannot start a runtime: {error}"), monotonic_ns()),
+        Err(error) => return dispatcher.close_unstarted("start a runtime", &error),
     };
     let Some(publishes) = publishes(&plan) else {
         return dispatcher.close_failed("a name is longer than 255 bytes".to_owned(), monotonic_ns());
@@ -174,10 +177,12 @@ async fn offer(shared: Rc<Shared>, bell: Arc<Bell>) -> std::io::Result<()> {
 
 /// One iteration, to its end.
 async fn fly(shared: Rc<Shared>, flight: u64, mut iteration: Iteration) {
+    shared.flights.begun(flight, &mut iteration);
     loop {
-        let published = match shared.publisher().await {
-            Ok(publisher) => shared.publish(flight, &mut iteration, &publisher).await,
-            Err(trouble) => Err(trouble),
+        let published = match timeout(shared.timeout(), shared.publisher()).await {
+            Ok(Ok(publisher)) => shared.publish(flight, &mut iteration, &publisher).await,
+            Ok(Err(trouble)) => Err(trouble),
+            Err(_) => Err(Trouble::target(FailureKind::Timeout, "no connection within the timeout")),
         };
         if let Err(trouble) = published {
             return shared.flights.failed(flight, iteration, trouble);
@@ -187,6 +192,7 @@ async fn fly(shared: Rc<Shared>, flight: u64, mut iteration: Iteration) {
             Some(next) => iteration = next,
             None => return,
         }
+        shared.flights.permit(flight, &mut iteration).await;
     }
 }
 

@@ -8,6 +8,7 @@ use nuncius_schemas::fault::{FaultCount, GeneratorFault};
 use nuncius_schemas::metric::FailureKind;
 use nuncius_schemas::record::RecordOutcome;
 
+use crate::clock::monotonic_ns;
 use crate::sink::{EngineMessage, Failure, FinishReason, ROWS_MAX, Row, SecondReport, StepRecorder};
 
 const SECOND_NS: u64 = 1_000_000_000;
@@ -187,6 +188,14 @@ impl Book {
     /// For the last report: see [`SecondReport::cycles`].
     pub(crate) fn cycles(&mut self, cycles: Vec<(u32, u64)>) {
         self.report.cycles = cycles;
+    }
+
+    /// As [`Book::close`], of an engine that could not even start, for an error of the system at `what`.
+    pub(crate) fn close_unstarted(mut self, what: &str, error: &std::io::Error) {
+        if let Some(fault) = GeneratorFault::of_error(error) {
+            self.fault(fault);
+        }
+        self.close(monotonic_ns(), FinishReason::Failed(format!("cannot {what}: {error}")));
     }
 
     /// The last messages; waits for room. A receiver that is gone needs none of them.

@@ -5,6 +5,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::caps::Caps;
 use crate::clock::monotonic_ns;
 use crate::wake::Bell;
 
@@ -21,11 +22,17 @@ pub struct Control {
     /// Held while a stop is put into force: one that comes at the same time must find it whole.
     stopping: Mutex<()>,
     bells: Mutex<Vec<Arc<Bell>>>,
+    caps: Arc<Caps>,
 }
 
 impl Control {
-    /// Nothing started yet.
+    /// Nothing started yet, and no caps.
     pub fn new() -> Arc<Self> {
+        Self::with_caps(Caps::none())
+    }
+
+    /// Nothing started yet; all groups together keep within `caps`.
+    pub fn with_caps(caps: Arc<Caps>) -> Arc<Self> {
         Arc::new(Self {
             start_at_ns: AtomicU64::new(NEVER),
             horizon_ns: AtomicU64::new(0),
@@ -34,6 +41,7 @@ impl Control {
             abandoned: AtomicBool::new(false),
             stopping: Mutex::default(),
             bells: Mutex::new(Vec::new()),
+            caps,
         })
     }
 
@@ -43,6 +51,9 @@ impl Control {
     /// A second start changes nothing.
     pub fn start(&self, start_at_ns: u64, horizon_ns: u64) {
         self.horizon_ns.fetch_max(horizon_ns, Ordering::Release);
+        if self.start_at_ns.load(Ordering::Acquire) == NEVER {
+            self.caps.open(start_at_ns);
+        }
         let _ = self.start_at_ns.compare_exchange(NEVER, start_at_ns, Ordering::AcqRel, Ordering::Acquire);
         self.ring();
     }
@@ -78,6 +89,11 @@ impl Control {
     pub fn abandon(&self) {
         self.abandoned.store(true, Ordering::Release);
         self.ring();
+    }
+
+    /// What all groups together keep within.
+    pub(crate) fn caps(&self) -> &Caps {
+        &self.caps
     }
 
     /// When run time began, on CLOCK_MONOTONIC; `None` before the start is known.

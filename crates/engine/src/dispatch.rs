@@ -9,15 +9,17 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
 use nuncius_load::ShardSet;
-use nuncius_load::sample::is_sampled;
+use nuncius_schemas::fault::GeneratorFault;
 
 use crate::book::Book;
+use crate::clock::monotonic_ns;
 use crate::control::Control;
-use crate::feed::{Feed, Task};
+use crate::feed::Feed;
 use crate::plan::GroupPlan;
 use crate::run::EngineOptions;
 use crate::sink::{EngineMessage, FinishReason};
 
+mod begin;
 mod outcome;
 mod pace;
 
@@ -37,6 +39,8 @@ pub(crate) struct Iteration {
     /// As `origin_ns`, of the step.
     pub(crate) planned_ns: u64,
     pub(crate) taken_ns: u64,
+    /// When it was handed to the engine; 0 once the engine has turned to it.
+    pub(crate) launched_ns: u64,
     /// When the step's request was written; 0 before.
     pub(crate) sent_ns: u64,
     pub(crate) user: u32,
@@ -44,6 +48,8 @@ pub(crate) struct Iteration {
     pub(crate) is_sampled: bool,
     /// Written once more after the peer had closed a connection that it had kept open until then.
     pub(crate) is_resent: bool,
+    /// Waits for the node's cap on the rate.
+    pub(crate) is_held: bool,
 }
 
 /// What an iteration that waits for a connection is remembered by.
@@ -76,6 +82,16 @@ pub(crate) struct Dispatcher {
     lasts_until_ns: u64,
     drain_until_ns: u64,
     due_ns: u64,
+    /// As `due_ns`, of everything but arrivals, users and the cap on the rate.
+    frame_due_ns: u64,
+    /// Planned instant of the schedule's next own arrival.
+    arrival_ns: u64,
+    /// Arrivals planned after this are not due yet, as far as the last [`Dispatcher::poll`] knows.
+    offered_until_ns: u64,
+    /// Nothing begins before this: the cap on the rate.
+    gate_ns: u64,
+    /// Since when the cap has held back what could have begun; 0 while it holds nothing.
+    gated_since_ns: u64,
     in_flight: usize,
     in_flight_max: usize,
     /// Steps of the group. One past the last stands for the whole iteration when there are several.
@@ -132,6 +148,11 @@ impl Dispatcher {
             lasts_until_ns: 0,
             drain_until_ns: u64::MAX,
             due_ns: u64::MAX,
+            frame_due_ns: u64::MAX,
+            arrival_ns: u64::MAX,
+            offered_until_ns: 0,
+            gate_ns: 0,
+            gated_since_ns: 0,
             in_flight: 0,
             in_flight_max,
             steps: plan.step_names.len(),
@@ -236,8 +257,9 @@ impl Dispatcher {
         self.start_ns = start_ns;
         self.phase = Phase::Offering;
         self.book.start(start_ns);
-        if let Feed::Closed(feed) = &mut self.feed {
-            feed.start();
+        match &mut self.feed {
+            Feed::Closed(feed) => feed.start(),
+            Feed::Open(_) => self.look_ahead(),
         }
     }
 
@@ -246,7 +268,11 @@ impl Dispatcher {
         self.phase = Phase::Over;
     }
 
-    fn drain(&mut self, reason: FinishReason, until_ns: u64) {
+    fn drain(&mut self, reason: FinishReason, until_ns: u64, now_ns: u64) {
+        // What is due counts as taken: it is sent while there is time, and censored otherwise.
+        self.queue_due(now_ns);
+        self.offered_until_ns = 0;
+        self.arrival_ns = u64::MAX;
         self.reason = reason;
         self.phase = Phase::Draining;
         self.drain_until_ns = until_ns;
@@ -258,39 +284,23 @@ impl Dispatcher {
     fn offer(&mut self, now_ns: u64) {
         let stop_ns = self.control.stop_at();
         let horizon_at_ns = self.start_ns.saturating_add(self.control.horizon_ns());
-        let until_ns = now_ns.min(stop_ns.unwrap_or(u64::MAX));
-        let drain_from = |at_ns: u64| at_ns.max(now_ns).saturating_add(self.options.drain_ns);
+        let cap_end_ns = self.control.caps().end_ns(self.start_ns);
+        let drain_ns = self.options.drain_ns;
+        let drain_from = |at_ns: u64| at_ns.max(now_ns).saturating_add(drain_ns);
+        let end_of_time_ns = horizon_at_ns.min(cap_end_ns);
+        self.offered_until_ns = now_ns.min(stop_ns.unwrap_or(u64::MAX)).min(end_of_time_ns.saturating_sub(1));
         let mut ended = None;
         match &mut self.feed {
             Feed::Open(feed) => {
-                let mut taken = 0;
-                loop {
-                    let Some(arrival) = feed.peek() else {
-                        let end_ns = feed.end_ns().map_or(now_ns, |end| self.start_ns.saturating_add(end));
-                        self.lasts_until_ns = end_ns;
-                        ended = Some((FinishReason::ScheduleEnded, drain_from(end_ns)));
-                        break;
-                    };
-                    let planned_ns = self.start_ns.saturating_add(arrival.planned_ns);
-                    if planned_ns > until_ns || planned_ns >= horizon_at_ns {
-                        break;
-                    }
-                    if self.waiting.len() >= WAITING_MAX {
-                        let reason = format!("more than {WAITING_MAX} arrivals wait for a connection");
-                        ended = Some((FinishReason::Failed(reason), drain_from(now_ns)));
-                        break;
-                    }
-                    feed.advance();
-                    self.waiting.push_back(Waiting { index: arrival.index, planned_ns, taken_ns: now_ns });
-                    let lag_ns = now_ns.saturating_sub(planned_ns);
-                    taken += 1;
-                    self.pace.taken(planned_ns);
-                    if let Some(recorder) = self.book.step(self.first) {
-                        recorder.lag.record_ns(lag_ns);
-                    }
-                }
-                if taken > 0 {
-                    count_planned(&mut self.book, self.first, self.steps, taken);
+                if self.arrival_ns == u64::MAX {
+                    let end_ns = feed.end_ns().map_or(now_ns, |end| self.start_ns.saturating_add(end));
+                    self.lasts_until_ns = end_ns;
+                    ended = Some((FinishReason::ScheduleEnded, drain_from(end_ns)));
+                } else if self.waiting.len() >= WAITING_MAX {
+                    let reason = format!("more than {WAITING_MAX} arrivals wait for a connection");
+                    ended = Some((FinishReason::Failed(reason), drain_from(now_ns)));
+                } else if self.in_flight >= self.in_flight_max {
+                    self.queue_due(now_ns);
                 }
             }
             Feed::Closed(feed) => {
@@ -304,19 +314,21 @@ impl Dispatcher {
         }
         // A schedule that has ended needs neither horizon nor stop any more, unless the stop was first.
         if let Some((reason, until_ns)) = ended {
-            self.drain(reason, until_ns);
+            self.drain(reason, until_ns, now_ns);
         } else if let Some(stop_ns) = stop_ns {
-            self.drain(FinishReason::Stopped, stop_ns.saturating_add(self.control.stop_drain_ns()));
+            self.drain(FinishReason::Stopped, stop_ns.saturating_add(self.control.stop_drain_ns()), now_ns);
+        } else if now_ns >= cap_end_ns {
+            self.drain(FinishReason::Failed(self.control.caps().end_reason()), drain_from(now_ns), now_ns);
         } else if now_ns >= horizon_at_ns {
-            self.drain(FinishReason::Horizon, drain_from(now_ns));
+            self.drain(FinishReason::Horizon, drain_from(now_ns), now_ns);
         }
     }
 
-    fn next_due_ns(&self, now_ns: u64) -> u64 {
+    fn next_due_ns(&mut self, now_ns: u64) -> u64 {
         let second_ns = self.book.second_end_ns();
-        match self.phase {
-            Phase::Prepared => u64::MAX,
-            Phase::Over => 0,
+        self.frame_due_ns = match self.phase {
+            Phase::Prepared => return u64::MAX,
+            Phase::Over => return 0,
             Phase::Draining => {
                 let due_ns = second_ns.min(self.drain_until_ns);
                 // Behind the present it would be due for ever.
@@ -324,82 +336,51 @@ impl Dispatcher {
             }
             Phase::Offering => {
                 let horizon_at_ns = self.start_ns.saturating_add(self.control.horizon_ns());
-                let next_ns = match &self.feed {
-                    Feed::Open(feed) => {
-                        feed.peek().map_or(0, |arrival| self.start_ns.saturating_add(arrival.planned_ns))
-                    }
-                    Feed::Closed(feed) => {
-                        let end_ns = feed.duration_ns().map_or(u64::MAX, |d| self.start_ns.saturating_add(d));
-                        feed.wake_ns().unwrap_or(u64::MAX).min(end_ns).max(self.start_ns)
-                    }
-                };
-                second_ns.min(horizon_at_ns).min(next_ns)
-            }
-        }
-    }
-
-    /// The next iteration for which there is room, the one that has waited longest first.
-    #[inline]
-    pub(crate) fn next(&mut self, now_ns: u64) -> Option<Iteration> {
-        if self.in_flight >= self.in_flight_max {
-            return None;
-        }
-        let (index, user, planned_ns, taken_ns) = match &mut self.feed {
-            Feed::Open(_) => {
-                let waiting = self.waiting.pop_front()?;
-                (waiting.index, 0, waiting.planned_ns, waiting.taken_ns)
-            }
-            Feed::Closed(feed) => {
-                if self.phase != Phase::Offering || now_ns < self.start_ns {
-                    return None;
-                }
-                let Task { index, user } = feed.begin()?;
-                count_planned(&mut self.book, self.first, self.steps, 1);
-                (index, user, now_ns, now_ns)
+                second_ns.min(horizon_at_ns).min(self.control.caps().end_ns(self.start_ns))
             }
         };
-        self.in_flight += 1;
-        self.gauge_up(self.first);
-        if self.steps > 1 {
-            self.gauge_up(self.steps);
-        }
-        let ratio = self.options.trace_ratio;
-        Some(Iteration {
-            index,
-            origin_ns: planned_ns,
-            first_sent_ns: 0,
-            planned_ns,
-            taken_ns,
-            sent_ns: 0,
-            user,
-            step: self.first as u16,
-            is_sampled: ratio > 0.0 && is_sampled(self.options.seed, u32::from(self.group), index, ratio),
-            is_resent: false,
-        })
+        let gate_ns = if self.gated_since_ns == 0 { u64::MAX } else { self.gate_ns };
+        let next_ns = match &self.feed {
+            Feed::Open(_) if self.phase != Phase::Offering => u64::MAX,
+            // The end of the schedule is looked at when its last arrival is taken.
+            Feed::Open(_) => {
+                if self.arrival_ns == u64::MAX {
+                    0
+                } else {
+                    self.arrival_ns
+                }
+            }
+            Feed::Closed(_) if self.phase != Phase::Offering => u64::MAX,
+            Feed::Closed(feed) => {
+                let end_ns = feed.duration_ns().map_or(u64::MAX, |d| self.start_ns.saturating_add(d));
+                feed.wake_ns().unwrap_or(u64::MAX).min(end_ns).max(self.start_ns)
+            }
+        };
+        self.frame_due_ns.min(next_ns).min(gate_ns)
     }
 
     /// Ends the books. The engine has censored what was on its connections; what waits is censored here.
     pub(crate) fn close(mut self, now_ns: u64) {
         self.in_flight_max = usize::MAX;
         if matches!(self.feed, Feed::Open(_)) {
-            while let Some(iteration) = self.next(now_ns) {
+            while let Some(iteration) = self.take(now_ns) {
                 self.censor(iteration, now_ns);
             }
         }
         self.book.close(now_ns, self.reason);
     }
 
+    /// Ends the books of an engine that could not even start, for an error of the system at `what`.
+    pub(crate) fn close_unstarted(mut self, what: &str, error: &std::io::Error) {
+        if let Some(fault) = GeneratorFault::of_error(error) {
+            self.book.fault(fault);
+        }
+        self.close_failed(format!("cannot {what}: {error}"), monotonic_ns());
+    }
+
     /// Ends the books of an engine that could not go on.
     pub(crate) fn close_failed(mut self, reason: String, now_ns: u64) {
         self.reason = FinishReason::Failed(reason);
         self.close(now_ns);
-    }
-}
-
-fn count_planned(book: &mut Book, first: usize, steps: usize, count: u64) {
-    for step in [Some(first), (steps > 1).then_some(steps)].into_iter().flatten() {
-        if let Some(recorder) = book.step(step) {
-            recorder.planned += count;
-        }
     }
 }

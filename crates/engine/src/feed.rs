@@ -10,9 +10,24 @@ use nuncius_load::{Arrival, Schedule, ShardSet};
 
 use crate::plan::Load;
 
-/// Pause of a user whose iteration ended without an answer: a target that is not there must not be hammered in a loop
-/// that never sleeps.
-const UNANSWERED_PAUSE_NS: u64 = 10_000_000;
+/// Pauses of a user whose iterations end without an answer: a target that is not there must not be hammered in a loop that never
+/// sleeps. Twice as long after each further one, up to a limit; each is shortened by up to half, so that users who failed together
+/// do not come back together.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Backoff {
+    pub(crate) first_ns: u64,
+    pub(crate) max_ns: u64,
+}
+
+impl Backoff {
+    /// The pause after `unanswered` of them in a row, at least 1; the same for the same user and iteration.
+    fn pause_ns(self, unanswered: u32, user: u32, begun: u64) -> u64 {
+        let doublings = unanswered.saturating_sub(1).min(63);
+        let whole_ns = self.first_ns.saturating_mul(1 << doublings).min(self.max_ns);
+        let mut random = fastrand::Rng::with_seed(u64::from(user) << 32 ^ begun);
+        whole_ns - random.u64(0..=whole_ns / 2)
+    }
+}
 
 /// Something to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,9 +52,12 @@ impl Feed {
                 feed.advance();
                 Self::Open(feed)
             }
-            Load::Closed { users, iterations, duration_ns, think_ns } => {
+            Load::Closed { users, iterations, duration_ns, think_ns, backoff } => {
                 let members: Vec<User> = users_of(&shards, users)
-                    .map(|id| User { id, begun: 0, limit: iterations.map(|all| iterations_of_user(id, users, all)) })
+                    .map(|id| {
+                        let limit = iterations.map(|all| iterations_of_user(id, users, all));
+                        User { id, begun: 0, limit, unanswered: 0 }
+                    })
                     .collect();
                 Self::Closed(ClosedFeed {
                     ready: VecDeque::with_capacity(members.len()),
@@ -49,6 +67,7 @@ impl Feed {
                     users,
                     duration_ns,
                     think_ns,
+                    backoff,
                 })
             }
         }
@@ -92,6 +111,8 @@ struct User {
     id: u32,
     begun: u64,
     limit: Option<u64>,
+    /// Iterations that ended without an answer, one after the other until now.
+    unanswered: u32,
 }
 
 /// Own users.
@@ -107,6 +128,7 @@ pub(crate) struct ClosedFeed {
     users: u32,
     duration_ns: Option<u64>,
     think_ns: u64,
+    backoff: Backoff,
 }
 
 impl ClosedFeed {
@@ -152,6 +174,12 @@ impl ClosedFeed {
         }
     }
 
+    /// Whether somebody could begin now.
+    #[inline]
+    pub(crate) fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
     pub(crate) fn begin(&mut self) -> Option<Task> {
         let slot = self.ready.pop_front()?;
         let user = self.members.get_mut(slot as usize)?;
@@ -161,18 +189,38 @@ impl ClosedFeed {
         Some(Task { index, user: slot })
     }
 
-    /// The user's iteration has ended; `ended` says that nobody begins any more.
-    pub(crate) fn finish(&mut self, slot: u32, answered: bool, ended: bool, now_ns: u64) {
+    /// The user's iteration has ended; `ended` says that nobody begins any more. Whether the user backs off.
+    pub(crate) fn finish(&mut self, slot: u32, answered: bool, ended: bool, now_ns: u64) -> bool {
         self.active = self.active.saturating_sub(1);
-        let Some(user) = self.members.get(slot as usize) else { return };
+        let Some(user) = self.members.get_mut(slot as usize) else { return false };
         if ended || user.limit.is_some_and(|limit| user.begun >= limit) {
-            return;
+            return false;
         }
-        let pause_ns = if answered { self.think_ns } else { self.think_ns.max(UNANSWERED_PAUSE_NS) };
+        user.unanswered = if answered { 0 } else { user.unanswered.saturating_add(1) };
+        let backoff_ns = if answered { 0 } else { self.backoff.pause_ns(user.unanswered, user.id, user.begun) };
+        let pause_ns = self.think_ns.max(backoff_ns);
         if pause_ns == 0 {
             self.ready.push_back(slot);
         } else {
             self.thinking.push(Reverse((now_ns.saturating_add(pause_ns), slot)));
         }
+        backoff_ns > self.think_ns
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_their_limit_and_users_do_not_come_back_together() {
+        let backoff = Backoff { first_ns: 10_000_000, max_ns: 1_000_000_000 };
+        for (unanswered, whole_ns) in [(1, 10_000_000), (2, 20_000_000), (4, 80_000_000), (8, 1_000_000_000)] {
+            let pauses: Vec<u64> = (0..100).map(|user| backoff.pause_ns(unanswered, user, 3)).collect();
+            assert!(pauses.iter().all(|pause| (whole_ns / 2..=whole_ns).contains(pause)), "{pauses:?}");
+            let distinct: std::collections::BTreeSet<&u64> = pauses.iter().collect();
+            assert!(distinct.len() > 90);
+        }
+        assert!(backoff.pause_ns(u32::MAX, 1, u64::MAX) <= 1_000_000_000);
     }
 }

@@ -4,8 +4,9 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, Notify};
 
 use crate::clock::monotonic_ns;
 use crate::dispatch::{Dispatcher, Iteration};
@@ -21,6 +22,8 @@ pub(crate) struct Flights {
     /// Iterations under way, as they are known by now.
     under_way: RefCell<HashMap<u64, Iteration>>,
     next: Cell<u64>,
+    /// Held by who waits for the cap on the rate.
+    gate: Mutex<()>,
     /// An iteration has ended, or something else is to be looked at.
     pub(crate) changed: Notify,
 }
@@ -31,8 +34,33 @@ impl Flights {
             dispatcher: RefCell::new(Some(dispatcher)),
             under_way: RefCell::new(HashMap::new()),
             next: Cell::new(0),
+            gate: Mutex::new(()),
             changed: Notify::new(),
         }
+    }
+
+    /// The task of an iteration runs for the first time.
+    pub(crate) fn begun(&self, flight: u64, iteration: &mut Iteration) {
+        if let Some(dispatcher) = self.dispatcher.borrow_mut().as_mut() {
+            dispatcher.begun(iteration, monotonic_ns());
+        }
+        self.note(flight, *iteration);
+    }
+
+    /// Waits until the request of a later step, or one that is made once more, may be written: the node's cap on the rate. Those
+    /// who wait are let through in the order in which they came.
+    pub(crate) async fn permit(&self, flight: u64, iteration: &mut Iteration) {
+        let _turn = self.gate.lock().await;
+        loop {
+            let now_ns = monotonic_ns();
+            let permitted = match self.dispatcher.borrow_mut().as_mut() {
+                Some(dispatcher) => dispatcher.permit(iteration, now_ns),
+                None => Ok(()),
+            };
+            let Err(at_ns) = permitted else { break };
+            tokio::time::sleep(Duration::from_nanos(at_ns.saturating_sub(now_ns))).await;
+        }
+        self.note(flight, *iteration);
     }
 
     /// Remembers an iteration as it is now: at its next step, or sent.
@@ -67,11 +95,12 @@ impl Flights {
     }
 
     /// The step's request is to be written once more.
-    pub(crate) fn retried(&self, iteration: &mut Iteration) {
+    pub(crate) async fn retried(&self, flight: u64, iteration: &mut Iteration) {
         iteration.is_resent = true;
         if let Some(dispatcher) = self.dispatcher.borrow_mut().as_mut() {
             dispatcher.retried(iteration.step);
         }
+        self.permit(flight, iteration).await;
     }
 
     fn ended(&self, flight: u64) {
@@ -97,7 +126,7 @@ impl Flights {
         }
         match outcome {
             Ok(()) => dispatcher.close(now_ns),
-            Err(error) => dispatcher.close_failed(format!("cannot wait for events: {error}"), now_ns),
+            Err(error) => dispatcher.close_unstarted("wait for events", &error),
         }
     }
 

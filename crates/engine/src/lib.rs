@@ -9,6 +9,7 @@
 
 mod amqp;
 mod book;
+pub mod caps;
 mod clock;
 mod connect;
 pub mod control;
@@ -26,6 +27,7 @@ mod tls;
 mod trouble;
 mod wake;
 
+pub use caps::Caps;
 pub use clock::monotonic_ns;
 pub use control::Control;
 pub use plan::{GroupInput, GroupPlan, PlanError, plan_group};

@@ -10,6 +10,7 @@ use nuncius_schemas::spec::{EngineKind, ExperimentSpec, Group, JobStep, Stage, S
 use nuncius_schemas::units::Rate;
 use nuncius_schemas::variable::VariableError;
 
+use crate::feed::Backoff;
 use crate::policy::TargetPolicy;
 
 mod environment;
@@ -148,6 +149,7 @@ pub(crate) enum Load {
         iterations: Option<u64>,
         duration_ns: Option<u64>,
         think_ns: u64,
+        backoff: Backoff,
     },
 }
 
@@ -326,6 +328,7 @@ fn plan_load(path: &str, group: &Group, input: &GroupInput<'_>) -> Result<Load, 
             iterations: group.iterations,
             duration_ns: group.duration.map(|duration| duration.0),
             think_ns: group.think_time.0,
+            backoff: Backoff { first_ns: group.backoff.first.0.max(1), max_ns: group.backoff.max.0.max(1) },
         });
     }
     let mut stages: Vec<Stage> = group.effective_stages();

@@ -41,7 +41,7 @@ struct Shared {
 pub(crate) fn run(dispatcher: Dispatcher, plan: Arc<GroupPlan>, bus: &Bus, bell: Arc<Bell>) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return dispatcher.close_failed(format!("cannot start a runtime: {error}"), monotonic_ns()),
+        Err(error) => return dispatcher.close_unstarted("start a runtime", &error),
     };
     let Action::Queue(queue) = &plan.action else {
         return dispatcher.close_failed("the group has no queue".to_owned(), monotonic_ns());
@@ -99,6 +99,7 @@ fn submissions(queue: &QueuePlan) -> Vec<Submission> {
 
 /// One iteration, to its end.
 async fn fly(shared: Rc<Shared>, flight: u64, mut iteration: Iteration) {
+    shared.flights.begun(flight, &mut iteration);
     loop {
         if let Err(trouble) = shared.job(flight, &mut iteration).await {
             return shared.flights.failed(flight, iteration, trouble);
@@ -107,6 +108,7 @@ async fn fly(shared: Rc<Shared>, flight: u64, mut iteration: Iteration) {
             Some(next) => iteration = next,
             None => return,
         }
+        shared.flights.permit(flight, &mut iteration).await;
     }
 }
 

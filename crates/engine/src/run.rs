@@ -4,6 +4,7 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
+use nuncius_schemas::fault::GeneratorFault;
 use nuncius_schemas::spec::RecordsMode;
 
 use nuncius_bus::Bus;
@@ -36,10 +37,12 @@ pub struct EngineOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// The system gave no thread or descriptor.
-    #[error("cannot start an engine thread for group `{group}`: {source}")]
+    #[error("cannot start an engine thread for group `{group}`: {advice} ({source})")]
     Start {
         /// Group.
         group: String,
+        /// What was missing, and what to do about it.
+        advice: &'static str,
         /// What the system said.
         source: std::io::Error,
     },
@@ -100,7 +103,10 @@ pub fn spawn_group(
         (Action::Servo(servo), None) if servo.is_bus => return Err(EngineError::NoBus { group: plan.group }),
         _ => None,
     };
-    let start_error = |source| EngineError::Start { group: plan.name.clone(), source };
+    let start_error = |source| {
+        let advice = GeneratorFault::of_spawn(&source).advice();
+        EngineError::Start { group: plan.name.clone(), advice, source }
+    };
     let mut threads = Vec::with_capacity(plan.threads);
     for share in shares(&plan) {
         let bell = Arc::new(Bell::new().map_err(start_error)?);
@@ -147,8 +153,12 @@ pub fn spawn_group(
 
 /// Splits shards and connections over the threads of a plan.
 fn shares(plan: &GroupPlan) -> Vec<Share> {
-    let threads = plan.threads.max(1);
-    let all = usize::try_from(plan.max_in_flight).unwrap_or(usize::MAX);
+    let all = usize::try_from(plan.max_in_flight).unwrap_or(usize::MAX).max(1);
+    // Each thread needs room for one.
+    let threads = match &plan.load {
+        Load::Open { .. } => plan.threads.clamp(1, all),
+        Load::Closed { .. } => plan.threads.max(1),
+    };
     (0..threads)
         .map(|thread| {
             let own = plan.shards.iter().enumerate().filter(|(position, _)| position % threads == thread);

@@ -58,7 +58,7 @@ pub(crate) fn run(
     let Action::Servo(servo) = &plan.action else { return fail(book, "the group has no servos".to_owned()) };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return fail(book, format!("cannot start a runtime: {error}")),
+        Err(error) => return book.close_unstarted("start a runtime", &error),
     };
     let numbers: Vec<u32> = users_of(&share.shards, servo.users).collect();
     let local = LocalSet::new();

@@ -79,6 +79,10 @@ pub struct StepRecorder {
     pub in_flight: u64,
     /// Sent again because the peer had closed the connection without seeing the request.
     pub retried: u64,
+    /// Waited for the node's cap on the rate.
+    pub held_back: u64,
+    /// Pauses of users whose iteration ended without an answer.
+    pub backed_off: u64,
     /// Bytes written to connections, before encryption.
     pub bytes_sent: u64,
     /// Bytes read from connections, after decryption.

@@ -58,6 +58,8 @@ fn step(name: &str, open: bool) -> StepReport {
         failed: 8,
         censored: 2,
         retried: 0,
+        held_back: 0,
+        backed_off: 0,
         bytes_sent: 6_000_000,
         bytes_received: 120_000_000,
         succeeded_per_second: 999.8,

@@ -276,6 +276,14 @@ fn failure_lines(step: &StepReport, paint: Paint, width: usize) -> String {
         out.push_str(&paint.with("31", fold(&text, width, 6).trim_end()));
         out.push('\n');
     }
+    let name = plain(&step.name, NAME_CHARACTERS);
+    let told = [
+        (step.backed_off, "× a user paused after an iteration that ended without an answer (`backoff`)"),
+        (step.held_back, "× a request waited for the node's cap on the rate (--max-rate)"),
+    ];
+    for (times, what) in told.into_iter().filter(|(times, _)| *times > 0) {
+        out.push_str(&fold(&format!("  {name}: {} {what}", count(times)), width, 6));
+    }
     out
 }
 

@@ -147,6 +147,7 @@ impl Group {
             arrivals: _,
             users: _,
             think_time: _,
+            backoff: _,
             duration: _,
             iterations: _,
             max_in_flight: _,

@@ -506,6 +506,9 @@ fn check_load(path: &str, group: &Group) -> Result<(), SpecError> {
         if group.think_time.0 > TIMEOUT_MAX_NS {
             return refuse(format!("{path}.think_time"), "longer than 1h");
         }
+        if let Some((field, problem)) = group.backoff.problem(TIMEOUT_MAX_NS) {
+            return refuse(format!("{path}.backoff.{field}"), problem);
+        }
         if group.duration.is_none() && group.iterations.is_none() {
             return refuse(format!("{path}.duration"), "missing: a closed group needs duration or iterations");
         }
@@ -513,6 +516,9 @@ fn check_load(path: &str, group: &Group) -> Result<(), SpecError> {
     }
     if group.think_time.0 > 0 {
         return refuse(format!("{path}.think_time"), "belongs to the closed model (users)");
+    }
+    if !group.backoff.is_default() {
+        return refuse(format!("{path}.backoff"), "belongs to the closed model (users)");
     }
     match (group.rate, group.stages.is_empty()) {
         (None, true) => {

@@ -28,6 +28,8 @@ struct StepSum {
     censored: u64,
     in_flight: BTreeMap<usize, u64>,
     retried: u64,
+    held_back: u64,
+    backed_off: u64,
     bytes_sent: u64,
     bytes_received: u64,
     statuses: BTreeMap<u16, u64>,
@@ -198,6 +200,8 @@ impl StepSum {
         self.censored += recorder.censored;
         self.in_flight.insert(thread, recorder.in_flight);
         self.retried += recorder.retried;
+        self.held_back += recorder.held_back;
+        self.backed_off += recorder.backed_off;
         self.bytes_sent += recorder.bytes_sent;
         self.bytes_received += recorder.bytes_received;
         for answers in &recorder.statuses {
@@ -224,6 +228,8 @@ impl StepSum {
         self.censored += later.censored;
         self.in_flight.extend(later.in_flight);
         self.retried += later.retried;
+        self.held_back += later.held_back;
+        self.backed_off += later.backed_off;
         self.bytes_sent += later.bytes_sent;
         self.bytes_received += later.bytes_received;
         for (status, count) in later.statuses {
@@ -279,6 +285,8 @@ impl StepSum {
             censored: self.censored,
             in_flight: self.in_flight.values().sum(),
             retried: self.retried,
+            held_back: self.held_back,
+            backed_off: self.backed_off,
             bytes_sent: self.bytes_sent,
             bytes_received: self.bytes_received,
             statuses: self.statuses.into_iter().map(|(status, count)| StatusCount { status, count }).collect(),

@@ -172,6 +172,8 @@ mod tests {
             censored: u64::MAX,
             in_flight: u64::MAX,
             retried: u64::MAX,
+            held_back: u64::MAX,
+            backed_off: u64::MAX,
             bytes_sent: u64::MAX,
             bytes_received: u64::MAX,
             statuses: (0..600).map(|status| StatusCount { status, count: u64::MAX }).collect(),

@@ -266,7 +266,7 @@ impl Node {
             let trace_id = trace_of(&span, &message, &prepare);
             let session = span.in_scope(|| {
                 let plans = plan_groups(&prepare, &config, trace_id, &bus)?;
-                Session::spawn(&prepare, plans, &bus, &name, epoch)
+                Session::spawn(&prepare, plans, &config.capacity, &bus, &name, epoch)
             });
             Box::new(Prepared { prepare, message, span, session })
         });

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use nuncius_bus::Bus;
 use nuncius_bus::clock::monotonic_ns;
-use nuncius_engine::{Control, EngineMessage, EngineOptions, GroupInput, GroupPlan, plan_group, spawn_group};
+use nuncius_engine::{Caps, Control, EngineMessage, EngineOptions, GroupInput, GroupPlan, plan_group, spawn_group};
 use nuncius_jobs::Queues;
 use nuncius_load::shard::ShardSet;
-use nuncius_schemas::node::{Prepare, RefusalCode, Start};
+use nuncius_schemas::node::{Capacity, Prepare, RefusalCode, Start};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -154,11 +154,13 @@ impl Session {
     pub(crate) fn spawn(
         prepare: &Prepare,
         plans: Vec<GroupPlan>,
+        capacity: &Capacity,
         bus: &Bus,
         node: &str,
         epoch: u64,
     ) -> Result<Self, PrepareError> {
-        let control = Control::new();
+        let caps = Caps::new(capacity.max_rate_per_second, capacity.max_duration_seconds);
+        let control = Control::with_caps(caps);
         let (sink, messages) = sync_channel::<EngineMessage>(ENGINE_QUEUE);
         let options = EngineOptions {
             records: prepare.spec.records,

@@ -186,6 +186,8 @@ fn step_report(name: String, is_iteration: bool, totals: &StepTotals, seconds: f
         failed: totals.failed,
         censored: totals.censored,
         retried: totals.retried,
+        held_back: totals.held_back,
+        backed_off: totals.backed_off,
         bytes_sent: totals.bytes_sent,
         bytes_received: totals.bytes_received,
         succeeded_per_second: per_second(totals.succeeded, seconds),

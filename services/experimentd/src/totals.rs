@@ -54,6 +54,10 @@ pub struct StepTotals {
     pub censored: u64,
     /// Sent again because the server had closed the connection without seeing the request.
     pub retried: u64,
+    /// Waited for a node's cap on the rate.
+    pub held_back: u64,
+    /// Pauses of users whose iteration ended without an answer.
+    pub backed_off: u64,
     /// Bytes written to connections.
     pub bytes_sent: u64,
     /// Bytes read from connections.
@@ -106,6 +110,8 @@ impl StepTotals {
         self.failed += delta.failed;
         self.censored += delta.censored;
         self.retried += delta.retried;
+        self.held_back += delta.held_back;
+        self.backed_off += delta.backed_off;
         self.bytes_sent += delta.bytes_sent;
         self.bytes_received += delta.bytes_received;
         for StatusCount { status, count } in &delta.statuses {
@@ -129,6 +135,8 @@ impl StepTotals {
         self.failed += other.failed;
         self.censored += other.censored;
         self.retried += other.retried;
+        self.held_back += other.held_back;
+        self.backed_off += other.backed_off;
         self.bytes_sent += other.bytes_sent;
         self.bytes_received += other.bytes_received;
         for (status, count) in &other.statuses {

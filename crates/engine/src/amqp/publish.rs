@@ -6,6 +6,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use lapin::options::{
     BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
@@ -63,11 +64,12 @@ impl Publisher {
 }
 
 impl Shared {
-    /// The publishing connection: the open one, or the next. While an attempt is too soon after a failed one, that one's trouble.
-    pub(super) async fn publisher(&self) -> Result<Rc<Publisher>, Trouble> {
+    /// The publishing connection: the open one, or the next. While an attempt is too soon after a failed one, that one's trouble; but
+    /// where nobody answered the next attempt is waited for, since a wait that is not waited is none: the caller limits it.
+    pub(super) async fn publisher(self: &Rc<Self>) -> Result<Rc<Publisher>, Trouble> {
         loop {
             let opened = self.opened.notified();
-            let backoff_ns = {
+            let pause_ns = {
                 let mut state = self.state.borrow_mut();
                 match &*state {
                     State::Up(publisher) if publisher.is_alive() => return Ok(Rc::clone(publisher)),
@@ -77,37 +79,40 @@ impl Shared {
                         *state = State::default();
                         continue;
                     }
-                    State::Down { retry_ns, trouble: Some(trouble), .. } if monotonic_ns() < *retry_ns => {
-                        return Err(trouble.clone());
-                    }
+                    State::Down { retry_ns, trouble: Some(trouble), .. } if monotonic_ns() < *retry_ns => match trouble
+                    {
+                        Trouble::Target(FailureKind::Timeout, _) => Some(retry_ns.saturating_sub(monotonic_ns())),
+                        Trouble::Target(..) | Trouble::Generator(_) => return Err(trouble.clone()),
+                    },
                     State::Down { backoff_ns, .. } => {
                         let backoff_ns = *backoff_ns;
                         *state = State::Opening;
-                        Some(backoff_ns)
+                        // Goes on though who asked for it gives up.
+                        tokio::task::spawn_local(Rc::clone(self).attempt(backoff_ns));
+                        None
                     }
                     State::Opening => None,
                 }
             };
-            let Some(backoff_ns) = backoff_ns else {
-                opened.await;
-                continue;
-            };
-            let result = self.open_publisher().await;
-            let (state, result) = match result {
-                Ok(publisher) => {
-                    let publisher = Rc::new(publisher);
-                    (State::Up(Rc::clone(&publisher)), Ok(publisher))
-                }
-                Err(trouble) => {
-                    let retry_ns = monotonic_ns().saturating_add(backoff_ns);
-                    let backoff_ns = backoff_ns.saturating_mul(2).min(BACKOFF_MAX_NS);
-                    (State::Down { retry_ns, backoff_ns, trouble: Some(trouble.clone()) }, Err(trouble))
-                }
-            };
-            *self.state.borrow_mut() = state;
-            self.opened.notify_waiters();
-            return result;
+            match pause_ns {
+                Some(pause_ns) => tokio::time::sleep(Duration::from_nanos(pause_ns)).await,
+                None => opened.await,
+            }
         }
+    }
+
+    /// One attempt to connect; whoever waits is told.
+    async fn attempt(self: Rc<Self>, backoff_ns: u64) {
+        let state = match self.open_publisher().await {
+            Ok(publisher) => State::Up(Rc::new(publisher)),
+            Err(trouble) => State::Down {
+                retry_ns: monotonic_ns().saturating_add(backoff_ns),
+                backoff_ns: backoff_ns.saturating_mul(2).min(BACKOFF_MAX_NS),
+                trouble: Some(trouble),
+            },
+        };
+        *self.state.borrow_mut() = state;
+        self.opened.notify_waiters();
     }
 
     async fn open_publisher(&self) -> Result<Publisher, Trouble> {

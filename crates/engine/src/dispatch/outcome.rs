@@ -85,7 +85,8 @@ impl Dispatcher {
             recorder.planned += 1;
             recorder.in_flight += 1;
         }
-        Some(Iteration { step, planned_ns: now_ns, taken_ns: now_ns, sent_ns: 0, is_resent: false, ..iteration })
+        let began = Iteration { step, planned_ns: now_ns, taken_ns: now_ns, sent_ns: 0, ..iteration };
+        Some(Iteration { is_resent: false, is_held: false, ..began })
     }
 
     /// The step failed without a complete answer.
@@ -186,10 +187,13 @@ impl Dispatcher {
         }
         let ended = self.phase != Phase::Offering;
         if let Feed::Closed(feed) = &mut self.feed {
-            feed.finish(iteration.user, answered, ended, now_ns);
+            let backs_off = feed.finish(iteration.user, answered, ended, now_ns);
             // Its pause, or the end of it all, may come before what was next until now.
             let wake_ns = if feed.is_exhausted() { 0 } else { feed.wake_ns().unwrap_or(u64::MAX) };
             self.due_ns = self.due_ns.min(wake_ns);
+            if backs_off && let Some(recorder) = self.book.step(self.first) {
+                recorder.backed_off += 1;
+            }
         }
         if ended && self.in_flight == 0 && self.waiting.is_empty() {
             self.due_ns = 0;
@@ -255,7 +259,9 @@ impl Dispatcher {
     }
 
     /// The end has come before an answer did.
-    pub(crate) fn censor(&mut self, iteration: Iteration, now_ns: u64) {
+    pub(crate) fn censor(&mut self, mut iteration: Iteration, now_ns: u64) {
+        // One that the engine never came to was late to the end.
+        self.begun(&mut iteration, now_ns);
         self.count_censored(&iteration, now_ns);
         self.finish(&iteration, true, now_ns);
     }

@@ -41,7 +41,7 @@ struct Shared {
 pub(crate) fn run(dispatcher: Dispatcher, plan: Arc<GroupPlan>, tls: Option<Tls>, bell: Arc<Bell>, ahead: usize) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return dispatcher.close_failed(format!("cannot start a runtime: {error}"), monotonic_ns()),
+        Err(error) => return dispatcher.close_unstarted("start a runtime", &error),
     };
     let shared = Rc::new(Shared {
         idle_max: dispatcher.in_flight_max(),
@@ -82,6 +82,7 @@ async fn offer(shared: Rc<Shared>, bell: Arc<Bell>, ahead: usize) -> std::io::Re
 
 /// One iteration, to its end.
 async fn fly(shared: Rc<Shared>, flight: u64, mut iteration: Iteration) {
+    shared.flights.begun(flight, &mut iteration);
     let host = shared.picker.borrow_mut().pick(iteration.index);
     let mut client = shared.take_idle(host);
     loop {
@@ -106,6 +107,7 @@ async fn fly(shared: Rc<Shared>, flight: u64, mut iteration: Iteration) {
                     Some(next) => {
                         iteration = next;
                         client = keeps.then_some(open);
+                        shared.flights.permit(flight, &mut iteration).await;
                     }
                     None => {
                         if keeps {
@@ -124,7 +126,7 @@ async fn fly(shared: Rc<Shared>, flight: u64, mut iteration: Iteration) {
                     Ending::Unseen(trouble) | Ending::Cut(trouble) | Ending::Unanswered(trouble) => {
                         // It was closed while it was idle, and our request met that on its way.
                         if open.is_reused && !iteration.is_resent && (is_unseen || request.idempotent) {
-                            shared.flights.retried(&mut iteration);
+                            shared.flights.retried(flight, &mut iteration).await;
                             continue;
                         }
                         trouble

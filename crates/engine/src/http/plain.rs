@@ -5,6 +5,7 @@
 //! has no room for a request. The thread never spins: it sleeps until something comes or the next planned instant, where arrivals
 //! are dense a little longer ([`Dispatcher::wake_ns`]).
 
+use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
@@ -48,7 +49,7 @@ pub(crate) fn run(dispatcher: Dispatcher, plan: Arc<GroupPlan>, bell: Arc<Bell>,
     let epoll = match make_epoll(&bell) {
         Ok(epoll) => epoll,
         Err(error) => {
-            return dispatcher.close_failed(format!("cannot make an epoll instance: {error}"), monotonic_ns());
+            return dispatcher.close_unstarted("make an epoll instance", &error);
         }
     };
     let mut engine = PlainEngine::new(dispatcher, plan, epoll, bell);
@@ -80,6 +81,10 @@ struct PlainEngine {
     timeout_due_ns: u64,
     /// A request that carries its own `traceparent`.
     sampled: Vec<u8>,
+    /// Iterations that wait for the cap on the rate, each with the host of its next request; the one that came first is let through first.
+    held: VecDeque<(usize, Iteration)>,
+    /// When the first of them is looked at.
+    held_due_ns: u64,
 }
 
 impl PlainEngine {
@@ -99,6 +104,8 @@ impl PlainEngine {
             connections: Slab::default(),
             timeout_due_ns: u64::MAX,
             sampled: Vec::new(),
+            held: VecDeque::new(),
+            held_due_ns: u64::MAX,
         }
     }
 
@@ -142,7 +149,8 @@ impl PlainEngine {
         };
         let now_ns = monotonic_ns();
         let open: Vec<Iteration> = self.connections.iter().filter_map(|(_, connection)| connection.iteration).collect();
-        for iteration in open {
+        let held = std::mem::take(&mut self.held).into_iter().map(|(_, iteration)| iteration);
+        for iteration in open.into_iter().chain(held) {
             self.dispatcher.censor(iteration, now_ns);
         }
         match failure {
@@ -152,7 +160,7 @@ impl PlainEngine {
     }
 
     fn sleep_until(&self, now_ns: u64) -> Option<Timespec> {
-        let due_ns = self.dispatcher.wake_ns(now_ns).min(self.timeout_due_ns);
+        let due_ns = self.dispatcher.wake_ns(now_ns).min(self.timeout_due_ns).min(self.held_due_ns);
         let sleep_ns = due_ns.saturating_sub(now_ns);
         // Both fit: quotient and remainder of a u64 by a thousand million.
         (due_ns != u64::MAX).then_some(Timespec {
@@ -170,10 +178,61 @@ impl PlainEngine {
         if now_ns >= self.dispatcher.due_ns() {
             self.dispatcher.poll(now_ns);
         }
-        while let Some(iteration) = self.dispatcher.next(now_ns) {
-            let host = self.picker.pick(iteration.index);
-            self.begin(host, iteration, now_ns);
+        if now_ns >= self.held_due_ns {
+            self.let_through(now_ns);
         }
+        // Each is sent at a reading of its own: what the ones before it took is its lag, not the target's service.
+        let mut send_ns = now_ns;
+        while let Some(mut iteration) = self.dispatcher.next(send_ns) {
+            self.dispatcher.begun(&mut iteration, send_ns);
+            let host = self.picker.pick(iteration.index);
+            self.begin(host, iteration, send_ns);
+            if !self.dispatcher.has_next(send_ns) {
+                return;
+            }
+            send_ns = monotonic_ns();
+        }
+    }
+
+    /// Sends what has waited for the cap on the rate.
+    #[cold]
+    fn let_through(&mut self, now_ns: u64) {
+        self.held_due_ns = u64::MAX;
+        let mut now_ns = now_ns;
+        while let Some((host, mut iteration)) = self.held.pop_front() {
+            if let Err(at_ns) = self.dispatcher.permit(&mut iteration, now_ns) {
+                self.held.push_front((host, iteration));
+                self.held_due_ns = at_ns;
+                return;
+            }
+            self.begin(host, iteration, now_ns);
+            now_ns = monotonic_ns();
+        }
+    }
+
+    /// Whether the iteration's request may be written now; keeps it until then otherwise.
+    #[inline]
+    fn is_permitted(&mut self, host: usize, iteration: &mut Iteration, now_ns: u64) -> bool {
+        let permitted = if self.held.is_empty() {
+            self.dispatcher.permit(iteration, now_ns)
+        } else {
+            // Those that came before it have the turn.
+            iteration.is_held = true;
+            Err(self.held_due_ns)
+        };
+        match permitted {
+            Ok(()) => true,
+            Err(at_ns) => {
+                self.hold(host, *iteration, at_ns);
+                false
+            }
+        }
+    }
+
+    #[cold]
+    fn hold(&mut self, host: usize, iteration: Iteration, at_ns: u64) {
+        self.held.push_back((host, iteration));
+        self.held_due_ns = self.held_due_ns.min(at_ns);
     }
 
     #[inline]
@@ -280,7 +339,12 @@ impl PlainEngine {
                     return self.read_answer(key, buffer, now_ns);
                 }
             }
-            State::Connecting => self.connected(key, now_ns),
+            State::Connecting => {
+                // Many may be accepted at once; each is written to at a reading of its own.
+                let now_ns = monotonic_ns();
+                self.connected(key, now_ns);
+                return now_ns;
+            }
             // The peer has closed it, or says what it was not asked.
             State::Idle => {
                 let host = connection.host;
@@ -466,6 +530,8 @@ impl PlainEngine {
         let request = Self::http(&self.plan).and_then(|http| http.requests.get(usize::from(iteration.step)));
         let expected = request.is_some_and(|request| request.expected.contains(status));
         let next = self.dispatcher.answered(iteration, status, expected, now_ns);
+        let next = next.and_then(|mut next| self.is_permitted(host, &mut next, now_ns).then_some(next));
+        let Some(connection) = self.connections.get_mut(key) else { return };
         match (next, keeps) {
             (Some(next), true) => {
                 connection.iteration = Some(next);
@@ -499,7 +565,11 @@ impl PlainEngine {
             }
             if !iteration.is_resent && (is_unseen || request.is_some_and(|request| request.idempotent)) {
                 self.dispatcher.retried(iteration.step);
-                return self.open_for(connection.host, Iteration { is_resent: true, ..iteration }, now_ns);
+                let mut iteration = Iteration { is_resent: true, ..iteration };
+                if self.is_permitted(connection.host, &mut iteration, now_ns) {
+                    self.open_for(connection.host, iteration, now_ns);
+                }
+                return;
             }
         }
         let address = self.address(connection.host);

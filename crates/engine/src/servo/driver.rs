@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nuncius_schemas::fault::GeneratorFault;
 use nuncius_schemas::metric::FailureKind;
 use tokio::sync::Notify;
 
@@ -77,6 +78,8 @@ pub(super) struct Driver<'a> {
     /// How long goodbyes may take after the end of the time.
     drain_ns: u64,
     under_way: usize,
+    /// No event is sent before this: the node's cap on the rate; 0 while it holds none back.
+    gate_ns: u64,
 }
 
 impl<'a> Driver<'a> {
@@ -105,6 +108,7 @@ impl<'a> Driver<'a> {
             leave_until_ns: u64::MAX,
             drain_ns,
             under_way: 0,
+            gate_ns: 0,
         }
     }
 
@@ -150,7 +154,12 @@ impl<'a> Driver<'a> {
         self.ledger.book.cycles(cycles.into_iter().collect());
         let reason = match outcome {
             Ok(()) => self.reason,
-            Err(error) => FinishReason::Failed(format!("cannot wait for events: {error}")),
+            Err(error) => {
+                if let Some(fault) = GeneratorFault::of_error(&error) {
+                    self.ledger.book.fault(fault);
+                }
+                FinishReason::Failed(format!("cannot wait for events: {error}"))
+            }
         };
         self.ledger.book.close(now_ns, reason);
     }
@@ -177,11 +186,15 @@ impl<'a> Driver<'a> {
         if self.phase == Phase::Running {
             let end_ns = self.end_ns();
             let horizon_ns = self.start_ns.saturating_add(self.control.horizon_ns());
+            let cap_end_ns = self.control.caps().end_ns(self.start_ns);
             if now_ns >= end_ns || self.heap.is_empty() && self.under_way == 0 {
                 self.leave(FinishReason::ScheduleEnded, now_ns, now_ns.saturating_add(self.drain_ns));
             } else if let Some(stop_ns) = self.control.stop_at() {
                 let until_ns = stop_ns.saturating_add(self.control.stop_drain_ns());
                 self.leave(FinishReason::Stopped, now_ns, until_ns);
+            } else if now_ns >= cap_end_ns {
+                let reason = FinishReason::Failed(self.control.caps().end_reason());
+                self.leave(reason, now_ns, now_ns.saturating_add(self.drain_ns));
             } else if now_ns >= horizon_ns {
                 self.leave(FinishReason::Horizon, now_ns, now_ns.saturating_add(self.drain_ns));
             }
@@ -243,11 +256,15 @@ impl<'a> Driver<'a> {
     }
 
     fn due_ns(&self) -> u64 {
-        let next_ns = self.heap.peek().map_or(u64::MAX, |Reverse((at_ns, _))| *at_ns);
+        // What the cap holds back is due when it lets through.
+        let next_ns = self.heap.peek().map_or(u64::MAX, |Reverse((at_ns, _))| *at_ns).max(self.gate_ns);
         let until_ns = match self.phase {
             Phase::Prepared => return u64::MAX,
             Phase::Over => return 0,
-            Phase::Running => self.end_ns().min(self.start_ns.saturating_add(self.control.horizon_ns())),
+            Phase::Running => self
+                .end_ns()
+                .min(self.start_ns.saturating_add(self.control.horizon_ns()))
+                .min(self.control.caps().end_ns(self.start_ns)),
             Phase::Leaving => self.leave_until_ns,
         };
         next_ns.min(until_ns).min(self.ledger.book.second_end_ns())
@@ -266,7 +283,15 @@ impl<'a> Driver<'a> {
             if at_ns > now_ns {
                 return;
             }
+            let was_held = std::mem::take(&mut self.gate_ns) != 0;
+            if let Err(gate_ns) = self.control.caps().take(now_ns) {
+                self.gate_ns = gate_ns;
+                return;
+            }
             self.heap.pop();
+            if was_held && let Some(slot) = self.slots.get(index as usize) {
+                self.ledger.held_back(slot.servo.next().map(|planned| planned.event.step()));
+            }
             self.launch(index);
         }
     }

@@ -61,6 +61,13 @@ impl Ledger {
         Flight { step, index, planned_ns, taken_ns: planned_ns.saturating_add(lag_ns), sent_ns: 0, is_sampled }
     }
 
+    /// The next event of a servo waited for the node's cap on the rate.
+    pub(super) fn held_back(&mut self, step: Option<u16>) {
+        if let Some(recorder) = step.and_then(|step| self.book.step(usize::from(step))) {
+            recorder.held_back += 1;
+        }
+    }
+
     pub(super) fn identifiers(&self, flight: &Flight) -> (u128, u64) {
         let (seed, stream) = (self.options.seed, u32::from(self.group));
         (self.trace_id, span_id(seed, self.run_key, stream, flight.index, u32::from(flight.step)))

@@ -429,7 +429,7 @@ fn steps_run_in_order_on_one_connection_and_a_failed_one_ends_the_iteration() {
             }
         });
         let group = r#""target": "http://ADDRESS/base/?q=1", "rate": "200/s", "iterations": 10, "steps": [
-            {"path": "/a"}, {"name": "b", "method": "PUT", "path": "/b", "body": "${1}"}, {"path": "/c"}]"#;
+            {"path": "/a"}, {"name": "b", "method": "PUT", "path": "/b", "body": "$${1}"}, {"path": "/c"}]"#;
         let outcome = Run::new(client, server.address, group).go();
         assert_eq!(outcome.steps.len(), 4);
         let [a, b, c, whole] = outcome.steps.as_slice() else { panic!("{:?}", outcome.steps) };

@@ -3,7 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test that cannot go on must end")]
 
 mod amqp;
+mod caps;
 mod conformance;
+mod limits;
 mod servo;
 mod support;
 mod tls;
+mod waiting;

@@ -9,8 +9,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use nuncius_engine::{
-    Control, EngineMessage, EngineOptions, Failure, FinishReason, GroupInput, GroupPlan, PlanError, Row, TargetPolicy,
-    monotonic_ns, plan_group, spawn_group,
+    Caps, Control, EngineMessage, EngineOptions, Failure, FinishReason, GroupInput, GroupPlan, PlanError, Row,
+    TargetPolicy, monotonic_ns, plan_group, spawn_group,
 };
 use nuncius_load::ShardSet;
 use nuncius_schemas::fault::GeneratorFault;
@@ -199,6 +199,8 @@ pub struct Step {
     pub lag: Totals,
     pub blocked: Totals,
     pub retried: u64,
+    pub held_back: u64,
+    pub backed_off: u64,
     pub bytes_sent: u64,
     pub bytes_received: u64,
     pub statuses: std::collections::BTreeMap<u16, u64>,
@@ -241,6 +243,7 @@ pub struct Run<'a> {
     pub threads: usize,
     pub horizon_ns: u64,
     pub bus: Option<nuncius_bus::Bus>,
+    pub caps: Arc<Caps>,
     pub environment: fn(&str) -> Option<String>,
     pub during: Box<dyn FnOnce(&Control) + 'a>,
 }
@@ -265,6 +268,7 @@ impl<'a> Run<'a> {
             threads: 1,
             horizon_ns: u64::MAX,
             bus: None,
+            caps: Caps::none(),
             environment: |_| None,
             during: Box::new(|_| {}),
         }
@@ -292,7 +296,7 @@ impl<'a> Run<'a> {
         let plan = self.plan().unwrap();
         let mut outcome = Outcome::default();
         outcome.steps.resize_with(plan.recorders(), Step::default);
-        let control = Control::new();
+        let control = Control::with_caps(Arc::clone(&self.caps));
         let (sink, messages) = sync_channel(1_024);
         let threads = spawn_group(plan, self.options, Arc::clone(&control), sink, self.bus.as_ref()).unwrap();
         assert!(threads.iter().all(|thread| thread.thread_id > 0));
@@ -326,6 +330,8 @@ impl<'a> Run<'a> {
                         total.failed_service.add(&step.failed_service).unwrap();
                         total.failed_response.add(&step.failed_response).unwrap();
                         total.retried += step.retried;
+                        total.held_back += step.held_back;
+                        total.backed_off += step.backed_off;
                         total.bytes_sent += step.bytes_sent;
                         total.bytes_received += step.bytes_received;
                         for answers in &step.statuses {

@@ -108,6 +108,8 @@ pub(crate) fn report(id: &str) -> Report {
         failed: 0,
         censored: 10,
         retried: 3,
+        held_back: 2,
+        backed_off: 1,
         bytes_sent: 100_000,
         bytes_received: 2_000_000,
         succeeded_per_second: 99.0,
