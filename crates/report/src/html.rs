@@ -7,12 +7,14 @@
 use nuncius_schemas::report::Report;
 use nuncius_schemas::run::{RunStatus, Verdict};
 
-use crate::format::{count, duration_f64, headline, share, utc};
+use crate::format::{bytes, count, duration_f64, headline, share, utc};
 use crate::text::{first_reason, title};
 
 pub(crate) mod chart;
 pub(crate) mod escape;
+mod heat;
 mod plots;
+mod series;
 pub(crate) mod tables;
 
 use escape::escape;
@@ -139,6 +141,8 @@ fn cards(report: &Report) -> String {
         false,
     ));
     cards.push(("failed", count(failed), share(part(failed, ended)), failed > 0));
+    let requests = || report.groups.iter().flat_map(|group| group.steps.iter().filter(|step| !step.is_iteration));
+    let (sent, received) = (requests().map(|s| s.bytes_sent).sum(), requests().map(|s| s.bytes_received).sum());
     cards.push(("censored", count(censored), "unanswered or unsent at the stop".to_owned(), censored > 0));
     let slowest = report
         .groups
@@ -153,6 +157,9 @@ fn cards(report: &Report) -> String {
         .max_by_key(|(p99, _)| p99.value_ns);
     if let Some((p99, what)) = slowest {
         cards.push(("p99", crate::format::quantile_value(p99), what, false));
+    }
+    if sent > 0 || received > 0 {
+        cards.push(("received", bytes(received), format!("{} sent", bytes(sent)), false));
     }
     let mut out = String::from("<section class=\"cards\">\n");
     for (name, value, note, notable) in cards {

@@ -28,7 +28,8 @@ mod tests {
     #[test]
     fn a_report_reads_back_as_it_was_written() {
         let mut report = crate::fixture::checkout();
-        for summary in report.groups.iter_mut().flat_map(|g| &mut g.steps).flat_map(|s| s.quantities.values_mut()) {
+        let steps = report.groups.iter_mut().flat_map(|group| &mut group.steps);
+        for summary in steps.flat_map(|step| step.quantities.values_mut().chain(step.failed_quantities.values_mut())) {
             // Fractions that JSON and back do not round.
             summary.curve = vec![(0.5, 1), (0.75, 2)];
             summary.mean_ns = summary.mean_ns.round();

@@ -1,14 +1,16 @@
 //! Dev only: what tests need from the outside world, real wherever possible: one nats-server per test, a RabbitMQ, a
-//! receiver of OTLP spans, free ports, temporary directories, polling with a deadline.
+//! receiver of OTLP spans, a browser, free ports, temporary directories, polling with a deadline.
 //!
 //! It must never be a dependency of anything that ships, and never depend on `nuncius-bus`, whose tests use it.
 
+mod browser;
 mod otlp;
 mod rabbitmq;
 mod server;
 mod temp;
 mod wait;
 
+pub use browser::{Browser, Scheme};
 pub use otlp::{OtlpReceiver, Span};
 pub use rabbitmq::RabbitMq;
 pub use server::{TestServer, TestkitError, find_binary};

@@ -3,14 +3,19 @@
 use std::fmt::Write as _;
 
 use super::escape::escape;
-use crate::format::{count, duration_f64};
+use crate::format::{bytes, count, duration_f64};
 
-const WIDTH: f64 = 640.0;
-const HEIGHT: f64 = 270.0;
-const LEFT: f64 = 62.0;
-const RIGHT: f64 = 14.0;
-const TOP: f64 = 12.0;
-const BOTTOM: f64 = 40.0;
+pub(super) const WIDTH: f64 = 640.0;
+pub(super) const HEIGHT: f64 = 270.0;
+pub(super) const LEFT: f64 = 68.0;
+pub(super) const RIGHT: f64 = 14.0;
+pub(super) const TOP: f64 = 12.0;
+pub(super) const BOTTOM: f64 = 40.0;
+
+/// How many times the smallest length of time on an axis the largest is, at most.
+const TIME_SPAN_MAX: f64 = 1e5;
+/// Lengths of time below this are not told apart, in nanoseconds.
+const TIME_LEAST_NS: f64 = 1e3;
 
 /// What an axis counts and how it is divided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -26,8 +31,18 @@ pub(crate) enum Axis {
     Count,
     /// Numbers from zero that may all be small, evenly.
     Amount,
+    /// Bytes from zero, evenly.
+    Bytes,
     /// Nanoseconds, logarithmically.
     Time,
+}
+
+/// A value that must be kept to, drawn across the chart.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Limit {
+    pub(crate) value: f64,
+    /// The gate that says so.
+    pub(crate) name: String,
 }
 
 /// A line: one value for each x of its chart, `None` where there is none.
@@ -56,6 +71,7 @@ pub(crate) struct Chart {
     pub(crate) lines: Vec<Line>,
     /// A place on the x axis and what is there.
     pub(crate) mark: Option<(f64, String)>,
+    pub(crate) limits: Vec<Limit>,
 }
 
 /// The smallest and largest, `None` of nothing.
@@ -67,7 +83,7 @@ fn range(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
 }
 
 /// About `wanted` even divisions of `low`..=`high`, `least` or more apart: 1, 2 or 5 times a power of ten.
-fn even_ticks(low: f64, high: f64, wanted: f64, least: f64) -> Vec<f64> {
+pub(super) fn even_ticks(low: f64, high: f64, wanted: f64, least: f64) -> Vec<f64> {
     let raw = ((high - low) / wanted).max(least);
     let power = 10f64.powf(raw.log10().floor());
     let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|m| m * power).find(|s| *s >= raw).unwrap_or(raw);
@@ -89,12 +105,21 @@ fn y_scale(axis: Axis, values: Option<(f64, f64)>) -> (f64, f64, Vec<f64>) {
         let top = if high > 0.0 { high * 1.12 } else { 1.0 };
         return (0.0, top, even_ticks(0.0, top, 5.0, f64::MIN_POSITIVE));
     }
+    if axis == Axis::Bytes {
+        let high = values.map_or(1.0, |(_, high)| high).clamp(1.0, 1e18) * 1.12;
+        // Round numbers of the largest binary unit below.
+        let unit = 1024f64.powf((high.log2() / 10.0).floor());
+        let ticks = even_ticks(0.0, high / unit, 5.0, 1e-3).into_iter().map(|tick| tick * unit).collect();
+        return (0.0, high, ticks);
+    }
     if axis != Axis::Time {
         let high = values.map_or(1.0, |(_, high)| high).max(1.0);
         let ticks = even_ticks(0.0, high * 1.12, 5.0, 1e-3);
         return (0.0, high * 1.12, ticks);
     }
     let (low, high) = values.map_or((1e6, 1e7), |(low, high)| (low.max(1.0), high.max(1.0)));
+    // What is next to nothing beside the rest lies on the axis, and does not take decades of it.
+    let low = low.max(high / TIME_SPAN_MAX).max(TIME_LEAST_NS.min(high));
     let steps = decade_steps(low, high * 2.0);
     let bottom = steps.iter().copied().rfind(|s| *s <= low).unwrap_or(low);
     let top = steps.iter().copied().find(|s| *s > high).unwrap_or(high * 2.0);
@@ -128,6 +153,9 @@ fn y_label(axis: Axis, value: f64) -> String {
         let text = format!("{value:.9}");
         return text.trim_end_matches('0').trim_end_matches('.').to_owned();
     }
+    if axis == Axis::Bytes {
+        return bytes(value as u64).replace(".00", "");
+    }
     if axis != Axis::Time {
         return if value.fract() == 0.0 { count(value as u64) } else { format!("{value:.1}") };
     }
@@ -150,7 +178,10 @@ fn drawn(line: &Line) -> Vec<f64> {
 
 /// The chart as a `<figure>` with a legend that switches its lines.
 pub(crate) fn figure(chart: &Chart) -> String {
-    let (y_low, y_high, y_ticks) = y_scale(chart.y_axis, range(chart.lines.iter().flat_map(drawn)));
+    let (y_low, y_high, y_ticks) = y_scale(
+        chart.y_axis,
+        range(chart.lines.iter().flat_map(drawn).chain(chart.limits.iter().map(|limit| limit.value))),
+    );
     let (x_low, x_high, x_ticks) = x_scale(chart.x_axis, range(chart.x.iter().copied()));
     let (plot_width, plot_height) = (WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM);
     let x_at = |x: f64| LEFT + (x - x_low) / (x_high - x_low) * plot_width;
@@ -210,6 +241,17 @@ pub(crate) fn figure(chart: &Chart) -> String {
             TOP + plot_height - 8.0,
             escape(text, 80),
             x = x_at(*x),
+        );
+    }
+    for limit in chart.limits.iter().filter(|limit| limit.value.is_finite()) {
+        let y = y_at(limit.value);
+        // Below the line where there is no room above it.
+        let text_y = if y < TOP + 14.0 { y + 13.0 } else { y - 4.0 };
+        let _ = writeln!(
+            out,
+            "<path class=\"limit\" d=\"M{LEFT} {y:.1}H{right}\"/><text class=\"limit\" x=\"{right}\" y=\"{text_y:.1}\">{}</text>",
+            escape(&limit.name, 80),
+            right = WIDTH - RIGHT,
         );
     }
     for (index, line) in chart.lines.iter().enumerate() {
@@ -274,7 +316,7 @@ fn error_bars(line: &Line, index: usize, x_at: &dyn Fn(f64) -> f64, y_at: &dyn F
 /// Digits after the point with which a number up to `highest` is read out: four that mean something.
 fn digits_of(axis: Axis, highest: f64) -> usize {
     match axis {
-        Axis::Time => 0,
+        Axis::Time | Axis::Bytes => 0,
         Axis::Amount => (3.0 - highest.max(1e-9).log10().floor()).clamp(1.0, 9.0) as usize,
         _ => 1,
     }
@@ -284,10 +326,11 @@ fn digits_of(axis: Axis, highest: f64) -> usize {
 fn read_out(chart: &Chart, (x_low, x_high): (f64, f64), y_high: f64) -> String {
     let digits = digits_of(chart.y_axis, y_high);
     let mut out = format!(
-        "{{\"left\":{LEFT},\"right\":{},\"low\":{x_low},\"high\":{x_high},\"odds\":{},\"time\":{},\"name\":\"{}\",\"digits\":{digits},\"x\":[",
+        "{{\"left\":{LEFT},\"right\":{},\"low\":{x_low},\"high\":{x_high},\"odds\":{},\"time\":{},\"bytes\":{},\"name\":\"{}\",\"digits\":{digits},\"x\":[",
         WIDTH - RIGHT,
         chart.x_axis == Axis::Odds,
         chart.y_axis == Axis::Time,
+        chart.y_axis == Axis::Bytes,
         if chart.x_axis == Axis::Workers { "workers" } else { "second" },
     );
     push_list(&mut out, chart.x.iter().map(|x| Some(*x)), if chart.x_axis == Axis::Odds { 4 } else { 0 });
@@ -326,7 +369,7 @@ mod tests {
             y_axis: Axis::Time,
             x: (0..values.len()).map(|i| i as f64).collect(),
             lines: vec![Line { name: "p99".to_owned(), class: "c1", values, ..Line::default() }],
-            mark: None,
+            ..Chart::default()
         }
     }
 
@@ -338,6 +381,15 @@ mod tests {
         assert_eq!(ticks, [1e6, 2e6, 5e6, 1e7, 2e7, 5e7]);
         assert_eq!(y_label(Axis::Time, 2e5), "200µs");
         assert_eq!(y_label(Axis::Time, 1e6), "1ms");
+    }
+
+    #[test]
+    fn next_to_nothing_takes_no_decades_of_the_axis() {
+        let (low, high, _) = y_scale(Axis::Time, Some((0.0, 3e6)));
+        assert_eq!((low, high), (1e3, 5e6));
+        let (low, _, _) = y_scale(Axis::Time, Some((2e3, 8e9)));
+        assert!(low >= 5e4, "{low}");
+        assert_eq!(y_scale(Axis::Bytes, Some((0.0, 2_000_000.0))).2.get(1), Some(&(0.5 * 1_048_576.0)));
     }
 
     #[test]
@@ -373,6 +425,7 @@ mod tests {
             x: vec![1.0, 2.0],
             lines: vec![dots, curve],
             mark: Some((2.0, "knee <2>".to_owned())),
+            limits: vec![Limit { value: 15.0, name: "least <15>".to_owned() }],
             ..Chart::default()
         });
         assert_eq!(svg.matches("h0.01").count(), 2, "{svg}");

@@ -7,9 +7,15 @@
     }
     return ns + "ns";
   };
+  const bytes = (value) => {
+    for (const [unit, scale] of [["GiB", 2 ** 30], ["MiB", 2 ** 20], ["KiB", 2 ** 10]]) {
+      if (value >= scale) return (value / scale).toPrecision(3) + unit;
+    }
+    return Math.round(value) + "B";
+  };
   const duration = (ns) => (ns >= 1e12 ? Math.round(ns / 1e9) + "s" : time(ns));
   const number = (value, digits = 1) => value.toLocaleString("en", { maximumFractionDigits: digits });
-  for (const figure of document.querySelectorAll("figure.chart")) {
+  for (const figure of document.querySelectorAll("figure.chart:not(.heat)")) {
     const svg = figure.querySelector("svg");
     const data = JSON.parse(svg.dataset.chart);
     const cursor = svg.querySelector(".cursor");
@@ -46,7 +52,7 @@
       buttons.forEach((button, line) => {
         if (button.getAttribute("aria-pressed") !== "true") return;
         const value = data.y[line][near];
-        rows.push(button.textContent + "  " + (value === null ? "-" : data.time ? duration(value) : number(value, data.digits)));
+        rows.push(button.textContent + "  " + (value === null ? "-" : data.time ? duration(value) : data.bytes ? bytes(value) : number(value, data.digits)));
       });
       tip.textContent = rows.join("\n");
       tip.hidden = false;

@@ -30,9 +30,14 @@ pub(crate) fn left_out(all: usize, shown: usize, what: &str) -> String {
     format!("<p class=\"note\">{} of {} {what} are shown.</p>\n", count(shown as u64), count(all as u64))
 }
 
-/// A table of cells that are HTML already. The first column and those in `left` are text, the others numbers.
+/// A table of cells that are HTML already. The first column and those in `left` are text, the others numbers; a last
+/// column of text is sentences.
 pub(crate) fn table(heading: &[&str], rows: &[Vec<String>], left: &[usize]) -> String {
-    let class = |index: usize| if index == 0 || left.contains(&index) { "" } else { " class=\"n\"" };
+    let class = |index: usize| match (index == 0 || left.contains(&index), index + 1 == heading.len()) {
+        (false, _) => " class=\"n\"",
+        (true, true) if index > 0 => " class=\"long\"",
+        (true, _) => " class=\"t\"",
+    };
     let mut out = String::from("<div class=\"scroll\"><table>\n<thead><tr>");
     for (index, cell) in heading.iter().enumerate() {
         let _ = write!(out, "<th{}>{cell}</th>", class(index));
@@ -99,6 +104,9 @@ fn group_section(group: &GroupReport) -> String {
         let _ = write!(out, ", offered {} of {} scheduled", count(group.offered), count(scheduled));
     }
     out.push_str("</p>\n");
+    if group.tls_verified == Some(false) {
+        let _ = writeln!(out, "<p class=\"warn\">{UNVERIFIED_NOTE}</p>");
+    }
     if group.steps.is_empty() {
         out.push_str("<p class=\"note\">Nothing was measured.</p>\n</section>\n");
         return out;
@@ -114,15 +122,17 @@ fn group_section(group: &GroupReport) -> String {
                 count(step.succeeded),
                 notable(step.failed),
                 notable(step.censored),
+                count(step.retried),
                 rate(step.succeeded_per_second),
+                bytes(step.bytes_sent),
+                bytes(step.bytes_received),
             ]
         })
         .collect();
     let planned = if is_planned(group) { "planned" } else { "begun" };
-    out.push_str(&table(&["step", planned, "sent", "succeeded", "failed", "censored", "rate"], &rows, &[]));
-    if group.tls_verified == Some(false) {
-        let _ = writeln!(out, "<p>{UNVERIFIED_NOTE}</p>");
-    }
+    let heading =
+        ["step", planned, "sent", "succeeded", "failed", "censored", "retried", "rate", "bytes sent", "received"];
+    out.push_str(&table(&heading, &rows, &[]));
     if let Some(cycles) = &group.cycles {
         let _ = writeln!(out, "<p>{}</p>", cycles_line(cycles));
     }
@@ -141,6 +151,7 @@ fn group_section(group: &GroupReport) -> String {
             "<p class=\"note\">≥: known from below only, because of requests that were unanswered at the stop.</p>\n",
         );
     }
+    out.push_str(&statuses(&steps));
     out.push_str(&failures(&steps));
     out.push_str(&left_out(group.steps.len(), GROUPS_MAX, "steps"));
     out.push_str("</section>\n");
@@ -160,6 +171,28 @@ fn quantity_rows(is_planned: bool, step: &StepReport) -> Vec<Vec<String>> {
             row
         })
         .collect()
+}
+
+/// Answers by status, those that succeeded included.
+fn statuses(steps: &[&StepReport]) -> String {
+    let all: usize = steps.iter().map(|step| step.statuses.len()).sum();
+    if all == 0 {
+        return String::new();
+    }
+    let rows: Vec<Vec<String>> = steps
+        .iter()
+        .flat_map(|step| {
+            let answered: u64 = step.statuses.iter().map(|status| status.count).sum();
+            step.statuses.iter().map(move |status| (step, status, answered))
+        })
+        .take(ROWS_MAX)
+        .map(|(step, status, answered)| {
+            let of_all = status.count as f64 / answered.max(1) as f64;
+            vec![escape(&step.name, NAME_CHARACTERS), status.status.to_string(), count(status.count), share(of_all)]
+        })
+        .collect();
+    let table = table(&["step", "status", "answers", "of all answers"], &rows, &[]);
+    format!("<h3>Statuses</h3>\n{table}{}", left_out(all, ROWS_MAX, "statuses"))
 }
 
 fn failures(steps: &[&StepReport]) -> String {

@@ -1,6 +1,7 @@
 use super::*;
 use crate::fixture::{checkout, interval};
 use nuncius_schemas::event::{EventKind, ExperimentEvent};
+use nuncius_testkit::{Browser, Scheme};
 
 const HOSTILE: &str = "<script>alert(1)</script>\"'><img src=http://evil.example/x onerror=alert(1)>";
 
@@ -96,6 +97,7 @@ fn a_report_without_data_still_has_a_page() {
     report.gates.clear();
     report.nodes.clear();
     report.intervals.clear();
+    report.series.clear();
     report.events.clear();
     report.spec = None;
     (report.started_unix_ms, report.ended_unix_ms) = (None, None);
@@ -107,6 +109,7 @@ fn a_report_without_data_still_has_a_page() {
 #[test]
 fn a_day_of_seconds_and_more_stays_under_two_megabytes() {
     let mut report = checkout();
+    report.series.clear();
     report.intervals = (0..100_000).map(interval).collect();
     report.events = (0..10_000)
         .map(|i| ExperimentEvent {
@@ -121,7 +124,65 @@ fn a_day_of_seconds_and_more_stays_under_two_megabytes() {
         .collect();
     let page = page(&report);
     assert!(page.len() < 2_000_000, "{} bytes", page.len());
-    assert!(page.contains("100,000 seconds are drawn as points of 50 seconds each"));
+    assert!(page.contains("100,000 seconds are drawn as points of 84 seconds each"));
     assert!(page.contains("9,500 events are not shown"));
     assert!(page.contains("message 9999<") && !page.contains("message 5000<"));
+}
+
+#[test]
+fn sixteen_series_of_half_an_hour_stay_under_four_megabytes_and_the_rest_is_told() {
+    let mut report = checkout();
+    let mut long = report.series[0].clone();
+    let thousands = |values: &[u64]| values.iter().copied().cycle().take(1_800).collect::<Vec<u64>>();
+    let columns = &mut long.columns;
+    columns.second = (0..1_800).collect();
+    for column in [&mut columns.offered, &mut columns.succeeded, &mut columns.failed, &mut columns.scheduled] {
+        *column = thousands(column);
+    }
+    (columns.length_ns, columns.offered_ns) = (vec![1_000_000_000; 1_800], vec![1_000_000_000; 1_800]);
+    report.series = vec![long; 20];
+    let page = page(&report);
+    assert!(page.len() < 4_000_000, "{} bytes", page.len());
+    assert!(page.contains("Charts over time of 4 further steps are not shown"));
+}
+
+/// What the page says of itself: how wide it is, and charts without a size.
+const MEASURE: &str = r#"(() => {
+  for (const details of document.querySelectorAll("details")) details.open = true;
+  const root = document.scrollingElement;
+  const charts = [...document.querySelectorAll("figure.chart svg")];
+  const wide = [...document.querySelectorAll("main *")].filter((element) => {
+    const scrolled = element.closest(".scroll, pre");
+    return !scrolled && element.getBoundingClientRect().right > root.clientWidth + 1;
+  });
+  return {
+    overflow: root.scrollWidth - root.clientWidth,
+    charts: charts.length,
+    empty: charts.filter((chart) => chart.getBoundingClientRect().height < 40).length,
+    wide: wide.map((element) => element.tagName + "." + element.className).slice(0, 5),
+  };
+})()"#;
+
+#[test]
+fn in_a_browser_the_page_fits_its_window_and_complains_of_nothing() {
+    let mut browser = Browser::start().unwrap();
+    let directory = nuncius_testkit::TempDir::new("page").unwrap();
+    let file = directory.path().join("report.html");
+    std::fs::write(&file, page(&checkout())).unwrap();
+    for (width, scheme) in [(1400, Scheme::Light), (1400, Scheme::Dark), (400, Scheme::Light), (400, Scheme::Dark)] {
+        let opened = browser.open(&file, width, scheme).unwrap();
+        let measured = browser.evaluate(MEASURE).unwrap();
+        assert_eq!(measured["overflow"], 0, "{width} px: {measured}");
+        assert_eq!(measured["wide"], serde_json::json!([]), "{width} px: {measured}");
+        assert_eq!(measured["empty"], 0, "{width} px: {measured}");
+        assert!(measured["charts"].as_u64() > Some(12), "{measured}");
+        assert_eq!(opened, Vec::<String>::new(), "{width} px");
+        if let Some(shots) = std::env::var_os("NUNCIUS_SHOTS") {
+            let name = format!("report-{width}-{scheme:?}.png").to_lowercase();
+            browser.screenshot(&std::path::Path::new(&shots).join(name)).unwrap();
+        }
+    }
+    let paper = directory.path().join("report.pdf");
+    browser.print(&paper).unwrap();
+    assert!(std::fs::read(&paper).unwrap().starts_with(b"%PDF"));
 }

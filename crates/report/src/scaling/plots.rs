@@ -56,6 +56,7 @@ fn throughput(report: &ScalingReport, steps: &[&ScalingStep]) -> Chart {
         x,
         lines,
         mark: report.knee.map(|knee| (f64::from(knee), format!("knee: {}", workers_text(knee)))),
+        limits: Vec::new(),
     }
 }
 
@@ -89,6 +90,7 @@ fn efficiency(report: &ScalingReport, steps: &[&ScalingStep]) -> Chart {
         x,
         lines,
         mark: None,
+        limits: Vec::new(),
     }
 }
 
