@@ -253,6 +253,6 @@ async fn what_cannot_be_a_queue_is_refused_by_its_name_and_what_is_none_is_said_
     system.refused(&["queue", "submit", "nobody", "--id", "a.b"], 5, &["`a.b`"]);
     system.refused(&["client", "--queue", "q", "--name", "a.b"], 64, &["`a.b`"]);
     system.refused(&["client", "--queue", "q", "--req-now", "3"], 64, &["--req-now 3", "--req-max 2"]);
-    system.refused(&["client", "--queue", "q", "--delay", "soon"], 64, &["--delay soon"]);
+    system.refused(&["client", "--queue", "q", "--delay", "soon"], 64, &["--delay", "`soon` is not a duration"]);
     until("nothing was made", async || system.queues.list().await.unwrap().is_empty().then_some(())).await;
 }
