@@ -14,8 +14,8 @@ pub const OUTPUT_TAIL_MAX_BYTES: usize = 4 * 1024;
 /// Longest error in a result, in bytes.
 pub const ERROR_MAX_BYTES: usize = 1024;
 
-/// A job as it waits. Its identifier is the header `Nats-Msg-Id`, a token; without one it is `s<stream sequence>`. Queue,
-/// priority and client are in the subject.
+/// A job as it waits. Its identifier is the header `Nats-Msg-Id`, a token; without one it is `s<stream sequence>`.
+/// Queue, priority and client are in the subject.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Job {
     /// Arguments for the workload, after those it was started with.
@@ -55,7 +55,8 @@ impl JobStatus {
     }
 }
 
-/// The terminal record of a job: exactly one for each accepted job, kept by the result stream under a subject of its own.
+/// The terminal record of a job: exactly one for each accepted job, kept by the result stream under a subject of its
+/// own.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct JobResult {
     /// Job.
@@ -143,8 +144,8 @@ impl JobResult {
     }
 }
 
-/// A message that repeats a job which has its terminal record already (subject `repeat.<queue>.<its sequence>`): it was acknowledged
-/// and not run. Accepted is what has ended, what was repeated, and what is in the queue.
+/// A message that repeats a job which has its terminal record already (subject `repeat.<queue>.<its sequence>`): it was
+/// acknowledged and not run. Accepted is what has ended, what was repeated, and what is in the queue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct JobRepeat {
     /// Job.

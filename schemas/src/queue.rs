@@ -94,11 +94,12 @@ pub struct QueueDefinition {
     /// Most dead letters kept; the oldest goes.
     #[serde(default = "default_dead_letters")]
     pub dead_letters: u64,
-    /// How long the queue knows the ids of submitted jobs: what is submitted again meanwhile is not stored a second time.
+    /// How long the queue knows the ids of submitted jobs: what is submitted again meanwhile is not stored a second
+    /// time.
     #[serde(default = "default_duplicate_window")]
     pub duplicate_window: HumanDuration,
-    /// Of so many jobs in a row each priority gets its share while it has any, the most urgent first; empty: a less urgent job is
-    /// begun only while no more urgent one waits, however long that takes.
+    /// Of so many jobs in a row each priority gets its share while it has any, the most urgent first; empty: a less
+    /// urgent job is begun only while no more urgent one waits, however long that takes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub priority_shares: Vec<u32>,
 }

@@ -110,7 +110,8 @@ impl Namespace {
         format!("{}.job-event.{queue}", self.0)
     }
 
-    /// Where the terminal record of one job is published: its stream keeps it, unless the job has one, as [`Namespace::result`].
+    /// Where the terminal record of one job is published: its stream keeps it, unless the job has one, as
+    /// [`Namespace::result`].
     pub fn record(&self, queue: &str, client: &str, job: &str) -> String {
         format!("{}.record.{queue}.{client}.{job}", self.0)
     }
@@ -120,7 +121,8 @@ impl Namespace {
         format!("{}.record.{queue}.*.*", self.0)
     }
 
-    /// The terminal record of one job, as the stream has it. Who listens hears what was stored, and nothing that was refused.
+    /// The terminal record of one job, as the stream has it. Who listens hears what was stored, and nothing that was
+    /// refused.
     pub fn result(&self, queue: &str, client: &str, job: &str) -> String {
         format!("{}.result.{queue}.{client}.{job}", self.0)
     }
@@ -135,7 +137,8 @@ impl Namespace {
         format!("{}.result.{queue}.*.*", self.0)
     }
 
-    /// A message that repeats a job which has its terminal record: kept in the stream of records, one for each such message.
+    /// A message that repeats a job which has its terminal record: kept in the stream of records, one for each such
+    /// message.
     pub fn repeat(&self, queue: &str, job_sequence: u64) -> String {
         format!("{}.repeat.{queue}.{job_sequence}", self.0)
     }
@@ -281,8 +284,8 @@ pub const HEADER_TRACEPARENT: &str = "traceparent";
 
 /// Header: the job is dropped when the client in its subject goes away before it is begun. The only value is `present`.
 pub const HEADER_IF_CLIENT: &str = "Nuncius-If-Client";
-/// Header: what the id of a job is worth. The only value is `new`: it was made for this message, which is published for the first
-/// time, so that nobody need look for a record of it before it is run.
+/// Header: what the id of a job is worth. The only value is `new`: it was made for this message, which is published for
+/// the first time, so that nobody need look for a record of it before it is run.
 pub const HEADER_ID: &str = "Nuncius-Id";
 /// Header: the content type in which an answer is wanted.
 pub const HEADER_ACCEPT: &str = "Nuncius-Accept";

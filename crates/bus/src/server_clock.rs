@@ -1,7 +1,7 @@
 //! The server's wall clock as this process knows it: the only source of how old a stored message is.
 //!
-//! Messages carry the time at which the server stored them. How long one has waited is told by the same clock, whatever this machine's
-//! own wall clock says: it is reckoned from the monotonic clock and an offset that is measured.
+//! Messages carry the time at which the server stored them. How long one has waited is told by the same clock, whatever
+//! this machine's own wall clock says: it is reckoned from the monotonic clock and an offset that is measured.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

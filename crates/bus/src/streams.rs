@@ -83,8 +83,9 @@ pub struct StreamWanted {
     pub allow_message_ttl: bool,
     /// Has age leave a marker that lives this long (at least 1 s).
     pub delete_marker_ttl: Option<Duration>,
-    /// Stores what comes on one subject under another, with `{{wildcard(1)}}` for what the first `*` stands for, and publishes what was
-    /// stored there once more under that: who listens to it hears what is in the stream, and nothing that was refused.
+    /// Stores what comes on one subject under another, with `{{wildcard(1)}}` for what the first `*` stands for, and
+    /// publishes what was stored there once more under that: who listens to it hears what is in the stream, and nothing
+    /// that was refused.
     pub stored_as: Option<StoredAs>,
 }
 
@@ -207,8 +208,8 @@ fn differences(asked: &Config, echoed: &Config) -> Vec<Difference> {
 }
 
 impl Bus {
-    /// Makes the stream, or changes it to what is wanted; then compares what the server has with what was asked, field by
-    /// field, because old servers drop what they do not know without a word.
+    /// Makes the stream, or changes it to what is wanted; then compares what the server has with what was asked, field
+    /// by field, because old servers drop what they do not know without a word.
     ///
     /// # Errors
     /// [`BusError::ConfigMismatch`] with the fields; [`BusError::JetStream`] where the server refuses.

@@ -28,8 +28,8 @@ pub struct Sweeper {
 }
 
 impl Sweeper {
-    /// Drops the jobs that ask for it of every client that was not `present` at two calls in a row and is not now; those that were
-    /// never begun. How many were dropped.
+    /// Drops the jobs that ask for it of every client that was not `present` at two calls in a row and is not now;
+    /// those that were never begun. How many were dropped.
     pub async fn sweep(
         &mut self,
         queues: &Queues,
@@ -125,7 +125,8 @@ impl Why {
     }
 }
 
-/// Drops what is chosen of the jobs of a subject (wildcards allowed) from a sequence on. How many, and up to where was looked.
+/// Drops what is chosen of the jobs of a subject (wildcards allowed) from a sequence on. How many, and up to where was
+/// looked.
 async fn drop_waiting(
     queues: &Queues,
     definition: &QueueDefinition,

@@ -85,8 +85,8 @@ pub(crate) async fn keep(
     }
 }
 
-/// Headers without those that tell the server what to do with a message (`Nats-Expected-Stream`): they were meant for another stream.
-/// What came with a line break or the like is left out too.
+/// Headers without those that tell the server what to do with a message (`Nats-Expected-Stream`): they were meant for
+/// another stream. What came with a line break or the like is left out too.
 fn own_headers(headers: &Headers) -> Headers {
     let is_own = |name: &str| !name.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("nats-"));
     let is_plain = |text: &str| !text.chars().any(char::is_control);
@@ -115,7 +115,8 @@ async fn find(queues: &Queues, queue: &str, job: &str) -> Result<DeadLetter, Job
     found.ok_or_else(|| JobError::NoDeadLetter { queue: queue.to_owned(), job: job.to_owned() })
 }
 
-/// Submits a dead job again, under a new id that is given back, and removes the letter. Its client is not asked to be present.
+/// Submits a dead job again, under a new id that is given back, and removes the letter. Its client is not asked to be
+/// present.
 ///
 /// # Errors
 /// [`JobError::NoDeadLetter`]; those of a submission.

@@ -73,8 +73,8 @@ pub enum JobError {
     },
     /// The job has ended, and its record is not kept any more.
     #[error(
-        "job `{job}` is not accepted: one of this id was submitted to queue `{queue}` lately, and its record is not kept any \
-         more; choose another id"
+        "job `{job}` is not accepted: one of this id was submitted to queue `{queue}` lately, and its record is not \
+         kept any more; choose another id"
     )]
     RecordGone {
         /// The queue.

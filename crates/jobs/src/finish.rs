@@ -25,7 +25,8 @@ pub enum Finish {
     Retried(Duration),
     /// Somebody else's record was there first: this attempt counts for nothing.
     Superseded,
-    /// The job had ended before by another message of its id: this one is a repeat, and this attempt counts for nothing.
+    /// The job had ended before by another message of its id: this one is a repeat, and this attempt counts for
+    /// nothing.
     Repeated,
 }
 
@@ -53,7 +54,8 @@ impl Finisher {
         &self.clock
     }
 
-    /// Ends an attempt as its result says; one that failed is tried again where the queue wants that, and given up after the last.
+    /// Ends an attempt as its result says; one that failed is tried again where the queue wants that, and given up
+    /// after the last.
     ///
     /// Waits as long as the record cannot be written: what was done is not thrown away.
     ///

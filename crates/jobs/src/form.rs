@@ -1,4 +1,5 @@
-//! The form in which a record is written: that of the job. Who submits JSON reads JSON; Nuncius' own programs read MessagePack.
+//! The form in which a record is written: that of the job. Who submits JSON reads JSON; Nuncius' own programs read
+//! MessagePack.
 
 use bytes::Bytes;
 use nuncius_bus::typed::CONTENT_TYPE_MESSAGE_PACK;
@@ -20,8 +21,8 @@ pub(crate) enum Form {
 }
 
 impl Form {
-    /// What the job asks for with `Nuncius-Accept`, else what its `Content-Type` says it is, else what it looks like: MessagePack
-    /// where it is a MessagePack map, and JSON otherwise, also where it is empty or nothing at all.
+    /// What the job asks for with `Nuncius-Accept`, else what its `Content-Type` says it is, else what it looks like:
+    /// MessagePack where it is a MessagePack map, and JSON otherwise, also where it is empty or nothing at all.
     pub(crate) fn of(headers: &Headers, payload: &[u8]) -> Self {
         let named = |header| headers.get(header).and_then(Self::named);
         if let Some(form) = named(HEADER_ACCEPT).or_else(|| named(HEADER_CONTENT_TYPE)) {

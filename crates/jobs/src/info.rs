@@ -24,7 +24,8 @@ pub struct QueueInfo {
     pub accepted: u64,
     /// Jobs in it: those that have not ended.
     pub jobs: u64,
-    /// Jobs that neither ended nor are there: 0, unless records were lost, or are too many to be read (see `behind_records`).
+    /// Jobs that neither ended nor are there: 0, unless records were lost, or are too many to be read (see
+    /// `behind_records`).
     pub unaccounted: u64,
     /// Records that are not in the totals, because no frontend keeps the books and they are too many to be read here.
     pub behind_records: u64,
@@ -122,7 +123,8 @@ impl Queues {
         })
     }
 
-    /// The totals up to a record, and how many records up to it are not in them: those that were written down last, and what came since.
+    /// The totals up to a record, and how many records up to it are not in them: those that were written down last, and
+    /// what came since.
     async fn totals_at(&self, queue: &str, record_sequence: u64) -> Result<(QueueTotals, u64), JobError> {
         let names = self.bus.namespace();
         let mut totals = self.totals(queue).await?.map(|(totals, _)| totals).unwrap_or_default();

@@ -1,5 +1,6 @@
-//! What a server that was killed left behind: jobs that their consumer has as acknowledged, and that are still in their stream. Nobody
-//! is given them any more. A server writes down what was acknowledged and what was removed one after the other, and may die in between.
+//! What a server that was killed left behind: jobs that their consumer has as acknowledged, and that are still in their
+//! stream. Nobody is given them any more. A server writes down what was acknowledged and what was removed one after the
+//! other, and may die in between.
 
 use nuncius_bus::BusError;
 use nuncius_bus::tail::StoredMessage;
@@ -14,8 +15,8 @@ use crate::{JobError, Queues, dead};
 
 const REASON: &str = "the server had it as acknowledged, and it has no record";
 
-/// Removes such jobs; how many there were. A job is acknowledged only once it has its record, so one without would be a fault of the
-/// server's: it gets the record of a job that was given up, and a dead letter, before it goes.
+/// Removes such jobs; how many there were. A job is acknowledged only once it has its record, so one without would be a
+/// fault of the server's: it gets the record of a job that was given up, and a dead letter, before it goes.
 pub async fn clear(queues: &Queues, definition: &QueueDefinition) -> Result<u64, JobError> {
     let (bus, names) = (&queues.bus, queues.bus.namespace());
     let queue = &definition.name;

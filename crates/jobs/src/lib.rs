@@ -1,14 +1,17 @@
-//! The job protocol: queues that are bounded, jobs that are submitted, taken, finished and retried, and the books of what became of
-//! each. Client, worker, frontend and command share it; none of them knows a subject or a stream beyond this.
+//! The job protocol: queues that are bounded, jobs that are submitted, taken, finished and retried, and the books of
+//! what became of each. Client, worker, frontend and command share it; none of them knows a subject or a stream beyond
+//! this.
 //!
-//! The promise: every accepted job has exactly one terminal record, so that accepted = succeeded + failed + dead + dropped +
-//! still in the queue at every moment, whichever process is killed. It rests on the order of writes: the record is written first, guarded
-//! by "the subject has none yet"; only then the job is acknowledged. Who comes second finds the record and forgets the job. This crate
-//! must never acknowledge or delete a job that has no record, and never run anything itself.
+//! The promise: every accepted job has exactly one terminal record, so that accepted = succeeded + failed + dead +
+//! dropped + still in the queue at every moment, whichever process is killed. It rests on the order of writes: the
+//! record is written first, guarded by "the subject has none yet"; only then the job is acknowledged. Who comes second
+//! finds the record and forgets the job. This crate must never acknowledge or delete a job that has no record, and
+//! never run anything itself.
 //!
-//! Layout: [`queue`] defines and changes queues, [`definitions`] follows that; [`submit`] is the client's side; [`take`] and [`finish`] the worker's; [`books`] folds
-//! records into totals and makes room; [`abandoned`] drops what waits for clients that are gone; [`leftovers`] clears up after a server that was killed; [`dead`] shows and repeats dead
-//! letters.
+//! Layout: [`queue`] defines and changes queues, [`definitions`] follows that; [`submit`] is the client's side;
+//! [`take`] and [`finish`] the worker's; [`books`] folds records into totals and makes room; [`abandoned`] drops what
+//! waits for clients that are gone; [`leftovers`] clears up after a server that was killed; [`dead`] shows and repeats
+//! dead letters.
 
 pub mod abandoned;
 pub mod books;

@@ -1,4 +1,5 @@
-//! What a job is called: its id, its client and its priority, as its subject and headers say, whatever somebody wrote there.
+//! What a job is called: its id, its client and its priority, as its subject and headers say, whatever somebody wrote
+//! there.
 
 use std::borrow::Cow;
 
@@ -9,7 +10,8 @@ use nuncius_schemas::subjects::{HEADER_ID, HEADER_MESSAGE_ID};
 
 /// Stands in subjects for a client whose name cannot be a part of one.
 const NO_CLIENT: &str = "_";
-/// Longest name that is put into a subject although it is no token, in bytes: a subject has to fit a line of the protocol.
+/// Longest name that is put into a subject although it is no token, in bytes: a subject has to fit a line of the
+/// protocol.
 const LITERAL_MAX_BYTES: usize = 128;
 /// Longest name that is kept of a client, in characters.
 const CLIENT_MAX: usize = 256;
@@ -29,8 +31,8 @@ impl Name {
         Self::read(&item.subject, item.headers.get(HEADER_MESSAGE_ID), item.stream_sequence())
     }
 
-    /// `<namespace>.job.<queue>.<priority>.<client>`; a namespace and a queue are one token each. An id that is none, and that of a
-    /// client in whose place another name stands, is made from the place in the stream.
+    /// `<namespace>.job.<queue>.<priority>.<client>`; a namespace and a queue are one token each. An id that is none,
+    /// and that of a client in whose place another name stands, is made from the place in the stream.
     pub(crate) fn read(subject: &str, message_id: Option<&str>, sequence: u64) -> Option<Self> {
         let mut tokens = subject.split('.').skip(3);
         let priority = tokens.next()?.parse().ok()?;
@@ -56,7 +58,8 @@ fn is_literal(token: &str) -> bool {
     !token.is_empty() && token.len() <= LITERAL_MAX_BYTES && token.chars().all(fine)
 }
 
-/// Whether nobody can have written a record of this job yet: its id comes from its place, or was made for this very message.
+/// Whether nobody can have written a record of this job yet: its id comes from its place, or was made for this very
+/// message.
 pub(crate) fn has_new_id(name: &Name, headers: &Headers) -> bool {
     headers.get(HEADER_ID) == Some(NEW_ID) || headers.get(HEADER_MESSAGE_ID) != Some(name.id.as_str())
 }

@@ -1,7 +1,8 @@
 //! Terminal records: written once for each job, found again, and told apart from those of a message that repeats a job.
 //!
-//! The stream of records holds, for every message that the stream of jobs ever took and lost again, either the record of its job or, where
-//! the job had its record by an earlier message already, a repeat. Both are guarded by "the subject has none yet".
+//! The stream of records holds, for every message that the stream of jobs ever took and lost again, either the record
+//! of its job or, where the job had its record by an earlier message already, a repeat. Both are guarded by "the
+//! subject has none yet".
 
 use std::time::Duration;
 
@@ -57,7 +58,8 @@ pub(crate) async fn settle(
     }
 }
 
-/// How a message stands whose job has its record, with that, where it can be read; `None` where it has none. A repeat is written down.
+/// How a message stands whose job has its record, with that, where it can be read; `None` where it has none. A repeat
+/// is written down.
 ///
 /// # Errors
 /// As [`settle`].
@@ -108,8 +110,8 @@ async fn write(bus: &Bus, result: &JobResult, form: Form, traceparent: Option<&s
     publish_once(bus, &result.queue, &result.job, &subject, &headers, payloads).await
 }
 
-/// Publishes unless the subject has a message; whether it was stored. The first payload that is not too large is taken. Repeats for as
-/// long as that cannot be known.
+/// Publishes unless the subject has a message; whether it was stored. The first payload that is not too large is taken.
+/// Repeats for as long as that cannot be known.
 async fn publish_once(
     bus: &Bus,
     queue: &str,

@@ -1,5 +1,6 @@
-//! The client's side: jobs in, results back, over outages of the server and of the connection. What is known already is told at once: a
-//! job that has ended is not submitted again, one that is in the queue is waited for, an id of somebody else's is refused.
+//! The client's side: jobs in, results back, over outages of the server and of the connection. What is known already is
+//! told at once: a job that has ended is not submitted again, one that is in the queue is waited for, an id of somebody
+//! else's is refused.
 
 mod listen;
 
@@ -36,7 +37,8 @@ const CODE_FULL: u64 = 10_077;
 /// JetStream: not at this moment.
 const CODE_UNAVAILABLE: u64 = 10_008;
 const SCHEMA: &str = "job.v1";
-/// Which token of a subject is the client: `<namespace>.job.<queue>.<priority>.<client>`, `<namespace>.result.<queue>.<client>.<job>`.
+/// Which token of a subject is the client: `<namespace>.job.<queue>.<priority>.<client>`,
+/// `<namespace>.result.<queue>.<client>.<job>`.
 const JOB_CLIENT_TOKEN: usize = 4;
 const RESULT_CLIENT_TOKEN: usize = 3;
 
@@ -47,7 +49,8 @@ pub struct SubmitterOptions {
     pub queue: String,
     /// Name of the client, a token that nobody else uses at the same time.
     pub client: String,
-    /// What waits is dropped when this process is gone: within 3 s of its lease's end (10 s after a crash, at once otherwise).
+    /// What waits is dropped when this process is gone: within 3 s of its lease's end (10 s after a crash, at once
+    /// otherwise).
     pub presence: bool,
 }
 
@@ -99,7 +102,8 @@ pub enum Acceptance {
     New,
     /// It had taken a job of this id of the same client before, which has not ended: that is waited for.
     Waiting,
-    /// The job of this id of the same client has ended before: its record is the result, and nothing was submitted again.
+    /// The job of this id of the same client has ended before: its record is the result, and nothing was submitted
+    /// again.
     Ended,
 }
 
@@ -173,9 +177,10 @@ impl Submitter {
     /// A job with an id of its own that has ended is not published again: its record is the result.
     ///
     /// # Errors
-    /// [`JobError::NoQueue`], [`JobError::NoPriority`], [`JobError::Full`], [`JobError::Draining`], [`JobError::TooLarge`],
-    /// [`JobError::TooManyArguments`], [`JobError::ArgumentWithNul`], [`JobError::IdTaken`], [`JobError::RecordGone`]: not
-    /// accepted. [`JobError::Bus`]: not known.
+    /// [`JobError::NoQueue`], [`JobError::NoPriority`], [`JobError::Full`], [`JobError::Draining`],
+    /// [`JobError::TooLarge`],
+    /// [`JobError::TooManyArguments`], [`JobError::ArgumentWithNul`], [`JobError::IdTaken`], [`JobError::RecordGone`]:
+    /// not accepted. [`JobError::Bus`]: not known.
     pub async fn submit(&self, mut submission: Submission) -> Result<Ticket, JobError> {
         let (id, traceparent) = (submission.id.take(), submission.traceparent.take());
         let prepared = self.prepare(&submission)?;
@@ -192,7 +197,8 @@ impl Submitter {
         Ok(ticket)
     }
 
-    /// Checks and encodes a job that is to be submitted many times; its id and trace context are those of each submission.
+    /// Checks and encodes a job that is to be submitted many times; its id and trace context are those of each
+    /// submission.
     ///
     /// # Errors
     /// As [`Submitter::submit`], as far as the queue is known.

@@ -97,7 +97,8 @@ impl Taker {
         Ok(self.queues.at_once(free).await?.map(|(_, item)| item))
     }
 
-    /// A message for which there is no slot: hand it to [`Finisher::hand_back_item`]. Waits for ever while none can come. Cancel-safe.
+    /// A message for which there is no slot: hand it to [`Finisher::hand_back_item`]. Waits for ever while none can
+    /// come. Cancel-safe.
     pub async fn surplus(&mut self) -> WorkItem {
         self.queues.surplus().await
     }
@@ -114,8 +115,8 @@ impl Taker {
     }
 }
 
-/// Makes an attempt of a message: `None` where the job is settled already, or had to be settled here: a repeat, given up after too
-/// many attempts, unreadable, of nobody who can be a client, or too long in the queue.
+/// Makes an attempt of a message: `None` where the job is settled already, or had to be settled here: a repeat, given
+/// up after too many attempts, unreadable, of nobody who can be a client, or too long in the queue.
 ///
 /// # Errors
 /// Only where the bus fails: the message is then delivered again.

@@ -1,4 +1,5 @@
-//! One queue: its lease is waited for, then its books are kept and its bounds set, until the lease or the frontend ends.
+//! One queue: its lease is waited for, then its books are kept and its bounds set, until the lease or the frontend
+//! ends.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -146,8 +147,8 @@ impl Keeper {
         Ok(())
     }
 
-    /// Looks at the streams, drops what is abandoned, and every now and then writes the totals down. What goes wrong with one job or
-    /// at one time is tried again: only what ends the holding is an error.
+    /// Looks at the streams, drops what is abandoned, and every now and then writes the totals down. What goes wrong
+    /// with one job or at one time is tried again: only what ends the holding is an error.
     async fn look(&self, held: &mut Held) -> Result<(), JobError> {
         held.looks = held.looks.wrapping_add(1);
         // Those of the last look are shown first, once the books have come so far: under load that may take a while.

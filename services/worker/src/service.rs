@@ -160,7 +160,8 @@ async fn serve(
         told_busy: 0,
         told_at: Instant::now(),
     };
-    // Waits are told by the server's clock: a job that is taken before that is known could be taken for one that waited too long.
+    // Waits are told by the server's clock: a job that is taken before that is known could be taken for one that waited
+    // too long.
     tokio::select! {
         () = clock_known(&finisher) => {}
         () = shutdown.drain.cancelled() => return Ok(()),

@@ -12,13 +12,15 @@ use crate::pull::{Pull, Pulled};
 /// How long a server may take to say what there is at once.
 const NOW_PATIENCE: Duration = Duration::from_secs(2);
 
-/// Pullers on durable consumers in order of urgency. Best effort: what is delivered is not called back for something more urgent.
+/// Pullers on durable consumers in order of urgency. Best effort: what is delivered is not called back for something
+/// more urgent.
 ///
-/// Free hands are filled from the most urgent queue that has anything; only where none has, one message of each is asked for and
-/// waited for. With more than one queue a message may so come when there is no hand left: see [`RankedQueues::surplus`].
+/// Free hands are filled from the most urgent queue that has anything; only where none has, one message of each is
+/// asked for and waited for. With more than one queue a message may so come when there is no hand left: see
+/// [`RankedQueues::surplus`].
 ///
-/// With shares (8:4:1) each free hand is offered to the queue whose turn it is, and to the others, the most urgent first, only where that
-/// has nothing: no queue waits for ever behind a more urgent one.
+/// With shares (8:4:1) each free hand is offered to the queue whose turn it is, and to the others, the most urgent
+/// first, only where that has nothing: no queue waits for ever behind a more urgent one.
 #[derive(Debug)]
 pub struct RankedQueues {
     ranks: Vec<Rank>,
@@ -73,8 +75,8 @@ impl RankedQueues {
         Self { ranks, ready: VecDeque::new(), turns }
     }
 
-    /// The next message for one of `free` hands, with the rank of its queue, however long that takes. Call it again with the
-    /// hands that are left. Cancel-safe.
+    /// The next message for one of `free` hands, with the rank of its queue, however long that takes. Call it again
+    /// with the hands that are left. Cancel-safe.
     ///
     /// # Errors
     /// As [`WorkQueue::next`].
@@ -103,8 +105,8 @@ impl RankedQueues {
         self.ready.pop_front().map(|(_, item)| item)
     }
 
-    /// The same without waiting: `None` where no queue has anything at this moment. Not beside [`RankedQueues::next_of`] on a
-    /// single queue, which has asked already.
+    /// The same without waiting: `None` where no queue has anything at this moment. Not beside
+    /// [`RankedQueues::next_of`] on a single queue, which has asked already.
     pub async fn at_once(&mut self, free: usize) -> Result<Option<(usize, WorkItem)>, BusError> {
         if let Some(next) = self.ready.pop_front() {
             return Ok(Some(next));
@@ -127,7 +129,8 @@ impl RankedQueues {
         Ok(self.ready.pop_front())
     }
 
-    /// A message that came though there is no hand for it: to be handed back. Waits for ever while none can come. Cancel-safe.
+    /// A message that came though there is no hand for it: to be handed back. Waits for ever while none can come.
+    /// Cancel-safe.
     pub async fn surplus(&mut self) -> WorkItem {
         if let Some((_, item)) = self.ready.pop_front() {
             return item;

@@ -119,7 +119,8 @@ pub async fn run(
     let shared =
         Arc::new(Shared { config, submitter, control: Arc::clone(&control), namespace, prepared: OnceLock::new() });
     let all = Arc::clone(&shared);
-    // All in one task: what its slots send at the same time is written at once. A task for each costs half as much again.
+    // All in one task: what its slots send at the same time is written at once. A task for each costs half as much
+    // again.
     let mut sending = JoinSet::new();
     sending.spawn(async move {
         let mut slots: FuturesUnordered<_> =

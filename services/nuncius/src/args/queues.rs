@@ -71,11 +71,12 @@ pub(crate) struct QueueSettingsArgs {
     /// Most dead letters kept [new queues: 10000].
     #[arg(long, value_name = "N")]
     pub(crate) dead_letters: Option<u64>,
-    /// Share of each priority while more than one has jobs, as in 8:4:1; 0 for none: the most urgent always first, and less
-    /// urgent jobs wait for as long as there are more urgent ones [new queues: none].
+    /// Share of each priority while more than one has jobs, as in 8:4:1; 0 for none: the most urgent always first, and
+    /// less urgent jobs wait for as long as there are more urgent ones [new queues: none].
     #[arg(long, value_name = "N:N:N", value_parser = shares)]
     pub(crate) priority_shares: Option<Shares>,
-    /// How long the ids of submitted jobs are known: what is submitted again meanwhile is not stored twice [new queues: 1m].
+    /// How long the ids of submitted jobs are known: what is submitted again meanwhile is not stored twice [new queues:
+    /// 1m].
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) duplicate_window: Option<HumanDuration>,
 }
@@ -115,8 +116,8 @@ pub(crate) struct FrontendArgs {
     /// Where /metrics and /healthz are served.
     #[arg(long, env = "NUNCIUS_METRICS_ADDRESS", default_value = "127.0.0.1:9998")]
     pub(crate) maddr: String,
-    /// Time between lines of statistics, in seconds or with a unit, 0 for none; also the interval of the longest times in the
-    /// metrics.
+    /// Time between lines of statistics, in seconds or with a unit, 0 for none; also the interval of the longest times
+    /// in the metrics.
     #[arg(long, default_value = "0", value_name = "DURATION", value_parser = duration)]
     pub(crate) interval: HumanDuration,
     /// Log what happens to each queue in detail.
@@ -173,7 +174,8 @@ pub(crate) struct WorkerArgs {
     /// End when the queue is empty (default: wait for jobs).
     #[arg(long, conflicts_with = "backoff")]
     pub(crate) exit_on_empty: bool,
-    /// Do not wait at an empty queue but ask again after so much more each time, in seconds or with a unit; 0 ends the worker.
+    /// Do not wait at an empty queue but ask again after so much more each time, in seconds or with a unit; 0 ends the
+    /// worker.
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) backoff: Option<HumanDuration>,
     /// Longest pause of --backoff; a --limit that is shorter counts instead.

@@ -1,5 +1,5 @@
-//! Jobs through kills: of workers, frontends, clients and nats-server, at random times from a printed seed. What a queue accepted is
-//! compared with its terminal records, id by id.
+//! Jobs through kills: of workers, frontends, clients and nats-server, at random times from a printed seed. What a
+//! queue accepted is compared with its terminal records, id by id.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Stdio;
@@ -236,8 +236,8 @@ async fn every_accepted_job_is_in_the_books_once_whatever_is_killed() {
     assert!(unknown <= jobs as u64 / 100, "{unknown} submissions were never answered");
     let ours: BTreeSet<&String> = records.keys().filter(|key| key.starts_with("test/")).collect();
     assert!(ours.len() <= jobs);
-    // What the stream took is what ended: a submission that was repeated after the server forgot its id may be stored twice, and is a
-    // repeat then. The frontend's books say the same.
+    // What the stream took is what ended: a submission that was repeated after the server forgot its id may be stored
+    // twice, and is a repeat then. The frontend's books say the same.
     until("the books are up to date", async || {
         let queues = Queues::open(&bus).await.ok()?;
         let (totals, _) = queues.totals("books").await.ok()??;

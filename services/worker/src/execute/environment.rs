@@ -1,6 +1,7 @@
 //! What a job inherits of the worker's environment: everything but what leads to the bus and to Nuncius' own services.
 
-/// Variables that begin so are settings of Nuncius, of NATS' tools, and of where telemetry goes: addresses with their credentials.
+/// Variables that begin so are settings of Nuncius, of NATS' tools, and of where telemetry goes: addresses with their
+/// credentials.
 const OWN_PREFIXES: [&str; 3] = ["NUNCIUS_", "NATS_", "OTEL_EXPORTER_"];
 /// A value with one of these is the address of a bus, whatever its name.
 const BUS_SCHEMES: [&str; 3] = ["nats://", "tls://", "nats+tls://"];
