@@ -384,3 +384,6 @@ impl Dispatcher {
         self.close(now_ns);
     }
 }
+
+#[cfg(test)]
+mod tests;

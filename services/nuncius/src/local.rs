@@ -167,6 +167,9 @@ pub(crate) fn client_config(args: &NodeArgs, name: &str) -> Result<ClientConfig>
         max_in_flight: args.max_in_flight,
         max_duration_seconds: args.max_duration.0 / nuncius_schemas::units::SECOND_NS,
     };
+    if let Some(warning) = open_files_warning(open_files_limit(), args.max_in_flight) {
+        tracing::warn!("{warning}");
+    }
     if !args.allow_targets.is_empty() {
         config.policy = nuncius_client::config::parse_policy(&args.allow_targets)
             .map_err(|error| Usage(format!("--allow-target: {error}")))?;
@@ -210,6 +213,21 @@ pub(crate) fn host_token() -> String {
     token_from_host(&host_name())
 }
 
+/// Open files below which a node cannot hold the default number of requests in flight.
+const OPEN_FILES_MIN: u64 = 4_096;
+
+/// What to say where this process may open too few files for so many requests in flight; each connection is one.
+pub(crate) fn open_files_warning(files: Option<u64>, max_in_flight: u32) -> Option<String> {
+    let needed = OPEN_FILES_MIN.min(u64::from(max_in_flight));
+    let files = files.filter(|files| *files < needed)?;
+    Some(format!("only {files} open files: raise it with `ulimit -n`, each request in flight is one"))
+}
+
+/// Most files that this process may have open; absent when that is not limited.
+pub(crate) fn open_files_limit() -> Option<u64> {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current
+}
+
 /// One connection is one file: take as many as the system lets us.
 pub(crate) fn raise_open_files_limit() {
     use rustix::process::{Resource, getrlimit, setrlimit};
@@ -223,6 +241,14 @@ pub(crate) fn raise_open_files_limit() {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn too_few_open_files_for_what_may_be_in_flight_are_told() {
+        assert!(open_files_warning(Some(1_024), 100_000).is_some_and(|text| text.contains("ulimit -n")));
+        assert_eq!(open_files_warning(Some(1_024), 500), None);
+        assert_eq!(open_files_warning(Some(4_096), 100_000), None);
+        assert_eq!(open_files_warning(None, 100_000), None);
+    }
 
     #[test]
     fn labels_come_from_flags_and_their_own_prefix_never_from_other_environment() {

@@ -15,8 +15,6 @@ use crate::output::print_json;
 
 /// Round trips of the clock measurement.
 const CLOCK_SAMPLES: usize = 16;
-/// Open files below which a node cannot hold the default number of requests in flight.
-const OPEN_FILES_MIN: u64 = 4_096;
 
 /// How a finding is.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize)]
@@ -81,14 +79,11 @@ pub(super) async fn doctor(global: &Global) -> Result<u8> {
         Ok(path) => findings.good(&format!("nats-server binary {}", path.display())),
         Err(error) => findings.warn(&format!("no nats-server binary for `up` and `run`: {error}")),
     }
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    match limit {
-        Some(files) if files < OPEN_FILES_MIN => {
-            findings
-                .warn(&format!("only {files} open files: raise it with `ulimit -n`, each request in flight is one"));
-        }
-        Some(files) => findings.good(&format!("{files} open files")),
-        None => findings.good("open files are not limited"),
+    let limit = crate::local::open_files_limit();
+    match (crate::local::open_files_warning(limit, u32::MAX), limit) {
+        (Some(warning), _) => findings.warn(&warning),
+        (None, Some(files)) => findings.good(&format!("{files} open files")),
+        (None, None) => findings.good("open files are not limited"),
     }
     if std::fs::metadata("/proc/self/schedstat").is_ok() {
         findings.good("run-queue delay can be measured");

@@ -1,0 +1,96 @@
+//! What a thread does between two events: it takes what is due, and begins what can be begun.
+
+use super::{PlainEngine, Tries};
+use crate::clock::monotonic_ns;
+use crate::dispatch::Iteration;
+
+impl PlainEngine {
+    /// What is due is taken, what can be is begun.
+    #[inline]
+    pub(super) fn turn(&mut self, now_ns: u64) {
+        if now_ns >= self.timeout_due_ns {
+            self.expire(now_ns);
+        }
+        if now_ns >= self.dispatcher.due_ns() {
+            self.dispatcher.poll(now_ns);
+        }
+        if now_ns >= self.held_due_ns {
+            self.let_through(now_ns);
+        }
+        // Each is sent at a reading of its own: what the ones before it took is its lag, not the target's service.
+        let mut send_ns = now_ns;
+        while let Some(mut iteration) = self.dispatcher.next(send_ns) {
+            self.dispatcher.begun(&mut iteration, send_ns);
+            let host = self.picker.pick(iteration.index);
+            self.begin(host, iteration, send_ns);
+            if self.dispatcher.has_next(send_ns) {
+                send_ns = monotonic_ns();
+            }
+        }
+    }
+
+    /// Sends what has waited for the cap on the rate.
+    #[cold]
+    fn let_through(&mut self, now_ns: u64) {
+        self.held_due_ns = u64::MAX;
+        let mut now_ns = now_ns;
+        while let Some((host, mut iteration)) = self.held.pop_front() {
+            if let Err(at_ns) = self.dispatcher.permit(&mut iteration, now_ns) {
+                self.held.push_front((host, iteration));
+                self.held_due_ns = at_ns;
+                return;
+            }
+            self.begin(host, iteration, now_ns);
+            now_ns = monotonic_ns();
+        }
+    }
+
+    /// Whether the iteration's request may be written now; keeps it until then otherwise.
+    #[inline]
+    pub(super) fn is_permitted(&mut self, host: usize, iteration: &mut Iteration, now_ns: u64) -> bool {
+        let permitted = if self.held.is_empty() {
+            self.dispatcher.permit(iteration, now_ns)
+        } else {
+            // Those that came before it have the turn.
+            iteration.is_held = true;
+            Err(self.held_due_ns)
+        };
+        match permitted {
+            Ok(()) => true,
+            Err(at_ns) => {
+                self.hold(host, *iteration, at_ns);
+                false
+            }
+        }
+    }
+
+    #[cold]
+    fn hold(&mut self, host: usize, iteration: Iteration, at_ns: u64) {
+        self.held.push_back((host, iteration));
+        self.held_due_ns = self.held_due_ns.min(at_ns);
+    }
+
+    pub(super) fn begin(&mut self, host: usize, iteration: Iteration, now_ns: u64) {
+        while let Some(key) = self.idle.get_mut(host).and_then(Vec::pop) {
+            if self.is_usable(key, host, &iteration, now_ns) {
+                if let Some(connection) = self.connections.get_mut(key) {
+                    connection.iteration = Some(iteration);
+                    connection.is_reused = true;
+                }
+                return self.write_request(key, now_ns);
+            }
+            self.connections.remove(key);
+        }
+        self.open_for(host, iteration, now_ns);
+    }
+
+    pub(super) fn open_for(&mut self, host: usize, iteration: Iteration, now_ns: u64) {
+        if self.connections.len() >= self.connections_max {
+            let longest = self.idle.iter_mut().max_by_key(|idle| idle.len());
+            if let Some(key) = longest.filter(|idle| !idle.is_empty()).map(|idle| idle.remove(0)) {
+                self.connections.remove(key);
+            }
+        }
+        self.open(host, Some(iteration), Tries::default(), now_ns);
+    }
+}
