@@ -1,15 +1,16 @@
 //! Bytes to messages and back: MessagePack with named fields between processes; JSON and, for submissions, YAML from
-//! people. Errors name the field.
+//! people. Errors name the field and, where there are lines, the line.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+
+use crate::redact::redact_text;
+use crate::tree::{self, Node, Position, ReadError};
+
+pub use crate::tree::NESTING_MAX;
 
 /// Largest message by design, in bytes; the server's own limit is four times this.
 pub const MESSAGE_MAX_BYTES: usize = 256 * 1024;
-
-/// Deepest nesting that is followed in JSON and MessagePack.
-pub const NESTING_MAX: usize = 128;
 
 /// Longest problem an error tells, in characters: some repeat what they were given.
 const PROBLEM_MAX: usize = 500;
@@ -26,12 +27,22 @@ pub enum CodecError {
         problem: String,
     },
     /// Readable, but a field is wrong.
-    #[error("{field}: {problem}")]
+    #[error("{field}: {problem}{}", in_brackets(*.position))]
     Field {
         /// Path of the field, `.` for the whole.
         field: String,
         /// What is wrong with it.
         problem: String,
+        /// Where it was written, where that is known.
+        position: Option<Position>,
+    },
+    /// It is something else altogether.
+    #[error("this is {what}, not an experiment of Nuncius: {advice}")]
+    Foreign {
+        /// What it is: "a script of k6".
+        what: &'static str,
+        /// What to do with it.
+        advice: String,
     },
     /// Too large.
     #[error("{bytes} bytes, at most {limit} are taken")]
@@ -50,13 +61,29 @@ fn bounded(text: impl ToString) -> String {
     text.to_string().chars().take(PROBLEM_MAX).collect()
 }
 
-/// What is wrong and where, without the piece of the text that the parser shows below it: it may hold a secret.
-fn first_line(error: &impl ToString) -> String {
-    error.to_string().lines().next().unwrap_or_default().to_owned()
+fn in_brackets(position: Option<Position>) -> String {
+    position.map_or_else(String::new, |position| format!(" ({position})"))
 }
 
 fn field_error(path: &serde_path_to_error::Path, problem: impl ToString) -> CodecError {
-    CodecError::Field { field: bounded(path), problem: bounded(problem) }
+    CodecError::Field { field: bounded(path), problem: bounded(problem), position: None }
+}
+
+/// The error of a field; what it repeats of the text is without secrets.
+fn read_error(error: &ReadError) -> CodecError {
+    let problem = bounded(redact_text(&error.problem));
+    CodecError::Field { field: bounded(error.field()), problem, position: error.position }
+}
+
+/// The error of a text that is not of its form, or of a field of it that breaks the rules of any form.
+fn form_error(form: &'static str, error: &ReadError) -> CodecError {
+    match error.is_whole() {
+        true => {
+            let problem = bounded(format!("{}{}", redact_text(&error.problem), in_brackets(error.position)));
+            CodecError::Unreadable { form, problem }
+        }
+        false => read_error(error),
+    }
 }
 
 /// MessagePack with named fields.
@@ -72,16 +99,9 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
         return Err(CodecError::Unreadable { form: "MessagePack or JSON", problem: "the payload is empty".to_owned() });
     }
     if looks_like_json(bytes) {
-        let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-        let message = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-            if error.inner().is_data() {
-                field_error(error.path(), error.inner())
-            } else {
-                CodecError::Unreadable { form: "JSON", problem: bounded(error.inner()) }
-            }
-        })?;
-        deserializer.end().map_err(|error| CodecError::Unreadable { form: "JSON", problem: error.to_string() })?;
-        return Ok(message);
+        let text = std::str::from_utf8(bytes).map_err(|_| not_text("JSON"))?;
+        let node = tree::from_json(text).map_err(|error| form_error("JSON", &error))?;
+        return node.read().map_err(|error| read_error(&error));
     }
     read_message_pack(bytes)
 }
@@ -111,10 +131,15 @@ fn looks_like_message_pack(bytes: &[u8]) -> bool {
     matches!(bytes.first(), Some(0x80..=0x8f | 0xde | 0xdf))
 }
 
-/// A submission as a tree of values: JSON, MessagePack or YAML, a map at the top.
+fn not_text(form: &'static str) -> CodecError {
+    CodecError::Unreadable { form, problem: "not text: it has to be UTF-8".to_owned() }
+}
+
+/// What people wrote, as a tree with a map at the top: JSON, MessagePack or YAML.
 ///
+/// # Errors
 /// What fails here could not be read at all; what fails later has an identity and fails as an experiment.
-pub fn read_submission(bytes: &[u8]) -> Result<Value, CodecError> {
+pub fn read_tree(bytes: &[u8]) -> Result<Node, CodecError> {
     if bytes.len() > MESSAGE_MAX_BYTES {
         return Err(CodecError::TooLarge { bytes: bytes.len(), limit: MESSAGE_MAX_BYTES });
     }
@@ -124,25 +149,38 @@ pub fn read_submission(bytes: &[u8]) -> Result<Value, CodecError> {
             problem: "the payload is empty".to_owned(),
         });
     }
-    let (form, value) = if looks_like_json(bytes) {
-        ("JSON", serde_json::from_slice(bytes).map_err(|error| error.to_string()))
+    let (form, node) = if looks_like_json(bytes) {
+        let text = std::str::from_utf8(bytes).map_err(|_| not_text("JSON"))?;
+        ("JSON", tree::from_json(text))
     } else if looks_like_message_pack(bytes) {
-        ("MessagePack", Ok(read_message_pack(bytes)?))
+        ("MessagePack", tree::from_message_pack(bytes))
     } else {
         let text = std::str::from_utf8(bytes).map_err(|_| CodecError::Unreadable {
             form: "JSON, MessagePack or YAML",
             problem: "not text, and not a MessagePack map".to_owned(),
         })?;
-        ("YAML", serde_saphyr::from_str(text).map_err(|error| first_line(&error)))
+        // What an editor of another system may put before the text.
+        ("YAML", tree::from_yaml(text.strip_prefix('\u{feff}').unwrap_or(text)))
     };
-    match value {
-        Ok(value @ Value::Object(_)) => Ok(value),
+    match node {
+        Ok(node) if node.is_map() => Ok(node),
         Ok(_) => Err(CodecError::Unreadable { form, problem: "not a map at the top".to_owned() }),
-        Err(problem) => Err(CodecError::Unreadable { form, problem: bounded(problem) }),
+        Err(error) => Err(form_error(form, &error)),
     }
 }
 
-/// A typed message from a tree of values; the error names the field.
-pub fn from_value<T: DeserializeOwned>(value: Value) -> Result<T, CodecError> {
-    serde_path_to_error::deserialize(value).map_err(|error| field_error(error.path(), error.inner()))
+/// A typed value from a tree.
+///
+/// # Errors
+/// The field that is unknown, missing or of the wrong type.
+pub fn from_tree<T: DeserializeOwned>(node: &Node) -> Result<T, CodecError> {
+    node.read().map_err(|error| read_error(&error))
+}
+
+/// A typed value from a YAML or JSON text of at most [`MESSAGE_MAX_BYTES`] with a map at the top.
+///
+/// # Errors
+/// What is no such text; the field that is unknown, missing or of the wrong type.
+pub fn from_text<T: DeserializeOwned>(text: &str) -> Result<T, CodecError> {
+    from_tree(&read_tree(text.as_bytes())?)
 }

@@ -27,6 +27,8 @@
 //! - Custom client apps are refused: they are not available yet.
 //! - The experiment ends when the text does, whether or not its groups were closed.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -76,6 +78,38 @@ impl GalileoInput {
         match self {
             Self::Instructions(input) => input.creator.as_deref(),
             Self::Ticks(input) => input.experiment.creator.as_deref(),
+        }
+    }
+
+    /// Asks for this identifier instead.
+    pub fn set_id(&mut self, id: &str) {
+        match self {
+            Self::Instructions(input) => input.exp_id = Some(id.to_owned()),
+            Self::Ticks(input) => input.experiment.id = Some(id.to_owned()),
+        }
+    }
+
+    /// Addresses of services; a name that is not here is looked up in the routing table.
+    pub fn services(&self) -> &BTreeMap<String, Vec<String>> {
+        match self {
+            Self::Instructions(input) => &input.services,
+            Self::Ticks(input) => &input.services,
+        }
+    }
+
+    /// The same, to be changed.
+    pub fn services_mut(&mut self) -> &mut BTreeMap<String, Vec<String>> {
+        match self {
+            Self::Instructions(input) => &mut input.services,
+            Self::Ticks(input) => &mut input.services,
+        }
+    }
+
+    /// The services that it names.
+    pub fn hosts(&self) -> Vec<&str> {
+        match self {
+            Self::Instructions(input) => input.instructions.lines().filter_map(instructions::service_of).collect(),
+            Self::Ticks(input) => input.configuration.workloads.iter().map(|load| load.service.as_str()).collect(),
         }
     }
 

@@ -150,6 +150,9 @@ impl FromStr for GateExpression {
             [b'>', b'=', ..] => (Comparison::GreaterOrEqual, rest.get(2..)),
             _ => (Comparison::Greater, rest.get(1..)),
         };
+        if metric.trim_end().ends_with('=') {
+            return Err(bad("a comparison is written <= or >="));
+        }
         let metric = parse_metric(metric.trim()).map_err(|problem| bad(&problem))?;
         let limit = parse_limit(metric, limit.unwrap_or_default().trim()).map_err(|problem| bad(&problem))?;
         Ok(Self { metric, comparison, limit })
@@ -375,6 +378,7 @@ mod tests {
     fn a_gate_that_means_nothing_is_refused_with_the_reason() {
         for (text, reason) in [
             ("p99(response)", "no comparison"),
+            ("p99(response) =< 1s", "written <= or >="),
             ("p100(response) < 1s", "p100"),
             ("p99(speed) < 1s", "speed"),
             ("failures < 1", "percent"),

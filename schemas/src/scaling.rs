@@ -90,7 +90,7 @@ pub struct EmulatedDevice {
 
 /// Where the workers of a scaling experiment come from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "start", rename_all = "snake_case", deny_unknown_fields)]
+#[serde(tag = "start", rename_all = "snake_case", try_from = "WorkersFields")]
 pub enum ScalingWorkers {
     /// Started on this machine, and stopped at the end.
     Local {
@@ -117,6 +117,65 @@ pub enum ScalingWorkers {
         #[serde(default = "default_slots")]
         slots: u32,
     },
+}
+
+/// Where the workers come from, as it is written: every field of every way to start them.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct WorkersFields {
+    /// How they are started.
+    start: WorkersStart,
+    /// With `local`: the program a job runs, and its arguments.
+    #[serde(default)]
+    command: Option<Vec<String>>,
+    /// With `kubectl`: name of the deployment.
+    #[serde(default)]
+    deployment: Option<String>,
+    /// With `kubectl`: its namespace; absent: that of the current context.
+    #[serde(default)]
+    namespace: Option<String>,
+    /// Jobs each worker runs at once.
+    #[serde(default = "default_slots")]
+    slots: u32,
+}
+
+/// How workers are started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum WorkersStart {
+    /// On this machine.
+    #[default]
+    Local,
+    /// By somebody else.
+    Wait,
+    /// As replicas of a deployment.
+    Kubectl,
+}
+
+impl TryFrom<WorkersFields> for ScalingWorkers {
+    type Error = String;
+
+    fn try_from(fields: WorkersFields) -> Result<Self, String> {
+        let WorkersFields { start, command, deployment, namespace, slots } = fields;
+        let foreign = |name: &str, start: &str| Err(format!("`{name}` belongs to `start: {start}`"));
+        let missing = |name: &str| format!("missing field `{name}`");
+        if command.is_some() && start != WorkersStart::Local {
+            return foreign("command", "local");
+        }
+        if deployment.is_some() && start != WorkersStart::Kubectl {
+            return foreign("deployment", "kubectl");
+        }
+        if namespace.is_some() && start != WorkersStart::Kubectl {
+            return foreign("namespace", "kubectl");
+        }
+        Ok(match start {
+            WorkersStart::Local => Self::Local { command: command.ok_or_else(|| missing("command"))?, slots },
+            WorkersStart::Wait => Self::Wait { slots },
+            WorkersStart::Kubectl => {
+                Self::Kubectl { deployment: deployment.ok_or_else(|| missing("deployment"))?, namespace, slots }
+            }
+        })
+    }
 }
 
 fn default_repeats() -> u32 {

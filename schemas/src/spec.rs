@@ -12,10 +12,14 @@ use crate::stress::StressStep;
 use crate::units::{HumanDuration, Rate, SECOND_NS};
 
 mod backoff;
+mod expect;
+mod method;
 pub mod texts;
 pub mod validate;
 
 pub use backoff::Backoff;
+pub use expect::{Expect, STATUS_ENTRIES_MAX, Statuses};
+pub use method::{METHOD_MAX_BYTES, Method};
 pub use validate::SpecError;
 
 /// One experiment. The smallest has one group with a target, a rate and a duration.
@@ -166,7 +170,7 @@ pub struct Stage {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Group {
-    /// Name, a token, unique in the experiment.
+    /// Name, at most 64 characters, unique in the experiment.
     #[serde(default = "default_group_name")]
     pub name: String,
     /// What it speaks.
@@ -303,12 +307,12 @@ fn is_true(value: &bool) -> bool {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
-    /// Name in the report, a token; made from the position when absent.
+    /// Name in the report, at most 64 characters; made from the position when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// HTTP: method, GET when absent.
+    /// HTTP: method, GET when absent; one that is not registered as `{custom: NAME}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub method: Option<String>,
+    pub method: Option<Method>,
     /// HTTP: path and query, joined to the target's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
@@ -345,14 +349,6 @@ pub struct JobStep {
     /// Longest run; the smaller one of this and the worker's counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<HumanDuration>,
-}
-
-/// What counts as a successful answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Expect {
-    /// Status codes.
-    pub status: Vec<u16>,
 }
 
 /// A message to publish.

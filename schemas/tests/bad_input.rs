@@ -6,18 +6,18 @@
     reason = "helpers of tests fail as tests do; the lints know only #[test] functions"
 )]
 
-use nuncius_schemas::codec::{CodecError, decode, read_submission};
+use nuncius_schemas::codec::{CodecError, decode};
 use nuncius_schemas::event::{ExperimentEvent, Progress};
 use nuncius_schemas::metric::MetricDelta;
 use nuncius_schemas::node::{NodeCommand, NodeReply};
 use nuncius_schemas::record::RecordBatch;
 use nuncius_schemas::report::Report;
 use nuncius_schemas::run::{Control, RunRecord};
-use nuncius_schemas::submission::{Submission, from_value, wanted_id};
+use nuncius_schemas::submission::{Submission, from_bytes, read_tree, wanted_id};
 use proptest::prelude::*;
 
 fn submit(bytes: impl AsRef<[u8]>) -> Result<Submission, CodecError> {
-    read_submission(bytes.as_ref()).and_then(from_value)
+    from_bytes(bytes.as_ref())
 }
 
 fn group(rest: &str) -> String {
@@ -81,12 +81,109 @@ fn a_wrong_field_is_named() {
         ),
     ] {
         match submit(&text) {
-            Err(CodecError::Field { field: named, problem: told }) => {
+            Err(CodecError::Field { field: named, problem: told, .. }) => {
                 assert!(named == field && told.contains(problem), "{text}\n-> {named}: {told}");
             }
             other => panic!("{text}\n-> {other:?}"),
         }
     }
+}
+
+#[test]
+fn whoever_wrote_the_file_is_told_the_line_and_what_was_meant() {
+    let head = "groups:\n  - target: http://stub/\n    rate: 1\n    duration: 1s\n";
+    let step = |step: &str| format!("{head}    steps:\n      - {step}\n");
+    for (text, told) in [
+        (
+            format!("{head}    raet: 1\n"),
+            "groups[0].raet: unknown field `raet`; did you mean `rate`? (line 5, column 5)",
+        ),
+        (format!("{head}    maxInFlight: 1\n"), "did you mean `max_in_flight`? (line 5, column 5)"),
+        (step("method: GTE"), "groups[0].steps[0].method: `GTE` is not a method; did you mean GET?"),
+        (step("method: GTE"), "(line 6, column 17)"),
+        (step("expect: {status: 999}"), "groups[0].steps[0].expect.status: 999: a status is within 100 to 599 (line 6"),
+        (step("{path: /a, headers: {X-A: 1, x-a: 2}}"), "the same header as `X-A`"),
+        (format!("{head}    headers: {{X-A: 1, X-A: 2}}\n"), "groups[0].headers.X-A: written twice, first at line 5"),
+        (
+            head.replace("stub/", "stub/?a=1") + "    steps: [{path: /b}]\n",
+            "groups[0].target: its query would not be sent",
+        ),
+        (format!("{head}gates: ['p99(response) =< 1s']\n"), "a comparison is written <= or >="),
+        (format!("{head}recods: all\n"), "recods: unknown field `recods`; did you mean `records`? (line 5, column 1)"),
+        (format!("{head}records: al\n"), "records: `al` is unknown; did you mean `all`? (line 5, column 10)"),
+        (format!("{head}    name: ${{A}}\n"), "groups[0].name: variables are not filled in here"),
+        (format!("{head}    headers: {{X: '${{A:?b}}'}}\n"), "groups[0].headers.X: `${A` is not a variable"),
+        (format!("{head}    name: ' x'\n"), "groups[0].name: empty, or begins or ends with a space (line 5, column 5)"),
+    ] {
+        let error = submit(&text).unwrap_err().to_string();
+        assert!(error.contains(told), "{text}\n-> {error}\nwithout {told}");
+        assert!(!error.contains("Policy") && !error.contains("struct ") && !error.contains("u16"), "{error}");
+    }
+    let job: Result<nuncius_schemas::job::Job, _> = decode(br#"{"args": [0.5], "limt": "1s"}"#);
+    assert_eq!(job.unwrap_err().to_string(), "limt: unknown field `limt`; did you mean `limit`? (line 1, column 17)");
+}
+
+#[test]
+fn names_are_for_people_and_scalars_are_texts_where_texts_are_wanted() {
+    let text = "name: 2024\nmetadata: {build: 1.10}\ngroups:\n  - name: Warm up\n    target: http://stub/\n    rate: 1\n    \
+                duration: 1s\n    headers: {X-Version: 1.10, X-Yes: yes}\n    steps:\n      - {name: 'Log in, then pay', path: /}\n      \
+                - {name: 2, method: {custom: PURGE}, expect: {status: [2xx, 404]}}\n  - engine: queue\n    name: Jobs\n    \
+                target: queue://q\n    rate: 1\n    duration: 1s\n    steps: [{job: {args: [0.5, 1e3]}}]\n\
+                gates: [{expression: failures < 1%, group: Warm up, step: 'Log in, then pay'}]\n";
+    let Submission::Spec(spec) = submit(text).unwrap() else { panic!("a specification is wanted") };
+    assert_eq!((spec.name.as_deref(), spec.metadata["build"].as_str()), (Some("2024"), "1.10"));
+    assert_eq!(spec.groups[0].name, "Warm up");
+    assert_eq!(spec.groups[0].headers.values().collect::<Vec<_>>(), ["1.10", "yes"]);
+    assert_eq!(spec.groups[0].step_names(), ["Log in, then pay", "2"]);
+    assert_eq!(spec.groups[1].steps[0].job.as_ref().unwrap().args, ["0.5", "1e3"]);
+    // The same in JSON, and as it is published.
+    assert_eq!(submit(serde_json::to_string(&spec).unwrap()).unwrap(), Submission::Spec(spec));
+    let scaling = "groups: [{engine: queue, target: 'queue://q'}]\n\
+                   scaling: {steps: [1, 2], workers: {start: local, command: [sleep, 0.50]}}";
+    assert!(serde_json::to_string(&submit(scaling).unwrap().to_value().unwrap()).unwrap().contains("\"0.50\""));
+    let galileo = "configuration: {duration: 1, interval: 1, workloads: [{service: s, ticks: [1], client_parameters: \
+                   {method: post, kwargs: {headers: {X: 1.10}, data: 1.10, params: {a: 1.10}}}}]}";
+    let Submission::Galileo(input) = submit(galileo).unwrap() else { panic!("Galileo's input is wanted") };
+    let step = input.translate(&[]).unwrap().groups.remove(0).steps.remove(0);
+    assert_eq!(
+        (step.path.as_deref(), step.body.as_deref(), step.headers["X"].as_str()),
+        (Some("/?a=1.10"), Some("1.10"), "1.10")
+    );
+}
+
+#[test]
+fn a_file_of_another_program_is_told_by_its_name_with_what_to_write_instead() {
+    for (text, what) in [
+        (
+            "config:\n  target: http://a/\n  phases: [{duration: 1, arrivalRate: 1}]\nscenarios: [{flow: []}]\n",
+            "Artillery",
+        ),
+        (r#"{"config": {"target": "http://a/"}, "scenarios": []}"#, "Artillery"),
+        ("import http from 'k6/http';\nexport default function () { http.get('http://a/'); }\n", "k6"),
+        ("<?xml version=\"1.0\"?>\n<jmeterTestPlan version=\"1.2\">\n", "JMeter"),
+        ("from locust import HttpUser, task\n\nclass A(HttpUser):\n    @task\n    def a(self): pass\n", "Locust"),
+        ("import io.gatling.core.Predef._\nclass A extends Simulation { }\n", "Gatling"),
+        ("GET http://a/\nX-A: 1\n\nPOST http://a/b\n", "Vegeta"),
+        ("wrk.method = \"POST\"\nwrk.body = \"x\"\n", "wrk"),
+        ("execution: [{concurrency: 1, scenario: a}]\nscenarios: {a: {requests: [http://a/]}}\n", "Taurus"),
+        (r#"{"log": {"version": "1.2", "entries": []}}"#, "HAR"),
+        (r#"{"info": {"_postman_id": "x", "name": "a"}, "item": []}"#, "Postman"),
+        ("openapi: 3.0.0\npaths: {}\n", "OpenAPI"),
+        ("curl -X POST http://a/\n", "curl"),
+        ("http://a/b\nhttp://a/c\n", "URLs"),
+    ] {
+        let error = submit(text).unwrap_err();
+        assert!(matches!(error, CodecError::Foreign { .. }), "{text}: {error}");
+        let told = error.to_string();
+        assert!(told.contains(what) && told.contains("write ") && told.contains("group"), "{text}: {told}");
+    }
+    let padding = " ".repeat(600_000);
+    let large = format!("<?xml version=\"1.0\"?>\n<jmeterTestPlan version=\"1.2\">\n{padding}");
+    assert!(submit(large).unwrap_err().to_string().contains("JMeter"), "however long it is");
+    // What only speaks of another program is none of its files.
+    let body =
+        "groups: [{target: 'http://a/', rate: 1, duration: 1s, steps: [{method: POST, body: from locust import x}]}]";
+    assert!(submit(body).is_ok());
 }
 
 #[test]
@@ -114,7 +211,7 @@ fn what_cannot_be_read_names_the_form() {
         assert!(matches!(error, CodecError::Unreadable { .. }), "{error:?}");
         assert!(error.to_string().contains(form), "{}: {error}", String::from_utf8_lossy(&bytes));
     }
-    let secret = submit("password: hunter2\nrate: .nan").unwrap_err().to_string();
+    let secret = submit("password: hunter2\nrate: 1: 2").unwrap_err().to_string();
     assert!(secret.contains("line 2") && !secret.contains("hunter2"), "{secret}");
     assert!(decode::<MetricDelta>(b"").unwrap_err().to_string().contains("empty"));
 }
@@ -139,7 +236,7 @@ fn an_alias_bomb_is_refused_before_it_goes_off() {
     }
     let started = std::time::Instant::now();
     let error = submit(&bomb).unwrap_err();
-    assert!(matches!(error, CodecError::Unreadable { form: "YAML", .. }), "{error:?}");
+    assert!(error.to_string().contains("repeated ones counted each time"), "{error:?}");
     assert!(started.elapsed().as_secs() < 5, "took {:?}", started.elapsed());
 }
 
@@ -191,11 +288,12 @@ fn the_wanted_id_is_found_as_long_as_it_is_a_token() {
         (r#"{"exp_id":"202301010000-abcd","instructions":7}"#, Some("202301010000-abcd")),
         (r#"{"experiment":{"id":"b"},"configuration":null}"#, Some("b")),
         (r#"{"id":"a.b"}"#, None),
-        (r#"{"id":7}"#, None),
+        (r#"{"id":7}"#, Some("7")),
+        (r#"{"id":[7]}"#, None),
         (r#"{"experiment":"b"}"#, None),
         ("{}", None),
     ] {
-        assert_eq!(wanted_id(&serde_json::from_str(json).unwrap()).as_deref(), wanted, "{json}");
+        assert_eq!(wanted_id(&read_tree(json.as_bytes()).unwrap()).as_deref(), wanted, "{json}");
     }
 }
 
@@ -210,6 +308,10 @@ fn decode_all(bytes: &[u8]) {
     drop(decode::<Control>(bytes));
     drop(decode::<Report>(bytes));
     drop(submit(bytes));
+}
+
+fn from_value(value: serde_json::Value) -> Result<Submission, CodecError> {
+    submit(value.to_string())
 }
 
 proptest! {

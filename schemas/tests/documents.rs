@@ -8,9 +8,8 @@
 
 use std::path::{Path, PathBuf};
 
-use nuncius_schemas::codec::read_submission;
 use nuncius_schemas::document::{asyncapi, files, messages};
-use nuncius_schemas::submission::{Submission, from_value};
+use nuncius_schemas::submission::{Submission, from_bytes};
 
 const HOW: &str = "NUNCIUS_UPDATE=1 cargo test -p nuncius-schemas --test documents";
 
@@ -122,13 +121,13 @@ fn every_example_is_accepted_and_says_how_to_run_it() {
                 "{name} does not say how to run it"
             );
         }
-        let submission = read_submission(&bytes).and_then(from_value).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let submission = from_bytes(&bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(submission.id(), None, "{name}: a second run of the same id would be refused");
         let spec = match submission {
             Submission::Spec(spec) => *spec,
             Submission::Galileo(input) => input.translate(&["a".to_owned(), "b".to_owned()]).unwrap(),
         };
-        let again = read_submission(serde_json::to_string(&spec).unwrap().as_bytes()).and_then(from_value).unwrap();
+        let again = from_bytes(serde_json::to_string(&spec).unwrap().as_bytes()).unwrap();
         assert_eq!(again, Submission::Spec(Box::new(spec)), "{name} does not survive being written as JSON");
     }
 }

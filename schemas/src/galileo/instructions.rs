@@ -32,6 +32,15 @@ pub struct InstructionExperiment {
     /// What people call it; the id when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// Service names and their `host:port` addresses, as in an experiment of Nuncius; the original has none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub services: BTreeMap<String, Vec<String>>,
+}
+
+/// The service that a line names, if it is a command that names one.
+pub(super) fn service_of(line: &str) -> Option<&str> {
+    let mut words = line.split_whitespace();
+    matches!(words.next(), Some("spawn" | "rps" | "close")).then(|| words.nth(1)).flatten()
 }
 
 /// One line with a command.
@@ -82,6 +91,7 @@ fn at_line<T>(line: usize, result: Result<T, String>) -> Result<T, SpecError> {
 impl InstructionExperiment {
     /// Refuses a text that cannot be right on any nodes.
     pub(super) fn check(&self) -> Result<(), SpecError> {
+        crate::spec::validate::check_written_services(&self.services)?;
         let lines = parse(&self.instructions)?;
         let mut patterns = Patterns::default();
         let mut spawned = BTreeSet::new();
@@ -122,6 +132,7 @@ impl InstructionExperiment {
             id: self.exp_id.clone(),
             name: self.name.clone(),
             creator: self.creator.clone(),
+            services: self.services.clone(),
             nodes: selection,
             records: RecordsMode::All,
             ..ExperimentSpec::of_groups(groups.into_iter().map(|(group, _)| group).collect())
@@ -129,6 +140,7 @@ impl InstructionExperiment {
         spec.validate().map_err(|error| match error.field.as_str() {
             "id" => SpecError { field: "exp_id".to_owned(), ..error },
             "name" | "creator" => error,
+            field if field.starts_with("services") => error,
             _ => SpecError { field: format!("instructions (translated: {})", error.field), ..error },
         })?;
         Ok(spec)

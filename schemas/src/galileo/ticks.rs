@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{group_name, in_flight_of, parse_time, push_stage, shown, target_of};
 use crate::spec::validate::{GROUPS_MAX, STAGES_MAX};
-use crate::spec::{Arrivals, ExperimentSpec, Group, RecordsMode, SpecError, Step};
+use crate::spec::{Arrivals, ExperimentSpec, Group, Method, RecordsMode, SpecError, Step};
 use crate::units::{HumanDuration, Rate};
 
 /// An experiment as a tick configuration.
@@ -20,6 +20,9 @@ pub struct TickExperiment {
     pub experiment: TickIdentity,
     /// The load.
     pub configuration: TickConfiguration,
+    /// Service names and their `host:port` addresses, as in an experiment of Nuncius; the original has none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub services: BTreeMap<String, Vec<String>>,
 }
 
 /// Who and what.
@@ -105,38 +108,49 @@ pub struct RequestArguments {
     pub data: Option<Form>,
     /// Query parameters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub params: Option<BTreeMap<String, Scalar>>,
+    pub params: Option<BTreeMap<String, String>>,
     /// Time after which the request has failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Seconds>,
 }
 
 /// A body.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Form {
     /// Sent as it is.
     Text(String),
     /// Sent as `application/x-www-form-urlencoded`.
-    Fields(BTreeMap<String, Scalar>),
+    Fields(BTreeMap<String, String>),
 }
 
-/// A value of a query or form parameter.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum Scalar {
-    /// Text.
-    Text(String),
-    /// A number.
-    Number(serde_json::Number),
-}
+impl<'de> Deserialize<'de> for Form {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct FormVisitor;
+        impl<'de> serde::de::Visitor<'de> for FormVisitor {
+            type Value = Form;
 
-impl Scalar {
-    fn text(&self) -> String {
-        match self {
-            Self::Text(text) => text.clone(),
-            Self::Number(number) => number.to_string(),
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a text, or a map of form fields")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Form, E> {
+                Ok(Form::Text(text.to_owned()))
+            }
+
+            fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Form, D::Error> {
+                deserializer.deserialize_any(self)
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Form, A::Error> {
+                let mut fields = BTreeMap::new();
+                while let Some((name, value)) = map.next_entry()? {
+                    fields.insert(name, value);
+                }
+                Ok(Form::Fields(fields))
+            }
         }
+        deserializer.deserialize_newtype_struct(crate::tree::OWN_TEXT, FormVisitor)
     }
 }
 
@@ -216,10 +230,12 @@ impl TickExperiment {
             id: self.experiment.id.clone(),
             name: self.experiment.name.clone(),
             creator: self.experiment.creator.clone(),
+            services: self.services.clone(),
             records: RecordsMode::All,
             ..ExperimentSpec::of_groups(groups)
         };
         spec.validate().map_err(|error| match error.field.as_str() {
+            field if field.starts_with("services") => error,
             "id" | "name" | "creator" => SpecError { field: format!("experiment.{}", error.field), ..error },
             _ => SpecError { field: format!("configuration (translated: {})", error.field), ..error },
         })?;
@@ -286,7 +302,8 @@ impl ClientParameters {
         if !path.starts_with('/') {
             return refuse(format!("{field}.path"), format!("`{}` does not start with /", shown(&path)));
         }
-        let method = self.method.as_deref().unwrap_or("get").to_ascii_uppercase();
+        let method = Method::registered(&self.method.as_deref().unwrap_or("get").to_ascii_uppercase());
+        let method = at(format!("{field}.method"), method)?;
         let no_arguments = RequestArguments::default();
         let arguments = self.kwargs.as_ref().unwrap_or(&no_arguments);
         let mut headers = arguments.headers.clone().unwrap_or_default();
@@ -319,7 +336,7 @@ fn set_content_type(headers: &mut BTreeMap<String, String>, value: &str) {
 
 /// `application/x-www-form-urlencoded` as the WHATWG URL standard has it, except that all but unreserved characters
 /// are escaped.
-fn form_encode(fields: &BTreeMap<String, Scalar>) -> String {
+fn form_encode(fields: &BTreeMap<String, String>) -> String {
     let escape = |text: &str| {
         text.bytes().fold(String::with_capacity(text.len()), |mut escaped, byte| {
             match byte {
@@ -330,7 +347,6 @@ fn form_encode(fields: &BTreeMap<String, Scalar>) -> String {
             escaped
         })
     };
-    let pairs: Vec<String> =
-        fields.iter().map(|(name, value)| format!("{}={}", escape(name), escape(&value.text()))).collect();
+    let pairs: Vec<String> = fields.iter().map(|(name, value)| format!("{}={}", escape(name), escape(value))).collect();
     pairs.join("&")
 }

@@ -213,9 +213,8 @@ fn visit_servo<E>(path: &str, servo: &mut ServoOptions, visit: &mut Visit<'_, E>
 }
 
 fn visit_step<E>(path: &str, step: &mut Step, visit: &mut Visit<'_, E>) -> Result<(), E> {
-    let Step { name, method, path: target, headers, body, expect, publish, consume, job } = step;
+    let Step { name, method: _, path: target, headers, body, expect, publish, consume, job } = step;
     maybe(format!("{path}.name"), TextKind::Name, name, visit)?;
-    maybe(format!("{path}.method"), TextKind::Name, method, visit)?;
     maybe(format!("{path}.path"), TextKind::Url, target, visit)?;
     for (name, value) in headers {
         one(format!("{path}.headers.{name}"), TextKind::Header(name), value, visit)?;

@@ -62,16 +62,18 @@ pub(crate) fn galileo_instructions() -> InstructionExperiment {
         exp_id: Some("202301010000-abcd".into()),
         creator: Some("me".into()),
         name: Some("golden".into()),
+        services: [("shop".to_owned(), vec!["127.0.0.1:80".to_owned()])].into(),
     }
 }
 
 pub(crate) fn galileo_ticks() -> TickExperiment {
-    serde_json::from_str(
-        r#"{"experiment": {"id": "e-2", "name": "golden", "creator": "me"},
+    nuncius_schemas::codec::decode(
+        br#"{"experiment": {"id": "e-2", "name": "golden", "creator": "me"},
         "configuration": {"duration": "1m30s", "interval": 45, "workloads": [{
             "service": "shop", "ticks": [1, 2.5], "clients_per_host": 2, "arrival_pattern": "poisson",
             "client_parameters": {"method": "post", "path": "/p", "kwargs": {
-                "headers": {"X-A": "b"}, "json": {"k": [1, null]}, "params": {"q": "a b", "n": 3}, "timeout": "2.5s"}}}]}}"#,
+                "headers": {"X-A": "b"}, "json": {"k": [1, null]}, "params": {"q": "a b", "n": 3}, "timeout": "2.5s"}}}]},
+        "services": {"shop": ["127.0.0.1:80"]}}"#,
     )
     .unwrap()
 }

@@ -9,7 +9,7 @@ use nuncius_bus::{Bus, BusError, TypedError};
 use nuncius_engine::sink::Row;
 use nuncius_schemas::metric::RecordsWritten;
 use nuncius_schemas::record::{BATCH_ROWS_MAX, RecordBatch};
-use nuncius_schemas::spec::{EngineKind, ExperimentSpec, RecordsMode};
+use nuncius_schemas::spec::{EngineKind, ExperimentSpec, Method, RecordsMode};
 use nuncius_telemetry::{SpanKind, SpanRecord};
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
@@ -236,7 +236,7 @@ fn record_span(input: &ReporterInput, row: &Row) {
     ];
     let (name, kind) = match group.engine {
         EngineKind::Http => {
-            let method = step.and_then(|s| s.method.clone()).unwrap_or_else(|| "GET".to_owned());
+            let method = step.and_then(|s| s.method.as_ref()).map_or("GET", Method::name).to_owned();
             attributes.push(("http.request.method", method.clone().into()));
             attributes.push(("http.response.status_code", i64::from(row.status).into()));
             (method, SpanKind::Client)

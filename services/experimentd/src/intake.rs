@@ -11,7 +11,8 @@ use nuncius_schemas::names::check_token;
 use nuncius_schemas::run::{RunRecord, RunStatus, SubmitReply};
 use nuncius_schemas::spec::ExperimentSpec;
 use nuncius_schemas::subjects::{HEADER_MESSAGE_ID, HEADER_REASON, HEADER_REPLY, HEADER_TRACEPARENT};
-use nuncius_schemas::submission::{Submission, from_value, wanted_id};
+use nuncius_schemas::submission::{self, Submission, wanted_id};
+use nuncius_schemas::tree::Node;
 use tracing::{Instrument, info, info_span, warn};
 
 use crate::daemon::{Daemon, give_back};
@@ -43,15 +44,15 @@ pub(crate) async fn admit(daemon: &Daemon, job: WorkItem) {
 async fn admit_in_span(daemon: &Daemon, job: WorkItem) {
     let sequence = job.stream_sequence();
     let reply_to = job.headers.get(HEADER_REPLY).map(str::to_owned);
-    let value = match codec::read_submission(&job.payload) {
-        Ok(value) => value,
+    let tree = match submission::read_tree(&job.payload) {
+        Ok(tree) => tree,
         Err(error) => return bury(daemon, job, reply_to, &error.to_string()).await,
     };
-    let id = match choose_id(&value, job.headers.get(HEADER_MESSAGE_ID), sequence) {
+    let id = match choose_id(&tree, job.headers.get(HEADER_MESSAGE_ID), sequence) {
         Ok(id) => id,
         Err(problem) => return bury(daemon, job, reply_to, &problem).await,
     };
-    let (spec, problem) = match read(daemon, value).await {
+    let (spec, problem) = match read(daemon, &tree).await {
         Ok(spec) => (spec, None),
         // Identified, but not understood: it fails under its name.
         Err(error) => (ExperimentSpec::of_groups(Vec::new()), Some(error.to_string())),
@@ -159,8 +160,8 @@ pub(crate) async fn look_after(
 }
 
 /// The id: the specification's, else the message id, else the place in the stream.
-fn choose_id(value: &serde_json::Value, message_id: Option<&str>, sequence: u64) -> Result<String, String> {
-    if let Some(id) = wanted_id(value) {
+fn choose_id(tree: &Node, message_id: Option<&str>, sequence: u64) -> Result<String, String> {
+    if let Some(id) = wanted_id(tree) {
         return Ok(id);
     }
     match message_id {
@@ -169,10 +170,8 @@ fn choose_id(value: &serde_json::Value, message_id: Option<&str>, sequence: u64)
     }
 }
 
-async fn read(daemon: &Daemon, value: serde_json::Value) -> Result<ExperimentSpec, CodecError> {
-    let field =
-        |error: nuncius_schemas::spec::SpecError| CodecError::Field { field: error.field, problem: error.problem };
-    let spec = match from_value(value)? {
+async fn read(daemon: &Daemon, tree: &Node) -> Result<ExperimentSpec, CodecError> {
+    let spec = match submission::from_tree(tree)? {
         Submission::Spec(spec) => *spec,
         Submission::Galileo(input) => {
             // Its worker names are regular expressions: they mean the nodes that are here now.
@@ -190,14 +189,14 @@ async fn read(daemon: &Daemon, value: serde_json::Value) -> Result<ExperimentSpe
                     Ok(spec) => break spec,
                     Err(error) => {
                         if tokio::time::timeout_at(deadline, changes.changed()).await.is_err() {
-                            return Err(field(error));
+                            return Err(error.into());
                         }
                     }
                 }
             }
         }
     };
-    spec.validate().map_err(field)?;
+    spec.validate()?;
     Ok(spec)
 }
 

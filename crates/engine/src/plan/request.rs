@@ -1,7 +1,7 @@
 //! The HTTP requests of a group, rendered once.
 
 use bytes::Bytes;
-use nuncius_schemas::spec::{Connections, Group, Step, TlsOptions};
+use nuncius_schemas::spec::{Connections, Group, Method, Step, TlsOptions};
 
 use super::PlanError;
 use super::target::Target;
@@ -103,7 +103,7 @@ fn plan_request(
     step: &Step,
     target: &Target,
 ) -> Result<RequestPlan, PlanError> {
-    let method = step.method.clone().unwrap_or_else(|| "GET".to_owned());
+    let method = step.method.as_ref().map_or("GET", Method::name).to_owned();
     let path = match &step.path {
         Some(path) => {
             let field = format!("{step_path}.path");
@@ -137,7 +137,7 @@ fn plan_request(
     let has_body = step.body.is_some() || ["POST", "PUT", "PATCH"].contains(&method.as_str());
     let mut expected = StatusSet::default();
     match &step.expect {
-        Some(expect) => expect.status.iter().for_each(|status| expected.insert(*status)),
+        Some(expect) => expect.status.codes().for_each(|status| expected.insert(status)),
         None => (200..400).for_each(|status| expected.insert(status)),
     }
     let (plain, _) = render(&method, &path, &headers, has_body.then_some(&body), false);

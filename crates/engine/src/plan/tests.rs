@@ -137,13 +137,13 @@ fn refusals_name_the_field() {
 #[test]
 fn requests_are_rendered_once_with_and_without_a_trace() {
     let group = format!(
-        r#""target": "http://127.0.0.1:81/base?q=1", {LOAD}, "headers": {{"X-A": "1", "user-agent": "me"}},
+        r#""target": "http://127.0.0.1:81/base", {LOAD}, "headers": {{"X-A": "1", "user-agent": "me"}},
         "steps": [{{}}, {{"method": "POST", "path": "/p", "headers": {{"x-a": "2"}}}}, {{"method": "HEAD"}}]"#
     );
     let plan = plan(&group).unwrap();
     let Action::Http(http) = &plan.action else { panic!("{plan:?}") };
     let text = |index: usize| String::from_utf8(http.requests[index].plain.clone()).unwrap();
-    assert_eq!(text(0), "GET /base?q=1 HTTP/1.1\r\nHost: 127.0.0.1:81\r\nX-A: 1\r\nuser-agent: me\r\n\r\n");
+    assert_eq!(text(0), "GET /base HTTP/1.1\r\nHost: 127.0.0.1:81\r\nX-A: 1\r\nuser-agent: me\r\n\r\n");
     assert!(
         text(1).starts_with("POST /base/p HTTP/1.1\r\n") && text(1).ends_with("x-a: 2\r\nContent-Length: 0\r\n\r\n")
     );

@@ -44,8 +44,7 @@ mod tests {
 
     fn problem(tls: &str) -> Option<String> {
         let text = format!("groups: [{{target: 'https://a.test/', rate: 1, duration: 1s, tls: {tls}}}]");
-        let value = crate::codec::read_submission(text.as_bytes()).unwrap();
-        let spec: ExperimentSpec = serde_json::from_value(value).unwrap();
+        let spec: ExperimentSpec = crate::codec::from_text(&text).unwrap();
         spec.validate().err().map(|error| error.to_string())
     }
 

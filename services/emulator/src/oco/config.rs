@@ -118,13 +118,7 @@ impl OcoConfig {
         let is_blank = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#');
         let file: File = match yaml.lines().all(is_blank) {
             true => File::default(),
-            false => {
-                let value: Value = serde_saphyr::from_str(yaml).map_err(|error| {
-                    // The parser shows a piece of the text below.
-                    error.to_string().lines().next().unwrap_or_default().to_owned()
-                })?;
-                codec::from_value(value).map_err(|error| error.to_string())?
-            }
+            false => codec::from_text(yaml).map_err(|error| error.to_string())?,
         };
         let over = self.clone();
         let config = Self {

@@ -4,8 +4,9 @@ use std::io::Read;
 use std::path::Path;
 
 use anyhow::Result;
+use nuncius_schemas::spec::TlsOptions;
+use nuncius_schemas::submission::Submission;
 use nuncius_schemas::variable::has_variables;
-use serde_json::Value;
 
 use crate::Usage;
 
@@ -14,13 +15,12 @@ const FILE_MAX_BYTES: u64 = 128 * 1024;
 
 /// Puts the contents of the files that `tls` of the groups names in their place. Paths are relative to `directory`; PEM
 /// text and variables stay as they are.
-pub(super) fn read_files(value: &mut Value, directory: &Path) -> Result<()> {
-    let groups = value.get_mut("groups").and_then(Value::as_array_mut);
-    for (index, group) in groups.into_iter().flatten().enumerate() {
-        let Some(tls) = group.get_mut("tls").and_then(Value::as_object_mut) else { continue };
-        for (name, value) in tls.iter_mut().filter(|(name, _)| ["ca", "ca_pem", "cert", "key"].contains(&name.as_str()))
-        {
-            if let Value::String(text) = value
+pub(super) fn read_files(submission: &mut Submission, directory: &Path) -> Result<()> {
+    let Submission::Spec(spec) = submission else { return Ok(()) };
+    for (index, group) in spec.groups.iter_mut().enumerate() {
+        let Some(TlsOptions { verify: _, ca, cert, key, server_name: _ }) = &mut group.tls else { continue };
+        for (name, value) in [("ca", ca), ("cert", cert), ("key", key)] {
+            if let Some(text) = value
                 && !text.contains("-----BEGIN")
                 && !has_variables(text)
             {
@@ -56,10 +56,16 @@ mod tests {
         std::fs::create_dir_all(&directory).unwrap();
         std::fs::write(directory.join("ca.pem"), "-----BEGIN CERTIFICATE-----\n").unwrap();
         std::fs::write(directory.join("empty.pem"), "").unwrap();
-        let read_with = |tls: Value| {
-            let mut spec =
-                serde_json::json!({"groups": [{"target": "https://a/"}, {"target": "https://a/", "tls": tls}]});
-            read_files(&mut spec, &directory).map(|()| spec["groups"][1]["tls"].clone())
+        let read_with = |tls: serde_json::Value| {
+            let group = |more: serde_json::Value| {
+                let mut group = serde_json::json!({"target": "https://a/", "rate": 1, "duration": "1s", "tls": more});
+                group["name"] = more.to_string().len().to_string().into();
+                group
+            };
+            let spec = serde_json::json!({"groups": [group(serde_json::json!({})), group(tls)]});
+            let tree = nuncius_schemas::submission::read_tree(spec.to_string().as_bytes()).unwrap();
+            let mut submission = nuncius_schemas::submission::parse(&tree).unwrap();
+            read_files(&mut submission, &directory).map(|()| submission.to_value().unwrap()["groups"][1]["tls"].clone())
         };
         let read =
             read_with(serde_json::json!({"ca": "ca.pem", "cert": "-----BEGIN X", "key": "${KEY}", "verify": true}));

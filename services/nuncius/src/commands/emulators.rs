@@ -6,10 +6,10 @@ use anyhow::Result;
 use nuncius_bus::Bus;
 use nuncius_emulator::oco::{self, OcoConfig, StateStore};
 use nuncius_emulator::resource::{self, ResourceConfig};
-use nuncius_schemas::codec;
+use nuncius_schemas::codec::CodecError;
 use nuncius_schemas::names::check_token;
 use nuncius_schemas::resource::Amount;
-use nuncius_schemas::spec::ExperimentSpec;
+use nuncius_schemas::submission;
 use nuncius_serve::HttpLimits;
 use serde_json::json;
 use tokio::sync::{oneshot, watch};
@@ -17,7 +17,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::run;
 use super::services::stop_on_signal;
-use super::submission::Prepared;
 use crate::Usage;
 use crate::args::{Global, HostArgs, NodeArgs, OcoArgs, ResourceArgs, RunArgs, ServoArgs, SubmissionArgs};
 use crate::connect::{self, Fallback};
@@ -232,8 +231,8 @@ pub(super) async fn servo(global: &Global, args: ServoArgs) -> Result<u8> {
             },
         }],
     });
-    let checked = codec::from_value::<ExperimentSpec>(value.clone()).map_err(|error| error.to_string());
-    checked.and_then(|spec| spec.validate().map_err(|error| error.to_string())).map_err(|e| Usage(by_flag(&e)))?;
+    let text = value.to_string();
+    let submission = submission::from_bytes(text.as_bytes()).map_err(|error| Usage(by_flag(&told(&error))))?;
     let run = RunArgs {
         submission: SubmissionArgs { file: "servos".into(), id: None, services: Vec::new() },
         clients: 1,
@@ -246,7 +245,18 @@ pub(super) async fn servo(global: &Global, args: ServoArgs) -> Result<u8> {
             ..NodeArgs::default()
         },
     };
-    run::run_prepared(global, run, Prepared { value }).await
+    run::run_prepared(global, run, submission).await
+}
+
+/// A problem without its place: nobody wrote this text.
+fn told(error: &CodecError) -> String {
+    match error {
+        CodecError::Field { field, problem, position: _ } => format!("{field}: {problem}"),
+        CodecError::Unreadable { .. }
+        | CodecError::Foreign { .. }
+        | CodecError::TooLarge { .. }
+        | CodecError::Encode(_) => error.to_string(),
+    }
 }
 
 /// A problem with a field of the experiment, by the flag that the field came from.

@@ -9,12 +9,12 @@ use nuncius_schemas::codec;
 use nuncius_schemas::node::{NodeInfo, Role};
 use nuncius_schemas::report::Report;
 use nuncius_schemas::run::{RunStatus, exit_code};
-use serde_json::Value;
+use nuncius_schemas::submission::Submission;
 
 use super::experiment_id;
 use super::report::{fetch, write_html};
 use super::scaling;
-use super::submission::{Prepared, Refused, add_service, prepare, publish};
+use super::submission::{Refused, prepare, publish};
 use crate::args::{Global, RunArgs, WatchArgs};
 use crate::connect;
 use crate::live::follow;
@@ -26,13 +26,13 @@ pub(crate) const STUB_SERVICE: &str = "stub";
 
 /// `nuncius run`: 0 pass, 1 fail, 3 undetermined, 4 invalid, 5 failed, 6 cancelled.
 pub(super) async fn run(global: &Global, args: RunArgs) -> Result<u8> {
-    let prepared = prepare(&args.submission)?;
-    run_prepared(global, args, prepared).await
+    let submission = prepare(&args.submission)?;
+    run_prepared(global, args, submission).await
 }
 
 /// The same with a specification that has been read.
-pub(super) async fn run_prepared(global: &Global, args: RunArgs, mut prepared: Prepared) -> Result<u8> {
-    let scaling = scaling::read(&prepared, &args.submission.file)?;
+pub(super) async fn run_prepared(global: &Global, args: RunArgs, mut submission: Submission) -> Result<u8> {
+    let scaling = scaling::read(&submission, &args.submission.file)?;
     let data = connect::data_directory(global)?;
     let (url, server, store_directory) = match connect::find(global).await {
         Some(url) => (url, None, None),
@@ -47,12 +47,12 @@ pub(super) async fn run_prepared(global: &Global, args: RunArgs, mut prepared: P
     let outcome = match scaling {
         Some(wanted) => {
             let scene = scaling::Scene { global, args: &args, bus: &bus, url: &url, data: &data };
-            match bring_missing(&args, &mut prepared, &bus, &local, &data).await {
+            match bring_missing(&args, &mut submission, &bus, &local, &data).await {
                 Ok(()) => scaling::run(&scene, &local, wanted).await,
                 Err(error) => Err(error),
             }
         }
-        None => run_with(global, &args, &mut prepared, &bus, &local, &data).await,
+        None => run_with(global, &args, &mut submission, &bus, &local, &data).await,
     };
     local.stop().await;
     let _ = bus.drain_and_close().await;
@@ -66,13 +66,13 @@ pub(super) async fn run_prepared(global: &Global, args: RunArgs, mut prepared: P
 async fn run_with(
     global: &Global,
     args: &RunArgs,
-    prepared: &mut Prepared,
+    submission: &mut Submission,
     bus: &Bus,
     local: &Local,
     data: &std::path::Path,
 ) -> Result<u8> {
-    bring_missing(args, prepared, bus, local, data).await?;
-    let id = match publish(bus, prepared).await {
+    bring_missing(args, submission, bus, local, data).await?;
+    let id = match publish(bus, submission).await {
         Ok(id) => id,
         Err(error) => match error.downcast_ref::<Refused>() {
             // It has a record and a report of its own: show them like any other end.
@@ -138,7 +138,7 @@ async fn conclude(
 /// Starts in this process whatever nobody does yet: a daemon, client nodes, the stub.
 async fn bring_missing(
     args: &RunArgs,
-    prepared: &mut Prepared,
+    submission: &mut Submission,
     bus: &Bus,
     local: &Local,
     data: &std::path::Path,
@@ -150,16 +150,10 @@ async fn bring_missing(
             local.client(client_config(&args.node, &format!("client-{number}"))?).await?;
         }
         // A stub of ours is reached by nodes of ours only.
-        if uses_stub(&prepared.value)
-            && bus.kv(&bus.namespace().bucket_route()).await?.get(STUB_SERVICE).await?.is_none()
-        {
+        if uses_stub(submission) && bus.kv(&bus.namespace().bucket_route()).await?.get(STUB_SERVICE).await?.is_none() {
             let stub = local.stub("127.0.0.1:0".parse()?)?;
             let address = stub.local_addr().to_string();
-            if is_galileo(&prepared.value) {
-                local.register(STUB_SERVICE, &address).await?;
-            } else {
-                add_service(&mut prepared.value, STUB_SERVICE, std::iter::once(address.as_str()));
-            }
+            submission.services_mut().insert(STUB_SERVICE.to_owned(), vec![address]);
         }
     }
     if !present.contains(&Role::Experimentd) {
@@ -174,27 +168,9 @@ pub(super) async fn present(bus: &Bus) -> Result<BTreeSet<Role>> {
     Ok(entries.iter().filter_map(|entry| codec::decode::<NodeInfo>(&entry.value).ok()).map(|info| info.role).collect())
 }
 
-fn is_galileo(value: &Value) -> bool {
-    value.get("instructions").is_some() || value.get("configuration").is_some()
-}
-
 /// Whether a submission sends to the service `stub` without saying where that is.
-fn uses_stub(value: &Value) -> bool {
-    if value.get("services").and_then(|services| services.get(STUB_SERVICE)).is_some() {
-        return false;
-    }
-    let instructions = value.get("instructions").and_then(Value::as_str).unwrap_or_default();
-    let named = instructions.lines().any(|line| line.split_whitespace().nth(2) == Some(STUB_SERVICE));
-    let workloads = value.get("configuration").and_then(|c| c.get("workloads")).and_then(Value::as_array);
-    let workload =
-        workloads.into_iter().flatten().any(|w| w.get("service").and_then(Value::as_str) == Some(STUB_SERVICE));
-    let groups = value.get("groups").and_then(Value::as_array);
-    let group = groups.into_iter().flatten().any(|group| {
-        let target = group.get("target").and_then(Value::as_str).unwrap_or_default();
-        let host = target.split_once("://").map_or("", |(_, rest)| rest.split(['/', '?']).next().unwrap_or_default());
-        host == STUB_SERVICE
-    });
-    named || workload || group
+fn uses_stub(submission: &Submission) -> bool {
+    !submission.services().contains_key(STUB_SERVICE) && submission.hosts().contains(&STUB_SERVICE)
 }
 
 /// Ends a child server.
@@ -230,12 +206,16 @@ mod tests {
 
     #[test]
     fn the_stub_is_brought_only_for_who_asks_for_it() {
-        let uses = |text: &str| uses_stub(&codec::read_submission(text.as_bytes()).unwrap());
-        assert!(uses("groups: [{target: 'http://stub/'}]"));
-        assert!(uses("groups: [{target: 'http://stub'}]"));
-        assert!(!uses("groups: [{target: 'http://stub.example/'}]"));
-        assert!(!uses("services: {stub: ['h:1']}\ngroups: [{target: 'http://stub/'}]"));
+        let load = "rate: 1, duration: 1s";
+        let uses = |text: &str| {
+            let text = text.replace("LOAD", load);
+            uses_stub(&nuncius_schemas::submission::from_bytes(text.as_bytes()).unwrap())
+        };
+        assert!(uses("groups: [{target: 'http://stub/', LOAD}]"));
+        assert!(uses("groups: [{target: 'http://stub', LOAD}]"));
+        assert!(!uses("groups: [{target: 'http://stub.example/', LOAD}]"));
+        assert!(!uses("services: {stub: ['h:1']}\ngroups: [{target: 'http://stub/', LOAD}]"));
         assert!(uses(r#"{"instructions": "spawn .* stub 1"}"#));
-        assert!(uses(r#"{"configuration": {"workloads": [{"service": "stub"}]}}"#));
+        assert!(uses("configuration: {duration: 1, interval: 1, workloads: [{service: stub, ticks: [1]}]}"));
     }
 }

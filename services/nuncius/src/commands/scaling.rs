@@ -15,13 +15,13 @@ use nuncius_schemas::queue::{QueueSettings, QueueState};
 use nuncius_schemas::run::{RunStatus, exit_code};
 use nuncius_schemas::scaling::{EmulatedDevice, ScalingReport, ScalingSpec};
 use nuncius_schemas::spec::ExperimentSpec;
-use nuncius_schemas::submission::{Submission, from_value};
+use nuncius_schemas::submission::Submission;
 use nuncius_stats::MeasuredStep;
 use tokio_util::sync::CancellationToken;
 
 use super::run::present;
 use super::services::stop_on_signal;
-use super::submission::{Prepared, fresh_id};
+use super::submission::fresh_id;
 use crate::Usage;
 use crate::args::{Global, RunArgs};
 use crate::local::{Local, host_name};
@@ -67,15 +67,12 @@ impl std::error::Error for Interrupted {}
 
 /// What is to be measured, read and checked before anything is started; `None` for any other experiment, which the
 /// daemon judges.
-pub(super) fn read(prepared: &Prepared, file: &Path) -> Result<Option<Wanted>> {
-    if prepared.value.get("scaling").is_none() {
-        return Ok(None);
-    }
-    let usage = |problem: String| Usage(format!("{}: {problem}", file.display()));
-    let spec = match from_value(prepared.value.clone()).map_err(|error| usage(error.to_string()))? {
-        Submission::Spec(spec) => *spec,
+pub(super) fn read(submission: &Submission, file: &Path) -> Result<Option<Wanted>> {
+    let spec = match submission {
+        Submission::Spec(spec) => (**spec).clone(),
         Submission::Galileo(_) => return Ok(None),
     };
+    let usage = |problem: String| Usage(format!("{}: {problem}", file.display()));
     let (Some(scaling), Some(queue)) = (spec.scaling.clone(), spec.scaled_queue().map(str::to_owned)) else {
         return Ok(None);
     };

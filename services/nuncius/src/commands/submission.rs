@@ -7,10 +7,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use nuncius_bus::clock::unix_ms;
 use nuncius_bus::{Bus, BusError, Headers, TypedError, inject_current};
-use nuncius_schemas::codec::{self, MESSAGE_MAX_BYTES};
+use nuncius_schemas::codec::{self, CodecError, MESSAGE_MAX_BYTES};
+use nuncius_schemas::names::check_token;
 use nuncius_schemas::run::{Control, ControlReply, RunRecord, RunStatus, SubmitReply, Verdict};
 use nuncius_schemas::subjects::{HEADER_CONTENT_TYPE, HEADER_REPLY, HEADER_SCHEMA};
-use serde_json::Value;
+use nuncius_schemas::submission::{self, Submission};
 use tracing::{Instrument, info_span};
 
 use super::{certificates, experiment_id};
@@ -22,13 +23,8 @@ use crate::output::say;
 /// How long the daemon may take to say whether it takes an experiment.
 const ADMISSION_PATIENCE: Duration = Duration::from_secs(20);
 
-/// A submission as it will be published.
-pub(crate) struct Prepared {
-    pub(crate) value: Value,
-}
-
-/// Reads the file and applies the flags. The specification itself is judged by the daemon.
-pub(crate) fn prepare(args: &SubmissionArgs) -> Result<Prepared> {
+/// Reads the file and applies the flags; whatever is wrong is told here, before anything is stored anywhere.
+pub(crate) fn prepare(args: &SubmissionArgs) -> Result<Submission> {
     let shown = args.file.display();
     let mut bytes = Vec::new();
     if args.file.as_os_str() == "-" {
@@ -37,51 +33,48 @@ pub(crate) fn prepare(args: &SubmissionArgs) -> Result<Prepared> {
         let file = std::fs::File::open(&args.file).map_err(|error| Usage(format!("{shown}: {error}")))?;
         file.take(4 * MESSAGE_MAX_BYTES as u64).read_to_end(&mut bytes).with_context(|| shown.to_string())?;
     }
-    let mut value = codec::read_submission(&bytes).map_err(|error| Usage(format!("{shown}: {error}")))?;
+    let wrong = |error: CodecError| Usage(format!("{shown}: {error}"));
+    let tree = submission::read_tree(&bytes).map_err(wrong)?;
+    let mut submission = submission::parse(&tree).map_err(wrong)?;
     let directory = args.file.parent().filter(|_| args.file.as_os_str() != "-").unwrap_or(Path::new(""));
-    certificates::read_files(&mut value, directory)?;
-    if let (Some(id), Some(map)) = (&args.id, value.as_object_mut()) {
-        // Where the dialect keeps its id.
-        if map.contains_key("instructions") {
-            map.insert("exp_id".to_owned(), Value::from(id.as_str()));
-        } else if let Some(experiment) = map.get_mut("experiment").and_then(Value::as_object_mut) {
-            experiment.insert("id".to_owned(), Value::from(id.as_str()));
-        } else {
-            map.insert("id".to_owned(), Value::from(id.as_str()));
-        }
+    certificates::read_files(&mut submission, directory)?;
+    submission.check_at(&tree).map_err(wrong)?;
+    apply(args, &mut submission)?;
+    Ok(submission)
+}
+
+/// Applies the flags, to every form of input alike.
+fn apply(args: &SubmissionArgs, submission: &mut Submission) -> Result<(), Usage> {
+    if let Some(id) = &args.id {
+        check_token("experiment", id).map_err(|error| Usage(format!("--id: {error}")))?;
+        submission.set_id(id);
     }
     for flag in &args.services {
         let (name, addresses) =
             flag.split_once('=').ok_or_else(|| Usage(format!("--service {flag}: write it as NAME=HOST:PORT")))?;
-        add_service(&mut value, name, addresses.split(','));
+        let addresses = addresses.split(',').map(str::to_owned).collect();
+        submission.services_mut().insert(name.to_owned(), addresses);
     }
-    Ok(Prepared { value })
-}
-
-/// Puts the addresses of a service into a submission.
-pub(crate) fn add_service<'a>(value: &mut Value, name: &str, addresses: impl Iterator<Item = &'a str>) {
-    let addresses: Vec<Value> = addresses.map(Value::from).collect();
-    if let Some(map) = value.as_object_mut() {
-        let services = map.entry("services").or_insert_with(|| Value::Object(Default::default()));
-        if let Some(services) = services.as_object_mut() {
-            services.insert(name.to_owned(), Value::Array(addresses));
-        }
-    }
+    // What was read was right: a flag is wrong.
+    submission.check().map_err(|error| match error.field.strip_prefix("services") {
+        Some(_) => Usage(format!("--service: {error}")),
+        None => Usage(error.to_string()),
+    })
 }
 
 /// Publishes, awaits the stream's acknowledgement and the daemon's answer; returns the id.
-pub(crate) async fn publish(bus: &Bus, prepared: &Prepared) -> Result<String> {
+pub(crate) async fn publish(bus: &Bus, submission: &Submission) -> Result<String> {
     let span = info_span!(
         "submit",
         "otel.name" = "send nuncius.experiment.submit",
         "otel.kind" = "producer",
         messaging.system = "nats"
     );
-    publish_in_span(bus, prepared).instrument(span).await
+    publish_in_span(bus, submission).instrument(span).await
 }
 
-async fn publish_in_span(bus: &Bus, prepared: &Prepared) -> Result<String> {
-    let payload = serde_json::to_vec(&prepared.value)?;
+async fn publish_in_span(bus: &Bus, submission: &Submission) -> Result<String> {
+    let payload = serde_json::to_vec(&submission.to_value()?)?;
     if payload.len() > MESSAGE_MAX_BYTES {
         bail!("the experiment has {} bytes as JSON, at most {MESSAGE_MAX_BYTES} are taken", payload.len());
     }
@@ -135,9 +128,9 @@ impl std::error::Error for Refused {}
 
 /// `nuncius submit`.
 pub(super) async fn submit(global: &Global, args: SubmitArgs) -> Result<u8> {
-    let prepared = prepare(&args.submission)?;
+    let submission = prepare(&args.submission)?;
     let bus = connect::existing(global, "nuncius-submit").await?;
-    let id = publish(&bus, &prepared).await?;
+    let id = publish(&bus, &submission).await?;
     say(global.json, &serde_json::json!({ "id": id }), &id)?;
     Ok(0)
 }
@@ -182,5 +175,48 @@ async fn cancel_waiting(global: &Global, bus: &Bus, args: &CancelArgs) -> Result
         }
         status if status.is_terminal() => bail!("experiment {} is {} already", args.id, status.name()),
         status => bail!("experiment {} is {}, and no daemon holds it; start one to end it", args.id, status.name()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_flags(text: &str, id: Option<&str>, services: &[&str]) -> Result<Submission, Usage> {
+        let args = SubmissionArgs {
+            file: "-".into(),
+            id: id.map(str::to_owned),
+            services: services.iter().map(|flag| (*flag).to_owned()).collect(),
+        };
+        let mut submission = submission::from_bytes(text.as_bytes()).unwrap();
+        apply(&args, &mut submission).map(|()| submission)
+    }
+
+    #[test]
+    fn every_flag_works_for_every_form_of_input() {
+        for text in [
+            "groups: [{target: 'http://shop/', rate: 1, duration: 1s}]",
+            r#"{"groups": [{"target": "http://shop/", "rate": 1, "duration": "1s"}]}"#,
+            r#"{"instructions": "spawn .* shop 1\nrps .* shop 10\nsleep 1"}"#,
+            "instructions: |\n  spawn .* shop 1\n  rps .* shop 10\n  sleep 1\n",
+            r#"{"configuration": {"duration": 1, "interval": 1, "workloads": [{"service": "shop", "ticks": [1]}]}}"#,
+        ] {
+            let submission = with_flags(text, Some("mine"), &["shop=127.0.0.1:80,127.0.0.1:81"]).unwrap();
+            assert_eq!(submission.id(), Some("mine"), "{text}");
+            // What is published is read as the same thing.
+            let published = serde_json::to_vec(&submission.to_value().unwrap()).unwrap();
+            assert_eq!(submission::from_bytes(&published).unwrap(), submission, "{text}");
+            let spec = match submission {
+                Submission::Spec(spec) => *spec,
+                Submission::Galileo(input) => input.translate(&["node".to_owned()]).unwrap(),
+            };
+            assert_eq!(spec.id.as_deref(), Some("mine"), "{text}");
+            assert_eq!(spec.services["shop"], ["127.0.0.1:80", "127.0.0.1:81"], "{text}");
+            for wrong in ["shop", "shop=nowhere", "a b=127.0.0.1:80"] {
+                let error = with_flags(text, None, &[wrong]).unwrap_err().to_string();
+                assert!(error.contains("--service"), "{error}");
+            }
+            assert!(with_flags(text, Some("a b"), &[]).unwrap_err().to_string().contains("--id"));
+        }
     }
 }

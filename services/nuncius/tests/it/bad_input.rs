@@ -269,28 +269,28 @@ fn assert_the_command_tells_a_bad_file_by_its_exit_code(system: &System, address
         ("text.yaml", "just a sentence", 64, "not a map"),
         ("list.yaml", "- a\n- b\n", 64, "not a map"),
         ("half.json", "{\"groups\": [", 64, "not readable as JSON"),
-        ("wrong.yaml", &wrong, 5, "groups[0]"),
-        ("galileo.json", r#"{"instructions": "spawn .* shop 1\nfly away"}"#, 5, "instructions line 2"),
+        ("wrong.yaml", &wrong, 64, "groups[0].ratee: unknown field `ratee`; did you mean `rate`? (line "),
+        ("galileo.json", r#"{"instructions": "spawn .* shop 1\nfly away"}"#, 64, "instructions line 2"),
         ("taken.yaml", &good_spec("taken", address), 5, "`taken` exists already"),
     ];
     for (name, text, code, wanted) in files {
         let path = system.directory.path().join(name);
         std::fs::write(&path, text).unwrap();
         for command in ["run", "submit"] {
-            // The first of the two has given its own id to the failure.
-            let id = if name == "wrong.yaml" { vec!["--id", command] } else { vec![] };
-            let arguments: Vec<&str> = [command, path.to_str().unwrap()].into_iter().chain(id).collect();
-            let output = system.output(&arguments);
+            let output = system.output(&[command, path.to_str().unwrap()]);
             let error = String::from_utf8_lossy(&output.stderr);
             assert_eq!(output.status.code(), Some(code), "{command} {name}: {error}");
             assert!(error.contains(wanted), "{command} {name}: {error}");
             if code == 64 {
                 assert!(error.contains(name), "{command} {name}: names the file: {error}");
+                assert_eq!(error.matches(wanted).count(), 1, "{command} {name}: told once: {error}");
             }
             let shown = String::from_utf8_lossy(&output.stdout).to_lowercase();
             assert!(!shown.contains("pass"), "{command} {name}: shows nobody else's report: {shown}");
         }
     }
+    let listed = system.output(&["ps", "--all"]).stdout;
+    assert!(!String::from_utf8_lossy(&listed).contains("cli-wrong"), "a bad file leaves nothing behind");
     let output = system.output(&["run", "/nonexistent.yaml"]);
     assert_eq!(output.status.code(), Some(64));
     assert!(String::from_utf8_lossy(&output.stderr).contains("/nonexistent.yaml"));

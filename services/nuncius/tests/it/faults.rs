@@ -11,7 +11,7 @@ use nuncius_schemas::event::EventKind;
 use nuncius_schemas::report::{Report, StepReport};
 use nuncius_schemas::run::{RunRecord, RunStatus, Verdict};
 use nuncius_schemas::spec::ExperimentSpec;
-use nuncius_schemas::submission::{Submission, from_value};
+use nuncius_schemas::submission::{Submission, from_bytes};
 use nuncius_testkit::TempDir;
 use rustix::process::Signal;
 
@@ -143,7 +143,7 @@ async fn a_killed_daemon_offers_nothing_twice_closes_the_books_and_runs_what_wai
 }
 
 fn spec_of(text: &str) -> ExperimentSpec {
-    match from_value(codec::read_submission(text.as_bytes()).unwrap()).unwrap() {
+    match from_bytes(text.as_bytes()).unwrap() {
         Submission::Spec(spec) => *spec,
         Submission::Galileo(_) => panic!("a specification is wanted"),
     }

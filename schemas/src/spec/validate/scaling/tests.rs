@@ -1,6 +1,6 @@
 use super::*;
-use crate::codec::{CodecError, read_submission};
-use crate::submission::{Submission, from_value};
+use crate::codec::CodecError;
+use crate::submission::{Submission, from_bytes};
 
 const GOOD: &str = "
 name: steps
@@ -18,7 +18,7 @@ scaling:
 ";
 
 fn read(text: &str) -> Result<Submission, CodecError> {
-    read_submission(text.as_bytes()).and_then(from_value)
+    from_bytes(text.as_bytes())
 }
 
 fn good() -> ExperimentSpec {

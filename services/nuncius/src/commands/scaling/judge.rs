@@ -61,17 +61,15 @@ pub(super) fn report_of(
 
 #[cfg(test)]
 mod tests {
-    use nuncius_schemas::codec::read_submission;
     use nuncius_schemas::scaling::ScalingMeasurement;
 
-    use super::super::super::submission::Prepared;
     use super::*;
 
     fn wanted() -> Wanted {
         let text = "id: s\ngroups: [{engine: queue, target: 'queue://q'}]\n\
              scaling: {steps: [1, 2, 4], judge_up_to: 2, workers: {start: wait}}";
-        let prepared = Prepared { value: read_submission(text.as_bytes()).unwrap() };
-        super::super::read(&prepared, "test.yaml".as_ref()).unwrap().unwrap()
+        let submission = nuncius_schemas::submission::from_bytes(text.as_bytes()).unwrap();
+        super::super::read(&submission, "test.yaml".as_ref()).unwrap().unwrap()
     }
 
     fn step(workers: u32) -> MeasuredStep {

@@ -11,12 +11,13 @@ use nuncius_schemas::job::{JobResult, JobStatus};
 use nuncius_schemas::report::Report;
 use nuncius_schemas::run::{RunStatus, Verdict};
 use nuncius_schemas::scaling::ScalingMeasurement;
+use nuncius_schemas::submission::Submission;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::super::report::fetch;
-use super::super::submission::{Prepared, publish};
+use super::super::submission::publish;
 use super::workers::Workers;
 use super::{Interrupted, Scene, Wanted};
 use crate::live::{Ended, cancel, follow};
@@ -49,7 +50,7 @@ impl Place<'_> {
         let before = workers.present(count).await?;
         let times = Times::listen(scene.bus, &wanted.queue).await?;
         let spec = wanted.spec.measurement(&wanted.scaling, &wanted.id, count, repeat);
-        let id = publish(scene.bus, &Prepared { value: serde_json::to_value(&spec)? }).await?;
+        let id = publish(scene.bus, &Submission::Spec(Box::new(spec))).await?;
         let ended = self.follow(&id).await?;
         let report = fetch(scene.global, Some(scene.bus), &id).await?;
         let first_reason = || report.reasons.first().cloned().unwrap_or_else(|| "without a reason".to_owned());
