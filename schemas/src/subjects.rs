@@ -277,6 +277,12 @@ pub const HEADER_SCHEMA: &str = "Nuncius-Schema";
 pub const HEADER_MESSAGE_ID: &str = "Nats-Msg-Id";
 /// Header: where an answer beyond the stream's ack is wanted.
 pub const HEADER_REPLY: &str = "Nuncius-Reply";
+/// Header of a dead letter of a submission: the message id that it came with.
+pub const HEADER_DEAD_MESSAGE_ID: &str = "Nuncius-Message-Id";
+/// Header of a dead letter of a submission: its sequence in the stream.
+pub const HEADER_DEAD_SEQUENCE: &str = "Nuncius-Sequence";
+/// Header of a dead letter of a submission: how large it was, in bytes; of a large one only the beginning is kept.
+pub const HEADER_DEAD_SIZE_BYTES: &str = "Nuncius-Size-Bytes";
 /// Header on dead letters: why.
 pub const HEADER_REASON: &str = "Nuncius-Reason";
 /// Header: W3C trace context; lower case, as NATS headers are case-sensitive here.

@@ -10,6 +10,9 @@ use serde::de::DeserializeOwned;
 
 use crate::{Bus, BusError, Headers, Message, PubAck, inject_current};
 
+/// MIME type of JSON.
+pub const CONTENT_TYPE_JSON: &str = "application/json";
+
 /// MIME type of MessagePack.
 pub const CONTENT_TYPE_MESSAGE_PACK: &str = "application/msgpack";
 
@@ -40,7 +43,40 @@ fn bytes_of<T: Serialize>(what: &str, message: &T) -> Result<Bytes, TypedError> 
     codec::encode(message).map(Bytes::from).map_err(|source| TypedError::Codec { what: what.to_owned(), source })
 }
 
+/// Headers and bytes of an answer, in the form of its question: JSON to JSON and other text, MessagePack to MessagePack.
+///
+/// No map of MessagePack begins with an ASCII character; a question without a payload is a process's own.
+fn answer_in_form_of<T: Serialize>(
+    question: &[u8],
+    schema: &str,
+    answer: &T,
+    what: &str,
+) -> Result<(Headers, Bytes), TypedError> {
+    let is_text = question.trim_ascii_start().first().is_some_and(u8::is_ascii);
+    if !is_text {
+        return Ok((headers(schema), bytes_of(what, answer)?));
+    }
+    let text = serde_json::to_vec(answer)
+        .map_err(|error| TypedError::Codec { what: what.to_owned(), source: CodecError::Encode(error.to_string()) })?;
+    Ok((headers(schema).with(HEADER_CONTENT_TYPE, CONTENT_TYPE_JSON), text.into()))
+}
+
 impl Bus {
+    /// Publishes an answer to a question that came some other way, in the form of the question; may be lost.
+    ///
+    /// # Errors
+    /// When it cannot be written or sent.
+    pub async fn publish_answer<T: Serialize>(
+        &self,
+        subject: &str,
+        schema: &str,
+        answer: &T,
+        question: &[u8],
+    ) -> Result<(), TypedError> {
+        let (headers, payload) = answer_in_form_of(question, schema, answer, subject)?;
+        Ok(self.publish(subject, &headers, payload).await?)
+    }
+
     /// Publishes without any acknowledgement: may be lost.
     pub async fn publish_message<T: Serialize>(
         &self,
@@ -84,9 +120,12 @@ impl Message {
         codec::decode(&self.payload)
     }
 
-    /// Answers with a message.
+    /// Answers with a message, in the form of the question.
+    ///
+    /// # Errors
+    /// When it cannot be written or sent.
     pub async fn respond_message<T: Serialize>(&self, schema: &str, message: &T) -> Result<(), TypedError> {
-        let payload = bytes_of(&self.subject, message)?;
-        Ok(self.respond(&headers(schema), payload).await?)
+        let (headers, payload) = answer_in_form_of(&self.payload, schema, message, &self.subject)?;
+        Ok(self.respond(&headers, payload).await?)
     }
 }

@@ -197,6 +197,24 @@ mod tests {
         histogram.encode_delta()
     }
 
+    /// The example of the document that says how others read this.
+    #[test]
+    fn the_documented_example_is_what_is_written_and_read() {
+        let document = include_str!("../../../docs/histograms.md");
+        let (_, example) = document.split_once("```text\n").unwrap();
+        let (hexadecimal, _) = example.split_once("```").unwrap();
+        let bytes: Vec<u8> = hexadecimal.split_whitespace().map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect();
+        let mut histogram = Histogram::new();
+        for value_ns in [3_000, 3_500, 900_000, 12_345_678, 12_345_678, 4_000_000_000_000] {
+            histogram.record_ns(value_ns);
+        }
+        assert_eq!(bytes, histogram.encode_delta());
+        let totals = Totals::decode(&bytes).unwrap();
+        assert_eq!(totals.buckets().collect::<Vec<_>>(), [(3, 2), (900, 1), (4_615, 2)]);
+        let bounds = |bucket| (crate::buckets::lowest_ns(bucket), crate::buckets::highest_ns(bucket));
+        assert_eq!(bounds(4_615), (12_344_000, 12_351_999));
+    }
+
     #[test]
     fn every_truncation_and_every_addition_is_refused_and_changes_nothing() {
         let bytes = sample();

@@ -4,9 +4,9 @@ use serde_json::{Map, Value, json};
 
 use super::{MessageType, messages};
 use crate::subjects::{
-    HEADER_ACCEPT, HEADER_ATTEMPTS, HEADER_CLIENT, HEADER_CONTENT_TYPE, HEADER_ID, HEADER_IF_CLIENT, HEADER_JOB,
-    HEADER_MESSAGE_ID, HEADER_PRIORITY, HEADER_REASON, HEADER_REPLY, HEADER_RETRY_OF, HEADER_SCHEMA,
-    HEADER_TRACEPARENT, Namespace,
+    HEADER_ACCEPT, HEADER_ATTEMPTS, HEADER_CLIENT, HEADER_CONTENT_TYPE, HEADER_DEAD_MESSAGE_ID, HEADER_DEAD_SEQUENCE,
+    HEADER_DEAD_SIZE_BYTES, HEADER_ID, HEADER_IF_CLIENT, HEADER_JOB, HEADER_MESSAGE_ID, HEADER_PRIORITY, HEADER_REASON,
+    HEADER_REPLY, HEADER_RETRY_OF, HEADER_SCHEMA, HEADER_TRACEPARENT, Namespace,
 };
 
 mod emulators;
@@ -96,7 +96,7 @@ pub fn channels() -> Vec<Channel> {
             carrier: Carrier::Stream(ns.stream_dead()),
             messages: &[],
             content_types: &[OCTETS],
-            headers: &[HEADER_REASON],
+            headers: &[HEADER_REASON, HEADER_DEAD_MESSAGE_ID, HEADER_DEAD_SEQUENCE, HEADER_DEAD_SIZE_BYTES],
             inbound: false,
             description: "A submission that could not be read, as it came, with the reason.",
         },

@@ -91,6 +91,11 @@ pub(crate) fn check(prepare: &Prepare, capacity: &Capacity) -> Result<(), CapErr
     Ok(())
 }
 
+/// What a node of this capacity would say to such a request, if it would refuse it.
+pub fn over_caps(prepare: &Prepare, capacity: &Capacity) -> Option<String> {
+    check(prepare, capacity).err().map(|error| error.to_string())
+}
+
 fn share(assignment: &GroupAssignment, group: &Group) -> Share {
     let shards = ShardSet::from_words(assignment.shards);
     if let Some(users) = group.users {

@@ -18,5 +18,6 @@ pub mod queue_client;
 mod reporter;
 mod session;
 
+pub use caps::over_caps;
 pub use config::ClientConfig;
 pub use node::{ClientError, run};

@@ -10,7 +10,10 @@ use nuncius_schemas::codec::{self, CodecError};
 use nuncius_schemas::names::check_token;
 use nuncius_schemas::run::{RunRecord, RunStatus, SubmitReply};
 use nuncius_schemas::spec::ExperimentSpec;
-use nuncius_schemas::subjects::{HEADER_MESSAGE_ID, HEADER_REASON, HEADER_REPLY, HEADER_TRACEPARENT};
+use nuncius_schemas::subjects::{
+    HEADER_DEAD_MESSAGE_ID, HEADER_DEAD_SEQUENCE, HEADER_DEAD_SIZE_BYTES, HEADER_MESSAGE_ID, HEADER_REASON,
+    HEADER_REPLY, HEADER_TRACEPARENT,
+};
 use nuncius_schemas::submission::{self, Submission, wanted_id};
 use nuncius_schemas::tree::Node;
 use tracing::{Instrument, info, info_span, warn};
@@ -96,7 +99,7 @@ async fn admit_in_span(daemon: &Daemon, job: WorkItem) {
         warn!(experiment = %id, %error, "submission not acknowledged: it will come again and be recognised");
     }
     let answer = SubmitReply { id: Some(id.clone()), accepted: problem.is_none(), error: problem.clone() };
-    answer_to(daemon, reply_to, &answer).await;
+    answer_to(daemon, reply_to, &answer, &job.payload).await;
     if record.status == RunStatus::Submitted {
         take_up(daemon, record, revision, problem).await;
     }
@@ -205,10 +208,10 @@ async fn bury(daemon: &Daemon, job: WorkItem, reply_to: Option<String>, problem:
     warn!(sequence = job.stream_sequence(), problem, "submission refused");
     let mut headers = Headers::new().with(HEADER_REASON, one_line(problem));
     if let Some(id) = job.headers.get(HEADER_MESSAGE_ID) {
-        headers.insert("Nuncius-Message-Id", id);
+        headers.insert(HEADER_DEAD_MESSAGE_ID, id);
     }
-    headers.insert("Nuncius-Sequence", job.stream_sequence().to_string());
-    headers.insert("Nuncius-Size-Bytes", job.payload.len().to_string());
+    headers.insert(HEADER_DEAD_SEQUENCE, job.stream_sequence().to_string());
+    headers.insert(HEADER_DEAD_SIZE_BYTES, job.payload.len().to_string());
     let kept = job.payload.slice(..job.payload.len().min(DEAD_MAX_BYTES));
     let letter = format!("dead-{}", job.stream_sequence());
     let subject = daemon.bus.namespace().experiment_dead();
@@ -219,7 +222,13 @@ async fn bury(daemon: &Daemon, job: WorkItem, reply_to: Option<String>, problem:
         warn!(%error, "dead letter written, submission not acknowledged");
     }
     // It got no id: one that it asked for belongs to another experiment, which nobody shall take for it.
-    answer_to(daemon, reply_to, &SubmitReply { id: None, accepted: false, error: Some(problem.to_owned()) }).await;
+    answer_to(
+        daemon,
+        reply_to,
+        &SubmitReply { id: None, accepted: false, error: Some(problem.to_owned()) },
+        &job.payload,
+    )
+    .await;
 }
 
 async fn put_back(job: WorkItem, problem: &str) {
@@ -229,9 +238,9 @@ async fn put_back(job: WorkItem, problem: &str) {
     }
 }
 
-async fn answer_to(daemon: &Daemon, reply_to: Option<String>, answer: &SubmitReply) {
+async fn answer_to(daemon: &Daemon, reply_to: Option<String>, answer: &SubmitReply, question: &[u8]) {
     let Some(subject) = reply_to else { return };
-    if let Err(error) = daemon.bus.publish_message(&subject, "submit-reply.v1", answer).await {
+    if let Err(error) = daemon.bus.publish_answer(&subject, "submit-reply.v1", answer, question).await {
         warn!(%error, subject, "submission not answered");
     }
 }

@@ -10,7 +10,7 @@ use nuncius_bus::kv::Kv;
 use nuncius_bus::{Bus, BusError};
 use nuncius_schemas::codec;
 use nuncius_schemas::event::{EventKind, ExperimentEvent};
-use nuncius_schemas::redact::redact_spec;
+use nuncius_schemas::redact::{redact_spec, redact_text};
 use nuncius_schemas::run::{RunRecord, RunStatus, Verdict};
 use nuncius_store::Store;
 use tracing::{info, warn};
@@ -101,7 +101,7 @@ impl Journal {
         reason: &str,
     ) -> Result<(), JournalError> {
         self.record.verdict = verdict;
-        self.record.reason = Some(reason.to_owned());
+        self.record.reason = Some(redact_text(reason));
         self.record.spec = redact_spec(&self.record.spec);
         self.status(status, reason).await
     }
@@ -148,7 +148,7 @@ impl Journal {
             experiment: self.record.id.clone(),
             at_unix_ms: unix_ms(),
             kind,
-            message: message.to_owned(),
+            message: redact_text(message),
             status: (kind == EventKind::Status).then_some(self.record.status),
             verdict: if kind == EventKind::Status { self.record.verdict } else { None },
             data,
@@ -158,7 +158,7 @@ impl Journal {
         let id = format!("{}-{}-{}", self.record.id, event.at_unix_ms, self.event_number);
         let subject = self.bus.namespace().experiment_event(&self.record.id);
         // Acknowledged if at all possible, but an event that cannot be said must not hold up the run.
-        if let Err(error) = self.bus.store_message(&subject, "event.v1", &event, Some(&id)).await {
+        if let Err(error) = self.bus.store_message(&subject, "experiment-event.v1", &event, Some(&id)).await {
             warn!(%error, "event not stored on the bus");
             self.events_not_stored += 1;
         }

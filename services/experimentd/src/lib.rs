@@ -32,5 +32,6 @@ mod timing;
 pub mod totals;
 mod watch;
 
+pub use plan::{placement, unresolved_services};
 pub use serve::{DaemonConfig, DaemonError, run};
 pub use timing::Timing;

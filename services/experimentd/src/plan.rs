@@ -53,6 +53,15 @@ pub(crate) struct Plan {
     pub(crate) nodes_per_group: Vec<u32>,
 }
 
+/// What each node would do, were the experiment started on these nodes and all of them free.
+///
+/// # Errors
+/// The field of the selection that nobody matches, and who is there.
+pub fn placement(spec: &ExperimentSpec, nodes: &[NodeInfo]) -> Result<BTreeMap<String, Vec<GroupAssignment>>, String> {
+    let nobody = BTreeSet::new();
+    plan(spec, nodes, &nobody, &nobody).map(|plan| plan.assignments).map_err(|error| error.to_string())
+}
+
 /// Chooses nodes and splits the shards. `busy` are nodes that work for somebody else, `excluded` nodes that did not
 /// answer when this experiment was planned before.
 pub(crate) fn plan(
@@ -158,7 +167,7 @@ pub(crate) fn service_of(target: &str) -> Option<&str> {
 }
 
 /// The service names of a specification that `services` does not resolve, with the field that uses them.
-pub(crate) fn unresolved_services(spec: &ExperimentSpec) -> Vec<(String, String)> {
+pub fn unresolved_services(spec: &ExperimentSpec) -> Vec<(String, String)> {
     let mut seen = BTreeSet::new();
     spec.groups
         .iter()

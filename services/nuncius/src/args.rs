@@ -67,6 +67,8 @@ pub(crate) enum Command {
     Up(UpArgs),
     /// Run an experiment and wait for its verdict; brings along whatever is missing.
     Run(RunArgs),
+    /// Check an experiment and tell what it would do; nothing is stored, published or started.
+    Validate(ValidateArgs),
     /// Publish an experiment and return at once.
     Submit(SubmitArgs),
     /// List experiments.
@@ -224,6 +226,14 @@ pub(crate) struct RunArgs {
     /// No live view.
     #[arg(long, short)]
     pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ValidateArgs {
+    #[command(flatten)]
+    pub(crate) submission: SubmissionArgs,
     #[command(flatten)]
     pub(crate) node: NodeArgs,
 }

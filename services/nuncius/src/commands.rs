@@ -19,6 +19,7 @@ mod services;
 mod stored;
 mod submission;
 mod up;
+mod validate;
 
 pub(crate) use crate::output::{print, text_options};
 
@@ -32,6 +33,7 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<u8> {
     match cli.command {
         Command::Up(args) => up::up(&global, args).await,
         Command::Run(args) => run::run(&global, args).await,
+        Command::Validate(args) => validate::validate(&global, args).await,
         Command::Submit(args) => submission::submit(&global, args).await,
         Command::Ps(args) => stored::ps(&global, args).await,
         Command::Watch(args) => run::watch(&global, args).await,

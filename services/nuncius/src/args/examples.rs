@@ -31,6 +31,13 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         ],
     ),
     (
+        "validate",
+        &[
+            ("nuncius validate shop.yaml", "what it would do, and what would be refused"),
+            ("nuncius validate shop.yaml --max-rate 100 --json", "against the caps of a node here, as JSON"),
+        ],
+    ),
+    (
         "run",
         &[
             ("nuncius run smallest.yaml", "live view, verdict, HTML report"),

@@ -1,0 +1,231 @@
+//! `nuncius validate`: what an experiment would do, without doing it. Nothing is stored, published or started.
+
+use anyhow::Result;
+use nuncius_bus::Bus;
+use nuncius_client::over_caps;
+use nuncius_experimentd::{placement, unresolved_services};
+use nuncius_load::{RateProfile, Schedule};
+use nuncius_schemas::codec;
+use nuncius_schemas::gate::GateMetric;
+use nuncius_schemas::node::{Capacity, GroupAssignment, NodeInfo, Prepare, Role};
+use nuncius_schemas::run::{RunStatus, exit_code};
+use nuncius_schemas::spec::{ExperimentSpec, Group};
+use nuncius_schemas::submission::Submission;
+use serde::Serialize;
+
+use super::run::STUB_SERVICE;
+use super::submission::prepare;
+use crate::Usage;
+use crate::args::{Global, NodeArgs, ValidateArgs};
+use crate::connect;
+use crate::local::client_config;
+use crate::output::{print, print_json};
+
+/// What an experiment would do.
+#[derive(Debug, Serialize)]
+struct DryRun {
+    /// The identifier that it asks for.
+    id: Option<String>,
+    /// Whether no client node was there, so that one as `nuncius run` brings along was assumed.
+    assumed_node: bool,
+    groups: Vec<GroupPlan>,
+    /// What must hold, as it was understood.
+    gates: Vec<String>,
+    nodes: Vec<NodePlan>,
+    /// What would be refused, and by whom.
+    problems: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct GroupPlan {
+    name: String,
+    target: String,
+    /// Iterations its schedule holds (open model).
+    scheduled: Option<u64>,
+    /// Users over all nodes (closed model).
+    users: Option<u32>,
+    /// How long load is offered; absent where iterations alone end it.
+    offered_seconds: Option<f64>,
+    steps: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct NodePlan {
+    name: String,
+    groups: Vec<String>,
+}
+
+/// 0 when it would be run, 5 when it would be refused, 64 when the file is bad.
+pub(super) async fn validate(global: &Global, args: ValidateArgs) -> Result<u8> {
+    let submission = prepare(&args.submission)?;
+    let bus = connect::possible(global, "nuncius-validate").await?;
+    let there = match &bus {
+        Some(bus) => client_nodes(bus).await?,
+        None => Vec::new(),
+    };
+    let assumed_node = there.is_empty();
+    let nodes = if assumed_node { vec![assumed(&args.node)?] } else { there };
+    let names: Vec<String> = nodes.iter().map(|node| node.name.clone()).collect();
+    let spec = match submission {
+        Submission::Spec(spec) => *spec,
+        Submission::Galileo(input) => {
+            input.translate(&names).map_err(|error| Usage(format!("{}: {error}", args.submission.file.display())))?
+        }
+    };
+    let mut dry_run = plan(&spec, &nodes, assumed_node);
+    for (field, service) in unresolved_services(&spec) {
+        let is_brought = assumed_node && service == STUB_SERVICE;
+        if !is_brought && !is_routed(bus.as_ref(), &service).await? {
+            let problem = format!("{field}: service `{service}` is neither in `services` nor in a routing table here");
+            dry_run.problems.push(problem);
+        }
+    }
+    if let Some(bus) = bus {
+        let _ = bus.drain_and_close().await;
+    }
+    match global.json {
+        true => print_json(&dry_run)?,
+        false => print(&in_words(&dry_run)),
+    }
+    Ok(if dry_run.problems.is_empty() { 0 } else { exit_code(RunStatus::Failed, None) })
+}
+
+async fn client_nodes(bus: &Bus) -> Result<Vec<NodeInfo>> {
+    // A server that nobody has used yet has no registry.
+    let Ok(bucket) = bus.kv(&bus.namespace().bucket_node()).await else { return Ok(Vec::new()) };
+    let entries = bucket.entries(">").await?;
+    let infos = entries.iter().filter_map(|entry| codec::decode::<NodeInfo>(&entry.value).ok());
+    Ok(infos.filter(|info| info.role == Role::Client).collect())
+}
+
+async fn is_routed(bus: Option<&Bus>, service: &str) -> Result<bool> {
+    let Some(bus) = bus else { return Ok(false) };
+    let Ok(routes) = bus.kv(&bus.namespace().bucket_route()).await else { return Ok(false) };
+    Ok(routes.get(service).await?.is_some())
+}
+
+/// The node that `nuncius run` would bring along with these options.
+fn assumed(args: &NodeArgs) -> Result<NodeInfo> {
+    let config = client_config(args, "client-1")?;
+    Ok(NodeInfo {
+        name: config.name,
+        role: Role::Client,
+        labels: config.labels,
+        host: String::new(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        epoch: 0,
+        process_id: 0,
+        processors: 0,
+        memory_bytes: 0,
+        capacity: Some(config.capacity),
+        allowed_targets: config.allowed_targets,
+        experiment: None,
+        worker: None,
+        started_unix_ms: 0,
+    })
+}
+
+fn plan(spec: &ExperimentSpec, nodes: &[NodeInfo], assumed_node: bool) -> DryRun {
+    let mut problems = Vec::new();
+    let mut groups = Vec::new();
+    for (index, group) in spec.groups.iter().enumerate() {
+        let scheduled = match scheduled(spec, index, group, nodes) {
+            Ok(scheduled) => scheduled,
+            Err(problem) => {
+                problems.push(format!("groups[{index}]: {problem}"));
+                None
+            }
+        };
+        groups.push(GroupPlan {
+            name: group.name.clone(),
+            target: nuncius_schemas::redact::redact_url(&group.target),
+            scheduled,
+            users: group.users,
+            offered_seconds: group.offered_ns().map(|ns| ns as f64 / 1e9),
+            steps: group.step_names(),
+        });
+    }
+    let mut gates: Vec<String> = spec.gates.iter().map(ToString::to_string).collect();
+    if !spec.gates.iter().any(|gate| gate.expression.metric == GateMetric::Failures) {
+        gates.push("failures < 1% (as no gate looks at failures)".to_owned());
+    }
+    let mut placed = Vec::new();
+    match placement(spec, nodes) {
+        Ok(assignments) => {
+            for (name, shares) in assignments {
+                let capacity = nodes.iter().find(|node| node.name == name).and_then(|node| node.capacity.as_ref());
+                if let Some(problem) = capacity.and_then(|capacity| refused(spec, &shares, capacity)) {
+                    problems.push(format!("node {name}: {problem}"));
+                }
+                let named = |share: &GroupAssignment| spec.groups.get(usize::from(share.group)).map(|g| g.name.clone());
+                placed.push(NodePlan { name, groups: shares.iter().filter_map(named).collect() });
+            }
+        }
+        Err(problem) => problems.push(problem),
+    }
+    DryRun { id: spec.id.clone(), assumed_node, groups, gates, nodes: placed, problems }
+}
+
+/// How many iterations the schedule of an open group holds.
+fn scheduled(spec: &ExperimentSpec, index: usize, group: &Group, nodes: &[NodeInfo]) -> Result<Option<u64>, String> {
+    if !group.is_open() {
+        return Ok(None);
+    }
+    let mut stages = group.effective_stages();
+    if group.rate_per_node {
+        let alone = ExperimentSpec::of_groups(vec![Group {
+            nodes: Some(group.nodes.clone().unwrap_or_else(|| spec.nodes.clone())),
+            ..group.clone()
+        }]);
+        let count = placement(&alone, nodes)?.len() as u64;
+        for stage in &mut stages {
+            stage.rate.0 = stage.rate.0.saturating_mul(count);
+            stage.to = stage.to.map(|rate| nuncius_schemas::units::Rate(rate.0.saturating_mul(count)));
+        }
+    }
+    let profile = RateProfile::new(&stages).map_err(|error| error.to_string())?;
+    let stream = u32::try_from(index).unwrap_or(u32::MAX);
+    Ok(Some(Schedule::new(profile, group.arrivals, spec.seed, stream, group.iterations).total()))
+}
+
+fn refused(spec: &ExperimentSpec, shares: &[GroupAssignment], capacity: &Capacity) -> Option<String> {
+    let prepare = Prepare {
+        experiment: String::new(),
+        token: 0,
+        attempt: 1,
+        spec: spec.clone(),
+        routes: Vec::new(),
+        assignments: shares.to_vec(),
+        run_key: 0,
+    };
+    over_caps(&prepare, capacity)
+}
+
+fn in_words(dry_run: &DryRun) -> String {
+    let mut lines = Vec::new();
+    for group in &dry_run.groups {
+        let load = match (group.scheduled, group.users) {
+            (Some(scheduled), _) => format!("{scheduled} iterations"),
+            (None, Some(users)) => format!("{users} users"),
+            (None, None) => "no load".to_owned(),
+        };
+        let length = group.offered_seconds.map_or_else(String::new, |seconds| format!(" in {seconds} s"));
+        lines.push(format!("group {}: {load}{length} at {}", group.name, group.target));
+        lines.push(format!("  steps: {}", group.steps.join(", ")));
+    }
+    for gate in &dry_run.gates {
+        lines.push(format!("gate {gate}"));
+    }
+    for node in &dry_run.nodes {
+        let assumed =
+            if dry_run.assumed_node { " (no client node is there; as `nuncius run` would bring one)" } else { "" };
+        lines.push(format!("node {}{assumed}: {}", node.name, node.groups.join(", ")));
+    }
+    for problem in &dry_run.problems {
+        lines.push(format!("would be refused: {problem}"));
+    }
+    if dry_run.problems.is_empty() {
+        lines.push("valid".to_owned());
+    }
+    lines.join("\n")
+}
