@@ -1,13 +1,16 @@
 //! Gates: what must hold for a run to pass, as people write it: `p99(response) < 250ms`, `failures < 1%`.
 
 use std::fmt;
-use std::str::FromStr;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{self, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::units::{HumanDuration, Rate};
+
+mod parse;
+mod wire;
+
+pub use parse::GateError;
 
 /// One of the four measured quantities of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -38,6 +41,30 @@ impl Quantity {
     }
 }
 
+/// Whose latencies a gate on `response` or `service` looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LatencyOf {
+    /// Of what succeeded or waited its timeout: an error page that comes fast makes no target fast.
+    #[default]
+    Succeeded,
+    /// Of these and of the answers that failed.
+    All,
+}
+
+impl LatencyOf {
+    /// Both, in the order of their declaration.
+    pub const ALL: [Self; 2] = [Self::Succeeded, Self::All];
+
+    /// The name people write.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::All => "all",
+        }
+    }
+}
+
 /// What a gate looks at.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum GateMetric {
@@ -54,8 +81,23 @@ pub enum GateMetric {
     Failures,
     /// Censored requests as a share of those offered.
     Censored,
-    /// Succeeded requests per second.
+    /// Succeeded requests per second of the time that load was offered for.
     Rate,
+}
+
+impl GateMetric {
+    /// The quantity that is looked at, for quantiles and maxima.
+    pub const fn quantity(self) -> Option<Quantity> {
+        match self {
+            Self::Quantile { quantity, .. } | Self::Max(quantity) => Some(quantity),
+            Self::Failures | Self::Censored | Self::Rate => None,
+        }
+    }
+
+    /// Whether answers that failed have a value of their own here, so that it must be said whether they count.
+    pub const fn has_failed_answers(self) -> bool {
+        matches!(self.quantity(), Some(Quantity::Response | Quantity::Service))
+    }
 }
 
 /// How the metric is compared with the limit.
@@ -102,6 +144,8 @@ impl Comparison {
 pub struct GateExpression {
     /// What is looked at.
     pub metric: GateMetric,
+    /// Whose latencies; [`LatencyOf::Succeeded`] where [`GateMetric::has_failed_answers`] is false.
+    pub of: LatencyOf,
     /// How it is compared.
     pub comparison: Comparison,
     /// Nanoseconds for quantiles and maxima, a share in 0..=1 for failures and censored, per second for the rate.
@@ -123,97 +167,6 @@ pub struct Gate {
     pub abort: bool,
 }
 
-/// Why a gate could not be read.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "`{text}` is not a gate: {problem}; write for example `p99(response) < 250ms`, `failures < 1%`, `rate > 900/s`"
-)]
-pub struct GateError {
-    text: String,
-    problem: String,
-}
-
-impl FromStr for GateExpression {
-    type Err = GateError;
-
-    fn from_str(text: &str) -> Result<Self, GateError> {
-        // A text from outside may be as long as a message: the error repeats no more than its beginning.
-        let bad = |problem: &str| GateError {
-            text: text.chars().take(80).collect(),
-            problem: problem.chars().take(200).collect(),
-        };
-        let at = text.find(['<', '>']).ok_or_else(|| bad("no comparison (< <= > >=)"))?;
-        let (metric, rest) = text.split_at(at);
-        let (comparison, limit) = match rest.as_bytes() {
-            [b'<', b'=', ..] => (Comparison::LessOrEqual, rest.get(2..)),
-            [b'<', ..] => (Comparison::Less, rest.get(1..)),
-            [b'>', b'=', ..] => (Comparison::GreaterOrEqual, rest.get(2..)),
-            _ => (Comparison::Greater, rest.get(1..)),
-        };
-        if metric.trim_end().ends_with('=') {
-            return Err(bad("a comparison is written <= or >="));
-        }
-        let metric = parse_metric(metric.trim()).map_err(|problem| bad(&problem))?;
-        let limit = parse_limit(metric, limit.unwrap_or_default().trim()).map_err(|problem| bad(&problem))?;
-        Ok(Self { metric, comparison, limit })
-    }
-}
-
-fn parse_metric(text: &str) -> Result<GateMetric, String> {
-    match text {
-        "failures" => return Ok(GateMetric::Failures),
-        "censored" => return Ok(GateMetric::Censored),
-        "rate" => return Ok(GateMetric::Rate),
-        _ => {}
-    }
-    let (function, argument) = text
-        .strip_suffix(')')
-        .and_then(|t| t.split_once('('))
-        .ok_or_else(|| format!("unknown metric `{text}` (pNN(quantity), max(quantity), failures, censored, rate)"))?;
-    let quantity = Quantity::ALL
-        .into_iter()
-        .find(|q| q.name() == argument.trim())
-        .ok_or_else(|| format!("unknown quantity `{argument}` (response, service, blocked, lag)"))?;
-    let function = function.trim();
-    if function == "max" {
-        return Ok(GateMetric::Max(quantity));
-    }
-    let percent: f64 = function
-        .strip_prefix('p')
-        .filter(|digits| is_plain_decimal(digits))
-        .and_then(|digits| digits.parse().ok())
-        .filter(|p| *p > 0.0 && *p < 100.0)
-        .ok_or_else(|| format!("unknown function `{function}` (p50 … p99.9, max)"))?;
-    Ok(GateMetric::Quantile { quantity, quantile: percent / 100.0 })
-}
-
-/// Digits with at most one point and at most eight digits after it: what Display writes back unchanged.
-fn is_plain_decimal(text: &str) -> bool {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
-    !whole.is_empty() && digits(whole) && digits(fraction) && fraction.len() <= 8
-}
-
-fn parse_limit(metric: GateMetric, text: &str) -> Result<f64, String> {
-    match metric {
-        GateMetric::Quantile { .. } | GateMetric::Max(_) => {
-            text.parse::<HumanDuration>().map(|d| d.0 as f64).map_err(|e| e.to_string())
-        }
-        GateMetric::Failures | GateMetric::Censored => {
-            let number = text.strip_suffix('%').ok_or_else(|| format!("`{text}` needs a percent sign"))?;
-            let number = Some(number.trim()).filter(|number| is_plain_decimal(number));
-            let share: f64 =
-                number.and_then(|n| n.parse().ok()).ok_or_else(|| format!("`{text}` is not a percentage"))?;
-            if (0.0..=100.0).contains(&share) {
-                Ok(share / 100.0)
-            } else {
-                Err(format!("`{text}` is not within 0..100%"))
-            }
-        }
-        GateMetric::Rate => text.parse::<Rate>().map(Rate::as_per_second).map_err(|e| e.to_string()),
-    }
-}
-
 impl fmt::Display for GateMetric {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -232,7 +185,11 @@ impl fmt::Display for GateMetric {
 
 impl fmt::Display for GateExpression {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} ", self.metric, self.comparison.symbol())?;
+        write!(f, "{}", self.metric)?;
+        if self.of != LatencyOf::default() {
+            write!(f, " of {}", self.of.name())?;
+        }
+        write!(f, " {} ", self.comparison.symbol())?;
         match self.metric {
             GateMetric::Quantile { .. } | GateMetric::Max(_) => write!(f, "{}", HumanDuration(self.limit as u64)),
             GateMetric::Failures | GateMetric::Censored => write!(f, "{}%", (self.limit * 100.0 * 1e10).round() / 1e10),
@@ -257,150 +214,5 @@ impl fmt::Display for Gate {
     }
 }
 
-impl Serialize for Gate {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        use serde::ser::SerializeMap;
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("expression", &self.expression.to_string())?;
-        if let Some(group) = &self.group {
-            map.serialize_entry("group", group)?;
-        }
-        if let Some(step) = &self.step {
-            map.serialize_entry("step", step)?;
-        }
-        if let Some(over) = &self.over {
-            map.serialize_entry("over", over)?;
-        }
-        if self.abort {
-            map.serialize_entry("abort", &true)?;
-        }
-        map.end()
-    }
-}
-
-impl<'de> Deserialize<'de> for Gate {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(GateVisitor)
-    }
-}
-
-struct GateVisitor;
-
-impl<'de> Visitor<'de> for GateVisitor {
-    type Value = Gate;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a gate: `p99(response) < 250ms` or a map with `expression`")
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Gate, E> {
-        let expression = text.parse().map_err(E::custom)?;
-        Ok(Gate { expression, group: None, step: None, over: None, abort: false })
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Gate, A::Error> {
-        const FIELDS: &[&str] = &["expression", "group", "step", "over", "abort"];
-        let (mut expression, mut group, mut step, mut over, mut abort) = (None, None, None, None, false);
-        while let Some(key) = map.next_key::<String>()? {
-            match key.as_str() {
-                "expression" => {
-                    let text: String = map.next_value()?;
-                    expression = Some(text.parse().map_err(de::Error::custom)?);
-                }
-                "group" => group = map.next_value()?,
-                "step" => step = map.next_value()?,
-                "over" => over = map.next_value()?,
-                "abort" => abort = map.next_value()?,
-                other => return Err(de::Error::unknown_field(other, FIELDS)),
-            }
-        }
-        let expression = expression.ok_or_else(|| de::Error::missing_field("expression"))?;
-        Ok(Gate { expression, group, step, over, abort })
-    }
-}
-
-impl JsonSchema for Gate {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Gate".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let expression = json_schema!({
-            "type": "string",
-            "description": "metric, comparison, limit: p99(response) < 250ms, max(lag) < 10ms, failures < 1%, censored < 1%, rate > 900/s",
-            "pattern": r"^(p[0-9.]+\((response|service|blocked|lag)\)|max\((response|service|blocked|lag)\)|failures|censored|rate) *(<|<=|>|>=) *.+$"
-        });
-        let duration = generator.subschema_for::<HumanDuration>();
-        json_schema!({
-            "oneOf": [
-                expression,
-                {
-                    "type": "object",
-                    "additionalProperties": false,
-                    "required": ["expression"],
-                    "properties": {
-                        "expression": expression,
-                        "group": { "type": "string", "description": "only this group" },
-                        "step": { "type": "string", "description": "only this step" },
-                        "over": duration,
-                        "abort": { "type": "boolean", "description": "end the run as soon as the gate has failed" }
-                    }
-                }
-            ]
-        })
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_gate_reads_back_as_it_was_written() {
-        for text in [
-            "p99(response) < 250ms",
-            "p99.9(service) <= 1s",
-            "max(lag) < 10ms",
-            "failures < 1%",
-            "censored <= 0.5%",
-            "rate > 900/s",
-            "rate >= 20/m",
-            "rate > 1/h",
-            "failures < 0.00000001%",
-            "p99.99999999(response) < 1s",
-        ] {
-            let gate: GateExpression = text.parse().unwrap();
-            assert_eq!(gate.to_string(), text);
-        }
-    }
-
-    #[test]
-    fn a_gate_that_means_nothing_is_refused_with_the_reason() {
-        for (text, reason) in [
-            ("p99(response)", "no comparison"),
-            ("p99(response) =< 1s", "written <= or >="),
-            ("p100(response) < 1s", "p100"),
-            ("p99(speed) < 1s", "speed"),
-            ("failures < 1", "percent"),
-            ("p99(response) < 250", "duration"),
-            ("rate > -1/s", "rate"),
-            ("failures < NaN%", "percentage"),
-            ("failures < 1e-9%", "percentage"),
-            ("p99.9999999999999(response) < 1s", "unknown function"),
-        ] {
-            let error = text.parse::<GateExpression>().unwrap_err().to_string();
-            assert!(error.contains(reason), "{error}");
-        }
-    }
-
-    #[test]
-    fn scope_and_abort_survive_the_wire() {
-        let gate: Gate = serde_json::from_str(
-            r#"{"expression":"p99(response) < 250ms","group":"browse","over":"30s","abort":true}"#,
-        )
-        .unwrap();
-        let bytes = rmp_serde::to_vec_named(&gate).unwrap();
-        assert_eq!(rmp_serde::from_slice::<Gate>(&bytes).unwrap(), gate);
-        assert!(serde_json::from_str::<Gate>(r#"{"expression":"rate > 1/s","abrt":true}"#).is_err());
-    }
-}
+mod tests;

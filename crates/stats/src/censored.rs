@@ -31,6 +31,12 @@ pub struct QuantileEstimate {
     pub upper_ns: Option<u64>,
 }
 
+/// The smallest value that counts as longer than `limit_ns` whatever the resolution of the histogram hides: what is
+/// recorded for a request of which no more is known than that it has exceeded the limit.
+pub fn exceeding_ns(limit_ns: u64) -> u64 {
+    bucket_of(limit_ns).map_or(limit_ns.saturating_add(1), |bucket| lowest_ns(bucket + 1))
+}
+
 impl Observed {
     /// Nothing yet.
     pub fn new() -> Self {
@@ -133,6 +139,16 @@ mod tests {
         assert_eq!(estimate.upper_ns, None);
         assert_eq!(estimate.value_ns, 10 * MS);
         assert!(estimate.at_least && estimate.lower_ns.is_some());
+    }
+
+    #[test]
+    fn what_has_exceeded_a_limit_is_beyond_it_whatever_the_resolution() {
+        for limit_ns in [0, 999, 15 * MS, 500 * MS, 500 * MS + 1, 29_999 * MS, 3_600_000 * MS, 4_000_000 * MS] {
+            let value_ns = exceeding_ns(limit_ns);
+            let observed = Observed { completed: Totals::new(), censored: totals([value_ns; 10]) };
+            let lower = observed.quantile(0.5, 0.95).unwrap().lower_ns.unwrap();
+            assert!(lower > limit_ns && value_ns as f64 <= limit_ns as f64 * 1.001 + 1_000.0, "{limit_ns}: {value_ns}");
+        }
     }
 
     #[test]

@@ -2,13 +2,22 @@
 //!
 //! A gate passes only when the whole interval of what it looks at lies on the right side of its limit, and fails only
 //! when the whole interval lies on the wrong side. No data never passes.
+//!
+//! What is not known counts on both sides. A request that has not ended may yet fail or succeed, be quick or slow: for a
+//! bound from above it is counted as the worst, for a bound from below as the best. Where it is known to have waited for
+//! longer than the limit, it has exceeded it.
 
 use nuncius_schemas::gate::{Comparison, Gate, GateExpression, GateMetric, Quantity};
 
+use crate::Totals;
 use crate::censored::Observed;
-use crate::interval::{proportion_bounds, samples_needed};
+use crate::interval::{poisson_bounds, proportion_bounds, samples_needed};
 
-/// Confidence of each one-sided bound that gates rest on.
+mod words;
+
+pub(crate) use words::{per_second, percent, time};
+
+/// Confidence of each one-sided bound that a gate over the whole run rests on: it errs in at most 5 % of runs each way.
 pub const CONFIDENCE: f64 = 0.95;
 
 /// How a gate came out.
@@ -22,11 +31,59 @@ pub enum Outcome {
     Fail,
 }
 
+/// How sure each decision must be: the confidence of the one-sided bound that it rests on.
+///
+/// They differ where a gate is looked at more than once. One failed look fails it, so that its error is divided over the
+/// looks; all looks must pass for it to pass, so that each may err by the whole of it (Berger, Technometrics 24, 1982).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Confidence {
+    /// Of the bound that lets it pass.
+    pub pass: f64,
+    /// Of the bound that makes it fail.
+    pub fail: f64,
+}
+
+impl Confidence {
+    /// Of a gate that is looked at once.
+    pub const ONCE: Self = Self { pass: CONFIDENCE, fail: CONFIDENCE };
+
+    /// Of one look of a gate whose failures may err by `share` of its error in this look.
+    pub fn of_share(share: f64) -> Self {
+        Self { pass: CONFIDENCE, fail: 1.0 - (1.0 - CONFIDENCE) * share }
+    }
+
+    /// Of look `number` (from 1) of a gate that is looked at who knows how often, and may err by `share` of its error in
+    /// all of these looks together: 1 / (i (i + 1)) of it in the i-th, which add up to one.
+    pub fn of_look(number: u64, share: f64) -> Self {
+        let number = number.max(1) as f64;
+        Self::of_share(share / (number * (number + 1.0)))
+    }
+}
+
+/// How long load was offered, in seconds; a range where it is not known exactly.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct OfferedTime {
+    /// At least so long.
+    pub least_seconds: f64,
+    /// At most so long.
+    pub most_seconds: f64,
+}
+
+impl OfferedTime {
+    /// Known exactly.
+    pub const fn exactly(seconds: f64) -> Self {
+        Self { least_seconds: seconds, most_seconds: seconds }
+    }
+}
+
 /// What a gate is judged by: the scope it names, over the time it names.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct GateData<'a> {
-    /// Observations of each quantity, in the order of [`Quantity::ALL`]; [`Self::with`] sets them by name.
+    /// Observations of each quantity, in the order of [`Quantity::ALL`]; [`Self::with`] sets them by name. What is not
+    /// known is among the censored ones, as long as it has waited for certain.
     pub quantities: [Option<&'a Observed>; Quantity::ALL.len()],
+    /// Lag of the groups that the scope belongs to, to tell the generator's part; `None` where nothing says it.
+    pub generator_lag: Option<&'a Totals>,
     /// Requests planned or begun.
     pub planned: u64,
     /// Requests that ended as expected.
@@ -35,8 +92,13 @@ pub struct GateData<'a> {
     pub failed: u64,
     /// Requests unanswered or unsent at the stop.
     pub censored: u64,
-    /// Time over which all of this was observed, in seconds.
-    pub elapsed_seconds: f64,
+    /// Requests that are under way, or that may have been offered by somebody who could not tell of it any more.
+    pub unknown: u64,
+    /// How long load was offered for.
+    pub offered: OfferedTime,
+    /// How many groups offered these requests, each evenly spaced and over its whole schedule; `None` when chance had a
+    /// part in how many there are.
+    pub evenly_spaced_groups: Option<u64>,
 }
 
 const fn position(quantity: Quantity) -> usize {
@@ -71,36 +133,71 @@ pub struct GateOutcome {
     pub outcome: Outcome,
     /// What was observed.
     pub observed: Option<f64>,
-    /// One-sided lower bound at [`CONFIDENCE`].
+    /// One-sided lower bound.
     pub lower: Option<f64>,
-    /// One-sided upper bound at [`CONFIDENCE`].
+    /// One-sided upper bound.
     pub upper: Option<f64>,
     /// Observations it rests on.
     pub samples: u64,
+    /// The generator's lag at the gate's own quantile, in nanoseconds, where the decision might be another without any
+    /// lag; `None` where it would be the same.
+    pub lag_ns: Option<u64>,
     /// For people.
     pub reason: String,
 }
 
 impl GateOutcome {
-    fn unknown(samples: u64, reason: String) -> Self {
-        Self { outcome: Outcome::Undetermined, observed: None, lower: None, upper: None, samples, reason }
+    /// Nothing is known.
+    pub(crate) fn unknown(samples: u64, reason: String) -> Self {
+        Self { outcome: Outcome::Undetermined, observed: None, lower: None, upper: None, samples, lag_ns: None, reason }
     }
 }
 
 /// Judges `gate` by `data`, which its caller has cut to the gate's scope and time.
-pub fn evaluate(gate: &Gate, data: &GateData) -> GateOutcome {
+pub fn evaluate(gate: &Gate, data: &GateData, confidence: Confidence) -> GateOutcome {
     let expression = &gate.expression;
     match expression.metric {
-        GateMetric::Quantile { quantity, quantile } => judge_quantile(expression, data.quantity(quantity), quantile),
-        GateMetric::Max(quantity) => judge_max(expression, data.quantity(quantity)),
+        GateMetric::Quantile { quantity, quantile } => {
+            let observed = data.quantity(quantity);
+            let mut outcome = judge_quantile(expression, observed, quantile, confidence);
+            outcome.lag_ns = lag_in(expression, data, &outcome, |lag| lag.quantile_ns(quantile));
+            outcome
+        }
+        GateMetric::Max(quantity) => {
+            let mut outcome = judge_max(expression, data.quantity(quantity));
+            outcome.lag_ns = lag_in(expression, data, &outcome, Totals::max_ns);
+            outcome
+        }
         GateMetric::Failures => {
-            judge_share(expression, data.failed, data.succeeded.saturating_add(data.failed), "failed", "ended")
+            let share = Share {
+                seen: data.failed,
+                known: data.succeeded.saturating_add(data.failed),
+                unknown: data.censored.saturating_add(data.unknown),
+                what: "failed",
+                of: "ended",
+            };
+            judge_share(expression, &share, confidence)
         }
         GateMetric::Censored => {
-            let accounted = data.succeeded.saturating_add(data.failed).saturating_add(data.censored);
-            judge_share(expression, data.censored, data.planned.max(accounted), "were censored", "were offered")
+            let share = Share {
+                seen: data.censored,
+                known: data.succeeded.saturating_add(data.failed).saturating_add(data.censored),
+                unknown: data.unknown,
+                what: "were censored",
+                of: "were offered",
+            };
+            judge_share(expression, &share, confidence)
         }
-        GateMetric::Rate => judge_rate(expression, data),
+        GateMetric::Rate => judge_rate(expression, data, confidence),
+    }
+}
+
+/// The confidence of the lower and of the upper bound.
+const fn sides(expression: &GateExpression, confidence: Confidence) -> (f64, f64) {
+    if expression.comparison.is_upper_limit() {
+        (confidence.fail, confidence.pass)
+    } else {
+        (confidence.pass, confidence.fail)
     }
 }
 
@@ -117,33 +214,62 @@ fn decide(expression: &GateExpression, lower: Option<f64>, upper: Option<f64>) -
     }
 }
 
-fn judge_quantile(expression: &GateExpression, observed: Option<&Observed>, q: f64) -> GateOutcome {
-    let Some((data, estimate)) = observed.and_then(|data| Some((data, data.quantile(q, CONFIDENCE)?))) else {
+/// The lag at the gate's own quantile, where the gate might have come out otherwise without it.
+///
+/// Lag only makes latencies longer: an upper limit that was kept to is kept to without it, a lower one that was not is not.
+/// No latency is longer by more than the longest lag, so that what is beyond the limit by more than that is beyond it
+/// anyway.
+fn lag_in(
+    expression: &GateExpression,
+    data: &GateData,
+    outcome: &GateOutcome,
+    at_quantile: impl Fn(&Totals) -> Option<u64>,
+) -> Option<u64> {
+    let lag = data.generator_lag.filter(|_| expression.metric.quantity() != Some(Quantity::Lag))?;
+    let is_upper = expression.comparison.is_upper_limit();
+    let decided_by_length = match outcome.outcome {
+        Outcome::Fail => is_upper,
+        Outcome::Pass => !is_upper,
+        Outcome::Undetermined => false,
+    };
+    let without = outcome.lower? - lag.max_ns()? as f64;
+    let is_certain = expression.comparison.holds(without, expression.limit) != is_upper;
+    if decided_by_length && !is_certain { at_quantile(lag) } else { None }
+}
+
+fn judge_quantile(
+    expression: &GateExpression,
+    observed: Option<&Observed>,
+    q: f64,
+    confidence: Confidence,
+) -> GateOutcome {
+    let (below, above) = sides(expression, confidence);
+    let bounds = |data: &Observed| Some((data.quantile(q, below)?, data.quantile(q, above)?.upper_ns));
+    let Some((data, (estimate, upper_ns))) = observed.and_then(|data| Some((data, bounds(data)?))) else {
         return GateOutcome::unknown(0, format!("no data; {} needs observations", expression.metric));
     };
     let samples = data.count();
-    let (lower, upper) = (estimate.lower_ns.map(|ns| ns as f64), estimate.upper_ns.map(|ns| ns as f64));
+    let (lower, upper) = (estimate.lower_ns.map(|ns| ns as f64), upper_ns.map(|ns| ns as f64));
     let outcome = decide(expression, lower, upper);
     let sign = if estimate.at_least { "≥ " } else { "" };
     let found = format!("{} is {sign}{} in {samples} samples", expression.metric, time(estimate.value_ns as f64));
-    let interval = format!(
-        "95 % bounds {} and {}",
-        lower.map_or_else(|| "unknown".to_owned(), time),
-        upper.map_or_else(|| "unbounded".to_owned(), time)
+    let interval = words::bounds(
+        &lower.map_or_else(|| "unknown".to_owned(), time),
+        &upper.map_or_else(|| "unbounded".to_owned(), time),
+        (below, above),
     );
     let tail = if expression.comparison.is_upper_limit() { q } else { 1.0 - q };
-    let needed = samples_needed(tail, CONFIDENCE).unwrap_or(u64::MAX);
+    let needed = samples_needed(tail, confidence.pass).unwrap_or(u64::MAX);
     let reason = match outcome {
-        Outcome::Undetermined if samples < needed => {
-            format!("{found}; to pass at 95 % confidence it needs {needed} samples")
-        }
+        Outcome::Undetermined if samples < needed => words::needs(&found, needed, confidence.pass),
         Outcome::Undetermined if upper.is_none() && !data.censored.is_empty() => {
             format!("{found}, {} of them censored: too many for an upper bound ({interval})", data.censored.count())
         }
         Outcome::Undetermined => format!("{found}; {interval} enclose the limit: more samples may decide"),
-        _ => format!("{found}; {interval}"),
+        Outcome::Pass | Outcome::Fail => format!("{found}; {interval}"),
     };
-    GateOutcome { outcome, observed: Some(estimate.value_ns as f64), lower, upper, samples, reason }
+    let observed = Some(estimate.value_ns as f64);
+    GateOutcome { outcome, observed, lower, upper, samples, lag_ns: None, reason }
 }
 
 /// The largest value is a fact about the run and has no interval; only censored requests leave it open upwards.
@@ -161,16 +287,32 @@ fn judge_max(expression: &GateExpression, observed: Option<&Observed>) -> GateOu
     } else {
         format!("{} is ≥ {} in {samples} samples, {censored} of them censored", expression.metric, time(max))
     };
-    GateOutcome { outcome, observed: Some(max), lower: Some(max), upper, samples, reason }
+    GateOutcome { outcome, observed: Some(max), lower: Some(max), upper, samples, lag_ns: None, reason }
 }
 
-fn judge_share(expression: &GateExpression, k: u64, n: u64, what: &str, of: &str) -> GateOutcome {
+/// A share of requests.
+struct Share {
+    seen: u64,
+    /// Of how many it is known.
+    known: u64,
+    /// Of how many it is not.
+    unknown: u64,
+    what: &'static str,
+    of: &'static str,
+}
+
+/// What is not known belongs to the share for its upper bound and not for its lower one.
+fn judge_share(expression: &GateExpression, share: &Share, confidence: Confidence) -> GateOutcome {
+    let Share { seen, known, unknown, what, of } = *share;
+    let n = known.saturating_add(unknown);
     if n == 0 {
         return GateOutcome::unknown(0, format!("no data; {} needs requests that {of}", expression.metric));
     }
-    let k = k.min(n);
-    let share = k as f64 / n as f64;
-    let (lower, upper) = proportion_bounds(k, n, CONFIDENCE);
+    let seen = seen.min(known);
+    let most = seen.saturating_add(unknown);
+    let observed = (known > 0).then(|| seen as f64 / known as f64);
+    let (below, above) = sides(expression, confidence);
+    let (lower, upper) = (proportion_bounds(seen, n, below).0, proportion_bounds(most, n, above).1);
     let limit = expression.limit;
     // "None at all" and "every one" are facts about the run: no sample could ever prove them of anything else.
     let absolute = match expression.comparison {
@@ -178,57 +320,74 @@ fn judge_share(expression: &GateExpression, k: u64, n: u64, what: &str, of: &str
         Comparison::GreaterOrEqual | Comparison::Less => limit >= 1.0,
     };
     let outcome = if absolute {
-        decide(expression, Some(share), Some(share))
+        decide(expression, Some(seen as f64 / n as f64), Some(most as f64 / n as f64))
     } else {
         decide(expression, Some(lower), Some(upper))
     };
-    let found = format!("{k} of {n} that {of} {what} ({})", percent(share));
-    let interval = format!("95 % bounds {} and {}", percent(lower), percent(upper));
-    let needed = if expression.comparison.is_upper_limit() { 1.0 - limit } else { limit };
-    let reason = match (outcome, samples_needed(needed, CONFIDENCE)) {
-        (Outcome::Undetermined, Some(needed)) if n < needed => {
-            format!("{found}; to pass at 95 % confidence it needs {needed} samples")
-        }
-        (Outcome::Undetermined, _) => format!("{found}; {interval} enclose the limit: more samples may decide"),
-        _ => format!("{found}; {interval}"),
+    let mut found = match observed {
+        Some(share) => format!("{seen} of {known} that {of} {what} ({})", percent(share)),
+        None => format!("of {unknown} requests none has ended"),
     };
-    GateOutcome { outcome, observed: Some(share), lower: Some(lower), upper: Some(upper), samples: n, reason }
+    if unknown > 0 && known > 0 {
+        found.push_str(&format!(", of {unknown} more it is not known"));
+    }
+    let interval = words::bounds(&percent(lower), &percent(upper), (below, above));
+    let needed = if expression.comparison.is_upper_limit() { 1.0 - limit } else { limit };
+    let reason = match (outcome, samples_needed(needed, confidence.pass)) {
+        (Outcome::Undetermined, Some(needed)) if n < needed => words::needs(&found, needed, confidence.pass),
+        (Outcome::Undetermined, _) if unknown > 0 => format!("{found}; {interval} enclose the limit"),
+        (Outcome::Undetermined, _) => format!("{found}; {interval} enclose the limit: more samples may decide"),
+        (Outcome::Pass | Outcome::Fail, _) => format!("{found}; {interval}"),
+    };
+    GateOutcome { outcome, observed, lower: Some(lower), upper: Some(upper), samples: n, lag_ns: None, reason }
 }
 
-fn judge_rate(expression: &GateExpression, data: &GateData) -> GateOutcome {
-    let samples = data.succeeded.saturating_add(data.failed).saturating_add(data.censored);
+/// Successes per second of the time that load was offered for.
+///
+/// Where chance has a part in how many requests there are (Poisson arrivals, users that wait for their answers, windows
+/// that cut into what is under way), the number of successes is judged as a Poisson variable, by Garwood's exact bounds.
+/// Of an evenly spaced schedule the number n of arrivals is no chance: it says that the rate times the time is within
+/// n ± 1 for each group; what succeeds of them is binomial, with the bounds of Clopper and Pearson.
+fn judge_rate(expression: &GateExpression, data: &GateData, confidence: Confidence) -> GateOutcome {
+    let ended = data.succeeded.saturating_add(data.failed).saturating_add(data.censored);
+    let samples = ended.saturating_add(data.unknown);
+    let OfferedTime { least_seconds, most_seconds } = data.offered;
     // Also false for what is not a number.
-    let timed = data.elapsed_seconds > 0.0;
+    let timed = most_seconds > 0.0 && least_seconds >= 0.0;
     if samples == 0 || !timed {
         let lacks = if timed { "no requests ended" } else { "no time has passed" };
         return GateOutcome::unknown(samples, format!("no data; {lacks}"));
     }
-    let rate = data.succeeded as f64 / data.elapsed_seconds;
-    let outcome = decide(expression, Some(rate), Some(rate));
-    let reason = format!("{} succeeded in {:.1} s: {rate:.2}/s", data.succeeded, data.elapsed_seconds);
-    GateOutcome { outcome, observed: Some(rate), lower: None, upper: None, samples, reason }
-}
-
-/// Nanoseconds for people, four significant digits.
-fn time(value_ns: f64) -> String {
-    let (scale, unit) = match value_ns {
-        ns if ns >= 1e9 => (1e9, "s"),
-        ns if ns >= 1e6 => (1e6, "ms"),
-        _ => (1e3, "µs"),
+    let (below, above) = sides(expression, confidence);
+    let (succeeded, unknown) = (data.succeeded, data.unknown);
+    let (fewest, most) = match data.evenly_spaced_groups {
+        Some(groups) => {
+            let arrivals = data.planned.max(samples);
+            let (low, _) = proportion_bounds(succeeded, arrivals, below);
+            let (_, high) = proportion_bounds(succeeded.saturating_add(unknown), arrivals, above);
+            let (fewer, more) = (arrivals.saturating_sub(groups), arrivals.saturating_add(groups));
+            (low * fewer as f64, high * more as f64)
+        }
+        None => (poisson_bounds(succeeded, below).0, poisson_bounds(succeeded.saturating_add(unknown), above).1),
     };
-    let value = value_ns / scale;
-    let digits = if value >= 100.0 {
-        1
-    } else if value >= 10.0 {
-        2
-    } else {
-        3
+    let lower = Some(fewest / most_seconds);
+    let upper = (least_seconds > 0.0).then(|| most / least_seconds);
+    let rate = succeeded as f64 / most_seconds;
+    let outcome = decide(expression, lower, upper);
+    let mut found = format!("{succeeded} succeeded in {most_seconds:.2} s: {}", per_second(rate));
+    if unknown > 0 {
+        found.push_str(&format!(", {unknown} are under way or not known"));
+    }
+    let interval = words::bounds(
+        &lower.map_or_else(String::new, per_second),
+        &upper.map_or_else(|| "unbounded".to_owned(), per_second),
+        (below, above),
+    );
+    let reason = match outcome {
+        Outcome::Undetermined => format!("{found}; {interval} enclose the limit: a longer run may decide"),
+        Outcome::Pass | Outcome::Fail => format!("{found}; {interval}"),
     };
-    format!("{value:.digits$} {unit}")
-}
-
-fn percent(share: f64) -> String {
-    format!("{:.3} %", share * 100.0)
+    GateOutcome { outcome, observed: Some(rate), lower, upper, samples, lag_ns: None, reason }
 }
 
 #[cfg(test)]

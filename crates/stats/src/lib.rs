@@ -5,8 +5,9 @@
 //!
 //! Layout: [`buckets`] is the layout of the counters; [`histogram`] records on the hot path; [`totals`] merges what
 //! was recorded; [`encoding`] is how it travels and is stored, `split` in several messages; [`interval`] says how
-//! sure one may be; [`censored`] adds observations known only from below; [`gate`] and [`window`] judge; [`ledger`]
-//! keeps merging idempotent; [`scaling`] judges how throughput grows with workers, and [`usl`] fits a law to it.
+//! sure one may be; [`censored`] adds observations known only from below; [`offered`] says when load was offered;
+//! [`gate`] and [`window`] judge; [`ledger`] keeps merging idempotent; [`scaling`] judges how throughput grows with
+//! workers, and [`usl`] fits a law to it.
 
 pub mod buckets;
 pub mod censored;
@@ -15,6 +16,7 @@ pub mod gate;
 pub mod histogram;
 pub mod interval;
 pub mod ledger;
+pub mod offered;
 mod quantile;
 pub mod scaling;
 mod split;
@@ -24,13 +26,14 @@ pub mod usl;
 pub mod window;
 
 pub use buckets::Summary;
-pub use censored::{Observed, QuantileEstimate};
+pub use censored::{Observed, QuantileEstimate, exceeding_ns};
 pub use encoding::DecodeError;
-pub use gate::{CONFIDENCE, GateData, GateOutcome, Outcome, evaluate};
+pub use gate::{CONFIDENCE, Confidence, GateData, GateOutcome, OfferedTime, Outcome, evaluate};
 pub use histogram::Histogram;
-pub use interval::{QuantileBounds, proportion_bounds, quantile_bounds, samples_needed};
+pub use interval::{QuantileBounds, poisson_bounds, proportion_bounds, quantile_bounds, samples_needed};
 pub use ledger::{Accept, Incarnation, Ledger, LedgerEntry, LedgerError};
+pub use offered::OfferedSpans;
 pub use scaling::{MeasuredStep, ScalingJudgement, ScalingRules, judge as judge_scaling};
 pub use totals::Totals;
 pub use usl::{UslError, fit as fit_usl};
-pub use window::{WindowError, Windows, WindowsOutcome};
+pub use window::{UnderWay, WindowError, Windows, WindowsOutcome};

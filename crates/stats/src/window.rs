@@ -1,20 +1,29 @@
-//! Gates over windows: "p99 over any 30 s" holds when it holds in every full window, one starting each second.
+//! Gates over windows: "p99 over any 30 s" holds when it holds in every window, one starting each second.
+//!
+//! **Where windows lie.** Inside the time that load was to be offered: from the first whole second of it to the last.
+//! Seconds that hold a pause or the begin or end of the schedule are not whole; what ends in them, or in the drain, is
+//! counted to the next whole second, and to the last one where there is none. All seconds of a window are whole, but where
+//! load was offered for less than a window at a time there is one window for it. So nothing that was offered escapes, and
+//! no window lacks what it could not have. A window in which nothing was offered, or that holds no observation, is not
+//! judged: whatever is under way in it ends in another, or is known to have exceeded the limit.
+//!
+//! **How often the gate errs.** It fails when one window fails, so its error is divided over the windows it has
+//! (Bonferroni); it passes only when all of them pass, so each may err by the whole (see [`Confidence`]). Where it is not
+//! known how many windows there will be, the i-th gets 1 / (i (i + 1)) of the error.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use nuncius_schemas::gate::{Gate, GateMetric, Quantity};
 use nuncius_schemas::units::SECOND_NS;
 
-use crate::Totals;
 use crate::censored::Observed;
 use crate::encoding::DecodeError;
-use crate::gate::{GateData, GateOutcome, Outcome, evaluate};
+use crate::gate::{Confidence, GateData, GateOutcome, OfferedTime, Outcome, evaluate};
+use crate::offered::OfferedSpans;
+use crate::{Histogram, Totals};
 
 /// Longest window, in seconds.
 pub const WINDOW_SECONDS_MAX: u64 = 3_600;
-
-/// Most seconds that may be closed at once.
-pub const ADVANCE_SECONDS_MAX: u64 = 86_400;
 
 /// Why a window could not be made, or data not be taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -22,27 +31,18 @@ pub enum WindowError {
     /// The gate has no window, or none that can be kept.
     #[error("a window is a whole number of seconds, 1 to {WINDOW_SECONDS_MAX}: {0} ns is not")]
     Length(u64),
-    /// The second was judged already.
-    #[error("data of second {second} came after second {closed} was closed: it is not in the windows")]
-    Late {
-        /// The second the data belong to.
-        second: u64,
-        /// The last one that was closed.
-        closed: u64,
-    },
-    /// Further ahead than is kept.
-    #[error("second {second} is too far ahead: from {next} on, {limit} seconds are kept open")]
-    TooFarAhead {
-        /// The second asked for.
-        second: u64,
-        /// The first one still open.
-        next: u64,
-        /// How many may be.
-        limit: u64,
-    },
     /// More than the counters hold.
     #[error(transparent)]
     Counts(#[from] DecodeError),
+}
+
+/// What is under way at the end of a second.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct UnderWay {
+    /// Requests that have been planned and have not ended.
+    pub requests: u64,
+    /// Those of them that have for certain waited for longer than the gate's limit.
+    pub overdue: u64,
 }
 
 /// How a windowed gate came out.
@@ -51,9 +51,9 @@ pub struct WindowsOutcome {
     /// That of the worst window: a failed one before an undetermined one before a passed one, among equals the one that
     /// was furthest from holding.
     pub outcome: GateOutcome,
-    /// First second of that window; `None` when no window was full.
+    /// First second of that window; `None` when no window was judged.
     pub worst_second: Option<u64>,
-    /// Full windows judged.
+    /// Windows judged.
     pub judged: u64,
     /// Those that failed.
     pub failed: u64,
@@ -63,17 +63,22 @@ pub struct WindowsOutcome {
 
 /// One gate over all windows of its length.
 ///
-/// Memory: as many seconds as the window is long, encoded, and `slack_seconds` open ones.
+/// Memory: as many seconds as the window is long, encoded.
 #[derive(Debug, Clone)]
 pub struct Windows {
     gate: Gate,
     quantity: Option<Quantity>,
     length: u64,
-    slack_seconds: u64,
-    /// Seconds that may still get data.
-    open: BTreeMap<u64, Second>,
-    /// The last closed seconds, at most a window of them.
+    offered: OfferedSpans,
+    /// Last whole second of the schedule; `None` while nobody knows.
+    last_whole: Option<u64>,
+    /// How many windows the schedule has, when that is known.
+    planned_windows: Option<u64>,
+    /// The last seconds that count as whole, at most a window of them.
     closed: VecDeque<ClosedSecond>,
+    /// What ended in seconds that are not whole, for the next whole one.
+    carried: Second,
+    /// First second that has not been closed.
     next: u64,
     worst: Option<(u64, GateOutcome)>,
     judged: u64,
@@ -87,50 +92,94 @@ struct Counts {
     succeeded: u64,
     failed: u64,
     censored: u64,
+    unknown: u64,
+    /// Succeeded while load was offered: what a rate is made of.
+    succeeded_in_time: u64,
+    offered_ns: u64,
 }
 
 impl Counts {
     fn add(&mut self, other: &Self) {
-        self.planned = self.planned.saturating_add(other.planned);
-        self.succeeded = self.succeeded.saturating_add(other.succeeded);
-        self.failed = self.failed.saturating_add(other.failed);
-        self.censored = self.censored.saturating_add(other.censored);
+        for (sum, other) in [
+            (&mut self.planned, other.planned),
+            (&mut self.succeeded, other.succeeded),
+            (&mut self.failed, other.failed),
+            (&mut self.censored, other.censored),
+            (&mut self.unknown, other.unknown),
+            (&mut self.succeeded_in_time, other.succeeded_in_time),
+            (&mut self.offered_ns, other.offered_ns),
+        ] {
+            *sum = sum.saturating_add(other);
+        }
     }
 }
 
 #[derive(Debug, Clone, Default)]
 struct Second {
     observed: Observed,
+    lag: Totals,
     counts: Counts,
+}
+
+impl Second {
+    fn merge(&mut self, other: &Self) -> Result<(), DecodeError> {
+        self.observed.merge(&other.observed)?;
+        self.lag.merge(&other.lag)?;
+        self.counts.add(&other.counts);
+        Ok(())
+    }
 }
 
 #[derive(Debug, Clone)]
 struct ClosedSecond {
+    second: u64,
     completed: Vec<u8>,
     censored: Vec<u8>,
+    lag: Vec<u8>,
     counts: Counts,
 }
 
+impl ClosedSecond {
+    fn of(second: u64, data: &Second) -> Self {
+        Self {
+            second,
+            completed: data.observed.completed.encode(),
+            censored: data.observed.censored.encode(),
+            lag: data.lag.encode(),
+            counts: data.counts,
+        }
+    }
+
+    fn add_to(&self, sum: &mut Second) -> Result<(), DecodeError> {
+        sum.observed.completed.merge_delta(&self.completed)?;
+        sum.observed.censored.merge_delta(&self.censored)?;
+        sum.lag.merge_delta(&self.lag)?;
+        sum.counts.add(&self.counts);
+        Ok(())
+    }
+}
+
 impl Windows {
-    /// The windows of a gate that has `over`; data may come up to `slack_seconds` (at least 1) ahead of the oldest open
-    /// second.
-    pub fn new(gate: Gate, slack_seconds: u64) -> Result<Self, WindowError> {
+    /// The windows of a gate that has `over`, while load is offered in `offered`.
+    ///
+    /// # Errors
+    ///
+    /// The gate has no window, or its window is no whole number of seconds from 1 to [`WINDOW_SECONDS_MAX`].
+    pub fn new(gate: Gate, offered: OfferedSpans) -> Result<Self, WindowError> {
         let length_ns = gate.over.map_or(0, |over| over.0);
         let length = length_ns / SECOND_NS;
         if !length_ns.is_multiple_of(SECOND_NS) || !(1..=WINDOW_SECONDS_MAX).contains(&length) {
             return Err(WindowError::Length(length_ns));
         }
-        let quantity = match gate.expression.metric {
-            GateMetric::Quantile { quantity, .. } | GateMetric::Max(quantity) => Some(quantity),
-            _ => None,
-        };
         Ok(Self {
+            quantity: gate.expression.metric.quantity(),
             gate,
-            quantity,
             length,
-            slack_seconds: slack_seconds.max(1),
-            open: BTreeMap::new(),
+            last_whole: offered.last_whole_second(),
+            planned_windows: offered.windows(length),
+            offered,
             closed: VecDeque::new(),
+            carried: Second::default(),
             next: 0,
             worst: None,
             judged: 0,
@@ -139,84 +188,165 @@ impl Windows {
         })
     }
 
-    /// Adds data of one second of run time, of any node, in any order. The time in `data` is not looked at.
+    /// Load is offered no longer than to `end_ns`: the run was cut short.
+    pub fn end_at(&mut self, end_ns: u64) {
+        self.offered.end_at(end_ns);
+        // How many windows there were to be stays: that fewer are judged makes the gate err less often, not more.
+        self.last_whole = self.offered.last_whole_second();
+    }
+
+    /// Closes `second`, and all before it, with what all nodes measured in it, and judges the window that is full
+    /// thereby. What comes for a second that is closed is counted to the next. True when the window failed.
     ///
-    /// Errors: the second is closed, or too far ahead; then nothing was taken.
-    pub fn push(&mut self, second: u64, data: &GateData) -> Result<(), WindowError> {
-        if second < self.next {
-            return Err(WindowError::Late { second, closed: self.next - 1 });
-        }
-        if second - self.next >= self.slack_seconds {
-            return Err(WindowError::TooFarAhead { second, next: self.next, limit: self.slack_seconds });
-        }
-        let open = self.open.entry(second).or_default();
+    /// # Errors
+    ///
+    /// More observations than the counters hold; the second counts as empty then.
+    pub fn close(&mut self, second: u64, data: &GateData, under_way: UnderWay) -> Result<bool, WindowError> {
+        let mut one = Second::default();
         if let Some(observed) = self.quantity.and_then(|quantity| data.quantity(quantity)) {
-            open.observed.merge(observed)?;
+            one.observed.merge(observed)?;
         }
-        open.counts.add(&Counts {
+        if let Some(lag) = data.generator_lag {
+            one.lag.merge(lag)?;
+        }
+        let is_late = second < self.next;
+        let offered_ns = if is_late { 0 } else { self.offered.within_second(second) };
+        one.counts = Counts {
             planned: data.planned,
             succeeded: data.succeeded,
             failed: data.failed,
             censored: data.censored,
-        });
+            unknown: data.unknown,
+            succeeded_in_time: if offered_ns > 0 || is_late { data.succeeded } else { 0 },
+            offered_ns,
+        };
+        // Where nobody knows when the load ends, a second in which nothing was begun may be past it.
+        let is_whole = offered_ns == SECOND_NS && (self.last_whole.is_some() || data.planned > 0);
+        if !is_late {
+            self.fill_up_to(second)?;
+            self.next = second.saturating_add(1);
+        }
+        if is_late || !is_whole {
+            self.carried.merge(&one)?;
+            return Ok(false);
+        }
+        let mut whole = std::mem::take(&mut self.carried);
+        whole.merge(&one)?;
+        self.take(second, &whole);
+        // What ends after the schedule belongs to its last second: that window is judged at the end.
+        let is_last = self.last_whole == Some(second);
+        if is_last || !self.is_window(second) { Ok(false) } else { self.judge(under_way) }
+    }
+
+    /// Seconds between the last whole one and `second` that nobody spoke of are empty.
+    fn fill_up_to(&mut self, second: u64) -> Result<(), WindowError> {
+        // Of those longer ago than a window nothing would be left.
+        let from = self.next.max(second.saturating_sub(self.length));
+        for gap in from..second {
+            if self.offered.within_second(gap) == SECOND_NS && self.last_whole.is_some() {
+                let mut empty = std::mem::take(&mut self.carried);
+                empty.counts.offered_ns += SECOND_NS;
+                self.take(gap, &empty);
+            }
+        }
         Ok(())
     }
 
-    /// Closes all seconds up to and including `second`, for which no node has more data, and judges the windows that
-    /// are full thereby. Seconds without data are empty. True when a window failed that had not before.
-    ///
-    /// Errors: more than [`ADVANCE_SECONDS_MAX`] seconds at once.
-    pub fn advance(&mut self, second: u64) -> Result<bool, WindowError> {
-        if second >= self.next.saturating_add(ADVANCE_SECONDS_MAX) {
-            return Err(WindowError::TooFarAhead { second, next: self.next, limit: ADVANCE_SECONDS_MAX });
+    fn take(&mut self, second: u64, data: &Second) {
+        self.closed.push_back(ClosedSecond::of(second, data));
+        let first = second.saturating_add(1).saturating_sub(self.length);
+        while self.closed.front().is_some_and(|oldest| oldest.second < first) {
+            self.closed.pop_front();
         }
-        let failed_before = self.failed;
-        while self.next <= second {
-            let Second { observed, counts } = self.open.remove(&self.next).unwrap_or_default();
-            let (completed, censored) = (observed.completed.encode(), observed.censored.encode());
-            self.closed.push_back(ClosedSecond { completed, censored, counts });
-            self.next += 1;
-            if self.closed.len() as u64 > self.length {
-                self.closed.pop_front();
-            }
-            if self.closed.len() as u64 == self.length {
-                self.judge()?;
-            }
-        }
-        Ok(self.failed > failed_before)
     }
 
-    fn judge(&mut self) -> Result<(), WindowError> {
-        let (mut completed, mut censored) = (Totals::new(), Totals::new());
-        let mut counts = Counts::default();
-        for second in &self.closed {
-            completed.merge_delta(&second.completed)?;
-            censored.merge_delta(&second.censored)?;
-            counts.add(&second.counts);
+    /// Whether a window ends with `second`: all its seconds are whole, or it holds all of a stretch of load that is shorter
+    /// than a window and so fits into no other.
+    fn is_window(&self, second: u64) -> bool {
+        let Some((first, last)) = self.offered.whole_run(second) else { return false };
+        let length = second - first + 1;
+        length >= self.length || (second == last && self.offered.whole_extent().is_none_or(|all| all >= self.length))
+    }
+
+    /// Closes the schedule: what ended after it counts to its last second, and so does what is `unknown`. To be called
+    /// once, when nothing can come any more.
+    ///
+    /// # Errors
+    ///
+    /// More observations than the counters hold.
+    pub fn finish(&mut self, unknown: u64) -> Result<bool, WindowError> {
+        let mut rest = std::mem::take(&mut self.carried);
+        rest.counts.unknown = rest.counts.unknown.saturating_add(unknown);
+        if unknown > 0 && self.quantity.is_some() {
+            rest.observed.censored.merge(&waited(0, unknown))?;
         }
-        let observed = Observed { completed, censored };
+        let Some(last) = self.closed.pop_back() else {
+            self.carried = rest;
+            return Ok(false);
+        };
+        last.add_to(&mut rest)?;
+        self.closed.push_back(ClosedSecond::of(last.second, &rest));
+        if self.is_window(last.second) { self.judge(UnderWay::default()) } else { Ok(false) }
+    }
+
+    fn judge(&mut self, under_way: UnderWay) -> Result<bool, WindowError> {
+        let mut sum = Second::default();
+        for second in &self.closed {
+            second.add_to(&mut sum)?;
+        }
+        let Second { mut observed, lag, counts } = sum;
+        let is_rate = matches!(self.gate.expression.metric, GateMetric::Rate);
+        if self.quantity.is_some() && under_way.overdue > 0 {
+            let exceeded = crate::censored::exceeding_ns(self.gate.expression.limit as u64);
+            observed.censored.merge(&waited(exceeded, under_way.overdue))?;
+        }
+        let last = self.closed.back().map_or(0, |closed| closed.second);
+        let first = last.saturating_add(1).saturating_sub(self.length);
         let mut data = GateData {
+            generator_lag: Some(&lag),
             planned: counts.planned,
             succeeded: counts.succeeded,
             failed: counts.failed,
             censored: counts.censored,
-            elapsed_seconds: self.length as f64,
+            unknown: counts.unknown,
+            offered: OfferedTime::exactly(counts.offered_ns as f64 / SECOND_NS as f64),
             ..GateData::default()
         };
+        if is_rate {
+            data.succeeded = counts.succeeded_in_time;
+            // Where load begins within the window, the first answers are still on their way at its end.
+            let begins = (first.saturating_sub(1)..=last).any(|second| self.offered.begins_in(second));
+            data.unknown = counts.unknown + if begins { under_way.requests } else { 0 };
+        }
         if let Some(quantity) = self.quantity {
             data = data.with(quantity, &observed);
         }
-        let outcome = evaluate(&self.gate, &data);
+        let observations = match self.gate.expression.metric {
+            GateMetric::Quantile { .. } | GateMetric::Max(_) => observed.count(),
+            GateMetric::Failures | GateMetric::Censored => {
+                counts.succeeded + counts.failed + counts.censored + counts.unknown
+            }
+            GateMetric::Rate => counts.planned,
+        };
+        if observations == 0 {
+            return Ok(false);
+        }
         self.judged += 1;
+        let confidence = match self.planned_windows {
+            Some(windows) => Confidence::of_share(1.0 / windows.max(1) as f64),
+            None => Confidence::of_look(self.judged, 1.0),
+        };
+        let outcome = evaluate(&self.gate, &data, confidence);
+        let failed = outcome.outcome == Outcome::Fail;
         match outcome.outcome {
             Outcome::Fail => self.failed += 1,
             Outcome::Undetermined => self.undetermined += 1,
             Outcome::Pass => {}
         }
         if self.worst.as_ref().is_none_or(|(_, worst)| self.is_worse(&outcome, worst)) {
-            self.worst = Some((self.next - self.length, outcome));
+            self.worst = Some((first, outcome));
         }
-        Ok(())
+        Ok(failed)
     }
 
     fn is_worse(&self, outcome: &GateOutcome, than: &GateOutcome) -> bool {
@@ -236,12 +366,7 @@ impl Windows {
         }
     }
 
-    /// The first second that is not closed yet.
-    pub const fn next_second(&self) -> u64 {
-        self.next
-    }
-
-    /// How the gate stands: fail when a window failed, undetermined when one was or none was full, else pass.
+    /// How the gate stands: fail when a window failed, undetermined when one was or none was judged, else pass.
     pub fn outcome(&self) -> WindowsOutcome {
         let (worst_second, outcome) = match &self.worst {
             Some((second, outcome)) => {
@@ -253,16 +378,9 @@ impl Windows {
                 (Some(*second), outcome)
             }
             None => {
-                let reason = format!("no full window of {} s in {} s", self.length, self.next);
-                let outcome = GateOutcome {
-                    outcome: Outcome::Undetermined,
-                    observed: None,
-                    lower: None,
-                    upper: None,
-                    samples: 0,
-                    reason,
-                };
-                (None, outcome)
+                let reason =
+                    format!("no data in a full window of {} s within the time that load was offered", self.length);
+                (None, GateOutcome::unknown(0, reason))
             }
         };
         WindowsOutcome {
@@ -275,97 +393,12 @@ impl Windows {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Histogram;
-
-    const MS: u64 = 1_000_000;
-
-    fn gate(text: &str, over: &str) -> Gate {
-        let expression = text.parse().unwrap();
-        Gate { expression, group: None, step: None, over: Some(over.parse().unwrap()), abort: false }
-    }
-
-    fn push(windows: &mut Windows, second: u64, value_ns: u64, count: u64) -> Result<(), WindowError> {
-        let mut histogram = Histogram::new();
-        histogram.record_ns_many(value_ns, count);
-        let observed = Observed::complete(Totals::from(&histogram));
-        let data = GateData { planned: count, succeeded: count, ..GateData::default() };
-        windows.push(second, &data.with(Quantity::Response, &observed))
-    }
-
-    #[test]
-    fn one_bad_window_fails_the_gate_and_is_named() {
-        let mut windows = Windows::new(gate("p99(response) < 250ms", "5s"), 10).unwrap();
-        for second in 0..30 {
-            push(&mut windows, second, if second == 12 { 900 * MS } else { 10 * MS }, 100).unwrap();
-            let failed = windows.advance(second).unwrap();
-            assert_eq!(failed, (12..=16).contains(&second));
-        }
-        let outcome = windows.outcome();
-        assert_eq!(outcome.outcome.outcome, Outcome::Fail);
-        assert_eq!((outcome.judged, outcome.failed, outcome.undetermined), (26, 5, 0));
-        assert_eq!(outcome.worst_second, Some(8));
-        assert_eq!(outcome.outcome.samples, 500);
-        assert!(windows.closed.len() == 5 && windows.open.is_empty());
-    }
-
-    #[test]
-    fn order_and_nodes_within_the_slack_change_nothing() {
-        let mut ordered = Windows::new(gate("p99(response) < 250ms", "3s"), 10).unwrap();
-        let mut shuffled = ordered.clone();
-        let mut parts: Vec<(u64, u64)> = (0..10).flat_map(|second| (0..4).map(move |node| (second, node))).collect();
-        for (second, node) in &parts {
-            push(&mut ordered, *second, (10 + second + node) * MS, 50).unwrap();
-        }
-        fastrand::Rng::with_seed(3).shuffle(&mut parts);
-        for (second, node) in &parts {
-            push(&mut shuffled, *second, (10 + second + node) * MS, 50).unwrap();
-        }
-        ordered.advance(9).unwrap();
-        shuffled.advance(9).unwrap();
-        assert_eq!(ordered.outcome(), shuffled.outcome());
-        assert_eq!(ordered.outcome().outcome.outcome, Outcome::Pass);
-        assert_eq!(ordered.outcome().worst_second, Some(7));
-    }
-
-    #[test]
-    fn a_window_that_cannot_decide_makes_the_gate_undetermined() {
-        let mut windows = Windows::new(gate("p99(response) < 250ms", "2s"), 100).unwrap();
-        for second in 0..10 {
-            push(&mut windows, second, 10 * MS, if second == 4 { 10 } else { 200 }).unwrap();
-        }
-        windows.advance(9).unwrap();
-        let outcome = windows.outcome();
-        assert_eq!((outcome.outcome.outcome, outcome.failed, outcome.undetermined), (Outcome::Undetermined, 0, 2));
-        assert_eq!(outcome.worst_second, Some(3));
-    }
-
-    #[test]
-    fn a_run_shorter_than_the_window_is_undetermined() {
-        let mut windows = Windows::new(gate("failures < 1%", "30s"), 10).unwrap();
-        push(&mut windows, 0, MS, 1_000).unwrap();
-        windows.advance(28).unwrap();
-        assert_eq!(windows.outcome().outcome.outcome, Outcome::Undetermined);
-        windows.advance(29).unwrap();
-        assert_eq!(windows.outcome().outcome.outcome, Outcome::Pass);
-    }
-
-    #[test]
-    fn what_is_out_of_bounds_is_refused_with_the_limit() {
-        let mut windows = Windows::new(gate("rate > 10/s", "1s"), 5).unwrap();
-        assert!(push(&mut windows, 4, MS, 1).is_ok());
-        assert_eq!(push(&mut windows, 5, MS, 1), Err(WindowError::TooFarAhead { second: 5, next: 0, limit: 5 }));
-        windows.advance(2).unwrap();
-        assert_eq!(push(&mut windows, 2, MS, 1), Err(WindowError::Late { second: 2, closed: 2 }));
-        assert_eq!(windows.advance(1), Ok(false));
-        assert!(windows.advance(u64::MAX).is_err());
-        for over in ["0s", "1500ms", "2h"] {
-            assert!(Windows::new(gate("rate > 10/s", over), 5).is_err());
-        }
-        let mut whole = gate("rate > 10/s", "1s");
-        whole.over = None;
-        assert!(Windows::new(whole, 5).is_err());
-    }
+/// So many observations that have waited for so long.
+fn waited(value_ns: u64, times: u64) -> Totals {
+    let mut histogram = Histogram::new();
+    histogram.record_ns_many(value_ns, times);
+    Totals::from(&histogram)
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::texts::TextKind;
 use super::{AmqpConsume, AmqpPublish, EngineKind, ExperimentSpec, Group, JobStep, NodeSelection, Stage, Step};
-use crate::gate::Gate;
 use crate::job::ARGUMENTS_MAX;
 use crate::names::check_token;
 use crate::queue::{PRIORITIES_MAX, check_queue_name};
@@ -12,6 +11,7 @@ use crate::units::{Rate, SECOND_NS};
 use crate::variable::{self, has_variables};
 
 mod connection;
+mod gates;
 mod scaling;
 
 /// Most groups in an experiment.
@@ -144,31 +144,7 @@ impl ExperimentSpec {
         crate::stress::check(&self.stress, ends.and_then(|ends| ends.into_iter().max()), check_nodes)?;
         at_most("gates", self.gates.len(), GATES_MAX)?;
         for (index, gate) in self.gates.iter().enumerate() {
-            self.check_gate(&format!("gates[{index}]"), gate)?;
-        }
-        Ok(())
-    }
-
-    fn check_gate(&self, path: &str, gate: &Gate) -> Result<(), SpecError> {
-        if let Some(name) = &gate.group
-            && !self.groups.iter().any(|group| group.name == *name)
-        {
-            return refuse(format!("{path}.group"), format!("no group is named `{name}`"));
-        }
-        if let Some(step) = &gate.step {
-            let known = self
-                .groups
-                .iter()
-                .filter(|group| gate.group.as_ref().is_none_or(|name| group.name == *name))
-                .any(|group| group.step_names().contains(step));
-            if !known {
-                return refuse(format!("{path}.step"), format!("no step is named `{step}`"));
-            }
-        }
-        if let Some(over) = gate.over
-            && (over.0 < SECOND_NS || over.0 % SECOND_NS != 0 || over.0 > WINDOW_MAX_NS)
-        {
-            return refuse(format!("{path}.over"), "a window is a whole number of seconds, 1s to 1h");
+            gates::check(self, &format!("gates[{index}]"), gate)?;
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use nuncius_schemas::spec::RecordsMode;
 use tracing::warn;
 
 use crate::deficit::{self, Deficit};
-use crate::judge::{steps_per_group, verdict};
+use crate::judge::{Decision, OfferedSeconds, steps_per_group, verdict};
 use crate::plan::Plan;
 use crate::records;
 use crate::run::Running;
@@ -27,7 +27,7 @@ pub(crate) struct CutShort {
 }
 
 /// A run that offered load.
-pub(crate) async fn finished(running: &mut Running, plan: &Plan, offered: Offered) {
+pub(crate) async fn finished(running: &mut Running, plan: &Plan, mut offered: Offered) {
     let spec = running.journal.record.spec.clone();
     let mut invalid = Vec::new();
     if spec.records != RecordsMode::None {
@@ -50,7 +50,9 @@ pub(crate) async fn finished(running: &mut Running, plan: &Plan, offered: Offere
     invalid.extend(distrust(running, plan, &offered, &deficit));
     let aborted = offered.cut_short.as_ref().filter(|cut| !cut.cancelled);
     let cancelled = offered.cut_short.as_ref().filter(|cut| cut.cancelled);
-    let mut gates = offered.judge.decide(&offered.totals.steps, offered.offered_seconds);
+    let unaccounted = unaccounted(&offered, &scheduled, deficit.unaccounted);
+    let Decision { mut gates, invalid: by_lag } = offered.judge.decide(&offered.totals.steps, &unaccounted);
+    invalid.extend(by_lag);
     if aborted.is_some() {
         // What the run did not live to see is open; what failed has failed.
         gates.iter_mut().filter(|gate| gate.outcome != Verdict::Fail).for_each(mark_cut);
@@ -65,10 +67,25 @@ pub(crate) async fn finished(running: &mut Running, plan: &Plan, offered: Offere
         gates,
         nodes: node_reports(running, plan, &offered),
         events: Vec::new(),
-        offered_seconds: offered.offered_seconds,
+        offered: offered.judge.offered(),
         unaccounted: deficit.unaccounted,
     };
     end(running, ended, &offered.totals, &scheduled).await;
+}
+
+/// By group, how many arrivals lost nodes may have offered without telling: what is missing of its schedule, at most `most`.
+fn unaccounted(offered: &Offered, scheduled: &[Option<u64>], most: u64) -> Vec<u64> {
+    let missing = |(index, scheduled): (usize, &Option<u64>)| {
+        let group = u16::try_from(index).unwrap_or(u16::MAX);
+        let steps = offered
+            .totals
+            .steps
+            .iter()
+            .filter(|((of, step), _)| *of == group && offered.totals.is_iteration(*of, *step));
+        let taken: u64 = steps.map(|(_, step)| step.planned).sum();
+        scheduled.map_or(0, |scheduled| scheduled.saturating_sub(taken).min(most))
+    };
+    scheduled.iter().enumerate().map(missing).collect()
 }
 
 fn mark_cut(gate: &mut GateReport) {
@@ -88,7 +105,7 @@ pub(crate) async fn never_ran(running: &mut Running, status: RunStatus, reason: 
         gates: Vec::new(),
         nodes: Vec::new(),
         events: Vec::new(),
-        offered_seconds: 0.0,
+        offered: OfferedSeconds::default(),
         unaccounted: 0,
     };
     end(running, ended, &totals, &[]).await;

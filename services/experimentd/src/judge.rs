@@ -2,78 +2,136 @@
 
 use std::collections::BTreeMap;
 
-use nuncius_schemas::gate::{Gate, GateExpression, Quantity};
+use nuncius_schemas::gate::{Gate, GateExpression, GateMetric};
+use nuncius_schemas::metric::MetricDelta;
 use nuncius_schemas::report::GateReport;
-use nuncius_schemas::run::Verdict;
+
 use nuncius_schemas::spec::ExperimentSpec;
-use nuncius_stats::{GateData, GateOutcome, Outcome, Windows, evaluate};
+use nuncius_schemas::units::SECOND_NS;
+use nuncius_stats::{Confidence, GateOutcome, OfferedSpans, OfferedTime, Outcome, UnderWay, Windows, evaluate};
 
-use crate::totals::{OPEN_SECONDS, SecondTotals, StepTotals, add};
+use crate::totals::{SecondTotals, StepTotals};
 
-/// What a run without gates is judged by.
+mod ages;
+mod schedule;
+mod scope;
+mod words;
+
+use ages::Ages;
+use schedule::GroupSchedule;
+use scope::{Groups, Scope};
+pub use words::verdict;
+
+/// What is judged where nobody says how much may fail.
 pub const DEFAULT_GATE: &str = "failures < 1%";
+
+/// Share of a gate's error that all the looks before its last may use, when it may abort the run.
+const LOOKS_SHARE: f64 = 0.5;
 
 /// The gates of one experiment, with what their windows have seen.
 pub struct Judge {
     gates: Vec<JudgedGate>,
-    steps_per_group: Vec<u16>,
-    group_names: Vec<String>,
-    step_names: Vec<Vec<String>>,
+    groups: Groups,
+    schedules: Vec<GroupSchedule>,
+    ages: Ages,
+    lag_limit_ns: u64,
 }
 
 struct JudgedGate {
     gate: Gate,
+    scope: Scope,
     /// Not written by anybody: [`DEFAULT_GATE`].
     is_default: bool,
     windows: Option<Windows>,
+    /// Looks at the whole run so far, of a gate that may abort it.
+    looks: u64,
+    /// How it failed, which nothing that comes later undoes.
+    failed: Option<GateOutcome>,
+}
+
+/// How long load was offered, without its pauses, in seconds.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct OfferedSeconds {
+    /// By any group.
+    pub all: f64,
+    /// By each of them.
+    pub by_group: Vec<f64>,
+}
+
+/// All gates, decided.
+pub struct Decision {
+    /// In the order of the specification, then the default ones.
+    pub gates: Vec<GateReport>,
+    /// Why gates cannot be believed: the generator's lag may have decided them.
+    pub invalid: Vec<String>,
 }
 
 impl Judge {
-    /// Gates of a specification.
-    pub fn new(spec: &ExperimentSpec) -> Self {
-        let mut gates: Vec<JudgedGate> = spec
-            .gates
+    /// Gates of a specification whose groups run on so many nodes each; one where nothing is said.
+    pub fn new(spec: &ExperimentSpec, nodes_per_group: &[u32]) -> Self {
+        let groups = Groups::of(spec);
+        let schedules: Vec<GroupSchedule> = spec
+            .groups
             .iter()
-            .map(|gate| JudgedGate {
-                gate: gate.clone(),
-                is_default: false,
-                // A window that is no whole number of seconds was refused with the specification.
-                windows: gate.over.and_then(|_| Windows::new(gate.clone(), u64::from(OPEN_SECONDS)).ok()),
+            .enumerate()
+            .map(|(index, group)| {
+                GroupSchedule::of(spec, index, group, nodes_per_group.get(index).copied().unwrap_or(1))
             })
             .collect();
-        if gates.is_empty()
-            && let Ok(expression) = DEFAULT_GATE.parse::<GateExpression>()
-        {
-            let gate = Gate { expression, group: None, step: None, over: None, abort: false };
-            gates.push(JudgedGate { gate, is_default: true, windows: None });
+        let written = spec.gates.iter().map(|gate| (gate.clone(), false));
+        let gates = written
+            .chain(default_gates(spec).into_iter().map(|gate| (gate, true)))
+            .map(|(gate, is_default)| {
+                let scope = Scope::of(&gate, &groups);
+                let spans = spans_of(&scope, &schedules);
+                // A window that is no whole number of seconds was refused with the specification.
+                let windows = gate.over.and_then(|_| Windows::new(gate.clone(), spans).ok());
+                JudgedGate { gate, scope, is_default, windows, looks: 0, failed: None }
+            })
+            .collect::<Vec<_>>();
+        let longest_ns = gates.iter().filter(|judged| judged.is_watched()).map(JudgedGate::limit_ns).max();
+        Self { gates, groups, schedules, ages: Ages::of_limit(longest_ns), lag_limit_ns: spec.lag_limit.0 }
+    }
+
+    /// Takes from a delta, which counts, when what it tells of was begun.
+    pub fn note(&mut self, delta: &MetricDelta) {
+        self.ages.note(delta);
+    }
+
+    /// Load is offered no longer than to `end_ns` of run time.
+    pub fn end_at(&mut self, end_ns: u64) {
+        for schedule in &mut self.schedules {
+            schedule.spans.end_at(end_ns);
         }
-        Self {
-            gates,
-            steps_per_group: steps_per_group(spec),
-            group_names: spec.groups.iter().map(|group| group.name.clone()).collect(),
-            step_names: spec.groups.iter().map(nuncius_schemas::spec::Group::step_names).collect(),
+        for windows in self.gates.iter_mut().filter_map(|judged| judged.windows.as_mut()) {
+            windows.end_at(end_ns);
         }
     }
 
     /// Adds a closed second to the windows; returns the first gate that has failed and asks for the run's end.
     pub fn add_second(&mut self, second: u32, totals: &SecondTotals) -> Option<GateReport> {
-        let (names, steps, per_group) = (&self.group_names, &self.step_names, &self.steps_per_group);
+        for (index, schedule) in self.schedules.iter_mut().enumerate() {
+            if self.groups.iterations(index).is_some_and(|key| totals.steps.get(&key).is_some_and(|s| s.planned > 0)) {
+                schedule.last_begun = Some(schedule.last_begun.map_or(second, |last| last.max(second)));
+            }
+        }
+        let (ages, schedules) = (&self.ages, &self.schedules);
         let mut abort = None;
         for judged in &mut self.gates {
             let Some(windows) = &mut judged.windows else { continue };
-            let scoped = scope(&totals.steps, &judged.gate, names, steps, per_group);
-            let second = u64::from(second);
-            let failed = (|| {
-                if second > 0 {
-                    windows.advance(second - 1)?;
-                }
-                windows.push(second, &data(&scoped, 1.0))?;
-                windows.advance(second)
-            })();
+            let scoped = judged.scope.sum(&totals.steps, judged.gate.expression.of);
+            let under_way = UnderWay {
+                requests: ages.under_way(judged.scope.counted()),
+                overdue: overdue(ages, &judged.gate, &judged.scope, Some(second)),
+            };
+            let mut data = scoped.data(time_of(&judged.scope, schedules, 0, 0));
+            // What is under way at the end of a second ends in a later one.
+            data.unknown = 0;
+            let failed = windows.close(u64::from(second), &data, under_way);
             match failed {
                 Ok(true) if judged.gate.abort && abort.is_none() => {
                     let worst = windows.outcome();
-                    abort = Some(report(&judged.gate, &worst.outcome, worst.worst_second, false));
+                    abort = Some(words::report(&judged.gate, &worst.outcome, worst.worst_second, judged.is_default));
                 }
                 Ok(_) => {}
                 Err(error) => tracing::warn!(%error, gate = %judged.gate, "a second is missing in its windows"),
@@ -82,35 +140,130 @@ impl Judge {
         abort
     }
 
-    /// The first gate over the whole run that asks for an abort and has failed on what is known so far.
-    pub fn failed_already(&self, steps: &BTreeMap<(u16, u16), StepTotals>, elapsed_seconds: f64) -> Option<GateReport> {
-        self.gates.iter().filter(|judged| judged.gate.abort && judged.windows.is_none()).find_map(|judged| {
-            let scoped = self.scope(steps, &judged.gate);
-            let outcome = evaluate(&judged.gate, &data(&scoped, elapsed_seconds));
-            (outcome.outcome == Outcome::Fail).then(|| report(&judged.gate, &outcome, None, false))
-        })
+    /// Looks at the gates over the whole run that ask for an abort; the first that has failed on what is known so far:
+    /// everything through the second before `closed`, and some of what came until `run_ns`. To be called once for each
+    /// second that is closed: each look has its part of the gate's error.
+    pub fn look(&mut self, steps: &BTreeMap<(u16, u16), StepTotals>, closed: u32, run_ns: u64) -> Option<GateReport> {
+        let (ages, schedules) = (&self.ages, &self.schedules);
+        let closed_ns = u64::from(closed) * SECOND_NS;
+        for judged in self.gates.iter_mut().filter(|judged| judged.gate.abort && judged.windows.is_none()) {
+            judged.looks += 1;
+            let mut scoped = judged.scope.sum(steps, judged.gate.expression.of);
+            scoped.add_under_way(&judged.gate, overdue(ages, &judged.gate, &judged.scope, None));
+            let data = scoped.data(time_of(&judged.scope, schedules, closed_ns, run_ns));
+            let outcome = evaluate(&judged.gate, &data, Confidence::of_look(judged.looks, LOOKS_SHARE));
+            if outcome.outcome == Outcome::Fail {
+                let report = words::report(&judged.gate, &outcome, None, judged.is_default);
+                judged.failed = Some(outcome);
+                return Some(report);
+            }
+        }
+        None
     }
 
-    /// Every gate, decided over the run.
-    pub fn decide(&self, steps: &BTreeMap<(u16, u16), StepTotals>, offered_seconds: f64) -> Vec<GateReport> {
-        self.gates
-            .iter()
-            .map(|judged| match &judged.windows {
+    /// How long load was offered.
+    pub fn offered(&self) -> OfferedSeconds {
+        let of = |groups: &[usize]| time_of_groups(groups, &self.schedules, u64::MAX, u64::MAX).most_seconds;
+        let all: Vec<usize> = (0..self.schedules.len()).collect();
+        OfferedSeconds { all: of(&all), by_group: all.iter().map(|group| of(&[*group])).collect() }
+    }
+
+    /// Every gate, decided over the run, when nothing can come any more. `unaccounted` is by group what nodes that were
+    /// lost may have offered without telling.
+    pub fn decide(&mut self, steps: &BTreeMap<(u16, u16), StepTotals>, unaccounted: &[u64]) -> Decision {
+        let mut decision = Decision { gates: Vec::new(), invalid: Vec::new() };
+        let schedules = &self.schedules;
+        for judged in &mut self.gates {
+            let mut scoped = judged.scope.sum(steps, judged.gate.expression.of);
+            scoped
+                .add_unaccounted(judged.scope.groups().map(|group| unaccounted.get(group).copied().unwrap_or(0)).sum());
+            let (outcome, window) = match &mut judged.windows {
                 Some(windows) => {
+                    if let Err(error) = windows.finish(scoped.unknown()) {
+                        tracing::warn!(%error, gate = %judged.gate, "the end is missing in its windows");
+                    }
                     let worst = windows.outcome();
-                    report(&judged.gate, &worst.outcome, worst.worst_second, judged.is_default)
+                    (worst.outcome, worst.worst_second)
                 }
                 None => {
-                    let scoped = self.scope(steps, &judged.gate);
-                    let outcome = evaluate(&judged.gate, &data(&scoped, offered_seconds));
-                    report(&judged.gate, &outcome, None, judged.is_default)
+                    scoped.add_under_way(&judged.gate, 0);
+                    let mut data = scoped.data(time_of(&judged.scope, schedules, u64::MAX, u64::MAX));
+                    data.evenly_spaced_groups = judged.scope.evenly_spaced(schedules);
+                    let share = if judged.gate.abort { 1.0 - LOOKS_SHARE } else { 1.0 };
+                    let outcome = evaluate(&judged.gate, &data, Confidence::of_share(share));
+                    (judged.failed.clone().unwrap_or(outcome), None)
                 }
-            })
-            .collect()
+            };
+            decision.invalid.extend(words::lag_problem(&judged.gate, &outcome, self.lag_limit_ns));
+            decision.gates.push(words::report(&judged.gate, &outcome, window, judged.is_default));
+        }
+        decision
+    }
+}
+
+impl JudgedGate {
+    /// Whether it must be known how long requests have been under way.
+    fn is_watched(&self) -> bool {
+        self.windows.is_some() || self.gate.abort
     }
 
-    fn scope(&self, steps: &BTreeMap<(u16, u16), StepTotals>, gate: &Gate) -> StepTotals {
-        scope(steps, gate, &self.group_names, &self.step_names, &self.steps_per_group)
+    fn limit_ns(&self) -> u64 {
+        if self.gate.expression.metric.quantity().is_some() { self.gate.expression.limit as u64 } else { 0 }
+    }
+}
+
+/// The gates on failures that nobody wrote: one over all groups when none of them has any, else one for each group that
+/// has none. A gate on a single step of several leaves its group unjudged.
+fn default_gates(spec: &ExperimentSpec) -> Vec<Gate> {
+    let Ok(expression) = DEFAULT_GATE.parse::<GateExpression>() else { return Vec::new() };
+    let is_covered = |group: &nuncius_schemas::spec::Group| {
+        spec.gates.iter().filter(|gate| gate.expression.metric == GateMetric::Failures).any(|gate| {
+            let in_scope = gate.group.as_ref().is_none_or(|name| *name == group.name);
+            let names = group.step_names();
+            in_scope && gate.step.as_ref().is_none_or(|step| names.len() == 1 && names.contains(step))
+        })
+    };
+    let uncovered: Vec<&str> =
+        spec.groups.iter().filter(|group| !is_covered(group)).map(|group| group.name.as_str()).collect();
+    let gate = |group: Option<&str>| Gate {
+        expression,
+        group: group.map(str::to_owned),
+        step: None,
+        over: None,
+        abort: false,
+    };
+    if uncovered.len() == spec.groups.len() {
+        vec![gate(None)]
+    } else {
+        uncovered.into_iter().map(|name| gate(Some(name))).collect()
+    }
+}
+
+/// How many requests of a gate have for certain been under way for longer than its limit.
+fn overdue(ages: &Ages, gate: &Gate, scope: &Scope, through: Option<u32>) -> u64 {
+    let Some(quantity) = gate.expression.metric.quantity() else { return 0 };
+    ages.overdue(scope.measured(quantity), quantity, gate.expression.limit as u64, through)
+}
+
+fn spans_of(scope: &Scope, schedules: &[GroupSchedule]) -> OfferedSpans {
+    let spans = scope.groups().filter_map(|group| schedules.get(group)).map(|schedule| schedule.spans.clone());
+    spans.fold(OfferedSpans::default(), |sum, spans| sum.union(&spans))
+}
+
+/// How long the groups of a scope were offered, up to some time between `from_ns` and `to_ns`.
+fn time_of(scope: &Scope, schedules: &[GroupSchedule], from_ns: u64, to_ns: u64) -> OfferedTime {
+    time_of_groups(&scope.groups().collect::<Vec<_>>(), schedules, from_ns, to_ns)
+}
+
+fn time_of_groups(groups: &[usize], schedules: &[GroupSchedule], from_ns: u64, to_ns: u64) -> OfferedTime {
+    let length = |until_ns: u64, ended: fn(&GroupSchedule) -> OfferedSpans| {
+        let spans = groups.iter().filter_map(|group| schedules.get(*group)).map(ended);
+        spans.fold(OfferedSpans::default(), |sum, spans| sum.union(&spans)).length_ns(until_ns) as f64
+            / SECOND_NS as f64
+    };
+    OfferedTime {
+        least_seconds: length(from_ns, GroupSchedule::shortest),
+        most_seconds: length(to_ns, GroupSchedule::longest),
     }
 }
 
@@ -119,161 +272,5 @@ pub fn steps_per_group(spec: &ExperimentSpec) -> Vec<u16> {
     spec.groups.iter().map(|group| u16::try_from(group.step_names().len()).unwrap_or(u16::MAX)).collect()
 }
 
-/// What a gate looks at: one step, or the iterations of the groups it names with the service of all their steps.
-fn scope(
-    steps: &BTreeMap<(u16, u16), StepTotals>,
-    gate: &Gate,
-    group_names: &[String],
-    step_names: &[Vec<String>],
-    steps_per_group: &[u16],
-) -> StepTotals {
-    let mut sum = StepTotals::default();
-    for ((group, step), totals) in steps {
-        let group = usize::from(*group);
-        if gate.group.as_ref().is_some_and(|wanted| group_names.get(group) != Some(wanted)) {
-            continue;
-        }
-        if let Some(wanted) = &gate.step {
-            if step_names.get(group).and_then(|names| names.get(usize::from(*step))) == Some(wanted) {
-                sum.merge(totals);
-            }
-            continue;
-        }
-        match steps_per_group.get(group) {
-            Some(1) => sum.merge(totals),
-            Some(count) if step == count => {
-                // The whole iteration: its counts and its response.
-                sum.merge(totals);
-            }
-            Some(_) => {
-                // A step of several: what happened on the wire.
-                for (target, source) in [
-                    (&mut sum.service, &totals.service),
-                    (&mut sum.blocked, &totals.blocked),
-                    (&mut sum.lag, &totals.lag),
-                ] {
-                    add(&mut target.completed, &source.completed);
-                    add(&mut target.censored, &source.censored);
-                }
-            }
-            None => {}
-        }
-    }
-    sum
-}
-
-fn data(totals: &StepTotals, elapsed_seconds: f64) -> GateData<'_> {
-    GateData {
-        planned: totals.planned,
-        succeeded: totals.succeeded,
-        failed: totals.failed,
-        censored: totals.censored,
-        elapsed_seconds,
-        ..GateData::default()
-    }
-    .with(Quantity::Response, &totals.response)
-    .with(Quantity::Service, &totals.service)
-    .with(Quantity::Blocked, &totals.blocked)
-    .with(Quantity::Lag, &totals.lag)
-}
-
-fn report(gate: &Gate, outcome: &GateOutcome, window: Option<u64>, is_default: bool) -> GateReport {
-    GateReport {
-        gate: if is_default { format!("{gate} (default)") } else { gate.to_string() },
-        outcome: match outcome.outcome {
-            Outcome::Pass => Verdict::Pass,
-            Outcome::Fail => Verdict::Fail,
-            Outcome::Undetermined => Verdict::Undetermined,
-        },
-        observed: outcome.observed,
-        lower: outcome.lower,
-        upper: outcome.upper,
-        samples: outcome.samples,
-        worst_window_second: window.and_then(|second| u32::try_from(second).ok()),
-        reason: outcome.reason.clone(),
-    }
-}
-
-/// The verdict and its reasons, the weightiest first: invalid, fail, undetermined, pass.
-///
-/// `invalid` says why the measurement cannot be trusted, `aborted` which gate ended the run, `cut_short` why it did not go
-/// to its end by request.
-pub fn verdict(
-    gates: &[GateReport],
-    invalid: &[String],
-    aborted: Option<&str>,
-    cut_short: Option<&str>,
-) -> (Verdict, Vec<String>) {
-    let told = |wanted: Verdict| {
-        let of = gates.iter().filter(move |gate| gate.outcome == wanted);
-        of.map(|gate| format!("gate {}: {}", gate.gate, gate.reason))
-    };
-    let found = [
-        (Verdict::Invalid, invalid.to_vec()),
-        // An abort is a decision on enough data: the gates that were cut off do not soften it.
-        (Verdict::Fail, aborted.map(str::to_owned).into_iter().chain(told(Verdict::Fail)).collect::<Vec<_>>()),
-        (Verdict::Undetermined, cut_short.map(str::to_owned).into_iter().chain(told(Verdict::Undetermined)).collect()),
-    ];
-    let verdict = found.iter().find(|(_, reasons)| !reasons.is_empty()).map_or(Verdict::Pass, |(verdict, _)| *verdict);
-    let mut reasons: Vec<String> = found.into_iter().flat_map(|(_, reasons)| reasons).collect();
-    if reasons.is_empty() {
-        reasons.push(match gates {
-            [only] => format!("the gate held: {}", only.gate),
-            gates => format!("all {} gates held", gates.len()),
-        });
-    }
-    (verdict, reasons)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn gate(outcome: Verdict) -> GateReport {
-        GateReport {
-            gate: "failures < 1%".into(),
-            outcome,
-            observed: None,
-            lower: None,
-            upper: None,
-            samples: 0,
-            worst_window_second: None,
-            reason: "because".into(),
-        }
-    }
-
-    #[test]
-    fn invalid_outweighs_fail_outweighs_undetermined_outweighs_pass() {
-        let (pass, fail, open) = (gate(Verdict::Pass), gate(Verdict::Fail), gate(Verdict::Undetermined));
-        let judge = |gates: &[&GateReport], invalid: &[String], cut_short: Option<&str>| {
-            let gates: Vec<GateReport> = gates.iter().copied().cloned().collect();
-            verdict(&gates, invalid, None, cut_short)
-        };
-        assert_eq!(judge(&[&pass], &[], None).0, Verdict::Pass);
-        assert_eq!(judge(&[&pass, &open], &[], None).0, Verdict::Undetermined);
-        assert_eq!(judge(&[&pass, &fail], &[], None).0, Verdict::Fail);
-        assert_eq!(judge(&[&pass], &[], Some("cancelled")).0, Verdict::Undetermined);
-        assert_eq!(judge(&[&fail], &[], Some("cancelled")).0, Verdict::Fail);
-        assert_eq!(judge(&[&pass, &fail, &open], &["node n was starved".into()], None).0, Verdict::Invalid);
-    }
-
-    #[test]
-    fn a_certain_failure_is_never_hidden_and_comes_before_what_is_undetermined() {
-        let mut open = gate(Verdict::Undetermined);
-        open.reason = "needs 299 samples".into();
-        let (found, reasons) = verdict(&[open, gate(Verdict::Fail)], &[], None, Some("cancelled"));
-        assert_eq!(found, Verdict::Fail);
-        assert!(reasons[0].contains("because"), "{reasons:?}");
-        assert_eq!(reasons[1], "cancelled");
-        assert!(reasons[2].contains("299"), "{reasons:?}");
-    }
-
-    #[test]
-    fn an_abort_fails_the_run_and_stands_behind_what_makes_it_invalid() {
-        let (found, reasons) = verdict(&[gate(Verdict::Undetermined)], &[], Some("aborted: gate"), None);
-        assert_eq!((found, reasons[0].as_str()), (Verdict::Fail, "aborted: gate"));
-        let (found, reasons) = verdict(&[], &["node n was starved".into()], Some("aborted: gate"), None);
-        assert_eq!((found, reasons[0].as_str()), (Verdict::Invalid, "node n was starved"));
-        assert_eq!(reasons[1], "aborted: gate");
-    }
-}
+mod tests;

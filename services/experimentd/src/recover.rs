@@ -9,6 +9,7 @@ use nuncius_bus::tail::Start;
 use nuncius_schemas::codec;
 use nuncius_schemas::metric::MetricDelta;
 use nuncius_schemas::run::{RunRecord, RunStatus, Verdict};
+use nuncius_schemas::units::SECOND_NS;
 use nuncius_stats::Incarnation;
 use tracing::{Instrument, debug, info, info_span, warn};
 
@@ -119,7 +120,12 @@ async fn close_books(running: &mut Running) {
     for node in &record.nodes {
         totals.enroll(&node.name, Incarnation { epoch: node.epoch, attempt: record.attempt });
     }
-    let mut judge = Judge::new(spec);
+    let nodes_of = |group: usize| {
+        let selected = spec.groups.get(group).is_some_and(|group| group.rate_per_node);
+        if selected { u32::try_from(names.len()).unwrap_or(1) } else { 1 }
+    };
+    let nodes_per_group: Vec<u32> = (0..spec.groups.len()).map(nodes_of).collect();
+    let mut judge = Judge::new(spec, &nodes_per_group);
     let deadline = tokio::time::Instant::now() + ORPHAN_PATIENCE;
     let quiet = QUIET + spec.drain.to_std();
     while !names.iter().all(|name| totals.is_complete(name)) {
@@ -147,22 +153,20 @@ async fn close_books(running: &mut Running) {
     for (interval, second) in totals.close_before(u32::MAX) {
         let _ = judge.add_second(interval.second, &second);
     }
-    let offered_seconds = totals.intervals.iter().filter(|interval| interval.offered > 0).count() as f64;
-    let nodes_of = |group: usize| {
-        let selected = spec.groups.get(group).is_some_and(|group| group.rate_per_node);
-        if selected { u32::try_from(names.len()).unwrap_or(1) } else { 1 }
-    };
+    if let Some(last) = totals.intervals.iter().rev().find(|interval| interval.offered > 0) {
+        judge.end_at((u64::from(last.second) + 1) * SECOND_NS);
+    }
     let scheduled: Vec<Option<u64>> = spec
         .groups
         .iter()
         .enumerate()
         .map(|(index, group)| scheduled(spec, u16::try_from(index).unwrap_or(u16::MAX), group, nodes_of(index), None))
         .collect();
-    let gates = judge.decide(&totals.steps, offered_seconds);
+    let gates = judge.decide(&totals.steps, &[]).gates;
+    let offered_time = judge.offered();
     let plan = Plan { nodes: record.nodes.clone(), assignments: Default::default(), nodes_per_group: Vec::new() };
     let (clocks, lost) = (Default::default(), Default::default());
-    let offered =
-        Offered { totals, judge, clocks, lost, cut_short: None, pressure_problems: Vec::new(), offered_seconds };
+    let offered = Offered { totals, judge, clocks, lost, cut_short: None, pressure_problems: Vec::new() };
     let nodes = finish::node_reports(running, &plan, &offered);
     let totals = offered.totals;
     let reasons = vec!["daemon lost: the run was cut short and its books closed after the restart".to_owned()];
@@ -173,7 +177,7 @@ async fn close_books(running: &mut Running) {
         gates,
         nodes,
         events: Vec::new(),
-        offered_seconds,
+        offered: offered_time,
         unaccounted: 0,
     };
     finish::end(running, ended, &totals, &scheduled).await;

@@ -16,6 +16,7 @@ use nuncius_schemas::spec::{ExperimentSpec, Group, Stage};
 use nuncius_schemas::units::Rate;
 use nuncius_stats::Observed;
 
+use crate::judge::OfferedSeconds;
 use crate::totals::{RunTotals, StepTotals};
 
 /// Quantiles that every summary tries to give.
@@ -37,8 +38,8 @@ pub struct Ended {
     pub nodes: Vec<NodeReport>,
     /// What happened.
     pub events: Vec<ExperimentEvent>,
-    /// How long load was offered, in seconds.
-    pub offered_seconds: f64,
+    /// How long load was offered.
+    pub offered: OfferedSeconds,
     /// Scheduled arrivals that a lost node may have offered without a word.
     pub unaccounted: u64,
 }
@@ -72,7 +73,8 @@ pub fn report(record: &RunRecord, totals: &RunTotals, scheduled: &[Option<u64>],
         .iter()
         .enumerate()
         .map(|(index, group)| {
-            group_report(index, group, totals, scheduled.get(index).copied().flatten(), ended.offered_seconds)
+            let seconds = ended.offered.by_group.get(index).copied().unwrap_or(0.0);
+            group_report(index, group, totals, scheduled.get(index).copied().flatten(), seconds)
         })
         .collect();
     let (planned, offered) = groups
@@ -91,7 +93,7 @@ pub fn report(record: &RunRecord, totals: &RunTotals, scheduled: &[Option<u64>],
         submitted_unix_ms: record.submitted_unix_ms,
         started_unix_ms: record.started_unix_ms,
         ended_unix_ms: record.ended_unix_ms,
-        offered_seconds: ended.offered_seconds,
+        offered_seconds: ended.offered.all,
         scheduled: planned,
         offered,
         deficit: planned.saturating_sub(offered),

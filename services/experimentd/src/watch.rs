@@ -49,8 +49,6 @@ pub(crate) struct Offered {
     pub(crate) cut_short: Option<CutShort>,
     /// Pressure that was not as it was meant.
     pub(crate) pressure_problems: Vec<String>,
-    /// How long load was offered, in seconds.
-    pub(crate) offered_seconds: f64,
 }
 
 /// A node that was given up.
@@ -135,7 +133,7 @@ pub(crate) async fn offer(running: &mut Running, plan: &Plan, started: Started) 
         end_ns: ends.map(|ends| ends.into_iter().max().unwrap_or(0)),
         lasts_until_ns: lasts_until_ns(&spec),
         totals: RunTotals::new(steps_per_group(&spec)),
-        judge: Judge::new(&spec),
+        judge: Judge::new(&spec, &plan.nodes_per_group),
         clocks: started
             .offsets
             .into_iter()
@@ -180,9 +178,8 @@ pub(crate) async fn offer(running: &mut Running, plan: &Plan, started: Started) 
         }
     }
     watch.finish(pressure).await;
-    let offered_seconds = watch.offered_seconds();
     let Watch { totals, judge, clocks, lost, cut_short, pressure_problems, .. } = watch;
-    Ok(Offered { totals, judge, clocks, lost, cut_short, pressure_problems, offered_seconds })
+    Ok(Offered { totals, judge, clocks, lost, cut_short, pressure_problems })
 }
 
 impl Watch<'_> {
@@ -203,15 +200,6 @@ impl Watch<'_> {
     /// Run time now, in nanoseconds; 0 before the start.
     fn run_ns(&self) -> u64 {
         monotonic_ns().saturating_sub(self.start_at_ns)
-    }
-
-    fn offered_seconds(&self) -> f64 {
-        let full_ns = self.end_ns.unwrap_or_else(|| {
-            let last = self.totals.intervals.iter().rev().find(|interval| interval.offered > 0);
-            last.map_or(0, |interval| (u64::from(interval.second) + 1) * SECOND_NS)
-        });
-        let ns = self.stopped_ns.map_or(full_ns, |stopped| stopped.min(full_ns.max(1)));
-        ns as f64 / SECOND_NS as f64
     }
 
     /// Whether nobody has anything to say any more, and the run's own time is over or was cut short.
@@ -278,8 +266,10 @@ impl Watch<'_> {
             debug!(node = %delta.node, attempt = delta.attempt, "delta of somebody who was not planned with");
             return;
         }
-        if let Err(error) = self.totals.merge(&delta) {
-            warn!(%error, "a delta cannot be merged");
+        match self.totals.merge(&delta) {
+            Ok(true) => self.judge.note(&delta),
+            Ok(false) => {}
+            Err(error) => warn!(%error, "a delta cannot be merged"),
         }
         // What was acknowledged moves the horizon, at once and no oftener.
         self.extend(&delta.node);
@@ -312,13 +302,6 @@ impl Watch<'_> {
             .min();
         let past = u32::try_from(run_ns / SECOND_NS).unwrap_or(u32::MAX).saturating_sub(OPEN_SECONDS);
         self.close(through.unwrap_or(past).max(past)).await;
-        if self.cut_short.is_none() {
-            let elapsed = (run_ns as f64 / SECOND_NS as f64).max(0.001);
-            if let Some(gate) = self.judge.failed_already(&self.totals.steps, elapsed) {
-                let reason = format!("aborted: gate {} failed: {}", gate.gate, gate.reason);
-                self.cut(CutShort { reason, cancelled: false }).await;
-            }
-        }
         // Whatever got no answer is asked again.
         for name in self.names.clone() {
             self.extend(&name);
@@ -330,7 +313,11 @@ impl Watch<'_> {
     /// Closes seconds: judges windows and tells progress.
     async fn close(&mut self, before: u32) {
         for (interval, second) in self.totals.close_before(before) {
-            if let Some(gate) = self.judge.add_second(interval.second, &second)
+            let mut failed = self.judge.add_second(interval.second, &second);
+            if failed.is_none() && self.cut_short.is_none() {
+                failed = self.judge.look(&self.totals.steps, interval.second + 1, self.run_ns());
+            }
+            if let Some(gate) = failed
                 && self.cut_short.is_none()
             {
                 let reason = format!("aborted: gate {} failed: {}", gate.gate, gate.reason);
@@ -403,7 +390,9 @@ impl Watch<'_> {
 
     /// Ends the run early: offers nothing more, waits a little for answers.
     async fn cut(&mut self, cut: CutShort) {
-        self.stopped_ns = Some(self.run_ns());
+        let run_ns = self.run_ns();
+        self.stopped_ns = Some(run_ns);
+        self.judge.end_at(run_ns);
         let reason = cut.reason.clone();
         self.cut_short = Some(cut);
         for name in self.names.clone() {

@@ -49,6 +49,20 @@ fn proportions_have_the_published_bounds() {
 }
 
 #[test]
+fn poisson_means_have_the_published_bounds() {
+    // Garwood's two-sided 95 %: 0 gives (0, 3.689), 1 (0.0253, 5.572), 5 (1.623, 11.67), 100 (81.36, 121.6).
+    for (k, low, high) in [(0, 0.0, 3.689), (1, 0.0253, 5.572), (5, 1.623, 11.668), (100, 81.364, 121.627)] {
+        let (lower, upper) = poisson_bounds(k, 0.975);
+        assert!((lower - low).abs() < 6e-4 && (upper - high).abs() < 6e-4, "{k}: {lower} {upper}");
+    }
+    // One-sided 95 %: 1 - e^-3 = 0.95, nearly.
+    assert!((poisson_bounds(0, 0.95).1 - 2.995_732).abs() < 1e-6);
+    let (lower, upper) = poisson_bounds(1_000_000, 0.95);
+    assert!((lower - 998_356.0).abs() < 5.0 && (upper - 1_001_647.0).abs() < 5.0, "{lower} {upper}");
+    assert_eq!(poisson_bounds(3, 1.0), (0.0, f64::INFINITY));
+}
+
+#[test]
 fn proportion_bounds_are_continuous_where_the_method_changes() {
     let exact = proportion_bounds(99_000, 10_000_000, 0.95);
     let score = proportion_bounds(102_000, 10_000_000, 0.95);
