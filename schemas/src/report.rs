@@ -240,9 +240,9 @@ pub struct GateReport {
     pub outcome: Verdict,
     /// What was observed: nanoseconds, a share, or per second, as the gate's metric.
     pub observed: Option<f64>,
-    /// One-sided 95 % lower bound.
+    /// One-sided lower bound; at 95 %, or surer where a gate is looked at more than once.
     pub lower: Option<f64>,
-    /// One-sided 95 % upper bound.
+    /// One-sided upper bound; at 95 %, or surer where a gate is looked at more than once.
     pub upper: Option<f64>,
     /// Observations it rests on.
     pub samples: u64,

@@ -64,6 +64,11 @@ pub struct ExperimentSpec {
     /// Lag p99 beyond which a node counts as starved and the run as invalid.
     #[serde(default = "default_lag_limit")]
     pub lag_limit: HumanDuration,
+    /// How late a node's own timer may come before the node counts as having stood still and the run as invalid, whatever
+    /// the rate and the model. The default is 2 % of any five seconds, within which lag and run delay are judged: what is
+    /// shorter than that lengthens no p95 of them.
+    #[serde(default = "default_heartbeat_limit")]
+    pub heartbeat_limit: HumanDuration,
     /// Share of any five seconds, 0 to 1, that an engine thread may wait for a processor before its node counts as
     /// starved.
     #[serde(default = "default_run_delay_limit")]
@@ -87,6 +92,10 @@ fn default_trace_ratio() -> f64 {
 
 fn default_lag_limit() -> HumanDuration {
     HumanDuration::from_millis(10)
+}
+
+fn default_heartbeat_limit() -> HumanDuration {
+    HumanDuration::from_millis(100)
 }
 
 fn default_run_delay_limit() -> f64 {
@@ -403,6 +412,7 @@ impl ExperimentSpec {
             records: RecordsMode::default(),
             trace_ratio: default_trace_ratio(),
             lag_limit: default_lag_limit(),
+            heartbeat_limit: default_heartbeat_limit(),
             run_delay_limit: default_run_delay_limit(),
             drain: default_drain(),
             scaling: None,

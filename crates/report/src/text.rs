@@ -310,12 +310,12 @@ pub(crate) fn gate_evidence(gate: &GateReport) -> String {
     let mut words = Vec::new();
     let (lower, upper) = (gate_value(&gate.gate, gate.lower), gate_value(&gate.gate, gate.upper));
     // The reason of a decided gate mostly names its bounds already.
-    let told = gate.reason.contains("95 %");
+    let told = gate.reason.contains("one-sided");
     match (gate.lower, gate.upper) {
         _ if told => {}
-        (Some(_), Some(_)) => words.push(format!("95 % bounds {lower} to {upper}")),
-        (Some(_), None) => words.push(format!("95 % lower bound {lower}")),
-        (None, Some(_)) => words.push(format!("95 % upper bound {upper}")),
+        (Some(_), Some(_)) => words.push(format!("one-sided bounds {lower} to {upper}")),
+        (Some(_), None) => words.push(format!("one-sided lower bound {lower}")),
+        (None, Some(_)) => words.push(format!("one-sided upper bound {upper}")),
         (None, None) => {}
     }
     words.push(format!("{} samples", count(gate.samples)));

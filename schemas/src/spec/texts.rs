@@ -96,6 +96,7 @@ impl ExperimentSpec {
             records: _,
             trace_ratio: _,
             lag_limit: _,
+            heartbeat_limit: _,
             run_delay_limit: _,
             drain: _,
             scaling,

@@ -124,6 +124,9 @@ impl ExperimentSpec {
         if self.lag_limit.0 == 0 {
             return refuse("lag_limit", "0 would make every run invalid");
         }
+        if self.heartbeat_limit.0 == 0 {
+            return refuse("heartbeat_limit", "0 would make every run invalid");
+        }
         if self.drain.0 > TIMEOUT_MAX_NS {
             return refuse("drain", "longer than 1h");
         }

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 
 use crate::accumulate::Accumulated;
 use crate::health::HealthMeter;
+use crate::heartbeat::Heartbeat;
 
 /// How long after a second's end the threads' reports of it are waited for.
 const GRACE_NS: u64 = 150_000_000;
@@ -39,6 +40,7 @@ pub(crate) struct CollectorInput {
     /// Engine threads that will say `Finished`.
     pub(crate) threads: usize,
     pub(crate) meter: HealthMeter,
+    pub(crate) heartbeat: Heartbeat,
     /// Set once the run has an instant zero (CLOCK_MONOTONIC, nanoseconds).
     pub(crate) start_at_ns: std::sync::Arc<std::sync::OnceLock<u64>>,
     pub(crate) slow_consumers: Box<dyn Fn() -> u64 + Send>,
@@ -55,6 +57,8 @@ pub(crate) fn collect(mut input: CollectorInput, output: &mpsc::Sender<Collected
     while running > 0 {
         if next_tick_ns.is_none() {
             next_tick_ns = input.start_at_ns.get().map(|start| start + SECOND_NS + GRACE_NS);
+            // What was before the start is nobody's concern.
+            input.heartbeat.take_late_ns();
         }
         let now = monotonic_ns();
         let wait_ns = next_tick_ns.map_or(100_000_000, |tick| tick.saturating_sub(now));
@@ -85,7 +89,7 @@ pub(crate) fn collect(mut input: CollectorInput, output: &mpsc::Sender<Collected
             continue;
         }
         next_tick_ns = Some(tick + SECOND_NS);
-        let mut health = input.meter.sample(now - tick);
+        let mut health = input.meter.sample(input.heartbeat.take_late_ns());
         let slow_now = (input.slow_consumers)();
         health.slow_consumer = slow_now - slow_before;
         slow_before = slow_now;
@@ -95,7 +99,7 @@ pub(crate) fn collect(mut input: CollectorInput, output: &mpsc::Sender<Collected
         seconds.entry(ended.saturating_sub(1)).or_default().cover_health(ended, &health);
         send_seconds(&mut seconds, ended, output);
     }
-    let health = input.meter.sample(0);
+    let health = input.meter.sample(input.heartbeat.take_late_ns());
     if let Some((_, last)) = seconds.iter_mut().next_back() {
         last.add_health(&health);
     }

@@ -41,7 +41,7 @@ impl HealthMeter {
         Self { threads, throttle_file, last }
     }
 
-    /// What happened since the last call; `late_ns` is how late the caller itself was.
+    /// What happened since the last call; `late_ns` is how late the heartbeat was meanwhile.
     pub(crate) fn sample(&mut self, late_ns: u64) -> Health {
         let now = read(&self.threads, self.throttle_file.as_ref());
         let (mut run_delay_ns, mut busy_ns) = (0, 0);

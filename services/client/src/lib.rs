@@ -12,6 +12,7 @@ mod caps;
 mod collector;
 pub mod config;
 mod health;
+mod heartbeat;
 mod message;
 mod node;
 pub mod queue_client;

@@ -17,6 +17,7 @@ use crate::caps::{self, CapError};
 use crate::collector::{CollectorInput, collect};
 use crate::config::ClientConfig;
 use crate::health::HealthMeter;
+use crate::heartbeat::Heartbeat;
 use crate::reporter::{ReporterInput, report};
 
 /// Messages of engine threads that may wait for the collector.
@@ -159,6 +160,7 @@ impl Session {
         node: &str,
         epoch: u64,
     ) -> Result<Self, PrepareError> {
+        let heartbeat = Heartbeat::start().map_err(|error| PrepareError::Thread(error.to_string()))?;
         let caps = Caps::new(capacity.max_rate_per_second, capacity.max_duration_seconds);
         let control = Control::with_caps(caps);
         let (sink, messages) = sync_channel::<EngineMessage>(ENGINE_QUEUE);
@@ -189,6 +191,7 @@ impl Session {
             messages,
             threads: threads.len(),
             meter: HealthMeter::new(threads.iter().map(|thread| thread.thread_id).collect()),
+            heartbeat,
             start_at_ns: Arc::clone(&start_at_ns),
             slow_consumers: Box::new(move || {
                 events_bus.events().slow_consumer.load(std::sync::atomic::Ordering::Relaxed)

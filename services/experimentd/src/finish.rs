@@ -124,7 +124,7 @@ fn distrust(running: &Running, plan: &Plan, offered: &Offered, deficit: &Deficit
         if let Some(stopped) = &totals.stopped {
             invalid.push(format!("node {} {stopped}", node.name));
         }
-        invalid.extend(totals.health.problems(&node.name, spec.lag_limit.0, spec.run_delay_limit));
+        invalid.extend(totals.health.problems(&node.name, spec));
     }
     if offered.totals.refused > 0 {
         invalid.push(format!("{} deltas could not be merged", offered.totals.refused));

@@ -26,7 +26,7 @@ fn the_page_holds_every_section_and_reads_the_same_figures_as_the_text() {
         "SHOP-12",
         "0af7651916cd43dd8448eb211c80319c",
         crate::text::CLOSED_NOTE,
-        "95 % bounds 11.1ms to 13.5ms",
+        "one-sided bounds 11.1ms to 13.5ms",
     ] {
         assert!(page.contains(piece), "{piece} is not on the page");
     }

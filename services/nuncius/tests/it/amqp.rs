@@ -14,7 +14,10 @@ async fn the_broker_example_measures_from_planned_publish_to_receipt() {
     let directory = TempDir::new("it-amqp").unwrap();
     let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../../schemas/examples/amqp.yaml");
     // What is judged here is not the health of the machine that runs tests.
-    let text = format!("lag_limit: 10s\nrun_delay_limit: 1.0\n{}", std::fs::read_to_string(example).unwrap());
+    let text = format!(
+        "lag_limit: 10s\nrun_delay_limit: 1.0\nheartbeat_limit: 1h\n{}",
+        std::fs::read_to_string(example).unwrap()
+    );
     let (file, report) = (directory.path().join("amqp.yaml"), directory.path().join("report.json"));
     std::fs::write(&file, text).unwrap();
     let mut command = nuncius();

@@ -50,7 +50,7 @@ fn json(address: &str, path: &str) -> Value {
 /// An experiment of servos; `more` is put among their options.
 fn servos(id: &str, target: &str, servos: u32, duration: &str, more: &str) -> String {
     format!(
-        "id: {id}\nlag_limit: 10s\nrun_delay_limit: 1.0\ngroups:\n- engine: servo\n  target: {target}\n  users: {servos}\n  \
+        "id: {id}\nlag_limit: 10s\nrun_delay_limit: 1.0\nheartbeat_limit: 1h\ngroups:\n- engine: servo\n  target: {target}\n  users: {servos}\n  \
          duration: {duration}\n  servo: {{measure: 'uniform:100ms..300ms', adjust: 100ms, progress_interval: 50ms, \
          start_spread: 500ms, {more}}}\n"
     )

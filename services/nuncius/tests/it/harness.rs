@@ -233,7 +233,7 @@ pub(crate) async fn until<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<
 pub(crate) fn open_spec(id: &str, address: &str, rate: &str, duration: &str, more: &str) -> String {
     format!(
         "id: {id}\n# The machines that run tests are busy: what is judged here is not their health.\n\
-         lag_limit: 10s\nrun_delay_limit: 1.0\nservices: {{target: ['{address}']}}\n{more}\n\
+         lag_limit: 10s\nrun_delay_limit: 1.0\nheartbeat_limit: 1h\nservices: {{target: ['{address}']}}\n{more}\n\
          groups:\n- target: http://target/\n  rate: {rate}\n  duration: {duration}\n"
     )
 }

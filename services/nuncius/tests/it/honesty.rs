@@ -340,6 +340,75 @@ async fn a_starved_node_makes_the_run_invalid_and_not_the_target_slow() {
     assert!(report.reasons[0].contains("node "), "{told}");
 }
 
+/// Stops the client for 700 ms in the middle of a run, and returns how the run is judged.
+async fn stand_still(id: &str, load: &str, gates: &str) -> Report {
+    let mut system = System::start(1).await;
+    let address = system.start_stub(&["--service-time", "5ms"]);
+    let spec = open_spec(id, &address, "3/s", "4s", gates).replace("heartbeat_limit: 1h", "heartbeat_limit: 400ms");
+    system.publish(spec.replace("  rate: 3/s\n", load).as_bytes()).await;
+    system.wait_for_requests(2).await;
+    system.clients[0].signal(Signal::STOP);
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    system.clients[0].signal(Signal::CONT);
+    system.wait_for_end(id).await;
+    system.report(id).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_generator_that_stood_still_is_invalid_whatever_the_rate_and_the_model() {
+    let _turn = beside_others().await;
+    for (id, load, gates) in [
+        ("slow", "  rate: 3/s\n", "gates: ['max(response) < 300ms', 'failures < 50%']"),
+        ("closed", "  users: 2\n", "gates: ['max(service) < 300ms', 'rate > 10000/s']"),
+    ] {
+        let report = stand_still(id, load, gates).await;
+        assert_eq!(report.verdict, Some(Verdict::Invalid), "{id}: {:?}", report.reasons);
+        let told = ["node n1 stood still", "heartbeat_limit 400ms"];
+        assert!(told.iter().all(|piece| report.reasons[0].contains(piece)), "{id}: {:?}", report.reasons);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_hangs_from_the_start_is_left_alone_by_a_gate_that_aborts() {
+    let _turn = beside_others().await;
+    let mut system = System::start(1).await;
+    let address = system.start_stub(&[]);
+    let gates = "drain: 500ms\ngates: [{expression: 'p95(response) < 500ms', over: 2s, abort: true}]";
+    let spec = open_spec("hanging", &address, "100/s", "20s", gates);
+    system.stub.as_ref().unwrap().0.signal(Signal::STOP);
+    system.publish(spec.as_bytes()).await;
+    let record = system.wait_for_end("hanging").await;
+    let report = system.report("hanging").await;
+    let told = format!("{:?} {:?}", report.reasons, report.gates);
+    assert_eq!((record.status, record.verdict), (RunStatus::Finished, Some(Verdict::Fail)), "{told}");
+    assert!(report.reasons[0].starts_with("aborted: gate p95(response) < 500ms over any 2s"), "{told}");
+    assert!(report.offered < 1_000 && report.offered_seconds < 10.0, "{} offered, {told}", report.offered);
+    // Nothing failed and nothing is known not to have: the default gate says neither.
+    assert_eq!(report.gates[1].outcome, Verdict::Undetermined, "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_is_judged_over_its_own_time_and_by_what_succeeded() {
+    let _turn = beside_others().await;
+    let mut system = System::start(1).await;
+    let address = system.start_stub(&[]);
+    let gates = "gates:\n- {expression: 'rate < 1/s', group: main}\n- 'p95(response) of all < 10s'\n\
+                 - 'p50(response) < 10s'\n- {expression: 'p50(response) of all < 10s', over: 2s, group: main}";
+    let spec = open_spec("refusing", &address, "200/s", "3s", gates)
+        + "- target: http://target/\n  name: longer\n  rate: 100/s\n  duration: 6s\n  iterations: 77\n";
+    system.publish(spec.replace("http://target/", "http://target/status/401").as_bytes()).await;
+    system.wait_for_end("refusing").await;
+    let report = system.report("refusing").await;
+    let told = format!("{:?} {:?}", report.reasons, report.gates);
+    // All answers failed: that is judged though nobody asked, and hidden by nothing.
+    assert_eq!(report.verdict, Some(Verdict::Fail), "{told}");
+    let outcomes: Vec<Verdict> = report.gates.iter().map(|gate| gate.outcome).collect();
+    let [pass, open, fail] = [Verdict::Pass, Verdict::Undetermined, Verdict::Fail];
+    assert_eq!(outcomes, [pass, pass, open, pass, fail], "{told}");
+    assert_eq!((report.gates[1].samples, report.gates[2].samples), (677, 0), "{told}");
+    assert_eq!((report.groups[0].offered_seconds, report.groups[1].offered_seconds), (3.0, 0.77), "{told}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn too_few_samples_and_no_data_at_all_decide_nothing() {
     let _turn = beside_others().await;

@@ -22,7 +22,8 @@ async fn system() -> System {
 /// Runs a specification of these groups; the exit code and the report.
 async fn run(system: &System, id: &str, groups: &str) -> (Option<i32>, Report) {
     let file = system.directory.path().join(format!("{id}.yaml"));
-    std::fs::write(&file, format!("id: {id}\nlag_limit: 10s\nrun_delay_limit: 1.0\n{groups}")).unwrap();
+    std::fs::write(&file, format!("id: {id}\nlag_limit: 10s\nrun_delay_limit: 1.0\nheartbeat_limit: 1h\n{groups}"))
+        .unwrap();
     let mut command = system.command(&["run", file.to_str().unwrap(), "--quiet"]);
     let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
     (output.status.code(), system.report(id).await)

@@ -15,7 +15,7 @@ use crate::harness::{Process, System, beside_others, nuncius, until};
 fn spec(id: &str, scaling: &str) -> String {
     format!(
         "id: {id}\n# The machines that run tests are busy: what is judged here is not their health.\n\
-         lag_limit: 10s\nrun_delay_limit: 1.0\n\
+         lag_limit: 10s\nrun_delay_limit: 1.0\nheartbeat_limit: 1h\n\
          groups: [{{engine: queue, target: 'queue://{id}', steps: [{{job: {{args: ['0.02']}}}}]}}]\n\
          scaling: {{repeats: 1, warm_up: 0s, min_efficiency: 0.3, {scaling}}}\n"
     )

@@ -82,7 +82,7 @@ async fn a_job_is_one_trace_from_the_client_to_each_attempt_at_it() {
     let log = system.directory.path().join("worker.log");
     system.clients.push(crate::harness::Process::start(worker.stdout(std::process::Stdio::null()), &log));
     let file = system.directory.path().join("jobs.yaml");
-    let spec = "id: jobs\nlag_limit: 10s\nrun_delay_limit: 1.0\ntrace_ratio: 1\n\
+    let spec = "id: jobs\nlag_limit: 10s\nrun_delay_limit: 1.0\nheartbeat_limit: 1h\ntrace_ratio: 1\n\
                 groups: [{engine: queue, target: 'queue://traced', users: 1, iterations: 1}]\n";
     std::fs::write(&file, spec).unwrap();
     let mut command = system.command(&["run", file.to_str().unwrap(), "--quiet"]);
