@@ -391,4 +391,6 @@ fn judge_rate(expression: &GateExpression, data: &GateData, confidence: Confiden
 }
 
 #[cfg(test)]
+mod error_rates;
+#[cfg(test)]
 mod tests;

@@ -4,12 +4,12 @@
 //! exactly 5 % have more than 21 errors once in 250 times (binomial); more than that is not noise. Seeds are fixed, so that
 //! what passed passes again.
 
+use crate::{
+    Confidence, GateData, Histogram, Observed, OfferedSpans, OfferedTime, Outcome, Totals, UnderWay, Windows, evaluate,
+};
 use fastrand::Rng;
 use nuncius_schemas::gate::{Gate, Quantity};
 use nuncius_schemas::units::SECOND_NS;
-use nuncius_stats::{
-    Confidence, GateData, Histogram, Observed, OfferedSpans, OfferedTime, Outcome, Totals, UnderWay, Windows, evaluate,
-};
 
 const RUNS: usize = 240;
 const ERRORS_MAX: usize = 21;
