@@ -108,7 +108,7 @@ fn whoever_wrote_the_file_is_told_the_line_and_what_was_meant() {
             head.replace("stub/", "stub/?a=1") + "    steps: [{path: /b}]\n",
             "groups[0].target: its query would not be sent",
         ),
-        (format!("{head}gates: ['p99(response) =< 1s']\n"), "a comparison is written <= or >="),
+        (format!("{head}gates: ['p99(response) =< 1s']\n"), "`=<` is no comparison: write `<=`"),
         (format!("{head}recods: all\n"), "recods: unknown field `recods`; did you mean `records`? (line 5, column 1)"),
         (format!("{head}records: al\n"), "records: `al` is unknown; did you mean `all`? (line 5, column 10)"),
         (format!("{head}    name: ${{A}}\n"), "groups[0].name: variables are not filled in here"),

@@ -294,7 +294,7 @@ mod tests {
 
     #[test]
     fn a_limit_is_drawn_where_its_gate_looks_and_nowhere_else() {
-        let gate = |text: &str| nuncius_schemas::codec::from_value(text.into()).unwrap();
+        let gate = |text: &str| serde_json::from_value(text.into()).unwrap();
         let gates: Vec<Gate> = ["p99(response) < 250ms", "failures < 1%", "rate > 900/s", "p99(lag) < 5ms"]
             .into_iter()
             .map(gate)
