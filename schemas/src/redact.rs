@@ -87,10 +87,20 @@ pub fn redact_user_information(text: &str) -> String {
 /// `<password>x</password>`), without the word after a scheme of credentials (`Bearer x`) and without user information
 /// in URLs. Where the end of a value is not clear, more is taken out rather than less.
 pub fn redact_text(text: &str) -> String {
+    redact_values(text, false)
+}
+
+/// The same of what Nuncius says itself: a colon after the path of a field (`groups[0].headers.x-token: …`) begins what
+/// is wrong with it, not its value.
+pub fn redact_message(text: &str) -> String {
+    redact_values(text, true)
+}
+
+fn redact_values(text: &str, has_fields: bool) -> String {
     let text = redact_user_information(text);
     let mut out = String::with_capacity(text.len());
     let mut rest = text.as_str();
-    while let Some((at, length)) = next_secret(rest) {
+    while let Some((at, length)) = next_secret(rest, has_fields) {
         let (before, after) = rest.split_at(at);
         out.push_str(before);
         out.push_str(REDACTED);
@@ -101,7 +111,7 @@ pub fn redact_text(text: &str) -> String {
 }
 
 /// Where the next secret value begins and how long it is, in bytes.
-fn next_secret(text: &str) -> Option<(usize, usize)> {
+fn next_secret(text: &str, has_fields: bool) -> Option<(usize, usize)> {
     let mut word_start = None;
     for (at, c) in text.char_indices() {
         if c.is_alphanumeric() || "_-.%".contains(c) {
@@ -122,8 +132,10 @@ fn next_secret(text: &str) -> Option<(usize, usize)> {
                 return Some((value_at, length));
             }
         }
+        let name = name_before(text.get(..at).unwrap_or_default(), c);
         if matches!(c, ':' | '=' | '>')
-            && is_secret_name(name_before(text.get(..at).unwrap_or_default(), c))
+            && is_secret_name(name)
+            && !(has_fields && c == ':' && name.contains('.'))
             && let Some((skipped, length)) = value_of(tail, c)
         {
             return Some((value_at + skipped, length));
@@ -318,6 +330,14 @@ mod tests {
         ] {
             assert!(!redact_url(url).contains("hunter2"), "{url}");
         }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_secret_field_is_told() {
+        let told = "groups[0].headers.x-token: environment variable A is not set (node n1)";
+        assert_eq!(redact_message(told), told);
+        assert_eq!(redact_message("x-token: hunter2"), "x-token: [redacted]");
+        assert!(!redact_message("groups[0].headers.x-token: password=hunter2").contains("hunter2"));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use nuncius_bus::kv::Kv;
 use nuncius_bus::{Bus, BusError};
 use nuncius_schemas::codec;
 use nuncius_schemas::event::{EventKind, ExperimentEvent};
-use nuncius_schemas::redact::{redact_spec, redact_text};
+use nuncius_schemas::redact::{redact_message, redact_spec};
 use nuncius_schemas::run::{RunRecord, RunStatus, Verdict};
 use nuncius_store::Store;
 use tracing::{info, warn};
@@ -101,7 +101,7 @@ impl Journal {
         reason: &str,
     ) -> Result<(), JournalError> {
         self.record.verdict = verdict;
-        self.record.reason = Some(redact_text(reason));
+        self.record.reason = Some(redact_message(reason));
         self.record.spec = redact_spec(&self.record.spec);
         self.status(status, reason).await
     }
@@ -148,7 +148,7 @@ impl Journal {
             experiment: self.record.id.clone(),
             at_unix_ms: unix_ms(),
             kind,
-            message: redact_text(message),
+            message: redact_message(message),
             status: (kind == EventKind::Status).then_some(self.record.status),
             verdict: if kind == EventKind::Status { self.record.verdict } else { None },
             data,

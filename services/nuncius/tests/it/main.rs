@@ -31,5 +31,7 @@ mod remote;
 mod routes;
 mod scaling;
 mod tracing;
+mod validate;
 mod verdict;
 mod waiting;
+mod wire;
