@@ -36,15 +36,15 @@ pub fn of_tree(node: &Node) -> Option<Foreign> {
         return Some(foreign(
             "an Artillery script",
             "`config.target` as the `target` of a group, `config.phases` (arrivalRate, rampTo) as its `stages` \
-             ({duration, rate, to}), the requests of a scenario's `flow` as its `steps` ({method, path, headers, body}), \
-             `ensure` as `gates`",
+             ({duration, rate, to}), the requests of a scenario's `flow` as its `steps` ({method, path, headers, \
+             body}), `ensure` as `gates`",
         ));
     }
     if has(&["execution"]) && (has(&["scenarios"]) || has(&["settings"]) || has(&["modules"])) {
         return Some(foreign(
             "a Taurus configuration",
-            "`execution` (concurrency, hold-for) as `users` with `duration` of a group, the requests of its scenario as \
-             `steps`",
+            "`execution` (concurrency, hold-for) as `users` with `duration` of a group, the requests of its scenario \
+             as `steps`",
         ));
     }
     if has(&["log", "entries"]) {

@@ -90,8 +90,8 @@ pub fn redact_text(text: &str) -> String {
     redact_values(text, false)
 }
 
-/// The same of what Nuncius says itself: a colon after the path of a field (`groups[0].headers.x-token: …`) begins what
-/// is wrong with it, not its value.
+/// The same of what Nuncius says itself: a colon after the path of a field (`groups[0].headers.x-token: …`) begins
+/// what is wrong with it, not its value.
 pub fn redact_message(text: &str) -> String {
     redact_values(text, true)
 }

@@ -11,12 +11,14 @@ use crate::servo::{SERVO_STEPS, ServoOptions};
 use crate::stress::StressStep;
 use crate::units::{HumanDuration, Rate, SECOND_NS};
 
+mod amqp;
 mod backoff;
 mod expect;
 mod method;
 pub mod texts;
 pub mod validate;
 
+pub use amqp::{AmqpConsume, AmqpPublish};
 pub use backoff::Backoff;
 pub use expect::{Expect, STATUS_ENTRIES_MAX, Statuses};
 pub use method::{METHOD_MAX_BYTES, Method};
@@ -358,41 +360,6 @@ pub struct JobStep {
     /// Longest run; the smaller one of this and the worker's counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<HumanDuration>,
-}
-
-/// A message to publish.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct AmqpPublish {
-    /// Exchange, the default one when absent.
-    #[serde(default)]
-    pub exchange: String,
-    /// Routing key: with the default exchange, the queue.
-    pub routing_key: String,
-    /// Body of the message.
-    #[serde(default)]
-    pub body: String,
-    /// Whether the broker writes it to disk.
-    #[serde(default)]
-    pub persistent: bool,
-    /// Declare a queue named as the routing key first.
-    #[serde(default)]
-    pub declare: bool,
-}
-
-/// A queue to consume.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct AmqpConsume {
-    /// Queue.
-    pub queue: String,
-    /// Unacknowledged messages the broker may have on the way.
-    #[serde(default = "default_prefetch")]
-    pub prefetch: u16,
-}
-
-fn default_prefetch() -> u16 {
-    256
 }
 
 impl ExperimentSpec {

@@ -43,7 +43,7 @@ fn bytes_of<T: Serialize>(what: &str, message: &T) -> Result<Bytes, TypedError> 
     codec::encode(message).map(Bytes::from).map_err(|source| TypedError::Codec { what: what.to_owned(), source })
 }
 
-/// Headers and bytes of an answer, in the form of its question: JSON to JSON and other text, MessagePack to MessagePack.
+/// Headers and bytes of an answer, in the form of its question: JSON to JSON and other text, else MessagePack.
 ///
 /// No map of MessagePack begins with an ASCII character; a question without a payload is a process's own.
 fn answer_in_form_of<T: Serialize>(

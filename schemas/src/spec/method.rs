@@ -1,4 +1,4 @@
-//! Methods of HTTP: registered ones by their name, others only by an explicit form, so that a misspelt one does not run.
+//! Methods of HTTP: registered ones by their name, others only by an explicit form, so that no misspelt one runs.
 
 use std::fmt;
 

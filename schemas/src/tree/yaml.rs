@@ -1,5 +1,5 @@
-//! YAML to a tree: the events of the parser, with anchors, aliases and merge keys worked out, and scalars taken for what
-//! YAML 1.2 says (core schema): `yes` is a text, `0x10` a number.
+//! YAML to a tree: the events of the parser, with anchors, aliases and merge keys worked out, and scalars taken for
+//! what YAML 1.2 says (core schema): `yes` is a text, `0x10` a number.
 
 use std::borrow::Cow;
 use std::collections::HashMap;

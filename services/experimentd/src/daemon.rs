@@ -16,6 +16,9 @@ use tokio_util::task::TaskTracker;
 use crate::nodes::Nodes;
 use crate::timing::Timing;
 
+/// Most services of the routing table that nodes are told of where a target has variables.
+const ROUTES_MAX: usize = 256;
+
 /// Shared by all runs; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Daemon {
@@ -86,6 +89,12 @@ impl Daemon {
             Ok(None) => Ok(None),
             Err(error) => Err(error.to_string()),
         }
+    }
+
+    /// The routing table, up to [`ROUTES_MAX`] services; what cannot be read is left out.
+    pub(crate) async fn all_routes(&self) -> Result<Vec<Route>, String> {
+        let entries = self.routes.entries(">").await.map_err(|error| error.to_string())?;
+        Ok(entries.iter().filter_map(|entry| codec::decode(&entry.value).ok()).take(ROUTES_MAX).collect())
     }
 
     /// A record on the bus with its revision.

@@ -8,6 +8,7 @@ use nuncius_bus::lease::Lease;
 use nuncius_bus::work_queue::WorkItem;
 use nuncius_schemas::codec::{self, CodecError};
 use nuncius_schemas::names::check_token;
+use nuncius_schemas::redact::redact_message;
 use nuncius_schemas::run::{RunRecord, RunStatus, SubmitReply};
 use nuncius_schemas::spec::ExperimentSpec;
 use nuncius_schemas::subjects::{
@@ -58,7 +59,7 @@ async fn admit_in_span(daemon: &Daemon, job: WorkItem) {
     let (spec, problem) = match read(daemon, &tree).await {
         Ok(spec) => (spec, None),
         // Identified, but not understood: it fails under its name.
-        Err(error) => (ExperimentSpec::of_groups(Vec::new()), Some(error.to_string())),
+        Err(error) => (ExperimentSpec::of_groups(Vec::new()), Some(redact_message(&error.to_string()))),
     };
     let traceparent =
         nuncius_telemetry::current_traceparent().or_else(|| job.headers.get(HEADER_TRACEPARENT).map(str::to_owned));

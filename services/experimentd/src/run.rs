@@ -6,6 +6,7 @@ use std::time::Duration;
 use nuncius_bus::lease::Lease;
 use nuncius_schemas::event::EventKind;
 use nuncius_schemas::run::{RunRecord, RunStatus};
+use nuncius_schemas::variable::has_variables;
 use tracing::{Instrument, Span, info_span};
 
 use crate::control::ControlDesk;
@@ -154,6 +155,13 @@ async fn resolve_services(running: &mut Running) -> Result<(), Stopped> {
             Ok(None) => return Err(Stopped::Failed(PlanError::UnknownService { field, service }.to_string())),
             Err(error) => return Err(Stopped::Failed(format!("{field}: the routing table cannot be read: {error}"))),
         }
+    }
+    // What a variable in a target stands for is known only on the node: it may be any service.
+    if running.journal.record.spec.groups.iter().any(|group| has_variables(&group.target)) {
+        let more = running.daemon.all_routes().await;
+        let more = more.map_err(|error| Stopped::Failed(format!("the routing table cannot be read: {error}")))?;
+        let known: BTreeSet<String> = routes.iter().map(|route| route.service.clone()).collect();
+        routes.extend(more.into_iter().filter(|route| !known.contains(&route.service)));
     }
     running.journal.record.routes = routes;
     Ok(())

@@ -105,3 +105,18 @@ async fn a_second_service_of_a_name_does_not_take_it_and_the_route_of_a_killed_o
     second.child.wait().unwrap();
     assert_eq!(shop_address(&system).await, None, "who leaves takes its route along");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_a_variable_names_is_found_in_the_routing_table() {
+    let mut system = System::start(1).await;
+    let address = system.start_stub(&[]);
+    let set = system.output(&["route", "set", "shop", &address]);
+    assert!(set.status.success(), "{}", String::from_utf8_lossy(&set.stderr));
+    let spec = open_spec("named", "127.0.0.1:9", "50/s", "1s", "")
+        .replace("http://target/", "http://${NUNCIUS_VAR_NOBODY_SETS:-shop}/");
+    system.publish(spec.as_bytes()).await;
+    system.wait_for_end("named").await;
+    let report = system.report("named").await;
+    assert_eq!(report.groups[0].steps[0].succeeded, 50, "{:?}", report.reasons);
+    assert_eq!(stub_stats(&address).requests, 50);
+}

@@ -49,8 +49,8 @@ async fn an_experiment_is_checked_against_who_is_there_and_leaves_nothing_behind
 fn without_a_server_it_is_checked_against_the_node_that_run_would_bring() {
     let directory = tempfile_directory();
     let file = directory.join("alone.yaml");
-    let text = "groups:\n- {name: a, target: 'http://stub/', rate: 60, duration: 1s}\n- {name: b, target: 'http://stub/', \
-                rate: 60, duration: 1s}\n";
+    let group = |name: &str| format!("- {{name: {name}, target: 'http://stub/', rate: 60, duration: 1s}}\n");
+    let text = format!("groups:\n{}{}", group("a"), group("b"));
     std::fs::write(&file, text).unwrap();
     let validate = |more: &[&str]| {
         let mut command = nuncius();
