@@ -3,9 +3,9 @@
 //! A gate passes only when the whole interval of what it looks at lies on the right side of its limit, and fails only
 //! when the whole interval lies on the wrong side. No data never passes.
 //!
-//! What is not known counts on both sides. A request that has not ended may yet fail or succeed, be quick or slow: for a
-//! bound from above it is counted as the worst, for a bound from below as the best. Where it is known to have waited for
-//! longer than the limit, it has exceeded it.
+//! What is not known counts on both sides. A request that has not ended may yet fail or succeed, be quick or slow: for
+//! a bound from above it is counted as the worst, for a bound from below as the best. Where it is known to have waited
+//! for longer than the limit, it has exceeded it.
 
 use nuncius_schemas::gate::{Comparison, Gate, GateExpression, GateMetric, Quantity};
 
@@ -33,8 +33,9 @@ pub enum Outcome {
 
 /// How sure each decision must be: the confidence of the one-sided bound that it rests on.
 ///
-/// They differ where a gate is looked at more than once. One failed look fails it, so that its error is divided over the
-/// looks; all looks must pass for it to pass, so that each may err by the whole of it (Berger, Technometrics 24, 1982).
+/// They differ where a gate is looked at more than once. One failed look fails it, so that its error is divided over
+/// the looks; all looks must pass for it to pass, so that each may err by the whole of it (Berger, Technometrics 24,
+/// 1982).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Confidence {
     /// Of the bound that lets it pass.
@@ -52,8 +53,8 @@ impl Confidence {
         Self { pass: CONFIDENCE, fail: 1.0 - (1.0 - CONFIDENCE) * share }
     }
 
-    /// Of look `number` (from 1) of a gate that is looked at who knows how often, and may err by `share` of its error in
-    /// all of these looks together: 1 / (i (i + 1)) of it in the i-th, which add up to one.
+    /// Of look `number` (from 1) of a gate that is looked at who knows how often, and may err by `share` of its error
+    /// in all of these looks together: 1 / (i (i + 1)) of it in the i-th, which add up to one.
     pub fn of_look(number: u64, share: f64) -> Self {
         let number = number.max(1) as f64;
         Self::of_share(share / (number * (number + 1.0)))
@@ -216,9 +217,9 @@ fn decide(expression: &GateExpression, lower: Option<f64>, upper: Option<f64>) -
 
 /// The lag at the gate's own quantile, where the gate might have come out otherwise without it.
 ///
-/// Lag only makes latencies longer: an upper limit that was kept to is kept to without it, a lower one that was not is not.
-/// No latency is longer by more than the longest lag, so that what is beyond the limit by more than that is beyond it
-/// anyway.
+/// Lag only makes latencies longer: an upper limit that was kept to is kept to without it, a lower one that was not is
+/// not. No latency is longer by more than the longest lag, so that what is beyond the limit by more than that is beyond
+/// it anyway.
 fn lag_in(
     expression: &GateExpression,
     data: &GateData,
@@ -345,9 +346,9 @@ fn judge_share(expression: &GateExpression, share: &Share, confidence: Confidenc
 /// Successes per second of the time that load was offered for.
 ///
 /// Where chance has a part in how many requests there are (Poisson arrivals, users that wait for their answers, windows
-/// that cut into what is under way), the number of successes is judged as a Poisson variable, by Garwood's exact bounds.
-/// Of an evenly spaced schedule the number n of arrivals is no chance: it says that the rate times the time is within
-/// n ± 1 for each group; what succeeds of them is binomial, with the bounds of Clopper and Pearson.
+/// that cut into what is under way), the number of successes is judged as a Poisson variable, by Garwood's exact
+/// bounds. Of an evenly spaced schedule the number n of arrivals is no chance: it says that the rate times the time is
+/// within n ± 1 for each group; what succeeds of them is binomial, with the bounds of Clopper and Pearson.
 fn judge_rate(expression: &GateExpression, data: &GateData, confidence: Confidence) -> GateOutcome {
     let ended = data.succeeded.saturating_add(data.failed).saturating_add(data.censored);
     let samples = ended.saturating_add(data.unknown);

@@ -127,9 +127,10 @@ pub fn proportion_bounds(k: u64, n: u64, confidence: f64) -> (f64, f64) {
     (lower, upper)
 }
 
-/// Bounds of the mean of a Poisson variable that was seen to be `k`, one-sided each at `confidence` (Garwood, Biometrika
-/// 28, 1936): quantiles of gamma distributions, by bisection of the regularised incomplete gamma function. Beyond
-/// k = 10⁵ Wilson and Hilferty's cube (PNAS 17, 1931) stands in, which is exact to a thousandth of the width there.
+/// Bounds of the mean of a Poisson variable that was seen to be `k`, one-sided each at `confidence` (Garwood,
+/// Biometrika 28, 1936): quantiles of gamma distributions, by bisection of the regularised incomplete gamma function.
+/// Beyond k = 10⁵ Wilson and Hilferty's cube (PNAS 17, 1931) stands in, which is exact to a thousandth of the width
+/// there.
 ///
 /// (0, ∞) when `confidence` is not in (0, 1).
 pub fn poisson_bounds(k: u64, confidence: f64) -> (f64, f64) {

@@ -10,8 +10,8 @@ pub struct OfferedSpans {
 }
 
 impl OfferedSpans {
-    /// Of spans in any order, which may touch and overlap: start and end in nanoseconds of run time, `u64::MAX` for an end
-    /// that is not known.
+    /// Of spans in any order, which may touch and overlap: start and end in nanoseconds of run time, `u64::MAX` for an
+    /// end that is not known.
     pub fn new(spans: impl IntoIterator<Item = (u64, u64)>) -> Self {
         let mut sorted: Vec<(u64, u64)> = spans.into_iter().filter(|(start, end)| start < end).collect();
         sorted.sort_unstable();

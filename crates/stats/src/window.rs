@@ -2,14 +2,14 @@
 //!
 //! **Where windows lie.** Inside the time that load was to be offered: from the first whole second of it to the last.
 //! Seconds that hold a pause or the begin or end of the schedule are not whole; what ends in them, or in the drain, is
-//! counted to the next whole second, and to the last one where there is none. All seconds of a window are whole, but where
-//! load was offered for less than a window at a time there is one window for it. So nothing that was offered escapes, and
-//! no window lacks what it could not have. A window in which nothing was offered, or that holds no observation, is not
-//! judged: whatever is under way in it ends in another, or is known to have exceeded the limit.
+//! counted to the next whole second, and to the last one where there is none. All seconds of a window are whole, but
+//! where load was offered for less than a window at a time there is one window for it. So nothing that was offered
+//! escapes, and no window lacks what it could not have. A window in which nothing was offered, or that holds no
+//! observation, is not judged: whatever is under way in it ends in another, or is known to have exceeded the limit.
 //!
 //! **How often the gate errs.** It fails when one window fails, so its error is divided over the windows it has
-//! (Bonferroni); it passes only when all of them pass, so each may err by the whole (see [`Confidence`]). Where it is not
-//! known how many windows there will be, the i-th gets 1 / (i (i + 1)) of the error.
+//! (Bonferroni); it passes only when all of them pass, so each may err by the whole (see [`Confidence`]). Where it is
+//! not known how many windows there will be, the i-th gets 1 / (i (i + 1)) of the error.
 
 use std::collections::VecDeque;
 
@@ -260,8 +260,8 @@ impl Windows {
         }
     }
 
-    /// Whether a window ends with `second`: all its seconds are whole, or it holds all of a stretch of load that is shorter
-    /// than a window and so fits into no other.
+    /// Whether a window ends with `second`: all its seconds are whole, or it holds all of a stretch of load that is
+    /// shorter than a window and so fits into no other.
     fn is_window(&self, second: u64) -> bool {
         let Some((first, last)) = self.offered.whole_run(second) else { return false };
         let length = second - first + 1;

@@ -1,4 +1,5 @@
-//! Whether a node's measurement can be trusted: how its generator fared in any five seconds, and whether it stood still.
+//! Whether a node's measurement can be trusted: how its generator fared in any five seconds, and whether it stood
+//! still.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -19,10 +20,11 @@ pub const THROTTLED_SHARE_MAX: f64 = 0.02;
 pub const BUSY_SHARE_MAX: f64 = 0.95;
 /// Lag observations a window needs before its p99 says anything: one late request of so many is no p99.
 pub const LAG_SAMPLES_MIN: u64 = 100;
-/// How sure it must be that a window's lag p99 is over the limit: a run has many windows, and one of them must not make it
-/// invalid by chance.
+/// How sure it must be that a window's lag p99 is over the limit: a run has many windows, and one of them must not make
+/// it invalid by chance.
 const LAG_CONFIDENCE: f64 = 0.999;
-/// Wall time that a run must have covered before shares of it are judged, in nanoseconds, when it is shorter than a window.
+/// Wall time that a run must have covered before shares of it are judged, in nanoseconds, when it is shorter than a
+/// window.
 const COVERED_MIN_NS: u64 = 900_000_000;
 
 #[derive(Debug, Clone, Default)]
@@ -157,7 +159,8 @@ impl NodeHealth {
         let (lag_limit_ns, heartbeat_limit_ns) = (spec.lag_limit.0, spec.heartbeat_limit.0);
         if last.heartbeat_late_ns > heartbeat_limit_ns {
             say(format!(
-                "stood still for {}, over heartbeat_limit {}: use a machine that is not shared, or raise heartbeat_limit",
+                "stood still for {}, over heartbeat_limit {}: use a machine that is not shared, or raise \
+                 heartbeat_limit",
                 duration(last.heartbeat_late_ns),
                 duration(heartbeat_limit_ns)
             ));
@@ -167,32 +170,32 @@ impl NodeHealth {
         }
         if last.lag_p99_ns > lag_limit_ns {
             say(format!(
-                "was starved: lag p99 {} over lag_limit {} in {WINDOW_SECONDS} s: use another machine, more nodes or a lower \
-                 rate, or raise lag_limit",
+                "was starved: lag p99 {} over lag_limit {} in {WINDOW_SECONDS} s: use another machine, more nodes or a \
+                 lower rate, or raise lag_limit",
                 duration(last.lag_p99_ns),
                 duration(lag_limit_ns)
             ));
         }
         if last.run_delay_share > spec.run_delay_limit {
             say(format!(
-                "was starved: an engine thread waited for a processor {:.0} % of {WINDOW_SECONDS} s, over run_delay_limit \
-                 {:.0} %: use another machine, more nodes or a lower rate, or raise run_delay_limit",
+                "was starved: an engine thread waited for a processor {:.0} % of {WINDOW_SECONDS} s, over \
+                 run_delay_limit {:.0} %: use another machine, more nodes or a lower rate, or raise run_delay_limit",
                 last.run_delay_share * 100.0,
                 spec.run_delay_limit * 100.0
             ));
         }
         if last.busy_share > BUSY_SHARE_MAX {
             say(format!(
-                "was saturated: an engine thread ran {:.0} % of {WINDOW_SECONDS} s (limit {:.0} %), so that what waited for \
-                 it would be told as the target's: lower the rate, or use more threads or nodes",
+                "was saturated: an engine thread ran {:.0} % of {WINDOW_SECONDS} s (limit {:.0} %), so that what \
+                 waited for it would be told as the target's: lower the rate, or use more threads or nodes",
                 last.busy_share * 100.0,
                 BUSY_SHARE_MAX * 100.0
             ));
         }
         if last.throttled_share > THROTTLED_SHARE_MAX {
             say(format!(
-                "was throttled by its cgroup {:.0} % of {WINDOW_SECONDS} s (limit {:.0} %): raise its processor quota, or \
-                 lower the rate",
+                "was throttled by its cgroup {:.0} % of {WINDOW_SECONDS} s (limit {:.0} %): raise its processor quota, \
+                 or lower the rate",
                 last.throttled_share * 100.0,
                 THROTTLED_SHARE_MAX * 100.0
             ));

@@ -1,8 +1,8 @@
 //! How often gates err: runs simulated at the very limit, where every decision is a wrong one.
 //!
-//! A gate may err in at most 5 % of runs each way, however many windows and looks it has. 240 runs of a gate that errs in
-//! exactly 5 % have more than 21 errors once in 250 times (binomial); more than that is not noise. Seeds are fixed, so that
-//! what passed passes again.
+//! A gate may err in at most 5 % of runs each way, however many windows and looks it has. 240 runs of a gate that errs
+//! in exactly 5 % have more than 21 errors once in 250 times (binomial); more than that is not noise. Seeds are fixed,
+//! so that what passed passes again.
 
 use crate::{
     Confidence, GateData, Histogram, Observed, OfferedSpans, OfferedTime, Outcome, Totals, UnderWay, Windows, evaluate,

@@ -127,8 +127,8 @@ fn check_extent(path: &str, over: HumanDuration, scope: &[&Group]) -> Result<(),
     let seconds = after.saturating_sub(first);
     if over.0 / SECOND_NS > seconds {
         let problem = format!(
-            "longer than the load that it judges, which has {seconds} whole seconds: shorten the window, or leave `over` \
-             out to judge all of it"
+            "longer than the load that it judges, which has {seconds} whole seconds: shorten the window, or leave \
+             `over` out to judge all of it"
         );
         return refuse(format!("{path}.over"), problem);
     }
@@ -159,8 +159,8 @@ fn check_rate(path: &str, gate: &Gate, over: HumanDuration, scope: &[&Group]) ->
     }
     let needed = (POISSON_UPPER_OF_NONE / limit).ceil();
     let problem = format!(
-        "a window has at most {most} requests, too few to tell its rate from {limit}/s with 95 % confidence: make it {needed}s \
-         or longer, or leave `over` out"
+        "a window has at most {most} requests, too few to tell its rate from {limit}/s with 95 % confidence: make it \
+         {needed}s or longer, or leave `over` out"
     );
     refuse(format!("{path}.over"), problem)
 }

@@ -1,14 +1,15 @@
 //! For how long requests have been under way, as far as the deltas prove it.
 //!
-//! A delta says how many requests a step had begun and how many had ended by the end of its last second, T. Of those that
-//! had been begun by an earlier instant A, at most as many have ended by T as have ended in all. So
+//! A delta says how many requests a step had begun and how many had ended by the end of its last second, T. Of those
+//! that had been begun by an earlier instant A, at most as many have ended by T as have ended in all. So
 //!
 //! > at least begun(A) − ended(T) requests have been under way for longer than T − A.
 //!
-//! Requests that overtake others make the bound smaller, never larger. It is taken node by node, each at the T that it has
-//! spoken of, and for response from what was planned, for service from what was sent, for blocked from what was planned
-//! and has neither been sent nor failed. The counts of a second may hold what came a little after its end, when the thread
-//! that keeps them was late: [`SLACK_NS`] is left for that, and a thread that is later has made the run invalid.
+//! Requests that overtake others make the bound smaller, never larger. It is taken node by node, each at the T that it
+//! has spoken of, and for response from what was planned, for service from what was sent, for blocked from what was
+//! planned and has neither been sent nor failed. The counts of a second may hold what came a little after its end, when
+//! the thread that keeps them was late: [`SLACK_NS`] is left for that, and a thread that is later has made the run
+//! invalid.
 
 use std::collections::{BTreeMap, VecDeque};
 

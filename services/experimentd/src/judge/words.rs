@@ -43,16 +43,16 @@ pub(super) fn lag_problem(gate: &Gate, outcome: &GateOutcome, lag_limit_ns: u64)
         "the gate's own limit".to_owned()
     };
     Some(format!(
-        "gate {gate}: the generator's own delay may have decided it, {metric} is {}, over {over}: use a machine that is \
-         not shared, more nodes or a lower rate, or judge a quantile that it does not reach",
+        "gate {gate}: the generator's own delay may have decided it, {metric} is {}, over {over}: use a machine that \
+         is not shared, more nodes or a lower rate, or judge a quantile that it does not reach",
         duration(lag_ns)
     ))
 }
 
 /// The verdict and its reasons, the weightiest first: invalid, fail, undetermined, pass.
 ///
-/// `invalid` says why the measurement cannot be trusted, `aborted` which gate ended the run, `cut_short` why it did not go
-/// to its end by request.
+/// `invalid` says why the measurement cannot be trusted, `aborted` which gate ended the run, `cut_short` why it did not
+/// go to its end by request.
 pub fn verdict(
     gates: &[GateReport],
     invalid: &[String],
