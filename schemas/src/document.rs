@@ -8,7 +8,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
 
 use crate::archive::{ArchiveReply, ArchiveRequest};
-use crate::event::{ExperimentEvent, Progress};
+use crate::event::ExperimentEvent;
 use crate::galileo::{InstructionExperiment, TickExperiment};
 use crate::job::{Job, JobEvent, JobRepeat, JobResult};
 use crate::metric::MetricDelta;
@@ -58,7 +58,7 @@ const fn message(name: &'static str, summary: &'static str, schema: fn() -> Valu
 }
 
 /// Every type that crosses the bus or that people write.
-pub const fn messages() -> [MessageType; 33] {
+pub const fn messages() -> [MessageType; 32] {
     [
         message("experiment", "An experiment as people write it.", schema_of::<ExperimentSpec>),
         message("galileo-instructions", "An experiment as Galileo's commands.", schema_of::<InstructionExperiment>),
@@ -70,7 +70,6 @@ pub const fn messages() -> [MessageType; 33] {
         message("record-batch", "Request records, column by column.", schema_of::<RecordBatch>),
         message("experiment-event", "Something that happened in an experiment.", schema_of::<ExperimentEvent>),
         message("experiment-second", "One merged second, by group and step.", schema_of::<ExperimentSecond>),
-        message("progress", "Live figures of a running experiment.", schema_of::<Progress>),
         message("run-record", "Everything the bus knows of an experiment.", schema_of::<RunRecord>),
         message("submit-reply", "Whether a submission was accepted.", schema_of::<SubmitReply>),
         message("control", "A request about a run.", schema_of::<Control>),

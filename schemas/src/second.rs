@@ -18,8 +18,12 @@ pub struct ExperimentSecond {
     pub experiment: String,
     /// Second of run time, from 0.
     pub second: u32,
-    /// 0 for the second as it was first published; raised when deltas that came late changed it. The highest one that is
-    /// not [`Self::late`] counts.
+    /// First second that is covered: less than `second` where a node could not tell its seconds in time, and told
+    /// several at once with the last of them.
+    #[serde(default)]
+    pub first_second: u32,
+    /// 0 for the second as it was first published; raised when deltas that came late changed it. The highest one that
+    /// is not [`Self::late`] counts.
     pub revision: u32,
     /// Holds only what came after the second itself had been let go: its counts and histograms are added to what was
     /// published before, instead of taking its place.
@@ -64,12 +68,12 @@ pub struct GroupSecond {
     pub offered_ns: u64,
     /// Iterations that its schedule holds in this second; absent in the closed model.
     pub scheduled: Option<u64>,
-    /// Whole iterations, from the planned instant of the first step to the end of the last. Absent where the group has one
-    /// step, which is the iteration then, and in parts that do not carry it.
+    /// Whole iterations, from the planned instant of the first step to the end of the last. Absent where the group has
+    /// one step, which is the iteration then, and in parts that do not carry it.
     pub iterations: Option<StepSecond>,
     /// Requests, step by step.
     pub steps: Vec<StepSecond>,
-    /// Sums from the start to the end of this second.
+    /// Sums over every second that was published up to now, this one included.
     #[serde(default)]
     pub so_far: GroupSums,
 }

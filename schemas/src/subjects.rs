@@ -55,11 +55,6 @@ impl Namespace {
         format!("{}.experiment.{experiment}.archive", self.0)
     }
 
-    /// Live figures, once a second, for people's eyes only: may be lost.
-    pub fn experiment_progress(&self, experiment: &str) -> String {
-        format!("{}.experiment.{experiment}.progress", self.0)
-    }
-
     /// Requests to one node.
     pub fn node_command(&self, node: &str) -> String {
         format!("{}.node.{node}.command", self.0)
@@ -218,6 +213,11 @@ impl Namespace {
         format!("{}_experiment_event", self.0)
     }
 
+    /// The stream of merged seconds: apart from the events, so that many seconds never displace what happened.
+    pub fn stream_second(&self) -> String {
+        format!("{}_experiment_second", self.0)
+    }
+
     /// The stream of deltas.
     pub fn stream_metric(&self) -> String {
         format!("{}_metric", self.0)
@@ -361,7 +361,6 @@ mod tests {
             ns.experiment_archive("x"),
             ns.node_command("n"),
             ns.node_ping("n"),
-            ns.experiment_progress("x"),
             ns.job_event("q"),
             ns.device_run("d"),
             ns.oco_servo("a", "b"),

@@ -7,12 +7,13 @@
 )]
 
 use nuncius_schemas::codec::{CodecError, decode};
-use nuncius_schemas::event::{ExperimentEvent, Progress};
+use nuncius_schemas::event::ExperimentEvent;
 use nuncius_schemas::metric::MetricDelta;
 use nuncius_schemas::node::{NodeCommand, NodeReply};
 use nuncius_schemas::record::RecordBatch;
 use nuncius_schemas::report::Report;
 use nuncius_schemas::run::{Control, RunRecord};
+use nuncius_schemas::second::ExperimentSecond;
 use nuncius_schemas::submission::{Submission, from_bytes, read_tree, wanted_id};
 use proptest::prelude::*;
 
@@ -303,7 +304,7 @@ fn decode_all(bytes: &[u8]) {
     drop(decode::<MetricDelta>(bytes));
     drop(decode::<RecordBatch>(bytes));
     drop(decode::<ExperimentEvent>(bytes));
-    drop(decode::<Progress>(bytes));
+    drop(decode::<ExperimentSecond>(bytes));
     drop(decode::<RunRecord>(bytes));
     drop(decode::<Control>(bytes));
     drop(decode::<Report>(bytes));

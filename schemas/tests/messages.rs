@@ -88,7 +88,6 @@ fn every_message_of_the_first_version_still_loads() {
     keeps("metric-delta", &fixtures::metric_delta());
     keeps("record-batch", &fixtures::record_batch());
     keeps("experiment-event", &fixtures::experiment_event());
-    keeps("progress", &fixtures::progress());
     keeps("experiment-second", &fixtures::experiment_second());
     keeps("run-record", &fixtures::run_record());
     keeps("submit-reply", &fixtures::submit_reply());
@@ -190,7 +189,6 @@ fn a_newer_process_is_understood_by_an_older_one() {
     ignores_additions(&fixtures::metric_delta());
     ignores_additions(&fixtures::record_batch());
     ignores_additions(&fixtures::experiment_event());
-    ignores_additions(&fixtures::progress());
     ignores_additions(&fixtures::experiment_second());
     ignores_additions(&fixtures::run_record());
     ignores_additions(&fixtures::submit_reply());

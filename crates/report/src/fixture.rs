@@ -207,6 +207,7 @@ pub(crate) fn series(group: &str, step: &str, open: bool) -> SeriesReport {
             second: rows.clone().collect(),
             length_ns: lengths.clone(),
             offered_ns: lengths,
+            nodes: vec![2; 60],
             scheduled: if open { each(|i| i.offered) } else { Vec::new() },
             offered: each(|i| i.offered),
             sent: each(|i| i.offered),

@@ -1,5 +1,6 @@
 //! Numbers as people read them: three significant digits, a unit that fits, thousands kept apart.
 
+use nuncius_schemas::metric::FailureKind;
 use nuncius_schemas::report::QuantileReport;
 use nuncius_schemas::run::{RunStatus, Verdict};
 
@@ -178,6 +179,29 @@ fn civil_from_days(days: u64) -> (u64, u64, u64) {
     (year_of_era + era * 400 + u64::from(month <= 2), month, day)
 }
 
+/// Failures of one kind in words, each thing said once: `7 × status 503: upstream is away`, but `1 × status 400` where
+/// the sample says no more than that.
+pub fn failure_words(kind: FailureKind, status: u16, count_of: u64, sample: Option<&str>) -> String {
+    let status = if status == 0 { String::new() } else { format!(" {status}") };
+    let words = format!("{} × {}{status}", count(count_of), kind.name());
+    match sample.and_then(|sample| own_words(kind, &status, sample)) {
+        Some(sample) => format!("{words}: {}", plain(sample, 200)),
+        None => words,
+    }
+}
+
+/// What a sample says beyond the kind of failure and the status.
+fn own_words<'a>(kind: FailureKind, status: &str, sample: &'a str) -> Option<&'a str> {
+    let sample = sample.trim();
+    let status = status.trim_start();
+    let known = |text: &str| {
+        let text = text.trim().trim_end_matches('.');
+        text.is_empty() || text.eq_ignore_ascii_case(kind.name()) || (!status.is_empty() && text == status)
+    };
+    let rest = sample.strip_prefix("status").map_or(sample, |rest| if known(rest) { "" } else { sample });
+    (!known(rest)).then_some(sample)
+}
+
 /// The one word a run is summed up by: its verdict when it finished, else its status.
 pub fn headline(status: RunStatus, verdict: Option<Verdict>) -> String {
     match (status, verdict) {
@@ -256,6 +280,19 @@ mod tests {
         assert_eq!(share(1.0), "100%");
         assert_eq!(bytes(1_572_864), "1.50MiB");
         assert_eq!(quantile_name(0.999), "p99.9");
+    }
+
+    #[test]
+    fn a_failure_is_told_once() {
+        let words = |kind, status, sample| failure_words(kind, status, 1, sample);
+        assert_eq!(words(FailureKind::Status, 400, Some("status 400")), "1 × status 400");
+        assert_eq!(words(FailureKind::Status, 400, Some("400")), "1 × status 400");
+        assert_eq!(words(FailureKind::Timeout, 0, Some("Timeout.")), "1 × timeout");
+        assert_eq!(words(FailureKind::Status, 503, Some(" ")), "1 × status 503");
+        assert_eq!(words(FailureKind::Status, 503, None), "1 × status 503");
+        assert_eq!(words(FailureKind::Status, 503, Some("status page down")), "1 × status 503: status page down");
+        assert_eq!(words(FailureKind::Connect, 0, Some("connection refused")), "1 × connect: connection refused");
+        assert_eq!(words(FailureKind::Status, 400, Some("status 404")), "1 × status 400: status 404");
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! The report of an experiment as text for a terminal, as one self-contained HTML file and as JSON.
 //!
-//! Pure functions from [`nuncius_schemas::report::Report`] and [`nuncius_schemas::event::Progress`] to text. This crate
-//! must never read or write a file, look at a clock or the environment, nor judge anything: what it shows was decided
-//! by whoever made the report. Everything in a report may come from a stranger (names, samples of failures, metadata),
-//! so text for terminals holds no control characters and HTML is escaped throughout and refers to nothing outside.
+//! Pure functions from [`nuncius_schemas::report::Report`] and [`nuncius_schemas::second::ExperimentSecond`] to text.
+//! This crate must never read or write a file, look at a clock or the environment, nor judge anything: what it shows
+//! was decided by whoever made the report. Everything in a report may come from a stranger (names, samples of
+//! failures, metadata), so text for terminals holds no control characters and HTML is escaped throughout and refers to
+//! nothing outside.
 //!
-//! Layout: [`format`] turns numbers into words; [`text`] is the terminal; [`html`] is the page; [`json`] is for programs;
-//! [`scaling`] is the report of a scaling experiment, as text and as a page.
+//! Layout: [`format`] turns numbers into words; [`text`] is the terminal; [`html`] is the page; [`json`] is for
+//! programs; [`scaling`] is the report of a scaling experiment, as text and as a page.
 
 pub mod format;
 pub mod html;

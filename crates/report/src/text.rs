@@ -5,13 +5,13 @@ use nuncius_schemas::report::{CyclesReport, GateReport, GroupReport, NodeReport,
 use nuncius_schemas::run::{RunStatus, Verdict};
 use nuncius_schemas::spec::EngineKind;
 
-use crate::format::{ABSENT, gate_value, headline, quantile_value, signed_duration};
+use crate::format::{ABSENT, failure_words, gate_value, headline, quantile_value, signed_duration};
 pub use crate::format::{bytes, count, duration, duration_f64, duration_or_absent, plain, rate, share, stamp, utc};
 
 pub mod progress;
 pub(crate) mod table;
 
-pub use progress::{progress_block, progress_line};
+pub use progress::{progress_block, progress_heading, progress_rows};
 use table::{Paint, columns, fold};
 
 /// Quantiles that the tables show, with their headings.
@@ -44,7 +44,8 @@ impl Default for TextOptions {
     }
 }
 
-/// Rows as lines below a heading, columns of which `left` holds the index (and the first) to the left, the others to the right.
+/// Rows as lines below a heading, columns of which `left` holds the index (and the first) to the left, the others to
+/// the right.
 pub fn table(heading: &[&str], rows: &[Vec<String>], left: &[usize], options: TextOptions) -> String {
     table::columns_after("", Paint(options.colour), heading, rows, left)
 }
@@ -267,12 +268,8 @@ fn quantity_table(group: &GroupReport, step: &StepReport, paint: Paint) -> Strin
 fn failure_lines(step: &StepReport, paint: Paint, width: usize) -> String {
     let mut out = String::new();
     for failure in &step.failures {
-        let status = if failure.status == 0 { String::new() } else { format!(" {}", failure.status) };
-        let head = format!("{} × {}{status}", count(failure.count), failure.kind.name());
-        let text = match &failure.sample {
-            Some(sample) => format!("  {} failed {head}: {}", plain(&step.name, NAME_CHARACTERS), plain(sample, 200)),
-            None => format!("  {} failed {head}", plain(&step.name, NAME_CHARACTERS)),
-        };
+        let words = failure_words(failure.kind, failure.status, failure.count, failure.sample.as_deref());
+        let text = format!("  {} failed {words}", plain(&step.name, NAME_CHARACTERS));
         out.push_str(&paint.with("31", fold(&text, width, 6).trim_end()));
         out.push('\n');
     }

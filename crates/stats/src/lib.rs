@@ -6,7 +6,8 @@
 //! Layout: [`buckets`] is the layout of the counters; [`histogram`] records on the hot path; [`totals`] merges what
 //! was recorded; [`encoding`] is how it travels and is stored, `split` in several messages; [`interval`] says how
 //! sure one may be; [`censored`] adds observations known only from below; [`offered`] says when load was offered;
-//! [`gate`] and [`window`] judge; [`ledger`] keeps merging idempotent; [`scaling`] judges how throughput grows with
+//! [`gate`] and [`window`] judge; [`ledger`] keeps merging idempotent; [`second`] makes and adds up merged seconds;
+//! [`scaling`] judges how throughput grows with
 //! workers, and [`usl`] fits a law to it.
 
 pub mod buckets;
@@ -19,6 +20,7 @@ pub mod ledger;
 pub mod offered;
 mod quantile;
 pub mod scaling;
+pub mod second;
 mod split;
 mod student;
 pub mod totals;

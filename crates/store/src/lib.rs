@@ -3,7 +3,8 @@
 //! The only importer of sqlx: no type of it leaves this crate. It must never know how anything arrived (that is
 //! `nuncius-bus`) nor judge it; what it is given twice it keeps once. Specifications are redacted on their way in.
 //!
-//! Layout: [`Store`] opens the file; `write`, `records` and `read` are its methods; [`export`] writes files out of it.
+//! Layout: [`Store`] opens the file; `write`, `records`, `seconds` and `read` are its methods; [`export`] writes files
+//! out of it.
 
 pub mod error;
 pub mod export;
@@ -11,10 +12,12 @@ mod numbers;
 mod read;
 mod records;
 mod rows;
+mod seconds;
 mod store;
 mod write;
 
 pub use error::StoreError;
 pub use read::{Checkpoint, HistogramRow, Phase, StoredExperiment};
 pub use records::StepNames;
+pub use seconds::SecondRow;
 pub use store::Store;

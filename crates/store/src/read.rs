@@ -2,13 +2,13 @@
 
 use nuncius_schemas::event::ExperimentEvent;
 use nuncius_schemas::gate::Quantity;
-use nuncius_schemas::report::{Interval, NodeReport, Report};
+use nuncius_schemas::report::{NodeReport, Report};
 use nuncius_schemas::run::{RunStatus, Verdict};
 use nuncius_schemas::spec::ExperimentSpec;
 
 use crate::error::StoreError;
 use crate::numbers::uncount;
-use crate::rows::{EventRow, ExperimentRow, IntervalRow, NodeRow, named, optional_named};
+use crate::rows::{EventRow, ExperimentRow, NodeRow, named, optional_named};
 use crate::store::Store;
 
 /// What the store knows of an experiment, without its results.
@@ -198,33 +198,6 @@ impl Store {
             })
         };
         rows.into_iter().map(|row| event(row).map_err(|source| self.json("event", id, source))).collect()
-    }
-
-    /// The seconds of an experiment, in order.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub async fn intervals(&self, id: &str) -> Result<Vec<Interval>, StoreError> {
-        let rows: Vec<IntervalRow> = sqlx::query_as("SELECT * FROM interval WHERE experiment = ? ORDER BY second")
-            .bind(id)
-            .fetch_all(self.readers())
-            .await
-            .map_err(|source| self.failed("read intervals", id, source))?;
-        let interval = |row: IntervalRow| Interval {
-            second: u32::try_from(row.second).unwrap_or(u32::MAX),
-            offered: uncount(row.offered),
-            succeeded: uncount(row.succeeded),
-            failed: uncount(row.failed),
-            in_flight: uncount(row.in_flight),
-            response_p50_ns: row.response_p50_ns.map(uncount),
-            response_p95_ns: row.response_p95_ns.map(uncount),
-            response_p99_ns: row.response_p99_ns.map(uncount),
-            service_p50_ns: row.service_p50_ns.map(uncount),
-            service_p99_ns: row.service_p99_ns.map(uncount),
-            blocked_p99_ns: row.blocked_p99_ns.map(uncount),
-            lag_p99_ns: row.lag_p99_ns.map(uncount),
-        };
-        Ok(rows.into_iter().map(interval).collect())
     }
 
     /// The nodes that took part in an experiment, by name.

@@ -33,23 +33,6 @@ pub(crate) struct EventRow {
     pub(crate) data: String,
 }
 
-/// A row of `interval`.
-#[derive(Debug, FromRow)]
-pub(crate) struct IntervalRow {
-    pub(crate) second: i64,
-    pub(crate) offered: i64,
-    pub(crate) succeeded: i64,
-    pub(crate) failed: i64,
-    pub(crate) in_flight: i64,
-    pub(crate) response_p50_ns: Option<i64>,
-    pub(crate) response_p95_ns: Option<i64>,
-    pub(crate) response_p99_ns: Option<i64>,
-    pub(crate) service_p50_ns: Option<i64>,
-    pub(crate) service_p99_ns: Option<i64>,
-    pub(crate) blocked_p99_ns: Option<i64>,
-    pub(crate) lag_p99_ns: Option<i64>,
-}
-
 /// A row of `node`.
 #[derive(Debug, FromRow)]
 pub(crate) struct NodeRow {

@@ -3,7 +3,7 @@
 use nuncius_schemas::event::ExperimentEvent;
 use nuncius_schemas::gate::Quantity;
 use nuncius_schemas::redact::redact_spec;
-use nuncius_schemas::report::{Interval, NodeReport, Report};
+use nuncius_schemas::report::{NodeReport, Report};
 use nuncius_schemas::run::{RunRecord, RunStatus};
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
@@ -11,7 +11,7 @@ use crate::error::StoreError;
 use crate::numbers::{count, optional_count};
 use crate::store::Store;
 
-/// Rows of one INSERT of intervals or nodes: 16 columns × 500 stay well below SQLite's 32 766 values.
+/// Rows of one INSERT of nodes: 16 columns × 500 stay well below SQLite's 32 766 values.
 const ROWS_PER_INSERT: usize = 500;
 
 impl Store {
@@ -49,7 +49,7 @@ impl Store {
         Ok(())
     }
 
-    /// Keeps a report: the document, its intervals, nodes and events, and the status, in one transaction; a second
+    /// Keeps a report: the document, its nodes and events, and the status, in one transaction; a second
     /// report of the same experiment replaces the first.
     ///
     /// # Errors
@@ -87,10 +87,8 @@ impl Store {
         .execute(&mut *transaction)
         .await
         .map_err(failed)?;
-        for statement in ["DELETE FROM interval WHERE experiment = ?", "DELETE FROM node WHERE experiment = ?"] {
-            sqlx::query(statement).bind(&report.id).execute(&mut *transaction).await.map_err(failed)?;
-        }
-        insert_intervals(&mut transaction, &report.id, &report.intervals).await.map_err(failed)?;
+        let statement = "DELETE FROM node WHERE experiment = ?";
+        sqlx::query(statement).bind(&report.id).execute(&mut *transaction).await.map_err(failed)?;
         insert_nodes(&mut transaction, &report.id, &report.nodes).await.map_err(failed)?;
         for event in &report.events {
             let data = event_data(self, event)?;
@@ -221,38 +219,6 @@ async fn insert_event(
     .bind(data)
     .execute(connection)
     .await?;
-    Ok(())
-}
-
-async fn insert_intervals(
-    connection: &mut SqliteConnection,
-    experiment: &str,
-    intervals: &[Interval],
-) -> Result<(), sqlx::Error> {
-    for chunk in intervals.chunks(ROWS_PER_INSERT) {
-        // A second that is there twice is kept as it came last.
-        let mut insert = QueryBuilder::<Sqlite>::new(
-            "INSERT OR REPLACE INTO interval (experiment, second, offered, succeeded, failed, in_flight, \
-             response_p50_ns, response_p95_ns, response_p99_ns, service_p50_ns, service_p99_ns, blocked_p99_ns, \
-             lag_p99_ns) ",
-        );
-        insert.push_values(chunk, |mut row, interval| {
-            row.push_bind(experiment)
-                .push_bind(i64::from(interval.second))
-                .push_bind(count(interval.offered))
-                .push_bind(count(interval.succeeded))
-                .push_bind(count(interval.failed))
-                .push_bind(count(interval.in_flight))
-                .push_bind(optional_count(interval.response_p50_ns))
-                .push_bind(optional_count(interval.response_p95_ns))
-                .push_bind(optional_count(interval.response_p99_ns))
-                .push_bind(optional_count(interval.service_p50_ns))
-                .push_bind(optional_count(interval.service_p99_ns))
-                .push_bind(optional_count(interval.blocked_p99_ns))
-                .push_bind(optional_count(interval.lag_p99_ns));
-        });
-        insert.build().execute(&mut *connection).await?;
-    }
     Ok(())
 }
 

@@ -113,7 +113,7 @@ pub fn channels() -> Vec<Channel> {
         Channel {
             name: "experiment_second",
             address: ns.experiment_second("{experiment}"),
-            carrier: Carrier::Stream(ns.stream_event()),
+            carrier: Carrier::Stream(ns.stream_second()),
             messages: &["experiment-second"],
             content_types: &[MESSAGE_PACK],
             headers: &[HEADER_MESSAGE_ID],
@@ -139,16 +139,6 @@ pub fn channels() -> Vec<Channel> {
             headers: &[],
             inbound: true,
             description: "Requests to the daemon whose database has the experiment: export in pieces, removal.",
-        },
-        Channel {
-            name: "experiment_progress",
-            address: ns.experiment_progress("{experiment}"),
-            carrier: Carrier::Core,
-            messages: &["progress"],
-            content_types: &[MESSAGE_PACK],
-            headers: &[],
-            inbound: false,
-            description: "Live figures once a second, for people's eyes only.",
         },
         Channel {
             name: "node_command",

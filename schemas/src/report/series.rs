@@ -49,6 +49,10 @@ pub struct SeriesColumns {
     pub length_ns: Vec<u64>,
     /// How long the group's load was offered within the row, in nanoseconds: what was offered is divided by this.
     pub offered_ns: Vec<u64>,
+    /// Nodes that told of the row, of every second of it: 0 where what happened was told with a later one, or not at
+    /// all.
+    #[serde(default)]
+    pub nodes: Vec<u32>,
     /// Iterations that the schedule holds; empty for steps that are not the whole iteration, and in the closed model.
     pub scheduled: Vec<u64>,
     /// Taken from the schedule, or begun.
@@ -119,7 +123,8 @@ pub struct HeatMap {
     /// Seconds of run time that a column stands for.
     pub column_seconds: u32,
     /// Upper edge of each row, in nanoseconds, rising by about a quarter from row to row. A row holds what is above the
-    /// edge before it and not above its own; the first all that is not above its own; the last all above the one before.
+    /// edge before it and not above its own; the first all that is not above its own; the last all above the one
+    /// before.
     pub row_upper_ns: Vec<u64>,
     /// Cells: column, row, how many. By column, then by row.
     pub cells: Vec<(u32, u32, u64)>,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use nuncius_schemas::archive::{ArchiveFile, ArchiveRefusal, ArchiveReply, ArchiveRequest};
-use nuncius_schemas::event::{EventKind, ExperimentEvent, NodeProgress, Progress};
+use nuncius_schemas::event::{EventKind, ExperimentEvent};
 use nuncius_schemas::fault::{FaultCount, GeneratorFault};
 use nuncius_schemas::galileo::{InstructionExperiment, TickExperiment};
 use nuncius_schemas::gate::Quantity;
@@ -233,27 +233,6 @@ pub(crate) fn experiment_event() -> ExperimentEvent {
     }
 }
 
-pub(crate) fn progress() -> Progress {
-    Progress {
-        experiment: "e-1".into(),
-        status: RunStatus::Running,
-        second: 9,
-        seconds_total: Some(100),
-        offered: 100,
-        answered: 98,
-        failed: 1,
-        in_flight: 3,
-        offered_total: 1_000,
-        succeeded_total: 990,
-        failed_total: 5,
-        censored_total: 1,
-        response_p50_ns: Some(1_000_000),
-        response_p95_ns: Some(2_000_000),
-        response_p99_ns: None,
-        nodes: vec![NodeProgress { node: "edge-1".into(), offered: 50, in_flight: 2, lag_p99_ns: Some(80_000) }],
-    }
-}
-
 pub(crate) fn experiment_second() -> ExperimentSecond {
     let distribution = |ns: u64| Distribution {
         count: 90,
@@ -292,6 +271,7 @@ pub(crate) fn experiment_second() -> ExperimentSecond {
     ExperimentSecond {
         experiment: "e-1".into(),
         second: 9,
+        first_second: 8,
         revision: 1,
         late: true,
         part: 1,
@@ -498,6 +478,7 @@ fn series() -> SeriesReport {
             second: vec![3],
             length_ns: vec![1_900_000_000],
             offered_ns: vec![1_800_000_000],
+            nodes: vec![3],
             scheduled: vec![21],
             offered: vec![20],
             sent: vec![19],

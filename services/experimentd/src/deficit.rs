@@ -8,7 +8,7 @@ use nuncius_load::shard::ShardSet;
 use nuncius_schemas::node::GroupAssignment;
 use nuncius_schemas::spec::{ExperimentSpec, Group};
 
-use crate::summary::multiplied;
+use crate::offered::multiplied;
 use crate::totals::RunTotals;
 use crate::watch::Lost;
 

@@ -10,10 +10,11 @@ use tracing::warn;
 
 use crate::deficit::{self, Deficit};
 use crate::judge::{Decision, OfferedSeconds, steps_per_group, verdict};
+use crate::offered::scheduled;
 use crate::plan::Plan;
 use crate::records;
 use crate::run::Running;
-use crate::summary::{Ended, report, scheduled};
+use crate::summary::{Ended, OverTime, report};
 use crate::totals::RunTotals;
 use crate::watch::Offered;
 
@@ -43,7 +44,7 @@ pub(crate) async fn finished(running: &mut Running, plan: &Plan, mut offered: Of
         .map(|(index, group)| {
             let number = u16::try_from(index).unwrap_or(u16::MAX);
             let nodes = plan.nodes_per_group.get(index).copied().unwrap_or(1);
-            scheduled(&spec, number, group, nodes, None)
+            scheduled(&spec, number, group, nodes)
         })
         .collect();
     let deficit = deficit::account(&spec, &scheduled, &plan.assignments, &offered.totals, &offered.lost);
@@ -60,6 +61,7 @@ pub(crate) async fn finished(running: &mut Running, plan: &Plan, mut offered: Of
     let (verdict, reasons) =
         verdict(&gates, &invalid, aborted.map(|cut| cut.reason.as_str()), cancelled.map(|cut| cut.reason.as_str()));
     let status = if cancelled.is_some() { RunStatus::Cancelled } else { RunStatus::Finished };
+    let over_time = std::mem::take(&mut offered.over_time);
     let ended = Ended {
         status,
         verdict: Some(verdict),
@@ -68,6 +70,7 @@ pub(crate) async fn finished(running: &mut Running, plan: &Plan, mut offered: Of
         nodes: node_reports(running, plan, &offered),
         events: Vec::new(),
         offered: offered.judge.offered(),
+        over_time,
         unaccounted: deficit.unaccounted,
     };
     end(running, ended, &offered.totals, &scheduled).await;
@@ -106,6 +109,7 @@ pub(crate) async fn never_ran(running: &mut Running, status: RunStatus, reason: 
         nodes: Vec::new(),
         events: Vec::new(),
         offered: OfferedSeconds::default(),
+        over_time: OverTime::default(),
         unaccounted: 0,
     };
     end(running, ended, &totals, &[]).await;

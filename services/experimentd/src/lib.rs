@@ -5,8 +5,9 @@
 //!
 //! Layout: `intake` admission; `run` one experiment from waiting to its end; `plan` who does what; `fleet` commands to
 //! nodes; `control` requests to a run; `start` the start; `watch` while load is offered; `timing` how long what may
-//! take; [`totals`], [`health`], [`judge`], [`summary`] the books, pure; `finish` the end; `records` request records;
-//! `archive` what is stored, for whoever asks; `recover` what a dead daemon left; `journal` what is written down
+//! take; [`totals`], [`seconds`], [`series`], [`offered`], [`health`], [`judge`], [`summary`] the books, pure; `tell`
+//! publishes and stores the seconds; `finish` the end; `records` request records; `archive` what is stored, for
+//! whoever asks; `recover` what a dead daemon left; `journal` what is written down
 //! meanwhile.
 
 mod archive;
@@ -20,14 +21,18 @@ mod intake;
 mod journal;
 pub mod judge;
 mod nodes;
+pub mod offered;
 mod plan;
 mod records;
 mod recover;
 mod run;
+pub mod seconds;
+pub mod series;
 mod serve;
 mod start;
 mod stress;
 pub mod summary;
+mod tell;
 mod timing;
 pub mod totals;
 mod watch;

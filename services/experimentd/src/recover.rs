@@ -9,7 +9,6 @@ use nuncius_bus::tail::Start;
 use nuncius_schemas::codec;
 use nuncius_schemas::metric::MetricDelta;
 use nuncius_schemas::run::{RunRecord, RunStatus, Verdict};
-use nuncius_schemas::units::SECOND_NS;
 use nuncius_stats::Incarnation;
 use tracing::{Instrument, debug, info, info_span, warn};
 
@@ -18,10 +17,13 @@ use crate::finish;
 use crate::fleet::command_all;
 use crate::intake::{CANCELLED_WAITING, look_after};
 use crate::judge::{Judge, steps_per_group};
+use crate::offered::scheduled;
 use crate::plan::Plan;
 use crate::run::Running;
+use crate::seconds::{Closing, Seconds};
 use crate::start::stop_command;
-use crate::summary::{Ended, scheduled};
+use crate::summary::Ended;
+use crate::tell::Teller;
 use crate::totals::RunTotals;
 use crate::watch::Offered;
 
@@ -150,25 +152,33 @@ async fn close_books(running: &mut Running) {
             Err(_) => break,
         }
     }
-    for (interval, second) in totals.close_before(u32::MAX) {
-        let _ = judge.add_second(interval.second, &second);
+    let start_unix_ns = record.started_unix_ms.unwrap_or(0).saturating_mul(1_000_000);
+    let mut seconds = Seconds::new(&record.id, spec, &nodes_per_group, start_unix_ns);
+    let teller = Teller::start(running.daemon.bus.clone(), running.daemon.store.clone());
+    let closing = Closing { status: record.status, stopped_ns: None, ended_ns: None };
+    for (second, closed) in totals.close_before(u32::MAX) {
+        let _ = judge.add_second(second, &closed);
+        seconds.close(second, &closed, &closing).into_iter().for_each(|told| teller.tell(told));
     }
-    if let Some(last) = totals.intervals.iter().rev().find(|interval| interval.offered > 0) {
-        judge.end_at((u64::from(last.second) + 1) * SECOND_NS);
+    teller.end().await;
+    // It was stopped, nobody knows when: after what was offered last.
+    if seconds.last_offered_ns() > 0 {
+        judge.end_at(seconds.last_offered_ns());
     }
+    let over_time = seconds.over_time();
     let scheduled: Vec<Option<u64>> = spec
         .groups
         .iter()
         .enumerate()
-        .map(|(index, group)| scheduled(spec, u16::try_from(index).unwrap_or(u16::MAX), group, nodes_of(index), None))
+        .map(|(index, group)| scheduled(spec, u16::try_from(index).unwrap_or(u16::MAX), group, nodes_of(index)))
         .collect();
     let gates = judge.decide(&totals.steps, &[]).gates;
     let offered_time = judge.offered();
     let plan = Plan { nodes: record.nodes.clone(), assignments: Default::default(), nodes_per_group: Vec::new() };
     let (clocks, lost) = (Default::default(), Default::default());
-    let offered = Offered { totals, judge, clocks, lost, cut_short: None, pressure_problems: Vec::new() };
+    let offered = Offered { totals, judge, clocks, lost, cut_short: None, pressure_problems: Vec::new(), over_time };
     let nodes = finish::node_reports(running, &plan, &offered);
-    let totals = offered.totals;
+    let Offered { totals, over_time, .. } = offered;
     let reasons = vec!["daemon lost: the run was cut short and its books closed after the restart".to_owned()];
     let ended = Ended {
         status: RunStatus::Failed,
@@ -178,6 +188,7 @@ async fn close_books(running: &mut Running) {
         nodes,
         events: Vec::new(),
         offered: offered_time,
+        over_time,
         unaccounted: 0,
     };
     finish::end(running, ended, &totals, &scheduled).await;

@@ -25,6 +25,8 @@ const LEAD_PER_NODE_NS: u64 = 2_000_000;
 pub(crate) struct Started {
     /// Instant zero on our CLOCK_MONOTONIC, in nanoseconds.
     pub(crate) start_at_ns: u64,
+    /// The same instant on our wall clock, in nanoseconds since the Unix epoch.
+    pub(crate) start_unix_ns: u64,
     /// Each node's clock.
     pub(crate) offsets: BTreeMap<String, Offset>,
 }
@@ -105,7 +107,7 @@ async fn bring_up(
     if !missing.is_empty() {
         return Ok(Err(missing));
     }
-    Ok(Ok(Started { start_at_ns, offsets }))
+    Ok(Ok(Started { start_at_ns, start_unix_ns, offsets }))
 }
 
 /// Moves the horizons: from here on load is offered, whatever becomes of any of the nodes, and only the watch ends it.

@@ -2,18 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use nuncius_load::profile::RateProfile;
 use nuncius_schemas::event::ExperimentEvent;
 use nuncius_schemas::gate::Quantity;
 use nuncius_schemas::metric::StatusCount;
 use nuncius_schemas::redact::{redact_spec, redact_url};
 use nuncius_schemas::report::{
     CyclesReport, FailureReport, GateReport, GroupReport, NodeReport, QuantileReport, REPORT_SCHEMA, Report,
-    StepReport, Summary,
+    SeriesReport, StepReport, Summary,
 };
 use nuncius_schemas::run::{RunRecord, RunStatus, Verdict};
-use nuncius_schemas::spec::{ExperimentSpec, Group, Stage};
-use nuncius_schemas::units::Rate;
+use nuncius_schemas::spec::Group;
 use nuncius_stats::Observed;
 
 use crate::judge::OfferedSeconds;
@@ -40,29 +38,19 @@ pub struct Ended {
     pub events: Vec<ExperimentEvent>,
     /// How long load was offered.
     pub offered: OfferedSeconds,
+    /// What is told over time.
+    pub over_time: OverTime,
     /// Scheduled arrivals that a lost node may have offered without a word.
     pub unaccounted: u64,
 }
 
-/// Iterations that the schedule of an open group holds in its first `until_ns`; all of it when `None`.
-///
-/// For Poisson arrivals this is the number the seed gives, not the mean.
-pub fn scheduled(spec: &ExperimentSpec, index: u16, group: &Group, nodes: u32, until_ns: Option<u64>) -> Option<u64> {
-    if !group.is_open() {
-        return None;
-    }
-    let stages = multiplied(&group.effective_stages(), if group.rate_per_node { nodes } else { 1 });
-    let profile = RateProfile::new(&stages).ok()?;
-    let schedule =
-        nuncius_load::schedule::Schedule::new(profile, group.arrivals, spec.seed, u32::from(index), group.iterations);
-    let until_ns = until_ns.unwrap_or(u64::MAX);
-    Some(schedule.take_while(|arrival| arrival.planned_ns < until_ns).count() as u64)
-}
-
-/// Stages whose rates are for each of `nodes` nodes.
-pub fn multiplied(stages: &[Stage], nodes: u32) -> Vec<Stage> {
-    let times = |rate: Rate| Rate(rate.0.saturating_mul(u64::from(nodes)));
-    stages.iter().map(|stage| Stage { rate: times(stage.rate), to: stage.to.map(times), ..*stage }).collect()
+/// What the seconds of a run say.
+#[derive(Debug, Default)]
+pub struct OverTime {
+    /// By group and step.
+    pub series: Vec<SeriesReport>,
+    /// Series that had no room.
+    pub series_left_out: u32,
 }
 
 /// Builds the report.
@@ -101,9 +89,9 @@ pub fn report(record: &RunRecord, totals: &RunTotals, scheduled: &[Option<u64>],
         groups,
         gates: ended.gates,
         nodes: ended.nodes,
-        series: Vec::new(),
-        series_left_out: 0,
-        intervals: totals.intervals.clone(),
+        series: ended.over_time.series,
+        series_left_out: ended.over_time.series_left_out,
+        intervals: Vec::new(),
         events: ended.events,
         trace_id: record
             .traceparent

@@ -4,12 +4,15 @@
 
 use std::collections::BTreeMap;
 
-use nuncius_schemas::gate::Quantity;
-use nuncius_schemas::metric::{FailureCount, FailureKind, MetricDelta, RecordsWritten, StatusCount, StepDelta};
-use nuncius_schemas::report::Interval;
-use nuncius_stats::{Accept, Histogram, Incarnation, Ledger, Observed, Totals};
+use nuncius_schemas::metric::{MetricDelta, RecordsWritten};
+use nuncius_stats::{Accept, Histogram, Incarnation, Ledger, Totals};
 
 use crate::health::NodeHealth;
+
+mod step;
+
+pub use step::StepTotals;
+pub(crate) use step::add;
 
 /// Seconds of run time that are kept apart for reports and windows before the oldest is closed.
 pub const OPEN_SECONDS: u32 = 16;
@@ -39,146 +42,45 @@ pub enum MergeError {
     },
 }
 
-/// Counts and distributions of one step.
-#[derive(Debug, Clone, Default)]
-pub struct StepTotals {
-    /// Taken from the schedule, or begun.
-    pub planned: u64,
-    /// Written to a connection.
-    pub sent: u64,
-    /// Ended as expected.
-    pub succeeded: u64,
-    /// Ended otherwise.
-    pub failed: u64,
-    /// Unanswered or unsent at the stop.
-    pub censored: u64,
-    /// Sent again because the server had closed the connection without seeing the request.
-    pub retried: u64,
-    /// Waited for a node's cap on the rate.
-    pub held_back: u64,
-    /// Pauses of users whose iteration ended without an answer.
-    pub backed_off: u64,
-    /// Bytes written to connections.
-    pub bytes_sent: u64,
-    /// Bytes read from connections.
-    pub bytes_received: u64,
-    /// Answers by status, successes included.
-    pub statuses: BTreeMap<u16, u64>,
-    /// Failures by kind and status.
-    pub failures: BTreeMap<(FailureKind, u16), (u64, Option<String>)>,
-    /// Done − planned of what succeeded or waited its timeout, with what is only known from below.
-    pub response: Observed,
-    /// Done − sent of what succeeded or waited its timeout, with what is only known from below.
-    pub service: Observed,
-    /// Sent − taken.
-    pub blocked: Observed,
-    /// Taken − planned.
-    pub lag: Observed,
-    /// Done − planned, of answers that failed.
-    pub failed_response: Observed,
-    /// Done − sent, of answers that failed.
-    pub failed_service: Observed,
-}
-
-impl StepTotals {
-    /// The observations of a quantity.
-    pub fn quantity(&self, quantity: Quantity) -> &Observed {
-        match quantity {
-            Quantity::Response => &self.response,
-            Quantity::Service => &self.service,
-            Quantity::Blocked => &self.blocked,
-            Quantity::Lag => &self.lag,
-        }
-    }
-
-    fn add(&mut self, delta: &StepDelta) -> Result<(), String> {
-        for (target, bytes) in [
-            (&mut self.response.completed, &delta.response),
-            (&mut self.service.completed, &delta.service),
-            (&mut self.blocked.completed, &delta.blocked),
-            (&mut self.lag.completed, &delta.lag),
-            (&mut self.response.censored, &delta.censored_response),
-            (&mut self.service.censored, &delta.censored_service),
-            (&mut self.failed_response.completed, &delta.failed_response),
-            (&mut self.failed_service.completed, &delta.failed_service),
-        ] {
-            target.merge_delta(bytes).map_err(|error| error.to_string())?;
-        }
-        self.planned += delta.planned;
-        self.sent += delta.sent;
-        self.succeeded += delta.succeeded;
-        self.failed += delta.failed;
-        self.censored += delta.censored;
-        self.retried += delta.retried;
-        self.held_back += delta.held_back;
-        self.backed_off += delta.backed_off;
-        self.bytes_sent += delta.bytes_sent;
-        self.bytes_received += delta.bytes_received;
-        for StatusCount { status, count } in &delta.statuses {
-            *self.statuses.entry(*status).or_default() += count;
-        }
-        for FailureCount { kind, status, count, sample } in &delta.failures {
-            let entry = self.failures.entry((*kind, *status)).or_default();
-            entry.0 += count;
-            if entry.1.is_none() {
-                entry.1.clone_from(sample);
-            }
-        }
-        Ok(())
-    }
-
-    /// Adds another's counts and distributions.
-    pub fn merge(&mut self, other: &Self) {
-        self.planned += other.planned;
-        self.sent += other.sent;
-        self.succeeded += other.succeeded;
-        self.failed += other.failed;
-        self.censored += other.censored;
-        self.retried += other.retried;
-        self.held_back += other.held_back;
-        self.backed_off += other.backed_off;
-        self.bytes_sent += other.bytes_sent;
-        self.bytes_received += other.bytes_received;
-        for (status, count) in &other.statuses {
-            *self.statuses.entry(*status).or_default() += count;
-        }
-        for (key, (count, sample)) in &other.failures {
-            let entry = self.failures.entry(*key).or_default();
-            entry.0 += count;
-            if entry.1.is_none() {
-                entry.1.clone_from(sample);
-            }
-        }
-        for quantity in Quantity::ALL {
-            let source = other.quantity(quantity);
-            let target = match quantity {
-                Quantity::Response => &mut self.response,
-                Quantity::Service => &mut self.service,
-                Quantity::Blocked => &mut self.blocked,
-                Quantity::Lag => &mut self.lag,
-            };
-            add(&mut target.completed, &source.completed);
-            add(&mut target.censored, &source.censored);
-        }
-        add(&mut self.failed_response.completed, &other.failed_response.completed);
-        add(&mut self.failed_service.completed, &other.failed_service.completed);
-    }
-}
-
-/// Adds what was decoded before: fails only where 64-bit counters would overflow, which no run lives to see.
-pub(crate) fn add(target: &mut Totals, source: &Totals) {
-    if let Err(error) = target.merge(source) {
-        tracing::error!(%error, "histograms could not be added");
-    }
-}
-
 /// One second of run time, over all nodes.
 #[derive(Debug, Default)]
 pub struct SecondTotals {
+    /// First second that its deltas cover; `None` without any.
+    pub first_second: Option<u32>,
     /// By group and step.
     pub steps: BTreeMap<(u16, u16), StepTotals>,
     /// In flight by node, group and step, as last said.
     in_flight: BTreeMap<(String, u16, u16), u64>,
+    /// By node.
+    pub nodes: BTreeMap<String, NodeSecondTotals>,
+}
+
+impl SecondTotals {
+    /// Under way at its end by group and step, over all nodes.
+    pub fn in_flight(&self) -> BTreeMap<(u16, u16), u64> {
+        let mut sums = BTreeMap::new();
+        for ((_, group, step), count) in &self.in_flight {
+            *sums.entry((*group, *step)).or_default() += count;
+        }
+        sums
+    }
+}
+
+/// One node's part of a second.
+#[derive(Debug, Default)]
+pub struct NodeSecondTotals {
+    /// Iterations it took or began.
+    pub offered: u64,
+    /// Iterations under way at its end.
+    pub in_flight: u64,
+    /// Its lag.
+    pub lag: Totals,
+    /// Wall time that its health is of, in nanoseconds.
+    pub interval_ns: u64,
+    /// Time that its engine threads waited for a processor, the worst of them, in nanoseconds.
+    pub run_delay_ns: u64,
+    /// Time that its busiest engine thread ran, in nanoseconds.
+    pub busy_ns: u64,
 }
 
 /// Counts of one step on one node.
@@ -216,10 +118,6 @@ pub struct NodeTotals {
     pub stopped: Option<String>,
     /// Deltas merged.
     pub deltas: u64,
-    /// Lag p99 of its last second, in nanoseconds.
-    pub lag_p99_ns: Option<u64>,
-    /// Offered in its last second.
-    pub offered_last: u64,
 }
 
 /// The books.
@@ -235,8 +133,6 @@ pub struct RunTotals {
     pub nodes: BTreeMap<String, NodeTotals>,
     /// Seconds that deltas may still come for.
     pub open_seconds: BTreeMap<u32, SecondTotals>,
-    /// Seconds that are closed.
-    pub intervals: Vec<Interval>,
     ledger: Ledger,
     /// Deltas that could not be merged: each is a hole.
     pub refused: u64,
@@ -251,7 +147,6 @@ impl RunTotals {
             cycles: BTreeMap::new(),
             nodes: BTreeMap::new(),
             open_seconds: BTreeMap::new(),
-            intervals: Vec::new(),
             ledger: Ledger::default(),
             refused: 0,
         }
@@ -284,6 +179,7 @@ impl RunTotals {
             return Ok(false);
         }
         let second = self.open_seconds.entry(delta.last_second).or_default();
+        second.first_second = Some(second.first_second.map_or(delta.first_second, |f| f.min(delta.first_second)));
         let node = self.nodes.entry(delta.node.clone()).or_default();
         node.deltas += 1;
         let mut problem = None;
@@ -316,16 +212,21 @@ impl RunTotals {
             second.steps.entry(key).or_default().merge(&one);
             second.in_flight.insert((delta.node.clone(), step.group, step.step), step.in_flight);
         }
+        let part = second.nodes.entry(delta.node.clone()).or_default();
+        part.offered += offered;
+        add(&mut part.lag, &lag_of_second);
+        if let Some(health) = &delta.health {
+            part.interval_ns += health.interval_ns;
+            part.run_delay_ns += health.run_delay_ns;
+            part.busy_ns += health.busy_ns;
+        }
         node.offered += offered;
         add(&mut node.lag, &lag_of_second);
         node.health.add(delta.last_second, delta.health.as_ref(), &lag_of_second);
         let iterations =
             node.steps.iter().filter(|((group, step), _)| is_iteration(&self.steps_per_group, *group, *step));
         node.in_flight = if delta.last { 0 } else { iterations.map(|(_, step)| step.in_flight).sum() };
-        if delta.part + 1 == delta.parts {
-            node.offered_last = offered;
-            node.lag_p99_ns = lag_of_second.quantile_ns(0.99);
-        }
+        part.in_flight = node.in_flight;
         if delta.last {
             node.last_sequence = Some(delta.sequence);
             node.records = delta.records;
@@ -360,21 +261,23 @@ impl RunTotals {
     /// counts as anything from nothing up.
     pub fn lose(&mut self, node: &str) {
         let Some(totals) = self.nodes.get_mut(node) else { return };
+        // Seconds add up to the run: it is told with the last that the node spoke of.
+        let second = self.open_seconds.entry(totals.through_second.unwrap_or(0)).or_default();
         for (key, step) in &mut totals.steps {
             let open = step.planned.saturating_sub(step.ended);
             if open == 0 {
                 continue;
             }
             step.ended += open;
-            let total = self.steps.entry(*key).or_default();
-            total.censored += open;
-            for (observed, count) in [(&mut total.response, open), (&mut total.service, open.min(step.in_flight))] {
+            let mut censored = StepTotals { censored: open, ..StepTotals::default() };
+            let sent = open.min(step.in_flight);
+            for (observed, count) in [(&mut censored.response, open), (&mut censored.service, sent)] {
                 let mut from_nothing = Histogram::new();
                 from_nothing.record_ns_many(0, count);
-                if let Err(error) = observed.censored.add(&from_nothing) {
-                    tracing::error!(%error, "what a lost node had under way could not be added");
-                }
+                observed.censored = Totals::from(&from_nothing);
             }
+            self.steps.entry(*key).or_default().merge(&censored);
+            second.steps.entry(*key).or_default().merge(&censored);
         }
     }
 
@@ -386,56 +289,11 @@ impl RunTotals {
             .is_some_and(|last| self.complete_through(node) >= last)
     }
 
-    /// Closes the seconds before `second`: their figures are final, and are returned oldest first.
-    pub fn close_before(&mut self, second: u32) -> Vec<(Interval, SecondTotals)> {
+    /// Lets the seconds before `second` go, oldest first. A delta that comes later opens its second once more, with
+    /// nothing but what it says.
+    pub fn close_before(&mut self, second: u32) -> BTreeMap<u32, SecondTotals> {
         let open = self.open_seconds.split_off(&second);
-        let closed = std::mem::replace(&mut self.open_seconds, open);
-        let mut out = Vec::with_capacity(closed.len());
-        for (second, totals) in closed {
-            let interval = self.interval(second, &totals);
-            // A piece may come after its second was closed: its counts are added, the quantiles stay those of the rest.
-            match self.intervals.iter_mut().rev().find(|known| known.second == second) {
-                Some(known) => {
-                    known.offered += interval.offered;
-                    known.succeeded += interval.succeeded;
-                    known.failed += interval.failed;
-                }
-                None => self.intervals.push(interval.clone()),
-            }
-            out.push((interval, totals));
-        }
-        out
-    }
-
-    /// The figures of one second.
-    pub fn interval(&self, second: u32, totals: &SecondTotals) -> Interval {
-        let mut interval = Interval { second, ..Interval::default() };
-        let mut sum = StepTotals::default();
-        for ((group, step), one) in &totals.steps {
-            if self.is_iteration(*group, *step) {
-                interval.offered += one.planned;
-                interval.succeeded += one.succeeded;
-                interval.failed += one.failed;
-                add(&mut sum.response.completed, &one.response.completed);
-            }
-            add(&mut sum.service.completed, &one.service.completed);
-            add(&mut sum.blocked.completed, &one.blocked.completed);
-            add(&mut sum.lag.completed, &one.lag.completed);
-        }
-        interval.in_flight = totals
-            .in_flight
-            .iter()
-            .filter(|((_, group, step), _)| self.is_iteration(*group, *step))
-            .map(|(_, count)| count)
-            .sum();
-        interval.response_p50_ns = sum.response.completed.quantile_ns(0.5);
-        interval.response_p95_ns = sum.response.completed.quantile_ns(0.95);
-        interval.response_p99_ns = sum.response.completed.quantile_ns(0.99);
-        interval.service_p50_ns = sum.service.completed.quantile_ns(0.5);
-        interval.service_p99_ns = sum.service.completed.quantile_ns(0.99);
-        interval.blocked_p99_ns = sum.blocked.completed.quantile_ns(0.99);
-        interval.lag_p99_ns = sum.lag.completed.quantile_ns(0.99);
-        interval
+        std::mem::replace(&mut self.open_seconds, open)
     }
 
     /// Offered, succeeded, failed, censored iterations over the run.

@@ -10,7 +10,7 @@ use nuncius_bus::BusError;
 use nuncius_bus::clock::{Offset, monotonic_ns};
 use nuncius_bus::tail::{Start as TailStart, StoredMessage, Tail};
 use nuncius_schemas::codec;
-use nuncius_schemas::event::{EventKind, NodeProgress, Progress};
+use nuncius_schemas::event::EventKind;
 use nuncius_schemas::metric::MetricDelta;
 use nuncius_schemas::run::RunStatus;
 use nuncius_schemas::spec::{ExperimentSpec, Group};
@@ -23,8 +23,11 @@ use crate::journal::JournalError;
 use crate::judge::{Judge, steps_per_group};
 use crate::plan::Plan;
 use crate::run::{Running, Stopped, cut_by};
+use crate::seconds::{Closing, Seconds};
 use crate::start::Started;
 use crate::stress::{Pressure, Told};
+use crate::summary::OverTime;
+use crate::tell::Teller;
 use crate::timing::nanoseconds;
 use crate::totals::{OPEN_SECONDS, RunTotals};
 
@@ -49,6 +52,8 @@ pub(crate) struct Offered {
     pub(crate) cut_short: Option<CutShort>,
     /// Pressure that was not as it was meant.
     pub(crate) pressure_problems: Vec<String>,
+    /// What the merged seconds say.
+    pub(crate) over_time: OverTime,
 }
 
 /// A node that was given up.
@@ -94,6 +99,10 @@ struct Watch<'a> {
     pressure_problems: Vec<String>,
     /// When the nodes were told to stop, in nanoseconds of run time.
     stopped_ns: Option<u64>,
+    /// When the last node said its last, in nanoseconds of run time.
+    ended_ns: u64,
+    seconds: Seconds,
+    teller: Teller,
     stream_sequence: u64,
     asking: Asking,
     draining: bool,
@@ -143,6 +152,9 @@ pub(crate) async fn offer(running: &mut Running, plan: &Plan, started: Started) 
         cut_short: None,
         pressure_problems: Vec::new(),
         stopped_ns: None,
+        ended_ns: 0,
+        seconds: Seconds::new(&id, &spec, &plan.nodes_per_group, started.start_unix_ns),
+        teller: Teller::start(running.daemon.bus.clone(), running.daemon.store.clone()),
         stream_sequence: 0,
         draining: false,
         running,
@@ -178,8 +190,10 @@ pub(crate) async fn offer(running: &mut Running, plan: &Plan, started: Started) 
         }
     }
     watch.finish(pressure).await;
-    let Watch { totals, judge, clocks, lost, cut_short, pressure_problems, .. } = watch;
-    Ok(Offered { totals, judge, clocks, lost, cut_short, pressure_problems })
+    let over_time = watch.seconds.over_time();
+    let Watch { totals, judge, clocks, lost, cut_short, pressure_problems, teller, .. } = watch;
+    teller.end().await;
+    Ok(Offered { totals, judge, clocks, lost, cut_short, pressure_problems, over_time })
 }
 
 impl Watch<'_> {
@@ -207,6 +221,11 @@ impl Watch<'_> {
         let all_ended = self.names.iter().all(|name| self.has_ended(name));
         let all_lost = self.names.iter().all(|name| self.lost.contains_key(name));
         all_ended && (all_lost || self.cut_short.is_some() || self.run_ns() >= self.lasts_until_ns)
+    }
+
+    /// Run time at which the run, which is over, came to its end.
+    fn over_at_ns(&self) -> u64 {
+        if self.cut_short.is_some() { self.ended_ns } else { self.ended_ns.max(self.lasts_until_ns) }
     }
 
     fn has_ended(&self, name: &str) -> bool {
@@ -266,6 +285,9 @@ impl Watch<'_> {
             debug!(node = %delta.node, attempt = delta.attempt, "delta of somebody who was not planned with");
             return;
         }
+        if delta.last {
+            self.ended_ns = self.ended_ns.max(self.run_ns());
+        }
         match self.totals.merge(&delta) {
             Ok(true) => self.judge.note(&delta),
             Ok(false) => {}
@@ -310,12 +332,12 @@ impl Watch<'_> {
         self.asking.measure_clocks(self.names.iter().filter(|name| !self.lost.contains_key(*name)));
     }
 
-    /// Closes seconds: judges windows and tells progress.
+    /// Closes seconds: judges windows and tells what they were.
     async fn close(&mut self, before: u32) {
-        for (interval, second) in self.totals.close_before(before) {
-            let mut failed = self.judge.add_second(interval.second, &second);
+        for (second, totals) in self.totals.close_before(before) {
+            let mut failed = self.judge.add_second(second, &totals);
             if failed.is_none() && self.cut_short.is_none() {
-                failed = self.judge.look(&self.totals.steps, interval.second + 1, self.run_ns());
+                failed = self.judge.look(&self.totals.steps, second + 1, self.run_ns());
             }
             if let Some(gate) = failed
                 && self.cut_short.is_none()
@@ -323,38 +345,13 @@ impl Watch<'_> {
                 let reason = format!("aborted: gate {} failed: {}", gate.gate, gate.reason);
                 self.cut(CutShort { reason, cancelled: false }).await;
             }
-            let sums = self.totals.iterations();
-            let progress = Progress {
-                experiment: self.running.journal.record.id.clone(),
+            let closing = Closing {
                 status: self.running.journal.record.status,
-                second: interval.second,
-                seconds_total: self.end_ns.and_then(|end| u32::try_from(end.div_ceil(SECOND_NS)).ok()),
-                offered: interval.offered,
-                answered: interval.succeeded + interval.failed,
-                failed: interval.failed,
-                in_flight: interval.in_flight,
-                offered_total: sums.offered,
-                succeeded_total: sums.succeeded,
-                failed_total: sums.failed,
-                censored_total: sums.censored,
-                response_p50_ns: interval.response_p50_ns,
-                response_p95_ns: interval.response_p95_ns,
-                response_p99_ns: interval.response_p99_ns,
-                nodes: self
-                    .totals
-                    .nodes
-                    .iter()
-                    .map(|(node, totals)| NodeProgress {
-                        node: node.clone(),
-                        offered: totals.offered_last,
-                        in_flight: totals.in_flight,
-                        lag_p99_ns: totals.lag_p99_ns,
-                    })
-                    .collect(),
+                stopped_ns: self.stopped_ns,
+                ended_ns: self.is_over().then(|| self.over_at_ns()),
             };
-            let subject = self.running.daemon.bus.namespace().experiment_progress(&progress.experiment);
-            if let Err(error) = self.running.daemon.bus.publish_message(&subject, "progress.v1", &progress).await {
-                debug!(%error, "progress not told");
+            for told in self.seconds.close(second, &totals, &closing) {
+                self.teller.tell(told);
             }
         }
     }

@@ -21,7 +21,7 @@ mod submission;
 mod up;
 mod validate;
 
-pub(crate) use crate::output::{print, text_options};
+pub(crate) use crate::output::print;
 
 use anyhow::Result;
 

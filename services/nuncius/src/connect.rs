@@ -13,8 +13,10 @@ use nuncius_bus::{Bus, BusError, ConnectOptions, Credentials, Namespace, Tls, co
 use crate::args::Global;
 use crate::{Usage, environment};
 
+mod private;
 mod service;
 
+pub(crate) use private::{NamedServer, existing_to_look_on, possible_to_look_on};
 pub(crate) use service::{Fallback, at_once, join, serve};
 
 /// How often a command that waits looks again.

@@ -19,6 +19,8 @@ pub struct StreamLimits {
     pub dead_messages: u64,
     /// Events of all experiments kept, in bytes; the oldest goes.
     pub event_bytes: u64,
+    /// Merged seconds of all experiments kept, in bytes; the oldest goes.
+    pub second_bytes: u64,
     /// Deltas, in bytes; full refuses, so that nothing is lost unseen.
     pub metric_bytes: u64,
     /// Request records, in bytes; full refuses.
@@ -39,6 +41,7 @@ impl Default for StreamLimits {
             submit_messages: 10_000,
             dead_messages: 10_000,
             event_bytes: 256 * MIB,
+            second_bytes: 512 * MIB,
             metric_bytes: 1024 * MIB,
             trace_bytes: 2048 * MIB,
             artifact_bytes: 1024 * MIB,
@@ -100,6 +103,15 @@ fn wanted_streams(bus: &Bus, limits: &StreamLimits) -> Vec<StreamWanted> {
             discard: Discard::Old,
             max_age: Some(7 * DAY),
             max_bytes: Some(limits.event_bytes),
+            ..StreamWanted::default()
+        },
+        StreamWanted {
+            name: names.stream_second(),
+            description: "merged seconds of experiments".to_owned(),
+            subjects: vec![names.experiment_second("*")],
+            discard: Discard::Old,
+            max_age: Some(7 * DAY),
+            max_bytes: Some(limits.second_bytes),
             ..StreamWanted::default()
         },
         StreamWanted {

@@ -14,7 +14,7 @@ use crate::read::StoredExperiment;
 use crate::rows::RequestRow;
 use crate::store::Store;
 
-/// Writes `experiment.csv`, `intervals.csv`, `nodes.csv`, `events.csv`, `quantiles.csv` and `requests.csv` into
+/// Writes `experiment.csv`, `seconds.csv`, `nodes.csv`, `events.csv`, `quantiles.csv` and `requests.csv` into
 /// `directory`, which is made when it is not there; returns the files.
 ///
 /// Absent values are empty fields, names and times have the units of the store (`_ns`, `_unix_ms`). `requests.csv` also
@@ -27,7 +27,7 @@ pub async fn csv(store: &Store, id: &str, directory: &Path) -> Result<Vec<PathBu
     std::fs::create_dir_all(directory)
         .map_err(|source| StoreError::Export { path: directory.to_path_buf(), source })?;
     let mut files = vec![experiment_file(directory, &experiment)?];
-    files.push(intervals_file(store, id, directory).await?);
+    files.push(seconds_file(store, id, directory).await?);
     files.push(nodes_file(store, id, directory).await?);
     files.push(events_file(store, id, directory).await?);
     files.push(quantiles_file(directory, store.report(id).await?.as_ref())?);
@@ -118,38 +118,76 @@ fn experiment_file(directory: &Path, experiment: &StoredExperiment) -> Result<Pa
     table.finish()
 }
 
-async fn intervals_file(store: &Store, id: &str, directory: &Path) -> Result<PathBuf, StoreError> {
+async fn seconds_file(store: &Store, id: &str, directory: &Path) -> Result<PathBuf, StoreError> {
     let heading = [
         "second",
+        "late",
+        "group",
+        "step",
+        "is_iteration",
+        "length_ns",
+        "offered_ns",
+        "nodes",
+        "scheduled",
         "offered",
+        "sent",
         "succeeded",
         "failed",
+        "censored",
         "in_flight",
+        "retried",
+        "bytes_sent",
+        "bytes_received",
         "response_p50_ns",
         "response_p95_ns",
         "response_p99_ns",
+        "response_max_ns",
         "service_p50_ns",
+        "service_p95_ns",
         "service_p99_ns",
+        "service_max_ns",
         "blocked_p99_ns",
         "lag_p99_ns",
+        "statuses",
+        "failures",
     ];
-    let mut table = Table::create(directory, "intervals.csv", &heading)?;
-    for interval in store.intervals(id).await? {
-        table.row(&[
-            interval.second.to_string(),
-            interval.offered.to_string(),
-            interval.succeeded.to_string(),
-            interval.failed.to_string(),
-            interval.in_flight.to_string(),
-            optional(interval.response_p50_ns),
-            optional(interval.response_p95_ns),
-            optional(interval.response_p99_ns),
-            optional(interval.service_p50_ns),
-            optional(interval.service_p99_ns),
-            optional(interval.blocked_p99_ns),
-            optional(interval.lag_p99_ns),
-        ])?;
-    }
+    let mut table = Table::create(directory, "seconds.csv", &heading)?;
+    store
+        .for_each_second(id, |row| {
+            table.row(&[
+                row.second.to_string(),
+                row.late.to_string(),
+                row.group_name,
+                row.step_name,
+                row.is_iteration.to_string(),
+                row.length_ns.to_string(),
+                row.offered_ns.to_string(),
+                row.nodes.to_string(),
+                optional(row.scheduled),
+                row.offered.to_string(),
+                row.sent.to_string(),
+                row.succeeded.to_string(),
+                row.failed.to_string(),
+                row.censored.to_string(),
+                row.in_flight.to_string(),
+                row.retried.to_string(),
+                row.bytes_sent.to_string(),
+                row.bytes_received.to_string(),
+                optional(row.response_p50_ns),
+                optional(row.response_p95_ns),
+                optional(row.response_p99_ns),
+                optional(row.response_max_ns),
+                optional(row.service_p50_ns),
+                optional(row.service_p95_ns),
+                optional(row.service_p99_ns),
+                optional(row.service_max_ns),
+                optional(row.blocked_p99_ns),
+                optional(row.lag_p99_ns),
+                row.statuses,
+                row.failures,
+            ])
+        })
+        .await?;
     table.finish()
 }
 

@@ -12,10 +12,11 @@ use crate::error::StoreError;
 use crate::numbers::unbits;
 use crate::read::{HistogramRow, StoredExperiment};
 use crate::rows::RequestRow;
+use crate::seconds::SecondRow;
 use crate::store::Store;
 
 /// Writes everything of an experiment as one JSON object: `experiment`, `spec`, `report`, `phases`, `events`,
-/// `intervals`, `nodes`, `histograms` (bytes in hexadecimal) and `requests`, these one a line.
+/// `seconds`, `nodes`, `histograms` (bytes in hexadecimal) and `requests`; seconds and requests one a line.
 ///
 /// # Errors
 /// When the experiment is not there, the store cannot be read, or `writer` cannot be written to.
@@ -37,7 +38,15 @@ pub async fn json<W: Write + Send>(store: &Store, id: &str, mut writer: W) -> Re
     raw(out, ",\n\"report\": ", report.as_deref().unwrap_or("null"))?;
     begin(out, "phases", &phases, b",\n")?;
     begin(out, "events", &store.events(id).await?, b",\n")?;
-    begin(out, "intervals", &store.intervals(id).await?, b",\n")?;
+    raw(out, ",\n\"seconds\": [", "")?;
+    let mut first = true;
+    store
+        .for_each_second(id, |row| {
+            raw(out, if std::mem::take(&mut first) { "\n" } else { ",\n" }, "")?;
+            value(out, &second_value(row))
+        })
+        .await?;
+    raw(out, "\n]", "")?;
     begin(out, "nodes", &store.nodes(id).await?, b",\n")?;
     begin(out, "histograms", &histograms, b",\n")?;
     raw(out, ",\n\"requests\": [", "")?;
@@ -98,6 +107,22 @@ fn histogram_value(histogram: &HistogramRow) -> serde_json::Value {
         "quantity": histogram.quantity.name(),
         "bytes": hexadecimal,
     })
+}
+
+/// A row, with statuses and failures as they are rather than as text.
+fn second_value(row: SecondRow) -> serde_json::Value {
+    let (statuses, failures) = (parsed(&row.statuses), parsed(&row.failures));
+    let mut value = json!(row);
+    if let Some(map) = value.as_object_mut() {
+        map.insert("statuses".to_owned(), statuses);
+        map.insert("failures".to_owned(), failures);
+    }
+    value
+}
+
+fn parsed(text: &str) -> serde_json::Value {
+    // Written by this program; a text that is none is passed on as the text it is.
+    serde_json::from_str(text).unwrap_or_else(|_| text.into())
 }
 
 fn request_value(row: RequestRow, started_unix_ms: Option<u64>) -> serde_json::Value {

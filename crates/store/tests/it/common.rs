@@ -6,12 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use nuncius_schemas::event::{EventKind, ExperimentEvent};
 use nuncius_schemas::gate::Quantity;
-use nuncius_schemas::metric::StatusCount;
+use nuncius_schemas::metric::{FailureCount, FailureKind, StatusCount};
 use nuncius_schemas::record::{RecordBatch, RecordOutcome};
-use nuncius_schemas::report::{
-    GroupReport, Interval, NodeReport, QuantileReport, REPORT_SCHEMA, Report, StepReport, Summary,
-};
+use nuncius_schemas::report::{GroupReport, NodeReport, QuantileReport, REPORT_SCHEMA, Report, StepReport, Summary};
 use nuncius_schemas::run::{RunNode, RunRecord, RunStatus, Verdict};
+use nuncius_schemas::second::{Distribution, ExperimentSecond, GroupSecond, StepSecond};
 use nuncius_schemas::spec::{EngineKind, ExperimentSpec};
 
 /// A directory that goes away with its owner.
@@ -154,7 +153,7 @@ pub(crate) fn report(id: &str) -> Report {
         nodes: vec![node("n1"), node("n2")],
         series: Vec::new(),
         series_left_out: 0,
-        intervals: (0..1_200).map(interval).collect(),
+        intervals: Vec::new(),
         events: vec![event(id, 1_767_225_600_123, "from the report")],
         trace_id: None,
         spec: Some(spec()),
@@ -181,15 +180,47 @@ pub(crate) fn node(name: &str) -> NodeReport {
     }
 }
 
-pub(crate) fn interval(second: u32) -> Interval {
-    Interval {
-        second,
+/// A second of the group `browse`: its step `list` and its whole iterations.
+pub(crate) fn second(id: &str, second: u32) -> ExperimentSecond {
+    let step = |step: u16, name: &str| StepSecond {
+        step,
+        name: name.to_owned(),
         offered: 100,
         succeeded: 99,
         failed: 1,
         in_flight: 3,
-        response_p99_ns: Some(u64::from(second) * 1_000 + 1),
-        ..Interval::default()
+        statuses: vec![StatusCount { status: 200, count: 99 }],
+        failures: vec![FailureCount { kind: FailureKind::Timeout, status: 0, count: 1, sample: None }],
+        response: Distribution {
+            count: 99,
+            p99_ns: Some(u64::from(second) * 1_000 + 1),
+            histogram: vec![1],
+            ..Distribution::default()
+        },
+        ..StepSecond::default()
+    };
+    ExperimentSecond {
+        experiment: id.to_owned(),
+        second,
+        first_second: second,
+        revision: 0,
+        late: false,
+        part: 0,
+        parts: 1,
+        length_ns: 1_000_000_000,
+        at_unix_ns: 1_767_225_600_123_000_000,
+        status: RunStatus::Running,
+        seconds_total: Some(10),
+        groups: vec![GroupSecond {
+            name: "browse".to_owned(),
+            open: true,
+            offered_ns: 1_000_000_000,
+            scheduled: Some(100),
+            iterations: Some(step(1, "iteration")),
+            steps: vec![step(0, "list")],
+            ..GroupSecond::default()
+        }],
+        nodes: Vec::new(),
     }
 }
 

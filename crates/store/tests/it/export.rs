@@ -1,6 +1,6 @@
 //! What leaves the store is what came in.
 
-use crate::common::{Directory, batch, record, report, spec};
+use crate::common::{Directory, batch, record, report, second, spec};
 use nuncius_schemas::gate::Quantity;
 use nuncius_store::{StepNames, Store, export};
 
@@ -10,6 +10,9 @@ async fn filled(directory: &Directory) -> Store {
     store.put_histogram("e1", "browse", "list", Quantity::Response, &[0, 171, 255]).await.unwrap();
     store.add_records(&batch("e1", "n1", 1, 1_000), &StepNames::of(&spec())).await.unwrap();
     store.set_report(&report("e1")).await.unwrap();
+    for at in 0..600 {
+        store.put_second(&second("e1", at)).await.unwrap();
+    }
     store
 }
 
@@ -20,7 +23,7 @@ async fn csv_files_hold_the_exact_numbers() {
     let out = directory.path().join("csv");
     let files = export::csv(&store, "e1", &out).await.unwrap();
     let names: Vec<_> = files.iter().map(|file| file.file_name().unwrap().to_str().unwrap()).collect();
-    assert_eq!(names, ["experiment.csv", "intervals.csv", "nodes.csv", "events.csv", "quantiles.csv", "requests.csv"]);
+    assert_eq!(names, ["experiment.csv", "seconds.csv", "nodes.csv", "events.csv", "quantiles.csv", "requests.csv"]);
     let read = |name: &str| std::fs::read_to_string(out.join(name)).unwrap();
     let requests = read("requests.csv");
     let lines: Vec<&str> = requests.split("\r\n").collect();
@@ -36,7 +39,14 @@ async fn csv_files_hold_the_exact_numbers() {
         read("quantiles.csv")
             .contains("browse,list,response,990,10,0,100,1500.5,9007199254740993,0.99,9007199254740993,true,1,\r\n")
     );
-    assert_eq!(read("intervals.csv").lines().count(), 1_201);
+    let seconds = read("seconds.csv");
+    assert_eq!(seconds.lines().count(), 1_201, "a heading, then a step and the iterations of each second");
+    assert!(
+        seconds.contains("\r\n2,0,browse,list,false,1000000000,1000000000,0,,100,0,99,1,0,3,0,0,0,,,2001,,"),
+        "{seconds}"
+    );
+    assert!(seconds.contains("\r\n2,0,browse,iteration,true,1000000000,1000000000,0,100,100,0,99,"), "{seconds}");
+    assert!(seconds.contains(r#""[{""status"":200,""count"":99}]""#), "{seconds}");
     assert!(read("experiment.csv").contains(",fail,\"p99, \"\"the gate\"\", did not hold\","));
     assert!(read("nodes.csv").contains("n2,host,0.1.0,zone=a,-5,45000,,128,500,210000,0.125,"));
     assert!(read("events.csv").contains("from the report"));
@@ -55,7 +65,10 @@ async fn the_json_document_holds_everything() {
         9_007_199_254_740_993u64
     );
     assert_eq!(document["histograms"][0]["bytes"], "00abff");
-    assert_eq!(document["intervals"].as_array().unwrap().len(), 1_200);
+    let seconds = document["seconds"].as_array().unwrap();
+    assert_eq!(seconds.len(), 1_200);
+    assert_eq!((&seconds[2]["step"], &seconds[2]["offered"]), (&"list".into(), &100.into()));
+    assert_eq!(seconds[2]["statuses"][0]["status"], 200);
     let requests = document["requests"].as_array().unwrap();
     assert_eq!(requests.len(), 1_000);
     assert_eq!(requests[1]["done_ns"], 5_567_891);

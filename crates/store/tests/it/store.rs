@@ -1,6 +1,6 @@
 //! What the store promises, on a real file.
 
-use crate::common::{Directory, batch, event, interval, record, report, spec};
+use crate::common::{Directory, batch, event, record, report, second, spec};
 use nuncius_schemas::gate::Quantity;
 use nuncius_schemas::run::{RunStatus, Verdict};
 use nuncius_store::{Phase, StepNames, Store, StoreError, export};
@@ -34,7 +34,6 @@ async fn everything_survives_a_reopening() {
     let mut expected = report("e1");
     expected.spec = expected.spec.as_ref().map(nuncius_schemas::redact::redact_spec);
     assert_eq!(store.report("e1").await.unwrap().unwrap(), expected);
-    assert_eq!(store.intervals("e1").await.unwrap(), expected.intervals);
     assert_eq!(store.nodes("e1").await.unwrap(), expected.nodes);
     assert_eq!(store.events("e1").await.unwrap(), [event("e1", 3, "first"), expected.events[0].clone()]);
     let phases = store.phases("e1").await.unwrap();
@@ -73,6 +72,38 @@ async fn ids_are_found_by_their_beginning_which_is_no_pattern() {
 }
 
 #[tokio::test]
+async fn a_second_that_changed_takes_the_place_of_the_first_and_late_pieces_stand_beside_it() {
+    let directory = Directory::new();
+    let store = Store::open(directory.file()).await.unwrap();
+    store.upsert_experiment(&record("e1")).await.unwrap();
+    for at in 0..3 {
+        store.put_second(&second("e1", at)).await.unwrap();
+    }
+    let mut changed = second("e1", 1);
+    changed.revision = 1;
+    changed.groups[0].steps[0].offered = 120;
+    store.put_second(&changed).await.unwrap();
+    store.put_second(&changed).await.unwrap();
+    let mut late = second("e1", 1);
+    (late.late, late.revision) = (true, 1);
+    late.groups[0].steps[0].offered = 7;
+    store.put_second(&late).await.unwrap();
+
+    let rows = store.seconds("e1").await.unwrap();
+    let list: Vec<_> = rows.iter().filter(|row| row.step_name == "list").collect();
+    let offered: Vec<_> = list.iter().map(|row| (row.second, row.late, row.offered)).collect();
+    assert_eq!(offered, [(0, 0, 100), (1, 0, 120), (1, 1, 7), (2, 0, 100)]);
+    // Requests and iterations are told apart, and the schedule stands at iterations only.
+    let whole: Vec<_> = rows.iter().filter(|row| row.is_iteration).collect();
+    assert_eq!(whole.len(), 4);
+    assert!(whole.iter().all(|row| row.step_name == "iteration" && row.scheduled == Some(100)));
+    assert!(list.iter().all(|row| row.scheduled.is_none()));
+    assert!(list[0].statuses.contains(r#""status":200"#) && list[0].failures.contains("timeout"), "{list:?}");
+    store.remove("e1").await.unwrap();
+    assert!(store.seconds("e1").await.unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn what_comes_twice_is_kept_once() {
     let directory = Directory::new();
     let store = Store::open(directory.file()).await.unwrap();
@@ -87,10 +118,8 @@ async fn what_comes_twice_is_kept_once() {
     assert_eq!((store.events("e1").await.unwrap().len(), store.phases("e1").await.unwrap().len()), (2, 2));
 
     let mut shorter = report("e1");
-    shorter.intervals = vec![interval(5)];
     shorter.nodes.truncate(1);
     store.set_report(&shorter).await.unwrap();
-    assert_eq!(store.intervals("e1").await.unwrap(), [interval(5)]);
     assert_eq!(store.nodes("e1").await.unwrap().len(), 1);
 
     store.checkpoint("e1", 41, 5, b"older").await.unwrap();

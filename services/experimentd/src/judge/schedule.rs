@@ -6,7 +6,7 @@ use nuncius_schemas::spec::{Arrivals, ExperimentSpec, Group};
 use nuncius_schemas::units::SECOND_NS;
 use nuncius_stats::OfferedSpans;
 
-use crate::summary::multiplied;
+use crate::offered::multiplied;
 
 /// When one group offers load.
 pub(super) struct GroupSchedule {

@@ -67,7 +67,7 @@ pub(crate) async fn remove(places: &Places<'_>, id: &str) -> Result<bool> {
     bus.objects(&namespace.bucket_artifact()).await?.delete(&namespace.artifact_report(id)).await?;
     for (stream, subject) in [
         (namespace.stream_event(), namespace.experiment_event(id)),
-        (namespace.stream_event(), namespace.experiment_second(id)),
+        (namespace.stream_second(), namespace.experiment_second(id)),
         (namespace.stream_metric(), namespace.metric_all(id)),
         (namespace.stream_trace(), namespace.trace_all(id)),
     ] {

@@ -15,13 +15,14 @@ use crate::output::{is_standard_output, note, print, text_options, write_file};
 /// The report as published on the bus, else as stored on this machine, else as the daemon that has it stored it.
 pub(crate) async fn fetch(global: &Global, bus: Option<&Bus>, id: &str) -> Result<Report> {
     nuncius_schemas::names::check_token("experiment", id)?;
-    if let Some(bus) = bus {
-        let namespace = bus.namespace();
-        let objects = bus.objects(&namespace.bucket_artifact()).await?;
-        if let Some(bytes) = objects.get(&namespace.artifact_report(id)).await? {
-            return serde_json::from_slice(&bytes).context("the report cannot be read");
-        }
+    let published = match bus {
+        Some(bus) => published(bus, id).await,
+        None => Ok(None),
+    };
+    if let Ok(Some(bytes)) = &published {
+        return serde_json::from_slice(bytes).context("the report cannot be read");
     }
+    // The server of a private run goes with it: the store of this machine has the report, too.
     let path = connect::data_directory(global)?.join("nuncius.db");
     if path.is_file() {
         let store = Store::open(&path).await?;
@@ -34,6 +35,7 @@ pub(crate) async fn fetch(global: &Global, bus: Option<&Bus>, id: &str) -> Resul
             return Ok(report);
         }
     }
+    published?;
     let there = match bus {
         Some(bus) => archive::report(bus, id).await?,
         None => None,
@@ -44,6 +46,13 @@ pub(crate) async fn fetch(global: &Global, bus: Option<&Bus>, id: &str) -> Resul
             path.display()
         )
     })
+}
+
+/// The report as the daemon published it on the bus.
+async fn published(bus: &Bus, id: &str) -> Result<Option<Vec<u8>>> {
+    let namespace = bus.namespace();
+    let objects = bus.objects(&namespace.bucket_artifact()).await?;
+    Ok(objects.get(&namespace.artifact_report(id)).await?.map(|bytes| bytes.to_vec()))
 }
 
 /// Writes the HTML report, and says where it is unless it was printed.

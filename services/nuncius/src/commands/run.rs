@@ -42,6 +42,8 @@ pub(super) async fn run_prepared(global: &Global, args: RunArgs, mut submission:
             (server.url().to_owned(), Some(server), Some(directory))
         }
     };
+    // Else nobody could look on from a second shell.
+    let named = server.as_ref().map(|_| connect::NamedServer::leave(&data, &url)).transpose()?;
     let bus = connect::connect_to(global, &url, "nuncius-run").await?;
     let local = Local::new(bus.clone());
     let outcome = match scaling {
@@ -54,6 +56,7 @@ pub(super) async fn run_prepared(global: &Global, args: RunArgs, mut submission:
         }
         None => run_with(global, &args, &mut submission, &bus, &local, &data).await,
     };
+    drop(named);
     local.stop().await;
     let _ = bus.drain_and_close().await;
     if let Some(server) = server {
@@ -89,7 +92,7 @@ async fn run_with(
 /// `nuncius watch`.
 pub(super) async fn watch(global: &Global, args: WatchArgs) -> Result<u8> {
     let data = connect::data_directory(global)?;
-    let bus = connect::existing(global, "nuncius-watch").await?;
+    let bus = connect::existing_to_look_on(global, "nuncius-watch").await?;
     let id = experiment_id::meant(global, Some(&bus), &args.id).await?;
     let runs = bus.kv(&bus.namespace().bucket_run()).await?;
     if runs.get(&id).await?.is_none() {

@@ -69,7 +69,7 @@ pub(super) async fn ps(global: &Global, args: PsArgs) -> Result<u8> {
         }
         store.close().await;
     }
-    if let Some(bus) = connect::possible(global, "nuncius-ps").await? {
+    if let Some(bus) = connect::possible_to_look_on(global, "nuncius-ps").await? {
         nuncius_bus::streams::ensure_streams(&bus).await?;
         for entry in bus.kv(&bus.namespace().bucket_run()).await?.entries(">").await? {
             let RunRecord { id, spec, status, verdict, reason, submitted_unix_ms, .. } = codec::decode(&entry.value)?;

@@ -137,7 +137,7 @@ pub(super) async fn submit(global: &Global, args: SubmitArgs) -> Result<u8> {
 
 /// `nuncius cancel`.
 pub(super) async fn cancel(global: &Global, mut args: CancelArgs) -> Result<u8> {
-    let bus = connect::existing(global, "nuncius-cancel").await?;
+    let bus = connect::existing_to_look_on(global, "nuncius-cancel").await?;
     args.id = experiment_id::meant(global, Some(&bus), &args.id).await?;
     let namespace = bus.namespace().clone();
     let control = Control::Cancel { reason: args.reason.clone() };

@@ -311,7 +311,7 @@ async fn a_user_walks_through_the_commands() {
 
     let csv = data.join("csv");
     good(data, &["export", "walk", "--csv", "--out", csv.to_str().unwrap()]);
-    for name in ["experiment.csv", "intervals.csv", "nodes.csv", "events.csv", "quantiles.csv", "requests.csv"] {
+    for name in ["experiment.csv", "seconds.csv", "nodes.csv", "events.csv", "quantiles.csv", "requests.csv"] {
         assert!(std::fs::read_to_string(csv.join(name)).unwrap().contains(','), "{name}");
     }
     assert_eq!(json(&good(data, &["export", "walk", "--json"]))["report"]["offered"], 500);

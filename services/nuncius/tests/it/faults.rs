@@ -232,7 +232,7 @@ async fn a_server_that_is_away_for_two_seconds_costs_nothing() {
     assert_eq!((report.scheduled, report.offered, report.deficit), (1_600, 1_600, 0));
     assert_balanced(&report);
     assert_eq!((step(&report).succeeded, stub_stats(&address).requests), (1_600, 1_600));
-    assert_eq!(report.intervals.iter().map(|interval| interval.offered).sum::<u64>(), 1_600);
+    assert_eq!(report.series[0].columns.offered.iter().sum::<u64>(), 1_600);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -459,7 +459,8 @@ async fn the_closed_model_has_no_response_and_no_lag_and_says_so() {
     }
     assert!(step.quantities.contains_key(&Quantity::Service));
     assert_eq!((record.status, record.verdict), (RunStatus::Finished, Some(Verdict::Pass)), "{told}");
-    assert!(report.intervals.iter().all(|i| i.response_p99_ns.is_none() && i.lag_p99_ns.is_none()));
+    let columns = &report.series[0].columns;
+    assert!(columns.response_p99_ns.iter().chain(&columns.lag_p99_ns).all(Option::is_none));
     let text = String::from_utf8(system.output(&["report", "closed"]).stdout).unwrap();
     assert!(text.contains("closed model") && text.contains("response is not shown"), "{text}");
     let rows = text.lines().filter(|line| line.contains("get response ") || line.contains("get lag "));

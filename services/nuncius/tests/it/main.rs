@@ -30,6 +30,8 @@ mod queues;
 mod remote;
 mod routes;
 mod scaling;
+mod seconds;
+mod terminal;
 mod tracing;
 mod validate;
 mod verdict;

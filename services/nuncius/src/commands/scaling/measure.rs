@@ -1,4 +1,5 @@
-//! One measurement: an experiment of its own with just so many workers, and the jobs that its report counts after the warm-up.
+//! One measurement: an experiment of its own with just so many workers, and the jobs that its report counts after the
+//! warm-up.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use nuncius_bus::{Bus, BusError};
 use nuncius_jobs::Queues;
 use nuncius_schemas::codec;
 use nuncius_schemas::job::{JobResult, JobStatus};
-use nuncius_schemas::report::Report;
+use nuncius_schemas::report::{Report, SeriesReport};
 use nuncius_schemas::run::{RunStatus, Verdict};
 use nuncius_schemas::scaling::ScalingMeasurement;
 use nuncius_schemas::submission::Submission;
@@ -118,7 +119,8 @@ pub(super) async fn pause(duration: Duration, interrupted: &CancellationToken) -
     }
 }
 
-/// What the report says of these seconds, in which `users` jobs were under way; the error says why it cannot be trusted.
+/// What the report says of these seconds, in which `users` jobs were under way; the error says why it cannot be
+/// trusted.
 fn measured(
     report: &Report,
     seconds: Range<u32>,
@@ -133,13 +135,21 @@ fn measured(
         return Err(format!("load was offered for {:.2} s of {} s", report.offered_seconds, seconds.end));
     }
     // What a node could not tell of a second in time it tells with a later one: at both ends that would move jobs.
-    let told = |second: &u32| report.intervals.iter().any(|interval| interval.second == *second);
+    let series = iterations(report).ok_or("the report has no seconds")?;
+    if series.row_seconds != 1 {
+        return Err(format!("the report tells {} seconds at a time: measure for a shorter time", series.row_seconds));
+    }
+    let columns = &series.columns;
+    let told = |second: &u32| columns.second.iter().zip(&columns.nodes).any(|(at, nodes)| at == second && *nodes > 0);
     let ends = [seconds.start.checked_sub(1), seconds.end.checked_sub(1)];
     if let Some(missing) = ends.into_iter().flatten().find(|second| !told(second)) {
         return Err(format!("nothing was told of second {missing} alone, where the count has an end"));
     }
-    let counted = || report.intervals.iter().filter(|interval| seconds.contains(&interval.second));
-    let succeeded = counted().map(|interval| interval.succeeded).fold(0, u64::saturating_add);
+    let sum = |column: &[u64]| {
+        let counted = columns.second.iter().zip(column).filter(|(second, _)| seconds.contains(second));
+        counted.map(|(_, count)| *count).fold(0, u64::saturating_add)
+    };
+    let succeeded = sum(&columns.succeeded);
     let length_seconds = f64::from(seconds.end - seconds.start);
     let started_seconds = report.started_unix_ms.unwrap_or_default() as f64 / 1e3;
     let window = started_seconds + f64::from(seconds.start)..started_seconds + f64::from(seconds.end);
@@ -150,7 +160,8 @@ fn measured(
         values.get(values.len() / 2).copied()
     };
     // Slots that began together end together, and go on in step when their jobs are equally long: whole jobs would be
-    // counted by as many at a time as there are slots, the same way in each repeat. Shares of jobs do without that error.
+    // counted by as many at a time as there are slots, the same way in each repeat. Shares of jobs do without that
+    // error.
     let known = within().count() as u64;
     let shares: f64 = times.iter().map(|times| times.share_within(&window)).sum();
     // Else the records of some did not come, or clocks are far apart.
@@ -160,11 +171,16 @@ fn measured(
         experiment: report.id.clone(),
         seconds: length_seconds,
         succeeded,
-        failed: counted().map(|interval| interval.failed).fold(0, u64::saturating_add),
+        failed: sum(&columns.failed),
         jobs_per_second: jobs / length_seconds,
         run_p50_seconds: median_of(|times| times.run_seconds),
         wait_p50_seconds: median_of(|times| times.wait_seconds),
     })
+}
+
+/// The series of the iterations of the one group that a measurement has: of the whole ones, or of its only step.
+fn iterations(report: &Report) -> Option<&SeriesReport> {
+    report.series.iter().find(|series| series.step.is_none()).or_else(|| report.series.first())
 }
 
 /// What the terminal record of a job that succeeded says.

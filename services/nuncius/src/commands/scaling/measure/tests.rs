@@ -1,10 +1,16 @@
-use nuncius_schemas::report::Interval;
+use nuncius_schemas::report::SeriesColumns;
 
 use super::*;
 
 /// Six seconds of ten jobs each, and one more while answers were waited for.
 fn report() -> Report {
-    let interval = |second| Interval { second, succeeded: 10, failed: u64::from(second == 3), ..Interval::default() };
+    let columns = SeriesColumns {
+        second: (0..7).collect(),
+        nodes: vec![1; 7],
+        succeeded: vec![10; 7],
+        failed: vec![0, 0, 0, 1, 0, 0, 0],
+        ..SeriesColumns::default()
+    };
     Report {
         schema: "report.v2".to_owned(),
         version: String::new(),
@@ -25,9 +31,9 @@ fn report() -> Report {
         groups: Vec::new(),
         gates: Vec::new(),
         nodes: Vec::new(),
-        series: Vec::new(),
+        series: vec![SeriesReport { row_seconds: 1, columns, ..SeriesReport::default() }],
         series_left_out: 0,
-        intervals: (0..7).map(interval).collect(),
+        intervals: Vec::new(),
         events: Vec::new(),
         trace_id: None,
         spec: None,
@@ -71,14 +77,14 @@ fn a_measurement_that_cannot_be_trusted_says_why() {
     assert_eq!(starved, "node n was starved");
     assert!(refused(|report| report.offered_seconds = 5.5).contains("5.50 s of 6 s"));
     // Figures of a second that come with those of a later one may be moved over an end, not within.
-    for end in [0, 5] {
+    for end in [0usize, 5] {
         let mut report = report();
-        report.intervals.retain(|interval| interval.second != end);
+        report.series[0].columns.nodes[end] = 0;
         let problem = measured(&report, 1..6, 2, &[]).unwrap_err();
         assert!(problem.contains(&format!("second {end} ")), "{problem}");
     }
     let mut folded = report();
-    folded.intervals.retain(|interval| interval.second != 3);
+    folded.series[0].columns.nodes[3] = 0;
     assert!(measured(&folded, 1..6, 2, &[]).is_ok());
 }
 
@@ -90,9 +96,7 @@ fn jobs_that_run_over_an_end_count_with_their_share_so_that_slots_in_step_are_co
     let whole = times.iter().filter(|job| (1_001.0..1_006.0).contains(&job.ended_unix_seconds)).count() as u64;
     assert_eq!(whole, 120, "2 % too many");
     let mut report = report();
-    for interval in &mut report.intervals {
-        interval.succeeded = whole / 5;
-    }
+    report.series[0].columns.succeeded = vec![whole / 5; 7];
     let found = measured(&report, 1..6, 16, &times).unwrap();
     assert_eq!(found.succeeded, 120);
     assert!((found.jobs_per_second - 8.0 / 0.34).abs() < 1e-6, "{found:?}");

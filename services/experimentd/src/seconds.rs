@@ -1,0 +1,369 @@
+//! The merged seconds of one run: made when they close, changed by what comes late, folded into the report's series.
+//! Pure.
+//!
+//! They are the one source of everything that is shown over time: what is published, stored and reported is these
+//! values.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use nuncius_schemas::codec::{self, MESSAGE_MAX_BYTES};
+use nuncius_schemas::metric::{FailureCount, StatusCount};
+use nuncius_schemas::run::RunStatus;
+use nuncius_schemas::second::{ExperimentSecond, GroupSecond, GroupSums, NodeSecond, StepSecond};
+use nuncius_schemas::spec::ExperimentSpec;
+use nuncius_schemas::units::SECOND_NS;
+use nuncius_stats::second::{add_piece, add_sums, distribution, distributions, distributions_mut};
+
+use crate::offered::{OfferedTimes, SecondsOfSchedule};
+use crate::series::Series;
+use crate::summary::OverTime;
+use crate::totals::{SecondTotals, StepTotals};
+
+/// Closed seconds that are kept to be published anew when more of them comes.
+const RECENT_SECONDS_MAX: usize = 120;
+/// Bytes that these may take, estimated.
+const RECENT_BYTES_MAX: usize = 16 << 20;
+/// Most kinds of failure that a group's sums tell.
+const SUM_FAILURES_MAX: usize = 16;
+/// Room left in a message for everything that is not a step.
+const ENVELOPE_BYTES: usize = 16 * 1024;
+
+/// What is known of a run when seconds of it close.
+#[derive(Debug, Clone, Copy)]
+pub struct Closing {
+    /// Where the experiment is.
+    pub status: RunStatus,
+    /// Run time at which it was told to stop, if it was, in nanoseconds.
+    pub stopped_ns: Option<u64>,
+    /// Run time at which the last node ended, once it has, in nanoseconds.
+    pub ended_ns: Option<u64>,
+}
+
+/// A group, as seconds name it.
+#[derive(Debug)]
+struct GroupFrame {
+    group: u16,
+    name: String,
+    open: bool,
+    steps: Vec<String>,
+    schedule: Option<SecondsOfSchedule>,
+    so_far: GroupSums,
+}
+
+/// The seconds of one run.
+#[derive(Debug)]
+pub struct Seconds {
+    experiment: String,
+    /// The daemon's wall clock at the start, nanoseconds since the Unix epoch.
+    start_unix_ns: u64,
+    seconds_total: Option<u32>,
+    groups: Vec<GroupFrame>,
+    offered: OfferedTimes,
+    next_second: u32,
+    recent: VecDeque<ExperimentSecond>,
+    recent_bytes: usize,
+    /// Pieces that came too late to be added here.
+    late_pieces: u32,
+    last_offered_second: Option<u32>,
+    series: Series,
+}
+
+impl Seconds {
+    /// None yet, of a run whose groups run on so many nodes.
+    pub fn new(experiment: &str, spec: &ExperimentSpec, nodes_per_group: &[u32], start_unix_ns: u64) -> Self {
+        let names: Vec<(String, Vec<String>)> =
+            spec.groups.iter().map(|group| (group.name.clone(), group.step_names())).collect();
+        let groups = (0u16..)
+            .zip(&spec.groups)
+            .map(|(index, group)| GroupFrame {
+                group: index,
+                name: group.name.clone(),
+                open: group.is_open(),
+                steps: group.step_names(),
+                schedule: {
+                    let nodes = nodes_per_group.get(usize::from(index)).copied().unwrap_or(1);
+                    SecondsOfSchedule::new(spec, index, group, nodes)
+                },
+                so_far: GroupSums::default(),
+            })
+            .collect();
+        let ends: Option<Vec<u64>> = spec.groups.iter().map(nuncius_schemas::spec::Group::offered_ns).collect();
+        let end_ns = ends.and_then(|ends| ends.into_iter().max());
+        Self {
+            experiment: experiment.to_owned(),
+            start_unix_ns,
+            seconds_total: end_ns.and_then(|end_ns| u32::try_from(end_ns.div_ceil(SECOND_NS)).ok()),
+            groups,
+            offered: OfferedTimes::new(spec, nodes_per_group),
+            next_second: 0,
+            recent: VecDeque::new(),
+            recent_bytes: 0,
+            late_pieces: 0,
+            last_offered_second: None,
+            series: Series::new(&names),
+        }
+    }
+
+    /// Takes a second that has closed, and gives what is to be published of it: those before it of which nothing was
+    /// told, then itself; or, of one that had been closed before, that one anew.
+    pub fn close(&mut self, second: u32, totals: &SecondTotals, closing: &Closing) -> Vec<ExperimentSecond> {
+        if second < self.next_second {
+            return vec![self.late(second, totals, closing)];
+        }
+        let mut made = Vec::new();
+        while self.next_second <= second {
+            let at = self.next_second;
+            self.next_second += 1;
+            let nothing = SecondTotals::default();
+            let one = self.make(at, if at == second { totals } else { &nothing }, closing);
+            self.series.add(&one, None);
+            self.keep(one.clone());
+            made.push(one);
+        }
+        made
+    }
+
+    /// What the report says over time.
+    pub fn over_time(&self) -> OverTime {
+        let (series, series_left_out) = self.series.report();
+        OverTime { series, series_left_out }
+    }
+
+    /// The end of the last second in which something was offered, in nanoseconds of run time; 0 without any.
+    pub fn last_offered_ns(&self) -> u64 {
+        self.last_offered_second.map_or(0, |second| (u64::from(second) + 1) * SECOND_NS)
+    }
+
+    fn make(&mut self, second: u32, totals: &SecondTotals, closing: &Closing) -> ExperimentSecond {
+        let start_ns = u64::from(second) * SECOND_NS;
+        let length_ns = closing.ended_ns.map_or(SECOND_NS, |ended_ns| ended_ns.saturating_sub(start_ns).min(SECOND_NS));
+        let in_flight = totals.in_flight();
+        let mut longest_ns = length_ns;
+        let mut groups = Vec::with_capacity(self.groups.len());
+        for frame in &mut self.groups {
+            let mut group = group_second(frame, totals, &in_flight);
+            group.scheduled = frame.schedule.as_mut().map(|schedule| schedule.count(second));
+            let offered = group.iteration().map_or(0, |step| step.offered);
+            if offered > 0 {
+                self.last_offered_second = self.last_offered_second.max(Some(second));
+            }
+            let index = usize::from(frame.group);
+            group.offered_ns = self.offered.within(index, second, length_ns, offered, closing.stopped_ns);
+            // What was offered was under way, whatever the clock of the end says.
+            longest_ns = longest_ns.max(group.offered_ns);
+            add_to_sums(&mut frame.so_far, &group);
+            group.so_far.clone_from(&frame.so_far);
+            groups.push(group);
+        }
+        ExperimentSecond {
+            experiment: self.experiment.clone(),
+            second,
+            first_second: totals.first_second.map_or(second, |first| first.min(second)),
+            revision: 0,
+            late: false,
+            part: 0,
+            parts: 1,
+            length_ns: longest_ns,
+            at_unix_ns: self.start_unix_ns.saturating_add(start_ns),
+            status: closing.status,
+            seconds_total: self.seconds_total,
+            groups,
+            nodes: node_seconds(totals),
+        }
+    }
+
+    /// What came after its second had closed: the second anew, or, where that is no longer at hand, the piece alone.
+    fn late(&mut self, second: u32, totals: &SecondTotals, closing: &Closing) -> ExperimentSecond {
+        let in_flight = totals.in_flight();
+        let mut piece = ExperimentSecond {
+            experiment: self.experiment.clone(),
+            second,
+            first_second: totals.first_second.map_or(second, |first| first.min(second)),
+            revision: 1,
+            late: true,
+            part: 0,
+            parts: 1,
+            length_ns: SECOND_NS,
+            at_unix_ns: self.start_unix_ns.saturating_add(u64::from(second) * SECOND_NS),
+            status: closing.status,
+            seconds_total: self.seconds_total,
+            groups: Vec::new(),
+            nodes: node_seconds(totals),
+        };
+        for frame in &mut self.groups {
+            let mut group = group_second(frame, totals, &in_flight);
+            add_to_sums(&mut frame.so_far, &group);
+            group.so_far.clone_from(&frame.so_far);
+            piece.groups.push(group);
+        }
+        let known = self.recent.iter_mut().find(|known| known.second == second);
+        let whole = known.and_then(|known| {
+            let mut whole = known.clone();
+            whole.revision += 1;
+            whole.status = closing.status;
+            match add_piece(&mut whole, &piece) {
+                Ok(()) => {
+                    known.clone_from(&whole);
+                    Some(whole)
+                }
+                // What cannot be decoded was made here: it can.
+                Err(error) => {
+                    tracing::error!(%error, second, "a second could not be changed");
+                    None
+                }
+            }
+        });
+        self.series.add(&piece, whole.as_ref());
+        whole.unwrap_or_else(|| {
+            // Each piece has a number of its own: they are added, all of them.
+            self.late_pieces += 1;
+            piece.revision = self.late_pieces;
+            piece
+        })
+    }
+
+    fn keep(&mut self, second: ExperimentSecond) {
+        self.recent_bytes += estimated_bytes(&second);
+        self.recent.push_back(second);
+        while self.recent.len() > RECENT_SECONDS_MAX || (self.recent_bytes > RECENT_BYTES_MAX && self.recent.len() > 1)
+        {
+            let Some(gone) = self.recent.pop_front() else { break };
+            self.recent_bytes = self.recent_bytes.saturating_sub(estimated_bytes(&gone));
+        }
+    }
+}
+
+fn add_to_sums(sums: &mut GroupSums, group: &GroupSecond) {
+    add_sums(sums, group);
+    sums.failures.truncate(SUM_FAILURES_MAX);
+}
+
+fn group_second(frame: &GroupFrame, totals: &SecondTotals, in_flight: &BTreeMap<(u16, u16), u64>) -> GroupSecond {
+    let nothing = StepTotals::default();
+    let step = |(index, name): (u16, &str)| {
+        let key = (frame.group, index);
+        let in_flight = in_flight.get(&key).copied().unwrap_or(0);
+        step_second(index, name, totals.steps.get(&key).unwrap_or(&nothing), in_flight)
+    };
+    let count = u16::try_from(frame.steps.len()).unwrap_or(u16::MAX);
+    GroupSecond {
+        group: frame.group,
+        name: frame.name.clone(),
+        open: frame.open,
+        offered_ns: 0,
+        scheduled: None,
+        iterations: (count > 1).then(|| step((count, "iteration"))),
+        steps: (0u16..).zip(frame.steps.iter().map(String::as_str)).map(step).collect(),
+        so_far: GroupSums::default(),
+    }
+}
+
+fn step_second(step: u16, name: &str, totals: &StepTotals, in_flight: u64) -> StepSecond {
+    let failure = |((kind, status), (count, sample)): (&(_, u16), &(u64, Option<String>))| FailureCount {
+        kind: *kind,
+        status: *status,
+        count: *count,
+        sample: sample.clone(),
+    };
+    StepSecond {
+        step,
+        name: name.to_owned(),
+        offered: totals.planned,
+        sent: totals.sent,
+        succeeded: totals.succeeded,
+        failed: totals.failed,
+        censored: totals.censored,
+        in_flight,
+        retried: totals.retried,
+        bytes_sent: totals.bytes_sent,
+        bytes_received: totals.bytes_received,
+        statuses: totals
+            .statuses
+            .iter()
+            .map(|(status, count)| StatusCount { status: *status, count: *count })
+            .collect(),
+        failures: totals.failures.iter().map(failure).collect(),
+        response: distribution(&totals.response.completed),
+        service: distribution(&totals.service.completed),
+        blocked: distribution(&totals.blocked.completed),
+        lag: distribution(&totals.lag.completed),
+        failed_response: distribution(&totals.failed_response.completed),
+        failed_service: distribution(&totals.failed_service.completed),
+        censored_response: distribution(&totals.response.censored),
+        censored_service: distribution(&totals.service.censored),
+        without_histograms: false,
+    }
+}
+
+fn node_seconds(totals: &SecondTotals) -> Vec<NodeSecond> {
+    let share = |part_ns: u64, of_ns: u64| if of_ns > 0 { part_ns as f64 / of_ns as f64 } else { 0.0 };
+    totals
+        .nodes
+        .iter()
+        .map(|(node, part)| NodeSecond {
+            node: node.clone(),
+            offered: part.offered,
+            in_flight: part.in_flight,
+            lag_p99_ns: part.lag.quantile_ns(0.99),
+            run_delay_share: share(part.run_delay_ns, part.interval_ns),
+            utilisation: share(part.busy_ns, part.interval_ns),
+        })
+        .collect()
+}
+
+/// About how long a step's message form is.
+fn step_bytes(step: &StepSecond) -> usize {
+    // Names of fields and their numbers, about 400 bytes; then what varies.
+    let samples: usize = step.failures.iter().map(|f| 80 + f.sample.as_ref().map_or(0, String::len)).sum();
+    let histograms: usize = distributions(step).iter().map(|distribution| 90 + distribution.histogram.len()).sum();
+    400 + step.name.len() + samples + step.statuses.len() * 32 + histograms
+}
+
+fn estimated_bytes(second: &ExperimentSecond) -> usize {
+    let steps = second.groups.iter().flat_map(|group| group.steps.iter().chain(&group.iterations));
+    ENVELOPE_BYTES + steps.map(step_bytes).sum::<usize>() + second.nodes.len() * 160
+}
+
+/// The messages of a second, each within the limit of a message: split by steps, and a step whose histograms alone
+/// exceed the limit without them.
+pub fn split(second: ExperimentSecond) -> Vec<ExperimentSecond> {
+    split_within(second, MESSAGE_MAX_BYTES, ENVELOPE_BYTES)
+}
+
+fn split_within(second: ExperimentSecond, limit_bytes: usize, envelope_bytes: usize) -> Vec<ExperimentSecond> {
+    if codec::encode(&second).is_ok_and(|bytes| bytes.len() <= limit_bytes) {
+        return vec![second];
+    }
+    let nodes = second.nodes;
+    let head = ExperimentSecond { groups: Vec::new(), nodes: Vec::new(), ..second };
+    let mut parts = vec![ExperimentSecond { nodes, ..head.clone() }];
+    let mut bytes = envelope_bytes + parts.iter().map(|part| part.nodes.len() * 160).sum::<usize>();
+    for group in second.groups {
+        let frame = GroupSecond { iterations: None, steps: Vec::new(), ..group };
+        let frame_bytes = 512 + frame.so_far.failures.len() * 400;
+        let whole = group.iterations.into_iter().map(|step| (true, step));
+        for (is_iteration, mut step) in whole.chain(group.steps.into_iter().map(|step| (false, step))) {
+            if envelope_bytes + frame_bytes + step_bytes(&step) > limit_bytes {
+                distributions_mut(&mut step).into_iter().for_each(|distribution| distribution.histogram.clear());
+                step.without_histograms = true;
+            }
+            let size = step_bytes(&step) + frame_bytes;
+            if bytes + size > limit_bytes {
+                parts.push(head.clone());
+                bytes = envelope_bytes;
+            }
+            bytes += size;
+            let Some(part) = parts.last_mut() else { continue };
+            if part.groups.last().is_none_or(|last| last.group != frame.group) {
+                part.groups.push(frame.clone());
+            }
+            let Some(last) = part.groups.last_mut() else { continue };
+            if is_iteration { last.iterations = Some(step) } else { last.steps.push(step) }
+        }
+    }
+    let count = u32::try_from(parts.len()).unwrap_or(u32::MAX);
+    (0u32..).zip(parts).map(|(number, part)| ExperimentSecond { part: number, parts: count, ..part }).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,81 @@
+//! Tells merged seconds: into the store, and on the bus for whoever looks on. Beside the watch, which never waits for
+//! it.
+
+use std::time::Duration;
+
+use nuncius_bus::{Bus, BusError, TypedError};
+use nuncius_schemas::second::ExperimentSecond;
+use nuncius_store::Store;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tracing::{debug, warn};
+
+use crate::seconds::split;
+
+/// Seconds that may wait to be told: more than close at once after any outage that a run survives.
+const WAITING_MAX: usize = 1_024;
+/// Pause before a refused or unanswered publish is repeated.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
+/// How long the last seconds of a run may take to be told.
+const END_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Tells the seconds of one run, in order.
+pub(crate) struct Teller {
+    sender: mpsc::Sender<ExperimentSecond>,
+    task: JoinHandle<()>,
+}
+
+impl Teller {
+    /// Begins.
+    pub(crate) fn start(bus: Bus, store: Store) -> Self {
+        let (sender, mut waiting) = mpsc::channel::<ExperimentSecond>(WAITING_MAX);
+        let task = tokio::spawn(async move {
+            while let Some(second) = waiting.recv().await {
+                if let Err(error) = store.put_second(&second).await {
+                    warn!(experiment = %second.experiment, second = second.second, %error, "second not stored");
+                }
+                publish(&bus, second).await;
+            }
+        });
+        Self { sender, task }
+    }
+
+    /// Has a second told; never waits.
+    pub(crate) fn tell(&self, second: ExperimentSecond) {
+        if let Err(error) = self.sender.try_send(second) {
+            warn!(%error, "a second was not told: {WAITING_MAX} wait already");
+        }
+    }
+
+    /// Waits until everything is told.
+    pub(crate) async fn end(self) {
+        drop(self.sender);
+        let abort = self.task.abort_handle();
+        if tokio::time::timeout(END_PATIENCE, self.task).await.is_err() {
+            abort.abort();
+            warn!("the last seconds were not all told within {END_PATIENCE:?}");
+        }
+    }
+}
+
+/// Publishes until the stream has it. Gives up only on what can never be stored.
+async fn publish(bus: &Bus, second: ExperimentSecond) {
+    let subject = bus.namespace().experiment_second(&second.experiment);
+    for part in split(second) {
+        let late = if part.late { "late-" } else { "" };
+        let id = format!("{}-second-{}-{late}{}-{}", part.experiment, part.second, part.revision, part.part);
+        loop {
+            match bus.store_message(&subject, "experiment-second.v1", &part, Some(&id)).await {
+                Ok(_) => break,
+                Err(
+                    TypedError::Bus(BusError::PayloadTooLarge { .. } | BusError::Closed) | TypedError::Codec { .. },
+                ) => {
+                    warn!(subject, id, "second given up: too large, or the connection is closed");
+                    break;
+                }
+                Err(error) => debug!(subject, %error, "not stored yet, trying again"),
+            }
+            tokio::time::sleep(RETRY_PAUSE).await;
+        }
+    }
+}

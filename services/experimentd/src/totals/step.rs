@@ -1,0 +1,144 @@
+//! What one step did, over all nodes: counts and distributions.
+
+use std::collections::BTreeMap;
+
+use nuncius_schemas::gate::Quantity;
+use nuncius_schemas::metric::{FailureCount, FailureKind, StatusCount, StepDelta};
+use nuncius_stats::{Observed, Totals};
+
+/// Counts and distributions of one step.
+#[derive(Debug, Clone, Default)]
+pub struct StepTotals {
+    /// Taken from the schedule, or begun.
+    pub planned: u64,
+    /// Written to a connection.
+    pub sent: u64,
+    /// Ended as expected.
+    pub succeeded: u64,
+    /// Ended otherwise.
+    pub failed: u64,
+    /// Unanswered or unsent at the stop.
+    pub censored: u64,
+    /// Sent again because the server had closed the connection without seeing the request.
+    pub retried: u64,
+    /// Waited for a node's cap on the rate.
+    pub held_back: u64,
+    /// Pauses of users whose iteration ended without an answer.
+    pub backed_off: u64,
+    /// Bytes written to connections.
+    pub bytes_sent: u64,
+    /// Bytes read from connections.
+    pub bytes_received: u64,
+    /// Answers by status, successes included.
+    pub statuses: BTreeMap<u16, u64>,
+    /// Failures by kind and status.
+    pub failures: BTreeMap<(FailureKind, u16), (u64, Option<String>)>,
+    /// Done − planned of what succeeded or waited its timeout, with what is only known from below.
+    pub response: Observed,
+    /// Done − sent of what succeeded or waited its timeout, with what is only known from below.
+    pub service: Observed,
+    /// Sent − taken.
+    pub blocked: Observed,
+    /// Taken − planned.
+    pub lag: Observed,
+    /// Done − planned, of answers that failed.
+    pub failed_response: Observed,
+    /// Done − sent, of answers that failed.
+    pub failed_service: Observed,
+}
+
+impl StepTotals {
+    /// The observations of a quantity.
+    pub fn quantity(&self, quantity: Quantity) -> &Observed {
+        match quantity {
+            Quantity::Response => &self.response,
+            Quantity::Service => &self.service,
+            Quantity::Blocked => &self.blocked,
+            Quantity::Lag => &self.lag,
+        }
+    }
+
+    /// Adds what a delta says.
+    ///
+    /// # Errors
+    /// What was wrong with a histogram; some may have been added then.
+    pub(crate) fn add(&mut self, delta: &StepDelta) -> Result<(), String> {
+        for (target, bytes) in [
+            (&mut self.response.completed, &delta.response),
+            (&mut self.service.completed, &delta.service),
+            (&mut self.blocked.completed, &delta.blocked),
+            (&mut self.lag.completed, &delta.lag),
+            (&mut self.response.censored, &delta.censored_response),
+            (&mut self.service.censored, &delta.censored_service),
+            (&mut self.failed_response.completed, &delta.failed_response),
+            (&mut self.failed_service.completed, &delta.failed_service),
+        ] {
+            target.merge_delta(bytes).map_err(|error| error.to_string())?;
+        }
+        self.planned += delta.planned;
+        self.sent += delta.sent;
+        self.succeeded += delta.succeeded;
+        self.failed += delta.failed;
+        self.censored += delta.censored;
+        self.retried += delta.retried;
+        self.held_back += delta.held_back;
+        self.backed_off += delta.backed_off;
+        self.bytes_sent += delta.bytes_sent;
+        self.bytes_received += delta.bytes_received;
+        for StatusCount { status, count } in &delta.statuses {
+            *self.statuses.entry(*status).or_default() += count;
+        }
+        for FailureCount { kind, status, count, sample } in &delta.failures {
+            let entry = self.failures.entry((*kind, *status)).or_default();
+            entry.0 += count;
+            if entry.1.is_none() {
+                entry.1.clone_from(sample);
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds another's counts and distributions.
+    pub fn merge(&mut self, other: &Self) {
+        self.planned += other.planned;
+        self.sent += other.sent;
+        self.succeeded += other.succeeded;
+        self.failed += other.failed;
+        self.censored += other.censored;
+        self.retried += other.retried;
+        self.held_back += other.held_back;
+        self.backed_off += other.backed_off;
+        self.bytes_sent += other.bytes_sent;
+        self.bytes_received += other.bytes_received;
+        for (status, count) in &other.statuses {
+            *self.statuses.entry(*status).or_default() += count;
+        }
+        for (key, (count, sample)) in &other.failures {
+            let entry = self.failures.entry(*key).or_default();
+            entry.0 += count;
+            if entry.1.is_none() {
+                entry.1.clone_from(sample);
+            }
+        }
+        for quantity in Quantity::ALL {
+            let source = other.quantity(quantity);
+            let target = match quantity {
+                Quantity::Response => &mut self.response,
+                Quantity::Service => &mut self.service,
+                Quantity::Blocked => &mut self.blocked,
+                Quantity::Lag => &mut self.lag,
+            };
+            add(&mut target.completed, &source.completed);
+            add(&mut target.censored, &source.censored);
+        }
+        add(&mut self.failed_response.completed, &other.failed_response.completed);
+        add(&mut self.failed_service.completed, &other.failed_service.completed);
+    }
+}
+
+/// Adds what was decoded before: fails only where 64-bit counters would overflow, which no run lives to see.
+pub(crate) fn add(target: &mut Totals, source: &Totals) {
+    if let Err(error) = target.merge(source) {
+        tracing::error!(%error, "histograms could not be added");
+    }
+}
