@@ -8,5 +8,6 @@ mod conformance;
 mod limits;
 mod servo;
 mod support;
+mod targets;
 mod tls;
 mod waiting;

@@ -120,11 +120,12 @@ fn foreign_libraries_are_imported_where_they_belong() {
                 assert!(!package.all.contains(*library), "{} is pure and must not import {library}", package.name);
             }
         }
-        // Requests to targets are the engine's; what serves HTTP is no client.
+        // Requests to targets are the engine's; what serves HTTP is no client. Spans leave by the exporter's own.
         for file in sources(&package.directory) {
             let text = std::fs::read_to_string(&file).unwrap();
             let is_client = text.contains(concat!("hyper", "::client")) || text.contains(concat!("client", "::legacy"));
-            assert!(!is_client || package.name == "engine", "{} must not be an HTTP client", file.display());
+            let may_be = package.name == "engine" || file.ends_with("telemetry/src/export/client.rs");
+            assert!(!is_client || may_be, "{} must not be an HTTP client", file.display());
         }
     }
 }
