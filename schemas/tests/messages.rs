@@ -21,6 +21,8 @@ use serde_json::Value;
 mod fixtures;
 #[path = "messages/queue_fixtures.rs"]
 mod queue_fixtures;
+#[path = "messages/report_fixtures.rs"]
+mod report_fixtures;
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("examples/messages")
@@ -98,7 +100,7 @@ fn every_message_of_the_first_version_still_loads() {
         keeps(&format!("archive-reply{variant}"), &reply);
     }
     keeps("route", &fixtures::route());
-    keeps_version("report", 2, &fixtures::report());
+    keeps_version("report", 2, &report_fixtures::report());
     keeps("scaling-report", &fixtures::scaling_report());
     keeps("job", &fixtures::job());
     keeps("job-result", &fixtures::job_result());
@@ -193,7 +195,7 @@ fn a_newer_process_is_understood_by_an_older_one() {
     ignores_additions(&fixtures::run_record());
     ignores_additions(&fixtures::submit_reply());
     ignores_additions(&fixtures::control_reply());
-    ignores_additions(&fixtures::report());
+    ignores_additions(&report_fixtures::report());
     ignores_additions(&fixtures::scaling_report());
     // What asks for something is refused where somebody does not know what it asks for.
     let mut value = serde_json::to_value(fixtures::job()).unwrap();

@@ -1,0 +1,167 @@
+//! A report with every field set to something.
+
+use nuncius_schemas::gate::Quantity;
+use nuncius_schemas::metric::{FailureKind, StatusCount};
+use nuncius_schemas::report::{
+    CyclesReport, FailureReport, FailureSeries, GateReport, GroupReport, HeatMap, NodeReport, QuantileReport,
+    REPORT_SCHEMA, Report, SeriesColumns, SeriesReport, StatusSeries, StepReport, Summary,
+};
+use nuncius_schemas::run::{RunStatus, Verdict};
+use nuncius_schemas::spec::EngineKind;
+
+use super::fixtures::*;
+
+pub(crate) fn report() -> Report {
+    let quantile = QuantileReport {
+        quantile: 0.99,
+        value_ns: 5_000_000,
+        at_least: true,
+        lower_ns: Some(4_000_000),
+        upper_ns: None,
+    };
+    let summary = Summary {
+        count: 90,
+        censored: 5,
+        overflow: 1,
+        min_ns: 1_000,
+        mean_ns: 2.5e6,
+        max_ns: 9_000_000,
+        quantiles: vec![quantile],
+        curve: vec![(0.5, 1_000_000), (0.99, 5_000_000)],
+    };
+    let step = StepReport {
+        name: "look".into(),
+        is_iteration: true,
+        planned: 100,
+        sent: 99,
+        succeeded: 90,
+        failed: 5,
+        censored: 5,
+        retried: 2,
+        held_back: 3,
+        backed_off: 2,
+        bytes_sent: 9_900,
+        bytes_received: 20_000,
+        succeeded_per_second: 9.5,
+        bytes_sent_per_second: 990.5,
+        bytes_received_per_second: 2_000.5,
+        statuses: vec![StatusCount { status: 200, count: 90 }],
+        failures: vec![FailureReport { kind: FailureKind::Timeout, status: 0, count: 5, sample: Some("30s".into()) }],
+        quantities: Quantity::ALL.into_iter().map(|quantity| (quantity, summary.clone())).collect(),
+        failed_quantities: [(Quantity::Service, summary)].into(),
+    };
+    Report {
+        schema: REPORT_SCHEMA.into(),
+        version: "0.1.0".into(),
+        id: "e-1".into(),
+        name: "shop".into(),
+        creator: Some("me".into()),
+        status: RunStatus::Finished,
+        verdict: Some(Verdict::Invalid),
+        reasons: vec!["lag over its limit on edge-1".into()],
+        submitted_unix_ms: 1_700_000_000_000,
+        started_unix_ms: Some(1_700_000_001_000),
+        ended_unix_ms: Some(1_700_000_011_000),
+        offered_seconds: 10.5,
+        scheduled: 100,
+        offered: 99,
+        deficit: 3,
+        unaccounted: 2,
+        groups: vec![GroupReport {
+            name: "browse".into(),
+            engine: EngineKind::Amqp,
+            target: "amqp://broker/%2f".into(),
+            open: true,
+            scheduled: Some(100),
+            offered: 99,
+            offered_seconds: 9.5,
+            offered_per_second: 10.5,
+            tls_verified: Some(false),
+            steps: vec![step],
+            cycles: Some(CyclesReport {
+                servos: 3,
+                total: 10,
+                min: 3,
+                max: 4,
+                average: 3.5,
+                idle: 0,
+                unevenness: Some(0.25),
+            }),
+        }],
+        gates: vec![GateReport {
+            gate: "p99(response) < 250ms".into(),
+            outcome: Verdict::Fail,
+            observed: Some(3e8),
+            lower: Some(2.5e8),
+            upper: None,
+            samples: 95,
+            worst_window_second: Some(4),
+            reason: "300ms".into(),
+        }],
+        nodes: vec![NodeReport {
+            name: "edge-1".into(),
+            host: "edge-1.example".into(),
+            version: "0.1.0".into(),
+            labels: map("zone", "a"),
+            clock_offset_ns: Some(-12),
+            clock_error_ns: Some(40_000),
+            clock_drift_ns: Some(-1),
+            shards: 256,
+            offered: 99,
+            lag_p99_ns: Some(12_000_000),
+            run_delay_share: 0.125,
+            throttled_ns: 1,
+            resident_bytes_max: 1 << 25,
+            deltas: 11,
+            lost: Some("no heartbeat".into()),
+        }],
+        series: vec![series()],
+        series_left_out: 3,
+        intervals: vec![],
+        events: vec![experiment_event()],
+        trace_id: Some("0af7651916cd43dd8448eb211c80319c".into()),
+        spec: Some(experiment()),
+    }
+}
+
+fn series() -> SeriesReport {
+    SeriesReport {
+        group: "browse".into(),
+        step: Some("look".into()),
+        row_seconds: 2,
+        columns: SeriesColumns {
+            second: vec![3],
+            length_ns: vec![1_900_000_000],
+            offered_ns: vec![1_800_000_000],
+            nodes: vec![3],
+            scheduled: vec![21],
+            offered: vec![20],
+            sent: vec![19],
+            succeeded: vec![15],
+            failed: vec![3],
+            censored: vec![1],
+            in_flight: vec![2],
+            retried: vec![4],
+            bytes_sent: vec![1_900],
+            bytes_received: vec![3_800],
+            response_p50_ns: vec![Some(1)],
+            response_p95_ns: vec![Some(2)],
+            response_p99_ns: vec![Some(3)],
+            response_max_ns: vec![Some(4)],
+            service_p50_ns: vec![Some(5)],
+            service_p95_ns: vec![Some(6)],
+            service_p99_ns: vec![Some(7)],
+            service_max_ns: vec![Some(8)],
+            blocked_p99_ns: vec![None],
+            lag_p99_ns: vec![Some(9)],
+        },
+        statuses: vec![StatusSeries { status: 200, counts: vec![15] }],
+        failures: vec![FailureSeries { kind: FailureKind::Timeout, status: 0, counts: vec![3] }],
+        heat_map: Some(HeatMap {
+            quantity: Quantity::Response,
+            column_seconds: 1,
+            row_upper_ns: vec![1_000_000, 1_250_000],
+            cells: vec![(0, 1, 15)],
+        }),
+    }
+}
