@@ -150,7 +150,8 @@ async fn the_live_view_fits_any_terminal_and_never_writes_over_what_stays() {
         let mut run = OnTerminal::start(columns, directory.path(), &["run", file.to_str().unwrap()]);
         run.until(|screen| screen.contains("req/s") && screen.contains("browse"));
         // Several draws later there is still one block, and nothing of it has wrapped.
-        run.until(|screen| screen.contains("3/20s"));
+        // Its last line is of the node.
+        run.until(|screen| screen.contains("3/20s") && screen.contains("lag p"));
         let before = run.screen.text();
         assert_eq!(before.matches("req/s").count(), 1, "{columns} columns\n{before}");
         // As a terminal echoes it.
