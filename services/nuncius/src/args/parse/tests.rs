@@ -66,9 +66,11 @@ fn examples_are_of_commands_that_there_are() {
 }
 
 #[test]
-fn what_readme_types_parses() {
+fn what_readme_and_docs_type_parses() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
+    let docs = std::fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let texts = docs.chain([root.join("README.md")]).map(|path| std::fs::read_to_string(path).unwrap());
+    let readme = texts.collect::<Vec<String>>().join("\n");
     let mut fenced = false;
     let mut lines: Vec<String> = Vec::new();
     let mut continued = false;
@@ -89,7 +91,7 @@ fn what_readme_types_parses() {
         .iter()
         .filter(|line| line.starts_with("nuncius ") || line.starts_with("target/release/nuncius "))
         .collect();
-    assert!(commands.len() >= 10, "README has fewer commands than this test was made for: {commands:?}");
+    assert!(commands.len() >= 10, "they have fewer commands than this test was made for: {commands:?}");
     for command in commands {
         // The first of several on one line; the others are of other programs or like it.
         let all = command.split("; ").flat_map(|one| one.split(" && "));
