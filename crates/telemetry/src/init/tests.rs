@@ -198,7 +198,7 @@ fn spans_below_info_and_of_the_transport_are_left_out() {
     let (telemetry, dispatch) = prepared(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint)]).unwrap();
     tracing::dispatcher::with_default(&dispatch, || {
         tracing::debug_span!("detail").in_scope(|| {});
-        tracing::info_span!(target: "hyper::client", "frame").in_scope(|| {});
+        tracing::info_span!(target: "hyper_util::client", "frame").in_scope(|| {});
         tracing::info_span!("kept").in_scope(|| {});
     });
     telemetry.flush_and_shutdown(DEADLINE).unwrap();
