@@ -314,7 +314,7 @@ mod tests {
     fn what_cannot_be_meant_is_refused_by_its_name() {
         for (yaml, named) in [
             ("app: 5", "app"),
-            ("apps: -1", "apps: invalid value"),
+            ("apps: -1", "apps: the number -1 stands where a whole number"),
             ("apps: 1000001", "1000000"),
             ("apps_max: 0", "apps_max"),
             ("name_template: x", "name_template"),
@@ -327,7 +327,7 @@ mod tests {
             ("script: [DANCE]", "DANCE"),
             ("script: [{MEASURE: {duration: 1}}]", "duration"),
             ("script: [MEASURE, {SLEEP: {duration: -1}}]", "duration"),
-            ("script: [MEASURE, {SLEEP: {duration: .nan}}]", "line 1 column 38"),
+            ("script: [MEASURE, {SLEEP: {duration: .nan}}]", "line 1, column 19"),
             ("[", ""),
         ] {
             let error = OcoConfig::default().with_text(yaml).unwrap_err();
