@@ -426,7 +426,7 @@ fn steps_run_in_order_on_one_connection_and_a_failed_one_ends_the_iteration() {
                 Reply::ok()
             }
         });
-        let group = r#""target": "http://ADDRESS/base/?q=1", "rate": "200/s", "iterations": 10, "steps": [
+        let group = r#""target": "http://ADDRESS/base/", "rate": "200/s", "iterations": 10, "steps": [
             {"path": "/a"}, {"name": "b", "method": "PUT", "path": "/b", "body": "$${1}"}, {"path": "/c"}]"#;
         let outcome = Run::new(client, server.address, group).go();
         assert_eq!(outcome.steps.len(), 4);

@@ -257,7 +257,9 @@ impl<'a> Run<'a> {
         let group = if group.contains("\"target\"") {
             group
         } else {
-            format!("\"target\": \"http://{address}/path?x=1\", {group}")
+            // A query of the target is refused where the steps have paths.
+            let query = if group.contains("\"path\"") { "" } else { "?x=1" };
+            format!("\"target\": \"http://{address}/path{query}\", {group}")
         };
         Self {
             client,
