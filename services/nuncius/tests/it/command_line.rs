@@ -334,7 +334,10 @@ async fn a_result_that_could_not_be_stored_is_no_pass() {
     limited.args(wanted.get_args()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     system.daemon = Some(Process { child: limited.spawn().unwrap() });
     let file = system.directory.path().join("full.yaml");
-    std::fs::write(&file, open_spec("full", &address, "500/s", "1s", "")).unwrap();
+    // So many steps that what is stored at the end alone is longer than that, whenever the log begins anew.
+    let steps: String = (1..=40).map(|step| format!("  - {{path: /{step}}}\n")).collect();
+    let spec = open_spec("full", &address, "50/s", "1s", "") + "  steps:\n" + &steps;
+    std::fs::write(&file, spec).unwrap();
     let output = system.output(&["run", file.to_str().unwrap(), "--quiet"]);
     assert_eq!(output.status.code(), Some(4), "{}", shown(&output));
     assert!(text(&output.stdout).contains("not all in the store"), "{}", shown(&output));
