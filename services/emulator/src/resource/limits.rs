@@ -99,7 +99,8 @@ impl Limits {
         if !is_memory {
             return Ok(disk);
         }
-        let memory = self.memory_bytes()?;
+        // What memory there is may be hidden here; what the file system says of itself is not.
+        let Ok(memory) = self.memory_bytes() else { return Ok(disk) };
         // A ramfs says 0 of itself: it has no limit of its own.
         Ok(if disk.1 == 0 { memory } else { (disk.0.min(memory.0), disk.1.min(memory.1)) })
     }

@@ -101,7 +101,7 @@ async fn whatever_is_sent_is_answered_with_a_status_and_an_error() {
         ("{\"amout\": \"1MiB\"}", "amout"),
         ("{\"amount\": null}", "amount"),
         ("{}", "amount"),
-        (&deep_in, "profile"),
+        (&deep_in, "JSON"),
         (&long, "amount"),
     ] {
         let reply = node.post("memory", body).await;
