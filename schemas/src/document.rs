@@ -64,7 +64,11 @@ pub const fn messages() -> [MessageType; 32] {
         message("galileo-instructions", "An experiment as Galileo's commands.", schema_of::<InstructionExperiment>),
         message("galileo-ticks", "An experiment as Galileo's tick configuration.", schema_of::<TickExperiment>),
         message("node-info", "A process in the registry.", schema_of::<NodeInfo>),
-        message("node-command", "What the daemon asks of a node.", schema_of::<NodeCommand>),
+        // 2: shards follow the number of nodes.
+        MessageType {
+            version: 2,
+            ..message("node-command", "What the daemon asks of a node.", schema_of::<NodeCommand>)
+        },
         message("node-reply", "A node's answer to a command.", schema_of::<NodeReply>),
         message("metric-delta", "What a node measured since its last delta.", schema_of::<MetricDelta>),
         message("record-batch", "Request records, column by column.", schema_of::<RecordBatch>),

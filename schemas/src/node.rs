@@ -87,13 +87,41 @@ pub struct NodeInfo {
     pub started_unix_ms: u64,
 }
 
+/// Shards at even steps, written as `[start, step, count]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(from = "(u32, u32, u32)", into = "(u32, u32, u32)")]
+#[schemars(with = "(u32, u32, u32)")]
+pub struct ShardRun {
+    /// The first one.
+    pub start: u32,
+    /// How far the next one is from each.
+    pub step: u32,
+    /// How many there are.
+    pub count: u32,
+}
+
+impl From<(u32, u32, u32)> for ShardRun {
+    fn from((start, step, count): (u32, u32, u32)) -> Self {
+        Self { start, step, count }
+    }
+}
+
+impl From<ShardRun> for (u32, u32, u32) {
+    fn from(run: ShardRun) -> Self {
+        (run.start, run.step, run.count)
+    }
+}
+
 /// A group's share on one node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GroupAssignment {
     /// Index of the group in the specification.
     pub group: u16,
-    /// Shards as a bitmap of 256 bits, lowest first.
-    pub shards: [u64; 4],
+    /// How many shards the group has for the whole run, on whatever nodes: a power of two. Arrival `i` belongs to shard
+    /// `i mod shards`.
+    pub shards: u32,
+    /// Those of this node, none of them twice.
+    pub owned: Vec<ShardRun>,
     /// Nodes the group runs on; multiplies a rate that is given per node.
     pub nodes: u32,
 }
@@ -130,6 +158,13 @@ pub struct Prepare {
     pub assignments: Vec<GroupAssignment>,
     /// Number from which trace and span ids of requests are made.
     pub run_key: u64,
+}
+
+impl GroupAssignment {
+    /// How many shards this node has.
+    pub fn owned_count(&self) -> u64 {
+        self.owned.iter().map(|run| u64::from(run.count)).sum()
+    }
 }
 
 impl Prepare {

@@ -329,7 +329,7 @@ proptest! {
     #[test]
     fn a_damaged_message_does_not_make_it_panic(at in any::<prop::sample::Index>(), with: u8, cut in any::<prop::sample::Index>()) {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/messages");
-        for name in ["node-command.v1.msgpack", "metric-delta.v1.msgpack", "run-record.v1.json"] {
+        for name in ["node-command.v2.msgpack", "metric-delta.v1.msgpack", "run-record.v1.json"] {
             let mut bytes = std::fs::read(folder.join(name)).unwrap();
             let at = at.index(bytes.len());
             bytes[at] = with;

@@ -84,7 +84,7 @@ fn every_message_of_the_first_version_still_loads() {
     keeps("galileo-ticks", &fixtures::galileo_ticks());
     keeps("node-info", &fixtures::node_info());
     for (variant, command) in fixtures::node_commands() {
-        keeps(&format!("node-command{variant}"), &command);
+        keeps_version(&format!("node-command{variant}"), 2, &command);
     }
     keeps("node-reply", &fixtures::node_reply());
     keeps("metric-delta", &fixtures::metric_delta());

@@ -35,7 +35,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let input = GroupInput {
         spec: &spec,
         group: 0,
-        shards: ShardSet::ALL,
+        shards: ShardSet::all(256),
         nodes: 1,
         routes: &[],
         run_key: 1,

@@ -101,7 +101,7 @@ pub(crate) struct Dispatcher {
     follow: Vec<Option<u16>>,
     /// Answers may still be on their way though nothing is in flight: see [`Dispatcher::hold`].
     is_held: bool,
-    first_shard: u16,
+    first_shard: u32,
     group: u16,
     run_key: u64,
     trace_id: u128,
@@ -109,7 +109,7 @@ pub(crate) struct Dispatcher {
 }
 
 /// What a thread runs of its group.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Share {
     pub(crate) thread: usize,
     pub(crate) shards: ShardSet,
@@ -124,6 +124,7 @@ impl Dispatcher {
         control: Arc<Control>,
         sink: SyncSender<EngineMessage>,
     ) -> Self {
+        let first_shard = share.shards.iter().next().unwrap_or(0);
         let feed = Feed::new(plan.load.clone(), share.shards);
         let path = plan.iteration_path();
         let mut follow = vec![None; plan.step_names.len()];
@@ -159,7 +160,7 @@ impl Dispatcher {
             first: path.first().copied().map_or(0, usize::from),
             follow,
             is_held: false,
-            first_shard: share.shards.iter().next().unwrap_or(0),
+            first_shard,
             group: plan.group,
             run_key: plan.run_key,
             trace_id: plan.trace_id,
@@ -173,7 +174,7 @@ impl Dispatcher {
     }
 
     /// The first of the thread's shards: tells threads and nodes of one group apart.
-    pub(crate) fn first_shard(&self) -> u16 {
+    pub(crate) fn first_shard(&self) -> u32 {
         self.first_shard
     }
 

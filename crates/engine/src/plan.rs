@@ -29,7 +29,7 @@ pub(crate) use target::Host;
 pub const THREADS_MAX: usize = 256;
 
 /// What a plan is made from.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct GroupInput<'a> {
     /// The whole experiment.
     pub spec: &'a ExperimentSpec,
@@ -283,7 +283,7 @@ pub fn plan_group(
     Ok(GroupPlan {
         group: input.group,
         name: group.name.clone(),
-        shards: input.shards,
+        shards: input.shards.clone(),
         threads: input.threads,
         run_key: input.run_key,
         trace_id: input.trace_id,

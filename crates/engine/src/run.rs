@@ -4,6 +4,7 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
+use nuncius_load::ShardSet;
 use nuncius_schemas::fault::GeneratorFault;
 use nuncius_schemas::spec::RecordsMode;
 
@@ -110,7 +111,8 @@ pub fn spawn_group(
     let mut threads = Vec::with_capacity(plan.threads);
     for share in shares(&plan) {
         let bell = Arc::new(Bell::new().map_err(start_error)?);
-        let dispatcher = Dispatcher::new(&plan, share, options, Arc::clone(&control), sink.clone());
+        let name = format!("load-{}-{}", plan.group, share.thread);
+        let dispatcher = Dispatcher::new(&plan, share.clone(), options, Arc::clone(&control), sink.clone());
         let ahead = connections_ahead(&plan, &dispatcher);
         control.listen(Arc::clone(&bell));
         let (thread_plan, thread_control, thread_tls) = (Arc::clone(&plan), Arc::clone(&control), tls.clone());
@@ -136,7 +138,6 @@ pub fn spawn_group(
             }
             thread_control.forget(&thread_bell);
         };
-        let name = format!("load-{}-{}", plan.group, share.thread);
         let spawned = std::thread::Builder::new().name(name).spawn(body);
         match spawned {
             Ok(handle) => threads.push(EngineThread { thread_id: identity.recv().unwrap_or(0), handle }),
@@ -163,7 +164,8 @@ fn shares(plan: &GroupPlan) -> Vec<Share> {
         .map(|thread| {
             let own = plan.shards.iter().enumerate().filter(|(position, _)| position % threads == thread);
             let in_flight_max = all / threads + usize::from(thread < all % threads);
-            Share { thread, shards: own.map(|(_, shard)| shard).collect(), in_flight_max: in_flight_max.max(1) }
+            let shards = ShardSet::of(plan.shards.shards(), own.map(|(_, shard)| shard));
+            Share { thread, shards, in_flight_max: in_flight_max.max(1) }
         })
         .collect()
 }
@@ -174,8 +176,7 @@ fn connections_ahead(plan: &GroupPlan, dispatcher: &Dispatcher) -> usize {
     match &plan.load {
         Load::Closed { .. } => most.min(CONNECTIONS_AHEAD_MAX),
         Load::Open { schedule, .. } => {
-            let own = schedule.profile().expected_arrivals(0, 1_000_000_000) * plan.shards.len() as f64
-                / f64::from(nuncius_load::SHARDS);
+            let own = schedule.profile().expected_arrivals(0, 1_000_000_000) * plan.shards.share();
             // A float becomes the nearest integer there is; it is small after `min` anyway.
             ((own / plan.threads as f64 * 0.05).ceil() as usize + 2).min(most).min(64)
         }

@@ -5,9 +5,10 @@
 //! the whole schedule and keeps the arrivals of its own shards.
 //!
 //! Layout: [`profile`] is the rate over time and its exact integral; [`schedule`] turns it into planned instants;
-//! [`shard`] says whose they are; [`closed`] does the same for a fixed set of users; [`sample`] decides what is
-//! traced; [`philox`] is the generator under all of it.
+//! [`shard`] says whose they are, [`assign`] who gets which; [`closed`] does the same for a fixed set of users;
+//! [`sample`] decides what is traced; [`philox`] is the generator under all of it.
 
+pub mod assign;
 pub mod closed;
 pub mod philox;
 pub mod profile;
@@ -15,6 +16,7 @@ pub mod sample;
 pub mod schedule;
 pub mod shard;
 
+pub use assign::{AssignError, Assigned, assign, divide};
 pub use profile::{ProfileError, RateProfile};
 pub use schedule::{Arrival, Schedule};
-pub use shard::{AssignError, SHARDS, ShardSet, assign, shard_of};
+pub use shard::{ShardError, ShardSet, shards_for};

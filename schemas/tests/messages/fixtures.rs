@@ -8,7 +8,8 @@ use nuncius_schemas::fault::{FaultCount, GeneratorFault};
 use nuncius_schemas::galileo::{InstructionExperiment, TickExperiment};
 use nuncius_schemas::metric::{FailureCount, FailureKind, Health, MetricDelta, RecordsWritten, StatusCount, StepDelta};
 use nuncius_schemas::node::{
-    Capacity, Extend, GroupAssignment, NodeCommand, NodeInfo, NodeReply, Prepare, RefusalCode, Role, Start, Stop,
+    Capacity, Extend, GroupAssignment, NodeCommand, NodeInfo, NodeReply, Prepare, RefusalCode, Role, ShardRun, Start,
+    Stop,
 };
 use nuncius_schemas::record::{RecordBatch, RecordOutcome};
 use nuncius_schemas::route::{Route, RouteHost};
@@ -105,7 +106,12 @@ pub(crate) fn node_commands() -> Vec<(&'static str, NodeCommand)> {
         attempt: 2,
         spec: self::experiment(),
         routes: vec![route()],
-        assignments: vec![GroupAssignment { group: 1, shards: [u64::MAX, 0, 1, 1 << 63], nodes: 2 }],
+        assignments: vec![GroupAssignment {
+            group: 1,
+            shards: 512,
+            owned: vec![ShardRun { start: 1, step: 2, count: 256 }, ShardRun { start: 0, step: 1, count: 1 }],
+            nodes: 2,
+        }],
         run_key: 0x0123_4567_89ab_cdef,
     };
     let start = Start {

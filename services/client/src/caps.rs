@@ -1,7 +1,7 @@
 //! What a node may be asked for: its caps, which no message can raise, against the sums of its shares over all groups.
 
 use nuncius_load::closed::users_of;
-use nuncius_load::shard::{SHARDS, ShardSet};
+use nuncius_load::shard::{ShardError, ShardSet};
 use nuncius_schemas::node::{Capacity, GroupAssignment, Prepare};
 use nuncius_schemas::spec::Group;
 use nuncius_schemas::units::{Rate, SECOND_NS};
@@ -12,6 +12,14 @@ pub(crate) enum CapError {
     /// A group that the specification does not have.
     #[error("groups[{0}]: no such group in the specification")]
     NoGroup(u16),
+    /// Shards that there cannot be.
+    #[error("assignment of groups[{group}]: {source}")]
+    Shards {
+        /// Index of the group.
+        group: u16,
+        /// What is wrong with them.
+        source: ShardError,
+    },
     /// Over a cap.
     #[error("{field}: {wanted} is over this node's {cap} of {limit} ({flag})")]
     Over {
@@ -64,7 +72,7 @@ pub(crate) fn check(prepare: &Prepare, capacity: &Capacity) -> Result<(), CapErr
                 flag: "--max-duration",
             });
         }
-        shares.push(share(assignment, spec));
+        shares.push(share(assignment, spec)?);
     }
     let wanted_rate = whole(peak(shares.iter().flat_map(|share| &share.pieces)));
     if wanted_rate > capacity.max_rate_per_second {
@@ -96,14 +104,16 @@ pub fn over_caps(prepare: &Prepare, capacity: &Capacity) -> Option<String> {
     check(prepare, capacity).err().map(|error| error.to_string())
 }
 
-fn share(assignment: &GroupAssignment, group: &Group) -> Share {
-    let shards = ShardSet::from_words(assignment.shards);
+fn share(assignment: &GroupAssignment, group: &Group) -> Result<Share, CapError> {
+    let shards =
+        ShardSet::of_assignment(assignment).map_err(|source| CapError::Shards { group: assignment.group, source })?;
     if let Some(users) = group.users {
         let own = users_of(&shards, users).count() as u64;
-        return Share { group: assignment.group, pieces: Vec::new(), in_flight: own, in_flight_field: "users" };
+        let group = assignment.group;
+        return Ok(Share { group, pieces: Vec::new(), in_flight: own, in_flight_field: "users" });
     }
     let nodes = if group.rate_per_node { f64::from(assignment.nodes) } else { 1.0 };
-    let factor = nodes * shards.len() as f64 / f64::from(SHARDS);
+    let factor = nodes * shards.share();
     let mut from_ns = 0u64;
     let mut pieces = Vec::new();
     for stage in group.effective_stages() {
@@ -113,12 +123,8 @@ fn share(assignment: &GroupAssignment, group: &Group) -> Share {
         pieces.push(Piece { from_ns, until_ns, from_per_second, to_per_second });
         from_ns = until_ns;
     }
-    Share {
-        group: assignment.group,
-        pieces,
-        in_flight: u64::from(group.max_in_flight),
-        in_flight_field: "max_in_flight",
-    }
+    let in_flight = u64::from(group.max_in_flight);
+    Ok(Share { group: assignment.group, pieces, in_flight, in_flight_field: "max_in_flight" })
 }
 
 /// The highest sum of rates at any instant. A sum of straight pieces is highest at the end of one of them.
@@ -164,14 +170,15 @@ fn fields(of: impl Iterator<Item = (u16, &'static str)>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use nuncius_load::shard::assign;
+    use nuncius_load::assign;
     use nuncius_schemas::spec::ExperimentSpec;
 
     use super::*;
 
     /// What one of `nodes` equal nodes is asked for.
     fn prepare(groups: &[Group], nodes: usize) -> Prepare {
-        let shards = assign(&vec![1; nodes]).unwrap()[0].words();
+        let assigned = assign(&vec![1; nodes]).unwrap();
+        let (shards, owned) = (assigned.shards, assigned.owned[0].clone());
         let nodes = u32::try_from(nodes).unwrap();
         Prepare {
             experiment: "e".into(),
@@ -179,7 +186,9 @@ mod tests {
             attempt: 1,
             spec: ExperimentSpec::of_groups(groups.to_vec()),
             routes: Vec::new(),
-            assignments: (0..groups.len()).map(|g| GroupAssignment { group: g as u16, shards, nodes }).collect(),
+            assignments: (0..groups.len())
+                .map(|g| GroupAssignment { group: g as u16, shards, owned: owned.clone(), nodes })
+                .collect(),
             run_key: 1,
         }
     }
@@ -238,6 +247,14 @@ mod tests {
             let error = check(&prepare(&groups, 1), &capacity(wanted - 1, 10_000)).unwrap_err().to_string();
             assert!(error.contains(&format!(": {wanted} is over")), "{error}");
         }
+    }
+
+    #[test]
+    fn shards_that_there_cannot_be_are_refused_as_such() {
+        let mut prepare = prepare(&[open("1/s")], 1);
+        prepare.assignments[0].shards = 300;
+        let error = check(&prepare, &capacity(100, 100)).unwrap_err().to_string();
+        assert!(error.contains("groups[0]") && error.contains("300 is no power of two"), "{error}");
     }
 
     #[test]

@@ -110,7 +110,8 @@ pub(crate) fn plan_groups(
             &GroupInput {
                 spec: &prepare.spec,
                 group: assignment.group,
-                shards: ShardSet::from_words(assignment.shards),
+                shards: ShardSet::of_assignment(assignment)
+                    .map_err(|source| CapError::Shards { group: assignment.group, source })?,
                 nodes: assignment.nodes,
                 routes: &prepare.routes,
                 run_key: prepare.run_key,

@@ -61,14 +61,15 @@ fn held_before(spec: &ExperimentSpec, number: u16, group: &Group, share: &GroupA
     let stages = multiplied(&group.effective_stages(), if group.rate_per_node { share.nodes } else { 1 });
     let Ok(profile) = RateProfile::new(&stages) else { return 0 };
     let schedule = Schedule::new(profile, group.arrivals, spec.seed, u32::from(number), group.iterations);
-    let shards = ShardSet::from_words(share.shards);
+    // We have made them ourselves.
+    let Ok(shards) = ShardSet::of_assignment(share) else { return 0 };
     schedule.take_while(|arrival| arrival.planned_ns < until_ns).filter(|arrival| shards.owns(arrival.index)).count()
         as u64
 }
 
 #[cfg(test)]
 mod tests {
-    use nuncius_load::shard::assign;
+    use nuncius_load::assign;
     use nuncius_schemas::metric::{MetricDelta, StepDelta};
     use nuncius_schemas::units::SECOND_NS;
     use nuncius_stats::Incarnation;
@@ -107,10 +108,11 @@ mod tests {
         let spec = ExperimentSpec::of_groups(vec![group]);
         let mut totals = RunTotals::new(vec![1]);
         let mut assignments = BTreeMap::new();
-        for ((node, planned), shards) in [("a", first), ("b", second)].into_iter().zip(assign(&[1, 1]).unwrap()) {
+        let assigned = assign(&[1, 1]).unwrap();
+        for ((node, planned), owned) in [("a", first), ("b", second)].into_iter().zip(assigned.owned) {
             totals.enroll(node, Incarnation { epoch: 1, attempt: 1 });
             totals.merge(&delta(node, planned, planned)).unwrap();
-            let share = GroupAssignment { group: 0, shards: shards.words(), nodes: 2 };
+            let share = GroupAssignment { group: 0, shards: assigned.shards, owned, nodes: 2 };
             assignments.insert(node.to_owned(), vec![share]);
         }
         let lost = BTreeMap::from([("b".to_owned(), Lost { reason: "gone".to_owned(), horizon_ns })]);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use nuncius_schemas::gate::Quantity;
+use nuncius_schemas::node::GroupAssignment;
 use nuncius_schemas::report::{GateReport, NodeReport, Report};
 use nuncius_schemas::run::{RunStatus, Verdict};
 use nuncius_schemas::spec::RecordsMode;
@@ -162,12 +163,10 @@ pub(crate) fn node_reports(running: &Running, plan: &Plan, offered: &Offered) ->
             let info = running.daemon.nodes.get(&node.name);
             let totals = offered.totals.nodes.get(&node.name);
             let clock = offered.clocks.get(&node.name);
-            let shards = plan.assignments.get(&node.name).map_or(0, |assignments| {
-                assignments
-                    .iter()
-                    .map(|assignment| nuncius_load::shard::ShardSet::from_words(assignment.shards).len())
-                    .sum()
-            });
+            let shards = plan
+                .assignments
+                .get(&node.name)
+                .map_or(0, |assignments| assignments.iter().map(GroupAssignment::owned_count).sum());
             NodeReport {
                 name: node.name.clone(),
                 host: info.as_ref().map(|info| info.host.clone()).unwrap_or_default(),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use nuncius_load::shard::assign;
+use nuncius_load::assign;
 use nuncius_schemas::node::{GroupAssignment, NodeInfo, Role};
 use nuncius_schemas::run::RunNode;
 use nuncius_schemas::spec::{ExperimentSpec, NodeSelection};
@@ -81,15 +81,16 @@ pub(crate) fn plan(
         let chosen = select(&field, selection, nodes, busy, excluded)?;
         let weights: Vec<u32> =
             chosen.iter().map(|node| node.capacity.as_ref().map_or(1, |capacity| capacity.weight.max(1))).collect();
-        let shards = assign(&weights)
+        let assigned = assign(&weights)
             .map_err(|error| PlanError::Shards { field: format!("groups[{index}]"), problem: error.to_string() })?;
         let count = u32::try_from(chosen.len()).unwrap_or(u32::MAX);
         nodes_per_group.push(count);
-        for (node, shards) in chosen.iter().zip(shards) {
+        for (node, owned) in chosen.iter().zip(assigned.owned) {
             taking_part.insert(node.name.clone(), node.epoch);
             assignments.entry(node.name.clone()).or_default().push(GroupAssignment {
                 group: u16::try_from(index).unwrap_or(u16::MAX),
-                shards: shards.words(),
+                shards: assigned.shards,
+                owned,
                 nodes: count,
             });
         }
@@ -181,6 +182,7 @@ pub fn unresolved_services(spec: &ExperimentSpec) -> Vec<(String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nuncius_load::ShardSet;
     use nuncius_schemas::node::Capacity;
 
     fn node(name: &str, zone: &str) -> NodeInfo {
@@ -210,15 +212,28 @@ mod tests {
 
     #[test]
     fn every_shard_has_exactly_one_node() {
-        let nodes: Vec<NodeInfo> = (0..17).map(|i| node(&format!("n{i}"), "a")).collect();
-        let plan = plan(&spec("{}"), &nodes, &BTreeSet::new(), &BTreeSet::new()).unwrap();
-        let mut seen = [0u32; 256];
-        for assignments in plan.assignments.values() {
-            for shard in nuncius_load::shard::ShardSet::from_words(assignments[0].shards).iter() {
-                seen[usize::from(shard)] += 1;
+        for (count, shards) in [(17, 256), (300, 2_048)] {
+            let nodes: Vec<NodeInfo> = (0..count).map(|i| node(&format!("n{i}"), "a")).collect();
+            let plan = plan(&spec("{}"), &nodes, &BTreeSet::new(), &BTreeSet::new()).unwrap();
+            let mut seen = vec![0u32; shards];
+            for assignments in plan.assignments.values() {
+                assert_eq!(assignments[0].shards as usize, shards);
+                for shard in ShardSet::of_assignment(&assignments[0]).unwrap().iter() {
+                    seen[shard as usize] += 1;
+                }
             }
+            assert!(seen.iter().all(|count| *count == 1));
         }
-        assert!(seen.iter().all(|count| *count == 1));
+    }
+
+    #[test]
+    fn the_plan_of_ten_thousand_nodes_is_small_and_so_is_each_share() {
+        let nodes: Vec<NodeInfo> = (0..10_000).map(|i| node(&format!("client-{i}"), "a")).collect();
+        let plan = plan(&spec("{}"), &nodes, &BTreeSet::new(), &BTreeSet::new()).unwrap();
+        let whole = nuncius_schemas::codec::encode(&plan.assignments).unwrap();
+        assert!(whole.len() < 1 << 20, "{} bytes", whole.len());
+        let one = plan.assignments.values().map(|share| nuncius_schemas::codec::encode(share).unwrap().len()).max();
+        assert!(one < Some(100), "{one:?} bytes");
     }
 
     #[test]

@@ -18,7 +18,7 @@ fn started(load: &str) -> (Dispatcher, Receiver<EngineMessage>) {
     let input = GroupInput {
         spec: &spec,
         group: 0,
-        shards: ShardSet::ALL,
+        shards: ShardSet::all(256),
         nodes: 1,
         routes: &[],
         run_key: 0,
@@ -26,7 +26,7 @@ fn started(load: &str) -> (Dispatcher, Receiver<EngineMessage>) {
         threads: 1,
     };
     let plan = plan_group(&input, &TargetPolicy::default(), &|_| None).unwrap();
-    let share = Share { thread: 0, shards: ShardSet::ALL, in_flight_max: 1_000 };
+    let share = Share { thread: 0, shards: ShardSet::all(256), in_flight_max: 1_000 };
     let options = EngineOptions { records: RecordsMode::None, trace_ratio: 0.0, seed: 1, drain_ns: 0 };
     let control = Control::new();
     control.start(START_NS, u64::MAX);

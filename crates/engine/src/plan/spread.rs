@@ -98,8 +98,8 @@ pub(crate) struct Picker {
 
 impl Picker {
     /// `first_shard` is the first one of the thread's shards.
-    pub(crate) fn new(plan: &GroupPlan, first_shard: u16) -> Self {
-        let begin = plan.spread.begin(u64::from(first_shard), u64::from(nuncius_load::SHARDS));
+    pub(crate) fn new(plan: &GroupPlan, first_shard: u32) -> Self {
+        let begin = plan.spread.begin(u64::from(first_shard), u64::from(plan.shards.shards()));
         let position = match &plan.load {
             Load::Open { .. } => Position::Index,
             Load::Closed { users, iterations: Some(iterations), .. } => {

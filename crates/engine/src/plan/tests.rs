@@ -12,7 +12,7 @@ fn plan_with(group: &str, routes: &[Route]) -> Result<GroupPlan, PlanError> {
     let input = GroupInput {
         spec: &spec,
         group: 0,
-        shards: ShardSet::ALL,
+        shards: ShardSet::all(256),
         nodes: 4,
         routes,
         run_key: 0,
@@ -100,7 +100,7 @@ fn equal_addresses_of_a_specification_are_one_host() {
     let input = GroupInput {
         spec: &spec,
         group: 0,
-        shards: ShardSet::ALL,
+        shards: ShardSet::all(256),
         nodes: 1,
         routes: &[],
         run_key: 0,
@@ -174,7 +174,7 @@ fn a_rate_per_node_is_multiplied_by_the_nodes() {
 fn plan_where(services: &str, group: &str, routes: &[Route], known: &[(&str, &str)]) -> Result<GroupPlan, PlanError> {
     let text = format!(r#"{{"services": {services}, "groups": [{{{group}, "rate": "1/s", "duration": "1s"}}]}}"#);
     let spec: ExperimentSpec = nuncius_schemas::codec::decode(text.as_bytes()).unwrap();
-    let shards = ShardSet::ALL;
+    let shards = ShardSet::all(256);
     let input = GroupInput { spec: &spec, group: 0, shards, nodes: 1, routes, run_key: 0, trace_id: 1, threads: 1 };
     let known: std::collections::BTreeMap<&str, &str> = known.iter().copied().collect();
     plan_group(&input, &TargetPolicy::default(), &|name| known.get(name).map(|value| (*value).to_owned()))

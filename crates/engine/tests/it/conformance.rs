@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::support::{CLIENTS, Client, Outcome, Reply, Run, SECOND_NS, Server};
 use nuncius_engine::FinishReason;
+use nuncius_load::ShardSet;
 use nuncius_schemas::metric::FailureKind;
 use nuncius_schemas::record::RecordOutcome;
 
@@ -59,7 +60,7 @@ fn threads_and_shards_share_the_schedule_without_overlap() {
         let server = Server::start(|_, _| Reply::ok());
         let mut run = Run::new(client, server.address, r#""rate": "1000/s", "iterations": 256"#);
         run.threads = 2;
-        run.shards = (0..100).collect();
+        run.shards = ShardSet::of(256, 0..100);
         let outcome = run.go();
         let indices: BTreeSet<u64> = outcome.rows.iter().map(|row| row.index).collect();
         assert_eq!(outcome.step().succeeded, 100);

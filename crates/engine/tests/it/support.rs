@@ -266,7 +266,7 @@ impl<'a> Run<'a> {
             spec: format!("{{\"groups\": [{{{group}}}]}}"),
             options: EngineOptions { records: RecordsMode::All, trace_ratio: 0.0, seed: 1, drain_ns: 5 * SECOND_NS },
             routes: &[],
-            shards: ShardSet::ALL,
+            shards: ShardSet::all(256),
             threads: 1,
             horizon_ns: u64::MAX,
             bus: None,
@@ -282,7 +282,7 @@ impl<'a> Run<'a> {
         let input = GroupInput {
             spec: &spec,
             group: 0,
-            shards: self.shards,
+            shards: self.shards.clone(),
             nodes: 1,
             routes: self.routes,
             run_key: 7,

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use nuncius_bus::{clock, registry};
-use nuncius_load::shard::assign;
+use nuncius_load::assign;
 use nuncius_schemas::event::EventKind;
 use nuncius_schemas::node::{Capacity, NodeCommand, NodeInfo, NodeReply, Role};
 use nuncius_schemas::report::Report;
@@ -25,7 +25,7 @@ const GATES: &str = "gates: ['failures < 20%']";
 
 /// How many of the first `count` arrivals belong to each of `nodes` equal nodes.
 fn shares(count: u64, nodes: usize) -> Vec<u64> {
-    let shards = assign(&vec![1; nodes]).unwrap();
+    let shards = assign(&vec![1; nodes]).unwrap().sets().unwrap();
     shards.iter().map(|shards| (0..count).filter(|index| shards.owns(*index)).count() as u64).collect()
 }
 

@@ -49,7 +49,7 @@ async fn what_travels_is_what_the_description_of_the_bus_says() {
             assert!(!is_ours || is_listed, "{subject}: the header {name} is not listed");
         }
     }
-    for schema in ["experiment-event.v1", "metric-delta.v1", "record-batch.v1", "node-command.v1"] {
+    for schema in ["experiment-event.v1", "metric-delta.v1", "record-batch.v1", "node-command.v2"] {
         assert!(told.contains(schema), "{schema} was not sent: {told:?}");
     }
 }
