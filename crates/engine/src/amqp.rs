@@ -39,6 +39,7 @@ mod connection;
 mod consume;
 mod message;
 mod publish;
+mod runtime;
 
 pub(crate) use connection::{Access, login};
 

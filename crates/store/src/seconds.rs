@@ -3,7 +3,8 @@
 use futures_util::TryStreamExt as _;
 use nuncius_schemas::second::{ExperimentSecond, GroupSecond, StepSecond};
 use serde::Serialize;
-use sqlx::{FromRow, QueryBuilder, Sqlite};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{FromRow, QueryBuilder, Row as _, Sqlite};
 
 use crate::error::StoreError;
 use crate::numbers::{count, optional_count};
@@ -14,7 +15,7 @@ const ROWS_PER_INSERT: usize = 200;
 
 /// What one step of a group, or its whole iterations, did in one second; or what came late of that (`late` > 0), to be
 /// added.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SecondRow {
     /// Second of run time.
     pub second: i64,
@@ -78,6 +79,43 @@ pub struct SecondRow {
     pub statuses: String,
     /// Failures by kind, as JSON.
     pub failures: String,
+}
+
+impl FromRow<'_, SqliteRow> for SecondRow {
+    fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            second: row.try_get("second")?,
+            late: row.try_get("late")?,
+            group_name: row.try_get("group_name")?,
+            step_name: row.try_get("step_name")?,
+            is_iteration: row.try_get("is_iteration")?,
+            length_ns: row.try_get("length_ns")?,
+            offered_ns: row.try_get("offered_ns")?,
+            nodes: row.try_get("nodes")?,
+            scheduled: row.try_get("scheduled")?,
+            offered: row.try_get("offered")?,
+            sent: row.try_get("sent")?,
+            succeeded: row.try_get("succeeded")?,
+            failed: row.try_get("failed")?,
+            censored: row.try_get("censored")?,
+            in_flight: row.try_get("in_flight")?,
+            retried: row.try_get("retried")?,
+            bytes_sent: row.try_get("bytes_sent")?,
+            bytes_received: row.try_get("bytes_received")?,
+            response_p50_ns: row.try_get("response_p50_ns")?,
+            response_p95_ns: row.try_get("response_p95_ns")?,
+            response_p99_ns: row.try_get("response_p99_ns")?,
+            response_max_ns: row.try_get("response_max_ns")?,
+            service_p50_ns: row.try_get("service_p50_ns")?,
+            service_p95_ns: row.try_get("service_p95_ns")?,
+            service_p99_ns: row.try_get("service_p99_ns")?,
+            service_max_ns: row.try_get("service_max_ns")?,
+            blocked_p99_ns: row.try_get("blocked_p99_ns")?,
+            lag_p99_ns: row.try_get("lag_p99_ns")?,
+            statuses: row.try_get("statuses")?,
+            failures: row.try_get("failures")?,
+        })
+    }
 }
 
 /// A row before it is written.

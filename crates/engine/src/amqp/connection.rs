@@ -4,24 +4,26 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use lapin::tcp::{AsyncTcpStream, RustlsConnector};
+use lapin::tcp::AsyncTcpStream;
 use lapin::types::ShortString;
 use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{Connection, ConnectionProperties, ErrorKind};
 use nuncius_schemas::fault::GeneratorFault;
 use nuncius_schemas::metric::FailureKind;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 
+use super::runtime;
 use crate::connect::ConnectError;
 use crate::plan::{AmqpPlan, GroupPlan, Host};
-use crate::tls;
+use crate::tls::{self, Tls};
 use crate::trouble::Trouble;
 
 /// How a broker is reached.
 pub(crate) struct Access {
     uri: AMQPUri,
     hosts: Arc<[Host]>,
-    tls: Option<(RustlsConnector, String)>,
+    tls: Option<Tls>,
     timeout: Duration,
     name: String,
 }
@@ -35,12 +37,7 @@ impl std::fmt::Debug for Access {
 
 impl Access {
     pub(super) fn new(plan: &GroupPlan, amqp: &AmqpPlan) -> Result<Self, String> {
-        let tls = if amqp.secure {
-            let tls = tls::setup(amqp.tls.as_ref(), &amqp.server_name, None)?;
-            Some((RustlsConnector::from(tls.config), tls.server_name.to_str().into_owned()))
-        } else {
-            None
-        };
+        let tls = if amqp.secure { Some(tls::setup(amqp.tls.as_ref(), &amqp.server_name, None)?) } else { None };
         let uri = login(amqp)?;
         Ok(Self {
             uri,
@@ -123,16 +120,13 @@ pub(super) async fn open(access: &Arc<Access>, host: usize) -> Result<Link, Trou
     let attempt = Attempt(Arc::clone(&socket));
     let problem = Arc::new(Mutex::new(Problem::default()));
     let (its_access, its_socket, its_problem) = (Arc::clone(access), Arc::clone(&socket), Arc::clone(&problem));
-    let runtime = lapin::runtime::default_runtime();
-    let runtime = runtime.map_err(|error| trouble_of(FailureKind::Connect, "start a runtime", &error))?;
-    let its_runtime = runtime.clone();
     let connector = async move |_: AMQPUri, _| {
         let noted = || its_problem.lock().unwrap_or_else(PoisonError::into_inner);
         let mut failed = ConnectError::default();
         let mut opened = None;
         let host = its_access.hosts.get(host);
         for address in host.into_iter().flat_map(Host::order) {
-            match AsyncTcpStream::connect(&its_runtime, address).await {
+            match runtime::connect(address).await {
                 Ok(stream) => {
                     host.into_iter().for_each(|host| host.prefer(address));
                     opened = Some(stream);
@@ -145,20 +139,20 @@ pub(super) async fn open(access: &Arc<Access>, host: usize) -> Result<Link, Trou
             noted().connect = Some(failed);
             return Err(std::io::Error::from(std::io::ErrorKind::NotConnected).into());
         };
-        if let AsyncTcpStream::Plain(plain) = &stream {
-            let copy = plain.get_ref().as_fd().try_clone_to_owned()?;
-            *its_socket.lock().unwrap_or_else(PoisonError::into_inner) = Some(copy);
-        }
-        let Some((connector, name)) = &its_access.tls else { return Ok(stream) };
-        Ok(stream.into_rustls(connector, name).await.inspect_err(|error| {
+        let copy = stream.as_fd().try_clone_to_owned()?;
+        *its_socket.lock().unwrap_or_else(PoisonError::into_inner) = Some(copy);
+        let Some(tls) = &its_access.tls else { return Ok(AsyncTcpStream::Plain(stream.into())) };
+        let connector = TlsConnector::from(Arc::clone(&tls.config));
+        let secured = connector.connect(tls.server_name.clone(), stream).await.inspect_err(|error| {
             // What is missing for a session is no problem of the session.
             if GeneratorFault::of_error(error).is_none() {
                 noted().tls = Some(tls::in_words(error));
             }
-        })?)
+        })?;
+        Ok(AsyncTcpStream::Plain(secured.into()))
     };
     let properties = ConnectionProperties::default().with_connection_name(access.name.as_str().into());
-    let connecting = Connection::connector(access.uri.clone(), runtime, connector, properties);
+    let connecting = Connection::connector(access.uri.clone(), runtime::current(), connector, properties);
     match timeout(access.timeout, connecting).await {
         Ok(Ok(connection)) => {
             std::mem::forget(attempt);
