@@ -4,7 +4,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
-use crate::{Bus, BusError, Headers};
+use crate::{Bus, BusError, Headers, Subscription};
 
 /// Round trips of one measurement, by default.
 pub const SAMPLES: usize = 16;
@@ -107,9 +107,14 @@ pub async fn answer_pings(bus: &Bus, subject: &str) -> Result<PingResponder, Bus
 
 /// The same with another clock.
 pub async fn answer_pings_with(bus: &Bus, subject: &str, monotonic: fn() -> u64) -> Result<PingResponder, BusError> {
-    let mut probes = bus.subscribe(subject).await?;
+    let probes = bus.subscribe(subject).await?;
     // So that whoever hears of this node later finds it listening.
     bus.flush().await?;
+    Ok(answer(probes, monotonic))
+}
+
+/// The same of probes that are listened for already: what has come by now is answered too.
+pub fn answer(mut probes: Subscription, monotonic: fn() -> u64) -> PingResponder {
     let task = tokio::spawn(async move {
         while let Some(probe) = probes.next().await {
             let mut answer = Vec::with_capacity(16);
@@ -119,5 +124,5 @@ pub async fn answer_pings_with(bus: &Bus, subject: &str, monotonic: fn() -> u64)
             let _ = probe.respond(&Headers::new(), Bytes::from(answer)).await;
         }
     });
-    Ok(PingResponder(task))
+    PingResponder(task)
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use nuncius_schemas::codec;
 use nuncius_schemas::names::{TOKEN_MAX_BYTES, check_token};
 use nuncius_schemas::node::{NodeInfo, Role};
@@ -15,10 +16,17 @@ use crate::expiry::ExpiryWatch;
 use crate::kv::{Entry, Kv, KvEvent, Operation};
 use crate::{Bus, BusError};
 
+/// Different values of an own entry that are remembered.
+const WRITTEN_MAX: usize = 16;
+
 /// How many nodes may want the same name.
 const MOST_SUFFIXES: u32 = 1000;
 
 type MakeValue = Arc<dyn Fn(&str, u64) -> Bytes + Send + Sync>;
+
+/// Begins to listen under a name, before anybody can read it in the registry. Of several that were begun only the last counts: a name
+/// may turn out to be somebody else's, who alone answers to it.
+pub type Listen = Arc<dyn Fn(String) -> BoxFuture<'static, Result<(), BusError>> + Send + Sync>;
 
 /// The name that was got.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +60,15 @@ pub async fn claim(
     name: &str,
     make_value: impl Fn(&str, u64) -> Bytes + Send + Sync + 'static,
 ) -> Result<Registration, BusError> {
+    claim_with(bus, name, Arc::new(make_value), None).await
+}
+
+async fn claim_with(
+    bus: &Bus,
+    name: &str,
+    make_value: MakeValue,
+    listen: Option<Listen>,
+) -> Result<Registration, BusError> {
     check_token("node", name).map_err(|e| BusError::Options(e.to_string()))?;
     let bucket = bus.namespace().bucket_node();
     let kv = bus.kv(&bucket).await?;
@@ -61,7 +78,8 @@ pub async fn claim(
         wanted: name.to_owned(),
         name: String::new(),
         epoch: fastrand::u64(1..),
-        make_value: Arc::new(make_value),
+        make_value,
+        listen,
         revision: 0,
         written: Vec::new(),
         beat: ttl / 4,
@@ -108,6 +126,7 @@ struct Keeper {
     name: String,
     epoch: u64,
     make_value: MakeValue,
+    listen: Option<Listen>,
     revision: u64,
     /// Values of the last writes, by which a write whose acknowledgement was lost is recognised.
     written: Vec<Bytes>,
@@ -121,7 +140,9 @@ impl Keeper {
 
     fn value(&mut self) -> Bytes {
         let value = (self.make_value)(&self.name, self.epoch);
-        if self.written.len() > 3 {
+        // The same value again, as with every heartbeat, does not displace what was written before.
+        self.written.retain(|written| *written != value);
+        if self.written.len() >= WRITTEN_MAX {
             self.written.remove(0);
         }
         self.written.push(value.clone());
@@ -134,6 +155,13 @@ impl Keeper {
             // A token is ASCII, so that bytes are characters.
             let stem: String = self.wanted.chars().take(TOKEN_MAX_BYTES - suffix.len()).collect();
             self.name = format!("{stem}{suffix}");
+            if let Some(listen) = &self.listen {
+                // What is somebody else's is not listened to, if that can be known.
+                if self.kv.get(&self.name).await?.is_some() {
+                    continue;
+                }
+                listen(self.name.clone()).await?;
+            }
             let value = self.value();
             if let Some(revision) = self.kv.create(&self.name, value).await? {
                 self.revision = revision;
@@ -255,6 +283,15 @@ pub fn this_process(name: &str, role: Role, host: &str) -> NodeInfo {
 pub async fn join(bus: &Bus, info: NodeInfo) -> Result<Registration, BusError> {
     let name = info.name.clone();
     claim(bus, &name, move |name, epoch| value_of(&info, name, epoch)).await
+}
+
+/// The same of a node that listens before it can be seen, at first and whenever it gets another name.
+///
+/// # Errors
+/// As [`claim`], and what `listen` says.
+pub async fn join_listening(bus: &Bus, info: NodeInfo, listen: Listen) -> Result<Registration, BusError> {
+    let name = info.name.clone();
+    claim_with(bus, &name, Arc::new(move |name, epoch| value_of(&info, name, epoch)), Some(listen)).await
 }
 
 /// What the registry says of a node under this name and in this incarnation.

@@ -1,9 +1,12 @@
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use nuncius_bus::kv::BucketWanted;
-use nuncius_bus::registry::{NodeEvent, NodeWatch, claim, watch_nodes};
+use nuncius_bus::registry::{Listen, NodeEvent, NodeWatch, claim, join_listening, this_process, watch_nodes};
 use nuncius_bus::{Bus, lease};
+use nuncius_schemas::node::Role;
+use nuncius_testkit::eventually;
 
 use crate::support::{client, server_and_bus, soon};
 
@@ -145,4 +148,55 @@ async fn a_node_whose_name_was_taken_meanwhile_gets_another_and_is_told() {
     let mut changes = node.changes();
     let now = soon(changes.wait_for(|claim| claim.name != "edge")).await.unwrap().clone();
     assert_eq!((now.name.as_str(), now.epoch), ("edge-2", epoch));
+}
+
+#[tokio::test]
+async fn a_node_listens_under_a_name_before_anybody_can_read_it_at_first_and_when_it_is_renamed() {
+    let (_server, bus) = server_and_bus().await;
+    let bucket_name = bus.namespace().bucket_node();
+    bucket(&bus, &bucket_name, TTL).await;
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let listen: Listen = {
+        let (bus, heard, bucket_name) = (bus.clone(), Arc::clone(&heard), bucket_name.clone());
+        Arc::new(move |name| {
+            let (bus, heard, bucket_name) = (bus.clone(), Arc::clone(&heard), bucket_name.clone());
+            Box::pin(async move {
+                let is_known = bus.kv(&bucket_name).await?.get(&name).await?.is_some();
+                heard.lock().unwrap().push((name, is_known));
+                Ok(())
+            })
+        })
+    };
+    let info = this_process("edge", Role::Client, "somewhere");
+    let node = join_listening(&bus, info.clone(), Arc::clone(&listen)).await.unwrap();
+    bus.kv(&bucket_name).await.unwrap().put("edge", Bytes::from_static(b"somebody else")).await.unwrap();
+    soon(node.changes().wait_for(|claim| claim.name == "edge-2")).await.unwrap();
+    // Nor does anybody listen to what is somebody else's.
+    let other = join_listening(&bus, info, listen).await.unwrap();
+    assert_eq!(other.claim().name, "edge-3");
+    let heard = heard.lock().unwrap().clone();
+    assert_eq!(heard, ["edge", "edge-2", "edge-3"].map(|name| (name.to_owned(), false)));
+}
+
+#[tokio::test]
+async fn a_node_knows_what_it_wrote_itself_however_often_it_has_written_since() {
+    let (_server, bus) = server_and_bus().await;
+    let bucket_name = bus.namespace().bucket_node();
+    bucket(&bus, &bucket_name, TTL).await;
+    let node = claim(&bus, "edge", value).await.unwrap();
+    let kv = bus.kv(&bucket_name).await.unwrap();
+    let first = kv.get("edge").await.unwrap().unwrap();
+    node.set_value(|name, epoch| Bytes::from(format!("{name}/{epoch}/busy"))).await;
+    let written = |count: u64| {
+        let (kv, first) = (kv.clone(), first.revision);
+        eventually(Duration::from_secs(10), move || {
+            let kv = kv.clone();
+            async move { kv.get("edge").await.unwrap().filter(|entry| entry.revision >= first + count) }
+        })
+    };
+    assert!(written(6).await.is_some());
+    // As a server has it that came back without what it was told last.
+    kv.put("edge", first.value.clone()).await.unwrap();
+    assert!(written(9).await.is_some_and(|entry| entry.value.ends_with(b"/busy")));
+    assert_eq!(node.claim().name, "edge");
 }
