@@ -32,7 +32,7 @@ pub struct MetricDelta {
     pub last_second: u32,
     /// Nothing follows this sequence.
     pub last: bool,
-    /// Why the node stopped before its schedule ended.
+    /// What kept the node from offering all of its schedule, as the rest of a sentence about it.
     pub stopped: Option<String>,
     /// In the last delta of a run whose request records are kept: what the node has written of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]

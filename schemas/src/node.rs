@@ -138,6 +138,10 @@ pub enum NodeCommand {
     Extend(Extend),
     /// Offer nothing more, wait for answers, send the last delta.
     Stop(Stop),
+    /// Offer shards of a lost node too.
+    Take(Box<Take>),
+    /// Say how you stand with the experiment.
+    Inquire(Inquire),
 }
 
 /// What a node needs to take part.
@@ -230,6 +234,38 @@ pub struct Stop {
     pub reason: String,
 }
 
+/// Shards of a lost node, for one that offers load already. Answered when everything is ready; the same number a second
+/// time changes nothing, and of one that is refused nothing is offered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Take {
+    /// Experiment.
+    pub experiment: String,
+    /// Fencing token.
+    pub token: u64,
+    /// Which start of the experiment this is of, from 1.
+    #[serde(default = "first_attempt")]
+    pub attempt: u32,
+    /// Which of the run's takings-over this is.
+    pub number: u32,
+    /// Run time from which on the shards are this node's, in nanoseconds: what was planned before is the lost node's.
+    /// What is planned from then on, but before the node is ready, is offered by nobody.
+    pub from_ns: u64,
+    /// The shards.
+    pub assignments: Vec<GroupAssignment>,
+}
+
+/// A question of a daemon that takes a run up, answered by [`NodeReply::Standing`] whatever the attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Inquire {
+    /// Experiment.
+    pub experiment: String,
+    /// Fencing token: daemons before are refused from now on, as with every command.
+    pub token: u64,
+    /// Which start of the experiment the daemon believes to be the last, from 1.
+    #[serde(default = "first_attempt")]
+    pub attempt: u32,
+}
+
 /// A node's answer to a command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "answer", rename_all = "snake_case")]
@@ -248,6 +284,21 @@ pub enum NodeReply {
         code: RefusalCode,
         /// Why, for people: names the field, the limit or the state.
         reason: String,
+    },
+    /// How it stands with the experiment that it was asked about.
+    Standing {
+        /// Incarnation that answers.
+        epoch: u64,
+        /// The attempt it works for, or gets ready for.
+        attempt: u32,
+        /// Whether it knows the instant zero.
+        is_started: bool,
+        /// Instant zero of the run on this node's CLOCK_MONOTONIC, in nanoseconds; 0 before the start.
+        start_at_ns: u64,
+        /// Run time at which it stands or will stand, in nanoseconds.
+        horizon_ns: u64,
+        /// Numbers of what it has taken over.
+        taken: Vec<u32>,
     },
 }
 

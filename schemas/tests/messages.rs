@@ -86,7 +86,9 @@ fn every_message_of_the_first_version_still_loads() {
     for (variant, command) in fixtures::node_commands() {
         keeps_version(&format!("node-command{variant}"), 2, &command);
     }
-    keeps("node-reply", &fixtures::node_reply());
+    for (variant, reply) in fixtures::node_replies() {
+        keeps(&format!("node-reply{variant}"), &reply);
+    }
     keeps("metric-delta", &fixtures::metric_delta());
     keeps("record-batch", &fixtures::record_batch());
     keeps("experiment-event", &fixtures::experiment_event());
@@ -187,7 +189,9 @@ fn a_newer_process_is_understood_by_an_older_one() {
     for (_, command) in fixtures::node_commands() {
         ignores_additions(&command);
     }
-    ignores_additions(&fixtures::node_reply());
+    for (_, reply) in fixtures::node_replies() {
+        ignores_additions(&reply);
+    }
     ignores_additions(&fixtures::metric_delta());
     ignores_additions(&fixtures::record_batch());
     ignores_additions(&fixtures::experiment_event());

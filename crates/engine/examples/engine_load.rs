@@ -46,7 +46,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if has("--general") {
         plan = plan.with_general_client();
     }
-    let options = EngineOptions { records: RecordsMode::None, trace_ratio: 0.001, seed: 1, drain_ns: 1_000_000_000 };
+    let options = EngineOptions {
+        records: RecordsMode::None,
+        trace_ratio: 0.001,
+        seed: 1,
+        drain_ns: 1_000_000_000,
+        orphan_limit_ns: u64::MAX,
+    };
     let control = Control::new();
     let (sink, messages) = sync_channel(64);
     let threads = spawn_group(plan, options, control.clone(), sink, None)?;

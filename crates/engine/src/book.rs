@@ -67,9 +67,16 @@ impl Book {
         }
     }
 
-    pub(crate) fn start(&mut self, start_ns: u64) {
+    /// Run time began at `start_ns`; what there is to tell begins with the second of `first_ns`.
+    pub(crate) fn start(&mut self, start_ns: u64, first_ns: u64) {
         self.start_ns = start_ns;
-        self.second_end_ns = start_ns.saturating_add(SECOND_NS);
+        let second = self.second_of(first_ns);
+        (self.report.first_second, self.report.last_second) = (second, second);
+        self.second_end_ns = self.end_of(second);
+    }
+
+    fn end_of(&self, second: u32) -> u64 {
+        self.start_ns.saturating_add(u64::from(second).saturating_add(1).saturating_mul(SECOND_NS))
     }
 
     pub(crate) fn second_end_ns(&self) -> u64 {
@@ -169,8 +176,7 @@ impl Book {
         }
         self.send_rows();
         let second = self.second_of(now_ns);
-        self.second_end_ns =
-            self.start_ns.saturating_add(u64::from(second).saturating_add(1).saturating_mul(SECOND_NS));
+        self.second_end_ns = self.end_of(second);
         self.report.last_second = second.saturating_sub(1).max(self.report.first_second);
         let mut next = empty(self.report.group, self.report.thread, self.report.steps.len(), second);
         for (next, last) in next.steps.iter_mut().zip(&self.report.steps) {
@@ -195,11 +201,11 @@ impl Book {
         if let Some(fault) = GeneratorFault::of_error(error) {
             self.fault(fault);
         }
-        self.close(monotonic_ns(), FinishReason::Failed(format!("cannot {what}: {error}")));
+        self.close(monotonic_ns(), FinishReason::Failed(format!("cannot {what}: {error}")), 0);
     }
 
     /// The last messages; waits for room. A receiver that is gone needs none of them.
-    pub(crate) fn close(mut self, now_ns: u64, reason: FinishReason) {
+    pub(crate) fn close(mut self, now_ns: u64, reason: FinishReason, stood_ns: u64) {
         let (group, thread) = (self.report.group, self.report.thread);
         // What it ran out of is told though nothing was started.
         if self.start_ns != u64::MAX || !self.report.faults.is_empty() {
@@ -209,7 +215,7 @@ impl Book {
             self.report.last_second = self.second_of(now_ns).max(self.report.first_second);
             let _ = self.sink.send(EngineMessage::Second(self.report));
         }
-        let _ = self.sink.send(EngineMessage::Finished { group, thread, reason });
+        let _ = self.sink.send(EngineMessage::Finished { group, thread, reason, stood_ns });
     }
 }
 

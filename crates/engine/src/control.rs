@@ -22,6 +22,8 @@ pub struct Control {
     /// Held while a stop is put into force: one that comes at the same time must find it whole.
     stopping: Mutex<()>,
     bells: Mutex<Vec<Arc<Bell>>>,
+    /// Do as this one is told.
+    adopted: Mutex<Vec<Arc<Self>>>,
     caps: Arc<Caps>,
 }
 
@@ -41,8 +43,35 @@ impl Control {
             abandoned: AtomicBool::new(false),
             stopping: Mutex::default(),
             bells: Mutex::new(Vec::new()),
+            adopted: Mutex::default(),
             caps,
         })
+    }
+
+    /// Of threads that come later, within the same caps. Until it is adopted it may be abandoned, and they end without
+    /// having offered anything.
+    pub fn another(&self) -> Arc<Self> {
+        Self::with_caps(Arc::clone(&self.caps))
+    }
+
+    /// From now on `other` has been told what this one was, and will be.
+    pub fn adopt(&self, other: Arc<Self>) {
+        let mut adopted = self.adopted.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(start_at_ns) = self.start_at() {
+            other.start_within_caps(start_at_ns, self.horizon_ns());
+        }
+        if let Some(stop_at_ns) = self.stop_at() {
+            let since_ns = monotonic_ns().saturating_sub(stop_at_ns);
+            other.stop(self.stop_drain_ns().saturating_sub(since_ns));
+        }
+        if self.is_abandoned() {
+            other.abandon();
+        }
+        adopted.push(other);
+    }
+
+    fn tell(&self, tell: impl Fn(&Self)) {
+        self.adopted.lock().unwrap_or_else(PoisonError::into_inner).iter().for_each(|other| tell(other));
     }
 
     /// Run time begins at `start_at_ns` (CLOCK_MONOTONIC); arrivals planned before `horizon_ns` (run time) may be
@@ -50,12 +79,17 @@ impl Control {
     ///
     /// A second start changes nothing.
     pub fn start(&self, start_at_ns: u64, horizon_ns: u64) {
-        self.horizon_ns.fetch_max(horizon_ns, Ordering::Release);
         if self.start_at_ns.load(Ordering::Acquire) == NEVER {
             self.caps.open(start_at_ns);
         }
+        self.start_within_caps(start_at_ns, horizon_ns);
+    }
+
+    fn start_within_caps(&self, start_at_ns: u64, horizon_ns: u64) {
+        self.horizon_ns.fetch_max(horizon_ns, Ordering::Release);
         let _ = self.start_at_ns.compare_exchange(NEVER, start_at_ns, Ordering::AcqRel, Ordering::Acquire);
         self.ring();
+        self.tell(|other| other.start_within_caps(start_at_ns, horizon_ns));
     }
 
     /// Arrivals planned before `horizon_ns` (run time) may be offered; an earlier horizon than the present one
@@ -63,6 +97,7 @@ impl Control {
     pub fn extend(&self, horizon_ns: u64) {
         self.horizon_ns.fetch_max(horizon_ns, Ordering::AcqRel);
         self.ring();
+        self.tell(|other| other.extend(horizon_ns));
     }
 
     /// Offer nothing planned after now; wait this long for answers, then count what is open as censored.
@@ -83,12 +118,14 @@ impl Control {
         }
         drop(stopping);
         self.ring();
+        self.tell(|other| other.stop(drain_ns));
     }
 
     /// Prepared without ever being started: the threads end. After a start it changes nothing.
     pub fn abandon(&self) {
         self.abandoned.store(true, Ordering::Release);
         self.ring();
+        self.tell(Self::abandon);
     }
 
     /// What all groups together keep within.
@@ -140,6 +177,30 @@ impl Control {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn threads_that_come_later_hear_all_that_was_said_and_will_be() {
+        let control = Control::with_caps(Caps::new(1_000, 60));
+        let before = control.another();
+        control.adopt(Arc::clone(&before));
+        control.start(monotonic_ns(), 100);
+        assert_eq!((before.start_at(), before.horizon_ns()), (control.start_at(), 100));
+        control.extend(200);
+        let (later, never) = (control.another(), control.another());
+        assert_eq!(later.start_at(), None);
+        control.adopt(Arc::clone(&later));
+        assert_eq!((later.start_at(), later.horizon_ns(), later.stop_at()), (control.start_at(), 200, None));
+        control.extend(300);
+        assert_eq!((before.horizon_ns(), later.horizon_ns(), never.horizon_ns()), (300, 300, 0));
+        control.stop(60_000_000_000);
+        let last = control.another();
+        control.adopt(Arc::clone(&last));
+        for other in [&before, &later, &last] {
+            assert!(other.stop_at().is_some() && other.stop_drain_ns() > 50_000_000_000);
+        }
+        control.stop(0);
+        assert!(last.stop_drain_ns() < 20_000_000_000 && never.stop_at().is_none());
+    }
 
     #[test]
     fn of_stops_that_come_at_the_same_time_the_shortest_wait_counts() {

@@ -18,8 +18,10 @@ use crate::feed::Feed;
 use crate::plan::GroupPlan;
 use crate::run::EngineOptions;
 use crate::sink::{EngineMessage, FinishReason};
+use crate::stand::Stand;
 
 mod begin;
+mod horizon;
 mod outcome;
 mod pace;
 
@@ -78,6 +80,15 @@ pub(crate) struct Dispatcher {
     phase: Phase,
     reason: FinishReason,
     start_ns: u64,
+    /// Run time at which it takes part, where that is not from the start: its shards were another node's until then.
+    joins_at_ns: Option<u64>,
+    /// When users begin.
+    begin_ns: u64,
+    stand: Stand,
+    /// Own arrivals that it has left out since it came to stand where it stands.
+    missed: u64,
+    /// The same of every time that it stood before and went on.
+    passed_over: u64,
     /// When the schedule ends though it holds no more arrivals: a last stage of rate 0 is part of the run.
     lasts_until_ns: u64,
     drain_until_ns: u64,
@@ -125,7 +136,7 @@ impl Dispatcher {
         sink: SyncSender<EngineMessage>,
     ) -> Self {
         let first_shard = share.shards.iter().next().unwrap_or(0);
-        let feed = Feed::new(plan.load.clone(), share.shards);
+        let feed = Feed::new(plan.load.clone(), share.shards, plan.joins_at_ns);
         let path = plan.iteration_path();
         let mut follow = vec![None; plan.step_names.len()];
         for (from, to) in path.iter().zip(path.iter().skip(1)) {
@@ -146,6 +157,11 @@ impl Dispatcher {
             phase: Phase::Prepared,
             reason: FinishReason::ScheduleEnded,
             start_ns: u64::MAX,
+            joins_at_ns: plan.joins_at_ns,
+            begin_ns: u64::MAX,
+            stand: Stand::default(),
+            missed: 0,
+            passed_over: 0,
             lasts_until_ns: 0,
             drain_until_ns: u64::MAX,
             due_ns: u64::MAX,
@@ -224,7 +240,7 @@ impl Dispatcher {
     pub(crate) fn poll(&mut self, now_ns: u64) {
         if self.phase == Phase::Prepared {
             match self.control.start_at() {
-                Some(start_ns) => self.start(start_ns),
+                Some(start_ns) => self.start(start_ns, now_ns),
                 None if self.control.is_abandoned() => return self.end(FinishReason::Abandoned),
                 None if self.control.stop_at().is_some() => return self.end(FinishReason::Stopped),
                 None => return,
@@ -249,18 +265,24 @@ impl Dispatcher {
             }
         }
         self.due_ns = self.next_due_ns(now_ns);
-        if now_ns < self.start_ns && self.phase == Phase::Offering {
-            self.due_ns = self.due_ns.min(self.start_ns);
+        if now_ns < self.begin_ns && self.phase == Phase::Offering {
+            self.due_ns = self.due_ns.min(self.begin_ns);
         }
     }
 
-    fn start(&mut self, start_ns: u64) {
+    fn start(&mut self, start_ns: u64, now_ns: u64) {
         self.start_ns = start_ns;
+        self.begin_ns = start_ns.saturating_add(self.joins_at_ns.unwrap_or(0));
         self.phase = Phase::Offering;
-        self.book.start(start_ns);
+        self.stand.begin(start_ns.saturating_add(self.control.horizon_ns()));
+        self.book.start(start_ns, if self.joins_at_ns.is_some() { now_ns } else { start_ns });
         match &mut self.feed {
             Feed::Closed(feed) => feed.start(),
             Feed::Open(_) => self.look_ahead(),
+        }
+        // It was not ready in time for what had been planned by now.
+        if self.joins_at_ns.is_some() {
+            self.pass_over(now_ns);
         }
     }
 
@@ -288,6 +310,8 @@ impl Dispatcher {
         let cap_end_ns = self.control.caps().end_ns(self.start_ns);
         let drain_ns = self.options.drain_ns;
         let drain_from = |at_ns: u64| at_ns.max(now_ns).saturating_add(drain_ns);
+        let last_ns = stop_ns.map_or(cap_end_ns, |stop| cap_end_ns.min(stop.saturating_add(1)));
+        self.heed_horizon(horizon_at_ns, last_ns, now_ns);
         let end_of_time_ns = horizon_at_ns.min(cap_end_ns);
         self.offered_until_ns = now_ns.min(stop_ns.unwrap_or(u64::MAX)).min(end_of_time_ns.saturating_sub(1));
         let mut ended = None;
@@ -296,7 +320,8 @@ impl Dispatcher {
                 if self.arrival_ns == u64::MAX {
                     let end_ns = feed.end_ns().map_or(now_ns, |end| self.start_ns.saturating_add(end));
                     self.lasts_until_ns = end_ns;
-                    ended = Some((FinishReason::ScheduleEnded, drain_from(end_ns)));
+                    let reason = if self.missed > 0 { FinishReason::Horizon } else { FinishReason::ScheduleEnded };
+                    ended = Some((reason, drain_from(end_ns)));
                 } else if self.waiting.len() >= WAITING_MAX {
                     let reason = format!("more than {WAITING_MAX} arrivals wait for a connection");
                     ended = Some((FinishReason::Failed(reason), drain_from(now_ns)));
@@ -307,7 +332,9 @@ impl Dispatcher {
             Feed::Closed(feed) => {
                 let end_ns = feed.duration_ns().map_or(u64::MAX, |duration| self.start_ns.saturating_add(duration));
                 if now_ns >= end_ns || feed.is_exhausted() {
-                    ended = Some((FinishReason::ScheduleEnded, drain_from(end_ns.min(now_ns))));
+                    let has_missed = self.stand.is_standing() && horizon_at_ns < end_ns && !feed.is_exhausted();
+                    let reason = if has_missed { FinishReason::Horizon } else { FinishReason::ScheduleEnded };
+                    ended = Some((reason, drain_from(end_ns.min(now_ns))));
                 } else {
                     feed.wake(now_ns);
                 }
@@ -320,8 +347,8 @@ impl Dispatcher {
             self.drain(FinishReason::Stopped, stop_ns.saturating_add(self.control.stop_drain_ns()), now_ns);
         } else if now_ns >= cap_end_ns {
             self.drain(FinishReason::Failed(self.control.caps().end_reason()), drain_from(now_ns), now_ns);
-        } else if now_ns >= horizon_at_ns {
-            self.drain(FinishReason::Horizon, drain_from(now_ns), now_ns);
+        } else if let Some(reason) = self.orphaned(now_ns) {
+            self.drain(reason, drain_from(now_ns), now_ns);
         }
     }
 
@@ -336,8 +363,11 @@ impl Dispatcher {
                 if self.lasts_until_ns > now_ns { due_ns.min(self.lasts_until_ns) } else { due_ns }
             }
             Phase::Offering => {
-                let horizon_at_ns = self.start_ns.saturating_add(self.control.horizon_ns());
-                second_ns.min(horizon_at_ns).min(self.control.caps().end_ns(self.start_ns))
+                let stands_ns = match self.stand.since_ns() {
+                    None => self.stand.horizon_at_ns(),
+                    Some(since_ns) => self.stands_until_ns(since_ns),
+                };
+                second_ns.min(stands_ns).min(self.control.caps().end_ns(self.start_ns))
             }
         };
         let gate_ns = if self.gated_since_ns == 0 { u64::MAX } else { self.gate_ns };
@@ -347,6 +377,8 @@ impl Dispatcher {
             Feed::Open(_) => {
                 if self.arrival_ns == u64::MAX {
                     0
+                } else if self.stand.is_standing() {
+                    u64::MAX
                 } else {
                     self.arrival_ns
                 }
@@ -354,7 +386,7 @@ impl Dispatcher {
             Feed::Closed(_) if self.phase != Phase::Offering => u64::MAX,
             Feed::Closed(feed) => {
                 let end_ns = feed.duration_ns().map_or(u64::MAX, |d| self.start_ns.saturating_add(d));
-                feed.wake_ns().unwrap_or(u64::MAX).min(end_ns).max(self.start_ns)
+                feed.wake_ns().unwrap_or(u64::MAX).min(end_ns).max(self.begin_ns)
             }
         };
         self.frame_due_ns.min(next_ns).min(gate_ns)
@@ -368,7 +400,8 @@ impl Dispatcher {
                 self.censor(iteration, now_ns);
             }
         }
-        self.book.close(now_ns, self.reason);
+        let stood_ns = self.told_stood_ns();
+        self.book.close(now_ns, self.reason, stood_ns);
     }
 
     /// Ends the books of an engine that could not even start, for an error of the system at `what`.

@@ -45,18 +45,20 @@ pub(crate) enum Feed {
 }
 
 impl Feed {
-    pub(crate) fn new(load: Load, shards: ShardSet) -> Self {
+    /// `joins_at_ns` is when the shards come to this node, in run time; until then they were another's.
+    pub(crate) fn new(load: Load, shards: ShardSet, joins_at_ns: Option<u64>) -> Self {
         match load {
             Load::Open { schedule, end_ns } => {
                 let mut feed = OpenFeed { schedule: *schedule, shards, next: None, end_ns };
                 feed.advance();
+                feed.pass_over(joins_at_ns.unwrap_or(0));
                 Self::Open(feed)
             }
             Load::Closed { users, iterations, duration_ns, think_ns, backoff } => {
                 let members: Vec<User> = users_of(&shards, users)
                     .map(|id| {
                         let limit = iterations.map(|all| iterations_of_user(id, users, all));
-                        User { id, begun: 0, limit, unanswered: 0 }
+                        User { id, begun: first_of(joins_at_ns), limit, unanswered: 0 }
                     })
                     .collect();
                 Self::Closed(ClosedFeed {
@@ -101,9 +103,25 @@ impl OpenFeed {
         };
     }
 
+    /// Leaves out own arrivals planned before an instant of run time; how many.
+    pub(crate) fn pass_over(&mut self, before_ns: u64) -> u64 {
+        let mut passed_over = 0;
+        while self.next.is_some_and(|arrival| arrival.planned_ns < before_ns) {
+            self.advance();
+            passed_over += 1;
+        }
+        passed_over
+    }
+
     pub(crate) fn end_ns(&self) -> Option<u64> {
         self.end_ns
     }
+}
+
+/// The number of the first iteration of a user who was another node's until then: none of those that it may have begun
+/// there, since nobody begins more than one in a microsecond.
+pub(crate) fn first_of(joins_at_ns: Option<u64>) -> u64 {
+    joins_at_ns.map_or(0, |at_ns| at_ns / 1_000 + 1)
 }
 
 #[derive(Debug)]

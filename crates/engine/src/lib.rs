@@ -23,6 +23,7 @@ mod queue;
 pub mod run;
 mod servo;
 pub mod sink;
+mod stand;
 mod tls;
 mod trouble;
 mod wake;

@@ -124,6 +124,10 @@ pub struct GroupPlan {
     pub(crate) name: String,
     pub(crate) shards: ShardSet,
     pub(crate) threads: usize,
+    /// Number of the first of them: others of the group may have those before.
+    pub(crate) first_thread: usize,
+    /// Run time at which the shards come to this node; none where they are its own from the start.
+    pub(crate) joins_at_ns: Option<u64>,
     pub(crate) run_key: u64,
     pub(crate) trace_id: u128,
     pub(crate) load: Load,
@@ -247,6 +251,16 @@ impl GroupPlan {
         }
     }
 
+    /// Of shards that were another node's until `at_ns` of run time: nothing planned before is offered, users begin
+    /// then and repeat none of their iterations. Threads are numbered from `first_thread`, so that no two of a group
+    /// have the same number.
+    pub fn joining(mut self, at_ns: u64, first_thread: usize, max_in_flight: u32) -> Self {
+        self.joins_at_ns = Some(at_ns);
+        self.first_thread = first_thread;
+        self.max_in_flight = max_in_flight;
+        self
+    }
+
     /// Uses the general client even where the plain one would do: for comparison of the two.
     pub fn with_general_client(mut self) -> Self {
         if let Action::Http(http) = &mut self.action {
@@ -285,6 +299,8 @@ pub fn plan_group(
         name: group.name.clone(),
         shards: input.shards.clone(),
         threads: input.threads,
+        first_thread: 0,
+        joins_at_ns: None,
         run_key: input.run_key,
         trace_id: input.trace_id,
         load: plan_load(&path, group, input)?,

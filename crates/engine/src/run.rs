@@ -14,7 +14,7 @@ use crate::control::Control;
 use crate::dispatch::{Dispatcher, Share};
 use crate::http::{general, plain};
 use crate::plan::{Action, GroupPlan, Load};
-use crate::sink::EngineMessage;
+use crate::sink::{EngineMessage, FinishReason};
 use crate::wake::Bell;
 use crate::{amqp, queue, servo, tls};
 
@@ -32,6 +32,16 @@ pub struct EngineOptions {
     pub seed: u64,
     /// How long after the end of the schedule answers are waited for, in nanoseconds.
     pub drain_ns: u64,
+    /// How long a group whose schedule has no end stands at its horizon until it ends, in nanoseconds.
+    pub orphan_limit_ns: u64,
+}
+
+impl EngineOptions {
+    /// Why a group ended that stood for that long.
+    pub(crate) fn orphan_reason(&self) -> FinishReason {
+        let limit = nuncius_schemas::units::HumanDuration(self.orphan_limit_ns);
+        FinishReason::Failed(format!("stopped: nobody had moved its horizon for {limit} (--orphan-limit)"))
+    }
 }
 
 /// Why threads could not be started.
@@ -66,6 +76,10 @@ pub enum EngineError {
 /// A running engine thread.
 #[derive(Debug)]
 pub struct EngineThread {
+    /// Group.
+    pub group: u16,
+    /// Thread of the group.
+    pub thread: usize,
     /// As the kernel knows it: `/proc/self/task/<thread_id>/schedstat`.
     pub thread_id: i32,
     /// Ends after the thread's [`EngineMessage::Finished`].
@@ -111,7 +125,8 @@ pub fn spawn_group(
     let mut threads = Vec::with_capacity(plan.threads);
     for share in shares(&plan) {
         let bell = Arc::new(Bell::new().map_err(start_error)?);
-        let name = format!("load-{}-{}", plan.group, share.thread);
+        let (group, thread) = (plan.group, share.thread);
+        let name = format!("load-{group}-{thread}");
         let dispatcher = Dispatcher::new(&plan, share.clone(), options, Arc::clone(&control), sink.clone());
         let ahead = connections_ahead(&plan, &dispatcher);
         control.listen(Arc::clone(&bell));
@@ -140,7 +155,10 @@ pub fn spawn_group(
         };
         let spawned = std::thread::Builder::new().name(name).spawn(body);
         match spawned {
-            Ok(handle) => threads.push(EngineThread { thread_id: identity.recv().unwrap_or(0), handle }),
+            Ok(handle) => {
+                let thread_id = identity.recv().unwrap_or(0);
+                threads.push(EngineThread { group, thread, thread_id, handle });
+            }
             Err(source) => {
                 control.forget(&bell);
                 // Those that run already wait for a start that will not come.
@@ -165,6 +183,7 @@ fn shares(plan: &GroupPlan) -> Vec<Share> {
             let own = plan.shards.iter().enumerate().filter(|(position, _)| position % threads == thread);
             let in_flight_max = all / threads + usize::from(thread < all % threads);
             let shards = ShardSet::of(plan.shards.shards(), own.map(|(_, shard)| shard));
+            let thread = plan.first_thread + thread;
             Share { thread, shards, in_flight_max: in_flight_max.max(1) }
         })
         .collect()
@@ -176,7 +195,9 @@ fn connections_ahead(plan: &GroupPlan, dispatcher: &Dispatcher) -> usize {
     match &plan.load {
         Load::Closed { .. } => most.min(CONNECTIONS_AHEAD_MAX),
         Load::Open { schedule, .. } => {
-            let own = schedule.profile().expected_arrivals(0, 1_000_000_000) * plan.shards.share();
+            let from_ns = plan.joins_at_ns.unwrap_or(0);
+            let first_second = schedule.profile().expected_arrivals(from_ns, from_ns.saturating_add(1_000_000_000));
+            let own = first_second * plan.shards.share();
             // A float becomes the nearest integer there is; it is small after `min` anyway.
             ((own / plan.threads as f64 * 0.05).ceil() as usize + 2).min(most).min(64)
         }

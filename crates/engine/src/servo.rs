@@ -33,7 +33,7 @@ mod nats;
 mod script;
 mod transport;
 
-use driver::Driver;
+use driver::{Driver, Limits};
 use http::Http;
 use ledger::Ledger;
 use nats::Nats;
@@ -54,7 +54,7 @@ pub(crate) fn run(
     bell: &Bell,
 ) {
     let book = Book::new(plan.group, share.thread, plan.recorders(), sink);
-    let fail = |book: Book, reason: String| book.close(monotonic_ns(), FinishReason::Failed(reason));
+    let fail = |book: Book, reason: String| book.close(monotonic_ns(), FinishReason::Failed(reason), 0);
     let Action::Servo(servo) = &plan.action else { return fail(book, "the group has no servos".to_owned()) };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -69,7 +69,8 @@ pub(crate) fn run(
     };
     let ledger = Ledger::new(book, plan.group, plan.run_key, plan.trace_id, options);
     let rules = Rules { seed: options.seed, group: u32::from(plan.group), options: servo.options.clone() };
-    let mut driver = Driver::new(servo, rules, numbers, ledger, transport, control, (timeout, options.drain_ns));
+    let limits = Limits { timeout, joins_at_ns: plan.joins_at_ns, options };
+    let mut driver = Driver::new(servo, rules, numbers, ledger, transport, control, limits);
     let outcome = local.block_on(&runtime, driver.drive(bell));
     local.block_on(&runtime, driver.leave_bus(LEAVE));
     // Tasks of censored events go with the set.

@@ -20,6 +20,8 @@ pub enum EngineMessage {
         thread: usize,
         /// Why it ended.
         reason: FinishReason,
+        /// How long it stood at its horizon before that was moved, in nanoseconds; 0 where nothing was missed by it.
+        stood_ns: u64,
     },
 }
 
@@ -33,7 +35,7 @@ pub enum FinishReason {
     ScheduleEnded,
     /// [`crate::Control::stop`].
     Stopped,
-    /// The horizon was not extended in time.
+    /// It stood at its horizon until its schedule was over: nobody moved it.
     Horizon,
     /// [`crate::Control::abandon`].
     Abandoned,

@@ -8,8 +8,8 @@ use nuncius_schemas::fault::{FaultCount, GeneratorFault};
 use nuncius_schemas::galileo::{InstructionExperiment, TickExperiment};
 use nuncius_schemas::metric::{FailureCount, FailureKind, Health, MetricDelta, RecordsWritten, StatusCount, StepDelta};
 use nuncius_schemas::node::{
-    Capacity, Extend, GroupAssignment, NodeCommand, NodeInfo, NodeReply, Prepare, RefusalCode, Role, ShardRun, Start,
-    Stop,
+    Capacity, Extend, GroupAssignment, Inquire, NodeCommand, NodeInfo, NodeReply, Prepare, RefusalCode, Role, ShardRun,
+    Start, Stop, Take,
 };
 use nuncius_schemas::record::{RecordBatch, RecordOutcome};
 use nuncius_schemas::route::{Route, RouteHost};
@@ -129,17 +129,43 @@ pub(crate) fn node_commands() -> Vec<(&'static str, NodeCommand)> {
         horizon_ns: 11_000_000_000,
         acknowledged_sequence: 7,
     };
+    let take = Take {
+        experiment: experiment.clone(),
+        token,
+        attempt: 2,
+        number: 3,
+        from_ns: 12_000_000_000,
+        assignments: vec![GroupAssignment {
+            group: 1,
+            shards: 256,
+            owned: vec![ShardRun { start: 69, step: 1, count: 1 }, ShardRun { start: 193, step: 1, count: 2 }],
+            nodes: 2,
+        }],
+    };
+    let inquire = Inquire { experiment: experiment.clone(), token: 43, attempt: 2 };
     let stop = Stop { experiment, token, attempt: 2, drain_ns: 5_000_000_000, reason: "the schedule is over".into() };
     vec![
         ("", NodeCommand::Prepare(Box::new(prepare))),
         ("-start", NodeCommand::Start(start)),
         ("-extend", NodeCommand::Extend(extend)),
         ("-stop", NodeCommand::Stop(stop)),
+        ("-take", NodeCommand::Take(Box::new(take))),
+        ("-inquire", NodeCommand::Inquire(inquire)),
     ]
 }
 
-pub(crate) fn node_reply() -> NodeReply {
-    NodeReply::Refused { epoch: 3, code: RefusalCode::Busy, reason: "group 0: rate over --max-rate".into() }
+pub(crate) fn node_replies() -> Vec<(&'static str, NodeReply)> {
+    let refused =
+        NodeReply::Refused { epoch: 3, code: RefusalCode::Busy, reason: "group 0: rate over --max-rate".into() };
+    let standing = NodeReply::Standing {
+        epoch: 3,
+        attempt: 2,
+        is_started: true,
+        start_at_ns: 123_456_789_012,
+        horizon_ns: 12_000_000_000,
+        taken: vec![1, 3],
+    };
+    vec![("", refused), ("-standing", standing)]
 }
 
 pub(crate) fn metric_delta() -> MetricDelta {

@@ -1,9 +1,11 @@
 //! What a node may be asked for: its caps, which no message can raise, against the sums of its shares over all groups.
 
+use std::collections::BTreeSet;
+
 use nuncius_load::closed::users_of;
 use nuncius_load::shard::{ShardError, ShardSet};
 use nuncius_schemas::node::{Capacity, GroupAssignment, Prepare};
-use nuncius_schemas::spec::Group;
+use nuncius_schemas::spec::{ExperimentSpec, Group};
 use nuncius_schemas::units::{Rate, SECOND_NS};
 
 /// What is over one of a node's caps.
@@ -36,6 +38,14 @@ pub(crate) enum CapError {
     },
 }
 
+/// What a node is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    pub(crate) assignment: &'a GroupAssignment,
+    /// Run time at which shards of another node come to this one; none where they are its own from the start.
+    pub(crate) joins_at_ns: Option<u64>,
+}
+
 /// What a group asks of this node.
 struct Share {
     group: u16,
@@ -58,10 +68,20 @@ struct Piece {
 /// # Errors
 /// [`CapError`], with the field, this node's share and the option that sets the cap.
 pub(crate) fn check(prepare: &Prepare, capacity: &Capacity) -> Result<(), CapError> {
-    let mut shares = Vec::with_capacity(prepare.assignments.len());
-    for assignment in &prepare.assignments {
-        let group = assignment.group;
-        let spec = prepare.spec.groups.get(usize::from(group)).ok_or(CapError::NoGroup(group))?;
+    let asked: Vec<Asked<'_>> =
+        prepare.assignments.iter().map(|assignment| Asked { assignment, joins_at_ns: None }).collect();
+    check_all(&prepare.spec, &asked, capacity)
+}
+
+/// The same of all that a node has, and has taken over from others.
+///
+/// # Errors
+/// As [`check`].
+pub(crate) fn check_all(spec: &ExperimentSpec, asked: &[Asked<'_>], capacity: &Capacity) -> Result<(), CapError> {
+    let mut shares = Vec::with_capacity(asked.len());
+    for asked in asked {
+        let group = asked.assignment.group;
+        let spec = spec.groups.get(usize::from(group)).ok_or(CapError::NoGroup(group))?;
         let seconds = spec.offered_ns().unwrap_or(0).div_ceil(SECOND_NS);
         if seconds > capacity.max_duration_seconds {
             return Err(CapError::Over {
@@ -72,7 +92,7 @@ pub(crate) fn check(prepare: &Prepare, capacity: &Capacity) -> Result<(), CapErr
                 flag: "--max-duration",
             });
         }
-        shares.push(share(assignment, spec)?);
+        shares.push(share(asked, spec)?);
     }
     let wanted_rate = whole(peak(shares.iter().flat_map(|share| &share.pieces)));
     if wanted_rate > capacity.max_rate_per_second {
@@ -104,9 +124,9 @@ pub fn over_caps(prepare: &Prepare, capacity: &Capacity) -> Option<String> {
     check(prepare, capacity).err().map(|error| error.to_string())
 }
 
-fn share(assignment: &GroupAssignment, group: &Group) -> Result<Share, CapError> {
-    let shards =
-        ShardSet::of_assignment(assignment).map_err(|source| CapError::Shards { group: assignment.group, source })?;
+fn share(asked: &Asked<'_>, group: &Group) -> Result<Share, CapError> {
+    let assignment = asked.assignment;
+    let shards = shards_of(assignment)?;
     if let Some(users) = group.users {
         let own = users_of(&shards, users).count() as u64;
         let group = assignment.group;
@@ -120,11 +140,45 @@ fn share(assignment: &GroupAssignment, group: &Group) -> Result<Share, CapError>
         let until_ns = from_ns.saturating_add(stage.duration.0);
         let own = |rate: Rate| rate.as_per_second() * factor;
         let (from_per_second, to_per_second) = (own(stage.rate), own(stage.to.unwrap_or(stage.rate)));
-        pieces.push(Piece { from_ns, until_ns, from_per_second, to_per_second });
+        let piece = Piece { from_ns, until_ns, from_per_second, to_per_second };
+        pieces.push(piece.since(asked.joins_at_ns.unwrap_or(0)));
         from_ns = until_ns;
     }
-    let in_flight = u64::from(group.max_in_flight);
+    let in_flight = match asked.joins_at_ns {
+        None => group.max_in_flight,
+        Some(_) => in_flight_of_taken(assignment, &shards, group),
+    };
+    let in_flight = u64::from(in_flight);
     Ok(Share { group: assignment.group, pieces, in_flight, in_flight_field: "max_in_flight" })
+}
+
+/// The shards of an assignment.
+///
+/// # Errors
+/// Shards that there cannot be.
+pub(crate) fn shards_of(assignment: &GroupAssignment) -> Result<ShardSet, CapError> {
+    ShardSet::of_assignment(assignment).map_err(|source| CapError::Shards { group: assignment.group, source })
+}
+
+/// How many requests of shards that were taken over may be under way: as many as their node had for each of its own, so
+/// that the whole group has no more than before.
+pub(crate) fn in_flight_of_taken(assignment: &GroupAssignment, shards: &ShardSet, group: &Group) -> u32 {
+    let share = u64::from(group.max_in_flight) * shards.len() as u64 * u64::from(assignment.nodes.max(1));
+    let own = share.div_ceil(u64::from(shards.shards().max(1))).clamp(1, u64::from(group.max_in_flight.max(1)));
+    u32::try_from(own).unwrap_or(u32::MAX)
+}
+
+impl Piece {
+    /// What is left of it from an instant on.
+    fn since(self, at_ns: u64) -> Self {
+        if at_ns <= self.from_ns {
+            return self;
+        }
+        let at_ns = at_ns.min(self.until_ns);
+        let part = (at_ns - self.from_ns) as f64 / (self.until_ns - self.from_ns).max(1) as f64;
+        let from_per_second = self.from_per_second + part * (self.to_per_second - self.from_per_second);
+        Self { from_ns: at_ns, from_per_second, ..self }
+    }
 }
 
 /// The highest sum of rates at any instant. A sum of straight pieces is highest at the end of one of them.
@@ -160,7 +214,9 @@ fn whole(per_second: f64) -> u64 {
 fn fields(of: impl Iterator<Item = (u16, &'static str)>) -> String {
     /// Fields that are named; the rest is counted.
     const NAMED_MAX: usize = 4;
-    let all: Vec<String> = of.map(|(group, field)| format!("groups[{group}].{field}")).collect();
+    // A group whose shards came at different times is named once.
+    let of: BTreeSet<(u16, &str)> = of.collect();
+    let all: Vec<String> = of.iter().map(|(group, field)| format!("groups[{group}].{field}")).collect();
     let named = all.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join(" + ");
     match all.len().saturating_sub(NAMED_MAX) {
         0 => named,
@@ -255,6 +311,36 @@ mod tests {
         prepare.assignments[0].shards = 300;
         let error = check(&prepare, &capacity(100, 100)).unwrap_err().to_string();
         assert!(error.contains("groups[0]") && error.contains("300 is no power of two"), "{error}");
+    }
+
+    #[test]
+    fn shards_that_are_taken_over_add_to_the_nodes_own_from_then_on() {
+        let staged = r#"[{"rate": "100/s", "duration": "5s"}, {"rate": "40/s", "duration": "5s"}]"#;
+        let group = Group { stages: serde_json::from_str(staged).unwrap(), max_in_flight: 11, ..open("1/s") };
+        let groups = [group, closed(8)];
+        let own = prepare(&groups, 2);
+        let own_spec = own.spec.clone();
+        let assigned = assign(&[1, 1]).unwrap();
+        let (shards, rest) = (assigned.shards, &assigned.owned[1]);
+        let taken: Vec<GroupAssignment> =
+            (0..2).map(|group| GroupAssignment { group, shards, owned: rest.clone(), nodes: 2 }).collect();
+        let outcome = |joins_at_ns: u64, rate: u64, in_flight: u32| {
+            let own = own.assignments.iter().map(|assignment| Asked { assignment, joins_at_ns: None });
+            let taken = taken.iter().map(|assignment| Asked { assignment, joins_at_ns: Some(joins_at_ns) });
+            let all: Vec<Asked<'_>> = own.chain(taken).collect();
+            check_all(&own_spec, &all, &capacity(rate, in_flight)).map_err(|error| error.to_string())
+        };
+        let second = SECOND_NS;
+        assert_eq!(outcome(5 * second, 50, 30), Ok(()));
+        assert_eq!(outcome(2 * second, 100, 30), Ok(()));
+        for (joins_at_ns, rate, in_flight, wanted) in [
+            (5 * second, 49, 30, ": 50 is over this node's share of the rate"),
+            (2 * second, 99, 30, ": 100 is over this node's share of the rate"),
+            (5 * second, 50, 29, ": 30 is over this node's cap on requests in flight"),
+        ] {
+            let told = outcome(joins_at_ns, rate, in_flight).unwrap_err();
+            assert!(told.contains(wanted), "{told}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use nuncius_bus::clock::monotonic_ns;
@@ -13,6 +14,7 @@ use tokio::sync::mpsc;
 use crate::accumulate::Accumulated;
 use crate::health::HealthMeter;
 use crate::heartbeat::Heartbeat;
+use crate::roster::Roster;
 
 /// How long after a second's end the threads' reports of it are waited for.
 const GRACE_NS: u64 = 150_000_000;
@@ -30,19 +32,19 @@ pub(crate) enum Collected {
 /// How a node's part of a run ended.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Ending {
-    /// Why it stopped before its schedule ended, if it did.
+    /// What kept it from offering all of its schedule, if anything did.
     pub(crate) stopped: Option<String>,
 }
 
 /// What the collector needs to know.
 pub(crate) struct CollectorInput {
     pub(crate) messages: Receiver<EngineMessage>,
-    /// Engine threads that will say `Finished`.
-    pub(crate) threads: usize,
+    /// Engine threads that will say `Finished`; more may come.
+    pub(crate) roster: Arc<Roster>,
     pub(crate) meter: HealthMeter,
     pub(crate) heartbeat: Heartbeat,
     /// Set once the run has an instant zero (CLOCK_MONOTONIC, nanoseconds).
-    pub(crate) start_at_ns: std::sync::Arc<std::sync::OnceLock<u64>>,
+    pub(crate) start_at_ns: Arc<OnceLock<u64>>,
     pub(crate) slow_consumers: Box<dyn Fn() -> u64 + Send>,
 }
 
@@ -50,11 +52,12 @@ pub(crate) struct CollectorInput {
 pub(crate) fn collect(mut input: CollectorInput, output: &mpsc::Sender<Collected>) {
     let mut seconds: BTreeMap<u32, Accumulated> = BTreeMap::new();
     let mut ending = Ending::default();
-    let mut running = input.threads;
+    let mut stood_ns = 0;
     let mut next_tick_ns: Option<u64> = None;
     let mut dropped_rows = 0u64;
     let mut slow_before = (input.slow_consumers)();
-    while running > 0 {
+    while !input.roster.is_over() {
+        input.meter.watch(input.roster.take_new());
         if next_tick_ns.is_none() {
             next_tick_ns = input.start_at_ns.get().map(|start| start + SECOND_NS + GRACE_NS);
             // What was before the start is nobody's concern.
@@ -62,6 +65,8 @@ pub(crate) fn collect(mut input: CollectorInput, output: &mpsc::Sender<Collected
         }
         let now = monotonic_ns();
         let wait_ns = next_tick_ns.map_or(100_000_000, |tick| tick.saturating_sub(now));
+        // Looked at first: what a thread says it says before it ends.
+        let is_silent = input.roster.is_silent();
         match input.messages.recv_timeout(Duration::from_nanos(wait_ns)) {
             Ok(EngineMessage::Second(report)) => {
                 // Seconds that a thread folded stay folded: they are filed under their last.
@@ -73,13 +78,15 @@ pub(crate) fn collect(mut input: CollectorInput, output: &mpsc::Sender<Collected
                     dropped_rows += count;
                 }
             }
-            Ok(EngineMessage::Finished { reason, .. }) => {
-                running -= 1;
+            Ok(EngineMessage::Finished { group, thread, reason, stood_ns: stood }) => {
+                input.roster.ended(group, thread);
+                stood_ns = stood.max(stood_ns);
                 note_reason(&mut ending, reason);
             }
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => {
+            Err(RecvTimeoutError::Timeout) if !is_silent => {}
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
                 ending.stopped.get_or_insert_with(|| "an engine thread ended without a word".to_owned());
+                input.roster.close();
                 break;
             }
         }
@@ -98,6 +105,9 @@ pub(crate) fn collect(mut input: CollectorInput, output: &mpsc::Sender<Collected
         let ended = u32::try_from(now.saturating_sub(start + GRACE_NS) / SECOND_NS).unwrap_or(u32::MAX);
         seconds.entry(ended.saturating_sub(1)).or_default().cover_health(ended, &health);
         send_seconds(&mut seconds, ended, output);
+    }
+    if stood_ns > 0 {
+        ending.stopped.get_or_insert_with(|| stood_for(stood_ns));
     }
     let health = input.meter.sample(input.heartbeat.take_late_ns());
     if let Some((_, last)) = seconds.iter_mut().next_back() {
@@ -129,6 +139,12 @@ fn send_seconds(seconds: &mut BTreeMap<u32, Accumulated>, ended: u32, output: &m
             return;
         }
     }
+}
+
+/// Told though the thread went on: what was planned meanwhile was not offered.
+fn stood_for(stood_ns: u64) -> String {
+    let milliseconds = stood_ns.div_ceil(1_000_000);
+    format!("stood at its horizon for {:?}: the daemon did not extend it in time", Duration::from_millis(milliseconds))
 }
 
 fn note_reason(ending: &mut Ending, reason: FinishReason) {

@@ -1,12 +1,16 @@
 //! How a client node is set up.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use nuncius_engine::TargetPolicy;
 use nuncius_schemas::node::Capacity;
 
 /// Variables of this prefix may be used as `${NAME}` in experiments without being named.
 pub const EXPOSED_PREFIX: &str = "NUNCIUS_VAR_";
+
+/// [`ClientConfig::orphan_limit`] where nothing else is said.
+pub const ORPHAN_LIMIT: Duration = Duration::from_secs(600);
 
 /// Settings of a client node; no message can change them.
 #[derive(Debug, Clone)]
@@ -27,6 +31,8 @@ pub struct ClientConfig {
     pub threads: usize,
     /// Environment that `${NAME}` in experiments may use on this node.
     pub environment: BTreeMap<String, String>,
+    /// How long a group whose schedule has no end stands at its horizon, with nobody to move it, until it ends.
+    pub orphan_limit: Duration,
 }
 
 impl ClientConfig {
@@ -46,6 +52,7 @@ impl ClientConfig {
             policy: TargetPolicy::default(),
             threads: 1,
             environment: BTreeMap::new(),
+            orphan_limit: ORPHAN_LIMIT,
         }
     }
 }

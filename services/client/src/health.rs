@@ -41,6 +41,12 @@ impl HealthMeter {
         Self { threads, throttle_file, last }
     }
 
+    /// Watches more of them from now on.
+    pub(crate) fn watch(&mut self, threads: Vec<i32>) {
+        self.last.threads.extend(threads.iter().filter_map(|id| Some((*id, schedule_of(*id)?))));
+        self.threads.extend(threads);
+    }
+
     /// What happened since the last call; `late_ns` is how late the heartbeat was meanwhile.
     pub(crate) fn sample(&mut self, late_ns: u64) -> Health {
         let now = read(&self.threads, self.throttle_file.as_ref());

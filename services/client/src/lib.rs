@@ -4,19 +4,23 @@
 //! its caps; and it must never let the bus or the disk delay an engine thread.
 //!
 //! Layout: [`config`] what the operator fixed; `node` the loop that answers commands; `caps` what a node may be asked
-//! for; `session` one experiment on this node; `collector` and `accumulate` gather what the engines measured;
-//! `reporter` sends it, `message` in pieces that the server takes; `health` watches the generator itself.
+//! for; `fences` whom it obeys; `session` one experiment on this node, `engines` and `roster` its threads; `collector`
+//! and `accumulate` gather what the engines measured; `reporter` sends it, `message` in pieces that the server takes;
+//! `health` watches the generator itself.
 
 mod accumulate;
 mod caps;
 mod collector;
 pub mod config;
+mod engines;
+mod fences;
 mod health;
 mod heartbeat;
 mod message;
 mod node;
 pub mod queue_client;
 mod reporter;
+mod roster;
 mod session;
 
 pub use caps::over_caps;

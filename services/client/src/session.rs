@@ -1,62 +1,29 @@
 //! One experiment on this node: from "get ready" to the last delta.
 
+use std::collections::BTreeSet;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use nuncius_bus::Bus;
 use nuncius_bus::clock::monotonic_ns;
-use nuncius_engine::{Caps, Control, EngineMessage, EngineOptions, GroupInput, GroupPlan, plan_group, spawn_group};
-use nuncius_jobs::Queues;
-use nuncius_load::shard::ShardSet;
-use nuncius_schemas::node::{Capacity, Prepare, RefusalCode, Start};
+use nuncius_engine::{Caps, Control, EngineMessage};
+use nuncius_schemas::node::{NodeReply, Prepare, RefusalCode, Start};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::caps::{self, CapError};
 use crate::collector::{CollectorInput, collect};
 use crate::config::ClientConfig;
+use crate::engines::{Engines, PrepareError};
 use crate::health::HealthMeter;
 use crate::heartbeat::Heartbeat;
 use crate::reporter::{ReporterInput, report};
+use crate::roster::Roster;
 
 /// Messages of engine threads that may wait for the collector.
 const ENGINE_QUEUE: usize = 256;
 /// Seconds and batches of records that may wait for the reporter.
 const REPORT_QUEUE: usize = 64;
-/// How long a target has to accept a connection before load is offered.
-const TARGET_PATIENCE: Duration = Duration::from_secs(3);
-
-/// Why a node will not take part.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum PrepareError {
-    #[error("{0}")]
-    Plan(#[from] nuncius_engine::PlanError),
-    #[error("{0}")]
-    Engine(#[from] nuncius_engine::EngineError),
-    #[error("{0}")]
-    Cap(#[from] CapError),
-    #[error("groups[{group}].target: it does not accept connections: {problem}{advice}")]
-    Unreachable { group: u16, problem: String, advice: String },
-    #[error("groups[{group}].target: {problem}")]
-    Queue { group: u16, problem: String },
-    #[error("the run's thread could not be started: {0}")]
-    Thread(String),
-}
-
-impl PrepareError {
-    /// What the daemon goes by.
-    pub(crate) const fn code(&self) -> RefusalCode {
-        match self {
-            Self::Engine(nuncius_engine::EngineError::Start { .. }) | Self::Thread(_) => RefusalCode::System,
-            Self::Engine(nuncius_engine::EngineError::NoBus { .. } | nuncius_engine::EngineError::Tls { .. })
-            | Self::Plan(_)
-            | Self::Cap(_)
-            | Self::Unreachable { .. }
-            | Self::Queue { .. } => RefusalCode::Unfit,
-        }
-    }
-}
 
 /// Why a session does not start.
 #[derive(Debug, thiserror::Error)]
@@ -80,10 +47,13 @@ impl StartError {
 /// An attempt of an experiment that this node works for. Dropped before its start, it ends and says nothing to anybody.
 pub(crate) struct Session {
     pub(crate) experiment: String,
-    pub(crate) token: u64,
     pub(crate) attempt: u32,
     pub(crate) prepared_at_ns: u64,
     pub(crate) started: bool,
+    /// Numbers of what was taken over from lost nodes.
+    pub(crate) taken: BTreeSet<u32>,
+    /// With what more threads are started.
+    pub(crate) engines: Engines,
     control: Arc<Control>,
     start_at_ns: Arc<OnceLock<u64>>,
     start_unix_ns: Arc<OnceLock<u64>>,
@@ -95,93 +65,32 @@ pub(crate) struct Session {
     pub(crate) reporter: JoinHandle<()>,
 }
 
-/// Plans, checks and spawns everything; blocking, since name resolution and connection checks are.
-pub(crate) fn plan_groups(
-    prepare: &Prepare,
-    config: &ClientConfig,
-    trace_id: u128,
-    bus: &Bus,
-) -> Result<Vec<GroupPlan>, PrepareError> {
-    let environment = |name: &str| config.environment.get(name).cloned();
-    caps::check(prepare, &config.capacity)?;
-    let mut plans = Vec::new();
-    for assignment in &prepare.assignments {
-        let plan = plan_group(
-            &GroupInput {
-                spec: &prepare.spec,
-                group: assignment.group,
-                shards: ShardSet::of_assignment(assignment)
-                    .map_err(|source| CapError::Shards { group: assignment.group, source })?,
-                nodes: assignment.nodes,
-                routes: &prepare.routes,
-                run_key: prepare.run_key,
-                trace_id,
-                threads: config.threads,
-            },
-            &config.policy,
-            &environment,
-        )?;
-        check_reachable(prepare, assignment.group, &plan)?;
-        check_queue(assignment.group, &plan, bus)?;
-        plans.push(plan);
-    }
-    Ok(plans)
-}
-
-/// So is a queue that is not there. Blocks, like everything here.
-fn check_queue(group: u16, plan: &GroupPlan, bus: &Bus) -> Result<(), PrepareError> {
-    let Some(queue) = plan.queue() else { return Ok(()) };
-    let found = tokio::runtime::Handle::current().block_on(async { Queues::open(bus).await?.get(queue).await });
-    found.map(drop).map_err(|error| PrepareError::Queue { group, problem: error.to_string() })
-}
-
-/// A target that nobody answers at is a mistake in the experiment, not a measurement: one address must accept.
-fn check_reachable(prepare: &Prepare, group: u16, plan: &GroupPlan) -> Result<(), PrepareError> {
-    plan.reach(TARGET_PATIENCE).map_err(|problem| {
-        let advice = match prepare.route_of(group) {
-            Some(route) => format!(
-                " (service `{}` in the routing table{}: see `nuncius route ls`)",
-                route.service,
-                route.owner.as_deref().map(|owner| format!(", kept there by {owner}")).unwrap_or_default()
-            ),
-            None => String::new(),
-        };
-        PrepareError::Unreachable { group, problem, advice }
-    })
-}
-
 impl Session {
-    /// Spawns the engine threads (which wait for the start), the collector and the reporter. Blocks until the threads
-    /// are there; within a runtime, on a thread that may block.
-    pub(crate) fn spawn(
-        prepare: &Prepare,
-        plans: Vec<GroupPlan>,
-        capacity: &Capacity,
+    /// Plans and checks everything, and spawns the engine threads (which wait for the start), the collector and the
+    /// reporter. Blocks until the threads are there; within a runtime, on a thread that may block.
+    pub(crate) fn prepare(
+        prepare: Arc<Prepare>,
+        trace_id: u128,
+        config: &ClientConfig,
         bus: &Bus,
-        node: &str,
-        epoch: u64,
+        (node, epoch): (&str, u64),
     ) -> Result<Self, PrepareError> {
         let heartbeat = Heartbeat::start().map_err(|error| PrepareError::Thread(error.to_string()))?;
-        let caps = Caps::new(capacity.max_rate_per_second, capacity.max_duration_seconds);
+        let caps = Caps::new(config.capacity.max_rate_per_second, config.capacity.max_duration_seconds);
         let control = Control::with_caps(caps);
         let (sink, messages) = sync_channel::<EngineMessage>(ENGINE_QUEUE);
-        let options = EngineOptions {
-            records: prepare.spec.records,
-            trace_ratio: prepare.spec.trace_ratio,
-            seed: prepare.spec.seed,
-            drain_ns: prepare.spec.drain.0,
+        let roster = Arc::new(Roster::default());
+        let engines = Engines {
+            prepare: Arc::clone(&prepare),
+            trace_id,
+            config: config.clone(),
+            bus: bus.clone(),
+            control: Arc::clone(&control),
+            sink,
+            roster: Arc::clone(&roster),
+            taken: Arc::default(),
         };
-        let mut threads = Vec::new();
-        for plan in plans {
-            match spawn_group(plan, options, Arc::clone(&control), sink.clone(), Some(bus)) {
-                Ok(spawned) => threads.extend(spawned),
-                Err(error) => {
-                    control.abandon();
-                    return Err(error.into());
-                }
-            }
-        }
-        drop(sink);
+        engines.prepare()?;
         let start_at_ns = Arc::new(OnceLock::new());
         let start_unix_ns = Arc::new(OnceLock::new());
         let parent_span_id = Arc::new(OnceLock::new());
@@ -190,8 +99,8 @@ impl Session {
         let events_bus = bus.clone();
         let input = CollectorInput {
             messages,
-            threads: threads.len(),
-            meter: HealthMeter::new(threads.iter().map(|thread| thread.thread_id).collect()),
+            meter: HealthMeter::new(roster.take_new()),
+            roster,
             heartbeat,
             start_at_ns: Arc::clone(&start_at_ns),
             slow_consumers: Box::new(move || {
@@ -201,6 +110,7 @@ impl Session {
         std::thread::Builder::new()
             .name("collector".to_owned())
             .spawn(move || collect(input, &collected_sender))
+            .inspect_err(|_| control.abandon())
             .map_err(|error| PrepareError::Thread(error.to_string()))?;
         let reporter = tokio::spawn(report(ReporterInput {
             bus: bus.clone(),
@@ -216,10 +126,11 @@ impl Session {
         }));
         Ok(Self {
             experiment: prepare.experiment.clone(),
-            token: prepare.token,
             attempt: prepare.attempt,
             prepared_at_ns: monotonic_ns(),
             started: false,
+            taken: BTreeSet::new(),
+            engines,
             control,
             start_at_ns,
             start_unix_ns,
@@ -249,6 +160,18 @@ impl Session {
         self.control.start(start.start_at_ns, start.horizon_ns);
         self.started = true;
         Ok(())
+    }
+
+    /// What it is, for a daemon that takes the run up.
+    pub(crate) fn standing(&self, epoch: u64) -> NodeReply {
+        NodeReply::Standing {
+            epoch,
+            attempt: self.attempt,
+            is_started: self.started,
+            start_at_ns: self.start_at_ns.get().copied().unwrap_or(0),
+            horizon_ns: self.control.horizon_ns(),
+            taken: self.taken.iter().copied().collect(),
+        }
     }
 
     pub(crate) fn extend(&self, horizon_ns: u64) {

@@ -65,7 +65,7 @@ impl FleetError {
 pub(crate) async fn command(bus: &Bus, node: &str, command: &NodeCommand, timeout: Duration) -> Result<(), FleetError> {
     let subject = bus.namespace().node_command(node);
     match bus.request_message::<_, NodeReply>(&subject, "node-command.v2", command, timeout).await {
-        Ok(NodeReply::Accepted { .. }) => Ok(()),
+        Ok(NodeReply::Accepted { .. } | NodeReply::Standing { .. }) => Ok(()),
         Ok(NodeReply::Refused { code, reason, .. }) => Err(FleetError::Refused { node: node.to_owned(), code, reason }),
         Err(TypedError::Bus(BusError::NoResponders { .. })) => Err(missing(node, "nobody listens on its subject")),
         Err(error @ TypedError::Bus(BusError::PayloadTooLarge { .. })) => {

@@ -152,6 +152,9 @@ pub(crate) struct NodeArgs {
     /// Longest load this node offers.
     #[arg(long, default_value = "24h")]
     pub(crate) max_duration: HumanDuration,
+    /// How long load without an end of its own waits for a daemon to move its horizon, until it ends.
+    #[arg(long, value_name = "DURATION", default_value = "10m", env = "NUNCIUS_ORPHAN_LIMIT")]
+    pub(crate) orphan_limit: HumanDuration,
 }
 
 impl Default for NodeArgs {
@@ -165,6 +168,7 @@ impl Default for NodeArgs {
             max_rate: 1_000_000,
             max_in_flight: 100_000,
             max_duration: HumanDuration::from_secs(86_400),
+            orphan_limit: HumanDuration::from_secs(600),
         }
     }
 }

@@ -176,6 +176,7 @@ pub(crate) fn client_config(args: &NodeArgs, name: &str) -> Result<ClientConfig>
         config.allowed_targets.clone_from(&args.allow_targets);
     }
     config.threads = args.threads.max(1);
+    config.orphan_limit = args.orphan_limit.to_std();
     config.environment = exposed_environment(crate::environment::variables(), &args.expose_env);
     Ok(config)
 }

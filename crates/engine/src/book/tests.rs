@@ -35,7 +35,7 @@ fn count_one(book: &mut Book) {
 fn each_second_is_reported_when_it_is_over() {
     let (sink, messages) = sync_channel(16);
     let mut book = Book::new(0, 0, 1, sink);
-    book.start(1_000);
+    book.start(1_000, 1_000);
     for (at_ns, expected) in [
         (1_000, vec![]),
         (999_999_999, vec![]),
@@ -48,7 +48,7 @@ fn each_second_is_reported_when_it_is_over() {
         book.tick(at_ns);
         assert_eq!(seconds(&messages), expected, "{at_ns}");
     }
-    book.close(4_100_000_000, FinishReason::Stopped);
+    book.close(4_100_000_000, FinishReason::Stopped, 0);
     assert_eq!(seconds(&messages), [(4, 4, 0)]);
 }
 
@@ -56,7 +56,7 @@ fn each_second_is_reported_when_it_is_over() {
 fn a_full_sink_folds_seconds_and_loses_no_count() {
     let (sink, messages) = sync_channel(1);
     let mut book = Book::new(0, 0, 1, sink);
-    book.start(0);
+    book.start(0, 0);
     for second in 1..=5u64 {
         count_one(&mut book);
         book.tick(second * SECOND_NS);
@@ -71,13 +71,13 @@ fn a_full_sink_folds_seconds_and_loses_no_count() {
 fn rows_without_room_are_dropped_and_counted() {
     let (sink, messages) = sync_channel(1);
     let mut book = Book::new(0, 0, 1, sink);
-    book.start(0);
+    book.start(0, 0);
     for _ in 0..3 * ROWS_MAX + 7 {
         book.row(ROW);
     }
     assert!(matches!(messages.try_recv(), Ok(EngineMessage::Rows(rows)) if rows.len() == ROWS_MAX));
     let reader = std::thread::spawn(move || messages.iter().collect::<Vec<_>>());
-    book.close(SECOND_NS, FinishReason::Stopped);
+    book.close(SECOND_NS, FinishReason::Stopped, 0);
     let all = reader.join().unwrap();
     assert!(matches!(&all[0], EngineMessage::Rows(rows) if rows.len() == 7));
     assert!(matches!(&all[1], EngineMessage::Second(report) if report.dropped_rows == 2 * ROWS_MAX as u64));
@@ -101,7 +101,7 @@ fn failures_are_kept_by_kind_and_status_with_one_bounded_sample() {
 fn a_receiver_that_is_gone_is_noticed() {
     let (sink, messages) = sync_channel(1);
     let mut book = Book::new(0, 0, 1, sink);
-    book.start(0);
+    book.start(0, 0);
     drop(messages);
     book.tick(SECOND_NS);
     assert!(book.is_deaf());

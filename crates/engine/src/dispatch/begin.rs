@@ -18,7 +18,12 @@ impl Dispatcher {
                 Feed::Open(_) => {
                     self.arrival_ns <= self.offered_until_ns || !self.waiting.is_empty() && self.phase != Phase::Over
                 }
-                Feed::Closed(feed) => feed.has_ready() && self.phase == Phase::Offering && now_ns >= self.start_ns,
+                Feed::Closed(feed) => {
+                    feed.has_ready()
+                        && self.phase == Phase::Offering
+                        && now_ns >= self.begin_ns
+                        && !self.stand.is_standing()
+                }
             }
     }
 

@@ -4,6 +4,8 @@ use std::sync::mpsc::{Receiver, sync_channel};
 
 use nuncius_schemas::spec::{ExperimentSpec, RecordsMode};
 
+mod horizon;
+
 use super::*;
 use crate::plan::{GroupInput, plan_group};
 use crate::policy::TargetPolicy;
@@ -13,6 +15,13 @@ const START_NS: u64 = 5_000_000_000;
 
 /// A group that was started at [`START_NS`].
 fn started(load: &str) -> (Dispatcher, Receiver<EngineMessage>) {
+    let control = Control::new();
+    control.start(START_NS, u64::MAX);
+    group(load, None, control)
+}
+
+/// A group; `joins_at_ns` where its shards were another node's until then.
+fn group(load: &str, joins_at_ns: Option<u64>, control: Arc<Control>) -> (Dispatcher, Receiver<EngineMessage>) {
     let text = format!(r#"{{"groups": [{{"target": "http://127.0.0.1:1/", {load}}}]}}"#);
     let spec: ExperimentSpec = nuncius_schemas::codec::decode(text.as_bytes()).unwrap();
     let input = GroupInput {
@@ -26,11 +35,19 @@ fn started(load: &str) -> (Dispatcher, Receiver<EngineMessage>) {
         threads: 1,
     };
     let plan = plan_group(&input, &TargetPolicy::default(), &|_| None).unwrap();
+    let plan = match joins_at_ns {
+        Some(at_ns) => plan.joining(at_ns, 1, 1_000),
+        None => plan,
+    };
     let share = Share { thread: 0, shards: ShardSet::all(256), in_flight_max: 1_000 };
-    let options = EngineOptions { records: RecordsMode::None, trace_ratio: 0.0, seed: 1, drain_ns: 0 };
-    let control = Control::new();
-    control.start(START_NS, u64::MAX);
-    let (sink, messages) = sync_channel(16);
+    let options = EngineOptions {
+        records: RecordsMode::None,
+        trace_ratio: 0.0,
+        seed: 1,
+        drain_ns: 0,
+        orphan_limit_ns: 30_000_000_000,
+    };
+    let (sink, messages) = sync_channel(256);
     (Dispatcher::new(&plan, share, options, control, sink), messages)
 }
 

@@ -18,9 +18,12 @@ use super::script::{Answer, Effect, Event, Rules, Servo};
 use super::transport::{Order, Reply, Transport};
 use crate::clock::monotonic_ns;
 use crate::control::Control;
+use crate::feed::first_of;
 use crate::http::general::timer::{self, Timer};
 use crate::plan::{ServoPlan, traceparent};
+use crate::run::EngineOptions;
 use crate::sink::FinishReason;
+use crate::stand::{Look, Stand};
 use crate::trouble::Trouble;
 use crate::wake::Bell;
 
@@ -62,6 +65,15 @@ enum Phase {
     Over,
 }
 
+/// How long things may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) timeout: Duration,
+    /// Run time at which the servos come to this thread, where that is not the start.
+    pub(super) joins_at_ns: Option<u64>,
+    pub(super) options: EngineOptions,
+}
+
 pub(super) struct Driver<'a> {
     plan: &'a ServoPlan,
     rules: Rules,
@@ -74,9 +86,9 @@ pub(super) struct Driver<'a> {
     phase: Phase,
     reason: FinishReason,
     start_ns: u64,
+    stand: Stand,
     leave_until_ns: u64,
-    /// How long goodbyes may take after the end of the time.
-    drain_ns: u64,
+    limits: Limits,
     under_way: usize,
     /// No event is sent before this: the node's cap on the rate; 0 while it holds none back.
     gate_ns: u64,
@@ -90,9 +102,10 @@ impl<'a> Driver<'a> {
         ledger: Ledger,
         transport: Transport,
         control: Arc<Control>,
-        (timeout, drain_ns): (Duration, u64),
+        limits: Limits,
     ) -> Self {
-        let shared = Shared { transport, timeout, notes: RefCell::new(VecDeque::new()), changed: Notify::new() };
+        let shared =
+            Shared { transport, timeout: limits.timeout, notes: RefCell::new(VecDeque::new()), changed: Notify::new() };
         Self {
             plan,
             rules,
@@ -105,8 +118,9 @@ impl<'a> Driver<'a> {
             phase: Phase::Prepared,
             reason: FinishReason::ScheduleEnded,
             start_ns: u64::MAX,
+            stand: Stand::default(),
             leave_until_ns: u64::MAX,
-            drain_ns,
+            limits,
             under_way: 0,
             gate_ns: 0,
         }
@@ -161,7 +175,7 @@ impl<'a> Driver<'a> {
                 FinishReason::Failed(format!("cannot wait for events: {error}"))
             }
         };
-        self.ledger.book.close(now_ns, reason);
+        self.ledger.book.close(now_ns, reason, self.stand.told_ns());
     }
 
     pub(super) async fn leave_bus(&self, limit: Duration) {
@@ -173,7 +187,7 @@ impl<'a> Driver<'a> {
     fn advance(&mut self, now_ns: u64) {
         if self.phase == Phase::Prepared {
             match self.control.start_at() {
-                Some(start_ns) => self.start(start_ns),
+                Some(start_ns) => self.start(start_ns, now_ns),
                 None if self.control.is_abandoned() => return self.end(FinishReason::Abandoned),
                 None if self.control.stop_at().is_some() => return self.end(FinishReason::Stopped),
                 None => return,
@@ -187,16 +201,22 @@ impl<'a> Driver<'a> {
             let end_ns = self.end_ns();
             let horizon_ns = self.start_ns.saturating_add(self.control.horizon_ns());
             let cap_end_ns = self.control.caps().end_ns(self.start_ns);
+            let drain_until_ns = now_ns.saturating_add(self.limits.options.drain_ns);
+            if let Look::GoesOn { since_ns } = self.stand.look(horizon_ns, now_ns) {
+                self.put_off(now_ns.saturating_sub(since_ns));
+            }
             if now_ns >= end_ns || self.heap.is_empty() && self.under_way == 0 {
-                self.leave(FinishReason::ScheduleEnded, now_ns, now_ns.saturating_add(self.drain_ns));
+                let has_missed = self.stand.is_standing() && horizon_ns < end_ns && now_ns >= end_ns;
+                let reason = if has_missed { FinishReason::Horizon } else { FinishReason::ScheduleEnded };
+                self.leave(reason, now_ns, drain_until_ns);
             } else if let Some(stop_ns) = self.control.stop_at() {
                 let until_ns = stop_ns.saturating_add(self.control.stop_drain_ns());
                 self.leave(FinishReason::Stopped, now_ns, until_ns);
             } else if now_ns >= cap_end_ns {
                 let reason = FinishReason::Failed(self.control.caps().end_reason());
-                self.leave(reason, now_ns, now_ns.saturating_add(self.drain_ns));
-            } else if now_ns >= horizon_ns {
-                self.leave(FinishReason::Horizon, now_ns, now_ns.saturating_add(self.drain_ns));
+                self.leave(reason, now_ns, drain_until_ns);
+            } else if self.orphaned_at_ns().is_some_and(|at_ns| now_ns >= at_ns) {
+                self.leave(self.limits.options.orphan_reason(), now_ns, drain_until_ns);
             }
         }
         if self.phase == Phase::Leaving {
@@ -210,15 +230,40 @@ impl<'a> Driver<'a> {
         }
     }
 
-    fn start(&mut self, start_ns: u64) {
+    fn start(&mut self, start_ns: u64, now_ns: u64) {
         self.start_ns = start_ns;
         self.phase = Phase::Running;
-        self.ledger.book.start(start_ns);
+        self.stand.begin(start_ns.saturating_add(self.control.horizon_ns()));
+        let joins_at_ns = self.limits.joins_at_ns;
+        let begin_ns = joins_at_ns.map_or(start_ns, |at_ns| start_ns.saturating_add(at_ns).max(now_ns));
+        self.ledger.book.start(start_ns, if joins_at_ns.is_some() { now_ns } else { start_ns });
+        let events = first_of(joins_at_ns);
         for (index, number) in (0u32..).zip(std::mem::take(&mut self.numbers)) {
-            let servo = Servo::new(&self.rules, number, start_ns);
-            self.slots.push(Slot { servo, flight: None, cycle: None, ready_ns: 0, events: 0, failure: None });
+            let servo = Servo::new(&self.rules, number, begin_ns);
+            self.slots.push(Slot { servo, flight: None, cycle: None, ready_ns: 0, events, failure: None });
             self.plan_next(index);
         }
+    }
+
+    /// Time stood still for the servos: what they had in mind comes so much later, and no cycle is longer by it.
+    fn put_off(&mut self, by_ns: u64) {
+        self.heap.clear();
+        for index in 0..u32::try_from(self.slots.len()).unwrap_or(u32::MAX) {
+            let Some(slot) = self.slots.get_mut(index as usize) else { continue };
+            slot.servo.put_off(slot.flight.is_some(), by_ns);
+            slot.ready_ns = slot.ready_ns.saturating_add(by_ns);
+            if let Some(cycle) = &mut slot.cycle {
+                cycle.planned_ns = cycle.planned_ns.saturating_add(by_ns);
+                cycle.begun_ns = cycle.begun_ns.saturating_add(by_ns);
+            }
+            self.plan_next(index);
+        }
+    }
+
+    /// When servos without an end have stood at their horizon for long enough.
+    fn orphaned_at_ns(&self) -> Option<u64> {
+        let since_ns = self.stand.since_ns().filter(|_| self.plan.duration_ns == u64::MAX)?;
+        Some(since_ns.saturating_add(self.limits.options.orphan_limit_ns))
     }
 
     fn end(&mut self, reason: FinishReason) {
@@ -258,13 +303,16 @@ impl<'a> Driver<'a> {
     fn due_ns(&self) -> u64 {
         // What the cap holds back is due when it lets through.
         let next_ns = self.heap.peek().map_or(u64::MAX, |Reverse((at_ns, _))| *at_ns).max(self.gate_ns);
+        let is_standing = self.stand.is_standing();
+        let next_ns = if is_standing && self.phase == Phase::Running { u64::MAX } else { next_ns };
         let until_ns = match self.phase {
             Phase::Prepared => return u64::MAX,
             Phase::Over => return 0,
-            Phase::Running => self
-                .end_ns()
-                .min(self.start_ns.saturating_add(self.control.horizon_ns()))
-                .min(self.control.caps().end_ns(self.start_ns)),
+            Phase::Running => {
+                let stands_ns =
+                    if is_standing { self.orphaned_at_ns().unwrap_or(u64::MAX) } else { self.stand.horizon_at_ns() };
+                self.end_ns().min(stands_ns).min(self.control.caps().end_ns(self.start_ns))
+            }
             Phase::Leaving => self.leave_until_ns,
         };
         next_ns.min(until_ns).min(self.ledger.book.second_end_ns())
@@ -279,6 +327,9 @@ impl<'a> Driver<'a> {
     }
 
     fn launch_due(&mut self, now_ns: u64) {
+        if self.phase == Phase::Running && self.stand.is_standing() {
+            return;
+        }
         while let Some(Reverse((at_ns, index))) = self.heap.peek().copied() {
             if at_ns > now_ns {
                 return;

@@ -156,6 +156,18 @@ impl Servo {
         self.next = Some(Planned { event, planned_ns, told_ns: planned_ns, drops: false });
     }
 
+    /// Time stood still for so long: the operation at hand takes no longer by it, and what is planned comes so much
+    /// later, unless it is under way (`is_waiting`).
+    pub(super) fn put_off(&mut self, is_waiting: bool, by_ns: u64) {
+        if let Some(operation) = &mut self.operation {
+            operation.put_off(by_ns);
+        }
+        if let Some(next) = self.next.as_mut().filter(|_| !is_waiting) {
+            next.planned_ns = next.planned_ns.saturating_add(by_ns);
+            next.told_ns = next.told_ns.saturating_add(by_ns);
+        }
+    }
+
     /// Nothing but a goodbye follows. `is_waiting` says that an answer is still to come; the goodbye follows it.
     pub(super) fn stop(&mut self, is_waiting: bool, now_ns: u64) {
         self.is_stopping = true;

@@ -354,13 +354,38 @@ fn a_stop_censors_exactly_what_is_unanswered() {
 fn nothing_is_offered_beyond_the_horizon() {
     with_each(|client| {
         let server = Server::start(|_, _| Reply::ok());
-        let mut run = Run::new(client, server.address, r#""rate": "100/s", "duration": "60s""#);
+        let mut run = Run::new(client, server.address, r#""rate": "100/s", "duration": "500ms""#);
         run.horizon_ns = SECOND_NS / 20;
         run.during = Box::new(|control| control.extend(SECOND_NS / 5));
         let outcome = run.go();
         assert_eq!(outcome.step().succeeded, 20, "{client:?}");
         assert_eq!(outcome.reasons, [FinishReason::Horizon]);
     });
+}
+
+#[test]
+fn a_horizon_that_moves_after_it_was_reached_lets_the_rest_be_offered_and_nothing_late() {
+    for load in [r#""rate": "100/s", "duration": "1s""#, r#""users": 1, "think_time": "10ms", "duration": "1s""#] {
+        with_each(|client| {
+            let server = Server::start(|_, _| Reply::ok());
+            let mut run = Run::new(client, server.address, load);
+            run.horizon_ns = SECOND_NS / 5;
+            run.during = Box::new(|control| {
+                let stands_until_ns = control.start_at().unwrap() + SECOND_NS / 2;
+                let left_ns = stands_until_ns.saturating_sub(nuncius_engine::monotonic_ns());
+                std::thread::sleep(Duration::from_nanos(left_ns));
+                control.extend(60 * SECOND_NS);
+            });
+            let outcome = run.go();
+            let (step, planned): (_, Vec<u64>) =
+                (outcome.step(), outcome.rows.iter().map(|row| row.planned_ns).collect());
+            assert_eq!((step.succeeded, step.failed, step.censored), (step.planned, 0, 0), "{client:?} {load}");
+            assert!(!planned.iter().any(|at_ns| (SECOND_NS / 5..SECOND_NS / 2).contains(at_ns)), "{client:?} {load}");
+            assert!(planned.iter().any(|at_ns| *at_ns >= SECOND_NS / 2), "{client:?} {load}");
+            assert_eq!(outcome.reasons, [FinishReason::ScheduleEnded], "{client:?} {load}");
+            assert!(outcome.stood_ns >= 290_000_000, "{client:?} {load}: {}", outcome.stood_ns);
+        });
+    }
 }
 
 #[test]
@@ -377,7 +402,7 @@ fn abandoned_before_the_start_it_reports_nothing() {
         assert!(
             matches!(
                 all.as_slice(),
-                [nuncius_engine::EngineMessage::Finished { reason: FinishReason::Abandoned, group: 0, thread: 0 }]
+                [nuncius_engine::EngineMessage::Finished { reason: FinishReason::Abandoned, group: 0, thread: 0, .. }]
             ),
             "{all:?}"
         );

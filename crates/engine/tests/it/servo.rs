@@ -188,6 +188,43 @@ fn servos_say_goodbye_at_the_stop_and_each_in_its_own_name() {
 }
 
 #[test]
+fn servos_stand_at_the_horizon_and_go_on_as_if_no_time_had_passed() {
+    let (server, service) = strict();
+    let mut run = servos(&server, 20, "2s", "");
+    run.horizon_ns = SECOND_NS / 2;
+    run.during = Box::new(move |control| {
+        let left_ns = (control.start_at().unwrap() + SECOND_NS).saturating_sub(nuncius_engine::monotonic_ns());
+        std::thread::sleep(std::time::Duration::from_nanos(left_ns));
+        control.extend(60 * SECOND_NS);
+    });
+    let outcome = run.go();
+    balanced(&outcome);
+    assert_eq!(outcome.reasons, [FinishReason::ScheduleEnded]);
+    assert_eq!(illegal(&service.lock().unwrap().heard), BTreeSet::new());
+    // What follows from an answer that came late is planned then, and put off to the time after it.
+    let sent = outcome.rows.iter().map(|row| row.sent_ns).filter(|sent_ns| *sent_ns > 0);
+    let (before, after): (Vec<u64>, Vec<u64>) = sent.partition(|sent_ns| *sent_ns < SECOND_NS);
+    assert!(before.iter().all(|sent_ns| *sent_ns < SECOND_NS * 7 / 10), "{before:?}");
+    assert!(before.len() > 50 && after.len() > 50, "{} and {}", before.len(), after.len());
+    assert!((490_000_000..700_000_000).contains(&outcome.stood_ns), "{}", outcome.stood_ns);
+    // Nothing that was planned before is late by as much as the servos stood.
+    assert!(outcome.steps.iter().all(|step| step.lag.summary().max_ns < 400_000_000));
+}
+
+#[test]
+fn servos_of_another_node_begin_anew_when_they_come() {
+    let (server, _service) = strict();
+    let run = servos(&server, 20, "1500ms", "");
+    let plan = run.plan().unwrap().joining(SECOND_NS / 2, 1, 20);
+    let outcome = run.go_with(plan);
+    balanced(&outcome);
+    assert!(outcome.rows.iter().all(|row| row.planned_ns >= SECOND_NS / 2));
+    // 20 servos, none of whose events has the number of one that they may have sent elsewhere.
+    assert!(outcome.rows.iter().all(|row| row.index >= 20 * 500_001));
+    assert!(outcome.rows.len() > 50, "{}", outcome.rows.len());
+}
+
+#[test]
 fn servos_that_crash_leave_without_goodbye() {
     let (server, service) = strict();
     let outcome = servos(&server, 10, "5s", r#", "faults": {"crash": 1.0}"#).go();

@@ -217,6 +217,8 @@ pub struct Outcome {
     pub steps: Vec<Step>,
     pub rows: Vec<Row>,
     pub reasons: Vec<FinishReason>,
+    /// The longest that a thread stood at its horizon.
+    pub stood_ns: u64,
     pub seconds: Vec<(u32, u32)>,
     pub faults: std::collections::BTreeMap<GeneratorFault, u64>,
     /// Of servos: completed cycles, and how many servos completed so many.
@@ -264,7 +266,13 @@ impl<'a> Run<'a> {
         Self {
             client,
             spec: format!("{{\"groups\": [{{{group}}}]}}"),
-            options: EngineOptions { records: RecordsMode::All, trace_ratio: 0.0, seed: 1, drain_ns: 5 * SECOND_NS },
+            options: EngineOptions {
+                records: RecordsMode::All,
+                trace_ratio: 0.0,
+                seed: 1,
+                drain_ns: 5 * SECOND_NS,
+                orphan_limit_ns: 600 * SECOND_NS,
+            },
             routes: &[],
             shards: ShardSet::all(256),
             threads: 1,
@@ -296,6 +304,11 @@ impl<'a> Run<'a> {
     /// Runs the group to its end.
     pub fn go(self) -> Outcome {
         let plan = self.plan().unwrap();
+        self.go_with(plan)
+    }
+
+    /// Runs a plan to its end.
+    pub fn go_with(self, plan: GroupPlan) -> Outcome {
         let mut outcome = Outcome::default();
         outcome.steps.resize_with(plan.recorders(), Step::default);
         let control = Control::with_caps(Arc::clone(&self.caps));
@@ -307,7 +320,10 @@ impl<'a> Run<'a> {
         for message in messages {
             match message {
                 EngineMessage::Rows(rows) => outcome.rows.extend(rows),
-                EngineMessage::Finished { reason, .. } => outcome.reasons.push(reason),
+                EngineMessage::Finished { reason, stood_ns, .. } => {
+                    outcome.reasons.push(reason);
+                    outcome.stood_ns = outcome.stood_ns.max(stood_ns);
+                }
                 EngineMessage::Second(report) => {
                     outcome.seconds.push((report.first_second, report.last_second));
                     assert_eq!(report.dropped_rows, 0);

@@ -20,6 +20,8 @@ mod harness;
 mod honesty;
 mod isolation;
 mod layers;
+mod orders;
+mod orders_harness;
 mod queue_bad_input;
 mod queue_faults;
 mod queue_harness;

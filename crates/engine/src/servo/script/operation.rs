@@ -57,6 +57,11 @@ impl Operation {
         }
     }
 
+    /// Time stood still for so long.
+    pub(super) fn put_off(&mut self, by_ns: u64) {
+        self.began_ns = self.began_ns.saturating_add(by_ns);
+    }
+
     /// The next report, or the end; `None` when the servo is gone by then.
     pub(super) fn next(&mut self, interval_ns: u64) -> Option<Planned> {
         let end_ns = self.began_ns.saturating_add(self.duration_ns);

@@ -50,6 +50,27 @@ fn reports_and_the_end_keep_to_the_servos_own_clock_however_slow_the_answers() {
 }
 
 #[test]
+fn while_time_stands_still_nothing_comes_due_and_no_operation_takes_longer() {
+    let rules = rules(r#"{"measure": "2s", "progress_interval": "500ms", "start_spread": "0"}"#);
+    let mut servo = Servo::new(&rules, 0, 0);
+    servo.answered(&rules, Answer::Accepted, 0);
+    servo.answered(&rules, Answer::Command(Command::Measure), SECOND_NS);
+    servo.answered(&rules, Answer::Accepted, SECOND_NS);
+    servo.put_off(false, 10 * SECOND_NS);
+    let mut planned = Vec::new();
+    while let Some(next) = servo.next().filter(|next| next.event != Event::WhatsNext) {
+        planned.push((next.event, next.planned_ns / 1_000_000, next.told_ns / 1_000_000));
+        servo.answered(&rules, Answer::Accepted, next.planned_ns);
+    }
+    let report = Event::MeasurementProgress;
+    let wanted = [(report, 11_500), (report, 12_000), (report, 12_500), (Event::Measurement, 13_000)];
+    assert_eq!(planned, wanted.map(|(event, at_ms)| (event, at_ms, at_ms)));
+    // What is under way keeps the instant at which it was planned.
+    servo.put_off(true, SECOND_NS);
+    assert_eq!(servo.next().map(|next| next.planned_ns), Some(13 * SECOND_NS));
+}
+
+#[test]
 fn a_failure_without_retry_is_a_goodbye_and_a_hello_after_a_pause() {
     let rules = rules(r#"{"start_spread": "0"}"#);
     let mut servo = Servo::new(&rules, 0, 0);
