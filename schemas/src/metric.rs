@@ -34,6 +34,9 @@ pub struct MetricDelta {
     pub last: bool,
     /// What kept the node from offering all of its schedule, as the rest of a sentence about it.
     pub stopped: Option<String>,
+    /// The same for programs; in the last delta only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shortfall: Option<Shortfall>,
     /// In the last delta of a run whose request records are kept: what the node has written of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub records: Option<RecordsWritten>,
@@ -55,6 +58,18 @@ pub struct RecordsWritten {
 /// What messages mean that do not say which attempt they are of.
 pub(crate) const fn first_attempt() -> u32 {
     1
+}
+
+/// Why a node has not offered all of its schedule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Shortfall {
+    /// It was told to end by its own operator, and has told everything.
+    Left,
+    /// It stood at its horizon for a while, or for good, since nobody moved that.
+    Stood,
+    /// It could not go on, or had reached one of its caps.
+    Failed,
 }
 
 /// What one step measured.

@@ -126,6 +126,9 @@ pub struct RunRecord {
     /// How often nodes were chosen for it: the attempt that is under way, 0 before the first.
     #[serde(default)]
     pub attempt: u32,
+    /// Fencing token of the daemon that looks after it, or did last; 0 before the first. It names where the run stands.
+    #[serde(default)]
+    pub token: u64,
     /// W3C trace context of the submission.
     pub traceparent: Option<String>,
 }

@@ -13,6 +13,7 @@ use crate::units::{HumanDuration, Rate, SECOND_NS};
 
 mod amqp;
 mod backoff;
+mod connection;
 mod expect;
 mod method;
 pub mod texts;
@@ -20,6 +21,7 @@ pub mod validate;
 
 pub use amqp::{AmqpConsume, AmqpPublish};
 pub use backoff::Backoff;
+pub use connection::{Connections, TlsOptions};
 pub use expect::{Expect, STATUS_ENTRIES_MAX, Statuses};
 pub use method::{METHOD_MAX_BYTES, Method};
 pub use validate::SpecError;
@@ -78,6 +80,17 @@ pub struct ExperimentSpec {
     /// How long after the end of the schedule answers are waited for; what is still open then is censored.
     #[serde(default = "default_drain")]
     pub drain: HumanDuration,
+    /// How far ahead of what it has reported a node may offer load; the daemon's setting when absent. The load of a lost
+    /// node moves to others from there on: a shorter one moves it sooner, and bears shorter outages of the bus.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub horizon: Option<HumanDuration>,
+    /// What becomes of the load of a node that is lost.
+    #[serde(default)]
+    pub on_node_loss: OnNodeLoss,
+    /// Share of the scheduled arrivals, 0 to 1, that may not have been offered, or not be accounted for, before the run is
+    /// invalid.
+    #[serde(default = "default_max_deficit")]
+    pub max_deficit: f64,
     /// Measures one queue group with more and more workers, each measurement an experiment of its own. For `nuncius run`,
     /// which starts and counts workers; a daemon refuses it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -104,8 +117,25 @@ fn default_run_delay_limit() -> f64 {
     0.10
 }
 
+fn default_max_deficit() -> f64 {
+    0.01
+}
+
 fn default_drain() -> HumanDuration {
     HumanDuration::from_secs(5)
+}
+
+/// What becomes of the load of a node that is lost while the run goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnNodeLoss {
+    /// The others take it over from the lost node's horizon on: its arrivals in the open model, its users in the closed one.
+    #[default]
+    Takeover,
+    /// The run goes on without it.
+    Shrink,
+    /// The run ends.
+    End,
 }
 
 /// Which nodes take part; all that are client nodes when nothing is said.
@@ -259,61 +289,6 @@ fn is_zero(duration: &HumanDuration) -> bool {
     duration.0 == 0
 }
 
-/// Whether the requests of an HTTP group share connections.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Connections {
-    /// A connection is used again for as long as both sides keep it open.
-    #[default]
-    KeepAlive,
-    /// Every request opens a connection of its own and asks the server to close it.
-    PerRequest,
-}
-
-impl Connections {
-    fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
-/// How the peer of a TLS connection is checked, and who we are to it. When absent the system's roots are trusted.
-///
-/// Certificates and the key travel as PEM text. `nuncius run` and `nuncius submit` read them where a file is named.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct TlsOptions {
-    /// Whether the peer's certificate is checked at all. Where it is not, the report says so.
-    #[serde(default = "default_verify", skip_serializing_if = "is_true")]
-    pub verify: bool,
-    /// Certificates to trust instead of the system's: authorities, or the very certificate of the peer.
-    #[serde(default, alias = "ca_pem", skip_serializing_if = "Option::is_none")]
-    pub ca: Option<String>,
-    /// Certificate of the client with those that lead to its authority.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cert: Option<String>,
-    /// Private key of `cert`; a secret, redacted wherever it is stored or shown.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub key: Option<String>,
-    /// Name to expect instead of the target's host.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub server_name: Option<String>,
-}
-
-impl Default for TlsOptions {
-    fn default() -> Self {
-        Self { verify: default_verify(), ca: None, cert: None, key: None, server_name: None }
-    }
-}
-
-fn default_verify() -> bool {
-    true
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
-fn is_true(value: &bool) -> bool {
-    *value
-}
-
 /// One action of an iteration.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -382,6 +357,9 @@ impl ExperimentSpec {
             heartbeat_limit: default_heartbeat_limit(),
             run_delay_limit: default_run_delay_limit(),
             drain: default_drain(),
+            horizon: None,
+            on_node_loss: OnNodeLoss::default(),
+            max_deficit: default_max_deficit(),
             scaling: None,
         }
     }

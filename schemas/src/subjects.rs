@@ -263,6 +263,11 @@ impl Namespace {
         format!("{experiment}-report.json")
     }
 
+    /// The object that holds where an experiment stands, as the daemon with this fencing token has left it.
+    pub fn artifact_checkpoint(&self, experiment: &str, token: u64) -> String {
+        format!("{experiment}-checkpoint-{token}")
+    }
+
     /// Name under which a service registers with the NATS service API.
     pub fn service(&self, role: &str) -> String {
         format!("{}-{role}", self.0)

@@ -77,6 +77,7 @@ fn every_subject_and_bucket_is_described() {
             "queue_totals",
             "queue_returned",
             "artifact_report",
+            "artifact_checkpoint",
             "service",
             "oco_servo_all",
         ]

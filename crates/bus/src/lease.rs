@@ -31,13 +31,30 @@ pub struct Lease {
 /// # Errors
 /// [`BusError::Options`] where the bucket has no max_age.
 pub async fn acquire(bus: &Bus, bucket: &str, key: &str, holder: &str) -> Result<Option<Lease>, BusError> {
+    acquire_for(bus, bucket, key, holder, Duration::MAX).await
+}
+
+/// The same for a lease that lasts for `life` without renewal, or the bucket's max_age where that is shorter.
+///
+/// # Errors
+/// [`BusError::Options`] where the bucket has no max_age.
+pub async fn acquire_for(
+    bus: &Bus,
+    bucket: &str,
+    key: &str,
+    holder: &str,
+    life: Duration,
+) -> Result<Option<Lease>, BusError> {
     let kv = bus.kv(bucket).await?;
-    let ttl = kv.max_age().ok_or_else(|| BusError::Options(format!("bucket {bucket} has no max_age for leases")))?;
+    let max = kv.max_age().ok_or_else(|| BusError::Options(format!("bucket {bucket} has no max_age for leases")))?;
+    let ttl = max.min(life);
     // The nonce tells own writes from others', also those whose acknowledgement was lost.
     let nonce = format!("{:016x}", fastrand::u64(..));
     let value = Bytes::from(serde_json::json!({ "holder": holder, "nonce": nonce }).to_string());
     let asked_at = Instant::now();
-    let Some(token) = kv.create(key, value.clone()).await? else { return Ok(None) };
+    let created =
+        if ttl < max { kv.create_for(key, value.clone(), ttl).await } else { kv.create(key, value.clone()).await };
+    let Some(token) = created? else { return Ok(None) };
     let (sender, valid_until) = watch::channel(Some(until(asked_at, ttl)));
     let revision = Arc::new(Mutex::new(token));
     let stop = CancellationToken::new();
@@ -46,6 +63,7 @@ pub async fn acquire(bus: &Bus, bucket: &str, key: &str, holder: &str) -> Result
         key: key.to_owned(),
         value: value.clone(),
         ttl,
+        is_shorter: ttl < max,
         revision: Arc::clone(&revision),
         valid_until: sender,
         stop: stop.clone(),
@@ -73,6 +91,8 @@ struct Renewal {
     key: String,
     value: Bytes,
     ttl: Duration,
+    /// Than the bucket's max_age.
+    is_shorter: bool,
     revision: Arc<Mutex<u64>>,
     valid_until: watch::Sender<Option<Instant>>,
     stop: CancellationToken,
@@ -106,7 +126,12 @@ impl Renewal {
     async fn renew(&self) -> bool {
         let asked_at = Instant::now();
         let revision = *self.revision.lock().unwrap_or_else(PoisonError::into_inner);
-        let update = self.kv.update(&self.key, self.value.clone(), revision);
+        let update = async {
+            match self.is_shorter {
+                true => self.kv.update_for(&self.key, self.value.clone(), revision, self.ttl).await,
+                false => self.kv.update(&self.key, self.value.clone(), revision).await,
+            }
+        };
         let renewed = match tokio::time::timeout(self.ttl / 3, update).await {
             Ok(Ok(renewed)) => renewed,
             Ok(Err(BusError::WrongLastSequence { .. })) => {

@@ -295,6 +295,13 @@ impl Bus {
         Ok(purged.map_err(|e| BusError::jetstream(format!("purging {subject} from {stream}"), e))?.purged)
     }
 
+    /// Removes the messages of `subject` (wildcards allowed) before `sequence`; how many there were.
+    pub async fn purge_subject_before(&self, stream: &str, subject: &str, sequence: u64) -> Result<u64, BusError> {
+        let purged = self.stream_handle(stream).await?.purge().filter(subject).sequence(sequence).await;
+        let what = || format!("purging {subject} from {stream} up to {sequence}");
+        Ok(purged.map_err(|e| BusError::jetstream(what(), e))?.purged)
+    }
+
     /// Removes a stream with everything in it; false where it is not there.
     pub async fn delete_stream(&self, name: &str) -> Result<bool, BusError> {
         match self.stream_handle(name).await {

@@ -3,6 +3,8 @@
 //! Leaving them out would make a slow system look fast. Here they count: at the time they had waited so far where a
 //! lower bound is asked for, as infinitely long where an upper one is.
 
+use serde::{Deserialize, Serialize};
+
 use crate::Totals;
 use crate::buckets::{BUCKETS, bucket_of, highest_ns, lowest_ns};
 use crate::encoding::DecodeError;
@@ -10,7 +12,7 @@ use crate::interval::quantile_bounds;
 use crate::quantile::{bucket_at_rank, merged, rank_of};
 
 /// A quantity of a step: what ended, and what had not.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observed {
     /// Values of what ended.
     pub completed: Totals,

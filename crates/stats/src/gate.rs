@@ -8,6 +8,7 @@
 //! for longer than the limit, it has exceeded it.
 
 use nuncius_schemas::gate::{Comparison, Gate, GateExpression, GateMetric, Quantity};
+use serde::{Deserialize, Serialize};
 
 use crate::Totals;
 use crate::censored::Observed;
@@ -21,7 +22,7 @@ pub(crate) use words::{per_second, percent, time};
 pub const CONFIDENCE: f64 = 0.95;
 
 /// How a gate came out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     /// It holds.
     Pass,
@@ -128,7 +129,7 @@ impl<'a> GateData<'a> {
 }
 
 /// How one gate was decided. Values are those of the gate's metric: nanoseconds, a share, or per second.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GateOutcome {
     /// The decision.
     pub outcome: Outcome,

@@ -15,7 +15,7 @@ pub const MEMBERS_MAX: usize = 4_096;
 
 /// Which start of which incarnation of a node: a process that takes part in an experiment twice, because that was
 /// planned anew, counts its sequences anew.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Incarnation {
     /// Random number of the process.
     pub epoch: u64,
@@ -102,7 +102,8 @@ pub struct LedgerEntry {
 }
 
 /// What was merged, of every incarnation of a node that takes part.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "Vec<LedgerEntry>", try_from = "Vec<LedgerEntry>")]
 pub struct Ledger {
     nodes: BTreeMap<String, BTreeMap<Incarnation, Member>>,
     members: usize,
@@ -123,6 +124,20 @@ struct Parts {
 impl Parts {
     const fn is_complete(self) -> bool {
         self.come.count_ones() == self.parts
+    }
+}
+
+impl From<Ledger> for Vec<LedgerEntry> {
+    fn from(ledger: Ledger) -> Self {
+        ledger.entries()
+    }
+}
+
+impl TryFrom<Vec<LedgerEntry>> for Ledger {
+    type Error = LedgerError;
+
+    fn try_from(entries: Vec<LedgerEntry>) -> Result<Self, LedgerError> {
+        Self::from_entries(&entries)
     }
 }
 

@@ -1,9 +1,11 @@
 //! When load was offered: spans of run time, without the pauses between them.
 
+use serde::{Deserialize, Serialize};
+
 use nuncius_schemas::units::SECOND_NS;
 
 /// Spans of run time, in order and apart from each other. The last one may be without an end that anybody knows.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OfferedSpans {
     /// Start and end in nanoseconds; an end of `u64::MAX` is not known.
     spans: Vec<(u64, u64)>,

@@ -1,15 +1,34 @@
 //! Merged histograms: 64-bit counters, quantiles, curves.
 
+use serde::{Deserialize, Serialize, Serializer};
+
 use crate::buckets::{Pages, Summary, bucket_of, highest_ns, lowest_ns};
 use crate::encoding::{DecodeError, Encoded, encode};
 use crate::histogram::Histogram;
 use crate::quantile;
 
 /// Counts of many histograms added up. The same additions in any order give the same totals.
-#[derive(Debug, Clone, Default)]
+///
+/// As a value of serde it is the bytes of [`Self::encode`].
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(try_from = "serde_bytes::ByteBuf")]
 pub struct Totals {
     summary: Summary,
     pages: Pages<u64>,
+}
+
+impl Serialize for Totals {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.encode())
+    }
+}
+
+impl TryFrom<serde_bytes::ByteBuf> for Totals {
+    type Error = DecodeError;
+
+    fn try_from(bytes: serde_bytes::ByteBuf) -> Result<Self, DecodeError> {
+        Self::decode(&bytes)
+    }
 }
 
 impl Totals {

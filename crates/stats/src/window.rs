@@ -15,6 +15,7 @@ use std::collections::VecDeque;
 
 use nuncius_schemas::gate::{Gate, GateMetric, Quantity};
 use nuncius_schemas::units::SECOND_NS;
+use serde::{Deserialize, Serialize};
 
 use crate::censored::Observed;
 use crate::encoding::DecodeError;
@@ -64,7 +65,7 @@ pub struct WindowsOutcome {
 /// One gate over all windows of its length.
 ///
 /// Memory: as many seconds as the window is long, encoded.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Windows {
     gate: Gate,
     quantity: Option<Quantity>,
@@ -86,7 +87,7 @@ pub struct Windows {
     undetermined: u64,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 struct Counts {
     planned: u64,
     succeeded: u64,
@@ -114,7 +115,7 @@ impl Counts {
     }
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Second {
     observed: Observed,
     lag: Totals,
@@ -130,11 +131,14 @@ impl Second {
     }
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct ClosedSecond {
     second: u64,
+    #[serde(with = "serde_bytes")]
     completed: Vec<u8>,
+    #[serde(with = "serde_bytes")]
     censored: Vec<u8>,
+    #[serde(with = "serde_bytes")]
     lag: Vec<u8>,
     counts: Counts,
 }

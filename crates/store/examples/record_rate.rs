@@ -97,6 +97,7 @@ async fn with_store(path: &Path, batches: u64) -> Result<f64, Failure> {
         routes: Vec::new(),
         nodes: Vec::new(),
         attempt: 0,
+        token: 0,
         traceparent: None,
     };
     let names = StepNames::of(&record.spec);

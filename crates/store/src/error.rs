@@ -98,6 +98,20 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether it is what was to be stored that is wrong: another try changes nothing.
+    pub const fn is_of_the_data(&self) -> bool {
+        match self {
+            Self::Batch { .. } | Self::Json { .. } => true,
+            Self::Directory { .. }
+            | Self::File { .. }
+            | Self::Open { .. }
+            | Self::Migrate { .. }
+            | Self::Database { .. }
+            | Self::NotFound { .. }
+            | Self::Export { .. } => false,
+        }
+    }
+
     /// The error of a statement; a missing experiment has its own.
     pub(crate) fn of_statement(path: &Path, action: &'static str, id: &str, source: sqlx::Error) -> Self {
         let path = path.to_path_buf();

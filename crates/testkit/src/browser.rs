@@ -5,13 +5,16 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use base64::Engine;
 use serde_json::{Value, json};
 
 use crate::{TempDir, TestkitError};
+
+/// Messages of the browser that may wait to be read.
+const MESSAGES_MAX: usize = 1_024;
 
 /// How long an answer may take, the first start on a busy machine included.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -81,7 +84,7 @@ impl Browser {
         let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(failed("start", "no pipes"));
         };
-        let (sender, messages) = channel();
+        let (sender, messages) = sync_channel(MESSAGES_MAX);
         std::thread::spawn(move || read(output, &sender));
         let process = Process { child, input };
         let mut browser = Self {
@@ -209,7 +212,7 @@ fn complaint(message: &Value) -> Option<String> {
 }
 
 /// Messages end with a byte of 0.
-fn read(output: ChildStdout, messages: &std::sync::mpsc::Sender<Value>) {
+fn read(output: ChildStdout, messages: &SyncSender<Value>) {
     let mut output = BufReader::new(output);
     let mut bytes = Vec::new();
     while output.read_until(0, &mut bytes).is_ok_and(|read| read > 0) {

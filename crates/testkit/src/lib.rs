@@ -6,6 +6,7 @@
 mod browser;
 mod otlp;
 mod rabbitmq;
+mod recorder;
 mod server;
 mod temp;
 mod wait;
@@ -13,6 +14,7 @@ mod wait;
 pub use browser::{Browser, Scheme};
 pub use otlp::{OtlpReceiver, Span};
 pub use rabbitmq::RabbitMq;
+pub use recorder::Recorder;
 pub use server::{TestServer, TestkitError, find_binary};
 pub use temp::TempDir;
 pub use wait::{eventually, free_port};

@@ -99,6 +99,9 @@ impl ExperimentSpec {
             heartbeat_limit: _,
             run_delay_limit: _,
             drain: _,
+            horizon: _,
+            on_node_loss: _,
+            max_deficit: _,
             scaling,
         } = self;
         maybe("id".to_owned(), TextKind::Name, id, visit)?;

@@ -32,6 +32,10 @@ pub const NAME_MAX_CHARACTERS: usize = 64;
 pub const VALUE_MAX_BYTES: usize = 8 * 1024;
 /// Longest offered load.
 pub const DURATION_MAX_NS: u64 = 30 * 86_400 * SECOND_NS;
+/// Shortest horizon of a run, in nanoseconds: nodes report once a second.
+pub const HORIZON_MIN_NS: u64 = 2 * SECOND_NS;
+/// Longest horizon of a run, in nanoseconds.
+pub const HORIZON_MAX_NS: u64 = 3_600 * SECOND_NS;
 /// Longest timeout of a request, and longest drain.
 pub const TIMEOUT_MAX_NS: u64 = 3_600 * SECOND_NS;
 /// Highest rate of a group.
@@ -119,6 +123,12 @@ impl ExperimentSpec {
         check_nodes("nodes", &self.nodes)?;
         if !(0.0..=1.0).contains(&self.run_delay_limit) {
             return refuse("run_delay_limit", "not within 0 to 1");
+        }
+        if !(0.0..=1.0).contains(&self.max_deficit) {
+            return refuse("max_deficit", "not within 0 to 1");
+        }
+        if self.horizon.is_some_and(|horizon| !(HORIZON_MIN_NS..=HORIZON_MAX_NS).contains(&horizon.0)) {
+            return refuse("horizon", "not within 2s to 1h: nodes report once a second");
         }
         if !(0.0..=1.0).contains(&self.trace_ratio) {
             return refuse("trace_ratio", "not within 0 to 1");

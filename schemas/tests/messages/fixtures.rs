@@ -6,7 +6,9 @@ use nuncius_schemas::archive::{ArchiveFile, ArchiveRefusal, ArchiveReply, Archiv
 use nuncius_schemas::event::{EventKind, ExperimentEvent};
 use nuncius_schemas::fault::{FaultCount, GeneratorFault};
 use nuncius_schemas::galileo::{InstructionExperiment, TickExperiment};
-use nuncius_schemas::metric::{FailureCount, FailureKind, Health, MetricDelta, RecordsWritten, StatusCount, StepDelta};
+use nuncius_schemas::metric::{
+    FailureCount, FailureKind, Health, MetricDelta, RecordsWritten, Shortfall, StatusCount, StepDelta,
+};
 use nuncius_schemas::node::{
     Capacity, Extend, GroupAssignment, Inquire, NodeCommand, NodeInfo, NodeReply, Prepare, RefusalCode, Role, ShardRun,
     Start, Stop, Take,
@@ -181,6 +183,7 @@ pub(crate) fn metric_delta() -> MetricDelta {
         last_second: 10,
         last: true,
         stopped: Some("no extension".into()),
+        shortfall: Some(Shortfall::Stood),
         records: Some(RecordsWritten { batches: 3, rows: 2_500 }),
         steps: vec![StepDelta {
             group: 1,
@@ -342,6 +345,7 @@ pub(crate) fn run_record() -> RunRecord {
         routes: vec![route()],
         nodes: vec![RunNode { name: "edge-1".into(), epoch: 3 }],
         attempt: 2,
+        token: 9,
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use nuncius_engine::sink::{SecondReport, StepRecorder};
 use nuncius_schemas::fault::{FaultCount, GeneratorFault};
-use nuncius_schemas::metric::{FailureCount, Health, MetricDelta, RecordsWritten, StatusCount, StepDelta};
+use nuncius_schemas::metric::{FailureCount, Health, MetricDelta, RecordsWritten, Shortfall, StatusCount, StepDelta};
 use nuncius_stats::{Histogram, Totals};
 
 use crate::message::pack;
@@ -168,7 +168,8 @@ impl Accumulated {
                     first_second: self.first_second,
                     last_second: self.last_second,
                     last: is_last,
-                    stopped: head.stopped.map(str::to_owned),
+                    stopped: head.stopped.map(|(_, text)| text.to_owned()),
+                    shortfall: head.stopped.map(|(shortfall, _)| shortfall),
                     records: head.records,
                     steps: steps.clone(),
                     health: health.take(),
@@ -187,7 +188,7 @@ pub(crate) struct DeltaHead<'a> {
     pub(crate) attempt: u32,
     pub(crate) sequence: u64,
     pub(crate) last: bool,
-    pub(crate) stopped: Option<&'a str>,
+    pub(crate) stopped: Option<(Shortfall, &'a str)>,
     pub(crate) records: Option<RecordsWritten>,
 }
 

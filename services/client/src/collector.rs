@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use nuncius_bus::clock::monotonic_ns;
 use nuncius_engine::sink::{EngineMessage, FinishReason, Row};
+use nuncius_schemas::metric::Shortfall;
 use nuncius_schemas::units::SECOND_NS;
 use tokio::sync::mpsc;
 
@@ -33,7 +34,7 @@ pub(crate) enum Collected {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Ending {
     /// What kept it from offering all of its schedule, if anything did.
-    pub(crate) stopped: Option<String>,
+    pub(crate) stopped: Option<(Shortfall, String)>,
 }
 
 /// What the collector needs to know.
@@ -85,7 +86,9 @@ pub(crate) fn collect(mut input: CollectorInput, output: &mpsc::Sender<Collected
             }
             Err(RecvTimeoutError::Timeout) if !is_silent => {}
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                ending.stopped.get_or_insert_with(|| "an engine thread ended without a word".to_owned());
+                ending
+                    .stopped
+                    .get_or_insert_with(|| (Shortfall::Failed, "an engine thread ended without a word".to_owned()));
                 input.roster.close();
                 break;
             }
@@ -107,7 +110,7 @@ pub(crate) fn collect(mut input: CollectorInput, output: &mpsc::Sender<Collected
         send_seconds(&mut seconds, ended, output);
     }
     if stood_ns > 0 {
-        ending.stopped.get_or_insert_with(|| stood_for(stood_ns));
+        ending.stopped.get_or_insert_with(|| (Shortfall::Stood, stood_for(stood_ns)));
     }
     let health = input.meter.sample(input.heartbeat.take_late_ns());
     if let Some((_, last)) = seconds.iter_mut().next_back() {
@@ -151,8 +154,9 @@ fn note_reason(ending: &mut Ending, reason: FinishReason) {
     match reason {
         FinishReason::ScheduleEnded | FinishReason::Stopped | FinishReason::Abandoned => {}
         FinishReason::Horizon => {
-            ending.stopped = Some("stopped at its horizon: the daemon did not extend it".to_owned());
+            let text = "stopped at its horizon: the daemon did not extend it".to_owned();
+            ending.stopped = Some((Shortfall::Stood, text));
         }
-        FinishReason::Failed(problem) => ending.stopped = Some(problem),
+        FinishReason::Failed(problem) => ending.stopped = Some((Shortfall::Failed, problem)),
     }
 }

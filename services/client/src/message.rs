@@ -203,6 +203,7 @@ mod tests {
             last_second: u32::MAX,
             last: false,
             stopped: None,
+            shortfall: None,
             records: None,
             steps,
             health: Some(Default::default()),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nuncius_bus::{Bus, BusError, TypedError};
 use nuncius_engine::sink::Row;
-use nuncius_schemas::metric::RecordsWritten;
+use nuncius_schemas::metric::{RecordsWritten, Shortfall};
 use nuncius_schemas::record::{BATCH_ROWS_MAX, RecordBatch};
 use nuncius_schemas::spec::{EngineKind, ExperimentSpec, Method, RecordsMode};
 use nuncius_telemetry::{SpanKind, SpanRecord};
@@ -68,7 +68,8 @@ pub(crate) async fn report(mut input: ReporterInput) {
                     RecordsMode::Sample | RecordsMode::All => Some(records.send_last(&input).await),
                 };
                 let end = Accumulated::empty_at(last_second);
-                let stopped = ending.stopped.as_deref().or(input.leaving.get().map(String::as_str));
+                let stopped = ending.stopped.as_ref().map(|(shortfall, text)| (*shortfall, text.as_str()));
+                let stopped = stopped.or(input.leaving.get().map(|text| (Shortfall::Left, text.as_str())));
                 send_delta(&input, end, sequence, Some(Last { stopped, records: written })).await;
                 return;
             }
@@ -78,7 +79,7 @@ pub(crate) async fn report(mut input: ReporterInput) {
 
 /// What only the last delta says.
 struct Last<'a> {
-    stopped: Option<&'a str>,
+    stopped: Option<(Shortfall, &'a str)>,
     records: Option<RecordsWritten>,
 }
 

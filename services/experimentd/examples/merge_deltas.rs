@@ -168,6 +168,7 @@ fn delta(node: usize, second: u32, random: &mut fastrand::Rng) -> MetricDelta {
         last_second: second,
         last: second + 1 == SECONDS,
         stopped: None,
+        shortfall: None,
         records: None,
         steps: vec![step],
         health: Some(Health { interval_ns: 1_000_000_000, cpu_ns: 200_000_000, ..Health::default() }),

@@ -7,6 +7,7 @@ use nuncius_bus::kv::Kv;
 use nuncius_bus::lease::{self, Lease};
 use nuncius_bus::{Bus, BusError};
 use nuncius_schemas::codec;
+use nuncius_schemas::node::Role;
 use nuncius_schemas::route::Route;
 use nuncius_schemas::run::RunRecord;
 use nuncius_store::Store;
@@ -63,9 +64,20 @@ impl Daemon {
         format!("run.{id}")
     }
 
+    /// Whether another daemon is there, who can go on with what this one has begun.
+    pub(crate) fn has_another(&self) -> bool {
+        self.nodes.present().iter().any(|node| node.role == Role::Experimentd && node.name != self.name)
+    }
+
+    /// The run whose lease has this key.
+    pub(crate) fn run_of_lease(key: &str) -> Option<&str> {
+        key.strip_prefix("run.")
+    }
+
     /// Takes the lease of a run, if nobody holds it.
     pub(crate) async fn acquire(&self, id: &str) -> Result<Option<Lease>, BusError> {
-        lease::acquire(&self.bus, &self.bus.namespace().bucket_lease(), &Self::lease_key(id), &self.name).await
+        let bucket = self.bus.namespace().bucket_lease();
+        lease::acquire_for(&self.bus, &bucket, &Self::lease_key(id), &self.name, self.timing.lease).await
     }
 
     /// Takes a lost lease again; `false` when somebody else holds it.

@@ -1,19 +1,19 @@
 //! What was not offered, told apart from what a lost node may have offered without a word. Pure.
 
-use std::collections::BTreeMap;
-
 use nuncius_load::profile::RateProfile;
 use nuncius_load::schedule::Schedule;
-use nuncius_load::shard::ShardSet;
-use nuncius_schemas::node::GroupAssignment;
 use nuncius_schemas::spec::{ExperimentSpec, Group};
+use nuncius_schemas::units::SECOND_NS;
 
 use crate::offered::multiplied;
+use crate::plan::Plan;
+use crate::plan::moving::{Part, held, users};
 use crate::totals::RunTotals;
-use crate::watch::Lost;
+use crate::watch::{Lost, Move, Offered};
 
-/// How scheduled arrivals and offered ones differ, over all groups that follow a schedule.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// How scheduled arrivals and offered ones differ, over all groups that follow a schedule; and how long the users of the
+/// others were away.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Deficit {
     /// Arrivals that the schedules hold.
     pub(crate) scheduled: u64,
@@ -23,15 +23,85 @@ pub(crate) struct Deficit {
     pub(crate) unaccounted: u64,
     /// Offered though no schedule holds them.
     pub(crate) excess: u64,
+    /// Time that users were to be there, all of them together, in seconds.
+    pub(crate) user_seconds: f64,
+    /// How much of it those of lost nodes were not, or nobody knows.
+    pub(crate) lost_user_seconds: f64,
+    /// Whether the run was to be cut short: then nobody expects the rest.
+    is_cut: bool,
+}
+
+impl Deficit {
+    /// The larger one of the shares that are missing: of scheduled arrivals, of the time of users. 0 where nothing is.
+    pub(crate) fn share(&self) -> f64 {
+        let missing = self.unaccounted + if self.is_cut { 0 } else { self.not_offered };
+        let of_arrivals = if self.scheduled > 0 { missing as f64 / self.scheduled as f64 } else { 0.0 };
+        let of_users = if self.user_seconds > 0.0 { self.lost_user_seconds / self.user_seconds } else { 0.0 };
+        of_arrivals.max(of_users)
+    }
+
+    /// For people; `None` when nothing is missing.
+    pub(crate) fn told(&self, offered: &Offered) -> Option<String> {
+        let Self { scheduled, not_offered, unaccounted, user_seconds, lost_user_seconds, .. } = *self;
+        let mut told = Vec::new();
+        if unaccounted > 0 {
+            let lost = offered.lost.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            told.push(format!(
+                "{unaccounted} of {scheduled} scheduled arrivals are not accounted for (at most {unaccounted} not \
+                 offered): lost with {lost}"
+            ));
+        }
+        if not_offered > 0 && !self.is_cut {
+            told.push(format!("{not_offered} of {scheduled} scheduled arrivals were not offered"));
+        }
+        if lost_user_seconds > 0.0 {
+            told.push(format!(
+                "users of lost nodes were away for {lost_user_seconds:.1} of {user_seconds:.1} seconds that all users \
+                 were to be there"
+            ));
+        }
+        (!told.is_empty()).then(|| told.join("; "))
+    }
 }
 
 /// Compares what was reported with the schedules. `scheduled` has what each group's holds, if it has one.
-pub(crate) fn account(
+pub(crate) fn account(spec: &ExperimentSpec, scheduled: &[Option<u64>], plan: &Plan, offered: &Offered) -> Deficit {
+    let mut deficit = arrivals(spec, scheduled, plan, offered);
+    deficit.is_cut = offered.cut_short.is_some();
+    let seconds = offered.judge.offered().by_group;
+    for ((number, group), seconds) in (0u16..).zip(&spec.groups).zip(seconds) {
+        let Some(all) = group.users else { continue };
+        deficit.user_seconds += f64::from(all) * seconds;
+        let end_ns = (seconds * SECOND_NS as f64) as u64;
+        for (node, lost) in &offered.lost {
+            let back_ns = offered.moves.iter().find(|made| made.from == *node && made.is_whole());
+            let back_ns =
+                back_ns.filter(|_| group.iterations.is_none()).map_or(end_ns, |made| made.from_ns.min(end_ns));
+            let away_ns = back_ns.saturating_sub(lost.told_ns);
+            let of_node: u64 = held(plan, &offered.moves, node)
+                .iter()
+                .filter(|part| part.group == number)
+                .map(|part| users(part, all))
+                .sum();
+            deficit.lost_user_seconds += of_node as f64 * away_ns as f64 / SECOND_NS as f64;
+        }
+    }
+    deficit
+}
+
+/// Of groups that follow a schedule.
+fn arrivals(spec: &ExperimentSpec, scheduled: &[Option<u64>], plan: &Plan, offered: &Offered) -> Deficit {
+    let Offered { totals, lost, moves, .. } = offered;
+    arrivals_of(spec, scheduled, plan, totals, lost, moves)
+}
+
+fn arrivals_of(
     spec: &ExperimentSpec,
     scheduled: &[Option<u64>],
-    assignments: &BTreeMap<String, Vec<GroupAssignment>>,
+    plan: &Plan,
     totals: &RunTotals,
-    lost: &BTreeMap<String, Lost>,
+    lost: &std::collections::BTreeMap<String, Lost>,
+    moves: &[Move],
 ) -> Deficit {
     let mut deficit = Deficit::default();
     for ((number, group), scheduled) in (0u16..).zip(&spec.groups).zip(scheduled) {
@@ -43,10 +113,11 @@ pub(crate) fn account(
         let missing = scheduled.saturating_sub(taken);
         let unaccounted: u64 = lost
             .iter()
-            .filter_map(|(node, lost)| {
-                let share = assignments.get(node)?.iter().find(|assignment| assignment.group == number)?;
-                let held = held_before(spec, number, group, share, lost.horizon_ns);
-                Some(held.saturating_sub(totals.reported(node, number)))
+            .map(|(node, lost)| {
+                let parts = held(plan, moves, node).into_iter().filter(|part| part.group == number).collect::<Vec<_>>();
+                let nodes = plan.nodes_per_group.get(usize::from(number)).copied().unwrap_or(1);
+                let most = held_before(spec, number, (group, nodes), &parts, lost.horizon_ns);
+                most.saturating_sub(totals.reported(node, number))
             })
             .sum();
         let unaccounted = unaccounted.min(missing);
@@ -57,20 +128,33 @@ pub(crate) fn account(
 }
 
 /// Arrivals of a group that a node's shards hold before an instant: what it may have offered at most.
-fn held_before(spec: &ExperimentSpec, number: u16, group: &Group, share: &GroupAssignment, until_ns: u64) -> u64 {
-    let stages = multiplied(&group.effective_stages(), if group.rate_per_node { share.nodes } else { 1 });
+fn held_before(
+    spec: &ExperimentSpec,
+    number: u16,
+    (group, nodes): (&Group, u32),
+    parts: &[Part],
+    until_ns: u64,
+) -> u64 {
+    if parts.is_empty() {
+        return 0;
+    }
+    let stages = multiplied(&group.effective_stages(), if group.rate_per_node { nodes } else { 1 });
     let Ok(profile) = RateProfile::new(&stages) else { return 0 };
     let schedule = Schedule::new(profile, group.arrivals, spec.seed, u32::from(number), group.iterations);
-    // We have made them ourselves.
-    let Ok(shards) = ShardSet::of_assignment(share) else { return 0 };
-    schedule.take_while(|arrival| arrival.planned_ns < until_ns).filter(|arrival| shards.owns(arrival.index)).count()
-        as u64
+    let is_held = |arrival: &nuncius_load::Arrival| {
+        parts.iter().any(|part| arrival.planned_ns >= part.from_ns && part.shards.owns(arrival.index))
+    };
+    schedule.take_while(|arrival| arrival.planned_ns < until_ns).filter(is_held).count() as u64
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use nuncius_load::assign;
     use nuncius_schemas::metric::{MetricDelta, StepDelta};
+    use nuncius_schemas::node::GroupAssignment;
+    use nuncius_schemas::run::RunNode;
     use nuncius_schemas::units::SECOND_NS;
     use nuncius_stats::Incarnation;
 
@@ -89,6 +173,7 @@ mod tests {
             last_second: 3,
             last: false,
             stopped: None,
+            shortfall: None,
             records: None,
             steps: vec![StepDelta {
                 planned,
@@ -115,13 +200,21 @@ mod tests {
             let share = GroupAssignment { group: 0, shards: assigned.shards, owned, nodes: 2 };
             assignments.insert(node.to_owned(), vec![share]);
         }
-        let lost = BTreeMap::from([("b".to_owned(), Lost { reason: "gone".to_owned(), horizon_ns })]);
-        account(&spec, &[Some(100)], &assignments, &totals, &lost)
+        let lost = BTreeMap::from([("b".to_owned(), Lost { reason: "gone".to_owned(), horizon_ns, told_ns: 0 })]);
+        let node = |name: &str| RunNode { name: name.to_owned(), epoch: 1 };
+        let plan = Plan { nodes: vec![node("a"), node("b")], assignments, nodes_per_group: vec![2] };
+        arrivals_of(&spec, &[Some(100)], &plan, &totals, &lost, &[])
     }
 
     #[test]
     fn only_what_lies_beyond_a_lost_nodes_horizon_was_certainly_not_offered() {
-        let expect = |not_offered, unaccounted, excess| Deficit { scheduled: 100, not_offered, unaccounted, excess };
+        let expect = |not_offered, unaccounted, excess| Deficit {
+            scheduled: 100,
+            not_offered,
+            unaccounted,
+            excess,
+            ..Deficit::default()
+        };
         // 50 are the lost node's, 35 of them before second 7, and it told of 20.
         assert_eq!(account_of(50, 20, 7 * SECOND_NS), expect(15, 15, 0));
         assert_eq!(account_of(50, 20, 60 * SECOND_NS), expect(0, 30, 0));

@@ -2,25 +2,27 @@
 
 use std::collections::BTreeMap;
 
+use nuncius_schemas::event::EventKind;
 use nuncius_schemas::gate::Quantity;
+use nuncius_schemas::metric::Shortfall;
 use nuncius_schemas::node::GroupAssignment;
 use nuncius_schemas::report::{GateReport, NodeReport, Report};
-use nuncius_schemas::run::{RunStatus, Verdict};
-use nuncius_schemas::spec::RecordsMode;
+use nuncius_schemas::run::{RunNode, RunStatus, Verdict};
+use nuncius_schemas::spec::{OnNodeLoss, RecordsMode};
+use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use crate::deficit::{self, Deficit};
 use crate::judge::{Decision, OfferedSeconds, steps_per_group, verdict};
 use crate::offered::scheduled;
 use crate::plan::Plan;
-use crate::records;
 use crate::run::Running;
 use crate::summary::{Ended, OverTime, report};
 use crate::totals::RunTotals;
 use crate::watch::Offered;
 
 /// Why a run did not go to its end.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct CutShort {
     /// For people.
     pub(crate) reason: String,
@@ -33,7 +35,7 @@ pub(crate) async fn finished(running: &mut Running, plan: &Plan, mut offered: Of
     let spec = running.journal.record.spec.clone();
     let mut invalid = Vec::new();
     if spec.records != RecordsMode::None {
-        match records::gather(running, plan, &offered).await {
+        match gathered(running, plan, &mut offered).await {
             Ok(missing) => invalid.extend(missing),
             Err(problem) => invalid.push(problem),
         }
@@ -48,8 +50,17 @@ pub(crate) async fn finished(running: &mut Running, plan: &Plan, mut offered: Of
             scheduled(&spec, number, group, nodes)
         })
         .collect();
-    let deficit = deficit::account(&spec, &scheduled, &plan.assignments, &offered.totals, &offered.lost);
+    let deficit = deficit::account(&spec, &scheduled, plan, &offered);
     invalid.extend(distrust(running, plan, &offered, &deficit));
+    for (node, lost) in &offered.lost {
+        running
+            .journal
+            .say(EventKind::Warning, &format!("node {node} was lost: {}", lost.reason), BTreeMap::new())
+            .await;
+    }
+    if let Some(text) = deficit.told(&offered) {
+        running.journal.say(EventKind::Warning, &text, BTreeMap::new()).await;
+    }
     let aborted = offered.cut_short.as_ref().filter(|cut| !cut.cancelled);
     let cancelled = offered.cut_short.as_ref().filter(|cut| cut.cancelled);
     let unaccounted = unaccounted(&offered, &scheduled, deficit.unaccounted);
@@ -75,6 +86,15 @@ pub(crate) async fn finished(running: &mut Running, plan: &Plan, mut offered: Of
         unaccounted: deficit.unaccounted,
     };
     end(running, ended, &offered.totals, &scheduled).await;
+}
+
+/// Request records that are missing.
+async fn gathered(running: &Running, plan: &Plan, offered: &mut Offered) -> Result<Vec<String>, String> {
+    let Some(gathering) = offered.gathering.take() else { return Ok(Vec::new()) };
+    // A lost node cannot say how many it wrote; what it had reported and nobody has is in its deficit.
+    let nodes: Vec<RunNode> =
+        plan.nodes.iter().filter(|node| !offered.lost.contains_key(&node.name)).cloned().collect();
+    gathering.finish(&nodes, &offered.totals, running.daemon.timing.records_patience).await
 }
 
 /// By group, how many arrivals lost nodes may have offered without telling: what is missing of its schedule, at most `most`.
@@ -121,12 +141,18 @@ fn distrust(running: &Running, plan: &Plan, offered: &Offered, deficit: &Deficit
     let spec = &running.journal.record.spec;
     // The load was not offered to what was meant.
     let mut invalid = offered.pressure_problems.clone();
-    for (node, lost) in &offered.lost {
+    let is_borne = deficit.share() <= spec.max_deficit;
+    for (node, lost) in offered.lost.iter().filter(|_| !is_borne || spec.on_node_loss == OnNodeLoss::End) {
         invalid.push(format!("node {node} was lost: {}", lost.reason));
     }
     for node in &plan.nodes {
         let Some(totals) = offered.totals.nodes.get(&node.name) else { continue };
-        if let Some(stopped) = &totals.stopped {
+        // What a node that left or stood did not offer is in the deficit.
+        let is_told = match totals.shortfall {
+            Some(Shortfall::Left | Shortfall::Stood) => !is_borne,
+            Some(Shortfall::Failed) | None => !offered.lost.contains_key(&node.name),
+        };
+        if let Some(stopped) = totals.stopped.as_ref().filter(|_| is_told) {
             invalid.push(format!("node {} {stopped}", node.name));
         }
         invalid.extend(totals.health.problems(&node.name, spec));
@@ -134,19 +160,11 @@ fn distrust(running: &Running, plan: &Plan, offered: &Offered, deficit: &Deficit
     if offered.totals.refused > 0 {
         invalid.push(format!("{} deltas could not be merged", offered.totals.refused));
     }
-    let Deficit { scheduled: total, not_offered, unaccounted, excess } = *deficit;
-    if unaccounted > 0 {
-        let lost = offered.lost.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-        invalid.push(format!(
-            "{unaccounted} of {total} scheduled arrivals are not accounted for (at most {unaccounted} not offered): \
-             lost with {lost}"
-        ));
+    if !is_borne && let Some(text) = deficit.told(offered) {
+        invalid.push(format!("{text}; `max_deficit` is {:.3} %", spec.max_deficit * 100.0));
     }
-    if not_offered > 0 && offered.cut_short.is_none() {
-        invalid.push(format!("{not_offered} of {total} scheduled arrivals were not offered"));
-    }
-    if excess > 0 {
-        invalid.push(format!("{excess} arrivals more than scheduled were offered"));
+    if deficit.excess > 0 {
+        invalid.push(format!("{} arrivals more than scheduled were offered", deficit.excess));
     }
     let sums = offered.totals.iterations();
     let ended = sums.succeeded + sums.failed + sums.censored;
@@ -198,7 +216,7 @@ pub(crate) fn node_reports(running: &Running, plan: &Plan, offered: &Offered) ->
 pub(crate) async fn end(running: &mut Running, mut ended: Ended, totals: &RunTotals, scheduled: &[Option<u64>]) {
     for gate in &ended.gates {
         let text = format!("gate {}: {} ({})", gate.gate, gate.outcome.name(), gate.reason);
-        running.journal.say(nuncius_schemas::event::EventKind::Gate, &text, BTreeMap::new()).await;
+        running.journal.say(EventKind::Gate, &text, BTreeMap::new()).await;
     }
     let (status, mut verdict) = (ended.status, ended.verdict);
     let mut reason = ended.reasons.first().cloned().unwrap_or_default();

@@ -87,6 +87,37 @@ pub(crate) async fn command_all(bus: &Bus, commands: Vec<(String, NodeCommand)>,
     answers.into_iter().filter_map(Result::err).collect()
 }
 
+/// How a node stands with a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// The attempt that it works for.
+    pub(crate) attempt: u32,
+    /// Instant zero on its own CLOCK_MONOTONIC, in nanoseconds; `None` before it knows it.
+    pub(crate) start_at_ns: Option<u64>,
+    /// Run time up to which it may offer, in nanoseconds.
+    pub(crate) horizon_ns: u64,
+}
+
+/// Asks nodes where they stand in a run; those who do not answer, or know nothing of it, are left out.
+pub(crate) async fn inquire_all(
+    bus: &Bus,
+    questions: Vec<(String, NodeCommand)>,
+    timeout: Duration,
+) -> BTreeMap<String, Standing> {
+    let ask = async |(node, question): &(String, NodeCommand)| {
+        let subject = bus.namespace().node_command(node);
+        let answer = bus.request_message::<_, NodeReply>(&subject, "node-command.v2", question, timeout).await;
+        match answer {
+            Ok(NodeReply::Standing { attempt, is_started, start_at_ns, horizon_ns, .. }) => {
+                let start_at_ns = is_started.then_some(start_at_ns);
+                Some((node.clone(), Standing { attempt, start_at_ns, horizon_ns }))
+            }
+            Ok(NodeReply::Accepted { .. } | NodeReply::Refused { .. }) | Err(_) => None,
+        }
+    };
+    join_all(questions.iter().map(ask)).await.into_iter().flatten().collect()
+}
+
 /// The same for commands that may take long: `timeout` is for a node that answers its pings meanwhile; one that is
 /// silent for `silence` is given up then.
 pub(crate) async fn command_all_alive(

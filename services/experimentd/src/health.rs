@@ -8,6 +8,8 @@ use nuncius_schemas::fault::GeneratorFault;
 use nuncius_schemas::metric::Health;
 use nuncius_schemas::spec::ExperimentSpec;
 use nuncius_schemas::units::SECOND_NS;
+use serde::{Deserialize, Serialize};
+
 use nuncius_stats::{Observed, Totals};
 
 use crate::totals::add;
@@ -27,7 +29,7 @@ const LAG_CONFIDENCE: f64 = 0.999;
 /// window.
 const COVERED_MIN_NS: u64 = 900_000_000;
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct SecondHealth {
     second: u32,
     interval_ns: u64,
@@ -38,7 +40,7 @@ struct SecondHealth {
 }
 
 /// The worst of a node's windows so far.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct NodeHealth {
     window: VecDeque<SecondHealth>,
     /// Second up to which windows have been judged.

@@ -77,6 +77,7 @@ async fn admit_in_span(daemon: &Daemon, job: WorkItem) {
         routes: Vec::new(),
         nodes: Vec::new(),
         attempt: 0,
+        token: 0,
         traceparent,
     };
     let bytes = match codec::encode(&record) {
@@ -96,14 +97,16 @@ async fn admit_in_span(daemon: &Daemon, job: WorkItem) {
         },
         Err(error) => return put_back(job, &error.to_string()).await,
     };
+    // Acknowledged once it has its lease: when this daemon dies before, it comes again, to whoever lives.
+    let is_new = record.status == RunStatus::Submitted;
+    if is_new {
+        take_up(daemon, record, revision, problem.clone()).await;
+    }
     if let Err(error) = job.ack().await {
         warn!(experiment = %id, %error, "submission not acknowledged: it will come again and be recognised");
     }
     let answer = SubmitReply { id: Some(id.clone()), accepted: problem.is_none(), error: problem.clone() };
     answer_to(daemon, reply_to, &answer, &job.payload).await;
-    if record.status == RunStatus::Submitted {
-        take_up(daemon, record, revision, problem).await;
-    }
 }
 
 /// Starts the task that looks after an admitted run; `problem` is why it cannot run at all.
@@ -148,7 +151,7 @@ pub(crate) async fn look_after(
     let tracker = daemon.tasks.clone();
     tracker.spawn(async move {
         let (status, reason) = match (running.journal.status(RunStatus::Submitted, "submitted").await, problem) {
-            (Ok(()), None) => return run::run(running).await,
+            (Ok(()), None) => return run::run(running, None).await,
             (Ok(()), Some(problem)) => (RunStatus::Failed, problem),
             (Err(JournalError::Taken(RunStatus::Cancelled)), _) => (RunStatus::Cancelled, CANCELLED_WAITING.to_owned()),
             (Err(error), _) => {

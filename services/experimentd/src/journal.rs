@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use nuncius_bus::clock::unix_ms;
 use nuncius_bus::kv::Kv;
+use nuncius_bus::tail::Start;
 use nuncius_bus::{Bus, BusError};
 use nuncius_schemas::codec;
 use nuncius_schemas::event::{EventKind, ExperimentEvent};
@@ -17,6 +18,9 @@ use tracing::{info, warn};
 
 /// Pause between attempts to write while the bus is away.
 const RETRY_PAUSE: Duration = Duration::from_millis(300);
+
+/// How long reading the earlier events of a run may take.
+const RECALL_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Most events that are kept for a run's report.
 const EVENTS_KEPT_MAX: usize = 10_000;
@@ -33,6 +37,9 @@ pub(crate) enum JournalError {
     /// Another daemon looks after it.
     #[error("the lease of the run is held by another daemon")]
     Held,
+    /// This daemon ends, and another is there.
+    #[error("this daemon ends, and another goes on with the run")]
+    HandedOver,
     /// The bus or the record's bytes.
     #[error("run record: {0}")]
     Bus(String),
@@ -70,6 +77,35 @@ impl Journal {
             events_not_stored: 0,
             event_number: 0,
             not_stored: OnceLock::new(),
+        }
+    }
+
+    /// Remembers what was said of the run before, by whoever looked after it then: the report has it all.
+    pub(crate) async fn recall(&mut self) {
+        let namespace = self.bus.namespace().clone();
+        let (stream, subject) = (namespace.stream_event(), namespace.experiment_event(&self.record.id));
+        let said = async {
+            let Some(last) = self.bus.last_sequence_of(&stream, &subject).await? else { return Ok(Vec::new()) };
+            let mut tail = self.bus.tail(&stream, &subject, Start::All).await?;
+            let mut said = Vec::new();
+            loop {
+                let message = tail.next().await?;
+                said.extend(codec::decode::<ExperimentEvent>(&message.payload));
+                if message.sequence >= last {
+                    tail.close().await;
+                    return Ok::<_, BusError>(said);
+                }
+            }
+        };
+        match tokio::time::timeout(RECALL_PATIENCE, said).await {
+            Ok(Ok(said)) => {
+                self.event_number = said.len() as u64;
+                self.events_left_out = said.len().saturating_sub(EVENTS_KEPT_MAX) as u64;
+                self.events = said;
+                self.events.truncate(EVENTS_KEPT_MAX);
+            }
+            Ok(Err(error)) => warn!(experiment = %self.record.id, %error, "earlier events cannot be read"),
+            Err(_) => warn!(experiment = %self.record.id, "earlier events did not come within {RECALL_PATIENCE:?}"),
         }
     }
 

@@ -15,6 +15,7 @@ use crate::totals::{SecondTotals, StepTotals};
 mod ages;
 mod schedule;
 mod scope;
+mod state;
 mod words;
 
 use ages::Ages;

@@ -7,10 +7,11 @@
 //! nodes; `control` requests to a run; `start` the start; `watch` while load is offered; `timing` how long what may
 //! take; [`totals`], [`seconds`], [`series`], [`offered`], [`health`], [`judge`], [`summary`] the books, pure; `tell`
 //! publishes and stores the seconds; `finish` the end; `records` request records; `archive` what is stored, for
-//! whoever asks; `recover` what a dead daemon left; `journal` what is written down
+//! whoever asks; `checkpoint` where a run stands; `succession` what another daemon left; `journal` what is written down
 //! meanwhile.
 
 mod archive;
+mod checkpoint;
 mod control;
 mod daemon;
 mod deficit;
@@ -24,13 +25,13 @@ mod nodes;
 pub mod offered;
 mod plan;
 mod records;
-mod recover;
 mod run;
 pub mod seconds;
 pub mod series;
 mod serve;
 mod start;
 mod stress;
+mod succession;
 pub mod summary;
 mod tell;
 mod timing;

@@ -89,6 +89,15 @@ impl Nodes {
         taken
     }
 
+    /// Takes nodes for an experiment that runs on them already.
+    pub(crate) fn hold<'a>(&self, experiment: &str, nodes: impl Iterator<Item = &'a str>) {
+        self.with(|state| {
+            for node in nodes {
+                state.reserved.insert(node.to_owned(), experiment.to_owned());
+            }
+        });
+    }
+
     /// Gives back whatever an experiment had taken.
     pub(crate) fn release(&self, experiment: &str) {
         self.with(|state| state.reserved.retain(|_, by| by != experiment));

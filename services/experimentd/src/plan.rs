@@ -8,6 +8,8 @@ use nuncius_schemas::run::RunNode;
 use nuncius_schemas::spec::{ExperimentSpec, NodeSelection};
 use nuncius_schemas::variable::has_variables;
 
+pub(crate) mod moving;
+
 /// What a plan could not be made of.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum PlanError {

@@ -1,77 +1,241 @@
-//! Request records: from the trace stream into the store, and whether they are all there.
+//! Request records: from the trace stream into the store while the run goes on, and whether they are all there.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use nuncius_bus::tail::Start;
+use nuncius_bus::{Bus, BusError};
 use nuncius_schemas::codec;
 use nuncius_schemas::metric::RecordsWritten;
 use nuncius_schemas::record::RecordBatch;
+use nuncius_schemas::run::RunNode;
+use nuncius_schemas::spec::ExperimentSpec;
+use nuncius_store::{StepNames, Store};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tracing::{debug, warn};
 
-use nuncius_store::StepNames;
+use crate::totals::RunTotals;
 
-use crate::plan::Plan;
-use crate::run::Running;
-use crate::watch::Offered;
+/// Pause before a batch that the store or the bus did not give or take is tried again.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// What came of one node.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Received {
-    batches: BTreeSet<u64>,
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Received {
+    /// All batches up to here have come.
+    complete_through: u64,
+    /// Later ones that have.
+    ahead: BTreeSet<u64>,
     rows: u64,
 }
 
-/// Stores every record that the stream has of this attempt; gives what is missing, for the verdict. A node stores its
-/// last delta after its last batch, so that whatever it could store is in the stream by now.
-///
-/// # Errors
-/// The stream cannot be read, a batch is damaged, or the store cannot be written.
-pub(crate) async fn gather(running: &Running, plan: &Plan, offered: &Offered) -> Result<Vec<String>, String> {
-    let record = &running.journal.record;
-    let names = StepNames::of(&record.spec);
-    let (bus, patience) = (&running.daemon.bus, running.daemon.timing.records_patience);
-    let namespace = bus.namespace();
-    let (stream, filter) = (namespace.stream_trace(), namespace.trace_all(&record.id));
-    let unreadable = |error: nuncius_bus::BusError| format!("request records cannot be read: {error}");
-    let mut received: BTreeMap<String, Received> = BTreeMap::new();
-    if let Some(last) = bus.last_sequence_of(&stream, &filter).await.map_err(unreadable)? {
-        let mut tail = bus.tail(&stream, &filter, Start::All).await.map_err(unreadable)?;
-        loop {
-            let message = tokio::time::timeout(patience, tail.next())
-                .await
-                .map_err(|_| format!("the next batch of request records did not come within {patience:?}"))?
-                .map_err(unreadable)?;
-            let batch: RecordBatch = codec::decode(&message.payload)
-                .map_err(|error| format!("a batch of request records is damaged: {error}"))?;
-            let is_ours = plan.nodes.iter().any(|node| node.name == batch.node && node.epoch == batch.epoch)
-                && batch.attempt == record.attempt;
-            if is_ours {
-                let stored = running.daemon.store.add_records(&batch, &names).await;
-                stored.map_err(|error| format!("request records cannot be stored: {error}"))?;
-                let received = received.entry(batch.node.clone()).or_default();
-                if received.batches.insert(batch.sequence) {
-                    received.rows += batch.rows().unwrap_or(0) as u64;
+impl Received {
+    /// Takes a batch down; one that has come before changes nothing.
+    fn take(&mut self, sequence: u64, rows: u64) {
+        if sequence <= self.complete_through || !self.ahead.insert(sequence) {
+            return;
+        }
+        self.rows += rows;
+        while self.ahead.remove(&(self.complete_through + 1)) {
+            self.complete_through += 1;
+        }
+    }
+
+    /// How many of the first `batches` have not come.
+    fn missing(&self, batches: u64) -> u64 {
+        let ahead = self.ahead.range(..=batches).count() as u64;
+        batches.saturating_sub(self.complete_through).saturating_sub(ahead)
+    }
+}
+
+/// How far the gathering has come.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Gathered {
+    /// By node.
+    pub(crate) received: BTreeMap<String, Received>,
+    /// The last message of the stream that is stored, or will never be.
+    pub(crate) sequence: u64,
+    /// Why the present one is not stored yet.
+    waiting: Option<String>,
+    /// Batches that can never be stored, and why the first cannot.
+    damaged: u64,
+    damage: Option<String>,
+}
+
+impl Gathered {
+    /// As it stood when another daemon gathered.
+    pub(crate) fn at(received: BTreeMap<String, Received>, sequence: u64) -> Self {
+        Self { received, sequence, ..Self::default() }
+    }
+}
+
+/// Stores the request records of one attempt as they come.
+pub(crate) struct Gathering {
+    bus: Bus,
+    experiment: String,
+    state: Arc<Mutex<Gathered>>,
+    progress: watch::Receiver<u64>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Gathering {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Whose records count.
+struct Wanted {
+    experiment: String,
+    attempt: u32,
+    nodes: Vec<RunNode>,
+    names: StepNames,
+}
+
+impl Gathering {
+    /// Begins after what `gathered` has.
+    pub(crate) fn start(
+        bus: &Bus,
+        store: &Store,
+        (experiment, attempt): (&str, u32),
+        nodes: &[RunNode],
+        spec: &ExperimentSpec,
+        gathered: Gathered,
+    ) -> Self {
+        let (told, progress) = watch::channel(gathered.sequence);
+        let state = Arc::new(Mutex::new(gathered));
+        let wanted =
+            Wanted { experiment: experiment.to_owned(), attempt, nodes: nodes.to_vec(), names: StepNames::of(spec) };
+        let task = tokio::spawn(gather(bus.clone(), store.clone(), wanted, Arc::clone(&state), told));
+        Self { bus: bus.clone(), experiment: experiment.to_owned(), state, progress, task }
+    }
+
+    /// How far it has come.
+    pub(crate) fn gathered(&self) -> Gathered {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits until everything is stored that the stream has by now, and gives what is missing, for the verdict. A node
+    /// stores its last delta after its last batch, so that whatever it could store is in the stream by then. `patience`
+    /// is for each batch.
+    ///
+    /// # Errors
+    /// The stream cannot be read, or the store cannot be written.
+    pub(crate) async fn finish(
+        mut self,
+        nodes: &[RunNode],
+        totals: &RunTotals,
+        patience: Duration,
+    ) -> Result<Vec<String>, String> {
+        let namespace = self.bus.namespace();
+        let last = self.bus.last_sequence_of(&namespace.stream_trace(), &namespace.trace_all(&self.experiment)).await;
+        let last = last.map_err(|error| format!("request records cannot be read: {error}"))?.unwrap_or(0);
+        while *self.progress.borrow_and_update() < last {
+            if !matches!(tokio::time::timeout(patience, self.progress.changed()).await, Ok(Ok(()))) {
+                let waiting = self.gathered().waiting;
+                return Err(waiting
+                    .unwrap_or_else(|| format!("the next batch of request records did not come within {patience:?}")));
+            }
+        }
+        let gathered = self.gathered();
+        let nothing = Received::default();
+        let damage = gathered
+            .damage
+            .as_ref()
+            .map(|damage| format!("{} batches of request records are damaged: {damage}", gathered.damaged));
+        let missing = nodes.iter().filter_map(|node| {
+            let received = gathered.received.get(&node.name).unwrap_or(&nothing);
+            match totals.nodes.get(&node.name).and_then(|totals| totals.records) {
+                Some(written) => missing(&node.name, written, received),
+                None => Some(format!("node {} did not say how many request records it wrote", node.name)),
+            }
+        });
+        Ok(damage.into_iter().chain(missing).collect())
+    }
+}
+
+async fn gather(bus: Bus, store: Store, wanted: Wanted, state: Arc<Mutex<Gathered>>, told: watch::Sender<u64>) {
+    let namespace = bus.namespace().clone();
+    let (stream, filter) = (namespace.stream_trace(), namespace.trace_all(&wanted.experiment));
+    let with = |act: &mut dyn FnMut(&mut Gathered)| act(&mut state.lock().unwrap_or_else(PoisonError::into_inner));
+    let from = *told.borrow() + 1;
+    let mut tail = loop {
+        match bus.tail(&stream, &filter, Start::FromSequence(from)).await {
+            Ok(tail) => break tail,
+            Err(error) => {
+                debug!(experiment = wanted.experiment, %error, "request records cannot be read yet");
+                with(&mut |state| state.waiting = Some(format!("request records cannot be read: {error}")));
+            }
+        }
+        tokio::time::sleep(RETRY_PAUSE).await;
+    };
+    loop {
+        let message = match tail.next().await {
+            Ok(message) => message,
+            Err(BusError::Closed) => return,
+            Err(error) => {
+                with(&mut |state| state.waiting = Some(format!("request records cannot be read: {error}")));
+                continue;
+            }
+        };
+        match codec::decode::<RecordBatch>(&message.payload) {
+            Ok(batch) if wanted.is_ours(&batch) => {
+                if let Err(error) = stored(&store, &batch, &wanted, &with).await {
+                    with(&mut |state| {
+                        state.damaged += 1;
+                        state.damage.get_or_insert_with(|| error.clone());
+                    });
+                } else {
+                    let rows = batch.rows().unwrap_or(0) as u64;
+                    with(&mut |state| {
+                        state.received.entry(batch.node.clone()).or_default().take(batch.sequence, rows);
+                    });
                 }
             }
-            if message.sequence >= last {
-                break;
+            Ok(_) => {}
+            Err(error) => with(&mut |state| {
+                state.damaged += 1;
+                state.damage.get_or_insert_with(|| error.to_string());
+            }),
+        }
+        with(&mut |state| (state.sequence, state.waiting) = (message.sequence, None));
+        told.send_replace(message.sequence);
+    }
+}
+
+/// Stores a batch, however long the store cannot be written; the error says why it never can be.
+async fn stored(
+    store: &Store,
+    batch: &RecordBatch,
+    wanted: &Wanted,
+    with: &impl Fn(&mut dyn FnMut(&mut Gathered)),
+) -> Result<(), String> {
+    loop {
+        match store.add_records(batch, &wanted.names).await {
+            Ok(_) => return Ok(()),
+            Err(error) if error.is_of_the_data() => return Err(error.to_string()),
+            Err(error) => {
+                warn!(experiment = wanted.experiment, %error, "request records not stored, trying again");
+                with(&mut |state| state.waiting = Some(format!("request records cannot be stored: {error}")));
             }
         }
-        tail.close().await;
+        tokio::time::sleep(RETRY_PAUSE).await;
     }
-    let nothing = Received::default();
-    let missing = plan.nodes.iter().filter_map(|node| {
-        let received = received.get(&node.name).unwrap_or(&nothing);
-        match offered.totals.nodes.get(&node.name).and_then(|totals| totals.records) {
-            Some(written) => missing(&node.name, written, received),
-            None => Some(format!("node {} did not say how many request records it wrote", node.name)),
-        }
-    });
-    Ok(missing.collect())
+}
+
+impl Wanted {
+    fn is_ours(&self, batch: &RecordBatch) -> bool {
+        batch.attempt == self.attempt
+            && self.nodes.iter().any(|node| node.name == batch.node && node.epoch == batch.epoch)
+    }
 }
 
 /// What a node wrote and nobody received.
 fn missing(node: &str, written: RecordsWritten, received: &Received) -> Option<String> {
-    let batches = (1..=written.batches).filter(|sequence| !received.batches.contains(sequence)).count();
+    let batches = received.missing(written.batches);
     let rows = written.rows.saturating_sub(received.rows);
     (rows > 0 || batches > 0).then(|| {
         format!(
@@ -88,16 +252,28 @@ mod tests {
     #[test]
     fn a_hole_in_the_batches_is_missed_wherever_it_is() {
         let written = RecordsWritten { batches: 3, rows: 2_500 };
-        let received = |batches: &[u64], rows| Received { batches: batches.iter().copied().collect(), rows };
-        assert_eq!(missing("n", written, &received(&[1, 2, 3], 2_500)), None);
-        for (batches, rows, told) in [
-            (&[1, 3][..], 1_500, "1000 of 2500 request records of node n are missing (1 of 3 batches)"),
-            (&[1, 2][..], 2_000, "500 of 2500 request records of node n are missing (1 of 3 batches)"),
-            (&[][..], 0, "2500 of 2500 request records of node n are missing (3 of 3 batches)"),
-            (&[1, 2, 3][..], 2_499, "1 of 2500 request records of node n are missing (0 of 3 batches)"),
+        let received = |batches: &[(u64, u64)]| {
+            let mut received = Received::default();
+            for (sequence, rows) in batches {
+                received.take(*sequence, *rows);
+                // Twice is once.
+                received.take(*sequence, *rows);
+            }
+            received
+        };
+        assert_eq!(missing("n", written, &received(&[(1, 1_000), (2, 500), (3, 1_000)])), None);
+        assert_eq!(missing("n", written, &received(&[(3, 1_000), (1, 1_000), (2, 500)])), None);
+        for (batches, told) in [
+            (&[(1, 500), (3, 1_000)][..], "1000 of 2500 request records of node n are missing (1 of 3 batches)"),
+            (&[(1, 1_000), (2, 1_000)][..], "500 of 2500 request records of node n are missing (1 of 3 batches)"),
+            (&[][..], "2500 of 2500 request records of node n are missing (3 of 3 batches)"),
+            (
+                &[(1, 1_000), (2, 1_000), (3, 499)][..],
+                "1 of 2500 request records of node n are missing (0 of 3 batches)",
+            ),
         ] {
-            assert_eq!(missing("n", written, &received(batches, rows)).as_deref(), Some(told));
+            assert_eq!(missing("n", written, &received(batches)).as_deref(), Some(told));
         }
-        assert_eq!(missing("n", RecordsWritten { batches: 1, rows: 0 }, &received(&[1], 0)), None);
+        assert_eq!(missing("n", RecordsWritten { batches: 1, rows: 0 }, &received(&[(1, 0)])), None);
     }
 }

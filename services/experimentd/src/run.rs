@@ -9,6 +9,7 @@ use nuncius_schemas::run::{RunRecord, RunStatus};
 use nuncius_schemas::variable::has_variables;
 use tracing::{Instrument, Span, info_span};
 
+use crate::checkpoint;
 use crate::control::ControlDesk;
 use crate::daemon::{Daemon, give_back};
 use crate::finish::{self, CutShort};
@@ -16,6 +17,7 @@ use crate::fleet::FleetError;
 use crate::journal::{Journal, JournalError};
 use crate::plan::{Plan, PlanError, plan, unresolved_services};
 use crate::start::start;
+use crate::succession::Left;
 use crate::watch::{Offered, offer};
 
 /// Why a run came to its end before load was offered.
@@ -76,11 +78,15 @@ impl Running {
     }
 }
 
-/// Runs an admitted experiment to its end. Never fails: whatever happens is written down.
-pub(crate) async fn run(mut running: Running) {
+/// Runs an admitted experiment to its end, from where another daemon has `left` it, if one has. Never fails: whatever
+/// happens is written down.
+pub(crate) async fn run(mut running: Running, left: Option<Left>) {
     let id = running.journal.record.id.clone();
     let span = running.span.clone();
-    let outcome = prepare_and_offer(&mut running).instrument(span.clone()).await;
+    let outcome = match left {
+        None => prepare_and_offer(&mut running).instrument(span.clone()).await,
+        Some(left) => go_on(&mut running, left).instrument(span.clone()).await,
+    };
     async {
         match outcome {
             Ok((plan, offered)) => finish::finished(&mut running, &plan, offered).await,
@@ -93,9 +99,49 @@ pub(crate) async fn run(mut running: Running) {
     }
     .instrument(span)
     .await;
+    if running.journal.record.status.is_terminal() {
+        clear(&running);
+    }
     running.daemon.nodes.release(&id);
     give_back(running.lease).await;
     running.daemon.forget(&id);
+}
+
+/// Takes from the bus what an ended run needs no longer, a while after its end.
+fn clear(running: &Running) {
+    let (bus, shutdown) = (running.daemon.bus.clone(), running.daemon.shutdown.clone());
+    let (id, token, pause) =
+        (running.journal.record.id.clone(), running.lease.token(), running.daemon.timing.deltas_kept);
+    tokio::spawn(async move {
+        checkpoint::forget(&bus, &id, token).await;
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            // They go by their age.
+            () = shutdown.cancelled() => return,
+        }
+        let namespace = bus.namespace();
+        for (stream, subject) in [
+            (namespace.stream_metric(), namespace.metric_all(&id)),
+            (namespace.stream_trace(), namespace.trace_all(&id)),
+        ] {
+            if let Err(error) = bus.purge_subject(&stream, &subject).await {
+                tracing::debug!(experiment = id, stream, %error, "not purged");
+            }
+        }
+    });
+}
+
+/// Offers on where another daemon stood.
+async fn go_on(running: &mut Running, left: Left) -> Result<(Plan, Offered), Stopped> {
+    running.daemon.nodes.hold(&running.journal.record.id, left.plan.nodes.iter().map(|node| node.name.as_str()));
+    let started_unix_ms = left.begun.start_unix_ns / 1_000_000;
+    running.journal.record.started_unix_ms.get_or_insert(started_unix_ms);
+    running.journal.record.token = running.lease.token();
+    running.journal.write().await?;
+    checkpoint::forget(&running.daemon.bus, &running.journal.record.id, left.token).await;
+    running.journal.say(EventKind::Node, &left.told, Default::default()).await;
+    let offered = offer(running, &left.plan, left.begun).await?;
+    Ok((left.plan, offered))
 }
 
 async fn prepare_and_offer(running: &mut Running) -> Result<(Plan, Offered), Stopped> {
@@ -106,6 +152,7 @@ async fn prepare_and_offer(running: &mut Running) -> Result<(Plan, Offered), Sto
         // Whatever was begun before, by this daemon or one before it, is another attempt and can never be taken for
         // this.
         running.journal.record.attempt += 1;
+        running.journal.record.token = running.lease.token();
         let attempt = running.journal.record.attempt;
         let span = info_span!("plan", "otel.name" = "plan experiment", nuncius.attempt = attempt);
         let plan = wait_for_plan(running, &excluded).instrument(span).await?;
@@ -114,8 +161,8 @@ async fn prepare_and_offer(running: &mut Running) -> Result<(Plan, Offered), Sto
         running.journal.status(RunStatus::Planned, &format!("planned on {}", names.join(", "))).await?;
         let span = info_span!("start", "otel.name" = "start experiment", nuncius.attempt = attempt);
         match start(running, &plan, attempt).instrument(span).await? {
-            Ok(started) => {
-                let offered = offer(running, &plan, started).await?;
+            Ok(begun) => {
+                let offered = offer(running, &plan, begun).await?;
                 return Ok((plan, offered));
             }
             Err(missing) if missing.iter().all(FleetError::is_busy) => {

@@ -19,6 +19,8 @@ use crate::series::Series;
 use crate::summary::OverTime;
 use crate::totals::{SecondTotals, StepTotals};
 
+mod state;
+
 /// Closed seconds that are kept to be published anew when more of them comes.
 const RECENT_SECONDS_MAX: usize = 120;
 /// Bytes that these may take, estimated.

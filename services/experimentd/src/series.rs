@@ -6,6 +6,7 @@ use nuncius_schemas::metric::FailureKind;
 use nuncius_schemas::report::series::{SERIES_MAX, SERIES_ROWS_MAX};
 use nuncius_schemas::report::{FailureSeries, SeriesColumns, SeriesReport, StatusSeries};
 use nuncius_schemas::second::{Distribution, ExperimentSecond, StepSecond};
+use serde::{Deserialize, Serialize};
 
 use self::heat::Heat;
 
@@ -22,7 +23,7 @@ const KINDS_MAX: usize = 24;
 type Key = (u16, Option<u16>);
 
 /// All series of a run.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Series {
     rows_max: usize,
     /// Seconds that a row stands for.
@@ -32,7 +33,7 @@ pub struct Series {
 }
 
 /// One series.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct One {
     group: String,
     step: Option<String>,
@@ -42,7 +43,7 @@ struct One {
 }
 
 /// Seconds that are shown together.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Row {
     /// The last second in it, whose gauges count.
     last_second: u32,
@@ -68,7 +69,7 @@ struct Row {
 }
 
 /// Those of a distribution that are shown, in nanoseconds.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 struct Quantiles {
     p50: Option<u64>,
     p95: Option<u64>,

@@ -18,7 +18,7 @@ use tracing::{info, warn};
 use crate::daemon::Daemon;
 use crate::nodes::Nodes;
 use crate::timing::Timing;
-use crate::{archive, intake, recover};
+use crate::{archive, intake, succession};
 
 /// Time a submission may take to be admitted before it is handed out again.
 const ADMISSION_WAIT: Duration = Duration::from_secs(30);
@@ -86,7 +86,7 @@ pub async fn run(
         .await?;
     let requests = bus.subscribe(&namespace.experiment_archive("*")).await?;
     daemon.tasks.spawn(archive::serve(daemon.clone(), requests));
-    recover::recover(&daemon).await;
+    succession::begin(&daemon).await;
     info!(daemon = %daemon.name, database = %config.database.display(), "taking experiments");
     let mut ready = ready;
     loop {
@@ -120,7 +120,7 @@ pub async fn run(
         }
     };
     if tokio::time::timeout(SHUTDOWN_PATIENCE, ended).await.is_err() {
-        warn!("ended before its runs did: a restarted daemon will close their books");
+        warn!("ended before its runs did: another daemon, or this one restarted, goes on with them");
     }
     registration.release().await;
     service.stop().await;

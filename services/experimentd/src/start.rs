@@ -9,26 +9,30 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use nuncius_bus::clock::{Offset, monotonic_ns, unix_ns};
+use nuncius_schemas::codec;
 use nuncius_schemas::node::{Extend, NodeCommand, Prepare, Start, Stop};
 use nuncius_schemas::run::RunStatus;
 use tracing::debug;
 
+use crate::checkpoint::{self, Checkpoint};
 use crate::fleet::{FleetError, command_all, command_all_alive, measure_clocks};
+use crate::journal::JournalError;
 use crate::plan::Plan;
 use crate::run::{Running, Stopped};
 use crate::timing::nanoseconds;
+use crate::watch::Begun;
 
 /// More of the lead for each node, since the commands go out one by one.
 const LEAD_PER_NODE_NS: u64 = 2_000_000;
 
 /// What the start has fixed.
-pub(crate) struct Started {
+struct Started {
     /// Instant zero on our CLOCK_MONOTONIC, in nanoseconds.
-    pub(crate) start_at_ns: u64,
+    start_at_ns: u64,
     /// The same instant on our wall clock, in nanoseconds since the Unix epoch.
-    pub(crate) start_unix_ns: u64,
+    start_unix_ns: u64,
     /// Each node's clock.
-    pub(crate) offsets: BTreeMap<String, Offset>,
+    offsets: BTreeMap<String, Offset>,
 }
 
 /// Prepares all nodes, agrees on one future instant, starts. The inner error names who was missing; then nobody has
@@ -40,7 +44,7 @@ pub(crate) async fn start(
     running: &mut Running,
     plan: &Plan,
     attempt: u32,
-) -> Result<Result<Started, Vec<FleetError>>, Stopped> {
+) -> Result<Result<Begun, Vec<FleetError>>, Stopped> {
     running.journal.status(RunStatus::Preparing, "preparing").await?;
     let names: Vec<String> = plan.nodes.iter().map(|node| node.name.clone()).collect();
     let shutdown = running.daemon.shutdown.clone();
@@ -48,19 +52,53 @@ pub(crate) async fn start(
     let outcome = tokio::select! {
         outcome = bring_up(running, plan, &names, attempt) => outcome,
         reason = running.control.cancelled() => Err(Stopped::Cancelled(reason)),
-        () = shutdown.cancelled() => Err(Stopped::Cancelled("cancelled: the daemon is shutting down".to_owned())),
+        () = shutdown.cancelled() => Err(match running.daemon.has_another() {
+            true => Stopped::NotOurs(JournalError::HandedOver),
+            false => Stopped::Cancelled("cancelled: the daemon is shutting down".to_owned()),
+        }),
+    };
+    let outcome = match outcome {
+        // Whoever takes the run over must know of the start before anything is offered.
+        Ok(Ok(started)) => match note_start(running, plan, attempt, &started).await {
+            Ok(horizon_ns) => Ok(Ok((started, horizon_ns))),
+            Err(problem) => Err(Stopped::Failed(problem)),
+        },
+        Ok(Err(missing)) => Ok(Err(missing)),
+        Err(stopped) => Err(stopped),
     };
     match &outcome {
-        Ok(Ok(started)) => {
+        Ok(Ok((started, horizon_ns))) => {
             let lead_ns = started.start_at_ns.saturating_sub(monotonic_ns());
             running.journal.record.started_unix_ms = Some((unix_ns() + lead_ns) / 1_000_000);
-            let_go(running, &names, attempt, started.start_at_ns).await;
+            let_go(running, &names, attempt, (started.start_at_ns, *horizon_ns)).await;
         }
         Ok(Err(_)) => tell_to_stop(running, &names, "another node is missing"),
         Err(Stopped::Failed(reason) | Stopped::Cancelled(reason)) => tell_to_stop(running, &names, reason),
         Err(Stopped::NotOurs(_)) => {}
     }
-    outcome
+    let begin = |(started, horizon_ns): (Started, u64)| Begun {
+        start_at_ns: started.start_at_ns,
+        start_unix_ns: started.start_unix_ns,
+        horizon_ns,
+        offsets: started.offsets,
+        progress: None,
+    };
+    outcome.map(|outcome| outcome.map(begin))
+}
+
+/// Stores what the start has fixed; how far ahead nodes may offer, in nanoseconds.
+async fn note_start(running: &Running, plan: &Plan, attempt: u32, started: &Started) -> Result<u64, String> {
+    let record = &running.journal.record;
+    let horizon_ns = record.spec.horizon.map_or(nanoseconds(running.daemon.timing.horizon), |horizon| horizon.0);
+    let checkpoint = Checkpoint::of_plan(plan, attempt, started.start_unix_ns, horizon_ns);
+    let bytes = codec::encode(&checkpoint).map_err(|error| error.to_string())?;
+    let left = Duration::from_nanos(started.start_at_ns.saturating_sub(monotonic_ns()));
+    let stored = checkpoint::store(&running.daemon.bus, &record.id, running.lease.token(), &bytes);
+    match tokio::time::timeout(left, stored).await {
+        Ok(Ok(())) => Ok(horizon_ns),
+        Ok(Err(error)) => Err(format!("where the run stands cannot be stored: {error}")),
+        Err(_) => Err("where the run stands was not stored before its start: the bus is too slow, or away".to_owned()),
+    }
 }
 
 async fn bring_up(
@@ -111,8 +149,7 @@ async fn bring_up(
 }
 
 /// Moves the horizons: from here on load is offered, whatever becomes of any of the nodes, and only the watch ends it.
-async fn let_go(running: &Running, names: &[String], attempt: u32, start_at_ns: u64) {
-    let horizon_ns = nanoseconds(running.daemon.timing.horizon);
+async fn let_go(running: &Running, names: &[String], attempt: u32, (start_at_ns, horizon_ns): (u64, u64)) {
     let commands = names.iter().map(|node| (node.clone(), extend_command(running, attempt, horizon_ns, 0))).collect();
     let left = Duration::from_nanos(start_at_ns.saturating_sub(monotonic_ns()));
     for error in command_all(&running.daemon.bus, commands, left).await {

@@ -16,6 +16,7 @@ use nuncius_schemas::event::EventKind;
 use nuncius_schemas::node::NodeInfo;
 use nuncius_schemas::resource::{Amount, ResourceKind, ResourceReply, ResourceRequest};
 use nuncius_schemas::stress::{StressStep, not_offered, offers, resource_nodes};
+use nuncius_schemas::units::HumanDuration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -23,6 +24,8 @@ use crate::nodes::Nodes;
 
 /// How long an emulator may take to answer.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(2);
+/// A step that begins later than this began under another daemon, in nanoseconds.
+const LATE_MAX_NS: u64 = 500_000_000;
 /// Variable with the token of emulators that want one.
 const TOKEN_VARIABLE: &str = "NUNCIUS_RESOURCE_TOKEN";
 
@@ -61,7 +64,14 @@ impl Pressure {
             tasks.spawn(async move {
                 let at_ns = start_at_ns.saturating_add(step.at.0);
                 tokio::time::sleep(Duration::from_nanos(at_ns.saturating_sub(monotonic_ns()))).await;
-                site.apply(index, &step).await;
+                // Where another daemon began with it, this is said once more, of what is left of it.
+                let late_ns = monotonic_ns().saturating_sub(at_ns);
+                let left_ns = step.duration.0.saturating_sub(late_ns);
+                if late_ns < LATE_MAX_NS {
+                    site.apply(index, &step).await;
+                } else if left_ns > 0 {
+                    site.apply(index, &StressStep { duration: HumanDuration(left_ns), ..step }).await;
+                }
             });
         }
         Self { site, steps: tasks, told }

@@ -11,6 +11,18 @@ pub struct Timing {
     pub start_lead: Duration,
     /// How long a selection that nobody matches may wait for nodes to join.
     pub nodes_patience: Duration,
+    /// How long a node must have been silent before its load moves to others, which happens no earlier than its horizon.
+    pub silence: Duration,
+    /// How long after a connection to the bus has come back nodes may take to find it, too.
+    pub reconnect_patience: Duration,
+    /// How long before a silent node's horizon its load is given to others: so long they take to get ready for it.
+    pub takeover_lead: Duration,
+    /// How often the books of a run are stored, for a daemon that takes it over.
+    pub checkpoint_period: Duration,
+    /// How long a run's lease lasts that is not renewed: after that another daemon takes the run over.
+    pub lease: Duration,
+    /// How long after its end the deltas and request records of a run stay on the bus.
+    pub deltas_kept: Duration,
     /// How long a node may take to get ready while it shows signs of life: it resolves names and tries the targets.
     pub prepare: Duration,
     /// How long a node may take to answer anything else, and how long it may be silent while it gets ready.
@@ -33,6 +45,12 @@ impl Default for Timing {
             horizon: Duration::from_secs(10),
             start_lead: Duration::from_secs(1),
             nodes_patience: Duration::from_secs(3),
+            silence: Duration::from_secs(2),
+            reconnect_patience: Duration::from_secs(3),
+            takeover_lead: Duration::from_millis(700),
+            checkpoint_period: Duration::from_secs(10),
+            lease: Duration::from_secs(5),
+            deltas_kept: Duration::from_secs(60),
             prepare: Duration::from_secs(30),
             command: Duration::from_secs(2),
             busy_pause: Duration::from_millis(500),

@@ -4,7 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use nuncius_schemas::metric::{MetricDelta, RecordsWritten};
+use nuncius_schemas::metric::{MetricDelta, RecordsWritten, Shortfall};
+use serde::{Deserialize, Serialize};
+
 use nuncius_stats::{Accept, Histogram, Incarnation, Ledger, Totals};
 
 use crate::health::NodeHealth;
@@ -43,7 +45,7 @@ pub enum MergeError {
 }
 
 /// One second of run time, over all nodes.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct SecondTotals {
     /// First second that its deltas cover; `None` without any.
     pub first_second: Option<u32>,
@@ -67,7 +69,7 @@ impl SecondTotals {
 }
 
 /// One node's part of a second.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct NodeSecondTotals {
     /// Iterations it took or began.
     pub offered: u64,
@@ -84,7 +86,7 @@ pub struct NodeSecondTotals {
 }
 
 /// Counts of one step on one node.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 struct NodeStep {
     planned: u64,
     /// Succeeded, failed or censored.
@@ -94,7 +96,7 @@ struct NodeStep {
 }
 
 /// One node's part.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct NodeTotals {
     /// Incarnation and attempt whose deltas count.
     pub incarnation: Option<Incarnation>,
@@ -116,12 +118,14 @@ pub struct NodeTotals {
     pub through_second: Option<u32>,
     /// Why it stopped early.
     pub stopped: Option<String>,
+    /// The same, to go by.
+    pub shortfall: Option<Shortfall>,
     /// Deltas merged.
     pub deltas: u64,
 }
 
 /// The books.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct RunTotals {
     /// How many steps each group has, without the whole iteration.
     steps_per_group: Vec<u16>,
@@ -233,6 +237,7 @@ impl RunTotals {
         }
         if delta.stopped.is_some() {
             node.stopped.clone_from(&delta.stopped);
+            node.shortfall = delta.shortfall;
         }
         node.through_second = Some(node.through_second.map_or(delta.last_second, |s| s.max(delta.last_second)));
         match problem {

@@ -11,20 +11,20 @@ use nuncius_bus::clock::{Offset, monotonic_ns};
 use nuncius_bus::tail::{Start as TailStart, StoredMessage, Tail};
 use nuncius_schemas::codec;
 use nuncius_schemas::event::EventKind;
-use nuncius_schemas::metric::MetricDelta;
+use nuncius_schemas::metric::{MetricDelta, Shortfall};
 use nuncius_schemas::run::RunStatus;
 use nuncius_schemas::spec::{ExperimentSpec, Group};
 use nuncius_schemas::units::SECOND_NS;
-use nuncius_stats::Incarnation;
+use serde::{Deserialize, Serialize};
 use tracing::{debug, warn};
 
 use crate::finish::CutShort;
 use crate::journal::JournalError;
-use crate::judge::{Judge, steps_per_group};
+use crate::judge::Judge;
 use crate::plan::Plan;
+use crate::records::Gathering;
 use crate::run::{Running, Stopped, cut_by};
 use crate::seconds::{Closing, Seconds};
-use crate::start::Started;
 use crate::stress::{Pressure, Told};
 use crate::summary::OverTime;
 use crate::tell::Teller;
@@ -32,9 +32,15 @@ use crate::timing::nanoseconds;
 use crate::totals::{OPEN_SECONDS, RunTotals};
 
 mod asking;
+mod begin;
+mod books;
 mod lost;
+mod takeover;
 
 use asking::{Answer, Asking};
+pub(crate) use begin::Begun;
+use books::Books;
+pub(crate) use takeover::Move;
 
 /// How often seconds are closed, lost nodes looked for, and what got no answer asked again.
 const TICK: Duration = Duration::from_millis(500);
@@ -48,6 +54,10 @@ pub(crate) struct Offered {
     pub(crate) clocks: BTreeMap<String, ClockSeen>,
     /// Nodes that were given up.
     pub(crate) lost: BTreeMap<String, Lost>,
+    /// What others took over from them.
+    pub(crate) moves: Vec<Move>,
+    /// The request records, as far as they have come.
+    pub(crate) gathering: Option<Gathering>,
     /// Why the run did not go to its end.
     pub(crate) cut_short: Option<CutShort>,
     /// Pressure that was not as it was meant.
@@ -57,12 +67,14 @@ pub(crate) struct Offered {
 }
 
 /// A node that was given up.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Lost {
     /// Why.
     pub(crate) reason: String,
     /// Run time before which it may have offered whatever its shards hold, reported or not, in nanoseconds.
     pub(crate) horizon_ns: u64,
+    /// Run time through which it has told what it offered, in nanoseconds.
+    pub(crate) told_ns: u64,
 }
 
 /// A node's clock at the start and now.
@@ -83,10 +95,14 @@ enum Event {
 /// How a run that is being watched stands.
 struct Watch<'a> {
     running: &'a mut Running,
+    plan: Plan,
     names: Vec<String>,
     epochs: BTreeMap<String, u64>,
     attempt: u32,
     start_at_ns: u64,
+    start_unix_ns: u64,
+    /// How far ahead of what it has reported a node may offer, in nanoseconds.
+    horizon_ns: u64,
     /// Run time at which every schedule is over, when that is known.
     end_ns: Option<u64>,
     /// Run time up to which the run lasts though nothing is offered any more, unless it is cut short.
@@ -105,6 +121,12 @@ struct Watch<'a> {
     teller: Teller,
     stream_sequence: u64,
     asking: Asking,
+    /// When each node was last heard of, on our CLOCK_MONOTONIC.
+    heard_ns: BTreeMap<String, u64>,
+    /// What was moved away from lost nodes.
+    moves: Vec<Move>,
+    gathering: Option<Gathering>,
+    books: Books,
     draining: bool,
 }
 
@@ -119,49 +141,20 @@ fn lasts_until_ns(spec: &ExperimentSpec) -> u64 {
 ///
 /// # Errors
 /// [`Stopped`], when the run is no longer ours, or cannot be watched.
-pub(crate) async fn offer(running: &mut Running, plan: &Plan, started: Started) -> Result<Offered, Stopped> {
+pub(crate) async fn offer(running: &mut Running, plan: &Plan, begun: Begun) -> Result<Offered, Stopped> {
     let spec = running.journal.record.spec.clone();
     let id = running.journal.record.id.clone();
-    let attempt = running.journal.record.attempt;
-    running.journal.status(RunStatus::Running, "running").await?;
     let (bus, nodes) = (running.daemon.bus.clone(), running.daemon.nodes.clone());
     let namespace = bus.namespace().clone();
+    let mut watch = Watch::begin(running, plan, begun)?;
+    if watch.running.journal.record.status != RunStatus::Running {
+        watch.running.journal.status(RunStatus::Running, "running").await?;
+    }
+    let from = TailStart::FromSequence(watch.stream_sequence + 1);
     let mut tail = bus
-        .tail(&namespace.stream_metric(), &namespace.metric_all(&id), TailStart::All)
+        .tail(&namespace.stream_metric(), &namespace.metric_all(&id), from)
         .await
         .map_err(|error| Stopped::Failed(format!("deltas cannot be read: {error}")))?;
-    let ends: Option<Vec<u64>> = spec.groups.iter().map(Group::offered_ns).collect();
-    let timing = running.daemon.timing.clone();
-    let names: Vec<String> = plan.nodes.iter().map(|node| node.name.clone()).collect();
-    let mut watch = Watch {
-        asking: Asking::new(&bus, &timing, &names),
-        names,
-        epochs: plan.nodes.iter().map(|node| (node.name.clone(), node.epoch)).collect(),
-        attempt,
-        start_at_ns: started.start_at_ns,
-        end_ns: ends.map(|ends| ends.into_iter().max().unwrap_or(0)),
-        lasts_until_ns: lasts_until_ns(&spec),
-        totals: RunTotals::new(steps_per_group(&spec)),
-        judge: Judge::new(&spec, &plan.nodes_per_group),
-        clocks: started
-            .offsets
-            .into_iter()
-            .map(|(node, offset)| (node, ClockSeen { first: offset, last: offset }))
-            .collect(),
-        lost: BTreeMap::new(),
-        cut_short: None,
-        pressure_problems: Vec::new(),
-        stopped_ns: None,
-        ended_ns: 0,
-        seconds: Seconds::new(&id, &spec, &plan.nodes_per_group, started.start_unix_ns),
-        teller: Teller::start(running.daemon.bus.clone(), running.daemon.store.clone()),
-        stream_sequence: 0,
-        draining: false,
-        running,
-    };
-    for node in &plan.nodes {
-        watch.totals.enroll(&node.name, Incarnation { epoch: node.epoch, attempt });
-    }
     let mut pressure = Some(Pressure::plan(&bus, &nodes, &spec.stress, watch.start_at_ns));
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
@@ -170,7 +163,7 @@ pub(crate) async fn offer(running: &mut Running, plan: &Plan, started: Started) 
             Event::Delta(stored) => watch.delta(stored).await,
             Event::Answer(answer) => watch.answer(answer).await,
             Event::Tick => {
-                watch.tick().await;
+                watch.tick().await?;
                 let told = pressure.as_mut().map(Pressure::told).unwrap_or_default();
                 watch.say(told).await;
                 if !watch.draining && watch.end_ns.is_some_and(|end| watch.run_ns() > end) {
@@ -178,10 +171,16 @@ pub(crate) async fn offer(running: &mut Running, plan: &Plan, started: Started) 
                     if let Some(pressure) = pressure.take() {
                         watch.asking.release(pressure);
                     }
-                    watch.running.journal.status(RunStatus::Draining, "waiting for the last answers").await?;
+                    if watch.running.journal.record.status != RunStatus::Draining {
+                        watch.running.journal.status(RunStatus::Draining, "waiting for the last answers").await?;
+                    }
                 }
             }
             Event::Cancel(reason) => watch.cut(cut_by(reason)).await,
+            // Its lease is given back, and the other takes it at once.
+            Event::Shutdown if watch.running.daemon.has_another() => {
+                return Err(Stopped::NotOurs(JournalError::HandedOver));
+            }
             Event::Shutdown => watch.cut(cut_by("cancelled: the daemon is shutting down".to_owned())).await,
         }
         if !watch.running.lease.is_valid() && !watch.running.daemon.reacquire(&mut watch.running.lease, &id).await {
@@ -189,11 +188,15 @@ pub(crate) async fn offer(running: &mut Running, plan: &Plan, started: Started) 
             return Err(Stopped::NotOurs(JournalError::Held));
         }
     }
+    if !watch.draining && watch.cut_short.is_none() && watch.running.journal.record.status != RunStatus::Draining {
+        // Everybody had said his last before anybody looked at the clock.
+        watch.running.journal.status(RunStatus::Draining, "waiting for the last answers").await?;
+    }
     watch.finish(pressure).await;
     let over_time = watch.seconds.over_time();
-    let Watch { totals, judge, clocks, lost, cut_short, pressure_problems, teller, .. } = watch;
+    let Watch { totals, judge, clocks, lost, moves, gathering, cut_short, pressure_problems, teller, .. } = watch;
     teller.end().await;
-    Ok(Offered { totals, judge, clocks, lost, cut_short, pressure_problems, over_time })
+    Ok(Offered { totals, judge, clocks, lost, moves, gathering, cut_short, pressure_problems, over_time })
 }
 
 impl Watch<'_> {
@@ -220,7 +223,15 @@ impl Watch<'_> {
     fn is_over(&self) -> bool {
         let all_ended = self.names.iter().all(|name| self.has_ended(name));
         let all_lost = self.names.iter().all(|name| self.lost.contains_key(name));
-        all_ended && (all_lost || self.cut_short.is_some() || self.run_ns() >= self.lasts_until_ns)
+        // One that was given up may live, and offers up to its horizon.
+        let may_be_offering = self.lost.values().any(|lost| lost.horizon_ns.min(self.last_ns()) > self.run_ns());
+        let is_its_time_over = all_lost || self.cut_short.is_some() || self.run_ns() >= self.lasts_until_ns;
+        all_ended && is_its_time_over && !may_be_offering
+    }
+
+    /// Run time after which nothing is planned, in nanoseconds.
+    fn last_ns(&self) -> u64 {
+        self.stopped_ns.or(self.end_ns).unwrap_or(u64::MAX)
     }
 
     /// Run time at which the run, which is over, came to its end.
@@ -263,7 +274,11 @@ impl Watch<'_> {
 
     async fn delta(&mut self, stored: Result<StoredMessage, BusError>) {
         match stored {
-            Ok(message) => self.merge(message.sequence, &message.payload),
+            Ok(message) => {
+                if self.merge(message.sequence, &message.payload) {
+                    self.plan_moves().await;
+                }
+            }
             Err(error) => {
                 warn!(experiment = %self.running.journal.record.id, %error, "deltas cannot be read, trying again");
                 tokio::time::sleep(READ_PAUSE).await;
@@ -271,20 +286,27 @@ impl Watch<'_> {
         }
     }
 
-    fn merge(&mut self, sequence: u64, payload: &[u8]) {
+    /// Whether it tells of a node that leaves.
+    fn merge(&mut self, sequence: u64, payload: &[u8]) -> bool {
         self.stream_sequence = sequence;
         let delta: MetricDelta = match codec::decode(payload) {
             Ok(delta) => delta,
             Err(error) => {
                 warn!(%error, "a delta cannot be read");
                 self.totals.refused += 1;
-                return;
+                return false;
             }
         };
         if self.epochs.get(&delta.node) != Some(&delta.epoch) || delta.attempt != self.attempt {
             debug!(node = %delta.node, attempt = delta.attempt, "delta of somebody who was not planned with");
-            return;
+            return false;
         }
+        if self.lost.contains_key(&delta.node) {
+            // What it sent after it was given up was late, and is in the deficit.
+            debug!(node = %delta.node, "delta of a node that was given up");
+            return false;
+        }
+        self.heard(&delta.node);
         if delta.last {
             self.ended_ns = self.ended_ns.max(self.run_ns());
         }
@@ -295,6 +317,7 @@ impl Watch<'_> {
         }
         // What was acknowledged moves the horizon, at once and no oftener.
         self.extend(&delta.node);
+        delta.shortfall == Some(Shortfall::Left) && self.leave(&delta.node)
     }
 
     async fn answer(&mut self, answer: Answer) {
@@ -302,18 +325,24 @@ impl Watch<'_> {
             Answer::Clock { node, offset } => {
                 self.asking.measured(&node);
                 if let Some(offset) = offset {
-                    self.clocks.entry(node).and_modify(|seen| seen.last = offset);
+                    self.heard(&node);
+                    let seen = self.clocks.entry(node).or_insert(ClockSeen { first: offset, last: offset });
+                    seen.last = offset;
                 }
             }
-            Answer::Extended { node, horizon_ns, is_heard } => self.asking.extended(&node, horizon_ns, is_heard),
+            Answer::Extended { node, horizon_ns, is_heard } => self.extended(&node, horizon_ns, is_heard).await,
+            Answer::Taken { node, number, outcome } => self.taken(node, number, outcome).await,
+            Answer::Stored(outcome) => self.stored(outcome),
             Answer::Stopped { node, is_heard } => self.asking.stopped(&node, is_heard),
             Answer::LastStored(last) => self.give_up(last).await,
             Answer::Pressure(told) => self.say(told).await,
         }
     }
 
-    async fn tick(&mut self) {
+    async fn tick(&mut self) -> Result<(), Stopped> {
         self.look_for_lost();
+        self.take_over();
+        self.checkpoint_when_due();
         let run_ns = self.run_ns();
         // Seconds are closed once every node has spoken of later ones, or they are long past.
         let through = self
@@ -330,6 +359,30 @@ impl Watch<'_> {
             self.stop(&name);
         }
         self.asking.measure_clocks(self.names.iter().filter(|name| !self.lost.contains_key(*name)));
+        Ok(())
+    }
+
+    /// A node has given a sign of life.
+    fn heard(&mut self, node: &str) {
+        if let Some(heard_ns) = self.heard_ns.get_mut(node) {
+            *heard_ns = monotonic_ns();
+        }
+    }
+
+    /// A node knows its horizon; one that had stood there goes on.
+    async fn extended(&mut self, node: &str, horizon_ns: u64, is_heard: bool) {
+        let before_ns = self.asking.heard_horizon_ns(node);
+        self.asking.extended(node, horizon_ns, is_heard);
+        if !is_heard {
+            return;
+        }
+        self.heard(node);
+        let run_ns = self.run_ns();
+        if before_ns > 0 && run_ns > before_ns && before_ns < self.last_ns() {
+            let (from, to) = (before_ns as f64 / SECOND_NS as f64, run_ns as f64 / SECOND_NS as f64);
+            let text = format!("node {node} stood at its horizon from {from:.1} s to {to:.1} s of run time");
+            self.running.journal.say(EventKind::Node, &text, BTreeMap::new()).await;
+        }
     }
 
     /// Closes seconds: judges windows and tells what they were.
@@ -363,7 +416,7 @@ impl Watch<'_> {
         }
         let through_second = self.totals.nodes.get(name).and_then(|node| node.through_second);
         let through_ns = through_second.map_or(0, |second| (u64::from(second) + 1) * SECOND_NS);
-        let horizon_ns = through_ns.saturating_add(nanoseconds(self.running.daemon.timing.horizon));
+        let horizon_ns = through_ns.saturating_add(self.horizon_ns);
         let acknowledged = self.totals.complete_through(name);
         let (running, attempt) = (&*self.running, self.attempt);
         let command = || crate::start::extend_command(running, attempt, horizon_ns, acknowledged);

@@ -351,6 +351,18 @@ pub(crate) struct ExperimentdArgs {
     /// How long a node may take to answer.
     #[arg(long, value_name = "DURATION", default_value = "2s")]
     pub(crate) command_timeout: HumanDuration,
+    /// How long a node must have been silent before its load moves to others, which is no earlier than its horizon.
+    #[arg(long, value_name = "DURATION", default_value = "2s")]
+    pub(crate) node_silence: HumanDuration,
+    /// How often it is stored where a run stands, for a daemon that takes it over.
+    #[arg(long, value_name = "DURATION", default_value = "10s")]
+    pub(crate) checkpoint_period: HumanDuration,
+    /// How long after its death another daemon takes over what it ran.
+    #[arg(long, value_name = "DURATION", default_value = "5s")]
+    pub(crate) lease: HumanDuration,
+    /// How long after its end the deltas and request records of a run stay on the bus.
+    #[arg(long, value_name = "DURATION", default_value = "60s")]
+    pub(crate) keep_deltas: HumanDuration,
     /// How often the nodes' clocks are measured again.
     #[arg(long, value_name = "DURATION", default_value = "30s")]
     pub(crate) clock_period: HumanDuration,

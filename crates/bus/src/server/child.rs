@@ -10,6 +10,9 @@ use tokio::sync::watch;
 use super::supervise::{Command, Supervisor};
 use super::{ServerError, find_binary};
 
+/// Commands that may wait for the thread that stays with the child; it looks several times a second.
+const COMMANDS_MAX: usize = 8;
+
 /// How to run the child.
 #[derive(Debug, Clone)]
 pub struct ServerOptions {
@@ -79,7 +82,7 @@ pub enum ServerState {
 /// A nats-server child, supervised by a thread that lives as long as it does. Dropping it stops it.
 #[derive(Debug)]
 pub struct ChildServer {
-    commands: mpsc::Sender<Command>,
+    commands: mpsc::SyncSender<Command>,
     state: watch::Receiver<ServerState>,
     url: String,
     monitoring_url: Option<String>,
@@ -98,7 +101,7 @@ impl ChildServer {
         };
         let binary = found?;
         let log = options.store_dir.join("nats-server.log");
-        let (commands, received) = mpsc::channel();
+        let (commands, received) = mpsc::sync_channel(COMMANDS_MAX);
         let (state_sender, state) = watch::channel(ServerState::Starting);
         let (started, start) = tokio::sync::oneshot::channel();
         // PDEATHSIG fires when the *thread* that spawned the child ends, so that thread stays with it.

@@ -14,6 +14,12 @@ use crate::{Bus, BusError, Headers};
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// JetStream: no such stream.
 const CODE_NO_STREAM: u64 = 10059;
+/// JetStream: no such message.
+const CODE_NO_MESSAGE: u64 = 10037;
+/// JetStream: no such sequence.
+const CODE_NO_SEQUENCE: u64 = 10043;
+/// JetStream: a message was not deleted, for whatever reason.
+const CODE_NOT_DELETED: u64 = 10057;
 
 #[derive(Deserialize)]
 struct WireInfo {
@@ -113,9 +119,29 @@ impl Bus {
             Some(error) if error.err_code == CODE_NO_STREAM => {
                 Err(BusError::NotFound { kind: "stream", name: stream.to_owned() })
             }
-            Some(error) if error.description.contains("no message found") => Ok(false),
+            Some(error) if [CODE_NO_MESSAGE, CODE_NO_SEQUENCE].contains(&error.err_code) => Ok(false),
+            // The code of every failure, a message that is not there among them.
+            Some(error) if error.err_code == CODE_NOT_DELETED && !self.has_message(stream, sequence).await? => {
+                Ok(false)
+            }
             Some(error) => {
                 Err(BusError::jetstream(format!("deleting message {sequence} of {stream}"), error.description))
+            }
+        }
+    }
+
+    /// Whether the stream has a message of this sequence.
+    async fn has_message(&self, stream: &str, sequence: u64) -> Result<bool, BusError> {
+        let api = format!("$JS.API.STREAM.MSG.GET.{stream}");
+        let body = serde_json::json!({ "seq": sequence }).to_string();
+        let answer = self.request(&api, &Headers::new(), Bytes::from(body), TIMEOUT).await?;
+        let found: WireDone = serde_json::from_slice(&answer.payload)
+            .map_err(|e| BusError::BadAnswer { what: api, reason: e.to_string() })?;
+        match found.error {
+            None => Ok(true),
+            Some(error) if error.err_code == CODE_NO_MESSAGE => Ok(false),
+            Some(error) => {
+                Err(BusError::jetstream(format!("reading message {sequence} of {stream}"), error.description))
             }
         }
     }

@@ -68,8 +68,13 @@ async fn ids_and_expected_sequences_keep_writes_single() {
     assert_eq!((last.sequence, last.headers.get("Nats-Msg-Id")), (first.sequence, Some("id")));
     assert!(last.published_unix_ns > 1_700_000_000_000_000_000);
     assert_eq!(bus.last_message("r", "r.b").await.unwrap(), None);
-    assert!(bus.delete_message("r", first.sequence).await.unwrap());
-    assert!(!bus.delete_message("r", first.sequence).await.unwrap());
+    let middle = bus.publish_acked("r.a", &none(), bytes("3"), None, None).await.unwrap();
+    bus.publish_acked("r.a", &none(), bytes("4"), None, None).await.unwrap();
+    for sequence in [middle.sequence, first.sequence] {
+        assert!(bus.delete_message("r", sequence).await.unwrap());
+        assert!(!bus.delete_message("r", sequence).await.unwrap());
+    }
+    assert!(!bus.delete_message("r", 1_000).await.unwrap());
 }
 
 #[tokio::test]

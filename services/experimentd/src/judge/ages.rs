@@ -17,6 +17,7 @@ use nuncius_schemas::gate::Quantity;
 use nuncius_schemas::metric::{MetricDelta, StepDelta};
 use nuncius_schemas::units::SECOND_NS;
 use nuncius_stats::exceeding_ns;
+use serde::{Deserialize, Serialize};
 
 use super::scope::Key;
 
@@ -27,6 +28,7 @@ const SLACK_NS: u64 = 100_000_000;
 pub(super) const FOLLOWED_SECONDS_MAX: u64 = 600;
 
 /// What every node has begun and ended, step by step.
+#[derive(Serialize, Deserialize)]
 pub(super) struct Ages {
     /// How many seconds are kept; 0 when no gate needs any.
     kept_seconds: u64,
@@ -34,7 +36,7 @@ pub(super) struct Ages {
 }
 
 /// One step of one node.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 struct Line {
     through: u32,
     planned: u64,
@@ -137,6 +139,7 @@ mod tests {
             last_second: second,
             last: false,
             stopped: None,
+            shortfall: None,
             records: None,
             steps: vec![step],
             health: None,

@@ -138,6 +138,7 @@ fn delta(second: u32, step: StepDelta) -> MetricDelta {
         last_second: second,
         last: false,
         stopped: None,
+        shortfall: None,
         records: None,
         steps: vec![step],
         health: None,

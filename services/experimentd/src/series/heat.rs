@@ -7,6 +7,7 @@ use nuncius_schemas::report::HeatMap;
 use nuncius_schemas::report::series::HEAT_MAP_COLUMNS_MAX;
 use nuncius_schemas::second::StepSecond;
 use nuncius_stats::Totals;
+use serde::{Deserialize, Serialize};
 
 /// Upper edges of the rows within a decade, in hundredths: the preferred numbers R10 of ISO 3.
 const EDGES: [u64; 10] = [100, 125, 160, 200, 250, 315, 400, 500, 630, 800];
@@ -14,7 +15,7 @@ const EDGES: [u64; 10] = [100, 125, 160, 200, 250, 315, 400, 500, 630, 800];
 const DECADES: u32 = 9;
 
 /// Counts by column and row.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Heat {
     /// Each column is this many seconds; 0 stands for 1.
     folded: u32,

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use nuncius_schemas::gate::Quantity;
 use nuncius_schemas::metric::{FailureCount, FailureKind, StatusCount, StepDelta};
 use nuncius_stats::{Observed, Totals};
+use serde::{Deserialize, Serialize};
 
 /// Counts and distributions of one step.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct StepTotals {
     /// Taken from the schedule, or begun.
     pub planned: u64,

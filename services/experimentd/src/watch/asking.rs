@@ -1,15 +1,16 @@
 //! What is asked of nodes while load is offered: beside the watch, each with a deadline, at most one of a kind a node.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use nuncius_bus::Bus;
 use nuncius_bus::clock::Offset;
+use nuncius_bus::{Bus, BusError};
 use nuncius_schemas::node::NodeCommand;
 use tokio::task::JoinSet;
 use tracing::debug;
 
-use crate::fleet::{command, measure_clock};
+use super::books::Stored;
+use crate::fleet::{FleetError, command, measure_clock};
 use crate::stress::{Pressure, Told};
 use crate::timing::Timing;
 
@@ -43,6 +44,17 @@ pub(super) enum Answer {
     LastStored(Result<Option<u64>, ()>),
     /// What there was to tell of pressure that has been released.
     Pressure(Vec<Told>),
+    /// Whether a node has taken shards over.
+    Taken {
+        /// Node.
+        node: String,
+        /// Number of the move.
+        number: u32,
+        /// What it said.
+        outcome: Result<(), FleetError>,
+    },
+    /// Whether the books were stored.
+    Stored(Result<Stored, BusError>),
 }
 
 /// How one node stands with what was asked of it.
@@ -56,12 +68,16 @@ struct Asked {
     is_stopping: bool,
     has_stopped: bool,
     is_measuring: bool,
+    /// Numbers of moves it is being told of.
+    taking: BTreeSet<u32>,
 }
 
 /// Everything that is under way.
 pub(super) struct Asking {
     bus: Bus,
     deadline: Duration,
+    /// How long a node may take to get ready for what it takes over.
+    prepare: Duration,
     clock_period: Duration,
     clocks_due: Instant,
     nodes: BTreeMap<String, Asked>,
@@ -71,12 +87,12 @@ pub(super) struct Asking {
 
 impl Asking {
     /// Of nodes that the start has told to go on to the first horizon.
-    pub(super) fn new(bus: &Bus, timing: &Timing, names: &[String]) -> Self {
-        let first_ns = crate::timing::nanoseconds(timing.horizon);
+    pub(super) fn new(bus: &Bus, timing: &Timing, names: &[String], first_ns: u64) -> Self {
         let asked = || Asked { horizon_sent_ns: first_ns, ..Asked::default() };
         Self {
             bus: bus.clone(),
             deadline: timing.command,
+            prepare: timing.prepare,
             clock_period: timing.clock_period,
             clocks_due: Instant::now() + timing.clock_period,
             nodes: names.iter().map(|name| (name.clone(), asked())).collect(),
@@ -99,6 +115,45 @@ impl Asking {
     /// The latest horizon that a node may have heard of, in nanoseconds of run time.
     pub(super) fn horizon_ns(&self, node: &str) -> u64 {
         self.nodes.get(node).map_or(0, |asked| asked.horizon_sent_ns)
+    }
+
+    /// The latest horizon that a node has answered, in nanoseconds of run time; 0 before the first.
+    pub(super) fn heard_horizon_ns(&self, node: &str) -> u64 {
+        self.nodes.get(node).map_or(0, |asked| asked.horizon_heard_ns)
+    }
+
+    /// Horizons that nodes may have heard of from whoever asked before.
+    pub(super) fn restore(&mut self, horizons_ns: &BTreeMap<String, u64>) {
+        for (node, horizon_ns) in horizons_ns {
+            if let Some(asked) = self.nodes.get_mut(node) {
+                asked.horizon_sent_ns = asked.horizon_sent_ns.max(*horizon_ns);
+            }
+        }
+    }
+
+    /// Has something done beside the watch.
+    pub(super) fn beside(&mut self, work: impl Future<Output = Answer> + Send + 'static) {
+        self.under_way.spawn(work);
+    }
+
+    /// Tells a node what it takes over, unless it is being told.
+    pub(super) fn take(&mut self, node: &str, number: u32, order: impl FnOnce() -> NodeCommand) {
+        let Some(asked) = self.nodes.get_mut(node) else { return };
+        if !asked.taking.insert(number) {
+            return;
+        }
+        let (bus, node, order, prepare) = (self.bus.clone(), node.to_owned(), order(), self.prepare);
+        self.under_way.spawn(async move {
+            let outcome = command(&bus, &node, &order, prepare).await;
+            Answer::Taken { node, number, outcome }
+        });
+    }
+
+    /// What came of it.
+    pub(super) fn taken(&mut self, node: &str, number: u32) {
+        if let Some(asked) = self.nodes.get_mut(node) {
+            asked.taking.remove(&number);
+        }
     }
 
     /// Tells a node of its horizon, unless it knows it or is being told.
@@ -205,7 +260,14 @@ impl Asking {
         while let Some(answer) = self.under_way.join_next().await {
             match answer {
                 Ok(Answer::Pressure(more)) => told.extend(more),
-                Ok(Answer::Clock { .. } | Answer::Extended { .. } | Answer::Stopped { .. } | Answer::LastStored(_))
+                Ok(
+                    Answer::Clock { .. }
+                    | Answer::Extended { .. }
+                    | Answer::Stopped { .. }
+                    | Answer::LastStored(_)
+                    | Answer::Taken { .. }
+                    | Answer::Stored(_),
+                )
                 | Err(_) => {}
             }
         }

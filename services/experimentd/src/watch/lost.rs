@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use nuncius_schemas::event::EventKind;
+use nuncius_schemas::units::SECOND_NS;
 
 use super::{Lost, Watch};
 use crate::start::stop_command;
@@ -28,9 +29,22 @@ impl Watch<'_> {
             None => Some("it left the registry"),
             Some(info) if Some(&info.epoch) != self.epochs.get(name) => Some("it was restarted"),
             Some(_) if is_late => Some("its last delta did not come in time"),
+            Some(_) if self.is_silent(name) => Some("it does not answer any more"),
             Some(_) => None,
         };
         waiting.filter_map(|name| Some((name.clone(), reason_of(name)?.to_owned()))).collect()
+    }
+
+    /// A node that was told to end has told everything; whether there was more for it to offer.
+    pub(super) fn leave(&mut self, name: &str) -> bool {
+        let run_ns = self.run_ns();
+        if !self.totals.is_complete(name) || self.cut_short.is_some() || run_ns >= self.last_ns() {
+            return false;
+        }
+        let reason = "it was told to end before its part was over".to_owned();
+        // Nothing is in doubt: what it did not report it has not offered.
+        self.lost.insert(name.to_owned(), Lost { reason, horizon_ns: 0, told_ns: run_ns });
+        true
     }
 
     /// Asks the stream before anybody is given up: what a node published before it went may still be on its way.
@@ -52,12 +66,15 @@ impl Watch<'_> {
             let until =
                 seen.map_or("nothing of it was measured".to_owned(), |s| format!("measured through second {s}"));
             let reason = format!("{gone}; {until}");
-            let horizon_ns = self.asking.horizon_ns(&name);
+            let told_ns = seen.map_or(0, |second| (u64::from(second) + 1) * SECOND_NS);
+            // Whoever watched before us may have told it of as much as it has reported.
+            let horizon_ns = self.asking.horizon_ns(&name).max(told_ns.saturating_add(self.horizon_ns));
             self.running.journal.say(EventKind::Node, &format!("node {name} is lost: {reason}"), BTreeMap::new()).await;
             // Should it live and hear it, it ends; nobody waits for that.
             let running = &*self.running;
             self.asking.stop(&name, || stop_command(running, 0, "it was given up"));
-            self.lost.insert(name, Lost { reason, horizon_ns });
+            self.lost.insert(name, Lost { reason, horizon_ns, told_ns });
         }
+        self.plan_moves().await;
     }
 }

@@ -135,6 +135,11 @@ pub(super) async fn submit(global: &Global, args: SubmitArgs) -> Result<u8> {
     Ok(0)
 }
 
+/// How long a run whose daemon died is waited for to be taken up by another.
+const SUCCESSION_PATIENCE: std::time::Duration = std::time::Duration::from_secs(15);
+/// How often it is asked for meanwhile.
+const SUCCESSION_POLL: std::time::Duration = std::time::Duration::from_millis(250);
+
 /// `nuncius cancel`.
 pub(super) async fn cancel(global: &Global, mut args: CancelArgs) -> Result<u8> {
     let bus = connect::existing_to_look_on(global, "nuncius-cancel").await?;
@@ -142,20 +147,33 @@ pub(super) async fn cancel(global: &Global, mut args: CancelArgs) -> Result<u8> 
     let namespace = bus.namespace().clone();
     let control = Control::Cancel { reason: args.reason.clone() };
     let subject = namespace.experiment_control(&args.id);
-    match bus.request_message::<_, ControlReply>(&subject, "control.v1", &control, REQUEST_TIMEOUT).await {
-        Ok(ControlReply { error: None, .. }) => {
-            let told = serde_json::json!({ "id": args.id, "cancelling": true });
-            say(global.json, &told, &format!("{} is being cancelled; `nuncius watch {0}` shows its end", args.id))?;
-            Ok(0)
+    let deadline = tokio::time::Instant::now() + SUCCESSION_PATIENCE;
+    loop {
+        match bus.request_message::<_, ControlReply>(&subject, "control.v1", &control, REQUEST_TIMEOUT).await {
+            Ok(ControlReply { error: None, .. }) => {
+                let told = serde_json::json!({ "id": args.id, "cancelling": true });
+                say(global.json, &told, &format!("{} is being cancelled; `nuncius watch {0}` shows its end", args.id))?;
+                return Ok(0);
+            }
+            Ok(ControlReply { error: Some(error), .. }) => bail!("{}: {error}", args.id),
+            // No daemon holds it: one that waits is cancelled by writing its record.
+            Err(TypedError::Bus(BusError::NoResponders { .. })) => {
+                if let Some(code) = cancel_waiting(global, &bus, &args).await? {
+                    return Ok(code);
+                }
+            }
+            Err(error) => return Err(error.into()),
         }
-        Ok(ControlReply { error: Some(error), .. }) => bail!("{}: {error}", args.id),
-        // No daemon holds it: one that waits is cancelled by writing its record.
-        Err(TypedError::Bus(BusError::NoResponders { .. })) => cancel_waiting(global, &bus, &args).await,
-        Err(error) => Err(error.into()),
+        if tokio::time::Instant::now() > deadline {
+            bail!("experiment {} is under way, and no daemon holds it; start one to end it", args.id);
+        }
+        // Its daemon died: another takes it up as soon as its lease has run out.
+        tokio::time::sleep(SUCCESSION_POLL).await;
     }
 }
 
-async fn cancel_waiting(global: &Global, bus: &Bus, args: &CancelArgs) -> Result<u8> {
+/// Cancels a run that waits; `None` when it is under way.
+async fn cancel_waiting(global: &Global, bus: &Bus, args: &CancelArgs) -> Result<Option<u8>> {
     let runs = bus.kv(&bus.namespace().bucket_run()).await?;
     let entry = runs.get(&args.id).await?.ok_or_else(|| anyhow!("there is no experiment {}", args.id))?;
     let mut record: RunRecord = codec::decode(&entry.value)?;
@@ -171,10 +189,10 @@ async fn cancel_waiting(global: &Global, bus: &Bus, args: &CancelArgs) -> Result
             runs.update(&args.id, codec::encode(&record)?.into(), entry.revision).await?;
             let told = serde_json::json!({ "id": args.id, "cancelled": true });
             say(global.json, &told, &format!("{} is cancelled: it had not started", args.id))?;
-            Ok(0)
+            Ok(Some(0))
         }
         status if status.is_terminal() => bail!("experiment {} is {} already", args.id, status.name()),
-        status => bail!("experiment {} is {}, and no daemon holds it; start one to end it", args.id, status.name()),
+        _ => Ok(None),
     }
 }
 

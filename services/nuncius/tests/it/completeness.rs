@@ -38,12 +38,17 @@ async fn records_that_do_not_arrive_make_the_run_invalid_with_their_number() {
     let mut system = System::start(2).await;
     let address = system.start_stub(&[]);
     let more = "records: all\ngates: ['failures < 20%']";
-    system.publish(open_spec("holed", &address, "100/s", "4s", more).as_bytes()).await;
-    // Batches vanish from the stream while the run goes on.
+    system.publish(open_spec("holed", &address, "100/s", "9s", more).as_bytes()).await;
+    // A batch that came while nobody read it vanishes from the stream.
     let namespace = system.bus.namespace().clone();
     let (stream, subject) = (namespace.stream_trace(), namespace.trace("holed", "n1"));
-    until("a batch has come", async || system.bus.last_sequence_of(&stream, &subject).await.unwrap()).await;
-    system.bus.purge_subject(&stream, &subject).await.unwrap();
+    let last = async || system.bus.last_sequence_of(&stream, &subject).await.unwrap();
+    until("a batch has come", last).await;
+    system.daemon.as_mut().unwrap().kill();
+    let before = last().await;
+    let unread = until("another one has come", async || last().await.filter(|last| Some(*last) > before)).await;
+    assert!(system.bus.delete_message(&stream, unread).await.unwrap());
+    system.start_daemon();
     let record = system.wait_for_end("holed").await;
     let report = system.report("holed").await;
     let told = format!("{:?}", report.reasons);

@@ -140,7 +140,7 @@ fn assert_exported(place: &Place, report: &Report) {
 fn start_noting_target() -> (String, std::sync::mpsc::Receiver<f64>) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let (sender, came) = std::sync::mpsc::channel();
+    let (sender, came) = std::sync::mpsc::sync_channel(1_024);
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let (mut stream, sender) = (stream.unwrap(), sender.clone());

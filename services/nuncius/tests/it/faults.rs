@@ -93,11 +93,11 @@ async fn a_node_that_is_killed_makes_the_run_invalid_and_its_deficit_is_stated()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_daemon_offers_nothing_twice_closes_the_books_and_runs_what_waited() {
+async fn what_a_killed_daemon_ran_goes_on_nothing_is_offered_twice_and_what_waited_runs_afterwards() {
     let _turn = beside_others().await;
     let mut system = System::start(2).await;
     let address = system.start_stub(&[]);
-    system.publish(open_spec("cut", &address, "100/s", "60s", "drain: 1s").as_bytes()).await;
+    system.publish(open_spec("cut", &address, "100/s", "12s", "drain: 1s").as_bytes()).await;
     system.wait_for_requests(150).await;
     system.publish(open_spec("waits", &address, "400/s", "1s", "drain: 1s").as_bytes()).await;
     until("the second one waits for nodes", async || {
@@ -111,13 +111,8 @@ async fn a_killed_daemon_offers_nothing_twice_closes_the_books_and_runs_what_wai
 
     let record = system.wait_for_end("cut").await;
     let report = system.report("cut").await;
-    assert_eq!((record.status, record.verdict), (RunStatus::Failed, Some(Verdict::Invalid)), "{:?}", report.reasons);
-    assert!(report.reasons[0].starts_with("daemon lost"), "{:?}", report.reasons);
-    assert!(record.reason.as_deref().unwrap().starts_with("daemon lost"), "{record:?}");
-    let sums = system.stored_sums("cut").await;
-    assert_eq!(report.offered, sums.values().map(|sums| sums.planned).sum::<u64>());
-    // Stopped at most a horizon after what the dead daemon had acknowledged.
-    assert!((150..3_000).contains(&report.offered), "{}", report.offered);
+    assert_eq!((record.status, record.verdict), (RunStatus::Finished, Some(Verdict::Pass)), "{:?}", report.reasons);
+    assert_eq!((report.scheduled, report.offered, report.deficit), (1_200, 1_200, 0));
     assert_balanced(&report);
     assert_eq!(step(&report).failed, 0);
 
@@ -129,7 +124,7 @@ async fn a_killed_daemon_offers_nothing_twice_closes_the_books_and_runs_what_wai
     // The target is the witness: it got what the books say, and nothing twice.
     let requests = stub_stats(&address).requests;
     assert_eq!(requests, step(&report).sent + step(&waited).sent);
-    assert!(requests <= report.offered + waited.offered);
+    assert_eq!(requests, report.offered + waited.offered);
     for id in ["cut", "waits"] {
         let events = system.events(id).await;
         let starts = events.iter().filter(|event| event.status == Some(RunStatus::Running)).count();
@@ -164,6 +159,7 @@ async fn write_record(system: &System, id: &str, spec: &str, stream_sequence: u6
         routes: Vec::new(),
         nodes: Vec::new(),
         attempt: 0,
+        token: 0,
         traceparent: None,
     };
     let bucket = system.bus.kv(&system.bus.namespace().bucket_run()).await.unwrap();

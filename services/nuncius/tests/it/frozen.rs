@@ -91,7 +91,8 @@ async fn the_others_offer_all_of_their_shards_while_a_node_is_frozen_in_mid_run(
     let mut system = quick_system(3).await;
     let address = system.start_stub(&[]);
     // More than twice the horizon, after the node has frozen.
-    system.publish(open_spec("half", &address, "60/s", "9s", GATES).as_bytes()).await;
+    let more = format!("{GATES}\non_node_loss: shrink");
+    system.publish(open_spec("half", &address, "60/s", "9s", &more).as_bytes()).await;
     system.wait_for_requests(90).await;
     system.clients[1].signal(Signal::STOP);
     let record = system.wait_for_end("half").await;

@@ -137,6 +137,24 @@ impl System {
         self.daemon = Some(Process::start(&mut command, &log));
     }
 
+    /// One more daemon, with the same store.
+    pub(crate) fn start_second_daemon(system: &Self, name: &str) -> Process {
+        let log = system.directory.path().join(format!("{name}.log"));
+        let mut command = system.command(&["experimentd", "--name", name]);
+        Process::start(command.stdout(Stdio::null()), &log)
+    }
+
+    /// Who looks after a run at present, if somebody does.
+    pub(crate) async fn holder_now(&self, id: &str) -> Option<String> {
+        let namespace = self.bus.namespace();
+        nuncius_bus::lease::holder(&self.bus, &namespace.bucket_lease(), &format!("run.{id}")).await.unwrap()
+    }
+
+    /// The same, waited for.
+    pub(crate) async fn holder(&self, id: &str) -> String {
+        until("somebody looks after the run", async || self.holder_now(id).await).await
+    }
+
     pub(crate) fn start_client(&mut self, name: &str, arguments: &[&str]) {
         let log = self.directory.path().join(format!("{name}.log"));
         let mut command = self.command(&["client", "--name", name]);

@@ -10,6 +10,7 @@
 
 mod amqp;
 mod bad_input;
+mod campaign;
 mod command_line;
 mod completeness;
 mod emulators;
@@ -33,6 +34,8 @@ mod remote;
 mod routes;
 mod scaling;
 mod seconds;
+mod succession;
+mod takeover;
 mod terminal;
 mod tracing;
 mod validate;

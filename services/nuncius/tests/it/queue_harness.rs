@@ -107,7 +107,7 @@ impl Queues {
     pub(crate) fn output(&self, arguments: &[&str]) -> Output {
         let child = self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let pid = rustix::process::Pid::from_child(&child);
-        let (ended, end) = std::sync::mpsc::channel();
+        let (ended, end) = std::sync::mpsc::sync_channel(1_024);
         std::thread::spawn(move || ended.send(child.wait_with_output()));
         if let Ok(output) = end.recv_timeout(PATIENCE) {
             return output.unwrap();

@@ -1,0 +1,107 @@
+//! How a watch begins: with a run that has just been started, or where another daemon has left one.
+
+use std::collections::BTreeMap;
+
+use nuncius_bus::clock::{Offset, monotonic_ns};
+use nuncius_schemas::codec;
+use nuncius_schemas::spec::{Group, RecordsMode};
+use nuncius_stats::Incarnation;
+
+use super::{Asking, Books, ClockSeen, Watch, lasts_until_ns};
+use crate::checkpoint::Progress;
+use crate::judge::{Judge, steps_per_group};
+use crate::plan::Plan;
+use crate::records::{Gathered, Gathering};
+use crate::run::{Running, Stopped};
+use crate::seconds::Seconds;
+use crate::tell::Teller;
+use crate::totals::RunTotals;
+
+/// A run whose load is offered.
+pub(crate) struct Begun {
+    /// Instant zero on our CLOCK_MONOTONIC, in nanoseconds.
+    pub(crate) start_at_ns: u64,
+    /// The same instant on the wall clock of the daemon that started it, in nanoseconds since the Unix epoch.
+    pub(crate) start_unix_ns: u64,
+    /// How far ahead nodes may offer, in nanoseconds.
+    pub(crate) horizon_ns: u64,
+    /// Each node's clock, as far as it is known.
+    pub(crate) offsets: BTreeMap<String, Offset>,
+    /// How far it has come, where another daemon has watched it before.
+    pub(crate) progress: Option<Progress>,
+}
+
+impl<'a> Watch<'a> {
+    pub(super) fn begin(running: &'a mut Running, plan: &Plan, begun: Begun) -> Result<Self, Stopped> {
+        let spec = running.journal.record.spec.clone();
+        let id = running.journal.record.id.clone();
+        let attempt = running.journal.record.attempt;
+        let ends: Option<Vec<u64>> = spec.groups.iter().map(Group::offered_ns).collect();
+        let names: Vec<String> = plan.nodes.iter().map(|node| node.name.clone()).collect();
+        let (bus, store) = (running.daemon.bus.clone(), running.daemon.store.clone());
+        let mut watch = Watch {
+            asking: Asking::new(&bus, &running.daemon.timing, &names, begun.horizon_ns),
+            epochs: plan.nodes.iter().map(|node| (node.name.clone(), node.epoch)).collect(),
+            attempt,
+            start_at_ns: begun.start_at_ns,
+            start_unix_ns: begun.start_unix_ns,
+            horizon_ns: begun.horizon_ns,
+            end_ns: ends.map(|ends| ends.into_iter().max().unwrap_or(0)),
+            lasts_until_ns: lasts_until_ns(&spec),
+            totals: RunTotals::new(steps_per_group(&spec)),
+            judge: Judge::new(&spec, &plan.nodes_per_group),
+            clocks: begun
+                .offsets
+                .into_iter()
+                .map(|(node, offset)| (node, ClockSeen { first: offset, last: offset }))
+                .collect(),
+            lost: BTreeMap::new(),
+            cut_short: None,
+            pressure_problems: Vec::new(),
+            stopped_ns: None,
+            ended_ns: 0,
+            seconds: Seconds::new(&id, &spec, &plan.nodes_per_group, begun.start_unix_ns),
+            teller: Teller::start(bus.clone(), store.clone()),
+            stream_sequence: 0,
+            heard_ns: names.iter().map(|name| (name.clone(), monotonic_ns().max(begun.start_at_ns))).collect(),
+            moves: Vec::new(),
+            gathering: None,
+            books: Books::new(&running.daemon.timing),
+            draining: false,
+            plan: plan.clone(),
+            names,
+            running,
+        };
+        for node in &plan.nodes {
+            watch.totals.enroll(&node.name, Incarnation { epoch: node.epoch, attempt });
+        }
+        let mut gathered = Gathered::default();
+        if let Some(progress) = begun.progress {
+            gathered = watch.restore(progress).map_err(|problem| {
+                Stopped::Failed(format!("daemon lost, and where the run stood cannot be read: {problem}"))
+            })?;
+        }
+        if spec.records != RecordsMode::None {
+            let gathering = Gathering::start(&bus, &store, (&id, attempt), &plan.nodes, &spec, gathered);
+            watch.gathering = Some(gathering);
+        }
+        Ok(watch)
+    }
+
+    /// Goes on where another daemon stood.
+    fn restore(&mut self, progress: Progress) -> Result<Gathered, codec::CodecError> {
+        self.totals = codec::decode(&progress.totals)?;
+        self.judge.restore(&progress.judge)?;
+        self.seconds.restore(&progress.seconds)?;
+        self.stream_sequence = progress.stream_sequence;
+        self.lost = progress.lost;
+        self.moves = progress.moves;
+        self.books.found_stored(self.moves.len());
+        self.cut_short = progress.cut_short;
+        self.pressure_problems = progress.problems;
+        self.stopped_ns = progress.stopped_ns;
+        self.ended_ns = progress.ended_ns;
+        self.asking.restore(&progress.horizons_ns);
+        Ok(Gathered::at(progress.records, progress.records_sequence))
+    }
+}

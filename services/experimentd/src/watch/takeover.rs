@@ -1,0 +1,173 @@
+//! Load of lost nodes moves to the others, from the horizon of the lost one on: no arrival is offered twice, whoever
+//! lives and whoever wakes up.
+//!
+//! A move is stored with the books before anybody is told of it, so that a daemon that takes the run over knows of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use nuncius_bus::clock::monotonic_ns;
+use nuncius_schemas::event::EventKind;
+use nuncius_schemas::node::{GroupAssignment, NodeCommand, Take};
+use nuncius_schemas::spec::OnNodeLoss;
+use nuncius_schemas::units::SECOND_NS;
+use serde::{Deserialize, Serialize};
+
+use super::Watch;
+use crate::finish::CutShort;
+use crate::fleet::FleetError;
+use crate::plan::moving::{Part, spread};
+use crate::timing::nanoseconds;
+
+/// Shards of a lost node that others offer from an instant on.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Move {
+    /// 1, 2, 3 … in the order of the decisions.
+    pub(crate) number: u32,
+    /// The lost node.
+    pub(crate) from: String,
+    /// Run time from which on the others offer them, in nanoseconds.
+    pub(crate) from_ns: u64,
+    /// Who offers what.
+    pub(crate) shares: BTreeMap<String, Vec<GroupAssignment>>,
+    /// Those who have said that they will.
+    pub(crate) taken: BTreeSet<String>,
+    /// Those who have said that they will not.
+    pub(crate) refused: BTreeSet<String>,
+}
+
+impl Move {
+    /// Whether nobody has refused his part of it.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.refused.is_empty()
+    }
+}
+
+impl Watch<'_> {
+    /// Whether a node has been silent for so long, and its horizon is so near, that its load has to move now. Earlier it
+    /// could not move anyway.
+    pub(super) fn is_silent(&self, name: &str) -> bool {
+        let timing = &self.running.daemon.timing;
+        let run_ns = self.run_ns();
+        if self.cut_short.is_some() || run_ns >= self.last_ns() {
+            return false;
+        }
+        // Silence is a node's own only while we could have heard it.
+        let could_hear_ns = u64::try_from(self.running.daemon.bus.connected_for().as_nanos()).unwrap_or(u64::MAX);
+        let silent_ns = self.heard_ns.get(name).map_or(0, |heard_ns| monotonic_ns().saturating_sub(*heard_ns));
+        let is_near = run_ns.saturating_add(nanoseconds(timing.takeover_lead)) >= self.asking.horizon_ns(name);
+        is_near
+            && silent_ns > nanoseconds(timing.silence)
+            && could_hear_ns > nanoseconds(timing.silence + timing.reconnect_patience)
+    }
+
+    /// Decides what becomes of the load of nodes that were lost and of which nothing was decided yet.
+    pub(super) async fn plan_moves(&mut self) {
+        let moved: BTreeSet<&String> = self.moves.iter().map(|made| &made.from).collect();
+        let lost: Vec<String> = self.lost.keys().filter(|name| !moved.contains(name)).cloned().collect();
+        for name in lost {
+            if self.cut_short.is_some() {
+                return;
+            }
+            match self.running.journal.record.spec.on_node_loss {
+                OnNodeLoss::Takeover => self.plan_move(&name).await,
+                OnNodeLoss::Shrink => {}
+                OnNodeLoss::End => {
+                    let reason = format!("node {name} was lost, and `on_node_loss` is end");
+                    self.cut(CutShort { reason, cancelled: false }).await;
+                }
+            }
+        }
+    }
+
+    async fn plan_move(&mut self, name: &str) {
+        let Some(lost) = self.lost.get(name) else { return };
+        let lead_ns = nanoseconds(self.running.daemon.timing.takeover_lead);
+        let from_ns = lost.horizon_ns.max(self.run_ns().saturating_add(lead_ns));
+        let spec = &self.running.journal.record.spec;
+        let parts: Vec<Part> = crate::plan::moving::held(&self.plan, &self.moves, name)
+            .into_iter()
+            .filter(|part| is_offered_after(spec, part.group, from_ns))
+            .collect();
+        let survivors: Vec<(String, u32)> = self
+            .names
+            .iter()
+            .filter(|other| !self.has_ended(other))
+            .map(|other| {
+                let info = self.running.daemon.nodes.get(other);
+                let weight = info.and_then(|info| info.capacity).map_or(1, |capacity| capacity.weight.max(1));
+                (other.clone(), weight)
+            })
+            .collect();
+        if parts.is_empty() || survivors.is_empty() {
+            return;
+        }
+        let shares = spread(&self.plan, &parts, &survivors);
+        let number = u32::try_from(self.moves.len()).unwrap_or(u32::MAX).saturating_add(1);
+        let seconds = from_ns as f64 / SECOND_NS as f64;
+        let others = shares.keys().cloned().collect::<Vec<_>>().join(", ");
+        let text = format!("from {seconds:.1} s of run time on, {others} offer what {name} was to offer");
+        let (taken, refused) = Default::default();
+        self.moves.push(Move { number, from: name.to_owned(), from_ns, shares, taken, refused });
+        self.books.hurry();
+        self.checkpoint_when_due();
+        self.running.journal.say(EventKind::Node, &text, BTreeMap::new()).await;
+    }
+
+    /// Tells everybody what to take over who has not said yet that they do.
+    pub(super) fn take_over(&mut self) {
+        if self.cut_short.is_some() {
+            return;
+        }
+        let (attempt, token) = (self.attempt, self.running.lease.token());
+        let experiment = self.running.journal.record.id.clone();
+        let mut orders = Vec::new();
+        for made in self.moves.iter().take(self.books.moves_stored()) {
+            let open = made.shares.iter().filter(|(node, _)| {
+                !made.taken.contains(*node) && !made.refused.contains(*node) && !self.has_ended(node)
+            });
+            orders.extend(open.map(|(node, assignments)| {
+                let (number, from_ns) = (made.number, made.from_ns);
+                let (experiment, assignments) = (experiment.clone(), assignments.clone());
+                (node.clone(), Take { experiment, token, attempt, number, from_ns, assignments })
+            }));
+        }
+        for (node, order) in orders {
+            self.asking.take(&node, order.number, || NodeCommand::Take(Box::new(order.clone())));
+        }
+    }
+
+    /// What a node has said.
+    pub(super) async fn taken(&mut self, node: String, number: u32, outcome: Result<(), FleetError>) {
+        self.asking.taken(&node, number);
+        let run_ns = self.run_ns();
+        let Some(made) = self.moves.iter_mut().find(|made| made.number == number) else { return };
+        let text = match outcome {
+            Ok(()) => {
+                made.taken.insert(node.clone());
+                let late_ns = run_ns.saturating_sub(made.from_ns);
+                (late_ns > 0).then(|| {
+                    let late = late_ns as f64 / SECOND_NS as f64;
+                    format!("node {node} was ready for what {} was to offer {late:.1} s late", made.from)
+                })
+            }
+            // It is asked again.
+            Err(FleetError::Missing { .. }) => None,
+            Err(FleetError::Refused { reason, .. }) => {
+                let text = format!("node {node} does not take over from {}: {reason}", made.from);
+                made.refused.insert(node);
+                Some(text)
+            }
+        };
+        if let Some(text) = text {
+            self.running.journal.say(EventKind::Warning, &text, BTreeMap::new()).await;
+        }
+    }
+}
+
+/// Whether anything of a group is offered after an instant that others could take over. Which of its iterations a lost
+/// node's user had done nobody knows, so that users with a limit of them stay lost.
+fn is_offered_after(spec: &nuncius_schemas::spec::ExperimentSpec, group: u16, from_ns: u64) -> bool {
+    let Some(group) = spec.groups.get(usize::from(group)) else { return false };
+    let is_countable = group.is_open() || group.iterations.is_none();
+    is_countable && group.offered_ns().is_none_or(|end_ns| end_ns > from_ns)
+}
