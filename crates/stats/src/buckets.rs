@@ -165,19 +165,6 @@ impl<C: Copy + Default + Into<u64>> Pages<C> {
     }
 }
 
-impl Pages<u64> {
-    /// Adds all counters of `other`; the caller has made sure that no sum overflows.
-    pub(crate) fn add<C: Copy + Into<u64>>(&mut self, other: &Pages<C>) {
-        for (mine, theirs) in self.pages.iter_mut().zip(&other.pages) {
-            let Some(theirs) = theirs else { continue };
-            let mine = mine.get_or_insert_with(|| Box::new([0; PAGE_LENGTH]));
-            for (sum, count) in mine.iter_mut().zip(theirs.iter()) {
-                *sum += (*count).into();
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,7 +11,7 @@ pub const AHEAD_MAX: u64 = 4_096;
 pub const PARTS_MAX: u32 = 64;
 
 /// Most members, that is incarnations of nodes.
-pub const MEMBERS_MAX: usize = 4_096;
+pub const MEMBERS_MAX: usize = 1 << 19;
 
 /// Which start of which incarnation of a node: a process that takes part in an experiment twice, because that was
 /// planned anew, counts its sequences anew.

@@ -4,11 +4,10 @@
 //! call a claim proven that its data cannot carry.
 //!
 //! Layout: [`buckets`] is the layout of the counters; [`histogram`] records on the hot path; [`totals`] merges what
-//! was recorded; [`encoding`] is how it travels and is stored, `split` in several messages; [`interval`] says how
-//! sure one may be; [`censored`] adds observations known only from below; [`offered`] says when load was offered;
-//! [`gate`] and [`window`] judge; [`ledger`] keeps merging idempotent; [`second`] makes and adds up merged seconds;
-//! [`scaling`] judges how throughput grows with
-//! workers, and [`usl`] fits a law to it.
+//! was recorded, in the counters of `sparse`; [`encoding`] is how it travels and is stored, `split` in several
+//! messages; [`interval`] says how sure one may be; [`censored`] adds observations known only from below; [`offered`]
+//! says when load was offered; [`gate`] and [`window`] judge; [`ledger`] keeps merging idempotent; [`second`] makes and
+//! adds up merged seconds; [`scaling`] judges how throughput grows with workers, and [`usl`] fits a law to it.
 
 pub mod buckets;
 pub mod censored;
@@ -21,6 +20,7 @@ pub mod offered;
 mod quantile;
 pub mod scaling;
 pub mod second;
+mod sparse;
 mod split;
 mod student;
 pub mod totals;

@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::buckets::{Pages, Summary, bucket_of, highest_ns, lowest_ns};
+use crate::buckets::{Summary, bucket_of, highest_ns, lowest_ns};
 use crate::encoding::{DecodeError, Encoded, encode};
 use crate::histogram::Histogram;
 use crate::quantile;
+use crate::sparse::Chunks;
 
 /// Counts of many histograms added up. The same additions in any order give the same totals.
 ///
@@ -14,7 +15,7 @@ use crate::quantile;
 #[serde(try_from = "serde_bytes::ByteBuf")]
 pub struct Totals {
     summary: Summary,
-    pages: Pages<u64>,
+    chunks: Chunks,
 }
 
 impl Serialize for Totals {
@@ -53,38 +54,35 @@ impl Totals {
     pub fn merge_delta(&mut self, bytes: &[u8]) -> Result<(), DecodeError> {
         let Some(encoded) = Encoded::parse(bytes)? else { return Ok(()) };
         self.summary = self.summary.merged(encoded.summary()).ok_or(DecodeError::TooMany)?;
-        for (bucket, count) in encoded.buckets() {
-            if let Some(counter) = self.pages.get_or_allocate(bucket) {
-                // Cannot overflow: no counter is above the count of observations.
-                *counter += count;
-            }
-        }
+        // Cannot overflow: no counter is above the count of observations.
+        self.chunks.add_buckets(encoded.buckets());
         Ok(())
     }
 
     /// Adds other totals. Fails, and changes nothing, when there were more than 2⁶⁴ observations.
     pub fn merge(&mut self, other: &Self) -> Result<(), DecodeError> {
         self.summary = self.summary.merged(&other.summary).ok_or(DecodeError::TooMany)?;
-        self.pages.add(&other.pages);
+        self.chunks.add(&other.chunks);
         Ok(())
     }
 
     /// Adds a histogram. Fails, and changes nothing, when there were more than 2⁶⁴ observations.
     pub fn add(&mut self, histogram: &Histogram) -> Result<(), DecodeError> {
         self.summary = self.summary.merged(histogram.summary()).ok_or(DecodeError::TooMany)?;
-        self.pages.add(histogram.pages());
-        for (bucket, count) in histogram.spilled() {
-            if let Some(counter) = self.pages.get_or_allocate(*bucket) {
-                *counter += count;
-            }
-        }
+        self.chunks.add_pages(histogram.pages());
+        self.chunks.add_buckets(histogram.spilled().iter().map(|(bucket, count)| (*bucket, *count)));
         Ok(())
     }
 
     /// Forgets everything but the memory.
     pub fn reset(&mut self) {
         self.summary = Summary::EMPTY;
-        self.pages.clear();
+        self.chunks.clear();
+    }
+
+    /// Memory of its counters, in bytes.
+    pub fn allocated_bytes(&self) -> usize {
+        self.chunks.allocated_bytes()
     }
 
     /// Whether there is nothing.
@@ -132,7 +130,7 @@ impl Totals {
 
     /// Non-empty buckets and their counts, rising; values beyond the range are not among them.
     pub fn buckets(&self) -> impl Iterator<Item = (u32, u64)> + '_ {
-        self.pages.iter()
+        self.chunks.iter()
     }
 
     /// Largest value of each non-empty bucket, in nanoseconds, and its count, rising; those beyond the range last, at

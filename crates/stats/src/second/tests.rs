@@ -40,6 +40,7 @@ fn second(steps: Vec<StepSecond>) -> ExperimentSecond {
         status: RunStatus::Running,
         seconds_total: None,
         groups: vec![GroupSecond { steps, ..GroupSecond::default() }],
+        nodes_left_out: 0,
         nodes: Vec::new(),
     }
 }
