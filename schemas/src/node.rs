@@ -85,6 +85,10 @@ pub struct NodeInfo {
     pub worker: Option<WorkerInfo>,
     /// When it started, milliseconds since the Unix epoch.
     pub started_unix_ms: u64,
+    /// How long the bus takes to answer it, in nanoseconds; 0 where it does not say. Whoever asks it something has to
+    /// wait for as long beside its own.
+    #[serde(default)]
+    pub round_trip_ns: u64,
 }
 
 /// Shards at even steps, written as `[start, step, count]`.

@@ -45,8 +45,16 @@ pub struct ExperimentSecond {
     pub seconds_total: Option<u32>,
     /// What each group did, in the order of the specification.
     pub groups: Vec<GroupSecond>,
-    /// Each node's part; in part 0 only.
+    /// Each node's part; of very many those that fared worst. In part 0 only.
     pub nodes: Vec<NodeSecond>,
+    /// Nodes that told of it and are not among these.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub nodes_left_out: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// What messages mean that do not say how many parts there are.

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -42,7 +43,26 @@ pub struct Claim {
 pub struct Registration {
     claim: watch::Receiver<Claim>,
     orders: mpsc::Sender<Order>,
+    round_trip: Arc<RoundTrip>,
     task: tokio::task::JoinHandle<()>,
+}
+
+/// How long an answer of the server takes, in nanoseconds; 0 until one has come.
+#[derive(Debug, Default)]
+struct RoundTrip(AtomicU64);
+
+impl RoundTrip {
+    /// One that took much longer than the one before may have met a server that stood still: it counts for twice that.
+    fn note(&self, took: Duration) {
+        let took_ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        let before_ns = self.nanoseconds();
+        let believed_ns = if before_ns == 0 { took_ns } else { took_ns.min(before_ns.saturating_mul(2)) };
+        self.0.store(believed_ns, Ordering::Relaxed);
+    }
+
+    fn nanoseconds(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 enum Order {
@@ -60,7 +80,7 @@ pub async fn claim(
     name: &str,
     make_value: impl Fn(&str, u64) -> Bytes + Send + Sync + 'static,
 ) -> Result<Registration, BusError> {
-    claim_with(bus, name, Arc::new(make_value), None).await
+    claim_with(bus, name, Arc::new(make_value), None, Arc::default()).await
 }
 
 async fn claim_with(
@@ -68,6 +88,7 @@ async fn claim_with(
     name: &str,
     make_value: MakeValue,
     listen: Option<Listen>,
+    round_trip: Arc<RoundTrip>,
 ) -> Result<Registration, BusError> {
     check_token("node", name).map_err(|e| BusError::Options(e.to_string()))?;
     let bucket = bus.namespace().bucket_node();
@@ -83,12 +104,17 @@ async fn claim_with(
         revision: 0,
         written: Vec::new(),
         beat: ttl / 4,
+        round_trip: Arc::clone(&round_trip),
     };
+    // Told with the first value: whoever sees it may have to wait for answers right then.
+    let asked_at = Instant::now();
+    bus.round_trip().await?;
+    round_trip.note(asked_at.elapsed());
     keeper.claim().await?;
     let (sender, claim) = watch::channel(keeper.current());
     let (orders, received) = mpsc::channel(8);
     let task = tokio::spawn(keeper.run(sender, received));
-    Ok(Registration { claim, orders, task })
+    Ok(Registration { claim, orders, round_trip, task })
 }
 
 impl Registration {
@@ -110,7 +136,8 @@ impl Registration {
 
     /// The same with an entry of a node.
     pub async fn set_info(&self, info: NodeInfo) {
-        self.set_value(move |name, epoch| value_of(&info, name, epoch)).await;
+        let round_trip = Arc::clone(&self.round_trip);
+        self.set_value(move |name, epoch| value_of(&info, name, epoch, &round_trip)).await;
     }
 
     /// Gives the name back at once.
@@ -131,6 +158,7 @@ struct Keeper {
     /// Values of the last writes, by which a write whose acknowledgement was lost is recognised.
     written: Vec<Bytes>,
     beat: Duration,
+    round_trip: Arc<RoundTrip>,
 }
 
 impl Keeper {
@@ -217,8 +245,10 @@ impl Keeper {
 
     async fn heartbeat(&mut self) -> Result<(), BusError> {
         let value = self.value();
+        let asked_at = Instant::now();
         match self.kv.update(&self.name, value.clone(), self.revision).await {
             Ok(revision) => {
+                self.round_trip.note(asked_at.elapsed());
                 self.revision = revision;
                 return Ok(());
             }
@@ -273,6 +303,7 @@ pub fn this_process(name: &str, role: Role, host: &str) -> NodeInfo {
         experiment: None,
         worker: None,
         started_unix_ms: unix_ms(),
+        round_trip_ns: 0,
     }
 }
 
@@ -282,7 +313,10 @@ pub fn this_process(name: &str, role: Role, host: &str) -> NodeInfo {
 /// As [`claim`].
 pub async fn join(bus: &Bus, info: NodeInfo) -> Result<Registration, BusError> {
     let name = info.name.clone();
-    claim(bus, &name, move |name, epoch| value_of(&info, name, epoch)).await
+    let round_trip = Arc::new(RoundTrip::default());
+    let told = Arc::clone(&round_trip);
+    let make_value: MakeValue = Arc::new(move |name, epoch| value_of(&info, name, epoch, &told));
+    claim_with(bus, &name, make_value, None, round_trip).await
 }
 
 /// The same of a node that listens before it can be seen, at first and whenever it gets another name.
@@ -291,12 +325,15 @@ pub async fn join(bus: &Bus, info: NodeInfo) -> Result<Registration, BusError> {
 /// As [`claim`], and what `listen` says.
 pub async fn join_listening(bus: &Bus, info: NodeInfo, listen: Listen) -> Result<Registration, BusError> {
     let name = info.name.clone();
-    claim_with(bus, &name, Arc::new(move |name, epoch| value_of(&info, name, epoch)), Some(listen)).await
+    let round_trip = Arc::new(RoundTrip::default());
+    let told = Arc::clone(&round_trip);
+    let make_value: MakeValue = Arc::new(move |name, epoch| value_of(&info, name, epoch, &told));
+    claim_with(bus, &name, make_value, Some(listen), round_trip).await
 }
 
 /// What the registry says of a node under this name and in this incarnation.
-fn value_of(info: &NodeInfo, name: &str, epoch: u64) -> Bytes {
-    let info = NodeInfo { name: name.to_owned(), epoch, ..info.clone() };
+fn value_of(info: &NodeInfo, name: &str, epoch: u64, round_trip: &RoundTrip) -> Bytes {
+    let info = NodeInfo { name: name.to_owned(), epoch, round_trip_ns: round_trip.nanoseconds(), ..info.clone() };
     // A map of plain fields always encodes; an empty value would be skipped by every reader.
     codec::encode(&info).unwrap_or_default().into()
 }

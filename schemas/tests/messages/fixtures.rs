@@ -97,6 +97,7 @@ pub(crate) fn node_info() -> NodeInfo {
         experiment: Some("e-1".into()),
         worker: Some(worker_info()),
         started_unix_ms: 1_700_000_000_000,
+        round_trip_ns: 0,
     }
 }
 
@@ -320,6 +321,7 @@ pub(crate) fn experiment_second() -> ExperimentSecond {
             steps: vec![step(0, "look")],
             so_far: GroupSums { iterations: counts(1_000), requests: counts(1_001), failures: vec![failure] },
         }],
+        nodes_left_out: 0,
         nodes: vec![NodeSecond {
             node: "edge-1".into(),
             offered: 50,

@@ -1,15 +1,26 @@
 //! Commands to nodes, and their clocks. Everything that is asked of a node has a deadline.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use futures_util::future::join_all;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use nuncius_bus::clock::{Offset, measure_offset, monotonic_ns};
 use nuncius_bus::{Bus, BusError, TypedError};
 use nuncius_schemas::node::{NodeCommand, NodeReply, RefusalCode};
 
 /// Round trips a clock measurement takes the least of.
 const CLOCK_SAMPLES: usize = 16;
+/// The least of them in a large fleet, and how many round trips all its nodes take together at most before that.
+const CLOCK_SAMPLES_MIN: usize = 4;
+const CLOCK_SAMPLES_ALL: usize = 20_480;
+/// Round trips a second of a fleet whose clocks are measured: more would wait for each other, and measure that.
+const CLOCK_SAMPLES_PER_SECOND: f64 = 20_000.0;
+/// Bounds of how many clocks are measured at once.
+const CLOCKS_AT_ONCE: (usize, usize) = (16, 2_048);
+/// Commands that are under way at once.
+const COMMANDS_AT_ONCE: usize = 1_024;
 /// How often a node that gets ready is asked for a sign of life.
 const SIGN_OF_LIFE_PERIOD: Duration = Duration::from_millis(500);
 
@@ -81,10 +92,48 @@ fn missing(node: &str, problem: impl ToString) -> FleetError {
     FleetError::Missing { node: node.to_owned(), problem: problem.to_string() }
 }
 
-/// Gives each node its own command at once; the trouble of each is kept.
+/// Does all of the work, some of it at a time; what came of each is in the order of the work.
+async fn at_most<T>(at_once: usize, work: Vec<BoxFuture<'_, T>>) -> Vec<T> {
+    async fn numbered<T>(number: usize, work: BoxFuture<'_, T>) -> (usize, T) {
+        (number, work.await)
+    }
+    let mut done: Vec<(usize, T)> = Vec::with_capacity(work.len());
+    let mut work = work.into_iter().enumerate();
+    let mut under_way = FuturesUnordered::new();
+    loop {
+        under_way.extend(
+            work.by_ref().take(at_once.saturating_sub(under_way.len())).map(|(number, work)| numbered(number, work)),
+        );
+        match under_way.next().await {
+            Some(outcome) => done.push(outcome),
+            None => break,
+        }
+    }
+    done.sort_unstable_by_key(|(number, _)| *number);
+    done.into_iter().map(|(_, outcome)| outcome).collect()
+}
+
+/// Gives each node its own command and waits for the answers; the trouble of each is kept.
 pub(crate) async fn command_all(bus: &Bus, commands: Vec<(String, NodeCommand)>, timeout: Duration) -> Vec<FleetError> {
-    let answers = join_all(commands.iter().map(|(node, order)| command(bus, node, order, timeout))).await;
-    answers.into_iter().filter_map(Result::err).collect()
+    let work = commands.iter().map(|(node, order)| command(bus, node, order, timeout).boxed()).collect();
+    at_most(COMMANDS_AT_ONCE, work).await.into_iter().filter_map(Result::err).collect()
+}
+
+/// The same with an end for all of them together.
+pub(crate) async fn command_all_until(
+    bus: &Bus,
+    commands: Vec<(String, NodeCommand)>,
+    until: Instant,
+) -> Vec<FleetError> {
+    let work = commands.iter().map(|(node, order)| command_until(bus, node, order, until).boxed()).collect();
+    at_most(COMMANDS_AT_ONCE, work).await.into_iter().filter_map(Result::err).collect()
+}
+
+async fn command_until(bus: &Bus, node: &str, order: &NodeCommand, until: Instant) -> Result<(), FleetError> {
+    match until.checked_duration_since(Instant::now()) {
+        Some(left) if !left.is_zero() => command(bus, node, order, left).await,
+        _ => Err(missing(node, "the time for all commands together was over")),
+    }
 }
 
 /// How a node stands with a run.
@@ -126,14 +175,21 @@ pub(crate) async fn command_all_alive(
     timeout: Duration,
     silence: Duration,
 ) -> Vec<FleetError> {
-    let answers = join_all(commands.iter().map(async |(node, order)| {
-        tokio::select! {
-            answer = command(bus, node, order, timeout) => answer,
-            silent = falls_silent(bus, node, silence) => Err(silent),
-        }
-    }))
-    .await;
-    answers.into_iter().filter_map(Result::err).collect()
+    let work = commands.iter().map(|(node, order)| command_alive(bus, node, order, timeout, silence).boxed()).collect();
+    at_most(COMMANDS_AT_ONCE, work).await.into_iter().filter_map(Result::err).collect()
+}
+
+async fn command_alive(
+    bus: &Bus,
+    node: &str,
+    order: &NodeCommand,
+    timeout: Duration,
+    silence: Duration,
+) -> Result<(), FleetError> {
+    tokio::select! {
+        answer = command(bus, node, order, timeout) => answer,
+        silent = falls_silent(bus, node, silence) => Err(silent),
+    }
 }
 
 /// Comes back when the node has not answered a ping for `silence`: a stopped process, or a host that is gone.
@@ -155,18 +211,29 @@ async fn falls_silent(bus: &Bus, node: &str, silence: Duration) -> FleetError {
 /// # Errors
 /// [`FleetError::Missing`] when nothing was answered within `deadline`.
 pub(crate) async fn measure_clock(bus: &Bus, node: &str, deadline: Duration) -> Result<Offset, FleetError> {
+    measure_clock_of(bus, node, CLOCK_SAMPLES, deadline).await
+}
+
+async fn measure_clock_of(bus: &Bus, node: &str, samples: usize, deadline: Duration) -> Result<Offset, FleetError> {
     let subject = bus.namespace().node_ping(node);
-    let measured = measure_offset(bus, &subject, CLOCK_SAMPLES, monotonic_ns, deadline).await;
+    let measured = measure_offset(bus, &subject, samples, monotonic_ns, deadline).await;
     measured.map_err(|error| missing(node, error))
 }
 
-/// The same for many at once; nodes that do not answer are missing from the offsets.
+/// The same for many, of which an answer takes `round_trip`; nodes that do not answer are missing from the offsets.
+/// Those of a large fleet are asked fewer times, and never so many at once that they would wait for each other.
 pub(crate) async fn measure_clocks(
     bus: &Bus,
     nodes: &[String],
     deadline: Duration,
+    round_trip: Duration,
 ) -> (BTreeMap<String, Offset>, Vec<FleetError>) {
-    let measured = join_all(nodes.iter().map(|node| measure_clock(bus, node, deadline))).await;
+    let samples = (CLOCK_SAMPLES_ALL / nodes.len().max(1)).clamp(CLOCK_SAMPLES_MIN, CLOCK_SAMPLES);
+    // A float becomes the nearest integer there is.
+    let wanted = (CLOCK_SAMPLES_PER_SECOND * round_trip.as_secs_f64()) as usize;
+    let at_once = wanted.clamp(CLOCKS_AT_ONCE.0, CLOCKS_AT_ONCE.1);
+    let work = nodes.iter().map(|node| measure_clock_of(bus, node, samples, deadline).boxed()).collect();
+    let measured = at_most(at_once, work).await;
     let mut offsets = BTreeMap::new();
     let mut missing = Vec::new();
     for (node, outcome) in nodes.iter().zip(measured) {

@@ -22,8 +22,13 @@ pub(crate) enum PlanError {
         problem: String,
     },
     /// Enough nodes match, but they work for other experiments: wait.
-    #[error("waiting for nodes: {0}")]
-    Busy(String),
+    #[error("waiting for nodes: {problem}")]
+    Busy {
+        /// How many are wanted and how many are free.
+        problem: String,
+        /// The free nodes that it needs when the others come free: nobody who came later shall have them.
+        kept: BTreeSet<String>,
+    },
     /// More nodes than shards.
     #[error("{field}: {problem}")]
     Shards {
@@ -60,27 +65,44 @@ pub(crate) struct Plan {
 /// # Errors
 /// The field of the selection that nobody matches, and who is there.
 pub fn placement(spec: &ExperimentSpec, nodes: &[NodeInfo]) -> Result<BTreeMap<String, Vec<GroupAssignment>>, String> {
-    let nobody = BTreeSet::new();
-    plan(spec, nodes, &nobody, &nobody).map(|plan| plan.assignments).map_err(|error| error.to_string())
+    let nodes: Vec<&NodeInfo> = nodes.iter().collect();
+    plan(spec, &nodes, &|_| true, &BTreeSet::new()).map(|plan| plan.assignments).map_err(|error| error.to_string())
 }
 
-/// Chooses nodes and splits the shards. `busy` are nodes that work for somebody else, `excluded` nodes that did not
-/// answer when this experiment was planned before.
+/// Chooses nodes and splits the shards. Nodes that are not free work for somebody else or are kept for it; `excluded`
+/// are nodes that did not answer when this experiment was planned before.
 pub(crate) fn plan(
     spec: &ExperimentSpec,
-    nodes: &[NodeInfo],
-    busy: &BTreeSet<String>,
+    nodes: &[&NodeInfo],
+    is_free: &dyn Fn(&NodeInfo) -> bool,
     excluded: &BTreeSet<String>,
 ) -> Result<Plan, PlanError> {
-    let mut assignments: BTreeMap<String, Vec<GroupAssignment>> = BTreeMap::new();
-    let mut nodes_per_group = Vec::new();
-    let mut taking_part: BTreeMap<String, u64> = BTreeMap::new();
+    let mut groups = Vec::with_capacity(spec.groups.len());
+    let mut busy = None;
     for (index, group) in spec.groups.iter().enumerate() {
         let (field, selection) = match &group.nodes {
             Some(selection) => (format!("groups[{index}].nodes"), selection),
             None => ("nodes".to_owned(), &spec.nodes),
         };
-        let chosen = select(&field, selection, nodes, busy, excluded)?;
+        let choice = select(&field, selection, nodes, is_free, excluded)?;
+        if let Some(problem) = choice.busy {
+            busy.get_or_insert(problem);
+        }
+        groups.push(choice.nodes);
+    }
+    if let Some(problem) = busy {
+        let kept = groups.into_iter().flatten().map(|node| node.name.clone()).collect();
+        return Err(PlanError::Busy { problem, kept });
+    }
+    share(groups)
+}
+
+/// Splits the shards of each group over its nodes.
+fn share(groups: Vec<Vec<&NodeInfo>>) -> Result<Plan, PlanError> {
+    let mut assignments: BTreeMap<String, Vec<GroupAssignment>> = BTreeMap::new();
+    let mut nodes_per_group = Vec::new();
+    let mut taking_part: BTreeMap<String, u64> = BTreeMap::new();
+    for (index, chosen) in groups.into_iter().enumerate() {
         let weights: Vec<u32> =
             chosen.iter().map(|node| node.capacity.as_ref().map_or(1, |capacity| capacity.weight.max(1))).collect();
         let assigned = assign(&weights)
@@ -101,14 +123,20 @@ pub(crate) fn plan(
     Ok(Plan { nodes, assignments, nodes_per_group })
 }
 
+/// What a selection comes to: the nodes it takes, or those that it can have of them and what is missing.
+struct Choice<'a> {
+    nodes: Vec<&'a NodeInfo>,
+    busy: Option<String>,
+}
+
 fn select<'a>(
     field: &str,
     selection: &NodeSelection,
-    nodes: &'a [NodeInfo],
-    busy: &BTreeSet<String>,
+    nodes: &[&'a NodeInfo],
+    is_free: &dyn Fn(&NodeInfo) -> bool,
     excluded: &BTreeSet<String>,
-) -> Result<Vec<&'a NodeInfo>, PlanError> {
-    let clients: Vec<&NodeInfo> = nodes.iter().filter(|node| node.role == Role::Client).collect();
+) -> Result<Choice<'a>, PlanError> {
+    let clients: Vec<&NodeInfo> = nodes.iter().copied().filter(|node| node.role == Role::Client).collect();
     if clients.is_empty() {
         return refuse(field, "no client node is there; start one with `nuncius client`".to_owned());
     }
@@ -143,14 +171,12 @@ fn select<'a>(
         Some(count) => count as usize,
         None => matching.len(),
     };
-    let free: Vec<&NodeInfo> = matching.iter().copied().filter(|node| !busy.contains(&node.name)).collect();
-    if free.len() < wanted {
-        return Err(PlanError::Busy(format!("{wanted} wanted, {} of {} free", free.len(), matching.len())));
-    }
-    Ok(free.into_iter().take(wanted).collect())
+    let free: Vec<&NodeInfo> = matching.iter().copied().filter(|node| is_free(node)).take(wanted).collect();
+    let busy = (free.len() < wanted).then(|| format!("{wanted} wanted, {} of {} free", free.len(), matching.len()));
+    Ok(Choice { nodes: free, busy })
 }
 
-fn refuse<T>(field: &str, problem: String) -> Result<T, PlanError> {
+fn refuse<'a>(field: &str, problem: String) -> Result<Choice<'a>, PlanError> {
     Err(PlanError::NoNodes { field: field.to_owned(), problem })
 }
 
@@ -203,6 +229,7 @@ mod tests {
             experiment: None,
             worker: None,
             started_unix_ms: 0,
+            round_trip_ns: 0,
         }
     }
 
@@ -212,11 +239,16 @@ mod tests {
         serde_json::from_str(&text).unwrap()
     }
 
+    fn planned(selection: &str, nodes: &[NodeInfo], busy: &[&str]) -> Result<Plan, PlanError> {
+        let nodes: Vec<&NodeInfo> = nodes.iter().collect();
+        plan(&spec(selection), &nodes, &|node| !busy.contains(&node.name.as_str()), &BTreeSet::new())
+    }
+
     #[test]
     fn every_shard_has_exactly_one_node() {
         for (count, shards) in [(17, 256), (300, 2_048)] {
             let nodes: Vec<NodeInfo> = (0..count).map(|i| node(&format!("n{i}"), "a")).collect();
-            let plan = plan(&spec("{}"), &nodes, &BTreeSet::new(), &BTreeSet::new()).unwrap();
+            let plan = planned("{}", &nodes, &[]).unwrap();
             let mut seen = vec![0u32; shards];
             for assignments in plan.assignments.values() {
                 assert_eq!(assignments[0].shards as usize, shards);
@@ -231,7 +263,7 @@ mod tests {
     #[test]
     fn the_plan_of_ten_thousand_nodes_is_small_and_so_is_each_share() {
         let nodes: Vec<NodeInfo> = (0..10_000).map(|i| node(&format!("client-{i}"), "a")).collect();
-        let plan = plan(&spec("{}"), &nodes, &BTreeSet::new(), &BTreeSet::new()).unwrap();
+        let plan = planned("{}", &nodes, &[]).unwrap();
         let whole = nuncius_schemas::codec::encode(&plan.assignments).unwrap();
         assert!(whole.len() < 1 << 20, "{} bytes", whole.len());
         let one = plan.assignments.values().map(|share| nuncius_schemas::codec::encode(share).unwrap().len()).max();
@@ -240,21 +272,18 @@ mod tests {
 
     #[test]
     fn a_label_nobody_has_is_named() {
-        let error =
-            plan(&spec(r#"{"labels":{"zone":"mars"}}"#), &[node("n", "earth")], &BTreeSet::new(), &BTreeSet::new())
-                .unwrap_err()
-                .to_string();
+        let error = planned(r#"{"labels":{"zone":"mars"}}"#, &[node("n", "earth")], &[]).unwrap_err().to_string();
         assert!(error.contains("nodes.labels") && error.contains("zone=mars") && error.contains("earth"), "{error}");
     }
 
     #[test]
     fn busy_nodes_are_waited_for_and_missing_ones_are_not() {
         let nodes = [node("a", "x"), node("b", "x")];
-        let busy = ["a".to_owned()].into();
-        assert!(matches!(plan(&spec("{}"), &nodes, &busy, &BTreeSet::new()), Err(PlanError::Busy(_))));
-        let one = plan(&spec(r#"{"count":1}"#), &nodes, &busy, &BTreeSet::new()).unwrap();
+        let Err(PlanError::Busy { problem, kept }) = planned("{}", &nodes, &["a"]) else { panic!("it has its nodes") };
+        assert_eq!((problem.as_str(), kept), ("2 wanted, 1 of 2 free", ["b".to_owned()].into()));
+        let one = planned(r#"{"count":1}"#, &nodes, &["a"]).unwrap();
         assert_eq!(one.nodes[0].name, "b");
-        let three = plan(&spec(r#"{"count":3}"#), &nodes, &busy, &BTreeSet::new()).unwrap_err().to_string();
+        let three = planned(r#"{"count":3}"#, &nodes, &["a"]).unwrap_err().to_string();
         assert!(three.contains("nodes.count"), "{three}");
     }
 

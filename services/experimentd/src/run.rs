@@ -1,6 +1,7 @@
 //! One experiment from "submitted" to its end: waits for nodes, starts, watches, judges, records.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use nuncius_bus::lease::Lease;
@@ -15,7 +16,7 @@ use crate::daemon::{Daemon, give_back};
 use crate::finish::{self, CutShort};
 use crate::fleet::FleetError;
 use crate::journal::{Journal, JournalError};
-use crate::plan::{Plan, PlanError, plan, unresolved_services};
+use crate::plan::{Plan, PlanError, unresolved_services};
 use crate::start::start;
 use crate::succession::Left;
 use crate::watch::{Offered, offer};
@@ -148,6 +149,7 @@ async fn prepare_and_offer(running: &mut Running) -> Result<(Plan, Offered), Sto
     resolve_services(running).await?;
     let mut excluded = BTreeSet::new();
     let mut is_second_try = false;
+    let settings = running.daemon.timing.clone();
     loop {
         // Whatever was begun before, by this daemon or one before it, is another attempt and can never be taken for
         // this.
@@ -158,7 +160,9 @@ async fn prepare_and_offer(running: &mut Running) -> Result<(Plan, Offered), Sto
         let plan = wait_for_plan(running, &excluded).instrument(span).await?;
         running.journal.record.nodes.clone_from(&plan.nodes);
         let names: Vec<&str> = plan.nodes.iter().map(|node| node.name.as_str()).collect();
-        running.journal.status(RunStatus::Planned, &format!("planned on {}", names.join(", "))).await?;
+        let round_trip = running.daemon.nodes.round_trip(&running.daemon.name, names.iter().copied());
+        running.daemon.timing = settings.following(round_trip);
+        running.journal.status(RunStatus::Planned, &format!("planned on {}", listed(&names, ", "))).await?;
         let span = info_span!("start", "otel.name" = "start experiment", nuncius.attempt = attempt);
         match start(running, &plan, attempt).instrument(span).await? {
             Ok(begun) => {
@@ -167,9 +171,10 @@ async fn prepare_and_offer(running: &mut Running) -> Result<(Plan, Offered), Sto
             }
             Err(missing) if missing.iter().all(FleetError::is_busy) => {
                 // Somebody else's until just now, or about to be: the registry will tell when it is free.
-                let text = missing.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+                let text = listed(&missing, "; ");
                 running.journal.say(EventKind::Node, &format!("waiting for nodes: {text}"), Default::default()).await;
-                running.daemon.nodes.release(&running.journal.record.id);
+                // What it had is given back; it keeps its place among those who wait.
+                begin_to_wait(running, &excluded);
                 let pause = running.daemon.timing.busy_pause;
                 tokio::select! {
                     () = tokio::time::sleep(pause) => {}
@@ -178,18 +183,28 @@ async fn prepare_and_offer(running: &mut Running) -> Result<(Plan, Offered), Sto
             }
             Err(missing) if !is_second_try => {
                 is_second_try = true;
-                let text = missing.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+                let text = listed(&missing, "; ");
                 // One that works for somebody else is waited for.
                 let silent = missing.into_iter().filter(|error| !error.is_busy());
                 excluded.extend(silent.map(FleetError::into_node));
                 running.journal.say(EventKind::Node, &format!("planning anew: {text}"), Default::default()).await;
             }
             Err(missing) => {
-                let text = missing.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+                let text = listed(&missing, "; ");
                 return Err(Stopped::Failed(format!("could not be started twice: {text}")));
             }
         }
     }
+}
+
+/// Some of them, and how many more there are: events are read by people.
+fn listed(items: &[impl ToString], between: &str) -> String {
+    const LISTED_MAX: usize = 16;
+    let mut listed: Vec<String> = items.iter().take(LISTED_MAX).map(ToString::to_string).collect();
+    if items.len() > LISTED_MAX {
+        listed.push(format!("and {} more", items.len() - LISTED_MAX));
+    }
+    listed.join(between)
 }
 
 /// Puts the routes that the targets need into the record as they stand in the routing table, so that all nodes go by the
@@ -214,34 +229,32 @@ async fn resolve_services(running: &mut Running) -> Result<(), Stopped> {
     Ok(())
 }
 
+/// Takes its place among those who wait for nodes.
+fn begin_to_wait(running: &Running, excluded: &BTreeSet<String>) {
+    let record = &running.journal.record;
+    running.daemon.nodes.wait(record.stream_sequence, &record.id, &Arc::new(record.spec.clone()), excluded);
+}
+
 /// Waits until the nodes that are wanted are there and free, and takes them.
 async fn wait_for_plan(running: &mut Running, excluded: &BTreeSet<String>) -> Result<Plan, Stopped> {
-    let id = running.journal.record.id.clone();
+    let (id, sequence) = (running.journal.record.id.clone(), running.journal.record.stream_sequence);
     let mut changes = running.daemon.nodes.watch();
+    begin_to_wait(running, excluded);
     let deadline = tokio::time::Instant::now() + running.daemon.timing.nodes_patience;
     let mut said_waiting = false;
     loop {
         changes.mark_unchanged();
-        let nodes = running.daemon.nodes.present();
-        let busy = running.daemon.nodes.busy(&id);
-        let problem = match plan(&running.journal.record.spec, &nodes, &busy, excluded) {
-            Ok(plan) => {
-                if running.daemon.nodes.reserve(&id, plan.nodes.iter().map(|node| node.name.as_str())) {
-                    return Ok(plan);
-                }
-                None
-            }
-            Err(PlanError::Busy(text)) => {
+        let problem = match running.daemon.nodes.allotted(sequence, &id) {
+            Some(Ok(plan)) => return Ok(plan),
+            Some(Err(error @ PlanError::Busy { .. })) => {
                 if !said_waiting {
                     said_waiting = true;
-                    running
-                        .journal
-                        .say(EventKind::Node, &format!("waiting for nodes: {text}"), Default::default())
-                        .await;
+                    running.journal.say(EventKind::Node, &error.to_string(), Default::default()).await;
                 }
                 None
             }
-            Err(error) => Some(error),
+            Some(Err(error)) => Some(error),
+            None => None,
         };
         let give_up = async {
             match problem {

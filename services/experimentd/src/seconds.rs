@@ -25,6 +25,8 @@ mod state;
 const RECENT_SECONDS_MAX: usize = 120;
 /// Bytes that these may take, estimated.
 const RECENT_BYTES_MAX: usize = 16 << 20;
+/// Most nodes that a second tells of.
+const NODES_TOLD_MAX: usize = 256;
 /// Most kinds of failure that a group's sums tell.
 const SUM_FAILURES_MAX: usize = 16;
 /// Room left in a message for everything that is not a step.
@@ -157,6 +159,7 @@ impl Seconds {
             group.so_far.clone_from(&frame.so_far);
             groups.push(group);
         }
+        let (nodes, nodes_left_out) = node_seconds(totals);
         ExperimentSecond {
             experiment: self.experiment.clone(),
             second,
@@ -170,13 +173,15 @@ impl Seconds {
             status: closing.status,
             seconds_total: self.seconds_total,
             groups,
-            nodes: node_seconds(totals),
+            nodes,
+            nodes_left_out,
         }
     }
 
     /// What came after its second had closed: the second anew, or, where that is no longer at hand, the piece alone.
     fn late(&mut self, second: u32, totals: &SecondTotals, closing: &Closing) -> ExperimentSecond {
         let in_flight = totals.in_flight();
+        let (nodes, nodes_left_out) = node_seconds(totals);
         let mut piece = ExperimentSecond {
             experiment: self.experiment.clone(),
             second,
@@ -190,7 +195,8 @@ impl Seconds {
             status: closing.status,
             seconds_total: self.seconds_total,
             groups: Vec::new(),
-            nodes: node_seconds(totals),
+            nodes,
+            nodes_left_out,
         };
         for frame in &mut self.groups {
             let mut group = group_second(frame, totals, &in_flight);
@@ -297,9 +303,11 @@ fn step_second(step: u16, name: &str, totals: &StepTotals, in_flight: u64) -> St
     }
 }
 
-fn node_seconds(totals: &SecondTotals) -> Vec<NodeSecond> {
+/// Each node's part, and how many were left out: of very many, half of those that are told had the longest lag, the
+/// others waited longest for a processor.
+fn node_seconds(totals: &SecondTotals) -> (Vec<NodeSecond>, u32) {
     let share = |part_ns: u64, of_ns: u64| if of_ns > 0 { part_ns as f64 / of_ns as f64 } else { 0.0 };
-    totals
+    let mut nodes: Vec<NodeSecond> = totals
         .nodes
         .iter()
         .map(|(node, part)| NodeSecond {
@@ -310,7 +318,16 @@ fn node_seconds(totals: &SecondTotals) -> Vec<NodeSecond> {
             run_delay_share: share(part.run_delay_ns, part.interval_ns),
             utilisation: share(part.busy_ns, part.interval_ns),
         })
-        .collect()
+        .collect();
+    let left_out = nodes.len().saturating_sub(NODES_TOLD_MAX);
+    if left_out > 0 {
+        nodes.sort_by_key(|node| std::cmp::Reverse(node.lag_p99_ns));
+        let mut others = nodes.split_off(NODES_TOLD_MAX / 2);
+        others.sort_by(|a, b| b.run_delay_share.total_cmp(&a.run_delay_share));
+        nodes.extend(others.into_iter().take(NODES_TOLD_MAX - NODES_TOLD_MAX / 2));
+        nodes.sort_by(|a, b| a.node.cmp(&b.node));
+    }
+    (nodes, u32::try_from(left_out).unwrap_or(u32::MAX))
 }
 
 /// About how long a step's message form is.
@@ -337,8 +354,9 @@ fn split_within(second: ExperimentSecond, limit_bytes: usize, envelope_bytes: us
         return vec![second];
     }
     let nodes = second.nodes;
-    let head = ExperimentSecond { groups: Vec::new(), nodes: Vec::new(), ..second };
-    let mut parts = vec![ExperimentSecond { nodes, ..head.clone() }];
+    let nodes_left_out = second.nodes_left_out;
+    let head = ExperimentSecond { groups: Vec::new(), nodes: Vec::new(), nodes_left_out: 0, ..second };
+    let mut parts = vec![ExperimentSecond { nodes, nodes_left_out, ..head.clone() }];
     let mut bytes = envelope_bytes + parts.iter().map(|part| part.nodes.len() * 160).sum::<usize>();
     for group in second.groups {
         let frame = GroupSecond { iterations: None, steps: Vec::new(), ..group };

@@ -6,16 +6,16 @@
 //! what.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nuncius_bus::clock::{Offset, monotonic_ns, unix_ns};
 use nuncius_schemas::codec;
 use nuncius_schemas::node::{Extend, NodeCommand, Prepare, Start, Stop};
 use nuncius_schemas::run::RunStatus;
-use tracing::debug;
+use tracing::{debug, info};
 
 use crate::checkpoint::{self, Checkpoint};
-use crate::fleet::{FleetError, command_all, command_all_alive, measure_clocks};
+use crate::fleet::{FleetError, command_all, command_all_alive, command_all_until, measure_clocks};
 use crate::journal::JournalError;
 use crate::plan::Plan;
 use crate::run::{Running, Stopped};
@@ -23,7 +23,7 @@ use crate::timing::nanoseconds;
 use crate::watch::Begun;
 
 /// More of the lead for each node, since the commands go out one by one.
-const LEAD_PER_NODE_NS: u64 = 2_000_000;
+const LEAD_PER_NODE_NS: u64 = 200_000;
 
 /// What the start has fixed.
 struct Started {
@@ -120,14 +120,19 @@ async fn bring_up(
         (node.clone(), NodeCommand::Prepare(Box::new(prepare)))
     };
     let commands = names.iter().map(prepare).collect();
+    let begun = Instant::now();
     let answers = command_all_alive(bus, commands, timing.prepare, timing.command).await;
+    let prepare_ms = milliseconds_since(begun);
     if let Some(FleetError::Refused { node, reason, .. }) = answers.iter().find(|error| error.is_final()) {
         return Err(Stopped::Failed(format!("{reason} (node {node})")));
     }
     if !answers.is_empty() {
         return Ok(Err(answers));
     }
-    let (offsets, missing) = measure_clocks(bus, names, timing.command).await;
+    let round_trip = running.daemon.nodes.round_trip(&running.daemon.name, names.iter().map(String::as_str));
+    let begun = Instant::now();
+    let (offsets, missing) = measure_clocks(bus, names, timing.command, round_trip).await;
+    let clocks_ms = milliseconds_since(begun);
     if !missing.is_empty() {
         return Ok(Err(missing));
     }
@@ -140,21 +145,31 @@ async fn bring_up(
         let start = Start { experiment: experiment.clone(), token, attempt, start_at_ns, start_unix_ns, horizon_ns: 0 };
         (node.clone(), NodeCommand::Start(start))
     };
-    let half = Duration::from_nanos(lead_ns / 2);
-    let missing = command_all(bus, names.iter().map(start).collect(), half).await;
+    let half = Instant::now() + Duration::from_nanos(lead_ns / 2);
+    let begun = Instant::now();
+    let missing = command_all_until(bus, names.iter().map(start).collect(), half).await;
+    let start_ms = milliseconds_since(begun);
+    info!(experiment, nodes = names.len(), prepare_ms, clocks_ms, start_ms, "all have answered the start");
     if !missing.is_empty() {
         return Ok(Err(missing));
     }
     Ok(Ok(Started { start_at_ns, start_unix_ns, offsets }))
 }
 
+/// For the log.
+fn milliseconds_since(begun: Instant) -> u64 {
+    u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
 /// Moves the horizons: from here on load is offered, whatever becomes of any of the nodes, and only the watch ends it.
 async fn let_go(running: &Running, names: &[String], attempt: u32, (start_at_ns, horizon_ns): (u64, u64)) {
     let commands = names.iter().map(|node| (node.clone(), extend_command(running, attempt, horizon_ns, 0))).collect();
-    let left = Duration::from_nanos(start_at_ns.saturating_sub(monotonic_ns()));
-    for error in command_all(&running.daemon.bus, commands, left).await {
+    let begun = Instant::now();
+    let until = begun + Duration::from_nanos(start_at_ns.saturating_sub(monotonic_ns()));
+    for error in command_all_until(&running.daemon.bus, commands, until).await {
         debug!(%error, "not let go yet: asked again while the others run");
     }
+    debug!(nodes = names.len(), let_go_ms = milliseconds_since(begun), "let go");
 }
 
 /// The command that moves a node's horizon.

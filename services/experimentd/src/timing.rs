@@ -62,7 +62,45 @@ impl Default for Timing {
     }
 }
 
+/// Answers are waited for as long as this many round trips take.
+const ROUND_TRIPS_AWAITED: u32 = 4;
+/// How long a node may take to tell what it measured: a second that has to end, and what goes on beside it.
+const REPORTED_AFTER: Duration = Duration::from_secs(2);
+
+impl Timing {
+    /// The same for a bus that takes as long as this for an answer: what waits for answers waits long enough. The
+    /// settings are the least there is.
+    pub(crate) fn following(&self, round_trip: Duration) -> Self {
+        let awaited = round_trip * ROUND_TRIPS_AWAITED;
+        Self {
+            // What was measured has to come here and its extension to go back, while the node goes on.
+            horizon: self.horizon.max(REPORTED_AFTER + awaited),
+            start_lead: self.start_lead.max(awaited),
+            command: self.command.max(awaited),
+            prepare: self.prepare.max(awaited),
+            last_delta_patience: self.last_delta_patience.max(REPORTED_AFTER + awaited),
+            records_patience: self.records_patience.max(REPORTED_AFTER + awaited),
+            ..self.clone()
+        }
+    }
+}
+
 /// A duration in nanoseconds.
 pub(crate) fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_for_answers_follows_a_slow_bus_and_settings_are_the_least() {
+        let settings = Timing::default();
+        assert_eq!(settings.following(Duration::from_millis(1)), settings);
+        let slow = settings.following(Duration::from_secs(2));
+        assert_eq!((slow.command, slow.start_lead), (Duration::from_secs(8), Duration::from_secs(8)));
+        assert_eq!((slow.horizon, slow.prepare), (Duration::from_secs(10), settings.prepare));
+        assert_eq!(slow.following(Duration::from_secs(2)), slow);
+    }
 }

@@ -221,6 +221,7 @@ pub(crate) fn second(id: &str, second: u32) -> ExperimentSecond {
             steps: vec![step(0, "list")],
             ..GroupSecond::default()
         }],
+        nodes_left_out: 0,
         nodes: Vec::new(),
     }
 }

@@ -205,3 +205,25 @@ fn a_step_that_alone_is_too_long_goes_without_its_histograms_and_says_so() {
         assert!(codec::encode(part).unwrap().len() <= limit);
     }
 }
+
+#[test]
+fn of_very_many_nodes_a_second_tells_of_those_that_fared_worst_and_of_how_many_others() {
+    let (mut totals, mut seconds) = books();
+    for number in 0..1_000 {
+        totals.enroll(&format!("m{number}"), Incarnation { epoch: 1, attempt: 1 });
+        let mut delta = delta(&format!("m{number}"), 1, 0, 1, 1_000_000);
+        for step in &mut delta.steps {
+            step.lag = histogram(&[if number == 777 { 90_000_000 } else { 1_000 }]);
+        }
+        let run_delay_ns = if number == 3 { SECOND_NS / 2 } else { 0 };
+        delta.health = Some(Health { interval_ns: SECOND_NS, run_delay_ns, ..Health::default() });
+        totals.merge(&delta).unwrap();
+    }
+    let whole = close(&mut totals, &mut seconds, 1, &RUNNING).remove(0);
+    assert_eq!((whole.nodes.len(), whole.nodes_left_out), (256, 744));
+    assert!(whole.nodes.iter().any(|node| node.node == "m777" && node.lag_p99_ns >= Some(90_000_000)));
+    assert!(whole.nodes.iter().any(|node| node.node == "m3" && node.run_delay_share > 0.4));
+    assert_eq!(whole.groups[0].iteration().map(|step| step.offered), Some(1_000));
+    let parts = split_within(whole.clone(), 64 * 1024, 2_000);
+    assert_eq!(parts.iter().map(|part| part.nodes_left_out).sum::<u32>(), 744);
+}

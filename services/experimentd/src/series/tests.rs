@@ -50,6 +50,7 @@ fn second(second: u32, steps: Vec<StepSecond>, iterations: Option<StepSecond>) -
         status: RunStatus::Running,
         seconds_total: None,
         groups: vec![group],
+        nodes_left_out: 0,
         nodes: vec![NodeSecond::default(); 2],
     }
 }

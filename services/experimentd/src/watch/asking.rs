@@ -70,6 +70,8 @@ struct Asked {
     is_measuring: bool,
     /// Numbers of moves it is being told of.
     taking: BTreeSet<u32>,
+    /// When its clock is to be measured next.
+    clock_due: Option<Instant>,
 }
 
 /// Everything that is under way.
@@ -79,7 +81,6 @@ pub(super) struct Asking {
     /// How long a node may take to get ready for what it takes over.
     prepare: Duration,
     clock_period: Duration,
-    clocks_due: Instant,
     nodes: BTreeMap<String, Asked>,
     is_asking_stream: bool,
     under_way: JoinSet<Answer>,
@@ -88,14 +89,20 @@ pub(super) struct Asking {
 impl Asking {
     /// Of nodes that the start has told to go on to the first horizon.
     pub(super) fn new(bus: &Bus, timing: &Timing, names: &[String], first_ns: u64) -> Self {
-        let asked = || Asked { horizon_sent_ns: first_ns, ..Asked::default() };
+        // Spread over the period, so that they are never measured all at once.
+        let apart = timing.clock_period / u32::try_from(names.len().max(1)).unwrap_or(u32::MAX);
+        let begun = Instant::now();
+        let asked = |number: u32| Asked {
+            horizon_sent_ns: first_ns,
+            clock_due: begun.checked_add(timing.clock_period / 2 + apart * number),
+            ..Asked::default()
+        };
         Self {
             bus: bus.clone(),
             deadline: timing.command,
             prepare: timing.prepare,
             clock_period: timing.clock_period,
-            clocks_due: Instant::now() + timing.clock_period,
-            nodes: names.iter().map(|name| (name.clone(), asked())).collect(),
+            nodes: (0u32..).zip(names).map(|(number, name)| (name.clone(), asked(number))).collect(),
             is_asking_stream: false,
             under_way: JoinSet::new(),
         }
@@ -207,15 +214,16 @@ impl Asking {
         asked.has_stopped |= is_heard;
     }
 
-    /// Measures clocks when it is time again.
+    /// Measures the clocks that it is time for again.
     pub(super) fn measure_clocks<'a>(&mut self, names: impl Iterator<Item = &'a String>) {
-        if Instant::now() < self.clocks_due {
-            return;
-        }
-        self.clocks_due = Instant::now() + self.clock_period;
+        let now = Instant::now();
         for node in names {
-            let Some(asked) = self.nodes.get_mut(node).filter(|asked| !asked.is_measuring) else { continue };
+            let Some(asked) = self.nodes.get_mut(node) else { continue };
+            if asked.is_measuring || asked.clock_due.is_none_or(|due| now < due) {
+                continue;
+            }
             asked.is_measuring = true;
+            asked.clock_due = now.checked_add(self.clock_period);
             let (bus, node, deadline) = (self.bus.clone(), node.clone(), self.deadline);
             self.under_way.spawn(async move {
                 let offset = measure_clock(&bus, &node, deadline).await.ok();

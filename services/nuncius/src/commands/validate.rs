@@ -122,6 +122,7 @@ fn assumed(args: &NodeArgs) -> Result<NodeInfo> {
         experiment: None,
         worker: None,
         started_unix_ms: 0,
+        round_trip_ns: 0,
     })
 }
 

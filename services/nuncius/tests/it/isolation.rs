@@ -116,6 +116,42 @@ async fn experiments_on_disjoint_nodes_run_at_once_and_cancelling_one_within_a_s
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn experiments_that_wait_start_in_the_order_of_their_submission_and_a_large_one_is_not_overtaken() {
+    let _turn = beside_others().await;
+    let mut system = System::start(2).await;
+    let address = system.start_stub(&[]);
+    let publish = async |system: &System, id: &str, count: u32, duration: &str| {
+        let more = format!("nodes: {{count: {count}}}\ngates: ['failures < 20%']");
+        system.publish(open_spec(id, &address, "50/s", duration, &more).as_bytes()).await;
+    };
+    let waits = async |system: &System, id: &str| {
+        until("it waits for nodes", async || {
+            let events = system.events(id).await;
+            events.iter().any(|event| event.message.contains("waiting for nodes")).then_some(())
+        })
+        .await;
+    };
+    for (id, duration) in [("short", "2s"), ("long", "6s")] {
+        publish(&system, id, 1, duration).await;
+        system.wait_for_status(id, RunStatus::Running).await;
+    }
+    for (id, count) in [("large", 2), ("small", 1), ("smaller", 1)] {
+        publish(&system, id, count, "1s").await;
+        waits(&system, id).await;
+    }
+    for id in ["large", "small", "smaller"] {
+        let record = system.wait_for_end(id).await;
+        assert_eq!((record.status, record.verdict), (RunStatus::Finished, Some(Verdict::Pass)), "{id}");
+    }
+    let (long, large) = (system.report("long").await, system.report("large").await);
+    assert!(since(&large, RunStatus::Running) >= long.ended_unix_ms, "both nodes were free");
+    for id in ["small", "smaller"] {
+        let small = system.report(id).await;
+        assert!(since(&small, RunStatus::Running) >= large.ended_unix_ms, "{id} came later, though a node was free");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_experiment_that_waits_for_nodes_starts_when_they_are_free_or_never_when_it_is_cancelled() {
     let _turn = beside_others().await;
     let mut system = System::start(1).await;

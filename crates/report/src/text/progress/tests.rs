@@ -56,6 +56,7 @@ fn second(second: u32, groups: Vec<GroupSecond>) -> ExperimentSecond {
         status: RunStatus::Running,
         seconds_total: Some(60),
         groups,
+        nodes_left_out: 0,
         nodes: vec![NodeSecond {
             node: "n1".to_owned(),
             offered: 1_000,
