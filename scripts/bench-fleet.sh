@@ -1,0 +1,136 @@
+# The part of scripts/bench about large fleets; not to be run by itself.
+# shellcheck shell=bash disable=SC2154 # Variables and functions of scripts/bench.
+
+# said NAME TEXT SECONDS: as heard, for what may take longer.
+said() {
+  local until=$((SECONDS + $3))
+  until grep -q "$2" "$work/$1.out" "$work/$1.err"; do
+    [ "$SECONDS" -lt "$until" ] || blame "$1" "does not say \"$2\" within $3 s"
+    sleep 0.1
+  done
+}
+
+# What a process has taken of memory at most, in MiB.
+peak_mib() { awk '$1 == "VmHWM:" { print $2 / 1024 }' "/proc/$1/status"; }
+
+# follow ID PROCESS...: waits until the experiment is under way, then notes the processor time of each process, in
+# percent of one processor, over ten seconds of it, as cpu-<name>; waits for its end.
+follow() {
+  local id=$1 pid begun before=()
+  shift
+  said daemon "all have answered the start" 120
+  sleep 3
+  for pid in "$@"; do before+=("$(cpu_ms "$pid")"); done
+  begun=$(date +%s%N)
+  sleep 10
+  for pid in "$@"; do
+    note "cpu-${children[$pid]}" \
+      "$(calc "($(cpu_ms "$pid") - ${before[0]}) * 1e8 / ($(date +%s%N) - $begun)")"
+    before=("${before[@]:1}")
+  done
+  nuncius watch "$id" >"$work/watched" 2>&1 || true
+}
+
+# A server and a daemon with nothing in them; sets $server and $daemon.
+start_system() {
+  rm -rf "$work/ports" "$work/store" "$work/data"
+  start_nats
+  server=$started
+  start daemon env RUST_LOG=info,nuncius_experimentd::start=debug "$BUILT/nuncius" --nats "$nats_url" --data "$work/data" experimentd
+  daemon=$started
+  said daemon "taking experiments" 20
+}
+
+# verdict ID: what its report says, and that it is as it should be.
+verdict() {
+  nuncius report "$1" --json >"$work/report" 2>/dev/null || { cat "$work/watched" >&2; fail "no report of $1"; }
+  grep -q '"verdict": *"pass"' "$work/report" || { cat "$work/watched" >&2; fail "$1 did not pass"; }
+}
+
+# Simulated nodes, as many as BENCH_NODES says: all that the daemon and the bus have to do with them.
+bench_simulated() {
+  local nodes=${BENCH_NODES:-10000} processes=4 each pid server slowest=0
+  start_system
+  local fleet=()
+  for each in $(seq "$processes"); do
+    start "fleet-$each" "$EXAMPLES/fleet" "$nats_url" $((nodes / processes)) $(((each - 1) * nodes / processes))
+    fleet+=("$started")
+  done
+  for each in $(seq "$processes"); do
+    said "fleet-$each" "^joined=" 120
+    slowest=$(calc "$slowest > $(field join_ms "$work/fleet-$each.out") ? $slowest : $(field join_ms "$work/fleet-$each.out")")
+  done
+  note fleet-join "$(calc "$slowest / 1000")"
+  cat >"$work/fleet.yaml" <<YAML
+id: fleet
+seed: 1
+heartbeat_limit: 1h
+groups:
+- target: http://127.0.0.1:9/
+  rate: $nodes/s
+  duration: 20s
+YAML
+  nuncius submit "$work/fleet.yaml" >/dev/null
+  follow fleet "$daemon" "$server"
+  verdict fleet
+  for each in prepare_ms clocks_ms start_ms let_go_ms; do
+    note "fleet-$each" "$(field "$each" "$work/daemon.err")"
+  done
+  note fleet-daemon "$(peak_mib "$daemon")"
+  note fleet-server "$(peak_mib "$server")"
+  end "${fleet[@]}"
+  end "$daemon"
+  end "$server"
+  say "$nodes simulated nodes in $processes processes, each telling once a second, one run of 20 s: $(cat "$work"/fleet-*.out | grep -c failed=0) of $processes without a failure"
+  row fleet-join "all have joined after" s
+  row fleet-prepare_ms "all are ready after" ms
+  row fleet-clocks_ms "all clocks are measured after" ms
+  row fleet-start_ms "a round of commands: start" ms lt 1000
+  row fleet-let_go_ms "a round of commands: first horizon" ms lt 1000
+  row cpu-daemon "daemon, of one processor" %
+  row cpu-nats-server "nats-server, of one processor" %
+  row fleet-daemon "daemon: peak" MiB lt 1024
+  row fleet-server "nats-server: peak" MiB
+}
+
+# Real nodes: as many processes as BENCH_PROCESSES says offer 2,000 requests a second together.
+bench_processes() {
+  local processes=${BENCH_PROCESSES:-200} each server stub begun
+  start_system
+  start stub "$BUILT/nuncius" emulator stub --listen 127.0.0.1:0
+  stub=$started
+  listening stub
+  begun=$SECONDS
+  local clients=()
+  for each in $(seq "$processes"); do
+    start "client-$each" "$BUILT/nuncius" --nats "$nats_url" client --name "c$each"
+    clients+=("$started")
+  done
+  for each in $(seq "$processes"); do said "client-$each" joined 120; done
+  note processes-join $((SECONDS - begun))
+  cat >"$work/processes.yaml" <<YAML
+id: processes
+lag_limit: 1s
+run_delay_limit: 1.0
+heartbeat_limit: 1h
+groups:
+- target: http://$address/
+  rate: 2000/s
+  duration: 20s
+YAML
+  nuncius submit "$work/processes.yaml" >/dev/null
+  follow processes "$daemon" "$server"
+  verdict processes
+  note processes-memory "$(for each in "${clients[@]}"; do peak_mib "$each"; done | sort -g | tail -n 1)"
+  end "${clients[@]}"
+  end "$stub" "$daemon"
+  end "$server"
+  say "$processes client processes at 2,000/s together for 20 s: passed"
+  row processes-join "all have joined after" s
+  row processes-memory "the largest client: peak" MiB
+}
+
+bench_fleet() {
+  bench_simulated
+  bench_processes
+}
