@@ -49,17 +49,15 @@ verdict() {
 
 # Simulated nodes, as many as BENCH_NODES says: all that the daemon and the bus have to do with them.
 bench_simulated() {
-  local nodes=${BENCH_NODES:-10000} processes=4 each pid server slowest=0
+  local nodes=${BENCH_NODES:-10000} processes=4 each server slowest
   start_system
   local fleet=()
   for each in $(seq "$processes"); do
     start "fleet-$each" "$EXAMPLES/fleet" "$nats_url" $((nodes / processes)) $(((each - 1) * nodes / processes))
     fleet+=("$started")
   done
-  for each in $(seq "$processes"); do
-    said "fleet-$each" "^joined=" 120
-    slowest=$(calc "$slowest > $(field join_ms "$work/fleet-$each.out") ? $slowest : $(field join_ms "$work/fleet-$each.out")")
-  done
+  for each in $(seq "$processes"); do said "fleet-$each" "^joined=" 120; done
+  slowest=$(for each in $(seq "$processes"); do field join_ms "$work/fleet-$each.out"; done | sort -g | tail -n 1)
   note fleet-join "$(calc "$slowest / 1000")"
   cat >"$work/fleet.yaml" <<YAML
 id: fleet

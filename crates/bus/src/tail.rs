@@ -10,8 +10,24 @@ use crate::backoff::Backoff;
 use crate::pull::{Pull, Pulled, delivery};
 use crate::{Bus, BusError, Headers};
 
-/// Messages asked for at a time: with 256 KiB each at most 32 MiB on their way.
-const WINDOW: usize = 128;
+/// Messages asked for at a time, whatever their size: with 256 KiB each at most 32 MiB on their way.
+const WINDOW_MIN: usize = 128;
+/// As many bytes may be on their way where messages are short: half of a window comes in each round trip, and of ten
+/// thousand nodes as many messages come in each second.
+const WINDOW_BYTES: usize = 32 << 20;
+/// Most messages asked for at a time.
+const WINDOW_MAX: usize = 2_048;
+/// What a message has beside its payload, about.
+const MESSAGE_BYTES: usize = 512;
+
+/// How many messages to ask for at a time where the longest lately has this length.
+fn window(longest_bytes: usize) -> usize {
+    match longest_bytes {
+        // None has been seen yet.
+        0 => WINDOW_MIN,
+        longest => (WINDOW_BYTES / (longest + MESSAGE_BYTES)).clamp(WINDOW_MIN, WINDOW_MAX),
+    }
+}
 
 /// Where to start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +65,8 @@ pub struct Tail {
     next_sequence: u64,
     open: Option<Open>,
     pending: u64,
+    /// About the length of the longest message lately.
+    longest_bytes: usize,
     backoff: Backoff,
 }
 
@@ -79,6 +97,7 @@ impl Bus {
             next_sequence,
             open: None,
             pending: 0,
+            longest_bytes: 0,
             backoff: Backoff::new(Duration::from_millis(50), Duration::from_secs(2)),
         };
         tail.open = Some(tail.reopen().await?);
@@ -133,8 +152,9 @@ impl Tail {
             }
             let Some(open) = self.open.as_mut() else { continue };
             let outstanding = open.pull.outstanding();
-            if outstanding <= WINDOW / 2 {
-                open.pull.request(WINDOW - outstanding).await?;
+            let window = window(self.longest_bytes);
+            if outstanding <= window / 2 {
+                open.pull.request(window - outstanding).await?;
             }
             match open.pull.next().await {
                 Pulled::Ended => {}
@@ -155,6 +175,8 @@ impl Tail {
                     }
                     self.next_sequence = info.stream_sequence + 1;
                     self.pending = info.pending;
+                    // Forgotten within some hundred messages.
+                    self.longest_bytes = message.payload.len().max(self.longest_bytes - self.longest_bytes / 64);
                     return Ok(StoredMessage {
                         sequence: info.stream_sequence,
                         headers: Headers::from_wire(message.headers),
@@ -248,4 +270,17 @@ pub(crate) async fn reader(
         return Err(BusError::ConfigMismatch { kind: "consumer", name, differences: vec![difference] });
     }
     Ok((name, info.num_pending))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_short_messages_are_on_their_way_or_few_long_ones() {
+        assert_eq!(window(0), 128);
+        assert_eq!(window(500), 2_048);
+        assert_eq!(window(256 * 1024), 128);
+        assert!(window(30_000) * 30_000 <= WINDOW_BYTES && window(30_000) > 1_000);
+    }
 }

@@ -173,6 +173,8 @@ impl Node {
                 Some(session) if session.start_at_ns.is_some() => session.is_stopped = true,
                 _ => self.session = None,
             },
+            NodeCommand::Take(_) => return Err((RefusalCode::Unfit, "simulated nodes take nothing over".to_owned())),
+            NodeCommand::Inquire(_) => return Err(unknown()),
         }
         Ok(())
     }

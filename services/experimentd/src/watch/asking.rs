@@ -74,6 +74,11 @@ struct Asked {
     clock_due: Option<Instant>,
 }
 
+/// Nodes of a large fleet, whose horizons are moved in larger steps.
+const LARGE_FLEET: usize = 256;
+/// Such a step is this part of how far ahead a node may offer: it never comes near its horizon by that.
+const LARGE_FLEET_STEPS: u64 = 4;
+
 /// Everything that is under way.
 pub(super) struct Asking {
     bus: Bus,
@@ -81,6 +86,8 @@ pub(super) struct Asking {
     /// How long a node may take to get ready for what it takes over.
     prepare: Duration,
     clock_period: Duration,
+    /// A horizon is moved when it has more to go than this, in nanoseconds.
+    horizon_step_ns: u64,
     nodes: BTreeMap<String, Asked>,
     is_asking_stream: bool,
     under_way: JoinSet<Answer>,
@@ -102,6 +109,7 @@ impl Asking {
             deadline: timing.command,
             prepare: timing.prepare,
             clock_period: timing.clock_period,
+            horizon_step_ns: if names.len() > LARGE_FLEET { first_ns / LARGE_FLEET_STEPS } else { 0 },
             nodes: (0u32..).zip(names).map(|(number, name)| (name.clone(), asked(number))).collect(),
             is_asking_stream: false,
             under_way: JoinSet::new(),
@@ -166,7 +174,7 @@ impl Asking {
     /// Tells a node of its horizon, unless it knows it or is being told.
     pub(super) fn extend(&mut self, node: &str, horizon_ns: u64, order: impl FnOnce() -> NodeCommand) {
         let Some(asked) = self.nodes.get_mut(node) else { return };
-        if asked.is_extending || horizon_ns <= asked.horizon_heard_ns {
+        if asked.is_extending || horizon_ns <= asked.horizon_heard_ns.saturating_add(self.horizon_step_ns) {
             return;
         }
         asked.is_extending = true;
