@@ -7,8 +7,10 @@ use bytes::Bytes;
 use crate::streams::{Discard, Storage, StreamWanted};
 use crate::{Bus, BusError, Headers};
 
+mod decoded;
 mod watch;
 
+pub use decoded::{Decoded, DecodedEntry, Unreadable};
 pub use watch::{KvEvent, KvWatch};
 
 const HEADER_OPERATION: &str = "KV-Operation";
@@ -28,6 +30,30 @@ pub struct BucketWanted {
     pub max_bytes: Option<u64>,
     /// Where it is kept.
     pub storage: Storage,
+}
+
+impl BucketWanted {
+    /// The stream of the bucket.
+    pub(crate) fn stream(&self) -> StreamWanted {
+        let name = &self.name;
+        let window = self.max_age.map_or(Duration::from_secs(120), |age| age.min(Duration::from_secs(120)));
+        StreamWanted {
+            name: format!("KV_{name}"),
+            subjects: vec![format!("$KV.{name}.>")],
+            discard: Discard::New,
+            storage: self.storage,
+            max_age: self.max_age,
+            max_bytes: self.max_bytes,
+            max_messages_per_subject: Some(1),
+            duplicate_window: Some(window),
+            allow_rollup: true,
+            allow_direct: true,
+            deny_delete: true,
+            allow_message_ttl: true,
+            delete_marker_ttl: Some(MARKER_TTL),
+            ..StreamWanted::default()
+        }
+    }
 }
 
 /// What happened to a key.
@@ -65,26 +91,8 @@ pub struct Kv {
 impl Bus {
     /// Makes the bucket, or changes it to what is wanted, and compares.
     pub async fn ensure_bucket(&self, wanted: &BucketWanted) -> Result<Kv, BusError> {
-        let name = &wanted.name;
-        let window = wanted.max_age.map_or(Duration::from_secs(120), |age| age.min(Duration::from_secs(120)));
-        self.ensure_stream(&StreamWanted {
-            name: format!("KV_{name}"),
-            subjects: vec![format!("$KV.{name}.>")],
-            discard: Discard::New,
-            storage: wanted.storage,
-            max_age: wanted.max_age,
-            max_bytes: wanted.max_bytes,
-            max_messages_per_subject: Some(1),
-            duplicate_window: Some(window),
-            allow_rollup: true,
-            allow_direct: true,
-            deny_delete: true,
-            allow_message_ttl: true,
-            delete_marker_ttl: Some(MARKER_TTL),
-            ..StreamWanted::default()
-        })
-        .await?;
-        Ok(Kv { bus: self.clone(), name: name.clone(), max_age: wanted.max_age })
+        self.ensure_stream(&wanted.stream()).await?;
+        Ok(Kv { bus: self.clone(), name: wanted.name.clone(), max_age: wanted.max_age })
     }
 
     /// Opens a bucket.

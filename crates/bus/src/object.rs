@@ -1,6 +1,7 @@
 //! Objects: reports, profiles and bundles too large for a message.
 
 use async_nats::jetstream::object_store::ObjectMetadata;
+use futures_util::TryStreamExt;
 use tokio::io::AsyncReadExt;
 
 use crate::streams::{Discard, StreamWanted};
@@ -12,9 +13,15 @@ pub const OBJECT_MAX_BYTES: usize = 256 << 20;
 /// Most bytes of a piece of an object; half of what the server takes where that is less.
 const PIECE_BYTES_MAX: usize = 128 << 10;
 
+/// What the server keeps beside the bytes of a piece, about.
+const PIECE_OVERHEAD_BYTES: u64 = 256;
+/// Room that is left for descriptions of objects, and for who stores one at the same time.
+const MARGIN_BYTES: u64 = 16 << 10;
+
 /// A handle of an object store.
 #[derive(Clone)]
 pub struct Objects {
+    bus: Bus,
     name: String,
     /// Bytes of an object's pieces: the server must take each of them.
     piece_bytes: usize,
@@ -27,19 +34,23 @@ impl std::fmt::Debug for Objects {
     }
 }
 
+/// The stream of an object store.
+pub(crate) fn object_store_stream(name: &str, max_bytes: u64) -> StreamWanted {
+    StreamWanted {
+        name: format!("OBJ_{name}"),
+        subjects: vec![format!("$O.{name}.C.>"), format!("$O.{name}.M.>")],
+        discard: Discard::New,
+        max_bytes: Some(max_bytes),
+        allow_rollup: true,
+        allow_direct: true,
+        ..StreamWanted::default()
+    }
+}
+
 impl Bus {
     /// Makes the object store, holding at most `max_bytes`; a full one refuses.
     pub async fn ensure_object_store(&self, name: &str, max_bytes: u64) -> Result<(), BusError> {
-        self.ensure_stream(&StreamWanted {
-            name: format!("OBJ_{name}"),
-            subjects: vec![format!("$O.{name}.C.>"), format!("$O.{name}.M.>")],
-            discard: Discard::New,
-            max_bytes: Some(max_bytes),
-            allow_rollup: true,
-            allow_direct: true,
-            ..StreamWanted::default()
-        })
-        .await
+        self.ensure_stream(&object_store_stream(name, max_bytes)).await
     }
 
     /// Opens an object store.
@@ -51,7 +62,7 @@ impl Bus {
         let store = self.jetstream().get_object_store(name).await;
         let store = store.map_err(|e| BusError::jetstream(format!("opening object store {name}"), e))?;
         let piece_bytes = (self.max_payload_bytes() / 2).clamp(1, PIECE_BYTES_MAX);
-        Ok(Objects { name: name.to_owned(), piece_bytes, store })
+        Ok(Objects { bus: self.clone(), name: name.to_owned(), piece_bytes, store })
     }
 }
 
@@ -62,6 +73,51 @@ impl Objects {
         let metadata = ObjectMetadata { chunk_size: Some(self.piece_bytes), ..ObjectMetadata::from(object) };
         let stored = self.store.put(metadata, &mut reader).await;
         stored.map(drop).map_err(|e| BusError::jetstream(format!("storing {object} in {}", self.name), e))
+    }
+
+    /// The same where older objects may go for it: those that `may_go`, the oldest first, until there is room. Returns
+    /// which went.
+    ///
+    /// # Errors
+    /// As [`Objects::put`], and where there is no room even so.
+    pub async fn put_making_room(
+        &self,
+        object: &str,
+        bytes: &[u8],
+        may_go: impl Fn(&str) -> bool,
+    ) -> Result<Vec<String>, BusError> {
+        let mut gone = Vec::new();
+        let wanted_bytes = bytes.len() as u64 + bytes.len().div_ceil(self.piece_bytes) as u64 * PIECE_OVERHEAD_BYTES;
+        let mut older: Option<std::vec::IntoIter<String>> = None;
+        loop {
+            let state = self.bus.stream_state(&format!("OBJ_{}", self.name)).await?;
+            let has_room = state.max_bytes.is_none_or(|limit| state.bytes + wanted_bytes + MARGIN_BYTES <= limit);
+            if has_room {
+                break;
+            }
+            let names = match &mut older {
+                Some(names) => names,
+                None => older.insert(self.names().await?.into_iter()),
+            };
+            // With none left the server has the last word.
+            let Some(name) = names.find(|name| name != object && may_go(name)) else { break };
+            if self.delete(&name).await? {
+                gone.push(name);
+            }
+        }
+        self.put(object, bytes).await?;
+        Ok(gone)
+    }
+
+    /// The names of all objects, the one that was stored first at the beginning.
+    ///
+    /// # Errors
+    /// When they cannot be listed.
+    pub async fn names(&self) -> Result<Vec<String>, BusError> {
+        let failed = |e: &dyn std::fmt::Display| BusError::jetstream(format!("listing objects of {}", self.name), e);
+        let objects = self.store.list().await.map_err(|e| failed(&e))?;
+        let names = objects.try_filter_map(async |object| Ok((!object.deleted).then_some(object.name)));
+        names.try_collect().await.map_err(|e| failed(&e))
     }
 
     /// The object's bytes (at most [`OBJECT_MAX_BYTES`]), checked against its digest; none where there is none.

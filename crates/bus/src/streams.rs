@@ -10,7 +10,7 @@ use crate::{Bus, BusError};
 mod contents;
 mod nuncius;
 
-pub use nuncius::{StreamLimits, ensure_streams, ensure_streams_with};
+pub use nuncius::{StreamLimits, ensure_streams, ensure_streams_with, inspect_streams};
 
 /// What happens to a message once it is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -115,8 +115,38 @@ pub struct StreamState {
     pub consumers: usize,
     /// Limit of messages.
     pub max_messages: Option<u64>,
+    /// Limit of bytes.
+    pub max_bytes: Option<u64>,
     /// Limit of age.
     pub max_age: Option<Duration>,
+}
+
+/// How a stream stands to what is wanted of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StreamCondition {
+    /// As it should be.
+    AsWanted,
+    /// Not there.
+    Missing,
+    /// Otherwise.
+    Differs(Vec<Difference>),
+}
+
+/// What JetStream lets this account have. `None` means without limit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// The JetStream domain, where the server has one.
+    pub domain: Option<String>,
+    /// Bytes of file streams.
+    pub storage_bytes: u64,
+    /// Bytes that file streams have reserved by their limits.
+    pub reserved_storage_bytes: u64,
+    /// Most bytes of file streams.
+    pub storage_limit_bytes: Option<u64>,
+    /// Streams.
+    pub streams: usize,
+    /// Most streams.
+    pub streams_limit: Option<u64>,
 }
 
 impl StreamWanted {
@@ -249,6 +279,41 @@ impl Bus {
         Err(BusError::ConfigMismatch { kind: "stream", name: name.clone(), differences: found })
     }
 
+    /// Compares a stream with what is wanted. Changes nothing.
+    ///
+    /// # Errors
+    /// When the server cannot be asked.
+    pub async fn inspect_stream(&self, wanted: &StreamWanted) -> Result<StreamCondition, BusError> {
+        let existing = match self.stream_config(&wanted.name).await {
+            Ok(existing) => existing,
+            Err(BusError::NotFound { .. }) => return Ok(StreamCondition::Missing),
+            Err(error) => return Err(error),
+        };
+        let mut asked = existing.clone();
+        wanted.write_to(&mut asked);
+        let found = differences(&asked, &existing);
+        Ok(if found.is_empty() { StreamCondition::AsWanted } else { StreamCondition::Differs(found) })
+    }
+
+    /// What JetStream lets this account have.
+    ///
+    /// # Errors
+    /// When the server has no JetStream, or does not answer.
+    pub async fn account(&self) -> Result<Account, BusError> {
+        let account = self.jetstream().query_account().await;
+        let account =
+            account.map_err(|e| BusError::jetstream("asking what JetStream gives this account".to_owned(), e))?;
+        let limit = |limit: Option<i64>| limit.and_then(|limit| u64::try_from(limit).ok());
+        Ok(Account {
+            domain: account.domain,
+            storage_bytes: account.storage,
+            reserved_storage_bytes: account.reserved_storage,
+            storage_limit_bytes: limit(account.limits.max_storage),
+            streams: account.streams,
+            streams_limit: limit(account.limits.max_streams),
+        })
+    }
+
     async fn stream_config(&self, name: &str) -> Result<Config, BusError> {
         Ok(self.stream_handle(name).await?.cached_info().config.clone())
     }
@@ -275,6 +340,7 @@ impl Bus {
             last_sequence: info.state.last_sequence,
             consumers: info.state.consumer_count,
             max_messages: u64::try_from(info.config.max_messages).ok(),
+            max_bytes: u64::try_from(info.config.max_bytes).ok(),
             max_age: (!info.config.max_age.is_zero()).then_some(info.config.max_age),
         })
     }

@@ -88,6 +88,9 @@ pub enum JobError {
     /// A definition that makes no sense.
     #[error(transparent)]
     Queue(#[from] QueueError),
+    /// A definition that is not what it should be.
+    #[error("the definition of the queue cannot be read: {0}")]
+    Unreadable(#[from] nuncius_bus::kv::Unreadable),
     /// The queue has jobs.
     #[error("queue `{queue}` still has {jobs} jobs: drain or purge it first, or use --force, which drops them")]
     NotEmpty {

@@ -147,7 +147,7 @@ impl Queues {
     pub async fn find(&self, name: &str) -> Result<Option<QueueDefinition>, JobError> {
         check_queue_name(name)?;
         let Some(entry) = self.kv.get(name).await? else { return Ok(None) };
-        Ok(codec::decode(&entry.value).ok())
+        Ok(Some(codec::decode(&entry.value).map_err(|error| self.kv.unreadable(&entry, &error))?))
     }
 
     /// The same, missing being an error.
@@ -155,11 +155,11 @@ impl Queues {
         self.find(name).await?.ok_or_else(|| JobError::NoQueue { queue: name.to_owned() })
     }
 
-    /// All definitions, by name.
+    /// All definitions, by name; one that cannot be read is logged as a warning and left out.
     pub async fn list(&self) -> Result<BTreeMap<String, QueueDefinition>, JobError> {
-        let entries = self.kv.entries("*").await?;
-        let read = entries.into_iter().filter_map(|entry| Some((entry.key, codec::decode(&entry.value).ok()?)));
-        Ok(read.collect())
+        let decoded = self.kv.decoded("*").await?;
+        decoded.warn();
+        Ok(decoded.entries.into_iter().map(|entry| (entry.key, entry.value)).collect())
     }
 
     /// Changes whether a queue takes and gives jobs.
@@ -170,9 +170,8 @@ impl Queues {
         check_queue_name(name)?;
         for _ in 0..CHANGE_ATTEMPTS {
             let entry = self.kv.get(name).await?.ok_or_else(|| JobError::NoQueue { queue: name.to_owned() })?;
-            let Ok(mut definition) = codec::decode::<QueueDefinition>(&entry.value) else {
-                return Err(JobError::NoQueue { queue: name.to_owned() });
-            };
+            let mut definition: QueueDefinition =
+                codec::decode(&entry.value).map_err(|error| self.kv.unreadable(&entry, &error))?;
             definition.state = state;
             match self.kv.update(name, encoded(&definition)?, entry.revision).await {
                 Ok(_) => {
@@ -207,7 +206,7 @@ impl Queues {
         let names = self.bus.namespace().clone();
         let jobs = match self.bus.stream_state(&names.stream_job(name)).await {
             Ok(state) => state.messages,
-            Err(BusError::NotFound { .. }) if self.find(name).await?.is_none() => {
+            Err(BusError::NotFound { .. }) if self.kv.get(name).await?.is_none() => {
                 return Err(JobError::NoQueue { queue: name.to_owned() });
             }
             Err(BusError::NotFound { .. }) => 0,

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use nuncius_schemas::codec;
 use nuncius_schemas::node::NodeInfo;
 use nuncius_schemas::queue::QueueState;
 
@@ -32,8 +31,8 @@ impl Queues {
         let state = self.get(queue).await?.state;
         let names = self.bus.namespace();
         let jobs = self.bus.stream_state(&names.stream_job(queue)).await?.messages;
-        let nodes = self.bus.kv(&names.bucket_node()).await?.entries(">").await?;
-        let own = nodes.iter().filter_map(|entry| codec::decode::<NodeInfo>(&entry.value).ok()?.worker);
+        let nodes = self.bus.kv(&names.bucket_node()).await?.decoded::<NodeInfo>(">").await?;
+        let own = nodes.entries.into_iter().filter_map(|entry| entry.value.worker);
         let own = own.filter(|worker| worker.queue == queue);
         let (workers, slots) = own.fold((0, 0), |(workers, slots), own| (workers + 1, slots + u64::from(own.slots)));
         Ok(Waits { queue: queue.to_owned(), state, workers, slots, jobs })

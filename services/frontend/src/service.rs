@@ -15,7 +15,7 @@ use nuncius_serve::{HttpLimits, ServeError};
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::http::{self, Pages};
 use crate::keeper::Keeper;
@@ -165,7 +165,13 @@ async fn follow_queues(
         };
         match event {
             Ok(KvEvent::Entry(entry)) if entry.operation == Operation::Put => {
-                let Ok(definition) = codec::decode::<QueueDefinition>(&entry.value) else { continue };
+                let definition: QueueDefinition = match codec::decode(&entry.value) {
+                    Ok(definition) => definition,
+                    Err(error) => {
+                        warn!("{}; it is left out", queues.bucket().unreadable(&entry, &error));
+                        continue;
+                    }
+                };
                 if definition.name != entry.key {
                     continue;
                 }

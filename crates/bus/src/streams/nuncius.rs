@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Discard, Retention, StreamWanted};
+use super::{Discard, Retention, StreamCondition, StreamWanted};
 use crate::kv::BucketWanted;
+use crate::object::object_store_stream;
 use crate::{Bus, BusError};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -59,20 +60,40 @@ pub async fn ensure_streams(bus: &Bus) -> Result<(), BusError> {
 
 /// Makes all that experiments need. May be called by every process at every start.
 pub async fn ensure_streams_with(bus: &Bus, limits: &StreamLimits) -> Result<(), BusError> {
-    for wanted in wanted_streams(bus, limits) {
+    for wanted in wanted(bus, limits) {
         bus.ensure_stream(&wanted).await?;
     }
+    Ok(())
+}
+
+/// How each stream, bucket and object store that experiments need stands to what is wanted of it. Changes nothing.
+///
+/// # Errors
+/// When the server cannot be asked.
+pub async fn inspect_streams(bus: &Bus, limits: &StreamLimits) -> Result<Vec<(String, StreamCondition)>, BusError> {
+    let mut found = Vec::new();
+    for wanted in wanted(bus, limits) {
+        let condition = bus.inspect_stream(&wanted).await?;
+        found.push((wanted.name, condition));
+    }
+    Ok(found)
+}
+
+fn wanted(bus: &Bus, limits: &StreamLimits) -> Vec<StreamWanted> {
     let names = bus.namespace();
-    for (name, ttl) in [
+    let mut wanted = wanted_streams(bus, limits);
+    let buckets = [
         (names.bucket_node(), Some(limits.node_ttl)),
         (names.bucket_lease(), Some(limits.lease_ttl)),
         (names.bucket_run(), None),
         (names.bucket_route(), None),
         (names.bucket_queue(), None),
-    ] {
-        bus.ensure_bucket(&BucketWanted { name, max_age: ttl, ..BucketWanted::default() }).await?;
-    }
-    bus.ensure_object_store(&names.bucket_artifact(), limits.artifact_bytes).await
+    ];
+    wanted.extend(
+        buckets.into_iter().map(|(name, max_age)| BucketWanted { name, max_age, ..BucketWanted::default() }.stream()),
+    );
+    wanted.push(object_store_stream(&names.bucket_artifact(), limits.artifact_bytes));
+    wanted
 }
 
 fn wanted_streams(bus: &Bus, limits: &StreamLimits) -> Vec<StreamWanted> {

@@ -74,8 +74,8 @@ async fn try_to_join(config: &OcoConfig, bus: &Bus) -> Result<Membership, BusErr
 
 /// Each request goes to one of the emulators of a namespace, and they share no state.
 async fn warn_of_others(bus: &Bus, own: &str) -> Result<(), BusError> {
-    for entry in bus.kv(&bus.namespace().bucket_node()).await?.entries(">").await? {
-        let Ok(other) = codec::decode::<NodeInfo>(&entry.value) else { continue };
+    let nodes: Vec<NodeInfo> = bus.kv(&bus.namespace().bucket_node()).await?.decoded(">").await?.into_values();
+    for other in nodes {
         if other.name != own && other.labels.get(LABEL.0).is_some_and(|value| value == LABEL.1) {
             warn!(
                 other = other.name,

@@ -3,6 +3,7 @@
 
 use nuncius_bus::kv::{BucketWanted, Kv};
 use nuncius_bus::{Bus, BusError};
+use tracing::warn;
 
 use super::Kept;
 
@@ -20,9 +21,9 @@ impl Bucket {
         for stored in kv.entries(">").await? {
             match serde_json::from_slice(&stored.value) {
                 Ok(kept) => entry(kept, stored.revision),
+                // It keeps the other applications from nothing; what is written of its own takes its place.
                 Err(error) => {
-                    let problem = format!("bucket {}, key {}: {error}; delete it", kv.name(), stored.key);
-                    return Err(BusError::Options(problem));
+                    warn!(bucket = kv.name(), key = stored.key, %error, "entry cannot be read: it is left out")
                 }
             }
         }
