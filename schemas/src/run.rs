@@ -131,6 +131,9 @@ pub struct RunRecord {
     pub token: u64,
     /// W3C trace context of the submission.
     pub traceparent: Option<String>,
+    /// Where its result is stored, once a daemon looks after it: the host and the path of the database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<String>,
 }
 
 /// Answer to a submission that named a `Nuncius-Reply` subject.

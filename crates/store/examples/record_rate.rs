@@ -99,6 +99,7 @@ async fn with_store(path: &Path, batches: u64) -> Result<f64, Failure> {
         attempt: 0,
         token: 0,
         traceparent: None,
+        store: None,
     };
     let names = StepNames::of(&record.spec);
     store.upsert_experiment(&record).await?;

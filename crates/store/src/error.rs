@@ -55,6 +55,20 @@ pub enum StoreError {
         /// What SQLite said.
         source: sqlx::Error,
     },
+    /// A transaction took too long.
+    #[error(
+        "store `{}` cannot {action} within {limit:?}: its disk is slow, or another process keeps it locked; \
+         `--store-write-limit` of the daemon is that limit",
+        path.display()
+    )]
+    Slow {
+        /// The file.
+        path: PathBuf,
+        /// What was being done.
+        action: &'static str,
+        /// How long it may take.
+        limit: std::time::Duration,
+    },
     /// There is no such experiment.
     #[error("experiment `{id}` is not in store `{}`; list the experiments to see which are", path.display())]
     NotFound {

@@ -5,6 +5,8 @@ use nuncius_schemas::gate::Quantity;
 use nuncius_schemas::report::{NodeReport, Report};
 use nuncius_schemas::run::{RunStatus, Verdict};
 use nuncius_schemas::spec::ExperimentSpec;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{FromRow, Row as _};
 
 use crate::error::StoreError;
 use crate::numbers::uncount;
@@ -73,7 +75,53 @@ pub struct Checkpoint {
     pub bytes: Vec<u8>,
 }
 
+/// How much of an experiment is in the store, to compare with how much there should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Held {
+    /// Whether its report is there.
+    pub has_report: bool,
+    /// Whether it has ended, as far as the store knows.
+    pub has_ended: bool,
+    /// Events.
+    pub events: i64,
+    /// Merged seconds, late pieces among them.
+    pub seconds: i64,
+    /// Request records in batches that are whole.
+    pub record_rows: i64,
+}
+
+impl FromRow<'_, SqliteRow> for Held {
+    fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            has_report: row.try_get("has_report")?,
+            has_ended: row.try_get("has_ended")?,
+            events: row.try_get("events")?,
+            seconds: row.try_get("seconds")?,
+            record_rows: row.try_get("record_rows")?,
+        })
+    }
+}
+
 impl Store {
+    /// How much of an experiment is there; nothing at all where it is not known.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn held(&self, id: &str) -> Result<Held, StoreError> {
+        let held: Option<Held> = sqlx::query_as(
+            "SELECT report IS NOT NULL AS has_report, status IN ('finished', 'failed', 'cancelled') AS has_ended, \
+             (SELECT count(*) FROM event WHERE experiment = ?1) AS events, \
+             (SELECT count(*) FROM (SELECT DISTINCT second, late FROM second WHERE experiment = ?1)) AS seconds, \
+             (SELECT coalesce(sum(rows), 0) FROM record_batch WHERE experiment = ?1) AS record_rows \
+             FROM experiment WHERE id = ?1",
+        )
+        .bind(id)
+        .fetch_optional(&self.readers().await?)
+        .await
+        .map_err(|source| self.failed("count what it has of an experiment", id, source))?;
+        Ok(held.unwrap_or_default())
+    }
+
     /// The experiments, the latest submission first, at most `limit`.
     ///
     /// # Errors
@@ -85,7 +133,7 @@ impl Store {
              ORDER BY submitted_unix_ms DESC, stream_sequence DESC, id LIMIT ?",
         )
         .bind(i64::from(limit))
-        .fetch_all(self.readers())
+        .fetch_all(&self.readers().await?)
         .await
         .map_err(|source| self.failed("list experiments", "", source))?;
         rows.into_iter().map(|row| self.stored(row)).collect()
@@ -99,7 +147,7 @@ impl Store {
         sqlx::query_scalar("SELECT id FROM experiment WHERE substr(id, 1, length(?1)) = ?1 ORDER BY id LIMIT ?2")
             .bind(beginning)
             .bind(i64::from(limit))
-            .fetch_all(self.readers())
+            .fetch_all(&self.readers().await?)
             .await
             .map_err(|source| self.failed("look for an experiment", beginning, source))
     }
@@ -114,7 +162,7 @@ impl Store {
              ended_unix_ms, trace_id, report IS NOT NULL AS has_report FROM experiment WHERE id = ?",
         )
         .bind(id)
-        .fetch_optional(self.readers())
+        .fetch_optional(&self.readers().await?)
         .await
         .map_err(|source| self.failed("read an experiment", id, source))?;
         self.stored(row.ok_or_else(|| self.not_found(id))?)
@@ -148,7 +196,7 @@ impl Store {
     async fn document(&self, statement: &'static str, id: &str) -> Result<Option<String>, StoreError> {
         let row: Option<(Option<String>,)> = sqlx::query_as(statement)
             .bind(id)
-            .fetch_optional(self.readers())
+            .fetch_optional(&self.readers().await?)
             .await
             .map_err(|source| self.failed("read a document", id, source))?;
         row.map(|(text,)| text).ok_or_else(|| self.not_found(id))
@@ -162,7 +210,7 @@ impl Store {
         let rows: Vec<(String, i64)> =
             sqlx::query_as("SELECT status, at_unix_ms FROM phase WHERE experiment = ? ORDER BY at_unix_ms, rowid")
                 .bind(id)
-                .fetch_all(self.readers())
+                .fetch_all(&self.readers().await?)
                 .await
                 .map_err(|source| self.failed("read phases", id, source))?;
         rows.into_iter()
@@ -183,7 +231,7 @@ impl Store {
              ORDER BY at_unix_ms, rowid",
         )
         .bind(id)
-        .fetch_all(self.readers())
+        .fetch_all(&self.readers().await?)
         .await
         .map_err(|source| self.failed("read events", id, source))?;
         let event = |row: EventRow| -> Result<ExperimentEvent, serde_json::Error> {
@@ -207,7 +255,7 @@ impl Store {
     pub async fn nodes(&self, id: &str) -> Result<Vec<NodeReport>, StoreError> {
         let rows: Vec<NodeRow> = sqlx::query_as("SELECT * FROM node WHERE experiment = ? ORDER BY name")
             .bind(id)
-            .fetch_all(self.readers())
+            .fetch_all(&self.readers().await?)
             .await
             .map_err(|source| self.failed("read nodes", id, source))?;
         let node = |row: NodeRow| -> Result<NodeReport, serde_json::Error> {
@@ -242,7 +290,7 @@ impl Store {
              ORDER BY group_name, step_name, quantity",
         )
         .bind(id)
-        .fetch_all(self.readers())
+        .fetch_all(&self.readers().await?)
         .await
         .map_err(|source| self.failed("read histograms", id, source))?;
         rows.into_iter()
@@ -260,7 +308,7 @@ impl Store {
     pub async fn record_count(&self, id: &str) -> Result<u64, StoreError> {
         let number: i64 = sqlx::query_scalar("SELECT count(*) FROM request WHERE experiment = ?")
             .bind(id)
-            .fetch_one(self.readers())
+            .fetch_one(&self.readers().await?)
             .await
             .map_err(|source| self.failed("count request records", id, source))?;
         Ok(uncount(number))
@@ -274,7 +322,7 @@ impl Store {
         let row: Option<(i64, i64, Vec<u8>)> =
             sqlx::query_as("SELECT stream_sequence, at_unix_ms, bytes FROM checkpoint WHERE experiment = ?")
                 .bind(id)
-                .fetch_optional(self.readers())
+                .fetch_optional(&self.readers().await?)
                 .await
                 .map_err(|source| self.failed("read a checkpoint", id, source))?;
         Ok(row.map(|(stream_sequence, at_unix_ms, bytes)| Checkpoint {

@@ -62,11 +62,9 @@ impl Store {
     /// When the columns disagree, the batch is too long, an index names no step, the experiment is not known, or the
     /// store cannot be written; then nothing of the batch is kept.
     pub async fn add_records(&self, batch: &RecordBatch, names: &StepNames) -> Result<u64, StoreError> {
-        const ACTION: &str = "write request records";
         let rows = rows(batch, names)?;
-        let failed = |source| self.failed(ACTION, &batch.experiment, source);
-        let mut transaction = self.begin(ACTION).await?;
-        let added = sqlx::query(
+        let mut writing = self.begin("write request records", &batch.experiment).await?;
+        let statement = sqlx::query(
             "INSERT INTO record_batch (experiment, node, epoch, sequence, rows) VALUES (?, ?, ?, ?, ?) \
              ON CONFLICT DO NOTHING",
         )
@@ -74,12 +72,9 @@ impl Store {
         .bind(&batch.node)
         .bind(bits(batch.epoch))
         .bind(count(batch.sequence))
-        .bind(count(rows.len() as u64))
-        .execute(&mut *transaction)
-        .await
-        .map_err(failed)?;
-        if added.rows_affected() == 0 {
-            transaction.rollback().await.map_err(failed)?;
+        .bind(count(rows.len() as u64));
+        if writing.execute(statement).await? == 0 {
+            writing.commit().await?;
             return Ok(0);
         }
         for chunk in rows.chunks(ROWS_PER_INSERT) {
@@ -101,9 +96,9 @@ impl Store {
                     .push_bind(row.outcome)
                     .push_bind(row.span_id);
             });
-            insert.build().execute(&mut *transaction).await.map_err(failed)?;
+            writing.execute(insert.build()).await?;
         }
-        transaction.commit().await.map_err(failed)?;
+        writing.commit().await?;
         Ok(rows.len() as u64)
     }
 }

@@ -9,6 +9,8 @@ use sqlx::{FromRow, QueryBuilder, Row as _, Sqlite};
 use crate::error::StoreError;
 use crate::numbers::{count, optional_count};
 use crate::store::Store;
+use crate::write::Piece;
+use crate::writing::Writing;
 
 /// Rows of one INSERT: 32 columns × 200 stay well below SQLite's 32 766 values.
 const ROWS_PER_INSERT: usize = 200;
@@ -134,73 +136,7 @@ impl Store {
     /// # Errors
     /// When the experiment is not known, or the store cannot be written.
     pub async fn put_second(&self, second: &ExperimentSecond) -> Result<(), StoreError> {
-        const ACTION: &str = "write a second";
-        let failed = |source| self.failed(ACTION, &second.experiment, source);
-        let mut rows = Vec::new();
-        for group in &second.groups {
-            let is_only = group.iterations.is_none() && group.steps.len() == 1;
-            let steps = group.steps.iter().map(|step| (is_only, step));
-            for (is_iteration, step) in steps.chain(group.iterations.iter().map(|step| (true, step))) {
-                let json = |source| self.json("second", &second.experiment, source);
-                rows.push(Row {
-                    group,
-                    step,
-                    is_iteration,
-                    statuses: serde_json::to_string(&step.statuses).map_err(json)?,
-                    failures: serde_json::to_string(&step.failures).map_err(json)?,
-                });
-            }
-        }
-        let late = if second.late { i64::from(second.revision) } else { 0 };
-        let mut transaction = self.begin(ACTION).await?;
-        for chunk in rows.chunks(ROWS_PER_INSERT) {
-            let mut insert = QueryBuilder::<Sqlite>::new(
-                "INSERT OR REPLACE INTO second (experiment, second, late, group_index, step_index, group_name, step_name, \
-                 is_iteration, length_ns, offered_ns, nodes, scheduled, offered, sent, succeeded, failed, censored, \
-                 in_flight, retried, bytes_sent, bytes_received, response_p50_ns, response_p95_ns, response_p99_ns, \
-                 response_max_ns, service_p50_ns, service_p95_ns, service_p99_ns, service_max_ns, blocked_p99_ns, \
-                 lag_p99_ns, statuses, failures) ",
-            );
-            insert.push_values(chunk, |mut values, row| {
-                let Row { group, step, is_iteration, statuses, failures } = row;
-                values
-                    .push_bind(&second.experiment)
-                    .push_bind(i64::from(second.second))
-                    .push_bind(late)
-                    .push_bind(i64::from(group.group))
-                    .push_bind(i64::from(step.step))
-                    .push_bind(&group.name)
-                    .push_bind(&step.name)
-                    .push_bind(*is_iteration)
-                    .push_bind(count(if second.late { 0 } else { second.length_ns }))
-                    .push_bind(count(group.offered_ns))
-                    .push_bind(count(second.nodes.len() as u64))
-                    .push_bind(optional_count(group.scheduled.filter(|_| *is_iteration)))
-                    .push_bind(count(step.offered))
-                    .push_bind(count(step.sent))
-                    .push_bind(count(step.succeeded))
-                    .push_bind(count(step.failed))
-                    .push_bind(count(step.censored))
-                    .push_bind(count(step.in_flight))
-                    .push_bind(count(step.retried))
-                    .push_bind(count(step.bytes_sent))
-                    .push_bind(count(step.bytes_received))
-                    .push_bind(optional_count(step.response.p50_ns))
-                    .push_bind(optional_count(step.response.p95_ns))
-                    .push_bind(optional_count(step.response.p99_ns))
-                    .push_bind(optional_count(step.response.max_ns))
-                    .push_bind(optional_count(step.service.p50_ns))
-                    .push_bind(optional_count(step.service.p95_ns))
-                    .push_bind(optional_count(step.service.p99_ns))
-                    .push_bind(optional_count(step.service.max_ns))
-                    .push_bind(optional_count(step.blocked.p99_ns))
-                    .push_bind(optional_count(step.lag.p99_ns))
-                    .push_bind(statuses)
-                    .push_bind(failures);
-            });
-            insert.build().execute(&mut *transaction).await.map_err(failed)?;
-        }
-        transaction.commit().await.map_err(failed)
+        self.keep(&[Piece::Second(second)]).await
     }
 
     /// Hands each row of the seconds of an experiment to `take`, in order: by second, group and step. Row by row, so
@@ -214,11 +150,12 @@ impl Store {
         mut take: impl FnMut(SecondRow) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         let failed = |source| self.failed("read seconds", id, source);
+        let pool = self.readers().await?;
         let mut rows = sqlx::query_as::<_, SecondRow>(
             "SELECT * FROM second WHERE experiment = ? ORDER BY second, late, group_index, step_index",
         )
         .bind(id)
-        .fetch(self.readers());
+        .fetch(&pool);
         while let Some(row) = rows.try_next().await.map_err(failed)? {
             take(row)?;
         }
@@ -238,4 +175,76 @@ impl Store {
         .await?;
         Ok(rows)
     }
+}
+
+/// Writes the rows of a second.
+pub(crate) async fn insert_second(
+    store: &Store,
+    writing: &mut Writing<'_>,
+    second: &ExperimentSecond,
+) -> Result<(), StoreError> {
+    let mut rows = Vec::new();
+    for group in &second.groups {
+        let is_only = group.iterations.is_none() && group.steps.len() == 1;
+        let steps = group.steps.iter().map(|step| (is_only, step));
+        for (is_iteration, step) in steps.chain(group.iterations.iter().map(|step| (true, step))) {
+            let json = |source| store.json("second", &second.experiment, source);
+            rows.push(Row {
+                group,
+                step,
+                is_iteration,
+                statuses: serde_json::to_string(&step.statuses).map_err(json)?,
+                failures: serde_json::to_string(&step.failures).map_err(json)?,
+            });
+        }
+    }
+    let late = if second.late { i64::from(second.revision) } else { 0 };
+    for chunk in rows.chunks(ROWS_PER_INSERT) {
+        let mut insert = QueryBuilder::<Sqlite>::new(
+            "INSERT OR REPLACE INTO second (experiment, second, late, group_index, step_index, group_name, step_name, \
+             is_iteration, length_ns, offered_ns, nodes, scheduled, offered, sent, succeeded, failed, censored, \
+             in_flight, retried, bytes_sent, bytes_received, response_p50_ns, response_p95_ns, response_p99_ns, \
+             response_max_ns, service_p50_ns, service_p95_ns, service_p99_ns, service_max_ns, blocked_p99_ns, \
+             lag_p99_ns, statuses, failures) ",
+        );
+        insert.push_values(chunk, |mut values, row| {
+            let Row { group, step, is_iteration, statuses, failures } = row;
+            values
+                .push_bind(&second.experiment)
+                .push_bind(i64::from(second.second))
+                .push_bind(late)
+                .push_bind(i64::from(group.group))
+                .push_bind(i64::from(step.step))
+                .push_bind(&group.name)
+                .push_bind(&step.name)
+                .push_bind(*is_iteration)
+                .push_bind(count(if second.late { 0 } else { second.length_ns }))
+                .push_bind(count(group.offered_ns))
+                .push_bind(count(second.nodes.len() as u64))
+                .push_bind(optional_count(group.scheduled.filter(|_| *is_iteration)))
+                .push_bind(count(step.offered))
+                .push_bind(count(step.sent))
+                .push_bind(count(step.succeeded))
+                .push_bind(count(step.failed))
+                .push_bind(count(step.censored))
+                .push_bind(count(step.in_flight))
+                .push_bind(count(step.retried))
+                .push_bind(count(step.bytes_sent))
+                .push_bind(count(step.bytes_received))
+                .push_bind(optional_count(step.response.p50_ns))
+                .push_bind(optional_count(step.response.p95_ns))
+                .push_bind(optional_count(step.response.p99_ns))
+                .push_bind(optional_count(step.response.max_ns))
+                .push_bind(optional_count(step.service.p50_ns))
+                .push_bind(optional_count(step.service.p95_ns))
+                .push_bind(optional_count(step.service.p99_ns))
+                .push_bind(optional_count(step.service.max_ns))
+                .push_bind(optional_count(step.blocked.p99_ns))
+                .push_bind(optional_count(step.lag.p99_ns))
+                .push_bind(statuses)
+                .push_bind(failures);
+        });
+        writing.execute(insert.build()).await?;
+    }
+    Ok(())
 }

@@ -5,14 +5,38 @@ use nuncius_schemas::gate::Quantity;
 use nuncius_schemas::redact::redact_spec;
 use nuncius_schemas::report::{NodeReport, Report};
 use nuncius_schemas::run::{RunRecord, RunStatus};
-use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
+use nuncius_schemas::second::ExperimentSecond;
+use sqlx::{QueryBuilder, Sqlite};
 
 use crate::error::StoreError;
 use crate::numbers::{count, optional_count};
+use crate::seconds::insert_second;
 use crate::store::Store;
+use crate::writing::Writing;
 
 /// Rows of one INSERT of nodes: 16 columns × 500 stay well below SQLite's 32 766 values.
 const ROWS_PER_INSERT: usize = 500;
+
+/// Something to keep of an experiment.
+#[derive(Debug, Clone, Copy)]
+pub enum Piece<'a> {
+    /// What is known of it; a second time, what has changed.
+    Experiment(&'a RunRecord),
+    /// An event; one that tells a status is the beginning of that phase, too.
+    Event(&'a ExperimentEvent),
+    /// A merged second; see [`Store::put_second`].
+    Second(&'a ExperimentSecond),
+}
+
+impl Piece<'_> {
+    fn experiment(&self) -> &str {
+        match self {
+            Self::Experiment(record) => &record.id,
+            Self::Event(event) => &event.experiment,
+            Self::Second(second) => &second.experiment,
+        }
+    }
+}
 
 impl Store {
     /// Keeps what is known of an experiment; a second time, what has changed. Its report stays.
@@ -20,16 +44,44 @@ impl Store {
     /// # Errors
     /// When the store cannot be written.
     pub async fn upsert_experiment(&self, record: &RunRecord) -> Result<(), StoreError> {
+        self.keep(&[Piece::Experiment(record)]).await
+    }
+
+    /// Keeps pieces of one experiment, which is known or among them, in their order and in one transaction.
+    ///
+    /// # Errors
+    /// When the store cannot be written; then nothing of them is kept.
+    pub async fn keep(&self, pieces: &[Piece<'_>]) -> Result<(), StoreError> {
+        let id = pieces.first().map_or("", Piece::experiment);
+        let mut writing = self.begin("write an experiment", id).await?;
+        for piece in pieces {
+            match piece {
+                Piece::Experiment(record) => self.put_experiment(&mut writing, record).await?,
+                Piece::Event(event) => {
+                    insert_event(&mut writing, &event.experiment, event, &event_data(self, event)?).await?;
+                    if let Some(status) = event.status {
+                        insert_phase(&mut writing, &event.experiment, status, event.at_unix_ms).await?;
+                    }
+                }
+                Piece::Second(second) => insert_second(self, &mut writing, second).await?,
+            }
+        }
+        writing.commit().await
+    }
+
+    async fn put_experiment(&self, writing: &mut Writing<'_>, record: &RunRecord) -> Result<(), StoreError> {
         let spec = serde_json::to_string(&redact_spec(&record.spec))
             .map_err(|source| self.json("specification", &record.id, source))?;
-        sqlx::query(
+        let owner = self.owner().filter(|_| !record.status.is_terminal());
+        let statement = sqlx::query(
             "INSERT INTO experiment (id, stream_sequence, name, creator, status, verdict, reason, spec, \
-             submitted_unix_ms, started_unix_ms, ended_unix_ms, trace_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+             submitted_unix_ms, started_unix_ms, ended_unix_ms, trace_id, owner) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
              ON CONFLICT (id) DO UPDATE SET stream_sequence = excluded.stream_sequence, name = excluded.name, \
              creator = excluded.creator, status = excluded.status, verdict = excluded.verdict, \
              reason = excluded.reason, spec = excluded.spec, submitted_unix_ms = excluded.submitted_unix_ms, \
              started_unix_ms = excluded.started_unix_ms, ended_unix_ms = excluded.ended_unix_ms, \
-             trace_id = coalesce(excluded.trace_id, trace_id)",
+             trace_id = coalesce(excluded.trace_id, trace_id), owner = excluded.owner",
         )
         .bind(&record.id)
         .bind(count(record.stream_sequence))
@@ -43,10 +95,8 @@ impl Store {
         .bind(optional_count(record.started_unix_ms))
         .bind(optional_count(record.ended_unix_ms))
         .bind(record.traceparent.as_deref().and_then(trace_id))
-        .execute(self.writer())
-        .await
-        .map_err(|source| self.failed("write an experiment", &record.id, source))?;
-        Ok(())
+        .bind(owner);
+        writing.execute(statement).await.map(drop)
     }
 
     /// Keeps a report: the document, its nodes and events, and the status, in one transaction; a second
@@ -55,15 +105,13 @@ impl Store {
     /// # Errors
     /// When the store cannot be written.
     pub async fn set_report(&self, report: &Report) -> Result<(), StoreError> {
-        const ACTION: &str = "write a report";
-        let failed = |source| self.failed(ACTION, &report.id, source);
         let mut report = report.clone();
         report.spec = report.spec.as_ref().map(redact_spec);
         let json = |source| self.json("report", &report.id, source);
         let document = serde_json::to_string(&report).map_err(json)?;
         let spec = report.spec.as_ref().map(serde_json::to_string).transpose().map_err(json)?;
-        let mut transaction = self.begin(ACTION).await?;
-        sqlx::query(
+        let mut writing = self.begin("write a report", &report.id).await?;
+        let statement = sqlx::query(
             "INSERT INTO experiment (id, stream_sequence, name, creator, status, verdict, reason, spec, report, \
              submitted_unix_ms, started_unix_ms, ended_unix_ms, trace_id) \
              VALUES (?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
@@ -83,18 +131,15 @@ impl Store {
         .bind(count(report.submitted_unix_ms))
         .bind(optional_count(report.started_unix_ms))
         .bind(optional_count(report.ended_unix_ms))
-        .bind(&report.trace_id)
-        .execute(&mut *transaction)
-        .await
-        .map_err(failed)?;
-        let statement = "DELETE FROM node WHERE experiment = ?";
-        sqlx::query(statement).bind(&report.id).execute(&mut *transaction).await.map_err(failed)?;
-        insert_nodes(&mut transaction, &report.id, &report.nodes).await.map_err(failed)?;
+        .bind(&report.trace_id);
+        writing.execute(statement).await?;
+        writing.execute(sqlx::query("DELETE FROM node WHERE experiment = ?").bind(&report.id)).await?;
+        insert_nodes(&mut writing, &report.id, &report.nodes).await?;
         for event in &report.events {
             let data = event_data(self, event)?;
-            insert_event(&mut transaction, &report.id, event, &data).await.map_err(failed)?;
+            insert_event(&mut writing, &report.id, event, &data).await?;
         }
-        transaction.commit().await.map_err(failed)
+        writing.commit().await
     }
 
     /// Keeps that the experiment had `status` from `at_unix_ms` on.
@@ -102,14 +147,9 @@ impl Store {
     /// # Errors
     /// When the experiment is not known, or the store cannot be written.
     pub async fn add_phase(&self, experiment: &str, status: RunStatus, at_unix_ms: u64) -> Result<(), StoreError> {
-        sqlx::query("INSERT INTO phase (experiment, status, at_unix_ms) VALUES (?, ?, ?) ON CONFLICT DO NOTHING")
-            .bind(experiment)
-            .bind(status.name())
-            .bind(count(at_unix_ms))
-            .execute(self.writer())
-            .await
-            .map_err(|source| self.failed("write a phase", experiment, source))?;
-        Ok(())
+        let mut writing = self.begin("write a phase", experiment).await?;
+        insert_phase(&mut writing, experiment, status, at_unix_ms).await?;
+        writing.commit().await
     }
 
     /// Keeps an event; the same one twice (a replay of the stream) is kept once.
@@ -118,9 +158,9 @@ impl Store {
     /// When the experiment is not known, or the store cannot be written.
     pub async fn add_event(&self, event: &ExperimentEvent) -> Result<(), StoreError> {
         let data = event_data(self, event)?;
-        let failed = |source| self.failed("write an event", &event.experiment, source);
-        let mut connection = self.writer().acquire().await.map_err(failed)?;
-        insert_event(&mut connection, &event.experiment, event, &data).await.map_err(failed)
+        let mut writing = self.begin("write an event", &event.experiment).await?;
+        insert_event(&mut writing, &event.experiment, event, &data).await?;
+        writing.commit().await
     }
 
     /// Keeps the encoded histogram of a quantity of a step; a second one replaces the first.
@@ -135,7 +175,8 @@ impl Store {
         quantity: Quantity,
         bytes: &[u8],
     ) -> Result<(), StoreError> {
-        sqlx::query(
+        let mut writing = self.begin("write a histogram", experiment).await?;
+        let statement = sqlx::query(
             "INSERT INTO histogram (experiment, group_name, step_name, quantity, bytes) VALUES (?, ?, ?, ?, ?) \
              ON CONFLICT (experiment, group_name, step_name, quantity) DO UPDATE SET bytes = excluded.bytes",
         )
@@ -143,11 +184,9 @@ impl Store {
         .bind(group)
         .bind(step)
         .bind(quantity.name())
-        .bind(bytes)
-        .execute(self.writer())
-        .await
-        .map_err(|source| self.failed("write a histogram", experiment, source))?;
-        Ok(())
+        .bind(bytes);
+        writing.execute(statement).await?;
+        writing.commit().await
     }
 
     /// Keeps the state of a run up to `stream_sequence`, in place of the one before; an older one changes nothing.
@@ -161,7 +200,8 @@ impl Store {
         at_unix_ms: u64,
         bytes: &[u8],
     ) -> Result<(), StoreError> {
-        sqlx::query(
+        let mut writing = self.begin("write a checkpoint", experiment).await?;
+        let statement = sqlx::query(
             "INSERT INTO checkpoint (experiment, stream_sequence, at_unix_ms, bytes) VALUES (?, ?, ?, ?) \
              ON CONFLICT (experiment) DO UPDATE SET stream_sequence = excluded.stream_sequence, \
              at_unix_ms = excluded.at_unix_ms, bytes = excluded.bytes \
@@ -170,11 +210,9 @@ impl Store {
         .bind(experiment)
         .bind(count(stream_sequence))
         .bind(count(at_unix_ms))
-        .bind(bytes)
-        .execute(self.writer())
-        .await
-        .map_err(|source| self.failed("write a checkpoint", experiment, source))?;
-        Ok(())
+        .bind(bytes);
+        writing.execute(statement).await?;
+        writing.commit().await
     }
 
     /// Removes an experiment and everything of it; whether it was there.
@@ -182,12 +220,10 @@ impl Store {
     /// # Errors
     /// When the store cannot be written.
     pub async fn remove(&self, experiment: &str) -> Result<bool, StoreError> {
-        let done = sqlx::query("DELETE FROM experiment WHERE id = ?")
-            .bind(experiment)
-            .execute(self.writer())
-            .await
-            .map_err(|source| self.failed("remove an experiment", experiment, source))?;
-        Ok(done.rows_affected() > 0)
+        let mut writing = self.begin("remove an experiment", experiment).await?;
+        let removed = writing.execute(sqlx::query("DELETE FROM experiment WHERE id = ?").bind(experiment)).await?;
+        writing.commit().await?;
+        Ok(removed > 0)
     }
 }
 
@@ -200,13 +236,23 @@ fn event_data(store: &Store, event: &ExperimentEvent) -> Result<String, StoreErr
     serde_json::to_string(&event.data).map_err(|source| store.json("event", &event.experiment, source))
 }
 
+async fn insert_phase(
+    writing: &mut Writing<'_>,
+    experiment: &str,
+    status: RunStatus,
+    at_unix_ms: u64,
+) -> Result<(), StoreError> {
+    let statement = "INSERT INTO phase (experiment, status, at_unix_ms) VALUES (?, ?, ?) ON CONFLICT DO NOTHING";
+    writing.execute(sqlx::query(statement).bind(experiment).bind(status.name()).bind(count(at_unix_ms))).await.map(drop)
+}
+
 async fn insert_event(
-    connection: &mut SqliteConnection,
+    writing: &mut Writing<'_>,
     experiment: &str,
     event: &ExperimentEvent,
     data: &str,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(
+) -> Result<(), StoreError> {
+    let statement = sqlx::query(
         "INSERT INTO event (experiment, at_unix_ms, kind, message, status, verdict, data) VALUES (?, ?, ?, ?, ?, ?, ?) \
          ON CONFLICT DO NOTHING",
     )
@@ -216,17 +262,11 @@ async fn insert_event(
     .bind(&event.message)
     .bind(event.status.map(|status| status.name()))
     .bind(event.verdict.map(|verdict| verdict.name()))
-    .bind(data)
-    .execute(connection)
-    .await?;
-    Ok(())
+    .bind(data);
+    writing.execute(statement).await.map(drop)
 }
 
-async fn insert_nodes(
-    connection: &mut SqliteConnection,
-    experiment: &str,
-    nodes: &[NodeReport],
-) -> Result<(), sqlx::Error> {
+async fn insert_nodes(writing: &mut Writing<'_>, experiment: &str, nodes: &[NodeReport]) -> Result<(), StoreError> {
     for chunk in nodes.chunks(ROWS_PER_INSERT) {
         let mut insert = QueryBuilder::<Sqlite>::new(
             "INSERT OR REPLACE INTO node (experiment, name, host, version, labels, clock_offset_ns, clock_error_ns, \
@@ -251,7 +291,7 @@ async fn insert_nodes(
                 .push_bind(count(node.deltas))
                 .push_bind(&node.lost);
         });
-        insert.build().execute(&mut *connection).await?;
+        writing.execute(insert.build()).await?;
     }
     Ok(())
 }

@@ -39,8 +39,9 @@ pub struct SeriesReport {
 
 /// Columns of one length: the same index is the same row in each.
 ///
-/// Of a row of several seconds, counts are sums, what is under way is the last, and quantiles are the largest of its
-/// seconds: percentiles are never averaged.
+/// Of a row of several seconds, counts are sums, what is under way is the last, and quantiles are those of the
+/// histograms of all its seconds together: percentiles are never averaged. What came after the row was whole, later
+/// than any node may be, has the larger quantile told.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct SeriesColumns {
     /// First second of run time of the row.

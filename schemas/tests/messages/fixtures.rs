@@ -349,6 +349,7 @@ pub(crate) fn run_record() -> RunRecord {
         attempt: 2,
         token: 9,
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
+        store: Some("host-a:/var/lib/nuncius/nuncius.db".to_owned()),
     }
 }
 

@@ -143,6 +143,7 @@ impl Archive {
                 if self.daemon.is_ours(id) {
                     return Err(Refusal::new(ArchiveRefusal::Running, format!("experiment {id} has not ended")));
                 }
+                self.daemon.remember_removed(id);
                 let removed = self.daemon.store.remove(id).await?;
                 let unknown = || Refusal::new(ArchiveRefusal::Unknown, format!("there is no experiment {id}"));
                 removed.then_some(Some(ArchiveReply::Done)).ok_or_else(unknown)

@@ -1,9 +1,9 @@
 //! What all runs of one daemon share.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use nuncius_bus::kv::Kv;
+use nuncius_bus::kv::{Kv, Unreadable};
 use nuncius_bus::lease::{self, Lease};
 use nuncius_bus::{Bus, BusError};
 use nuncius_schemas::codec;
@@ -20,6 +20,25 @@ use crate::timing::Timing;
 /// Most services of the routing table that nodes are told of where a target has variables.
 const ROUTES_MAX: usize = 256;
 
+/// Why there is no record to go by.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RecordError {
+    /// The bus.
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    /// Not what a record is.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+    /// A record of another run.
+    #[error("key `{key}` has the record of run `{id}`")]
+    Stranger {
+        /// The key.
+        key: String,
+        /// What the record says.
+        id: String,
+    },
+}
+
 /// Shared by all runs; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Daemon {
@@ -27,6 +46,8 @@ pub(crate) struct Daemon {
     pub(crate) timing: Timing,
     pub(crate) bus: Bus,
     pub(crate) store: Store,
+    /// What the store is called in run records: the host and the path.
+    pub(crate) store_name: String,
     pub(crate) nodes: Nodes,
     pub(crate) runs: Kv,
     pub(crate) routes: Kv,
@@ -34,7 +55,20 @@ pub(crate) struct Daemon {
     pub(crate) tasks: TaskTracker,
     /// Runs that a task of this daemon looks after.
     pub(crate) ours: Arc<Mutex<BTreeSet<String>>>,
+    /// Runs that have ended and are not all in the store, and those that were removed on request.
+    pub(crate) books: Arc<Mutex<Books>>,
 }
+
+/// What the store and the bus do not agree on.
+#[derive(Default)]
+pub(crate) struct Books {
+    owed: BTreeSet<String>,
+    /// The latest of them: what is being removed must not be stored again meanwhile.
+    removed: VecDeque<String>,
+}
+
+/// Most removed experiments that are remembered.
+const REMOVED_MAX: usize = 1_024;
 
 /// Releases a lease; one that cannot be released expires by itself.
 pub(crate) async fn give_back(lease: Lease) {
@@ -46,6 +80,7 @@ pub(crate) async fn give_back(lease: Lease) {
 impl Daemon {
     /// Claims a run for a task of this daemon; `false` when there is one already.
     pub(crate) fn remember(&self, id: &str) -> bool {
+        self.books().removed.retain(|removed| removed != id);
         self.ours.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned())
     }
 
@@ -57,6 +92,40 @@ impl Daemon {
     /// Gives a run back.
     pub(crate) fn forget(&self, id: &str) {
         self.ours.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+    }
+
+    fn books(&self) -> std::sync::MutexGuard<'_, Books> {
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers that a run has ended and is not all in the store.
+    pub(crate) fn owe(&self, id: &str) {
+        self.books().owed.insert(id.to_owned());
+    }
+
+    /// The runs that are not all in the store.
+    pub(crate) fn owed(&self) -> BTreeSet<String> {
+        self.books().owed.clone()
+    }
+
+    /// A run is all in the store now, or nobody knows it any more.
+    pub(crate) fn settled(&self, id: &str) {
+        self.books().owed.remove(id);
+    }
+
+    /// Remembers that an experiment is being removed.
+    pub(crate) fn remember_removed(&self, id: &str) {
+        let mut books = self.books();
+        books.owed.remove(id);
+        books.removed.push_back(id.to_owned());
+        if books.removed.len() > REMOVED_MAX {
+            books.removed.pop_front();
+        }
+    }
+
+    /// Whether it was removed; one that was run again under the same id was not.
+    pub(crate) fn was_removed(&self, id: &str) -> bool {
+        self.books().removed.iter().any(|removed| removed == id)
     }
 
     /// Key of a run's lease.
@@ -97,7 +166,9 @@ impl Daemon {
     /// A route of the routing table.
     pub(crate) async fn route(&self, service: &str) -> Result<Option<Route>, String> {
         match self.routes.get(service).await {
-            Ok(Some(entry)) => codec::decode(&entry.value).map(Some).map_err(|error| error.to_string()),
+            Ok(Some(entry)) => codec::decode(&entry.value)
+                .map(Some)
+                .map_err(|error| self.routes.unreadable(&entry, &error).to_string()),
             Ok(None) => Ok(None),
             Err(error) => Err(error.to_string()),
         }
@@ -105,19 +176,18 @@ impl Daemon {
 
     /// The routing table, up to [`ROUTES_MAX`] services; what cannot be read is left out.
     pub(crate) async fn all_routes(&self) -> Result<Vec<Route>, String> {
-        let entries = self.routes.entries(">").await.map_err(|error| error.to_string())?;
-        Ok(entries.iter().filter_map(|entry| codec::decode(&entry.value).ok()).take(ROUTES_MAX).collect())
+        let routes = self.routes.decoded(">").await.map_err(|error| error.to_string())?;
+        Ok(routes.into_values().into_iter().take(ROUTES_MAX).collect())
     }
 
     /// A record on the bus with its revision.
-    pub(crate) async fn record(&self, id: &str) -> Result<Option<(RunRecord, u64)>, String> {
-        match self.runs.get(id).await {
-            Ok(Some(entry)) => {
-                codec::decode(&entry.value).map(|record| Some((record, entry.revision))).map_err(|e| e.to_string())
-            }
-            Ok(None) => Ok(None),
-            Err(error) => Err(error.to_string()),
+    pub(crate) async fn record(&self, id: &str) -> Result<Option<(RunRecord, u64)>, RecordError> {
+        let Some(entry) = self.runs.get(id).await? else { return Ok(None) };
+        let record: RunRecord = codec::decode(&entry.value).map_err(|error| self.runs.unreadable(&entry, &error))?;
+        if record.id != id {
+            return Err(RecordError::Stranger { key: id.to_owned(), id: record.id });
         }
+        Ok(Some((record, entry.revision)))
     }
 
     /// A number of the run from which ids of requests are made: the same in every process that knows the id.

@@ -1,15 +1,18 @@
 //! The end of a run: records gathered, gates decided, the report built, stored, published.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use nuncius_schemas::event::EventKind;
 use nuncius_schemas::gate::Quantity;
 use nuncius_schemas::metric::Shortfall;
 use nuncius_schemas::node::GroupAssignment;
 use nuncius_schemas::report::{GateReport, NodeReport, Report};
-use nuncius_schemas::run::{RunNode, RunStatus, Verdict};
+use nuncius_schemas::run::{RunNode, RunRecord, RunStatus, Verdict};
 use nuncius_schemas::spec::{OnNodeLoss, RecordsMode};
+use nuncius_store::{Store, StoreError};
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 use tracing::warn;
 
 use crate::deficit::{self, Deficit};
@@ -20,6 +23,12 @@ use crate::run::Running;
 use crate::summary::{Ended, OverTime, report};
 use crate::totals::RunTotals;
 use crate::watch::Offered;
+
+/// How long a store that was waited for before is looked at once more.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// How long the store may take at most while the daemon ends.
+const SHUTDOWN_STORE_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Why a run did not go to its end.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -222,33 +231,102 @@ pub(crate) async fn end(running: &mut Running, mut ended: Ended, totals: &RunTot
     let mut reason = ended.reasons.first().cloned().unwrap_or_default();
     running.journal.record.verdict = verdict;
     running.journal.record.ended_unix_ms = Some(nuncius_bus::clock::unix_ms());
+    let mut patience = running.daemon.timing.store_patience;
+    if running.daemon.shutdown.is_cancelled() {
+        patience = patience.min(SHUTDOWN_STORE_PATIENCE);
+    }
+    let deadline = Instant::now() + patience;
+    let settled = running.journal.storing.settle(deadline).await;
     ended.events = running.journal.events();
     let mut report = report(&running.journal.record, totals, scheduled, ended);
-    store(running, &report, totals).await;
-    if let Some(problem) = running.journal.not_stored() {
+    let stored = match settled {
+        Ok(()) => store_until(running, &report, totals, deadline).await,
+        Err(problem) => Err(problem),
+    };
+    if let Err(problem) = stored {
         // What nobody can look up later has not been shown: it is no PASS.
         let problem = format!("the result is not all in the store: {problem}");
+        warn!(experiment = %report.id, "{problem}");
+        report.events = running.journal.events();
         report.reasons.insert(0, problem.clone());
         if status == RunStatus::Finished {
             (verdict, reason) = (Some(Verdict::Invalid), problem);
             report.verdict = verdict;
             running.journal.record.verdict = verdict;
         }
-        store(running, &report, totals).await;
+        // As much of it as there is room for; the rest comes from the bus when there is more.
+        let _ = store(running, &report, totals).await;
+        running.daemon.owe(&report.id);
+        // It was waited for.
+        running.journal.end_patience = LOOK;
     }
-    publish(running, &report).await;
+    if let Err(problem) = publish(running, &report).await {
+        let text = format!("the report is not on the bus: {problem}; the daemon's store has it");
+        running.journal.say(nuncius_schemas::event::EventKind::Warning, &text, BTreeMap::new()).await;
+    }
     if let Err(error) = running.journal.end(status, verdict, &reason).await {
         warn!(experiment = %report.id, %error, "the end was not written");
     }
+    // Only a look: the journal has waited for it.
+    if running.journal.storing.settle(Instant::now() + LOOK).await.is_err() {
+        running.daemon.owe(&report.id);
+    }
 }
 
-async fn store(running: &mut Running, report: &Report, totals: &RunTotals) {
-    let daemon = running.daemon.clone();
+/// Stores the result, again and again until it is all there.
+///
+/// # Errors
+/// Why it is not, at the deadline.
+async fn store_until(running: &Running, report: &Report, totals: &RunTotals, deadline: Instant) -> Result<(), String> {
+    let retry = running.daemon.timing.store_retry;
+    loop {
+        let problem = match tokio::time::timeout_at(deadline, store(running, report, totals)).await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(problem)) => problem,
+            Err(_) => return Err("the report was not stored in time".to_owned()),
+        };
+        if Instant::now() + retry >= deadline {
+            return Err(problem);
+        }
+        tokio::time::sleep(retry).await;
+        running.journal.storing.settle(deadline).await?;
+    }
+}
+
+/// Stores the result, and looks whether everything of the run is there.
+async fn store(running: &Running, report: &Report, totals: &RunTotals) -> Result<(), String> {
+    let (store, storing) = (&running.daemon.store, &running.journal.storing);
     let mut record = running.journal.record.clone();
     record.status = report.status;
     record.spec = nuncius_schemas::redact::redact_spec(&record.spec);
-    running.journal.warn_store("experiment", daemon.store.upsert_experiment(&record).await);
-    running.journal.warn_store("report", daemon.store.set_report(report).await);
+    store_result(store, &record, report, totals).await.map_err(|error| error.to_string())?;
+    let held = store.held(&report.id).await.map_err(|error| error.to_string())?;
+    let seconds = storing.seconds();
+    let held_seconds = u64::try_from(held.seconds).unwrap_or(0);
+    if held_seconds < seconds {
+        let problem = format!("{} of {seconds} seconds are missing", seconds - held_seconds);
+        storing.doubt(problem.clone());
+        return Err(problem);
+    }
+    // What was told of nodes that are gone is told elsewhere; this is about a file that was there and is not.
+    let written: u64 = totals.nodes.values().filter_map(|node| node.records).map(|written| written.rows).sum();
+    let held_rows = u64::try_from(held.record_rows).unwrap_or(0);
+    if storing.is_made_anew() && held_rows < written {
+        return Err(format!(
+            "{} of {written} request records went with the file that was removed",
+            written - held_rows
+        ));
+    }
+    Ok(())
+}
+
+async fn store_result(
+    store: &Store,
+    record: &RunRecord,
+    report: &Report,
+    totals: &RunTotals,
+) -> Result<(), StoreError> {
+    store.upsert_experiment(record).await?;
     for ((group, step), one) in &totals.steps {
         let Some(group) = report.groups.get(usize::from(*group)) else { continue };
         let Some(step) = group.steps.get(usize::from(*step)) else { continue };
@@ -256,25 +334,39 @@ async fn store(running: &mut Running, report: &Report, totals: &RunTotals) {
             let observed = one.quantity(quantity);
             if observed.completed.count() > 0 {
                 let bytes = observed.completed.encode();
-                let stored = daemon.store.put_histogram(&report.id, &group.name, &step.name, quantity, &bytes).await;
-                running.journal.warn_store("histogram", stored);
+                store.put_histogram(&report.id, &group.name, &step.name, quantity, &bytes).await?;
             }
         }
     }
+    // Last: where there is a report, there is everything.
+    store.set_report(report).await
 }
 
-/// Puts the report where every machine finds it.
-async fn publish(running: &Running, report: &Report) {
+/// Puts the report where every machine finds it, in pieces of any size that the server takes. Older ones go for it: the
+/// stores have them.
+async fn publish(running: &Running, report: &Report) -> Result<(), String> {
     let daemon = &running.daemon;
-    match serde_json::to_vec(report) {
-        Ok(bytes) => {
-            let namespace = daemon.bus.namespace();
-            let name = namespace.artifact_report(&report.id);
-            let put = async { daemon.bus.objects(&namespace.bucket_artifact()).await?.put(&name, &bytes).await };
-            if let Err(error) = put.await {
-                warn!(experiment = %report.id, %error, "report not published");
-            }
-        }
-        Err(error) => warn!(experiment = %report.id, %error, "report not written"),
+    let namespace = daemon.bus.namespace();
+    let bytes = serde_json::to_vec(report).map_err(|error| error.to_string())?;
+    let owed: Vec<String> = daemon.owed().iter().map(|id| namespace.artifact_report(id)).collect();
+    let put = async {
+        let objects = daemon.bus.objects(&namespace.bucket_artifact()).await?;
+        objects
+            .put_making_room(&namespace.artifact_report(&report.id), &bytes, |name| {
+                name.ends_with(REPORT_END) && !is_among(&owed, name)
+            })
+            .await
+    };
+    let gone = put.await.map_err(|error: nuncius_bus::BusError| error.to_string())?;
+    if !gone.is_empty() {
+        tracing::info!(experiment = %report.id, reports = gone.len(), "older reports made room on the bus");
     }
+    Ok(())
+}
+
+/// How the names of reports end.
+const REPORT_END: &str = "-report.json";
+
+fn is_among(names: &[String], name: &str) -> bool {
+    names.iter().any(|known| known == name)
 }

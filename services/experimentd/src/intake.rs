@@ -19,7 +19,7 @@ use nuncius_schemas::submission::{self, Submission, wanted_id};
 use nuncius_schemas::tree::Node;
 use tracing::{Instrument, info, info_span, warn};
 
-use crate::daemon::{Daemon, give_back};
+use crate::daemon::{Daemon, RecordError, give_back};
 use crate::finish;
 use crate::journal::JournalError;
 use crate::run::{self, Running};
@@ -79,6 +79,7 @@ async fn admit_in_span(daemon: &Daemon, job: WorkItem) {
         attempt: 0,
         token: 0,
         traceparent,
+        store: None,
     };
     let bytes = match codec::encode(&record) {
         Ok(bytes) => bytes,
@@ -93,7 +94,10 @@ async fn admit_in_span(daemon: &Daemon, job: WorkItem) {
                 let problem = format!("id: an experiment `{id}` exists already; choose another id or leave it out");
                 return bury(daemon, job, reply_to, &problem).await;
             }
-            Err(error) => return put_back(job, &error).await,
+            Err(RecordError::Bus(error)) => return put_back(job, &error.to_string()).await,
+            Err(error @ (RecordError::Unreadable(_) | RecordError::Stranger { .. })) => {
+                return bury(daemon, job, reply_to, &format!("id: `{id}` cannot be used: {error}")).await;
+            }
         },
         Err(error) => return put_back(job, &error.to_string()).await,
     };

@@ -1,8 +1,8 @@
 //! What is written down of a run while it happens: the record on the bus (by compare-and-swap), the event stream, the
-//! store. The bus comes first: the store may lag behind it, never the other way round.
+//! store. The bus comes first: the store may lag behind it, never the other way round, and is not waited for but at the
+//! end.
 
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use nuncius_bus::clock::unix_ms;
@@ -13,8 +13,11 @@ use nuncius_schemas::codec;
 use nuncius_schemas::event::{EventKind, ExperimentEvent};
 use nuncius_schemas::redact::{redact_message, redact_spec};
 use nuncius_schemas::run::{RunRecord, RunStatus, Verdict};
-use nuncius_store::Store;
+use tokio::time::Instant;
 use tracing::{info, warn};
+
+use crate::daemon::Daemon;
+use crate::storing::Storing;
 
 /// Pause between attempts to write while the bus is away.
 const RETRY_PAUSE: Duration = Duration::from_millis(300);
@@ -48,7 +51,8 @@ pub(crate) enum JournalError {
 /// Writes down one run.
 pub(crate) struct Journal {
     bus: Bus,
-    store: Store,
+    /// Its store.
+    pub(crate) storing: Storing,
     bucket: Kv,
     /// The record as last written.
     pub(crate) record: RunRecord,
@@ -60,23 +64,25 @@ pub(crate) struct Journal {
     /// How many the bus did not take: whoever replays its stream misses them.
     events_not_stored: u64,
     event_number: u64,
-    not_stored: OnceLock<String>,
+    /// How long the store is waited for when the end is told.
+    pub(crate) end_patience: Duration,
 }
 
 impl Journal {
     /// Of a record that is on the bus at `revision`.
-    pub(crate) fn new(bus: Bus, store: Store, bucket: Kv, record: RunRecord, revision: u64) -> Self {
+    pub(crate) fn new(daemon: &Daemon, record: RunRecord, revision: u64) -> Self {
+        let storing = Storing::start(daemon.bus.clone(), daemon.store.clone(), daemon.timing.store_retry);
         Self {
-            bus,
-            store,
-            bucket,
-            record,
+            bus: daemon.bus.clone(),
+            storing,
+            bucket: daemon.runs.clone(),
+            record: RunRecord { store: Some(daemon.store_name.clone()), ..record },
             revision,
             events: Vec::new(),
             events_left_out: 0,
             events_not_stored: 0,
             event_number: 0,
-            not_stored: OnceLock::new(),
+            end_patience: daemon.timing.store_patience,
         }
     }
 
@@ -123,9 +129,8 @@ impl Journal {
         self.write().await?;
         let mut stored = self.record.clone();
         stored.spec = redact_spec(&stored.spec);
-        self.warn_store("experiment", self.store.upsert_experiment(&stored).await);
+        self.storing.experiment(stored);
         self.say(EventKind::Status, message, BTreeMap::new()).await;
-        self.warn_store("phase", self.store.add_phase(&self.record.id, status, unix_ms()).await);
         Ok(())
     }
 
@@ -190,6 +195,14 @@ impl Journal {
             data,
         };
         info!(experiment = %self.record.id, kind = kind.name(), "{message}");
+        let is_end = kind == EventKind::Status && self.record.status.is_terminal();
+        if is_end {
+            // Whoever hears of the end finds all of it in the store.
+            self.storing.event(event.clone());
+            if let Err(error) = self.storing.settle(Instant::now() + self.end_patience).await {
+                warn!(experiment = %self.record.id, error, "the end is not in the store yet");
+            }
+        }
         self.event_number += 1;
         let id = format!("{}-{}-{}", self.record.id, event.at_unix_ms, self.event_number);
         let subject = self.bus.namespace().experiment_event(&self.record.id);
@@ -198,7 +211,9 @@ impl Journal {
             warn!(%error, "event not stored on the bus");
             self.events_not_stored += 1;
         }
-        self.warn_store("event", self.store.add_event(&event).await);
+        if !is_end {
+            self.storing.event(event.clone());
+        }
         if self.events.len() < EVENTS_KEPT_MAX {
             self.events.push(event);
         } else {
@@ -209,6 +224,8 @@ impl Journal {
     /// The events for the report; the last ones say what the report or the event stream does not have.
     pub(crate) fn events(&self) -> Vec<ExperimentEvent> {
         let mut events = self.events.clone();
+        events.extend(self.storing.said());
+        events.sort_by_key(|event| event.at_unix_ms);
         let missing = [
             (self.events_left_out, "events more are on the event stream and in the store alone"),
             (self.events_not_stored, "events could not be stored on the bus: its event stream misses them"),
@@ -225,20 +242,5 @@ impl Journal {
             });
         }
         events
-    }
-
-    /// A store that fails is said aloud, and never ends a run: the bus has the record and the report. It is remembered for
-    /// the verdict.
-    pub(crate) fn warn_store<T>(&self, what: &str, outcome: Result<T, nuncius_store::StoreError>) {
-        if let Err(error) = outcome {
-            warn!(experiment = %self.record.id, what, %error, "not stored");
-            // The first says best what is wrong.
-            let _ = self.not_stored.set(format!("{what}: {error}"));
-        }
-    }
-
-    /// The first thing of this run that the store did not take, and why.
-    pub(crate) fn not_stored(&self) -> Option<&str> {
-        self.not_stored.get().map(String::as_str)
     }
 }

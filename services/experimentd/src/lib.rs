@@ -6,9 +6,10 @@
 //! Layout: `intake` admission; `run` one experiment from waiting to its end; `plan` who does what; `fleet` commands to
 //! nodes; `control` requests to a run; `start` the start; `watch` while load is offered; `timing` how long what may
 //! take; [`totals`], [`seconds`], [`series`], [`offered`], [`health`], [`judge`], [`summary`] the books, pure; `tell`
-//! publishes and stores the seconds; `finish` the end; `records` request records; `archive` what is stored, for
-//! whoever asks; `checkpoint` where a run stands; `succession` what another daemon left; `journal` what is written down
-//! meanwhile.
+//! publishes the seconds; `finish` the end; `records` request records; `archive` what is stored, for whoever asks;
+//! `checkpoint` where a run stands; `succession` what another daemon left; `journal` what is written down meanwhile;
+//! `storing` what is stored meanwhile, beside the run; `restore` the same from the bus, `reconcile` now and then; `trim`
+//! what the bus need not keep.
 
 mod archive;
 mod checkpoint;
@@ -24,18 +25,22 @@ pub mod judge;
 mod nodes;
 pub mod offered;
 mod plan;
+mod reconcile;
 mod records;
+mod restore;
 mod run;
 pub mod seconds;
 pub mod series;
 mod serve;
 mod start;
+mod storing;
 mod stress;
 mod succession;
 pub mod summary;
 mod tell;
 mod timing;
 pub mod totals;
+mod trim;
 mod watch;
 
 pub use plan::{placement, unresolved_services};

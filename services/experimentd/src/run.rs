@@ -65,8 +65,7 @@ impl Running {
         }
         match ControlDesk::open(&daemon.bus, &id).await {
             Ok(control) => {
-                let (bus, store, runs) = (daemon.bus.clone(), daemon.store.clone(), daemon.runs.clone());
-                let journal = Journal::new(bus, store, runs, record, revision);
+                let journal = Journal::new(daemon, record, revision);
                 Some(Self { daemon: daemon.clone(), journal, control, lease, span })
             }
             Err(error) => {

@@ -29,6 +29,8 @@ const RECENT_BYTES_MAX: usize = 16 << 20;
 const NODES_TOLD_MAX: usize = 256;
 /// Most kinds of failure that a group's sums tell.
 const SUM_FAILURES_MAX: usize = 16;
+/// Room that the headers of a message take of the server's limit.
+const HEADERS_BYTES: usize = 1_024;
 /// Room left in a message for everything that is not a step.
 const ENVELOPE_BYTES: usize = 16 * 1024;
 
@@ -343,10 +345,11 @@ fn estimated_bytes(second: &ExperimentSecond) -> usize {
     ENVELOPE_BYTES + steps.map(step_bytes).sum::<usize>() + second.nodes.len() * 160
 }
 
-/// The messages of a second, each within the limit of a message: split by steps, and a step whose histograms alone
-/// exceed the limit without them.
-pub fn split(second: ExperimentSecond) -> Vec<ExperimentSecond> {
-    split_within(second, MESSAGE_MAX_BYTES, ENVELOPE_BYTES)
+/// The messages of a second, each within the limit of a message and of what the server takes: split by steps, and a
+/// step whose histograms alone exceed the limit without them.
+pub fn split(second: ExperimentSecond, max_payload_bytes: usize) -> Vec<ExperimentSecond> {
+    let limit_bytes = max_payload_bytes.saturating_sub(HEADERS_BYTES).min(MESSAGE_MAX_BYTES);
+    split_within(second, limit_bytes, ENVELOPE_BYTES.min(limit_bytes / 4))
 }
 
 fn split_within(second: ExperimentSecond, limit_bytes: usize, envelope_bytes: usize) -> Vec<ExperimentSecond> {

@@ -8,8 +8,10 @@ use nuncius_schemas::report::{FailureSeries, SeriesColumns, SeriesReport, Status
 use nuncius_schemas::second::{Distribution, ExperimentSecond, StepSecond};
 use serde::{Deserialize, Serialize};
 
+use self::exact::{Pyramid, RowQuantiles};
 use self::heat::Heat;
 
+mod exact;
 mod heat;
 
 /// Rows of all series together, so that a report of many steps stays bounded, too.
@@ -39,6 +41,8 @@ struct One {
     step: Option<String>,
     /// In rising order of their first second.
     rows: BTreeMap<u32, Row>,
+    /// Quantiles of rows of several seconds.
+    longer: Pyramid,
     heat: Heat,
 }
 
@@ -78,14 +82,13 @@ struct Quantiles {
 }
 
 impl Quantiles {
-    /// Raises each to the distribution's, where that is larger: percentiles are never averaged.
+    fn of(distribution: &Distribution) -> Self {
+        Self { p50: distribution.p50_ns, p95: distribution.p95_ns, p99: distribution.p99_ns, max: distribution.max_ns }
+    }
+
+    /// Raises each to the distribution's, where that is larger.
     fn raise(&mut self, distribution: &Distribution) {
-        self.largest(Self {
-            p50: distribution.p50_ns,
-            p95: distribution.p95_ns,
-            p99: distribution.p99_ns,
-            max: distribution.max_ns,
-        });
+        self.largest(Self::of(distribution));
     }
 
     fn largest(&mut self, other: Self) {
@@ -128,7 +131,10 @@ impl Series {
         let rows_max = share.max(ROWS_MIN).min(rows_max).max(2);
         let all = wanted
             .into_iter()
-            .map(|(key, group, step)| (key, One { group, step, rows: BTreeMap::new(), heat: Heat::default() }))
+            .map(|(key, group, step)| {
+                let (rows, longer, heat) = Default::default();
+                (key, One { group, step, rows, longer, heat })
+            })
             .collect();
         Self { rows_max, row_seconds: 1, all, left_out }
     }
@@ -169,6 +175,7 @@ impl Series {
         let (row_seconds, at) = (self.row_seconds, self.row_of(frame.second));
         let Some(one) = self.all.get_mut(&key) else { return };
         one.heat.add(frame.second, step);
+        one.longer.add(frame.second, step);
         let row = one.rows.entry(at).or_default();
         row.add(step, frame);
         let exact = whole.filter(|_| row_seconds == 1);
@@ -194,6 +201,7 @@ impl Series {
                 }
             }
             one.rows = folded;
+            one.longer.forget_below(row_seconds);
         }
     }
 
@@ -238,6 +246,10 @@ impl Row {
         for failure in &step.failures {
             *self.failures.entry((failure.kind, failure.status)).or_default() += failure.count;
         }
+    }
+
+    fn with_quantiles(&self, [response, service, blocked, lag]: RowQuantiles) -> Self {
+        Self { response, service, blocked, lag, ..self.clone() }
     }
 
     fn forget_quantiles(&mut self) {
@@ -285,7 +297,12 @@ impl Row {
 
 impl One {
     fn report(&self, row_seconds: u32) -> SeriesReport {
-        let rows = || self.rows.values();
+        let exact = self.rows.iter().map(|(second, row)| match row_seconds {
+            ..2 => row.clone(),
+            _ => row.with_quantiles(self.longer.quantiles(*second, row_seconds)),
+        });
+        let all: Vec<Row> = exact.collect();
+        let rows = || all.iter();
         let each = |of: fn(&Row) -> u64| rows().map(of).collect::<Vec<u64>>();
         let time = |of: fn(&Row) -> Option<u64>| rows().map(of).collect::<Vec<Option<u64>>>();
         let has_schedule = rows().any(|row| row.scheduled.is_some());

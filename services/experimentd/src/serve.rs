@@ -1,6 +1,6 @@
 //! The daemon's loop: joins the registry, keeps a view of it, admits submissions until it is told to end.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use nuncius_bus::streams::ensure_streams;
 use nuncius_bus::{Bus, BusError};
 use nuncius_schemas::codec;
 use nuncius_schemas::node::{NodeInfo, Role};
-use nuncius_store::{Store, StoreError};
+use nuncius_store::{Store, StoreError, StoreLimits};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -18,7 +18,7 @@ use tracing::{info, warn};
 use crate::daemon::Daemon;
 use crate::nodes::Nodes;
 use crate::timing::Timing;
-use crate::{archive, intake, succession};
+use crate::{archive, intake, reconcile, succession};
 
 /// Time a submission may take to be admitted before it is handed out again.
 const ADMISSION_WAIT: Duration = Duration::from_secs(30);
@@ -36,6 +36,8 @@ pub struct DaemonConfig {
     pub host: String,
     /// The SQLite file.
     pub database: PathBuf,
+    /// How long it may take.
+    pub store: StoreLimits,
     /// How long it waits for what.
     pub timing: Timing,
 }
@@ -58,7 +60,7 @@ pub async fn run(
     shutdown: CancellationToken,
     ready: Option<oneshot::Sender<String>>,
 ) -> Result<(), DaemonError> {
-    let store = Store::open(&config.database).await?;
+    let store = Store::open_as_owner(&config.database, config.store.clone()).await?;
     ensure_streams(&bus).await?;
     let namespace = bus.namespace().clone();
     let node = registry::this_process(&config.name, Role::Experimentd, &config.host);
@@ -72,12 +74,14 @@ pub async fn run(
         timing: config.timing.clone(),
         bus: bus.clone(),
         store: store.clone(),
+        store_name: format!("{}:{}", config.host, full_path(&config.database)),
         nodes: Nodes::default(),
         runs: bus.kv(&namespace.bucket_run()).await?,
         routes: bus.kv(&namespace.bucket_route()).await?,
         shutdown: shutdown.clone(),
         tasks: TaskTracker::new(),
         ours: Arc::new(Mutex::default()),
+        books: Arc::default(),
     };
     // The view of the registry comes first: planning without it would find nobody.
     let mut nodes = registry::watch_nodes(&bus).await?;
@@ -87,6 +91,7 @@ pub async fn run(
     let requests = bus.subscribe(&namespace.experiment_archive("*")).await?;
     daemon.tasks.spawn(archive::serve(daemon.clone(), requests));
     succession::begin(&daemon).await;
+    daemon.tasks.spawn(reconcile::serve(daemon.clone()));
     info!(daemon = %daemon.name, database = %config.database.display(), "taking experiments");
     let mut ready = ready;
     loop {
@@ -126,6 +131,11 @@ pub async fn run(
     service.stop().await;
     store.close().await;
     Ok(())
+}
+
+/// The same path however it was written.
+fn full_path(path: &Path) -> String {
+    path.canonicalize().unwrap_or_else(|_| path.to_path_buf()).display().to_string()
 }
 
 async fn see(nodes: &Nodes, event: Result<NodeEvent, BusError>) {

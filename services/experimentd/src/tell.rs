@@ -1,16 +1,16 @@
-//! Tells merged seconds: into the store, and on the bus for whoever looks on. Beside the watch, which never waits for
-//! it.
+//! Tells merged seconds: on the bus for whoever looks on, and then in the store. Beside the watch, which never waits
+//! for it.
 
 use std::time::Duration;
 
 use nuncius_bus::{Bus, BusError, TypedError};
 use nuncius_schemas::second::ExperimentSecond;
-use nuncius_store::Store;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tracing::{debug, warn};
 
 use crate::seconds::split;
+use crate::storing::Storing;
 
 /// Seconds that may wait to be told: more than close at once after any outage that a run survives.
 const WAITING_MAX: usize = 1_024;
@@ -23,25 +23,27 @@ const END_PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) struct Teller {
     sender: mpsc::Sender<ExperimentSecond>,
     task: JoinHandle<()>,
+    storing: Storing,
 }
 
 impl Teller {
     /// Begins.
-    pub(crate) fn start(bus: Bus, store: Store) -> Self {
+    pub(crate) fn start(bus: Bus, storing: Storing) -> Self {
         let (sender, mut waiting) = mpsc::channel::<ExperimentSecond>(WAITING_MAX);
+        let store = storing.clone();
         let task = tokio::spawn(async move {
             while let Some(second) = waiting.recv().await {
-                if let Err(error) = store.put_second(&second).await {
-                    warn!(experiment = %second.experiment, second = second.second, %error, "second not stored");
-                }
-                publish(&bus, second).await;
+                // The bus comes first: what the store does not take is taken from there.
+                publish(&bus, second.clone()).await;
+                store.second(second);
             }
         });
-        Self { sender, task }
+        Self { sender, task, storing }
     }
 
     /// Has a second told; never waits.
     pub(crate) fn tell(&self, second: ExperimentSecond) {
+        self.storing.expect(&second);
         if let Err(error) = self.sender.try_send(second) {
             warn!(%error, "a second was not told: {WAITING_MAX} wait already");
         }
@@ -61,7 +63,7 @@ impl Teller {
 /// Publishes until the stream has it. Gives up only on what can never be stored.
 async fn publish(bus: &Bus, second: ExperimentSecond) {
     let subject = bus.namespace().experiment_second(&second.experiment);
-    for part in split(second) {
+    for part in split(second, bus.max_payload_bytes()) {
         let late = if part.late { "late-" } else { "" };
         let id = format!("{}-second-{}-{late}{}-{}", part.experiment, part.second, part.revision, part.part);
         loop {

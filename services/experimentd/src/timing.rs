@@ -37,6 +37,14 @@ pub struct Timing {
     pub last_delta_patience: Duration,
     /// How long the stream of request records may take for its next batch.
     pub records_patience: Duration,
+    /// How long the store may take, when a run has ended, to have everything of it; then the result is INVALID.
+    pub store_patience: Duration,
+    /// Pause before what the store did not take is tried again.
+    pub store_retry: Duration,
+    /// How long the deltas and request records of a run stay on the bus after its end.
+    pub stream_retention: Duration,
+    /// How often the store is compared with what the bus knows of runs that have ended.
+    pub reconcile_period: Duration,
 }
 
 impl Default for Timing {
@@ -58,6 +66,10 @@ impl Default for Timing {
             cancel_drain: Duration::from_secs(1),
             last_delta_patience: Duration::from_secs(15),
             records_patience: Duration::from_secs(20),
+            store_patience: Duration::from_secs(15),
+            store_retry: Duration::from_secs(1),
+            stream_retention: Duration::from_secs(3_600),
+            reconcile_period: Duration::from_secs(30),
         }
     }
 }
@@ -83,6 +95,11 @@ impl Timing {
             ..self.clone()
         }
     }
+}
+
+/// A duration in milliseconds.
+pub(crate) fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A duration in nanoseconds.

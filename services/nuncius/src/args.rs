@@ -88,7 +88,9 @@ pub(crate) enum Command {
     /// Show or change the routing table.
     #[command(subcommand)]
     Route(RouteCommand),
-    /// Check the server, the streams, the nodes and this machine.
+    /// Check the server, the streams, the nodes, the database and this machine, and say what to do.
+    ///
+    /// Exit codes: 0 nothing is bad (there may be warnings), 5 something is.
     Doctor,
     /// Make, show and change job queues.
     #[command(subcommand)]
@@ -369,6 +371,18 @@ pub(crate) struct ExperimentdArgs {
     /// How long after its load a node may take to send the last of what it measured.
     #[arg(long, value_name = "DURATION", default_value = "15s")]
     pub(crate) last_delta_patience: HumanDuration,
+    /// Longest that one write into the database may take; what takes longer has failed, and is tried again.
+    #[arg(long, value_name = "DURATION", default_value = "20s")]
+    pub(crate) store_write_limit: HumanDuration,
+    /// How long the database may take, when a run has ended, to have all of it; beyond that the result is INVALID.
+    #[arg(long, value_name = "DURATION", default_value = "15s")]
+    pub(crate) store_patience: HumanDuration,
+    /// How long the deltas and request records of a run stay on the bus after its end.
+    #[arg(long, value_name = "DURATION", default_value = "1h")]
+    pub(crate) stream_retention: HumanDuration,
+    /// How often the database is compared with what the bus knows of runs that have ended.
+    #[arg(long, value_name = "DURATION", default_value = "30s")]
+    pub(crate) reconcile_period: HumanDuration,
 }
 
 #[derive(Debug, Subcommand)]

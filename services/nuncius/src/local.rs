@@ -18,6 +18,7 @@ use nuncius_emulator::stub::{StubConfig, StubHandle};
 use nuncius_experimentd::{DaemonConfig, Timing};
 use nuncius_schemas::names::token_from_host;
 use nuncius_schemas::node::Capacity;
+use nuncius_store::StoreLimits;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -53,6 +54,7 @@ impl Local {
             name: "experimentd".to_owned(),
             host: host_name(),
             database: database.to_owned(),
+            store: StoreLimits::default(),
             timing: Timing::default(),
         };
         let (ready, waiting) = oneshot::channel();

@@ -300,9 +300,10 @@ async fn requests_file(store: &Store, experiment: &StoredExperiment, directory: 
     ];
     let mut table = Table::create(directory, "requests.csv", &heading)?;
     let failed = |source| store.failed("read request records", &experiment.id, source);
+    let pool = store.readers().await?;
     let mut rows = sqlx::query_as::<_, RequestRow>("SELECT * FROM request WHERE experiment = ? ORDER BY rowid")
         .bind(&experiment.id)
-        .fetch(store.readers());
+        .fetch(&pool);
     let seconds = |run_ns: Option<i64>| {
         optional(experiment.started_unix_ms.zip(run_ns).map(|(started, run_ns)| epoch_seconds(started, run_ns)))
     };

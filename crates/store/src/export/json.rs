@@ -51,9 +51,10 @@ pub async fn json<W: Write + Send>(store: &Store, id: &str, mut writer: W) -> Re
     begin(out, "histograms", &histograms, b",\n")?;
     raw(out, ",\n\"requests\": [", "")?;
     let failed = |source| store.failed("read request records", id, source);
+    let pool = store.readers().await?;
     let mut rows = sqlx::query_as::<_, RequestRow>("SELECT * FROM request WHERE experiment = ? ORDER BY rowid")
         .bind(id)
-        .fetch(store.readers());
+        .fetch(&pool);
     let mut first = true;
     while let Some(row) = rows.try_next().await.map_err(failed)? {
         raw(out, if first { "\n" } else { ",\n" }, "")?;

@@ -67,6 +67,7 @@ pub(crate) fn record(id: &str) -> RunRecord {
         attempt: 0,
         token: 0,
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
+        store: None,
     }
 }
 

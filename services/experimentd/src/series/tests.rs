@@ -105,8 +105,18 @@ fn a_long_run_is_folded_without_losing_a_count_or_averaging_a_percentile() {
     assert_eq!((sum(&one.columns.succeeded), sum(&one.columns.bytes_sent)), (9_000, 100_000));
     assert_eq!(sum(&one.columns.length_ns), 1_000 * 1_000_000_000);
     assert_eq!((sum(&one.statuses[0].counts), sum(&one.failures[0].counts)), (9_000, 1_000));
-    // The worst second of a row is told, and a gauge is that of its end.
-    assert_eq!(one.columns.response_p99_ns[777 / 16], latency(&[900_000_000]).p99_ns);
+    // Quantiles are those of all of the row's seconds together, and a gauge is that of its end.
+    for (row, width) in [(777 / 16, 16), (62, 8)] {
+        let is_slow = row == 777 / 16;
+        let mut values = vec![1_000_000; if is_slow { 9 * 15 } else { 9 * width }];
+        values.extend(vec![900_000_000; if is_slow { 9 } else { 0 }]);
+        let all = latency(&values);
+        let told = |column: &[Option<u64>]| column[row];
+        assert_eq!(told(&one.columns.response_p50_ns), all.p50_ns);
+        assert_eq!(told(&one.columns.response_p95_ns), all.p95_ns);
+        assert_eq!(told(&one.columns.response_p99_ns), all.p99_ns);
+        assert_eq!(told(&one.columns.response_max_ns), all.max_ns);
+    }
     assert_eq!(one.columns.in_flight, [1; 63]);
     let heat = one.heat_map.as_ref().unwrap();
     assert!(heat.column_seconds == 4 && heat.cells.iter().all(|(column, ..)| *column < 300));
@@ -114,6 +124,37 @@ fn a_long_run_is_folded_without_losing_a_count_or_averaging_a_percentile() {
     let (_, row, _) = heat.cells.iter().find(|(column, row, _)| *column == 777 / 4 && *row > 0).unwrap();
     let row = *row as usize;
     assert!(heat.row_upper_ns[row] >= 900_000_000 && heat.row_upper_ns[row - 1] < 900_000_000, "{heat:?}");
+}
+
+#[test]
+fn rows_of_any_length_have_the_quantiles_of_all_their_seconds_however_they_came() {
+    let values_of =
+        |at: u32| -> Vec<u64> { (0..5).map(|n| u64::from((at * 7_919 + n * 104_729) % 1_000 + 1) * 10_000).collect() };
+    for rows_max in [4, 7, 50] {
+        let mut series = Series::with_rows(&names(1), rows_max);
+        let seconds = 203u32;
+        for at in 0..seconds {
+            series.add(&second(at, vec![step(0, 5, &values_of(at)[..4])], None), None);
+            // The fifth answer of a second comes some seconds later.
+            if let Some(before) = at.checked_sub(9) {
+                let mut late = second(before, vec![step(0, 1, &values_of(before)[4..])], None);
+                late.revision = 1;
+                series.add(&late, None);
+            }
+        }
+        let (found, _) = series.report();
+        let (columns, width) = (&found[0].columns, found[0].row_seconds);
+        assert!(width > 1 && columns.second.len() <= rows_max);
+        for (row, first) in columns.second.iter().enumerate() {
+            let of_row = (*first..(first + width).min(seconds)).flat_map(|at| {
+                let known = if at + 9 < seconds { 5 } else { 4 };
+                values_of(at)[..known].to_vec()
+            });
+            let all = latency(&of_row.collect::<Vec<_>>());
+            let told = (columns.response_p50_ns[row], columns.response_p95_ns[row], columns.response_p99_ns[row]);
+            assert_eq!(told, (all.p50_ns, all.p95_ns, all.p99_ns), "{rows_max} rows, second {first}");
+        }
+    }
 }
 
 #[test]

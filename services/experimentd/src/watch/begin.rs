@@ -61,7 +61,7 @@ impl<'a> Watch<'a> {
             stopped_ns: None,
             ended_ns: 0,
             seconds: Seconds::new(&id, &spec, &plan.nodes_per_group, begun.start_unix_ns),
-            teller: Teller::start(bus.clone(), store.clone()),
+            teller: Teller::start(bus.clone(), running.journal.storing.clone()),
             stream_sequence: 0,
             heard_ns: names.iter().map(|name| (name.clone(), monotonic_ns().max(begun.start_at_ns))).collect(),
             moves: Vec::new(),

@@ -7,6 +7,7 @@ use nuncius_emulator::stub::{Freeze, StubConfig};
 use nuncius_experimentd::{DaemonConfig, Timing};
 use nuncius_schemas::names::check_token;
 use nuncius_schemas::units::HumanDuration;
+use nuncius_store::StoreLimits;
 use tokio_util::sync::CancellationToken;
 
 use crate::Usage;
@@ -68,9 +69,13 @@ pub(super) async fn experimentd(global: &Global, args: ExperimentdArgs) -> Resul
         deltas_kept: args.keep_deltas.to_std(),
         clock_period: args.clock_period.to_std(),
         last_delta_patience: args.last_delta_patience.to_std(),
+        store_patience: args.store_patience.to_std(),
+        stream_retention: args.stream_retention.to_std(),
+        reconcile_period: args.reconcile_period.to_std(),
         ..Timing::default()
     };
-    let config = DaemonConfig { name: args.name, host: host_name(), database, timing };
+    let store = StoreLimits { write: args.store_write_limit.to_std(), ..StoreLimits::default() };
+    let config = DaemonConfig { name: args.name, host: host_name(), database, store, timing };
     let run =
         async |bus, ready| Ok(nuncius_experimentd::run(config.clone(), bus, shutdown.clone(), Some(ready)).await?);
     connect::serve(global, "experimentd", &shutdown, |_: String| {}, run).await?;

@@ -333,6 +333,8 @@ async fn a_result_that_could_not_be_stored_is_no_pass() {
     limited.args(["-c", "trap '' XFSZ; ulimit -f 64; exec \"$@\"", "sh"]).arg(wanted.get_program());
     limited.args(wanted.get_args()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     system.daemon = Some(Process { child: limited.spawn().unwrap() });
+    // Else the command finds no daemon, and brings its own, which has all the room there is.
+    system.wait_for_nodes(2).await;
     let file = system.directory.path().join("full.yaml");
     // So many steps that what is stored at the end alone is longer than that, whenever the log begins anew.
     let steps: String = (1..=40).map(|step| format!("  - {{path: /{step}}}\n")).collect();

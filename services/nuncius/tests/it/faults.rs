@@ -161,6 +161,7 @@ async fn write_record(system: &System, id: &str, spec: &str, stream_sequence: u6
         attempt: 0,
         token: 0,
         traceparent: None,
+        store: None,
     };
     let bucket = system.bus.kv(&system.bus.namespace().bucket_run()).await.unwrap();
     assert!(bucket.create(id, codec::encode(&record).unwrap().into()).await.unwrap().is_some());
@@ -314,20 +315,20 @@ async fn a_daemon_that_is_told_to_end_cancels_its_runs_and_writes_that_down() {
 }
 
 /// `nuncius run` or `up` with a server of its own, in a directory of its own.
-struct Alone {
-    directory: TempDir,
+pub(crate) struct Alone {
+    pub(crate) directory: TempDir,
     stub: Process,
-    address: String,
+    pub(crate) address: String,
 }
 
 impl Alone {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let directory = TempDir::new("alone").unwrap();
         let (stub, address) = spawn_stub(directory.path(), &[]);
         Self { directory, stub, address }
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = nuncius();
         command.args(arguments).arg("--data").arg(self.directory.path().join("data"));
         command.env("NATS_SERVER_BIN", nuncius_testkit::find_binary().unwrap());
@@ -337,7 +338,7 @@ impl Alone {
     }
 
     /// `nuncius run` of a minute of load, once some of it has come.
-    async fn run(&self, more: &str) -> (Process, u32) {
+    pub(crate) async fn run(&self, more: &str) -> (Process, u32) {
         let file = self.directory.path().join("spec.yaml");
         std::fs::write(&file, open_spec("alone", &self.address, "100/s", "60s", more)).unwrap();
         let mut command = self.command(&["run", file.to_str().unwrap(), "--quiet"]);
@@ -364,7 +365,7 @@ fn nats_server_of(parent: u32) -> Option<u32> {
     children.find(|pid| state_of(*pid).is_some_and(|(name, ..)| name.contains("nats-server")))
 }
 
-async fn wait_until_gone(pid: u32) {
+pub(crate) async fn wait_until_gone(pid: u32) {
     until("the nats-server is gone", async || {
         // The number may be somebody else's by now; a zombie nobody reaps is gone too.
         state_of(pid).is_none_or(|(name, state, _)| !name.contains("nats-server") || state == 'Z').then_some(())
@@ -372,7 +373,7 @@ async fn wait_until_gone(pid: u32) {
     .await;
 }
 
-async fn ended(process: &mut Process) -> (std::process::ExitStatus, String) {
+pub(crate) async fn ended(process: &mut Process) -> (std::process::ExitStatus, String) {
     let mut stdout = process.child.stdout.take().unwrap();
     let reader = tokio::task::spawn_blocking(move || {
         let mut text = String::new();

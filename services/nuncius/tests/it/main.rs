@@ -8,11 +8,13 @@
     reason = "a test that cannot go on must end"
 )]
 
+mod abandoned;
 mod amqp;
 mod bad_input;
 mod campaign;
 mod command_line;
 mod completeness;
+mod doctor;
 mod emulators;
 mod examples;
 mod faults;
@@ -21,6 +23,7 @@ mod harness;
 mod honesty;
 mod isolation;
 mod layers;
+mod long_series;
 mod orders;
 mod orders_harness;
 mod queue_bad_input;
@@ -34,10 +37,12 @@ mod remote;
 mod routes;
 mod scaling;
 mod seconds;
+mod store_faults;
 mod succession;
 mod takeover;
 mod terminal;
 mod tracing;
+mod unreadable;
 mod validate;
 mod verdict;
 mod waiting;
