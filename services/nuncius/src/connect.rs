@@ -14,9 +14,11 @@ use crate::args::Global;
 use crate::{Usage, environment};
 
 mod private;
+mod private_directory;
 mod service;
 
 pub(crate) use private::{NamedServer, existing_to_look_on, possible_to_look_on};
+pub(crate) use private_directory::{PrivateDirectory, sweep};
 pub(crate) use service::{Fallback, at_once, join, serve};
 
 /// How often a command that waits looks again.

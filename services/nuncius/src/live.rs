@@ -10,7 +10,7 @@ use nuncius_schemas::event::ExperimentEvent;
 use nuncius_schemas::run::{Control, ControlReply, RunStatus, Verdict};
 use nuncius_schemas::second::ExperimentSecond;
 use nuncius_stats::second::add_piece;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use self::screen::Screen;
 use crate::args::REQUEST_TIMEOUT;
@@ -38,6 +38,7 @@ pub(crate) async fn follow(bus: &Bus, id: &str, quiet: bool, owner: bool) -> Res
     let mut screen = Screen::new(quiet);
     let mut interrupts = 0;
     let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
     let mut resized = signal(SignalKind::window_change())?;
     loop {
         let interrupt = tokio::select! {
@@ -82,7 +83,7 @@ pub(crate) async fn follow(bus: &Bus, id: &str, quiet: bool, owner: bool) -> Res
                 interrupts += 1;
                 if owner && interrupts == 1 { Interrupt::Cancel } else { Interrupt::Leave }
             }
-            _ = terminate.recv() => {
+            () = told_to_end(&mut terminate, &mut hangup) => {
                 interrupts += 1;
                 if owner && interrupts == 1 { Interrupt::Cancel } else { Interrupt::Leave }
             }
@@ -99,6 +100,14 @@ pub(crate) async fn follow(bus: &Bus, id: &str, quiet: bool, owner: bool) -> Res
                 return Ok(None);
             }
         }
+    }
+}
+
+/// Another process ended this one's work, or its terminal has gone.
+async fn told_to_end(terminate: &mut Signal, hangup: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = hangup.recv() => {}
     }
 }
 

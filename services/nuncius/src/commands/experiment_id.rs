@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, bail};
 use nuncius_bus::Bus;
-use nuncius_schemas::codec;
 use nuncius_schemas::names::check_token;
 use nuncius_schemas::run::RunRecord;
 use nuncius_store::{Store, StoreError};
@@ -92,9 +91,8 @@ async fn last(bus: Option<&Bus>, store: Option<&Store>) -> Result<String> {
         }
     }
     if let Some(bus) = bus {
-        for entry in bus.kv(&bus.namespace().bucket_run()).await?.entries(">").await? {
-            // One that cannot be read keeps nobody from the others.
-            let Ok(record) = codec::decode::<RunRecord>(&entry.value) else { continue };
+        let records: Vec<RunRecord> = bus.kv(&bus.namespace().bucket_run()).await?.decoded(">").await?.into_values();
+        for record in records {
             see((record.submitted_unix_ms, record.stream_sequence), record.id);
         }
     }

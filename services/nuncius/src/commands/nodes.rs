@@ -1,7 +1,6 @@
 //! `nuncius nodes`.
 
 use anyhow::Result;
-use nuncius_schemas::codec;
 use nuncius_schemas::node::NodeInfo;
 
 use crate::args::Global;
@@ -12,8 +11,7 @@ use crate::output::{print_json, print_table};
 pub(super) async fn nodes(global: &Global) -> Result<u8> {
     let bus = connect::existing(global, "nuncius-nodes").await?;
     nuncius_bus::streams::ensure_streams(&bus).await?;
-    let entries = bus.kv(&bus.namespace().bucket_node()).await?.entries(">").await?;
-    let mut nodes: Vec<NodeInfo> = entries.iter().filter_map(|entry| codec::decode(&entry.value).ok()).collect();
+    let mut nodes: Vec<NodeInfo> = bus.kv(&bus.namespace().bucket_node()).await?.decoded(">").await?.into_values();
     nodes.sort_by(|a, b| a.name.cmp(&b.name));
     if global.json {
         print_json(&nodes)?;

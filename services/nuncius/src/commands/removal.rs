@@ -10,6 +10,7 @@ use nuncius_schemas::run::RunRecord;
 use nuncius_store::Store;
 
 use super::archive::{self, Found};
+use crate::output::note;
 
 /// Where to look.
 pub(crate) struct Places<'a> {
@@ -38,9 +39,14 @@ pub(crate) async fn remove(places: &Places<'_>, id: &str) -> Result<bool> {
     let runs = bus.kv(&namespace.bucket_run()).await?;
     let entry = runs.get(id).await?;
     if let Some(entry) = &entry {
-        let record: RunRecord = codec::decode(&entry.value)?;
-        if !record.status.is_terminal() {
-            bail!("experiment {id} is {}: cancel it first", record.status.name());
+        match codec::decode::<RunRecord>(&entry.value) {
+            Ok(record) if !record.status.is_terminal() => {
+                bail!("experiment {id} is {}: cancel it first", record.status.name());
+            }
+            Ok(_) => {}
+            // What nobody can read, nobody runs.
+            Err(error) if places.force => note(&format!("removing {}", runs.unreadable(entry, &error))),
+            Err(error) => bail!("{}; `nuncius rm --force {id}` removes it, too", runs.unreadable(entry, &error)),
         }
     }
     // The databases come first: what the bus has is how the experiment is found again when one of them cannot be

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use futures_util::future::join_all;
 use nuncius_bus::Bus;
-use nuncius_schemas::codec;
 use nuncius_schemas::node::NodeInfo;
 use nuncius_schemas::resource::{Amount, ResourceKind, ResourceReply, ResourceRequest, ResourceState};
 use nuncius_schemas::spec::NodeSelection;
@@ -88,9 +87,10 @@ async fn select(bus: &Bus, nodes: &ResourceNodes, wait: Duration) -> Result<Vec<
     let selection = NodeSelection { count: None, labels, names: nodes.names.clone() };
     let deadline = Instant::now() + wait;
     let bucket = bus.kv(&bus.namespace().bucket_node()).await?;
+    bucket.decoded::<NodeInfo>(">").await?.warn();
     loop {
-        let entries = bucket.entries(">").await?;
-        let present: Vec<NodeInfo> = entries.iter().filter_map(|entry| codec::decode(&entry.value).ok()).collect();
+        let decoded = bucket.decoded::<NodeInfo>(">").await?;
+        let present: Vec<NodeInfo> = decoded.entries.into_iter().map(|entry| entry.value).collect();
         let matching = resource_nodes(&present, &selection).map_err(|error| Usage(format!("--names: {error}")))?;
         if !matching.is_empty() {
             return Ok(matching.into_iter().cloned().collect());

@@ -39,10 +39,7 @@ pub(super) async fn route(global: &Global, command: RouteCommand) -> Result<u8> 
             say(global.json, &removed, &format!("service {service} is no longer in the routing table"))?;
         }
         RouteCommand::Ls => {
-            let mut table = Vec::new();
-            for entry in routes.entries(">").await? {
-                table.push(codec::decode::<Route>(&entry.value)?);
-            }
+            let mut table: Vec<Route> = routes.decoded(">").await?.into_values();
             table.sort_by(|a, b| a.service.cmp(&b.service));
             if global.json {
                 print_json(&table)?;

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use nuncius_bus::Bus;
 use nuncius_bus::server::ChildServer;
-use nuncius_schemas::codec;
 use nuncius_schemas::node::{NodeInfo, Role};
 use nuncius_schemas::report::Report;
 use nuncius_schemas::run::{RunStatus, exit_code};
@@ -37,7 +36,7 @@ pub(super) async fn run_prepared(global: &Global, args: RunArgs, mut submission:
     let (url, server, store_directory) = match connect::find(global).await {
         Some(url) => (url, None, None),
         None => {
-            let directory = PrivateDirectory::new()?;
+            let directory = connect::PrivateDirectory::new()?;
             let server = connect::child(directory.path(), "127.0.0.1:0".parse()?).await?;
             (server.url().to_owned(), Some(server), Some(directory))
         }
@@ -167,8 +166,8 @@ async fn bring_missing(
 
 /// The roles that somebody has.
 pub(super) async fn present(bus: &Bus) -> Result<BTreeSet<Role>> {
-    let entries = bus.kv(&bus.namespace().bucket_node()).await?.entries(">").await?;
-    Ok(entries.iter().filter_map(|entry| codec::decode::<NodeInfo>(&entry.value).ok()).map(|info| info.role).collect())
+    let nodes: Vec<NodeInfo> = bus.kv(&bus.namespace().bucket_node()).await?.decoded(">").await?.into_values();
+    Ok(nodes.into_iter().map(|info| info.role).collect())
 }
 
 /// Whether a submission sends to the service `stub` without saying where that is.
@@ -179,28 +178,6 @@ fn uses_stub(submission: &Submission) -> bool {
 /// Ends a child server.
 pub(crate) async fn stop_server(server: ChildServer) {
     server.stop().await;
-}
-
-/// A directory for a private server's store, gone when dropped.
-struct PrivateDirectory(std::path::PathBuf);
-
-impl PrivateDirectory {
-    fn new() -> Result<Self> {
-        use std::os::unix::fs::DirBuilderExt;
-        let path = std::env::temp_dir().join(format!("nuncius-{}-{:08x}", std::process::id(), fastrand::u32(..)));
-        std::fs::DirBuilder::new().mode(0o700).create(&path).with_context(|| path.display().to_string())?;
-        Ok(Self(path))
-    }
-
-    fn path(&self) -> &std::path::Path {
-        &self.0
-    }
-}
-
-impl Drop for PrivateDirectory {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }
 
 #[cfg(test)]

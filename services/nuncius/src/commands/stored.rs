@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use nuncius_bus::Bus;
-use nuncius_schemas::codec;
 use nuncius_schemas::run::{RunRecord, RunStatus, Verdict};
 use nuncius_store::{Store, StoreError, StoredExperiment, export as write};
 use serde::Serialize;
@@ -71,8 +70,8 @@ pub(super) async fn ps(global: &Global, args: PsArgs) -> Result<u8> {
     }
     if let Some(bus) = connect::possible_to_look_on(global, "nuncius-ps").await? {
         nuncius_bus::streams::ensure_streams(&bus).await?;
-        for entry in bus.kv(&bus.namespace().bucket_run()).await?.entries(">").await? {
-            let RunRecord { id, spec, status, verdict, reason, submitted_unix_ms, .. } = codec::decode(&entry.value)?;
+        for record in bus.kv(&bus.namespace().bucket_run()).await?.decoded(">").await?.into_values() {
+            let RunRecord { id, spec, status, verdict, reason, submitted_unix_ms, .. } = record;
             let name = spec.name.unwrap_or_else(|| id.clone());
             lines.insert(id.clone(), Line { id, name, status, verdict, reason, submitted_unix_ms });
         }

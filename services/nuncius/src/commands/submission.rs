@@ -176,7 +176,7 @@ pub(super) async fn cancel(global: &Global, mut args: CancelArgs) -> Result<u8> 
 async fn cancel_waiting(global: &Global, bus: &Bus, args: &CancelArgs) -> Result<Option<u8>> {
     let runs = bus.kv(&bus.namespace().bucket_run()).await?;
     let entry = runs.get(&args.id).await?.ok_or_else(|| anyhow!("there is no experiment {}", args.id))?;
-    let mut record: RunRecord = codec::decode(&entry.value)?;
+    let mut record: RunRecord = codec::decode(&entry.value).map_err(|error| runs.unreadable(&entry, &error))?;
     match record.status {
         RunStatus::Submitted => {
             // The next daemon tells its end: until then it has none.

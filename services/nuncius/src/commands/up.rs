@@ -27,6 +27,7 @@ pub(super) async fn up(global: &Global, args: UpArgs) -> Result<u8> {
         wanted.push((kind, address.to_owned()));
     }
     let shutdown = stop_on_signal()?;
+    connect::sweep(&std::env::temp_dir());
     let data = connect::data_directory(global)?;
     let (url, bus, server) = match &global.nats {
         // Services wait for their server, and this starts services.

@@ -5,7 +5,6 @@ use nuncius_bus::Bus;
 use nuncius_client::over_caps;
 use nuncius_experimentd::{placement, unresolved_services};
 use nuncius_load::{RateProfile, Schedule};
-use nuncius_schemas::codec;
 use nuncius_schemas::gate::GateMetric;
 use nuncius_schemas::node::{Capacity, GroupAssignment, NodeInfo, Prepare, Role};
 use nuncius_schemas::run::{RunStatus, exit_code};
@@ -93,9 +92,8 @@ pub(super) async fn validate(global: &Global, args: ValidateArgs) -> Result<u8> 
 async fn client_nodes(bus: &Bus) -> Result<Vec<NodeInfo>> {
     // A server that nobody has used yet has no registry.
     let Ok(bucket) = bus.kv(&bus.namespace().bucket_node()).await else { return Ok(Vec::new()) };
-    let entries = bucket.entries(">").await?;
-    let infos = entries.iter().filter_map(|entry| codec::decode::<NodeInfo>(&entry.value).ok());
-    Ok(infos.filter(|info| info.role == Role::Client).collect())
+    let infos: Vec<NodeInfo> = bucket.decoded(">").await?.into_values();
+    Ok(infos.into_iter().filter(|info| info.role == Role::Client).collect())
 }
 
 async fn is_routed(bus: Option<&Bus>, service: &str) -> Result<bool> {
