@@ -1,20 +1,19 @@
-//! `nuncius doctor`: what would keep an experiment from running, found before it does.
+//! `nuncius doctor`: what would keep an experiment from running, or its result from being kept, found before it does.
+//! It says what to do about each, and changes nothing but that it makes streams where there are none.
 
 use anyhow::Result;
-use nuncius_bus::Bus;
-use nuncius_bus::clock::{measure_offset, monotonic_ns};
 use nuncius_bus::server::find_binary;
-use nuncius_schemas::codec;
-use nuncius_schemas::node::{NodeInfo, Role};
 use serde::Serialize;
 
 use crate::EXIT_FAILED;
-use crate::args::{Global, REQUEST_TIMEOUT};
+use crate::args::Global;
 use crate::connect;
-use crate::output::print_json;
+use crate::output::{plain, print_json};
 
-/// Round trips of the clock measurement.
-const CLOCK_SAMPLES: usize = 16;
+mod machine;
+mod nodes;
+mod server;
+mod store;
 
 /// How a finding is.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize)]
@@ -29,7 +28,12 @@ enum Level {
 #[derive(Serialize)]
 struct Finding {
     level: Level,
+    /// What was looked at: the same word in every version.
+    check: &'static str,
     text: String,
+    /// What to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    advice: Option<String>,
 }
 
 /// What was found: said at once to people, and at the end to programs.
@@ -39,28 +43,32 @@ struct Findings {
 }
 
 impl Findings {
-    fn good(&mut self, text: &str) {
-        self.add(Level::Ok, text);
+    fn good(&mut self, check: &'static str, text: &str) {
+        self.add(Finding { level: Level::Ok, check, text: text.to_owned(), advice: None });
     }
 
-    fn warn(&mut self, text: &str) {
-        self.add(Level::Warn, text);
+    fn warn(&mut self, check: &'static str, text: &str, advice: &str) {
+        let advice = (!advice.is_empty()).then(|| advice.to_owned());
+        self.add(Finding { level: Level::Warn, check, text: text.to_owned(), advice });
     }
 
-    fn bad(&mut self, text: &str) {
-        self.add(Level::Bad, text);
+    fn bad(&mut self, check: &'static str, text: &str, advice: &str) {
+        self.add(Finding { level: Level::Bad, check, text: text.to_owned(), advice: Some(advice.to_owned()) });
     }
 
-    fn add(&mut self, level: Level, text: &str) {
+    fn add(&mut self, finding: Finding) {
         if !self.json {
-            let word = match level {
+            let word = match finding.level {
                 Level::Ok => "ok   ",
                 Level::Warn => "warn ",
                 Level::Bad => "bad  ",
             };
-            super::print(&format!("{word} {text}"));
+            super::print(&format!("{word} {}", finding.text));
+            if let Some(advice) = &finding.advice {
+                super::print(&format!("      {advice}"));
+            }
         }
-        self.all.push(Finding { level, text: text.to_owned() });
+        self.all.push(finding);
     }
 
     fn is_bad(&self) -> bool {
@@ -68,71 +76,46 @@ impl Findings {
     }
 }
 
-/// Checks; exit code 0 when nothing is bad.
+/// Checks; exit code 0 when nothing is bad, 5 else.
 pub(super) async fn doctor(global: &Global) -> Result<u8> {
     let mut findings = Findings { json: global.json, all: Vec::new() };
     match connect::data_directory(global) {
-        Ok(data) => findings.good(&format!("data directory {}", data.display())),
-        Err(error) => findings.bad(&format!("{error:#}")),
+        Ok(data) => {
+            findings.good("data_directory", &format!("data directory {}", data.display()));
+            store::check(&mut findings, &data).await;
+        }
+        Err(error) => findings.bad("data_directory", &format!("{error:#}"), "name another with --data"),
     }
     match find_binary() {
-        Ok(path) => findings.good(&format!("nats-server binary {}", path.display())),
-        Err(error) => findings.warn(&format!("no nats-server binary for `up` and `run`: {error}")),
+        Ok(path) => findings.good("server_binary", &format!("nats-server binary {}", path.display())),
+        Err(error) => {
+            let text = format!("no nats-server binary: {error}");
+            findings.warn("server_binary", &text, "`up` and `run` need one unless a server is named with --nats");
+        }
     }
-    let limit = crate::local::open_files_limit();
-    match (crate::local::open_files_warning(limit, u32::MAX), limit) {
-        (Some(warning), _) => findings.warn(&warning),
-        (None, Some(files)) => findings.good(&format!("{files} open files")),
-        (None, None) => findings.good("open files are not limited"),
-    }
-    if std::fs::metadata("/proc/self/schedstat").is_ok() {
-        findings.good("run-queue delay can be measured");
-    } else {
-        findings.warn("no /proc/self/schedstat: a starved node is seen by its lag only");
-    }
+    machine::check(&mut findings);
+    server::check_credentials(&mut findings, global);
     match connect::possible(global, "nuncius-doctor").await {
-        Ok(Some(bus)) => check_bus(&mut findings, &bus).await?,
-        Ok(None) => findings.warn("no NATS server is running: `nuncius run` would bring its own"),
-        Err(error) => findings.bad(&format!("NATS: {}", crate::output::plain(&format!("{error:#}")))),
+        Ok(Some(bus)) => {
+            if server::check(&mut findings, &bus).await {
+                nodes::check(&mut findings, &bus).await?;
+            }
+        }
+        Ok(None) => {
+            findings.warn(
+                "server",
+                "no NATS server is running",
+                "`nuncius run` brings its own; `nuncius up` starts one",
+            );
+            machine::check_port(&mut findings);
+        }
+        Err(error) => {
+            let text = format!("NATS: {}", plain(&format!("{error:#}")));
+            findings.bad("server", &text, "start it, or name another with --nats or NATS_URL");
+        }
     }
     if global.json {
         print_json(&findings.all)?;
     }
     Ok(if findings.is_bad() { EXIT_FAILED } else { 0 })
-}
-
-async fn check_bus(findings: &mut Findings, bus: &Bus) -> Result<()> {
-    findings.good(&format!("nats-server {} answers", bus.server_version()));
-    match nuncius_bus::streams::ensure_streams(bus).await {
-        Ok(()) => findings.good("streams and buckets are as they should be"),
-        Err(error) => {
-            findings.bad(&error.to_string());
-            return Ok(());
-        }
-    }
-    let entries = bus.kv(&bus.namespace().bucket_node()).await?.entries(">").await?;
-    let nodes: Vec<NodeInfo> = entries.iter().filter_map(|entry| codec::decode(&entry.value).ok()).collect();
-    for role in [Role::Experimentd, Role::Client] {
-        let count = nodes.iter().filter(|node| node.role == role).count();
-        match count {
-            0 => findings.warn(&format!("no {} is there", role.name())),
-            count => findings.good(&format!("{count} {}", role.name())),
-        }
-    }
-    for node in nodes.iter().filter(|node| node.role == Role::Client) {
-        if node.version != env!("CARGO_PKG_VERSION") {
-            let text =
-                format!("node {} has version {}, this is {}", node.name, node.version, env!("CARGO_PKG_VERSION"));
-            findings.warn(&text);
-        }
-        let subject = bus.namespace().node_ping(&node.name);
-        match measure_offset(bus, &subject, CLOCK_SAMPLES, monotonic_ns, REQUEST_TIMEOUT).await {
-            Ok(offset) => {
-                let bound = nuncius_report::text::duration(offset.error_ns);
-                findings.good(&format!("node {} answers; its clock is known to ± {bound}", node.name));
-            }
-            Err(error) => findings.bad(&format!("node {} is in the registry and does not answer: {error}", node.name)),
-        }
-    }
-    Ok(())
 }
