@@ -1,10 +1,13 @@
-//! Dev only: what tests need from the outside world, real wherever possible: one nats-server per test, a RabbitMQ, a
-//! receiver of OTLP spans, a browser, free ports, temporary directories, polling with a deadline.
+//! Dev only: what tests need from the outside world, real wherever possible: one nats-server per test, a link
+//! that can be cut, a RabbitMQ, a receiver of OTLP spans, a browser, free ports, temporary directories, polling with a
+//! deadline.
 //!
 //! It must never be a dependency of anything that ships, and never depend on `nuncius-bus`, whose tests use it.
 
 mod browser;
+mod cluster;
 mod otlp;
+mod proxy;
 mod rabbitmq;
 mod recorder;
 mod server;
@@ -12,7 +15,9 @@ mod temp;
 mod wait;
 
 pub use browser::{Browser, Scheme};
+pub use cluster::TestCluster;
 pub use otlp::{OtlpReceiver, Span};
+pub use proxy::Proxy;
 pub use rabbitmq::RabbitMq;
 pub use recorder::Recorder;
 pub use server::{TestServer, TestkitError, find_binary};

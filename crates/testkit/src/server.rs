@@ -40,6 +40,8 @@ pub struct TestServer {
     directory: TempDir,
     binary: PathBuf,
     config: String,
+    /// Of its JetStream.
+    domain: Option<String>,
     port: u16,
 }
 
@@ -64,9 +66,20 @@ impl TestServer {
 
     /// Starts a server with extra lines in its configuration file (`max_payload: 1024`).
     pub async fn start_with(extra: &str) -> Result<Self, TestkitError> {
+        Self::start_in_domain(None, extra).await
+    }
+
+    /// The same, its JetStream in a domain of its own.
+    pub async fn start_in_domain(domain: Option<&str>, extra: &str) -> Result<Self, TestkitError> {
         let directory = TempDir::new("nats").map_err(|e| TestkitError::Start(format!("temporary directory: {e}")))?;
-        let mut server =
-            Self { process: Process(None), directory, binary: find_binary()?, config: extra.to_owned(), port: 0 };
+        let mut server = Self {
+            process: Process(None),
+            directory,
+            binary: find_binary()?,
+            config: extra.to_owned(),
+            domain: domain.map(str::to_owned),
+            port: 0,
+        };
         server.spawn().await?;
         Ok(server)
     }
@@ -74,6 +87,42 @@ impl TestServer {
     /// `nats://127.0.0.1:<port>`; the same over restarts.
     pub fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    /// Has the server read its configuration again, with these extra lines; returns at once.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn reload_with(&mut self, extra: &str) -> Result<(), TestkitError> {
+        self.config = extra.to_owned();
+        self.write_config().map_err(|e| TestkitError::Start(format!("configuration: {e}")))?;
+        self.signal(Signal::HUP);
+        Ok(())
+    }
+
+    /// Where monitoring answers, for a server that was started with `http: "127.0.0.1:-1"`.
+    pub fn monitoring(&self) -> Option<String> {
+        let ports: serde_json::Value = serde_json::from_slice(&std::fs::read(self.ports_file()?).ok()?).ok()?;
+        Some(ports.get("monitoring")?.get(0)?.as_str()?.trim_start_matches("http://").to_owned())
+    }
+
+    fn ports_file(&self) -> Option<PathBuf> {
+        let name = self.binary.file_name()?.to_string_lossy().into_owned();
+        Some(self.directory.path().join(format!("{name}_{}.ports", self.pid()?)))
+    }
+
+    fn write_config(&self) -> std::io::Result<PathBuf> {
+        let root = self.directory.path();
+        let port = if self.port == 0 { "-1".to_owned() } else { self.port.to_string() };
+        let store = root.join("store");
+        let domain = self.domain.as_ref().map(|domain| format!(", domain: {domain}")).unwrap_or_default();
+        let config = format!(
+            "listen: \"127.0.0.1:{port}\"\njetstream {{ store_dir: {store:?}, max_file_store: 100TB{domain} }}\nports_file_dir: {root:?}\n{}\n",
+            self.config
+        );
+        let path = root.join("nats.conf");
+        std::fs::write(&path, config)?;
+        Ok(path)
     }
 
     /// The port, the same over restarts.
@@ -126,14 +175,7 @@ impl TestServer {
     async fn spawn(&mut self) -> Result<(), TestkitError> {
         let started = |e: std::io::Error| TestkitError::Start(format!("{}: {e}", self.binary.display()));
         let root = self.directory.path();
-        let port = if self.port == 0 { "-1".to_owned() } else { self.port.to_string() };
-        let store = root.join("store");
-        let config = format!(
-            "listen: \"127.0.0.1:{port}\"\njetstream {{ store_dir: {store:?} }}\nports_file_dir: {root:?}\n{}\n",
-            self.config
-        );
-        let config_path = root.join("nats.conf");
-        std::fs::write(&config_path, config).map_err(started)?;
+        let config_path = self.write_config().map_err(started)?;
         let log = std::fs::File::options().create(true).append(true).open(root.join("nats.log")).map_err(started)?;
         let child = Command::new(&self.binary)
             .arg("--config")
@@ -143,17 +185,17 @@ impl TestServer {
             .stderr(log)
             .spawn()
             .map_err(started)?;
-        let pid = child.id();
         self.process = Process(Some(child));
-        let name = self.binary.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        let ports_file = root.join(format!("{name}_{pid}.ports"));
+        let ports_file = self.ports_file().unwrap_or_default();
         let until = Instant::now() + START_DEADLINE;
         loop {
             if self.port == 0 {
                 self.port = port_from(&ports_file).unwrap_or(0);
             }
             let port = self.port;
-            if port != 0 && tokio::task::spawn_blocking(move || answers(port)).await.unwrap_or(false) {
+            let begins_with_tls = self.config.contains("handshake_first");
+            let is_there = move || if begins_with_tls { listens(port) } else { answers(port) };
+            if port != 0 && tokio::task::spawn_blocking(is_there).await.unwrap_or(false) {
                 return Ok(());
             }
             let exited = self.process.0.as_mut().and_then(|child| child.try_wait().ok().flatten());
@@ -182,14 +224,19 @@ fn port_from(file: &Path) -> Option<u16> {
     ports.get("nats")?.get(0)?.as_str()?.rsplit(':').next()?.parse().ok()
 }
 
-/// Whether INFO comes and JetStream answers.
+fn listens(port: u16) -> bool {
+    TcpStream::connect_timeout(&([127, 0, 0, 1], port).into(), Duration::from_secs(1)).is_ok()
+}
+
+/// Whether INFO comes and JetStream answers, or the server wants to know first who asks.
 fn answers(port: u16) -> bool {
     let ask = || -> std::io::Result<bool> {
         let stream = TcpStream::connect_timeout(&([127, 0, 0, 1], port).into(), Duration::from_secs(1))?;
         stream.set_read_timeout(Some(Duration::from_secs(1)))?;
         let mut lines = BufReader::new(stream.try_clone()?).lines();
-        if !lines.next().transpose()?.is_some_and(|line| line.starts_with("INFO ")) {
-            return Ok(false);
+        let Some(info) = lines.next().transpose()?.filter(|line| line.starts_with("INFO ")) else { return Ok(false) };
+        if info.contains(r#""auth_required":true"#) || info.contains(r#""tls_required":true"#) {
+            return Ok(true);
         }
         (&stream).write_all(
             b"CONNECT {\"verbose\":false,\"headers\":true,\"no_responders\":true}\r\nSUB probe 1\r\nPUB $JS.API.INFO probe 0\r\n\r\nPING\r\n",
