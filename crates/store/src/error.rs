@@ -121,6 +121,7 @@ impl StoreError {
             | Self::Open { .. }
             | Self::Migrate { .. }
             | Self::Database { .. }
+            | Self::Slow { .. }
             | Self::NotFound { .. }
             | Self::Export { .. } => false,
         }

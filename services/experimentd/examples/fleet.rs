@@ -265,6 +265,7 @@ impl Node {
             last_second: second,
             last,
             stopped,
+            shortfall: None,
             records: None,
             steps: vec![step],
             health: Some(Health { interval_ns: SECOND_NS, cpu_ns: SECOND_NS / 100, ..Health::default() }),

@@ -153,18 +153,19 @@ pub(crate) async fn inquire_all(
     questions: Vec<(String, NodeCommand)>,
     timeout: Duration,
 ) -> BTreeMap<String, Standing> {
-    let ask = async |(node, question): &(String, NodeCommand)| {
+    async fn ask(bus: &Bus, node: &str, question: &NodeCommand, timeout: Duration) -> Option<(String, Standing)> {
         let subject = bus.namespace().node_command(node);
         let answer = bus.request_message::<_, NodeReply>(&subject, "node-command.v2", question, timeout).await;
         match answer {
             Ok(NodeReply::Standing { attempt, is_started, start_at_ns, horizon_ns, .. }) => {
                 let start_at_ns = is_started.then_some(start_at_ns);
-                Some((node.clone(), Standing { attempt, start_at_ns, horizon_ns }))
+                Some((node.to_owned(), Standing { attempt, start_at_ns, horizon_ns }))
             }
             Ok(NodeReply::Accepted { .. } | NodeReply::Refused { .. }) | Err(_) => None,
         }
-    };
-    join_all(questions.iter().map(ask)).await.into_iter().flatten().collect()
+    }
+    let work = questions.iter().map(|(node, question)| ask(bus, node, question, timeout).boxed()).collect();
+    at_most(COMMANDS_AT_ONCE, work).await.into_iter().flatten().collect()
 }
 
 /// The same for commands that may take long: `timeout` is for a node that answers its pings meanwhile; one that is

@@ -134,6 +134,9 @@ fn clear(running: &Running) {
 /// Offers on where another daemon stood.
 async fn go_on(running: &mut Running, left: Left) -> Result<(Plan, Offered), Stopped> {
     running.daemon.nodes.hold(&running.journal.record.id, left.plan.nodes.iter().map(|node| node.name.as_str()));
+    let names = left.plan.nodes.iter().map(|node| node.name.as_str());
+    let round_trip = running.daemon.nodes.round_trip(&running.daemon.name, names);
+    running.daemon.timing = running.daemon.timing.following(round_trip);
     let started_unix_ms = left.begun.start_unix_ns / 1_000_000;
     running.journal.record.started_unix_ms.get_or_insert(started_unix_ms);
     running.journal.record.token = running.lease.token();

@@ -66,7 +66,7 @@ async fn take_up_all(daemon: &Daemon) {
         match daemon.record(&id).await {
             Ok(Some((record, _))) if !is_told(&record) => take_up(daemon, &id, patience),
             Ok(_) => {}
-            Err(error) => warn!(experiment = %id, error, "run record cannot be read"),
+            Err(error) => warn!(experiment = %id, %error, "run record cannot be read"),
         }
     }
 }
@@ -132,7 +132,7 @@ async fn succeed(daemon: &Daemon, id: &str, patience: Duration) -> bool {
     match daemon.record(id).await {
         Ok(Some((record, _))) if !is_told(&record) => {}
         Ok(_) => return false,
-        Err(error) => debug!(experiment = %id, error, "run record cannot be read"),
+        Err(error) => debug!(experiment = %id, %error, "run record cannot be read"),
     }
     let deadline = tokio::time::Instant::now() + patience;
     let lease = loop {
@@ -155,7 +155,7 @@ async fn succeed(daemon: &Daemon, id: &str, patience: Duration) -> bool {
                 give_back(lease).await;
                 return false;
             }
-            Err(error) => warn!(experiment = %id, error, "run record cannot be read, trying again"),
+            Err(error) => warn!(experiment = %id, %error, "run record cannot be read, trying again"),
         }
         tokio::select! {
             () = tokio::time::sleep(RETRY_PAUSE) => {}
@@ -220,7 +220,7 @@ async fn left(running: &Running) -> Result<Option<Left>, String> {
     if !is_offered && nothing_offered && checkpoint.progress.is_none() {
         return Ok(None);
     }
-    let (offsets, _) = measure_clocks(&daemon.bus, &names, daemon.timing.command).await;
+    let (offsets, _) = measure_clocks(&daemon.bus, &names, daemon.timing.command, Duration::ZERO).await;
     let start_at_ns = start_at(&checkpoint, &standings, &offsets);
     // Ours, before the record says that ours counts: should we die now, the next one finds it.
     let bytes = codec::encode(&checkpoint).map_err(|error| error.to_string())?;

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use nuncius_schemas::second::{Distribution, StepSecond};
 use nuncius_stats::second::add_distribution;
+use serde::{Deserialize, Serialize};
 
 use super::Quantiles;
 
@@ -18,7 +19,7 @@ const RECENT_SECONDS: usize = crate::totals::OPEN_SECONDS as usize + 1;
 pub(super) type RowQuantiles = [Quantiles; 4];
 
 /// The distributions of some seconds.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Sums([Distribution; 4]);
 
 impl Sums {
@@ -39,7 +40,7 @@ impl Sums {
 }
 
 /// Rows of one length.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Level {
     /// Those that are whole, by number.
     rows: BTreeMap<u32, RowQuantiles>,
@@ -48,7 +49,7 @@ struct Level {
 }
 
 /// Rows of 2, 4, 8, … seconds.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Pyramid {
     recent: BTreeMap<u32, Sums>,
     /// Those of 2 seconds come first.
