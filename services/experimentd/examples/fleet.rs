@@ -71,7 +71,7 @@ struct Session {
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<String> = std::env::args_os().skip(1).filter_map(|text| text.into_string().ok()).collect();
     let number = |at: usize, default: usize| arguments.get(at).map_or(Ok(default), |text| text.parse::<usize>());
     let url = arguments.first().ok_or("give the URL of a nats-server, and how many nodes")?.clone();
     let (count, first, per_connection) = (number(1, 100)?, number(2, 0)?, number(3, DEFAULT_PER_CONNECTION)?.max(1));
