@@ -12,11 +12,10 @@ const RUNS: usize = 20;
 #[tokio::test(flavor = "multi_thread")]
 async fn runs_that_follow_each_other_past_the_limits_of_the_streams_all_have_whole_reports() {
     let _turn = beside_others().await;
-    let mut system = System::start(1).await;
+    let settings = ["--stream-retention", "1ms", "--reconcile-period", "200ms"];
+    let mut system = System::start_with(1, Vec::new(), "", &settings).await;
     let address = system.start_stub(&[]);
-    system.start_daemon_with(&["--stream-retention", "1ms", "--reconcile-period", "200ms"]);
-    system.wait_for_nodes(2).await;
-    // Room for a few runs each.
+    // Room for a few runs each. Whoever starts after this would give them their usual size again.
     let limits = StreamLimits {
         event_bytes: 16 << 10,
         second_bytes: 32 << 10,

@@ -132,10 +132,8 @@ async fn a_disk_that_stays_full_is_no_pass_and_the_result_is_stored_once_there_i
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_is_removed_in_mid_run_is_made_anew_with_all_of_the_run() {
     let _turn = beside_others().await;
-    let mut system = System::start(1).await;
+    let mut system = System::start_with(1, Vec::new(), "", &HASTY).await;
     let address = system.start_stub(&[]);
-    system.start_daemon_with(&HASTY);
-    system.wait_for_nodes(2).await;
     system.publish(open_spec("before", &address, "400/s", "1s", "").as_bytes()).await;
     system.wait_for_end("before").await;
     system.publish(open_spec("removed", &address, "200/s", "3s", "").as_bytes()).await;
