@@ -1,5 +1,5 @@
-//! The bus goes away under nodes that are ready, that offer load, that stand at their horizon, and that wait for their last
-//! answers: nothing that was measured is lost, and all of them go on under their own names.
+//! The bus goes away under nodes that are ready, that offer load, that stand at their horizon, and that wait for
+//! their last answers: nothing that was measured is lost, and all of them go on under their own names.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -32,7 +32,8 @@ fn assert_whole(deltas: &[MetricDelta], scheduled: u64) {
     assert_eq!(sequences, (1..=sequences.len() as u64).collect::<Vec<_>>());
     let succeeded: u64 = deltas.iter().flat_map(|delta| &delta.steps).map(|step| step.succeeded).sum();
     assert_eq!((planned(deltas), succeeded), (scheduled, scheduled));
-    let dropped: u64 = deltas.iter().filter_map(|delta| delta.health.as_ref()).map(|health| health.dropped_records).sum();
+    let dropped: u64 =
+        deltas.iter().filter_map(|delta| delta.health.as_ref()).map(|health| health.dropped_records).sum();
     assert_eq!(dropped, 0);
 }
 
@@ -68,11 +69,12 @@ async fn survives(outage: Outage, seconds: u64) {
         Outage::Frozen => system.server.resume(),
     }
     let told_of = format!("{outage:?} for {seconds} s");
-    until("every node is in the registry as it was", async || {
-        (incarnations(&system).await == before).then_some(())
-    })
-    .await;
+    until("every node is in the registry as it was", async || (incarnations(&system).await == before).then_some(()))
+        .await;
 
+    for (node, orders) in [(1, &ready), (2, &runs), (3, &stands), (4, &drains)] {
+        orders.wait_for_answer(node).await;
+    }
     ready.start_at_ns = monotonic_ns() + SECOND_NS / 2;
     ready.obeyed(1, &ready.start(far_ns)).await;
     let NodeReply::Standing { is_started: true, .. } = runs.order(2, &runs.inquire()).await else {

@@ -10,6 +10,7 @@
 
 mod abandoned;
 mod amqp;
+mod away;
 mod bad_input;
 mod campaign;
 mod command_line;

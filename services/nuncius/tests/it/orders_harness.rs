@@ -1,7 +1,7 @@
 //! The test in a daemon's place: it tells nodes what to do, and reads what they publish.
 
-use nuncius_bus::Bus;
 use nuncius_bus::clock::{monotonic_ns, unix_ns};
+use nuncius_bus::{Bus, TypedError};
 use nuncius_load::assign;
 use nuncius_schemas::codec;
 use nuncius_schemas::metric::MetricDelta;
@@ -60,8 +60,17 @@ impl Orders {
     }
 
     pub(crate) async fn order(&self, node: usize, command: &NodeCommand) -> NodeReply {
+        self.ask(node, command).await.unwrap()
+    }
+
+    async fn ask(&self, node: usize, command: &NodeCommand) -> Result<NodeReply, TypedError> {
         let subject = self.bus.namespace().node_command(&format!("n{node}"));
-        self.bus.request_message(&subject, "node-command.v2", command, PATIENCE).await.unwrap()
+        self.bus.request_message(&subject, "node-command.v2", command, PATIENCE).await
+    }
+
+    /// Waits until a node is connected again after an outage: everybody comes back in their own time.
+    pub(crate) async fn wait_for_answer(&self, node: usize) {
+        until("the node answers", async || self.ask(node, &self.inquire()).await.ok()).await;
     }
 
     pub(crate) async fn obeyed(&self, node: usize, command: &NodeCommand) {
