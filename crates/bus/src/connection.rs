@@ -1,6 +1,5 @@
 //! The connection: made once, kept for ever, watched.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -11,76 +10,22 @@ use tokio::sync::watch;
 
 use crate::backoff::jittered;
 use crate::message::{Message, Subscription};
+use crate::refusal::{Access, Refusal, Refusals, refusal_in};
+use crate::roles::UserRole;
 use crate::{BusError, Headers};
+
+mod options;
+mod tls;
+
+pub use options::{ConnectOptions, Credentials, Tls};
 
 const PING_INTERVAL: Duration = Duration::from_secs(5);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long requests to JetStream's API may take.
 pub(crate) const API_TIMEOUT: Duration = Duration::from_secs(5);
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
-
-/// How one proves who one is.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub enum Credentials {
-    /// Not at all, or by user information in the URL.
-    #[default]
-    None,
-    /// User and password.
-    Password {
-        /// The user.
-        user: String,
-        /// The password.
-        password: String,
-    },
-    /// A token.
-    Token(String),
-    /// A `.creds` file with JWT and seed.
-    File(PathBuf),
-    /// An nkey seed.
-    Nkey(String),
-}
-
-impl std::fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::None => "None",
-            Self::Password { .. } => "Password(redacted)",
-            Self::Token(_) => "Token(redacted)",
-            Self::File(_) => "File",
-            Self::Nkey(_) => "Nkey(redacted)",
-        })
-    }
-}
-
-/// TLS towards the server.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Tls {
-    /// Refuse to talk without it.
-    pub require: bool,
-    /// A PEM file with the authority that signed the server's certificate.
-    pub ca_file: Option<PathBuf>,
-    /// PEM files with the client's certificate and key.
-    pub client_certificate: Option<(PathBuf, PathBuf)>,
-}
-
-/// How to connect.
-#[derive(Debug, Clone, Default)]
-pub struct ConnectOptions {
-    /// Servers, `nats://[user:password@|token@]host:port`; a value may list several with commas.
-    pub urls: Vec<String>,
-    /// What everything on the bus starts with.
-    pub namespace: Namespace,
-    /// How this connection is called in the server's `/connz`.
-    pub name: String,
-    /// Beats user information in a URL.
-    pub credentials: Credentials,
-    /// TLS.
-    pub tls: Tls,
-    /// Own prefix of reply subjects, where permissions ask for one; `_INBOX` otherwise.
-    pub inbox_prefix: Option<String>,
-    /// Whether the first connection is tried for ever too, instead of failing.
-    pub retry_initial_connect: bool,
-}
+/// How long a cluster may take to elect a leader, where nobody said.
+const ELECTION_PATIENCE: Duration = Duration::from_secs(15);
 
 /// What happened to the connection since it was made.
 #[derive(Debug, Default)]
@@ -122,59 +67,55 @@ struct Inner {
     events: Arc<Events>,
     link: watch::Receiver<Link>,
     closed: watch::Receiver<bool>,
+    refusals: watch::Receiver<Refusals>,
+    /// `$JS.API`, or that of another domain.
+    api_prefix: String,
+    inbox_prefix: String,
     options: ConnectOptions,
 }
 
-/// Connects. Lost connections are made again for ever, with jittered back-off; the first is tried once unless
-/// `retry_initial_connect` is set.
+/// Connects. Lost connections are made again for ever, with jittered back-off, to any of the servers and of those that
+/// they tell of, in random order; the first is tried once unless `retry_initial_connect` is set.
 pub async fn connect(options: ConnectOptions) -> Result<Bus, BusError> {
-    let (servers, from_url) = servers(&options.urls)?;
+    let (servers, from_url) = options::servers(&options.urls)?;
     let shown = servers.join(",");
     let credentials = if options.credentials == Credentials::None { from_url } else { options.credentials.clone() };
     let events = Arc::new(Events::default());
     let (link_sender, link) = watch::channel(Link { since: None, generation: 0 });
     let (closed_sender, closed) = watch::channel(false);
-    let counted = Arc::clone(&events);
-    let (link_sender, closed_sender) = (Arc::new(link_sender), Arc::new(closed_sender));
+    let (refusal_sender, refusals) = watch::channel(Refusals::default());
+    let told = Told { events: Arc::clone(&events), link: link_sender, closed: closed_sender, refusals: refusal_sender };
+    let inbox_prefix =
+        options.role.map_or_else(|| "_INBOX".to_owned(), |role| crate::roles::inbox_prefix(&options.namespace, role));
     let mut nats = async_nats::ConnectOptions::new()
         .name(&options.name)
         .ping_interval(PING_INTERVAL)
         .connection_timeout(CONNECT_TIMEOUT)
         .reconnect_delay_callback(reconnect_delay)
+        .custom_inbox_prefix(&inbox_prefix)
         .event_callback(move |event| {
-            note(&event, &counted, &link_sender, &closed_sender);
+            told.note(&event);
             std::future::ready(())
         });
-    nats = match credentials {
-        Credentials::None => nats,
-        Credentials::Password { user, password } => nats.user_and_password(user, password),
-        Credentials::Token(token) => nats.token(token),
-        Credentials::Nkey(seed) => nats.nkey(seed),
-        Credentials::File(path) => nats
-            .credentials_file(&path)
-            .await
-            .map_err(|e| BusError::Options(format!("credentials file {}: {e}", path.display())))?,
-    };
-    nats = nats.require_tls(options.tls.require);
-    if let Some(ca_file) = &options.tls.ca_file {
-        nats = nats.add_root_certificates(ca_file.clone());
-    }
-    if let Some((certificate, key)) = &options.tls.client_certificate {
-        nats = nats.add_client_certificate(certificate.clone(), key.clone());
-    }
-    if let Some(prefix) = &options.inbox_prefix {
-        nats = nats.custom_inbox_prefix(prefix);
-    }
+    nats = options::prove(nats, credentials).await?;
+    nats = tls::apply(nats, &options.tls);
     if options.retry_initial_connect {
         nats = nats.retry_on_initial_connect();
     }
-    let failed = |reason: String| BusError::Connect { urls: shown.clone(), reason };
-    let client = nats.connect(servers.clone()).await.map_err(|e| failed(e.to_string()))?;
-    let mut jetstream = async_nats::jetstream::new(client.clone());
+    let client = nats
+        .connect(servers)
+        .await
+        .map_err(|e| BusError::Connect { urls: shown, reason: tls::in_words(&e.to_string(), &options.tls) })?;
+    let (api_prefix, mut jetstream) = match &options.domain {
+        Some(domain) => (format!("$JS.{domain}.API"), async_nats::jetstream::with_domain(client.clone(), domain)),
+        None => ("$JS.API".to_owned(), async_nats::jetstream::new(client.clone())),
+    };
     jetstream.set_timeout(API_TIMEOUT);
     let namespace = options.namespace.clone();
     let wait = !options.retry_initial_connect;
-    let bus = Bus { inner: Arc::new(Inner { client, jetstream, namespace, events, link, closed, options }) };
+    let inner =
+        Inner { client, jetstream, namespace, events, link, closed, refusals, api_prefix, inbox_prefix, options };
+    let bus = Bus { inner: Arc::new(inner) };
     if wait {
         // The event comes by a channel of its own: a returned bus shall already know that it is connected.
         let _ = tokio::time::timeout(CONNECT_TIMEOUT, bus.connected()).await;
@@ -182,87 +123,66 @@ pub async fn connect(options: ConnectOptions) -> Result<Bus, BusError> {
     Ok(bus)
 }
 
-fn note(event: &async_nats::Event, events: &Events, link: &watch::Sender<Link>, closed: &watch::Sender<bool>) {
-    use async_nats::Event;
-    let counter = match event {
-        Event::Connected => {
-            link.send_modify(|link| {
-                *link = Link { since: Some(Instant::now()), generation: link.generation + 1 };
-            });
-            tracing::debug!("connected to NATS");
-            &events.connected
-        }
-        Event::Disconnected => {
-            link.send_modify(|link| link.since = None);
-            tracing::warn!("connection to NATS lost; trying to get it back");
-            &events.disconnected
-        }
-        Event::SlowConsumer(_) => {
-            tracing::warn!("a subscriber is too slow: messages were dropped");
-            &events.slow_consumer
-        }
-        Event::LameDuckMode => &events.lame_duck,
-        Event::ServerError(error) => {
-            tracing::warn!(%error, "nats-server reports an error");
-            &events.server_error
-        }
-        Event::ClientError(error) => {
-            tracing::debug!(%error, "NATS client error");
-            &events.client_error
-        }
-        Event::Closed => {
-            link.send_modify(|link| link.since = None);
-            closed.send_replace(true);
-            return;
-        }
-        Event::Draining => return,
-    };
-    counter.fetch_add(1, Ordering::Relaxed);
+/// Where what the client library tells goes.
+struct Told {
+    events: Arc<Events>,
+    link: watch::Sender<Link>,
+    closed: watch::Sender<bool>,
+    refusals: watch::Sender<Refusals>,
+}
+
+impl Told {
+    fn note(&self, event: &async_nats::Event) {
+        use async_nats::Event;
+        let counter = match event {
+            Event::Connected => {
+                self.refusals.send_modify(Refusals::connected_anew);
+                self.link.send_modify(|link| {
+                    *link = Link { since: Some(Instant::now()), generation: link.generation + 1 };
+                });
+                tracing::debug!("connected to NATS");
+                &self.events.connected
+            }
+            Event::Disconnected => {
+                self.link.send_modify(|link| link.since = None);
+                tracing::warn!("connection to NATS lost; trying to get it back");
+                &self.events.disconnected
+            }
+            Event::SlowConsumer(_) => {
+                tracing::warn!("a subscriber is too slow: messages were dropped");
+                &self.events.slow_consumer
+            }
+            Event::LameDuckMode => &self.events.lame_duck,
+            Event::ServerError(error) => {
+                let refusal = match error {
+                    async_nats::ServerError::Other(text) => refusal_in(text),
+                    async_nats::ServerError::AuthorizationViolation | async_nats::ServerError::SlowConsumer(_) => None,
+                };
+                match refusal {
+                    Some(refusal) => self.refusals.send_modify(|log| log.note(refusal)),
+                    None => tracing::warn!(%error, "nats-server reports an error"),
+                }
+                &self.events.server_error
+            }
+            Event::ClientError(error) => {
+                tracing::debug!(%error, "NATS client error");
+                &self.events.client_error
+            }
+            Event::Closed => {
+                self.link.send_modify(|link| link.since = None);
+                self.closed.send_replace(true);
+                return;
+            }
+            Event::Draining => return,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 fn reconnect_delay(attempts: usize) -> Duration {
     // The first attempt at once would come from a whole fleet at once.
     let attempt = u32::try_from(attempts.saturating_sub(1)).unwrap_or(u32::MAX);
     jittered(Duration::from_millis(20), Duration::from_secs(4), attempt)
-}
-
-/// URLs without user information, and the credentials that were in the first that had some.
-fn servers(urls: &[String]) -> Result<(Vec<String>, Credentials), BusError> {
-    let mut servers = Vec::new();
-    let mut credentials = Credentials::None;
-    for url in urls.iter().flat_map(|urls| urls.split(',')).map(str::trim).filter(|url| !url.is_empty()) {
-        let (scheme, rest) = url.split_once("://").unwrap_or(("nats", url));
-        let (info, host) = rest.rsplit_once('@').map_or((None, rest), |(info, host)| (Some(info), host));
-        if let (Some(info), Credentials::None) = (info, &credentials) {
-            credentials = match info.split_once(':') {
-                Some((user, password)) => {
-                    Credentials::Password { user: percent_decoded(user)?, password: percent_decoded(password)? }
-                }
-                None => Credentials::Token(percent_decoded(info)?),
-            };
-        }
-        servers.push(format!("{scheme}://{host}"));
-    }
-    if servers.is_empty() {
-        return Err(BusError::Options("no server: give a URL such as nats://127.0.0.1:4222".to_owned()));
-    }
-    Ok((servers, credentials))
-}
-
-fn percent_decoded(text: &str) -> Result<String, BusError> {
-    let bad = || BusError::Options("user information in a NATS URL is not percent-encoded UTF-8".to_owned());
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte == b'%' {
-            let digit = |byte: Option<u8>| byte.and_then(|byte| char::from(byte).to_digit(16));
-            let (high, low) = (digit(rest.next()).ok_or_else(bad)?, digit(rest.next()).ok_or_else(bad)?);
-            bytes.push(u8::try_from(high * 16 + low).map_err(|_| bad())?);
-        } else {
-            bytes.push(byte);
-        }
-    }
-    String::from_utf8(bytes).map_err(|_| bad())
 }
 
 impl Bus {
@@ -272,6 +192,54 @@ impl Bus {
 
     pub(crate) fn jetstream(&self) -> &async_nats::jetstream::Context {
         &self.inner.jetstream
+    }
+
+    pub(crate) fn refusal_log(&self) -> watch::Receiver<Refusals> {
+        self.inner.refusals.clone()
+    }
+
+    pub(crate) fn inbox_prefix(&self) -> &str {
+        &self.inner.inbox_prefix
+    }
+
+    /// The subject of an operation of JetStream's interface: `STREAM.INFO.s`.
+    pub(crate) fn api_subject(&self, operation: &str) -> String {
+        format!("{}.{operation}", self.inner.api_prefix)
+    }
+
+    /// How a key's subject is written to. Another domain's buckets are behind its interface; the subject of what is
+    /// stored is the same.
+    pub(crate) fn key_subject(&self, subject: String) -> String {
+        if self.inner.options.domain.is_some() { self.api_subject(&subject) } else { subject }
+    }
+
+    /// The role whose credentials these are.
+    pub fn role(&self) -> Option<UserRole> {
+        self.inner.options.role
+    }
+
+    /// On how many servers streams are to be kept; none where nobody said.
+    pub(crate) fn replicas(&self) -> Option<usize> {
+        Some(self.inner.options.replicas).filter(|replicas| *replicas > 0)
+    }
+
+    /// Whether whoever answers may be missing for a while though the connection stands: a cluster elects a leader, or
+    /// JetStream is behind the link of a leaf node.
+    pub(crate) fn is_apart(&self) -> bool {
+        self.is_behind_link() || self.inner.client.server_info().cluster.is_some()
+    }
+
+    /// Whether JetStream may be behind a link that can be cut.
+    pub(crate) fn is_behind_link(&self) -> bool {
+        self.inner.options.domain.is_some()
+    }
+
+    /// How long a cluster may take to elect a leader.
+    pub(crate) fn election_patience(&self) -> Duration {
+        match self.inner.options.election_patience {
+            Duration::ZERO => ELECTION_PATIENCE,
+            patience => patience,
+        }
     }
 
     /// Another connection to the same servers, for traffic that must not stand in the way of this one's.
@@ -343,7 +311,9 @@ impl Bus {
         if let Some(map) = headers.to_wire()? {
             request = request.headers(map);
         }
-        let answer = self.client().send_request(subject.to_owned(), request).await.map_err(|e| {
+        let asked = self.client().send_request(subject.to_owned(), request);
+        let concerns = |refusal: &Refusal| refusal.access == Access::Publish && refusal.subject == subject;
+        let answer = self.unless_refused(concerns, asked).await?.map_err(|e| {
             use async_nats::RequestErrorKind as Kind;
             match e.kind() {
                 Kind::TimedOut => BusError::Timeout { what: subject.to_owned(), after: timeout },
@@ -356,16 +326,20 @@ impl Bus {
         Ok(Message::new(self.clone(), answer))
     }
 
-    /// Everything published on `subject` (wildcards allowed) from now on.
+    /// Everything published on `subject` (wildcards allowed) from now on. A subscription that the server refuses ends at
+    /// once.
     pub async fn subscribe(&self, subject: &str) -> Result<Subscription, BusError> {
+        let refusals = self.refusal_watch();
         let subscriber = self.client().subscribe(subject.to_owned()).await.map_err(|e| invalid(subject, &e))?;
-        Ok(Subscription::new(self.clone(), subscriber))
+        Ok(Subscription::new(self.clone(), subject.to_owned(), subscriber, refusals))
     }
 
     /// The same, each message going to one member of `queue` only.
     pub async fn queue_subscribe(&self, subject: &str, queue: &str) -> Result<Subscription, BusError> {
+        let refusals = self.refusal_watch();
         let subscribed = self.client().queue_subscribe(subject.to_owned(), queue.to_owned()).await;
-        Ok(Subscription::new(self.clone(), subscribed.map_err(|e| invalid(subject, &e))?))
+        let subscriber = subscribed.map_err(|e| invalid(subject, &e))?;
+        Ok(Subscription::new(self.clone(), subject.to_owned(), subscriber, refusals))
     }
 
     /// A fresh subject for answers.
@@ -375,7 +349,8 @@ impl Bus {
 
     /// Asks the server for an answer and waits for it: says that it is there and heeds this connection.
     pub async fn round_trip(&self) -> Result<(), BusError> {
-        self.request("$JS.API.INFO", &Headers::new(), Bytes::new(), API_TIMEOUT).await.map(drop)
+        let subject = self.api_subject("INFO");
+        self.request(&subject, &Headers::new(), Bytes::new(), API_TIMEOUT).await.map(drop)
     }
 
     /// Waits until everything published so far has been written to the server.
@@ -429,19 +404,4 @@ impl Bus {
 
 fn invalid(subject: &str, error: &impl std::fmt::Display) -> BusError {
     BusError::InvalidSubject { subject: subject.chars().take(256).collect(), reason: error.to_string() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn user_information_is_taken_out_of_urls() {
-        let (urls, credentials) = servers(&["nats://u%40x:p%3aw@h:1,tls://h:2".to_owned()]).unwrap();
-        assert_eq!(urls, ["nats://h:1", "tls://h:2"]);
-        assert_eq!(credentials, Credentials::Password { user: "u@x".into(), password: "p:w".into() });
-        assert!(!format!("{credentials:?}").contains("p:w"));
-        assert_eq!(servers(&["secret@h".to_owned()]).unwrap().1, Credentials::Token("secret".into()));
-        assert!(servers(&[]).is_err());
-    }
 }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, Info, IntoConsumerConfig, pull};
 
+use crate::api::{CODE_NO_CONSUMER, CODE_NO_STREAM};
 use crate::error::Difference;
 use crate::{Bus, BusError};
 
@@ -58,8 +59,6 @@ fn differences(asked: &pull::Config, echoed: &async_nats::jetstream::consumer::C
 impl Bus {
     /// Makes the consumer, or changes it to what is wanted; then compares what the server has with what was asked.
     pub async fn ensure_consumer(&self, wanted: &ConsumerWanted) -> Result<(), BusError> {
-        use async_nats::jetstream::ErrorCode;
-        use async_nats::jetstream::stream::ConsumerErrorKind as Kind;
         let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         let asked = pull::Config {
             durable_name: Some(wanted.durable.clone()),
@@ -75,24 +74,41 @@ impl Bus {
         };
         let stream = wanted.stream.as_str();
         // To make one that is there as it is asked for would end a pause.
-        if let Ok(found) =
-            self.jetstream().get_consumer_from_stream::<pull::Config, _, _>(&wanted.durable, stream).await
-            && differences(&asked, &found.cached_info().config).is_empty()
+        if let Ok(found) = self.consumer_info(stream, &wanted.durable).await
+            && differences(&asked, &found.config).is_empty()
         {
             return Ok(());
         }
-        let created = self.jetstream().create_consumer_on_stream(asked.clone(), stream).await;
-        let consumer = created.map_err(|e| match e.kind() {
-            Kind::JetStream(ref error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND => {
-                BusError::NotFound { kind: "stream", name: stream.to_owned() }
-            }
-            _ => BusError::jetstream(format!("making consumer {} of {stream}", wanted.durable), e),
-        })?;
-        let differences = differences(&asked, &consumer.cached_info().config);
+        let info = self.make_consumer(stream, asked.clone()).await?;
+        let differences = differences(&asked, &info.config);
         if differences.is_empty() {
             return Ok(());
         }
         Err(BusError::ConfigMismatch { kind: "consumer", name: wanted.durable.clone(), differences })
+    }
+
+    /// Makes a consumer with a name, or changes it; what the server has then.
+    pub(crate) async fn make_consumer(&self, stream: &str, wanted: pull::Config) -> Result<Info, BusError> {
+        let config = wanted.into_consumer_config();
+        let name = config.name.clone().or_else(|| config.durable_name.clone()).unwrap_or_default();
+        // The filter is in the subject, so that a permission can name it.
+        let filter =
+            if config.filter_subject.is_empty() { String::new() } else { format!(".{}", config.filter_subject) };
+        let operation = format!("CONSUMER.CREATE.{stream}.{name}{filter}");
+        let body = serde_json::json!({ "stream_name": stream, "config": config, "action": "" });
+        self.api(&operation, &body).await?.map_err(|error| match error.err_code {
+            CODE_NO_STREAM => BusError::NotFound { kind: "stream", name: stream.to_owned() },
+            _ => BusError::jetstream(format!("making consumer {name} of {stream}"), error.description),
+        })
+    }
+
+    async fn consumer_info(&self, stream: &str, durable: &str) -> Result<Info, BusError> {
+        let answer = self.api(&format!("CONSUMER.INFO.{stream}.{durable}"), &()).await?;
+        answer.map_err(|error| match error.err_code {
+            CODE_NO_STREAM => BusError::NotFound { kind: "stream", name: stream.to_owned() },
+            CODE_NO_CONSUMER => BusError::NotFound { kind: "consumer", name: durable.to_owned() },
+            _ => BusError::jetstream(format!("reading consumer {durable} of {stream}"), error.description),
+        })
     }
 
     /// Messages that wait for a consumer, and those in work: (waiting, in work).
@@ -103,11 +119,7 @@ impl Bus {
 
     /// How far a consumer is.
     pub async fn consumer_state(&self, stream: &str, durable: &str) -> Result<ConsumerState, BusError> {
-        use async_nats::jetstream::consumer::PullConsumer;
-        let failed = |text: String| BusError::jetstream(format!("reading consumer {durable} of {stream}"), text);
-        let consumer: PullConsumer =
-            self.jetstream().get_consumer_from_stream(durable, stream).await.map_err(|e| failed(e.to_string()))?;
-        let info = consumer.cached_info();
+        let info = self.consumer_info(stream, durable).await?;
         Ok(ConsumerState {
             waiting: info.num_pending,
             in_work: u64::try_from(info.num_ack_pending).unwrap_or(u64::MAX),
@@ -128,15 +140,10 @@ impl Bus {
     }
 
     async fn set_pause(&self, stream: &str, durable: &str, body: serde_json::Value) -> Result<(), BusError> {
-        let api = format!("$JS.API.CONSUMER.PAUSE.{stream}.{durable}");
-        let (headers, body) = (crate::Headers::new(), body.to_string().into());
-        let answer = self.request(&api, &headers, body, crate::connection::API_TIMEOUT).await?;
-        let answer: serde_json::Value = serde_json::from_slice(&answer.payload)
-            .map_err(|e| BusError::BadAnswer { what: api, reason: e.to_string() })?;
-        match answer.pointer("/error/description").and_then(serde_json::Value::as_str) {
-            Some(text) => Err(BusError::jetstream(format!("pausing consumer {durable} of {stream}"), text)),
-            None => Ok(()),
-        }
+        let what = || format!("pausing consumer {durable} of {stream}");
+        self.api_done::<serde::de::IgnoredAny>(what, &format!("CONSUMER.PAUSE.{stream}.{durable}"), &body)
+            .await
+            .map(drop)
     }
 }
 

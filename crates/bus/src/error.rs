@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::refusal::Access;
+
 /// One field of a stream or consumer that the server did not take as asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
@@ -27,6 +29,25 @@ pub enum BusError {
     /// Connection options that contradict themselves or cannot be read.
     #[error("bad NATS connection option: {0}")]
     Options(String),
+    /// The server does not let this connection's user do this.
+    #[error(
+        "nats-server does not let {who} {access} `{subject}`: grant it in the server's configuration (`nuncius \
+         nats-config` writes one), or use the credentials and the --role of who may"
+    )]
+    NotPermitted {
+        /// What was tried.
+        access: Access,
+        /// Where.
+        subject: String,
+        /// "role worker".
+        who: String,
+    },
+    /// Nobody has made the streams and buckets yet.
+    #[error("the streams of {namespace} are not there yet: start who makes them, `nuncius experimentd` or `frontend`")]
+    NoStreamsYet {
+        /// The namespace.
+        namespace: String,
+    },
     /// The connection has been closed for good by `drain_and_close`.
     #[error("the NATS connection is closed")]
     Closed,
@@ -155,7 +176,14 @@ impl BusError {
 
     /// Whether trying again later, unchanged, may succeed (outages, time-outs).
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Timeout { .. } | Self::Connect { .. } | Self::JetStream { .. } | Self::NoResponders { .. })
+        matches!(
+            self,
+            Self::Timeout { .. }
+                | Self::Connect { .. }
+                | Self::JetStream { .. }
+                | Self::NoResponders { .. }
+                | Self::NoStreamsYet { .. }
+        )
     }
 }
 

@@ -212,7 +212,8 @@ impl Kv {
     }
 
     async fn write(&self, key: &str, value: Bytes, headers: &Headers, expected: Option<u64>) -> Result<u64, BusError> {
-        let written = self.bus.publish_acked(&self.subject(key)?, headers, value, None, expected).await;
+        let subject = self.bus.key_subject(self.subject(key)?);
+        let written = self.bus.publish_acked(&subject, headers, value, None, expected).await;
         match written {
             Ok(ack) => Ok(ack.sequence),
             Err(BusError::NoStream { .. }) => Err(BusError::NotFound { kind: "bucket", name: self.name.clone() }),

@@ -5,10 +5,12 @@
 //!
 //! Layout: [`connection`], [`message`], [`headers`] are core NATS; [`streams`], [`publish`], [`work_queue`], [`tail`],
 //! [`kv`], [`object`] are JetStream; [`lease`], [`registry`], [`expiry`], [`clock`], [`service`] are built on them;
-//! [`server`] finds and supervises a nats-server.
+//! [`roles`] says what each kind of process may do there; [`server`] finds and supervises a nats-server.
 
+mod api;
 mod backoff;
 mod pull;
+mod refusal;
 
 pub mod clock;
 pub mod connection;
@@ -23,12 +25,14 @@ pub mod message;
 pub mod object;
 pub mod publish;
 pub mod registry;
+pub mod roles;
 pub mod server;
 pub mod server_clock;
 pub mod service;
 pub mod streams;
 pub mod tail;
 pub mod typed;
+pub mod user_key;
 pub mod work_queue;
 
 pub use connection::{Bus, ConnectOptions, Credentials, Events, Link, Tls, connect};
@@ -37,5 +41,6 @@ pub use headers::{Headers, extract, inject, inject_current};
 pub use message::{Message, Subscription};
 pub use nuncius_schemas::subjects::Namespace;
 pub use publish::PubAck;
+pub use refusal::{Access, Refusal};
 pub use server_clock::{ClockReading, ServerClock};
 pub use typed::TypedError;

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use futures_util::StreamExt;
 
+use crate::refusal::{Access, Refusal, RefusalWatch};
 use crate::{Bus, BusError, Headers};
 
 /// A received message.
@@ -43,18 +44,25 @@ impl Message {
 #[derive(Debug)]
 pub struct Subscription {
     bus: Bus,
+    subject: String,
     subscriber: async_nats::Subscriber,
+    refusals: RefusalWatch,
 }
 
 impl Subscription {
-    pub(crate) fn new(bus: Bus, subscriber: async_nats::Subscriber) -> Self {
-        Self { bus, subscriber }
+    /// `refusals` was made before the subscription: one may come at once.
+    pub(crate) fn new(bus: Bus, subject: String, subscriber: async_nats::Subscriber, refusals: RefusalWatch) -> Self {
+        Self { bus, subject, subscriber, refusals }
     }
 
-    /// The next message; none once the connection is closed or the subscription drained.
+    /// The next message; none once the connection is closed, the subscription drained, or refused by the server.
     pub async fn next(&mut self) -> Option<Message> {
-        let message = self.subscriber.next().await?;
-        Some(Message::new(self.bus.clone(), message))
+        let concerns = |refusal: &Refusal| refusal.access == Access::Subscribe && refusal.subject == self.subject;
+        tokio::select! {
+            biased;
+            message = self.subscriber.next() => message.map(|message| Message::new(self.bus.clone(), message)),
+            _ = self.refusals.first(concerns) => None,
+        }
     }
 
     /// Takes no new messages; `next` gives those already here, then none.

@@ -4,6 +4,7 @@ use async_nats::jetstream::object_store::ObjectMetadata;
 use futures_util::TryStreamExt;
 use tokio::io::AsyncReadExt;
 
+use crate::refusal::Refusal;
 use crate::streams::{Discard, StreamWanted};
 use crate::{Bus, BusError};
 
@@ -55,15 +56,21 @@ impl Bus {
 
     /// Opens an object store.
     pub async fn objects(&self, name: &str) -> Result<Objects, BusError> {
-        self.stream_handle(&format!("OBJ_{name}")).await.map_err(|e| match e {
+        self.stream_state(&format!("OBJ_{name}")).await.map_err(|e| match e {
             BusError::NotFound { .. } => BusError::NotFound { kind: "object store", name: name.to_owned() },
             other => other,
         })?;
-        let store = self.jetstream().get_object_store(name).await;
+        let store = self.unless_refused(concerns(name), self.jetstream().get_object_store(name)).await?;
         let store = store.map_err(|e| BusError::jetstream(format!("opening object store {name}"), e))?;
         let piece_bytes = (self.max_payload_bytes() / 2).clamp(1, PIECE_BYTES_MAX);
         Ok(Objects { bus: self.clone(), name: name.to_owned(), piece_bytes, store })
     }
+}
+
+/// What the client library does with a store: all of its subjects name it.
+fn concerns(store: &str) -> impl Fn(&Refusal) -> bool {
+    let (pieces, stream) = (format!("$O.{store}."), format!("OBJ_{store}"));
+    move |refusal| refusal.subject.starts_with(&pieces) || refusal.subject.split('.').any(|token| token == stream)
 }
 
 impl Objects {
@@ -71,7 +78,7 @@ impl Objects {
     pub async fn put(&self, object: &str, bytes: &[u8]) -> Result<(), BusError> {
         let mut reader = bytes;
         let metadata = ObjectMetadata { chunk_size: Some(self.piece_bytes), ..ObjectMetadata::from(object) };
-        let stored = self.store.put(metadata, &mut reader).await;
+        let stored = self.bus.unless_refused(concerns(&self.name), self.store.put(metadata, &mut reader)).await?;
         stored.map(drop).map_err(|e| BusError::jetstream(format!("storing {object} in {}", self.name), e))
     }
 
@@ -124,7 +131,7 @@ impl Objects {
     pub async fn get(&self, object: &str) -> Result<Option<Vec<u8>>, BusError> {
         use async_nats::jetstream::object_store::GetErrorKind as Kind;
         let failed = |e: &dyn std::fmt::Display| BusError::jetstream(format!("reading {object} of {}", self.name), e);
-        let mut reader = match self.store.get(object).await {
+        let mut reader = match self.bus.unless_refused(concerns(&self.name), self.store.get(object)).await? {
             Ok(reader) => reader,
             Err(e) if e.kind() == Kind::NotFound => return Ok(None),
             Err(e) => return Err(failed(&e)),
@@ -134,14 +141,15 @@ impl Objects {
             return Err(failed(&format!("{size} bytes are over the limit of {OBJECT_MAX_BYTES}")));
         }
         let mut bytes = Vec::with_capacity(reader.info().size);
-        reader.read_to_end(&mut bytes).await.map_err(|e| failed(&e))?;
+        let read = self.bus.unless_refused(concerns(&self.name), reader.read_to_end(&mut bytes)).await?;
+        read.map_err(|e| failed(&e))?;
         Ok(Some(bytes))
     }
 
     /// Removes the object; false where there was none.
     pub async fn delete(&self, object: &str) -> Result<bool, BusError> {
         use async_nats::jetstream::object_store::DeleteErrorKind as Kind;
-        match self.store.delete(object).await {
+        match self.bus.unless_refused(concerns(&self.name), self.store.delete(object)).await? {
             Ok(()) => Ok(true),
             Err(e) if e.kind() == Kind::NotFound => Ok(false),
             Err(e) => Err(BusError::jetstream(format!("deleting {object} of {}", self.name), e)),

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use nuncius_schemas::subjects::HEADER_MESSAGE_ID;
 use serde::Deserialize;
 
+use crate::api::{Retry, WireError};
 use crate::{Bus, BusError, Headers};
 
 const ACK_TIMEOUT: Duration = Duration::from_secs(5);
@@ -13,8 +14,6 @@ const ATTEMPTS: u32 = 4;
 const HEADER_EXPECTED_SUBJECT_SEQUENCE: &str = "Nats-Expected-Last-Subject-Sequence";
 /// JetStream: wrong last sequence.
 const CODE_WRONG_LAST_SEQUENCE: u64 = 10071;
-/// JetStream: temporarily unavailable.
-const CODE_UNAVAILABLE: u64 = 10008;
 
 /// A stream took the message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,21 +37,14 @@ struct WireAck {
     error: Option<WireError>,
 }
 
-#[derive(Deserialize)]
-pub(crate) struct WireError {
-    #[serde(default)]
-    pub(crate) err_code: u64,
-    #[serde(default)]
-    pub(crate) description: String,
-}
-
 impl Bus {
     /// Publishes into the stream that takes `subject` and waits for its acknowledgement.
     ///
     /// With a `message_id` a time-out is retried with the same id (4 attempts of 5 s); without one it is not, as that
     /// could store the message twice. A retry that finds its own first attempt stored is a success with `duplicate` set.
     /// `expected_last_subject_sequence` is compared by the stream before it stores: 0
-    /// means that the subject must be empty.
+    /// means that the subject must be empty. Without a leader of the stream nothing is stored: that is tried again until
+    /// one is elected, or `election_patience` is over.
     ///
     /// # Errors
     /// [`BusError::NoStream`], [`BusError::Refused`] (full), [`BusError::WrongLastSequence`],
@@ -72,13 +64,16 @@ impl Bus {
         if let Some(sequence) = expected_last_subject_sequence {
             headers.insert(HEADER_EXPECTED_SUBJECT_SEQUENCE, sequence.to_string());
         }
-        let attempts = if message_id.is_some() { ATTEMPTS } else { 1 };
-        let mut outcome = Err(BusError::Closed);
+        let mut attempts = if message_id.is_some() { ATTEMPTS } else { 1 };
         let mut timed_out = false;
-        for _ in 0..attempts {
-            outcome = self.publish_once(subject, &headers, payload.clone()).await;
+        let mut retry = None;
+        loop {
+            let outcome = self.publish_once(subject, &headers, payload.clone()).await;
             match &outcome {
-                Err(BusError::Timeout { .. }) => timed_out = true,
+                Err(BusError::Timeout { .. }) if attempts > 1 => {
+                    attempts -= 1;
+                    timed_out = true;
+                }
                 // The server compares sequences before it looks at ids, so this may be the own first attempt.
                 Err(BusError::WrongLastSequence { stream, .. }) if timed_out => {
                     let stored = self.last_message(stream, subject).await?;
@@ -89,13 +84,32 @@ impl Bus {
                         _ => outcome,
                     };
                 }
-                Err(BusError::Refused { code: CODE_UNAVAILABLE, .. }) => {
-                    tokio::time::sleep(Duration::from_millis(250)).await;
+                Err(error) if self.has_no_leader(error) => {
+                    if !retry.get_or_insert_with(|| Retry::new(self)).again().await {
+                        return outcome.map_err(|error| self.unless_cut_off(error));
+                    }
                 }
                 _ => return outcome,
             }
         }
-        outcome
+    }
+
+    /// Whether a message was not stored for want of a leader that may be elected soon.
+    fn has_no_leader(&self, error: &BusError) -> bool {
+        match error {
+            BusError::Refused { code, text, .. } => WireError { err_code: *code, description: text.clone() }.passes(),
+            // Only the leader listens.
+            BusError::NoStream { .. } => self.is_apart(),
+            _ => false,
+        }
+    }
+
+    /// Behind a link nobody knows whether there is a stream.
+    fn unless_cut_off(&self, error: BusError) -> BusError {
+        match error {
+            BusError::NoStream { subject } if self.is_behind_link() => BusError::NoResponders { subject },
+            error => error,
+        }
     }
 
     async fn publish_once(&self, subject: &str, headers: &Headers, payload: Bytes) -> Result<PubAck, BusError> {

@@ -7,10 +7,13 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::time::Instant;
 
+use crate::refusal::{Refusal, RefusalWatch};
 use crate::{Bus, BusError};
 
 const EXPIRES: Duration = Duration::from_secs(30);
 const HEARTBEAT: Duration = Duration::from_secs(5);
+/// In a cluster, and behind the link of a leaf node, who keeps a consumer may go without this connection noticing.
+const APART_HEARTBEAT: Duration = Duration::from_secs(1);
 const REFUSED_PAUSE: Duration = Duration::from_millis(250);
 
 /// What came of the pulls.
@@ -24,6 +27,8 @@ pub(crate) enum Pulled {
     Lost(String),
     /// The consumer is not there.
     Gone(String),
+    /// The server does not permit it.
+    Refused(BusError),
 }
 
 /// Pulls of one consumer, over one inbox.
@@ -34,6 +39,8 @@ pub(crate) struct Pull {
     inbox: String,
     subscriber: async_nats::Subscriber,
     link: tokio::sync::watch::Receiver<crate::Link>,
+    refusals: RefusalWatch,
+    heartbeat: Duration,
     generation: u64,
     /// Asked for and neither delivered nor ended.
     outstanding: usize,
@@ -48,14 +55,17 @@ impl Pull {
         let link = bus.link();
         let generation = link.borrow().generation;
         let inbox = bus.new_inbox();
+        let refusals = bus.refusal_watch();
         let subscribed = bus.client().subscribe(format!("{inbox}.*")).await;
         let subscriber = subscribed.map_err(|e| BusError::jetstream(format!("pulling from {stream}"), e))?;
         Ok(Self {
             bus: bus.clone(),
-            subject: format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"),
+            subject: bus.api_subject(&format!("CONSUMER.MSG.NEXT.{stream}.{consumer}")),
             inbox,
             subscriber,
             link,
+            refusals,
+            heartbeat: if bus.is_apart() { APART_HEARTBEAT } else { HEARTBEAT },
             generation,
             outstanding: 0,
             serial: 0,
@@ -76,7 +86,7 @@ impl Pull {
             self.pause_until = None;
         }
         // Rendered by hand: this is asked once a message where slots become free one by one.
-        let (expires, heartbeat) = (EXPIRES.as_nanos(), HEARTBEAT.as_nanos());
+        let (expires, heartbeat) = (EXPIRES.as_nanos(), self.heartbeat.as_nanos());
         self.ask(count, format!(r#"{{"batch":{count},"expires":{expires},"idle_heartbeat":{heartbeat}}}"#)).await
     }
 
@@ -99,7 +109,10 @@ impl Pull {
     /// The next thing that happens; cancel-safe. Waits for ever while nothing is asked for.
     pub(crate) async fn next(&mut self) -> Pulled {
         loop {
-            let silence = self.heard + HEARTBEAT * 2 + HEARTBEAT / 2;
+            let silence = self.heard + self.heartbeat * 2 + self.heartbeat / 2;
+            let (subject, inbox) = (&self.subject, &self.inbox);
+            let concerns =
+                |refusal: &Refusal| refusal.subject == *subject || refusal.subject.starts_with(inbox.as_str());
             tokio::select! {
                 biased;
                 message = self.subscriber.next() => {
@@ -118,6 +131,7 @@ impl Pull {
                         return Pulled::Lost("connected anew".to_owned());
                     }
                 }
+                error = self.refusals.first(concerns) => return Pulled::Refused(error),
                 () = tokio::time::sleep_until(silence), if self.outstanding > 0 => {
                     return Pulled::Lost("heartbeats are missing".to_owned());
                 }

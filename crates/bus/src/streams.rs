@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::stream::{Config, DiscardPolicy, Republish, RetentionPolicy, StorageType, SubjectTransform};
+use async_nats::jetstream::stream::{
+    Config, DiscardPolicy, Info, Republish, RetentionPolicy, StorageType, SubjectTransform,
+};
 
+use crate::api::{CODE_NO_STREAM, CODE_STREAM_EXISTS, WireError};
 use crate::error::Difference;
 use crate::{Bus, BusError};
 
@@ -11,6 +14,11 @@ mod contents;
 mod nuncius;
 
 pub use nuncius::{StreamLimits, ensure_streams, ensure_streams_with, inspect_streams};
+
+/// Replicas were asked of a server that is in no cluster.
+const CODE_NO_CLUSTER: u64 = 10074;
+/// A cluster has not that many servers.
+const CODE_NO_PEERS: u64 = 10005;
 
 /// What happens to a message once it is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -151,7 +159,12 @@ pub struct Account {
 
 impl StreamWanted {
     /// Writes what is wanted over `config`, leaving everything else as it is there.
-    fn write_to(&self, config: &mut Config) {
+    fn write_to(&self, config: &mut Config, replicas: Option<usize>) {
+        if let Some(replicas) = replicas {
+            config.num_replicas = replicas;
+        } else if config.num_replicas == 0 {
+            config.num_replicas = 1;
+        }
         let limit = |limit: Option<u64>| limit.map_or(-1, |limit| i64::try_from(limit).unwrap_or(i64::MAX));
         config.name.clone_from(&self.name);
         config.description = (!self.description.is_empty()).then(|| self.description.clone());
@@ -219,6 +232,7 @@ fn differences(asked: &Config, echoed: &Config) -> Vec<Difference> {
     compare("discard", show(asked.discard), show(echoed.discard));
     compare("discard_new_per_subject", show(asked.discard_new_per_subject), show(echoed.discard_new_per_subject));
     compare("storage", show(asked.storage), show(echoed.storage));
+    compare("num_replicas", show(asked.num_replicas), show(echoed.num_replicas));
     compare("max_age", show(asked.max_age), show(echoed.max_age));
     compare("max_msgs", show(asked.max_messages), show(echoed.max_messages));
     compare("max_bytes", show(asked.max_bytes), show(echoed.max_bytes));
@@ -244,33 +258,30 @@ impl Bus {
     /// # Errors
     /// [`BusError::ConfigMismatch`] with the fields; [`BusError::JetStream`] where the server refuses.
     pub async fn ensure_stream(&self, wanted: &StreamWanted) -> Result<(), BusError> {
-        use async_nats::jetstream::context::CreateStreamErrorKind as Kind;
         let name = &wanted.name;
         let mut asked = Config::default();
         let existing = match self.stream_config(name).await {
             Ok(config) => config,
             Err(BusError::NotFound { .. }) => {
-                wanted.write_to(&mut asked);
-                match self.jetstream().create_stream(asked.clone()).await {
-                    Ok(stream) => stream.cached_info().config.clone(),
+                wanted.write_to(&mut asked, self.replicas());
+                match self.api::<Info>(&format!("STREAM.CREATE.{name}"), &asked).await? {
+                    Ok(info) => info.config,
                     // Somebody else made it in between, perhaps otherwise.
-                    Err(e) if matches!(e.kind(), Kind::JetStream(ref error) if error.error_code().0 == 10058) => {
-                        self.stream_config(name).await?
-                    }
-                    Err(e) => return Err(BusError::jetstream(format!("creating stream {name}"), e)),
+                    Err(error) if error.err_code == CODE_STREAM_EXISTS => self.stream_config(name).await?,
+                    Err(error) => return Err(BusError::jetstream(format!("creating stream {name}"), said(&error))),
                 }
             }
             Err(error) => return Err(error),
         };
         asked = existing.clone();
-        wanted.write_to(&mut asked);
+        wanted.write_to(&mut asked, self.replicas());
         let mut found = differences(&asked, &existing);
         if found.is_empty() {
             return Ok(());
         }
         if !found.iter().any(|difference| matches!(difference.field, "storage" | "retention")) {
-            let updated = self.jetstream().update_stream(asked.clone()).await;
-            let info = updated.map_err(|e| BusError::jetstream(format!("updating stream {name}"), e))?;
+            let updated = self.api::<Info>(&format!("STREAM.UPDATE.{name}"), &asked).await?;
+            let info = updated.map_err(|error| BusError::jetstream(format!("updating stream {name}"), said(&error)))?;
             found = differences(&asked, &info.config);
             if found.is_empty() {
                 return Ok(());
@@ -290,7 +301,7 @@ impl Bus {
             Err(error) => return Err(error),
         };
         let mut asked = existing.clone();
-        wanted.write_to(&mut asked);
+        wanted.write_to(&mut asked, None);
         let found = differences(&asked, &existing);
         Ok(if found.is_empty() { StreamCondition::AsWanted } else { StreamCondition::Differs(found) })
     }
@@ -315,24 +326,25 @@ impl Bus {
     }
 
     async fn stream_config(&self, name: &str) -> Result<Config, BusError> {
-        Ok(self.stream_handle(name).await?.cached_info().config.clone())
+        Ok(self.stream_info(name).await?.config)
     }
 
-    pub(crate) async fn stream_handle(&self, name: &str) -> Result<async_nats::jetstream::stream::Stream, BusError> {
-        use async_nats::jetstream::ErrorCode;
-        use async_nats::jetstream::context::GetStreamErrorKind as Kind;
-        self.jetstream().get_stream(name).await.map_err(|e| match e.kind() {
-            Kind::JetStream(ref error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND => {
-                BusError::NotFound { kind: "stream", name: name.to_owned() }
-            }
-            _ => BusError::jetstream(format!("reading stream {name}"), e),
-        })
+    async fn stream_info(&self, name: &str) -> Result<Info, BusError> {
+        let answer = self.api(&format!("STREAM.INFO.{name}"), &()).await?;
+        answer.map_err(|error| contents::no_stream_or(name, format!("reading stream {name}"), &error))
+    }
+
+    /// On how many servers a stream is kept.
+    ///
+    /// # Errors
+    /// [`BusError::NotFound`] where the stream is not there.
+    pub async fn stream_replicas(&self, name: &str) -> Result<usize, BusError> {
+        Ok(self.stream_config(name).await?.num_replicas)
     }
 
     /// What a stream holds now.
     pub async fn stream_state(&self, name: &str) -> Result<StreamState, BusError> {
-        let stream = self.stream_handle(name).await?;
-        let info = stream.cached_info();
+        let info = self.stream_info(name).await?;
         Ok(StreamState {
             messages: info.state.messages,
             bytes: info.state.bytes,
@@ -355,29 +367,23 @@ impl Bus {
         Ok(self.last_message(stream, subject).await?.map(|message| message.sequence))
     }
 
-    /// Removes all messages of `subject` (wildcards allowed); how many there were.
-    pub async fn purge_subject(&self, stream: &str, subject: &str) -> Result<u64, BusError> {
-        let purged = self.stream_handle(stream).await?.purge().filter(subject).await;
-        Ok(purged.map_err(|e| BusError::jetstream(format!("purging {subject} from {stream}"), e))?.purged)
-    }
-
-    /// Removes the messages of `subject` (wildcards allowed) before `sequence`; how many there were.
-    pub async fn purge_subject_before(&self, stream: &str, subject: &str, sequence: u64) -> Result<u64, BusError> {
-        let purged = self.stream_handle(stream).await?.purge().filter(subject).sequence(sequence).await;
-        let what = || format!("purging {subject} from {stream} up to {sequence}");
-        Ok(purged.map_err(|e| BusError::jetstream(what(), e))?.purged)
-    }
-
     /// Removes a stream with everything in it; false where it is not there.
     pub async fn delete_stream(&self, name: &str) -> Result<bool, BusError> {
-        match self.stream_handle(name).await {
-            Err(BusError::NotFound { .. }) => Ok(false),
-            Err(error) => Err(error),
-            Ok(_) => {
-                let deleted = self.jetstream().delete_stream(name).await;
-                Ok(deleted.map_err(|e| BusError::jetstream(format!("deleting stream {name}"), e))?.success)
-            }
+        match self.api::<contents::WireDone>(&format!("STREAM.DELETE.{name}"), &()).await? {
+            Ok(done) => Ok(done.success),
+            Err(error) if error.err_code == CODE_NO_STREAM => Ok(false),
+            Err(error) => Err(BusError::jetstream(format!("deleting stream {name}"), error.description)),
         }
+    }
+}
+
+/// The server's words, with what to do where they are about replicas.
+fn said(error: &WireError) -> String {
+    let text = &error.description;
+    match error.err_code {
+        CODE_NO_CLUSTER => format!("{text}: --replicas is for a cluster of nats-servers"),
+        CODE_NO_PEERS => format!("{text}: the cluster has too few servers for --replicas"),
+        _ => text.clone(),
     }
 }
 
@@ -395,7 +401,7 @@ mod tests {
             ..StreamWanted::default()
         };
         let mut asked = Config::default();
-        wanted.write_to(&mut asked);
+        wanted.write_to(&mut asked, None);
         let mut echoed = asked.clone();
         echoed.subjects.reverse();
         echoed.duplicate_window = Duration::from_secs(120);

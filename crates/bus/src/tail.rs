@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use bytes::Bytes;
 
+use crate::api::{CODE_NO_MESSAGE, CODE_NO_STREAM};
 use crate::backoff::Backoff;
 use crate::pull::{Pull, Pulled, delivery};
 use crate::{Bus, BusError, Headers};
@@ -105,16 +106,26 @@ impl Bus {
     }
 }
 
+#[derive(serde::Deserialize)]
+struct Found {
+    message: async_nats::jetstream::stream::RawMessage,
+}
+
 impl Bus {
     /// The last message of `subject` (wildcards allowed) that the stream still has.
     pub async fn last_message(&self, stream: &str, subject: &str) -> Result<Option<StoredMessage>, BusError> {
-        use async_nats::jetstream::stream::LastRawMessageErrorKind as Kind;
-        let handle = self.stream_handle(stream).await?;
-        let message = match handle.get_last_raw_message_by_subject(subject).await {
-            Ok(message) => message,
-            Err(e) if matches!(e.kind(), Kind::NoMessageFound) => return Ok(None),
-            Err(e) => return Err(BusError::jetstream(format!("reading {subject} of {stream}"), e)),
+        let what = || format!("reading {subject} of {stream}");
+        let body = serde_json::json!({ "last_by_subj": subject });
+        let found = match self.api::<Found>(&format!("STREAM.MSG.GET.{stream}"), &body).await? {
+            Ok(found) => found,
+            Err(error) if error.err_code == CODE_NO_MESSAGE => return Ok(None),
+            Err(error) if error.err_code == CODE_NO_STREAM => {
+                return Err(BusError::NotFound { kind: "stream", name: stream.to_owned() });
+            }
+            Err(error) => return Err(BusError::jetstream(what(), error.description)),
         };
+        let message = async_nats::jetstream::message::StreamMessage::try_from(found.message)
+            .map_err(|e| BusError::BadAnswer { what: what(), reason: e.to_string() })?;
         Ok(Some(StoredMessage {
             sequence: message.sequence,
             subject: message.subject.to_string(),
@@ -161,6 +172,11 @@ impl Tail {
                 Pulled::Lost(reason) | Pulled::Gone(reason) => {
                     tracing::debug!(stream = self.stream, reason, "tail lost its consumer");
                     self.open = None;
+                }
+                Pulled::Refused(error) => {
+                    self.open = None;
+                    self.backoff.wait().await;
+                    return Err(error);
                 }
                 Pulled::Message(message) => {
                     let Some(info) = delivery(message.reply.as_deref()) else { continue };
@@ -227,7 +243,9 @@ impl Tail {
 
 /// Takes a reading consumer off the server; left behind it goes by itself.
 pub(crate) async fn forget_reader(bus: &Bus, stream: &str, name: &str) {
-    if let Err(error) = bus.jetstream().delete_consumer_from_stream(name, stream).await {
+    let operation = format!("CONSUMER.DELETE.{stream}.{name}");
+    let what = || format!("deleting consumer {name} of {stream}");
+    if let Err(error) = bus.api_done::<serde::de::IgnoredAny>(what, &operation, &()).await {
         tracing::debug!(stream, name, %error, "consumer not deleted");
     }
 }
@@ -239,8 +257,6 @@ pub(crate) async fn reader(
     filter: &str,
     deliver_policy: DeliverPolicy,
 ) -> Result<(String, u64), BusError> {
-    use async_nats::jetstream::ErrorCode;
-    use async_nats::jetstream::stream::ConsumerErrorKind as Kind;
     let name = format!("reader_{:016x}", fastrand::u64(..));
     let config = pull::Config {
         name: Some(name.clone()),
@@ -253,14 +269,7 @@ pub(crate) async fn reader(
         metadata: HashMap::new(),
         ..pull::Config::default()
     };
-    let created = bus.jetstream().create_consumer_on_stream(config, stream).await;
-    let consumer = created.map_err(|e| match e.kind() {
-        Kind::JetStream(ref error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND => {
-            BusError::NotFound { kind: "stream", name: stream.to_owned() }
-        }
-        _ => BusError::jetstream(format!("reading {stream}"), e),
-    })?;
-    let info = consumer.cached_info();
+    let info = bus.make_consumer(stream, config).await?;
     if info.config.filter_subject != filter {
         let difference = crate::Difference {
             field: "filter_subject",

@@ -107,6 +107,11 @@ impl WorkQueue {
                     tracing::debug!(stream = self.wanted.stream, reason, "pulls lost; asking again");
                     self.pull = None;
                 }
+                Pulled::Refused(error) => {
+                    self.pull = None;
+                    self.backoff.wait().await;
+                    return Err(error);
+                }
                 Pulled::Gone(reason) => {
                     tracing::warn!(stream = self.wanted.stream, reason, "consumer lost; making it again");
                     self.pull = None;
@@ -150,7 +155,7 @@ impl WorkQueue {
         // What the server sent before it heard of that comes before the answer to this. A server that is away is not waited for.
         let told = async {
             let _ = self.bus.flush().await;
-            let _ = self.bus.client().request("$JS.API.INFO", Bytes::new()).await;
+            let _ = self.bus.round_trip().await;
         };
         let _ = tokio::time::timeout(LEAVE_PATIENCE, told).await;
         let mut items = Vec::new();
@@ -173,7 +178,7 @@ impl WorkQueue {
                     }
                 }
                 Pulled::Ended => {}
-                Pulled::Lost(_) | Pulled::Gone(_) => self.pull = None,
+                Pulled::Lost(_) | Pulled::Gone(_) | Pulled::Refused(_) => self.pull = None,
             }
         }
     }

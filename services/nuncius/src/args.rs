@@ -5,16 +5,19 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use nuncius_bus::roles::UserRole;
 use nuncius_schemas::units::HumanDuration;
 
 mod emulators;
 mod examples;
+mod global;
 mod parse;
 mod queues;
 
 pub(crate) use emulators::{
     HostArgs, OcoArgs, ResourceArgs, ResourceCommand, ResourceNodes, ResourceSetArgs, ServoArgs,
 };
+pub(crate) use global::Global;
 pub(crate) use parse::{command, parse};
 pub(crate) use queues::{DeadCommand, DeviceArgs, FrontendArgs, QueueClientArgs, QueueCommand, WorkerArgs};
 
@@ -26,39 +29,6 @@ pub(crate) struct Cli {
     pub(crate) global: Global,
     #[command(subcommand)]
     pub(crate) command: Command,
-}
-
-/// Where the bus and the data are.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Global options")]
-pub(crate) struct Global {
-    /// NATS servers, nats://[user:password@]host:port, several with commas.
-    #[arg(long, env = "NATS_URL", global = true)]
-    pub(crate) nats: Option<String>,
-    /// Prefix of everything on the bus.
-    #[arg(long, env = "NUNCIUS_NAMESPACE", default_value = "nuncius", global = true)]
-    pub(crate) namespace: String,
-    /// Where the database, the reports and the address of a running `up` are kept.
-    #[arg(long, env = "NUNCIUS_DATA", global = true)]
-    pub(crate) data: Option<PathBuf>,
-    /// NATS credentials file.
-    #[arg(long, env = "NUNCIUS_NATS_CREDENTIALS", global = true)]
-    pub(crate) nats_credentials: Option<PathBuf>,
-    /// PEM file with the authority that signed the NATS server's certificate.
-    #[arg(long, env = "NUNCIUS_NATS_CA", global = true)]
-    pub(crate) nats_ca: Option<PathBuf>,
-    /// How long a command waits for the NATS server, and for the nodes that it asks, to be there.
-    #[arg(long, value_name = "DURATION", default_value = "0s", global = true)]
-    pub(crate) wait: HumanDuration,
-    /// Results as JSON on standard output.
-    #[arg(long, global = true)]
-    pub(crate) json: bool,
-    /// Logs as lines of JSON.
-    #[arg(long, global = true)]
-    pub(crate) log_json: bool,
-    /// What is logged: a level, or target=level,… (default: warn for tools, info for services).
-    #[arg(long, env = "NUNCIUS_LOG", global = true)]
-    pub(crate) log: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -106,6 +76,8 @@ pub(crate) enum Command {
     Worker(WorkerArgs),
     /// Be the experiment daemon.
     Experimentd(ExperimentdArgs),
+    /// Write the configuration of a nats-server that keeps roles apart, with a key for each.
+    NatsConfig(NatsConfigArgs),
     /// Be a system under test.
     #[command(subcommand)]
     Emulator(EmulatorCommand),
@@ -383,6 +355,34 @@ pub(crate) struct ExperimentdArgs {
     /// How often the database is compared with what the bus knows of runs that have ended.
     #[arg(long, value_name = "DURATION", default_value = "30s")]
     pub(crate) reconcile_period: HumanDuration,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NatsConfigArgs {
+    /// Where files go; keys that are there already are kept.
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(crate) out: PathBuf,
+    /// Roles that get a user (default: all of them).
+    #[arg(long, value_name = "ROLE", value_delimiter = ',')]
+    pub(crate) roles: Vec<UserRole>,
+    /// Queue that workers and clients of jobs may use, several with commas (default: any).
+    #[arg(long = "queue", value_name = "QUEUE", value_delimiter = ',')]
+    pub(crate) queues: Vec<String>,
+    /// Where the server listens.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:4222")]
+    pub(crate) listen: SocketAddr,
+    /// Where the server keeps its streams.
+    #[arg(long, value_name = "DIRECTORY", default_value = "/var/lib/nats")]
+    pub(crate) store: PathBuf,
+    /// PEM file with the server's certificate; with --server-key.
+    #[arg(long, value_name = "FILE", requires = "server_key")]
+    pub(crate) server_cert: Option<PathBuf>,
+    /// PEM file with the key of --server-cert.
+    #[arg(long, value_name = "FILE", requires = "server_cert")]
+    pub(crate) server_key: Option<PathBuf>,
+    /// PEM file with the authority that signed the certificates of clients, which then must have one.
+    #[arg(long, value_name = "FILE", requires = "server_cert")]
+    pub(crate) client_ca: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -10,6 +10,8 @@ use anyhow::{Context, Result, anyhow};
 use nuncius_bus::server::{ChildServer, ServerOptions, URL_FILE, discover};
 use nuncius_bus::{Bus, BusError, ConnectOptions, Credentials, Namespace, Tls, connect};
 
+use nuncius_schemas::names::check_token;
+
 use crate::args::Global;
 use crate::{Usage, environment};
 
@@ -92,22 +94,74 @@ pub(crate) fn namespace(global: &Global) -> Result<Namespace> {
 /// # Errors
 /// [`BusError`] when nobody answers or takes the credentials, [`Usage`] for options that make no sense.
 pub(crate) async fn connect_to(global: &Global, url: &str, name: &str) -> Result<Bus> {
-    for (flag, file) in [("--nats-credentials", &global.nats_credentials), ("--nats-ca", &global.nats_ca)] {
+    connect_with(global, url, name, true).await
+}
+
+/// Connects to a server that this process has started itself: it asks for no credentials.
+///
+/// # Errors
+/// As [`connect_to`].
+pub(crate) async fn connect_to_own(global: &Global, url: &str, name: &str) -> Result<Bus> {
+    connect_with(global, url, name, false).await
+}
+
+async fn connect_with(global: &Global, url: &str, name: &str, proves_itself: bool) -> Result<Bus> {
+    let mut options = ConnectOptions {
+        urls: vec![url.to_owned()],
+        namespace: namespace(global)?,
+        name: name.to_owned(),
+        election_patience: global.nats_patience.to_std(),
+        ..ConnectOptions::default()
+    };
+    if proves_itself {
+        prove(global, &mut options)?;
+    }
+    Ok(connect(options).await?)
+}
+
+/// The files of the bus that were named, with their flags.
+pub(crate) fn files(global: &Global) -> [(&'static str, &Option<PathBuf>); 5] {
+    [
+        ("--nats-credentials", &global.nats_credentials),
+        ("--nats-nkey", &global.nats_nkey),
+        ("--nats-ca", &global.nats_ca),
+        ("--nats-cert", &global.nats_cert),
+        ("--nats-key", &global.nats_key),
+    ]
+}
+
+/// Who this process is, and whom it trusts.
+fn prove(global: &Global, options: &mut ConnectOptions) -> Result<()> {
+    for (flag, file) in files(global) {
         if let Some(file) = file
             && let Err(error) = std::fs::File::open(file)
         {
             return Err(Usage(format!("{flag} {}: {}", file.display(), crate::output::plain(&error))).into());
         }
     }
-    let options = ConnectOptions {
-        urls: vec![url.to_owned()],
-        namespace: namespace(global)?,
-        name: name.to_owned(),
-        credentials: global.nats_credentials.clone().map_or(Credentials::None, Credentials::File),
-        tls: Tls { ca_file: global.nats_ca.clone(), ..Tls::default() },
-        ..ConnectOptions::default()
+    options.credentials = match (&global.nats_credentials, &global.nats_nkey) {
+        (None, None) => Credentials::None,
+        (Some(file), None) => Credentials::File(file.clone()),
+        (None, Some(file)) => Credentials::NkeyFile(file.clone()),
+        (Some(_), Some(_)) => {
+            return Err(Usage("--nats-credentials and --nats-nkey: one of them is enough".to_owned()).into());
+        }
     };
-    Ok(connect(options).await?)
+    let client_certificate = match (&global.nats_cert, &global.nats_key) {
+        (None, None) => None,
+        (Some(certificate), Some(key)) => Some((certificate.clone(), key.clone())),
+        (Some(_), None) => return Err(Usage("--nats-cert: its key is missing, --nats-key".to_owned()).into()),
+        (None, Some(_)) => return Err(Usage("--nats-key: its certificate is missing, --nats-cert".to_owned()).into()),
+    };
+    if let Some(domain) = &global.js_domain {
+        check_token("domain", domain).map_err(|error| Usage(format!("--js-domain: {error}")))?;
+    }
+    let ca_file = global.nats_ca.clone();
+    options.tls = Tls { require: false, first: global.nats_tls_first, ca_file, client_certificate };
+    options.role = global.role;
+    options.domain.clone_from(&global.js_domain);
+    options.replicas = global.replicas.map_or(0, usize::from);
+    Ok(())
 }
 
 /// The server that was named, or that `up` runs; `None` when there is neither.

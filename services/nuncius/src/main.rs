@@ -18,6 +18,8 @@ use crate::output::note;
 
 /// Exit code for a command line, or a file named on it, that makes no sense.
 pub(crate) const EXIT_USAGE: u8 = 64;
+/// Exit code where nats-server does not let this process do what it is for.
+pub(crate) const EXIT_NOT_PERMITTED: u8 = 77;
 /// Exit code for everything that went wrong without a verdict.
 pub(crate) const EXIT_FAILED: u8 = 5;
 
@@ -63,7 +65,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             note(&format!("nuncius: {}", told(&error)));
-            error.downcast_ref::<Usage>().map_or(EXIT_FAILED, |_| EXIT_USAGE)
+            exit_code_of(&error)
         }
     };
     runtime.shutdown_timeout(Duration::from_secs(1));
@@ -76,6 +78,30 @@ fn main() -> ExitCode {
         code = if code == 0 { EXIT_FAILED } else { code };
     }
     ExitCode::from(code)
+}
+
+fn exit_code_of(error: &anyhow::Error) -> u8 {
+    if error.is::<Usage>() {
+        EXIT_USAGE
+    } else if error.chain().any(is_refusal) {
+        EXIT_NOT_PERMITTED
+    } else {
+        EXIT_FAILED
+    }
+}
+
+/// Whether nats-server does not permit something; errors that only pass the bus's on do not name it as their source.
+fn is_refusal(cause: &(dyn std::error::Error + 'static)) -> bool {
+    use nuncius_bus::{BusError, TypedError};
+    use nuncius_jobs::JobError;
+    let bus = cause.downcast_ref::<BusError>().or_else(|| match cause.downcast_ref::<JobError>() {
+        Some(JobError::Bus(error)) => Some(error),
+        _ => match cause.downcast_ref::<TypedError>() {
+            Some(TypedError::Bus(error)) => Some(error),
+            Some(TypedError::Codec { .. }) | None => None,
+        },
+    });
+    matches!(bus, Some(BusError::NotPermitted { .. }))
 }
 
 /// Help, the version, or what is wrong with the command line.

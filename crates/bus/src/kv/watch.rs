@@ -95,6 +95,11 @@ impl KvWatch {
             match open.pull.next().await {
                 Pulled::Ended => {}
                 Pulled::Lost(_) | Pulled::Gone(_) => self.open = None,
+                Pulled::Refused(error) => {
+                    self.open = None;
+                    self.backoff.wait().await;
+                    return Err(error);
+                }
                 Pulled::Message(message) => self.take(&message),
             }
         }

@@ -4,18 +4,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use crate::publish::WireError;
+use crate::api::{CODE_NO_MESSAGE, CODE_NO_STREAM, Retry, WireError};
+use crate::refusal::{Access, Refusal};
 use crate::server_clock::ClockReading;
 use crate::tail::StoredMessage;
 use crate::{Bus, BusError, Headers};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// JetStream: no such stream.
-const CODE_NO_STREAM: u64 = 10059;
-/// JetStream: no such message.
-const CODE_NO_MESSAGE: u64 = 10037;
 /// JetStream: no such sequence.
 const CODE_NO_SEQUENCE: u64 = 10043;
 /// JetStream: a message was not deleted, for whatever reason.
@@ -28,14 +25,18 @@ struct WireInfo {
     #[serde(default)]
     total: u64,
     state: Option<WireState>,
-    error: Option<WireError>,
 }
 
 #[derive(Deserialize)]
-struct WireDone {
+pub(crate) struct WireDone {
     #[serde(default)]
-    success: bool,
-    error: Option<WireError>,
+    pub(crate) success: bool,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct WirePurged {
+    #[serde(default)]
+    pub(crate) purged: u64,
 }
 
 #[derive(Deserialize)]
@@ -56,7 +57,7 @@ impl Bus {
         filter: &str,
         sequence: u64,
     ) -> Result<Option<StoredMessage>, BusError> {
-        let api = format!("$JS.API.DIRECT.GET.{stream}");
+        let api = self.api_subject(&format!("DIRECT.GET.{stream}"));
         let body = serde_json::json!({ "seq": sequence.max(1), "next_by_subj": filter }).to_string();
         self.direct(stream, filter, api, Bytes::from(body)).await
     }
@@ -66,7 +67,8 @@ impl Bus {
     /// # Errors
     /// As [`Bus::next_message`].
     pub async fn last_direct(&self, stream: &str, subject: &str) -> Result<Option<StoredMessage>, BusError> {
-        self.direct(stream, subject, format!("$JS.API.DIRECT.GET.{stream}.{subject}"), Bytes::new()).await
+        let api = self.api_subject(&format!("DIRECT.GET.{stream}.{subject}"));
+        self.direct(stream, subject, api, Bytes::new()).await
     }
 
     async fn direct(
@@ -76,14 +78,28 @@ impl Bus {
         api: String,
         body: Bytes,
     ) -> Result<Option<StoredMessage>, BusError> {
-        let request = async_nats::Request::new().payload(body).timeout(Some(TIMEOUT));
-        let message = self.client().send_request(api.clone(), request).await.map_err(|e| match e.kind() {
-            async_nats::RequestErrorKind::NoResponders => {
-                BusError::NotFound { kind: "stream", name: stream.to_owned() }
+        let concerns = |refusal: &Refusal| refusal.access == Access::Publish && refusal.subject == api;
+        let mut retry = Retry::new(self);
+        let message = loop {
+            let request = async_nats::Request::new().payload(body.clone()).timeout(Some(TIMEOUT));
+            let asked = self.client().send_request(api.clone(), request);
+            let error = match self.unless_refused(concerns, asked).await? {
+                Ok(message) => break message,
+                Err(error) => error,
+            };
+            use async_nats::RequestErrorKind as Kind;
+            // In a cluster it may only be without those that answer, for a while.
+            let may_come = self.is_apart() && matches!(error.kind(), Kind::NoResponders | Kind::TimedOut);
+            if may_come && !self.is_gone(stream).await && retry.again().await {
+                continue;
             }
-            async_nats::RequestErrorKind::TimedOut => BusError::Timeout { what: api.clone(), after: TIMEOUT },
-            _ => BusError::jetstream(format!("reading {subject} of {stream}"), e),
-        })?;
+            return Err(match error.kind() {
+                Kind::NoResponders if self.is_behind_link() => BusError::NoResponders { subject: api },
+                Kind::NoResponders => BusError::NotFound { kind: "stream", name: stream.to_owned() },
+                Kind::TimedOut => BusError::Timeout { what: api, after: TIMEOUT },
+                _ => BusError::jetstream(format!("reading {subject} of {stream}"), error),
+            });
+        };
         match message.status.map(|status| status.as_u16()) {
             None => {}
             Some(404) => return Ok(None),
@@ -107,49 +123,50 @@ impl Bus {
         }))
     }
 
-    /// Removes one message without overwriting its bytes; false where it is not there.
-    pub async fn delete_message(&self, stream: &str, sequence: u64) -> Result<bool, BusError> {
-        let api = format!("$JS.API.STREAM.MSG.DELETE.{stream}");
-        let body = serde_json::json!({ "seq": sequence, "no_erase": true }).to_string();
-        let answer = self.request(&api, &Headers::new(), Bytes::from(body), TIMEOUT).await?;
-        let done: WireDone = serde_json::from_slice(&answer.payload)
-            .map_err(|e| BusError::BadAnswer { what: api, reason: e.to_string() })?;
-        match done.error {
-            None => Ok(done.success),
-            Some(error) if error.err_code == CODE_NO_STREAM => {
-                Err(BusError::NotFound { kind: "stream", name: stream.to_owned() })
-            }
-            Some(error) if [CODE_NO_MESSAGE, CODE_NO_SEQUENCE].contains(&error.err_code) => Ok(false),
-            // The code of every failure, a message that is not there among them.
-            Some(error) if error.err_code == CODE_NOT_DELETED && !self.has_message(stream, sequence).await? => {
-                Ok(false)
-            }
-            Some(error) => {
-                Err(BusError::jetstream(format!("deleting message {sequence} of {stream}"), error.description))
-            }
-        }
+    /// Whether the cluster knows for certain that there is no such stream.
+    async fn is_gone(&self, stream: &str) -> bool {
+        matches!(self.wire_info(stream, &()).await, Err(BusError::NotFound { .. }))
     }
 
-    /// Whether the stream has a message of this sequence.
-    async fn has_message(&self, stream: &str, sequence: u64) -> Result<bool, BusError> {
-        let api = format!("$JS.API.STREAM.MSG.GET.{stream}");
-        let body = serde_json::json!({ "seq": sequence }).to_string();
-        let answer = self.request(&api, &Headers::new(), Bytes::from(body), TIMEOUT).await?;
-        let found: WireDone = serde_json::from_slice(&answer.payload)
-            .map_err(|e| BusError::BadAnswer { what: api, reason: e.to_string() })?;
-        match found.error {
-            None => Ok(true),
-            Some(error) if error.err_code == CODE_NO_MESSAGE => Ok(false),
-            Some(error) => {
-                Err(BusError::jetstream(format!("reading message {sequence} of {stream}"), error.description))
+    /// Removes one message without overwriting its bytes; false where it is not there.
+    pub async fn delete_message(&self, stream: &str, sequence: u64) -> Result<bool, BusError> {
+        let body = serde_json::json!({ "seq": sequence, "no_erase": true });
+        match self.api::<WireDone>(&format!("STREAM.MSG.DELETE.{stream}"), &body).await? {
+            Ok(done) => Ok(done.success),
+            Err(error) if error.err_code == CODE_NO_STREAM => {
+                Err(BusError::NotFound { kind: "stream", name: stream.to_owned() })
+            }
+            Err(error) if [CODE_NO_MESSAGE, CODE_NO_SEQUENCE].contains(&error.err_code) => Ok(false),
+            // The server has one code for every failure, a message that is not there among them.
+            Err(error) if error.err_code == CODE_NOT_DELETED && error.description.contains("no message found") => {
+                Ok(false)
+            }
+            Err(error) => {
+                Err(BusError::jetstream(format!("deleting message {sequence} of {stream}"), error.description))
             }
         }
     }
 
     /// Removes all messages before `sequence`; how many there were.
     pub async fn purge_before(&self, stream: &str, sequence: u64) -> Result<u64, BusError> {
-        let purged = self.stream_handle(stream).await?.purge().sequence(sequence).await;
-        Ok(purged.map_err(|e| BusError::jetstream(format!("purging {stream} up to {sequence}"), e))?.purged)
+        self.purge(stream, &serde_json::json!({ "seq": sequence })).await
+    }
+
+    /// Removes all messages of `subject` (wildcards allowed); how many there were.
+    pub async fn purge_subject(&self, stream: &str, subject: &str) -> Result<u64, BusError> {
+        self.purge(stream, &serde_json::json!({ "filter": subject })).await
+    }
+
+    /// Removes the messages of `subject` (wildcards allowed) before `sequence`; how many there were.
+    pub async fn purge_subject_before(&self, stream: &str, subject: &str, sequence: u64) -> Result<u64, BusError> {
+        self.purge(stream, &serde_json::json!({ "filter": subject, "seq": sequence })).await
+    }
+
+    async fn purge(&self, stream: &str, body: &serde_json::Value) -> Result<u64, BusError> {
+        match self.api::<WirePurged>(&format!("STREAM.PURGE.{stream}"), body).await? {
+            Ok(done) => Ok(done.purged),
+            Err(error) => Err(no_stream_or(stream, format!("purging {stream}"), &error)),
+        }
     }
 
     /// How many messages the stream has of each subject that matches `filter`.
@@ -160,7 +177,7 @@ impl Bus {
         let mut found = BTreeMap::new();
         loop {
             let body = serde_json::json!({ "subjects_filter": filter, "offset": found.len() });
-            let info = self.wire_info(stream, body.to_string()).await?;
+            let info = self.wire_info(stream, &body).await?;
             let subjects = info.state.and_then(|state| state.subjects).unwrap_or_default();
             let page = subjects.len();
             found.extend(subjects);
@@ -179,7 +196,7 @@ impl Bus {
         let mut best: Option<ClockReading> = None;
         for _ in 0..5 {
             let before_ns = local();
-            let info = self.wire_info(stream, String::new()).await?;
+            let info = self.wire_info(stream, &()).await?;
             let after_ns = local();
             let server_ns = parse_time(&info.ts).ok_or_else(|| BusError::BadAnswer {
                 what: format!("stream info of {stream}"),
@@ -194,20 +211,18 @@ impl Bus {
         Ok(best.unwrap_or(ClockReading { offset_ns: 0, error_ns: u64::MAX }))
     }
 
-    async fn wire_info(&self, stream: &str, body: String) -> Result<WireInfo, BusError> {
-        let what = || format!("stream info of {stream}");
-        let api = format!("$JS.API.STREAM.INFO.{stream}");
-        let answer = self.request(&api, &Headers::new(), Bytes::from(body), TIMEOUT).await?;
-        let info: WireInfo = serde_json::from_slice(&answer.payload)
-            .map_err(|e| BusError::BadAnswer { what: what(), reason: e.to_string() })?;
-        match info.error {
-            Some(error) if error.err_code == CODE_NO_STREAM => {
-                Err(BusError::NotFound { kind: "stream", name: stream.to_owned() })
-            }
-            Some(error) => Err(BusError::jetstream(what(), error.description)),
-            None => Ok(info),
-        }
+    async fn wire_info(&self, stream: &str, body: &impl Serialize) -> Result<WireInfo, BusError> {
+        let answer = self.api(&format!("STREAM.INFO.{stream}"), body).await?;
+        answer.map_err(|error| no_stream_or(stream, format!("stream info of {stream}"), &error))
     }
+}
+
+/// That a stream is not there, or what else went wrong.
+pub(super) fn no_stream_or(stream: &str, what: String, error: &WireError) -> BusError {
+    if error.err_code == CODE_NO_STREAM {
+        return BusError::NotFound { kind: "stream", name: stream.to_owned() };
+    }
+    BusError::jetstream(what, &error.description)
 }
 
 /// Nanoseconds since the Unix epoch of an RFC 3339 time in UTC, as the server writes them.

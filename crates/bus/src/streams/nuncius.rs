@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{Discard, Retention, StreamCondition, StreamWanted};
 use crate::kv::BucketWanted;
 use crate::object::object_store_stream;
+use crate::roles::UserRole;
 use crate::{Bus, BusError};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -58,12 +59,68 @@ pub async fn ensure_streams(bus: &Bus) -> Result<(), BusError> {
     ensure_streams_with(bus, &StreamLimits::default()).await
 }
 
-/// Makes all that experiments need. May be called by every process at every start.
+/// Makes all that experiments need. May be called by every process at every start: with the credentials of a role that
+/// does not make them it looks whether they are there.
+///
+/// # Errors
+/// [`BusError::NoStreamsYet`] where they are not, and somebody else makes them.
 pub async fn ensure_streams_with(bus: &Bus, limits: &StreamLimits) -> Result<(), BusError> {
-    for wanted in wanted(bus, limits) {
-        bus.ensure_stream(&wanted).await?;
+    let names = bus.namespace();
+    match bus.role() {
+        None | Some(UserRole::Experimentd) => {
+            for wanted in wanted_streams(bus, limits) {
+                bus.ensure_stream(&wanted).await?;
+            }
+            bus.ensure_object_store(&names.bucket_artifact(), limits.artifact_bytes).await?;
+            for name in [names.bucket_run(), names.bucket_route()] {
+                bus.ensure_bucket(&BucketWanted { name, ..BucketWanted::default() }).await?;
+            }
+            ensure_shared(bus, limits).await
+        }
+        Some(UserRole::Frontend) => {
+            bus.ensure_stream(&wanted_samples(bus, limits)).await?;
+            ensure_shared(bus, limits).await
+        }
+        Some(
+            UserRole::Client
+            | UserRole::Worker
+            | UserRole::QueueClient
+            | UserRole::Emulator
+            | UserRole::Submitter
+            | UserRole::Operator
+            | UserRole::Observer,
+        ) => match bus.stream_state(&format!("KV_{}", names.bucket_node())).await {
+            Ok(_) => Ok(()),
+            Err(BusError::NotFound { .. }) => Err(BusError::NoStreamsYet { namespace: names.as_str().to_owned() }),
+            Err(error) => Err(error),
+        },
+    }
+}
+
+/// What all share. The bucket of nodes comes last: where it is, the rest is.
+async fn ensure_shared(bus: &Bus, limits: &StreamLimits) -> Result<(), BusError> {
+    let names = bus.namespace();
+    for (name, max_age) in [
+        (names.bucket_lease(), Some(limits.lease_ttl)),
+        (names.bucket_queue(), None),
+        (names.bucket_node(), Some(limits.node_ttl)),
+    ] {
+        bus.ensure_bucket(&BucketWanted { name, max_age, ..BucketWanted::default() }).await?;
     }
     Ok(())
+}
+
+fn wanted_samples(bus: &Bus, limits: &StreamLimits) -> StreamWanted {
+    let names = bus.namespace();
+    StreamWanted {
+        name: names.stream_sample(),
+        description: "telemetry of hosts and devices".to_owned(),
+        subjects: vec![names.sample("*")],
+        discard: Discard::Old,
+        max_age: Some(HOUR),
+        max_bytes: Some(limits.sample_bytes),
+        ..StreamWanted::default()
+    }
 }
 
 /// How each stream, bucket and object store that experiments need stands to what is wanted of it. Changes nothing.
@@ -156,14 +213,6 @@ fn wanted_streams(bus: &Bus, limits: &StreamLimits) -> Vec<StreamWanted> {
             duplicate_window: Some(HOUR / 6),
             ..StreamWanted::default()
         },
-        StreamWanted {
-            name: names.stream_sample(),
-            description: "telemetry of hosts and devices".to_owned(),
-            subjects: vec![names.sample("*")],
-            discard: Discard::Old,
-            max_age: Some(HOUR),
-            max_bytes: Some(limits.sample_bytes),
-            ..StreamWanted::default()
-        },
+        wanted_samples(bus, limits),
     ]
 }

@@ -177,7 +177,7 @@ impl Rank {
                 }
                 Ok(Pulled::Ended) => {}
                 // The waiting pull finds out what is wrong, and mends it.
-                Ok(Pulled::Lost(_) | Pulled::Gone(_)) | Err(_) => {
+                Ok(Pulled::Lost(_) | Pulled::Gone(_) | Pulled::Refused(_)) | Err(_) => {
                     self.at_once = None;
                     return Ok(());
                 }

@@ -3,11 +3,12 @@
 use clap::Command;
 
 /// What exit codes mean wherever an experiment is waited for.
-const VERDICTS: &str = "Exit codes: 0 pass, 1 fail, 3 undetermined, 4 invalid, 5 failed, 6 cancelled, 64 usage";
+const VERDICTS: &str = "Exit codes: 0 pass, 1 fail, 3 undetermined, 4 invalid, 5 failed, 6 cancelled, 64 usage, \
+                        77 not permitted";
 /// What they mean elsewhere.
-const OTHERS: &str = "Exit codes: 0 done, 5 failed, 64 usage";
+const OTHERS: &str = "Exit codes: 0 done, 5 failed, 64 usage, 77 not permitted";
 /// What they mean where a job or a workload is waited for.
-const JOBS: &str = "Exit codes: 0 succeeded, 1 the job failed, 5 failed, 64 usage";
+const JOBS: &str = "Exit codes: 0 succeeded, 1 the job failed, 5 failed, 64 usage, 77 not permitted";
 
 /// What is typed, and what it does.
 type Example = (&'static str, &'static str);
@@ -196,6 +197,16 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         &[
             ("nuncius experimentd --nats nats://10.0.0.1:4222", "the daemon alone"),
             ("nuncius experimentd --database /var/lib/nuncius/nuncius.db", "with its results elsewhere"),
+        ],
+    ),
+    (
+        "nats-config",
+        &[
+            (
+                "nuncius nats-config --out keys",
+                "a user and a key for each role; `nats-server -c keys/nats-server.conf`",
+            ),
+            ("nuncius nats-config --out keys --roles client,worker --queue render", "for machines at the edge"),
         ],
     ),
     (

@@ -43,7 +43,10 @@ pub(super) async fn run_prepared(global: &Global, args: RunArgs, mut submission:
     };
     // Else nobody could look on from a second shell.
     let named = server.as_ref().map(|_| connect::NamedServer::leave(&data, &url)).transpose()?;
-    let bus = connect::connect_to(global, &url, "nuncius-run").await?;
+    let bus = match &server {
+        Some(_) => connect::connect_to_own(global, &url, "nuncius-run").await?,
+        None => connect::connect_to(global, &url, "nuncius-run").await?,
+    };
     let local = Local::new(bus.clone());
     let outcome = match scaling {
         Some(wanted) => {

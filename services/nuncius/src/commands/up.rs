@@ -38,7 +38,7 @@ pub(super) async fn up(global: &Global, args: UpArgs) -> Result<u8> {
         None => {
             let server = connect::child(&data.join("nats"), args.listen).await?;
             let url = server.url().to_owned();
-            let bus = connect::connect_to(global, &url, "nuncius-up").await?;
+            let bus = connect::connect_to_own(global, &url, "nuncius-up").await?;
             nuncius_bus::streams::ensure_streams(&bus).await?;
             (url, bus, Some(server))
         }

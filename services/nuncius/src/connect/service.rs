@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use nuncius_bus::Bus;
+use nuncius_bus::{Access, Bus, BusError};
 use nuncius_schemas::redact::redact_url;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -118,6 +118,11 @@ pub(crate) async fn close(bus: Bus) {
     let _ = tokio::time::timeout(FAREWELL, bus.drain_and_close()).await;
 }
 
+/// Waits until the server refuses a subscription: a service that is deaf does not do what it is for, and ends.
+async fn is_deaf(bus: &Bus) -> BusError {
+    bus.refused(|refusal| refusal.access == Access::Subscribe).await
+}
+
 /// Runs a service on the server, waited for as [`join`] does. A start during which the server went away is made again;
 /// `announce` is called once it is ready.
 ///
@@ -143,8 +148,12 @@ pub(crate) async fn serve<T>(
                 Ok(news) = &mut ready => {
                     has_started = true;
                     announce(news);
-                    running.await
+                    tokio::select! {
+                        outcome = &mut running => outcome,
+                        error = is_deaf(&bus) => Err(error.into()),
+                    }
                 }
+                error = is_deaf(&bus) => Err(error.into()),
                 outcome = &mut running => {
                     if let Ok(news) = ready.try_recv() {
                         has_started = true;
@@ -153,6 +162,11 @@ pub(crate) async fn serve<T>(
                     outcome
                 }
             }
+        };
+        // A service that hears nothing may have taken that for the end of the connection.
+        let outcome = match (outcome, bus.deaf_to()) {
+            (Ok(()), Some(error)) if !stop.is_cancelled() => Err(error.into()),
+            (outcome, _) => outcome,
         };
         close(bus).await;
         match outcome {

@@ -37,11 +37,16 @@ impl Launch {
             ["worker", "--namespace", &global.namespace, "--queue", queue, "--slots", &slots.to_string()]
                 .map(str::to_owned)
                 .to_vec();
-        let files = [("--nats-credentials", &global.nats_credentials), ("--nats-ca", &global.nats_ca)];
-        for (flag, file) in files {
+        for (flag, file) in crate::connect::files(global) {
             if let Some(file) = file {
                 arguments.extend([flag.to_owned(), file.display().to_string()]);
             }
+        }
+        if let Some(domain) = &global.js_domain {
+            arguments.extend(["--js-domain".to_owned(), domain.clone()]);
+        }
+        if global.nats_tls_first {
+            arguments.push("--nats-tls-first".to_owned());
         }
         arguments.push("--end-with-input".to_owned());
         Ok(Self {

@@ -1,0 +1,321 @@
+//! The table itself, role by role.
+
+use super::build::Grants;
+use super::{Grant, Place, UserRole, inbox_prefix};
+
+pub(super) fn of(place: &Place, role: UserRole) -> Vec<Grant> {
+    let mut grants = Grants::new(place);
+    let inbox = inbox_prefix(&place.namespace, role);
+    grants.subscribe(format!("{inbox}.>"), "answers to what it asks");
+    match role {
+        UserRole::Experimentd => experimentd(&mut grants),
+        UserRole::Client => client(&mut grants),
+        UserRole::Frontend => frontend(&mut grants),
+        UserRole::Worker => worker(&mut grants),
+        UserRole::QueueClient => queue_client(&mut grants),
+        UserRole::Emulator => emulator(&mut grants),
+        UserRole::Submitter => submitter(&mut grants),
+        UserRole::Operator => operator(&mut grants),
+        UserRole::Observer => observer(&mut grants),
+    }
+    grants.done()
+}
+
+fn experimentd(grants: &mut Grants<'_>) {
+    let names = grants.names;
+    grants.member();
+    for stream in [
+        names.stream_submit(),
+        names.stream_dead(),
+        names.stream_event(),
+        names.stream_second(),
+        names.stream_metric(),
+        names.stream_trace(),
+        names.stream_sample(),
+    ] {
+        grants.make(&stream, "makes the streams of experiments");
+    }
+    let buckets =
+        [names.bucket_node(), names.bucket_lease(), names.bucket_run(), names.bucket_route(), names.bucket_queue()];
+    for bucket in buckets {
+        grants.make(&format!("KV_{bucket}"), "makes the buckets that all share");
+    }
+    let artifacts = names.bucket_artifact();
+    grants.make(&format!("OBJ_{artifacts}"), "makes the store of reports");
+    grants.publish(format!("$O.{artifacts}.>"), "writes reports");
+    grants.api(&format!("DIRECT.GET.OBJ_{artifacts}.$O.{artifacts}.M.*"), "replaces reports");
+    grants.api(&format!("STREAM.PURGE.OBJ_{artifacts}"), "replaces reports");
+
+    let submit = names.stream_submit();
+    grants.api(&format!("CONSUMER.INFO.{submit}.*"), "takes submissions");
+    grants.api(&format!("CONSUMER.CREATE.{submit}.*.{}", names.experiment_submit()), "takes submissions");
+    // Each is acknowledged once, which is an answer.
+    grants.api(&format!("CONSUMER.MSG.NEXT.{submit}.*"), "takes submissions");
+    grants.publish(format!("_INBOX.{}.*.>", names.as_str()), "answers to submissions");
+    grants.publish(names.experiment_dead(), "submissions that could not be read");
+
+    grants.publish(names.experiment_event("*"), "events of runs");
+    grants.publish(names.experiment_second("*"), "merged seconds");
+    grants.subscribe(names.experiment_control("*"), "control of runs");
+    grants.subscribe(names.experiment_archive("*"), "what is stored of runs");
+
+    grants.write_key(&names.bucket_run(), "*", "records of runs");
+    grants.watch_keys(&names.bucket_run(), ">", "records of runs");
+    grants.write_key(&names.bucket_lease(), "run.*", "leases of runs");
+    grants.read_key(&names.bucket_route(), "*", "the routing table");
+    grants.watch_keys(&names.bucket_route(), ">", "the routing table");
+    grants.watch_keys(&names.bucket_node(), ">", "who is here");
+
+    grants.publish(names.node_command("*"), "commands to nodes");
+    grants.publish(names.node_ping("*"), "clocks of nodes");
+    for (stream, filter) in
+        [(names.stream_metric(), names.metric_all("*")), (names.stream_trace(), names.trace_all("*"))]
+    {
+        grants.tail(&stream, &filter, "what nodes measured");
+        grants.last(&stream, "what nodes measured");
+        grants.api(&format!("STREAM.PURGE.{stream}"), "what nodes measured, once it is stored");
+    }
+}
+
+fn client(grants: &mut Grants<'_>) {
+    let names = grants.names;
+    grants.member();
+    grants.subscribe(names.node_command("*"), "commands of the daemon");
+    grants.subscribe(names.node_ping("*"), "its clock");
+    grants.publish(names.metric("*", "*"), "what it measured");
+    grants.publish(names.trace("*", "*"), "what it measured");
+    grants.publish(names.oco_servo("*", "*"), "servos that drive OCO backends over NATS");
+    jobs(grants);
+}
+
+/// What whoever submits jobs needs.
+fn jobs(grants: &mut Grants<'_>) {
+    let names = grants.names;
+    for queue in grants.queues() {
+        grants.read_key(&names.bucket_queue(), &queue, "the definition of the queue");
+        grants.publish(format!("{}.job.{queue}.*.*", names.as_str()), "jobs");
+        grants.subscribe(names.result_client(&queue, "*"), "results of jobs");
+        let jobs = grants.stream_of(&queue, |names, queue| names.stream_job(queue));
+        grants.look(&jobs, "which limit a full queue has met");
+        grants.api(&format!("DIRECT.GET.{jobs}"), "whose job has the same id");
+        let results = grants.stream_of(&queue, |names, queue| names.stream_result(queue));
+        grants.api(&format!("DIRECT.GET.{results}"), "whose job had the same id");
+        let record = names.result(&queue, "*", "*");
+        grants.api(&format!("DIRECT.GET.{results}.{record}"), "results that were missed");
+    }
+    grants.write_key(&names.bucket_lease(), "client.*", "that the client of its jobs is there");
+}
+
+fn frontend(grants: &mut Grants<'_>) {
+    let names = grants.names;
+    grants.member();
+    queue_books(grants);
+    keep_queues(grants);
+    for stream in [
+        names.stream_sample(),
+        format!("KV_{}", names.bucket_lease()),
+        format!("KV_{}", names.bucket_queue()),
+        format!("KV_{}", names.bucket_node()),
+    ] {
+        grants.make(&stream, "makes what queues need, where no daemon has");
+    }
+    grants.write_key(&names.bucket_lease(), "queue.*", "which frontend keeps a queue");
+    grants.watch_keys(&names.bucket_lease(), "client.*", "which clients are there");
+    grants.read_key(&names.bucket_lease(), "client.*", "which clients are there");
+    grants.watch_keys(&names.bucket_node(), ">", "which workers are there");
+    grants.subscribe(names.sample("*"), "how busy workers are");
+}
+
+/// To make queues and change them.
+fn keep_queues(grants: &mut Grants<'_>) {
+    let names = grants.names;
+    for queue in grants.queues() {
+        for stream in [
+            grants.stream_of(&queue, |names, queue| names.stream_job(queue)),
+            grants.stream_of(&queue, |names, queue| names.stream_result(queue)),
+            grants.stream_of(&queue, |names, queue| names.stream_dead_letter(queue)),
+        ] {
+            grants.make(&stream, "makes queues");
+        }
+        let jobs = grants.stream_of(&queue, |names, queue| names.stream_job(queue));
+        grants.api(&format!("CONSUMER.INFO.{jobs}.*"), "the consumers that workers share");
+        let filter = format!("{}.job.{queue}.*.*", names.as_str());
+        grants.api(&format!("CONSUMER.CREATE.{jobs}.*.{filter}"), "the consumers that workers share");
+        grants.api(&format!("CONSUMER.PAUSE.{jobs}.*"), "queues that are paused");
+    }
+    grants.write_key(&names.bucket_queue(), ">", "definitions and totals of queues");
+    grants.watch_keys(&names.bucket_queue(), "*", "definitions of queues");
+}
+
+/// To fold the records of queues, and to give up what nobody will take.
+fn queue_books(grants: &mut Grants<'_>) {
+    let names = grants.names;
+    for queue in grants.queues() {
+        let results = grants.stream_of(&queue, |names, queue| names.stream_result(queue));
+        grants.tail(&results, "", "the books");
+        let jobs = grants.stream_of(&queue, |names, queue| names.stream_job(queue));
+        grants.api(&format!("DIRECT.GET.{jobs}"), "jobs that nobody will take");
+        grants.api(&format!("STREAM.MSG.DELETE.{jobs}"), "jobs that nobody will take");
+        grants.api(&format!("STREAM.PURGE.{results}"), "room for records");
+        let dead = grants.stream_of(&queue, |names, queue| names.stream_dead_letter(queue));
+        grants.look(&dead, "dead letters");
+        grants.publish(names.record(&queue, "*", "*"), "records of jobs that nobody will take");
+        grants.publish(names.dead_letter(&queue), "copies of jobs given up");
+    }
+}
+
+fn worker(grants: &mut Grants<'_>) {
+    let names = grants.names;
+    grants.member();
+    for queue in grants.queues() {
+        grants.watch_keys(&names.bucket_queue(), &queue, "the definition of its queue");
+        let jobs = grants.stream_of(&queue, |names, queue| names.stream_job(queue));
+        grants.api(&format!("CONSUMER.MSG.NEXT.{jobs}.*"), "takes jobs");
+        let results = grants.stream_of(&queue, |names, queue| names.stream_result(queue));
+        let record = names.result(&queue, "*", "*");
+        grants.api(&format!("DIRECT.GET.{results}.{record}"), "whether a job has its record already");
+        grants.publish(names.record(&queue, "*", "*"), "records of jobs");
+        grants.publish(format!("{}.repeat.{queue}.*", names.as_str()), "records of repeats");
+        grants.publish(names.dead_letter(&queue), "copies of jobs given up");
+        grants.publish(names.job_event(&queue), "that a job is taken");
+        grants.write_key(&names.bucket_queue(), &format!("{queue}.returned.*"), "how often a job was handed back");
+    }
+    grants.publish("$JS.ACK.>".to_owned(), "takes jobs");
+    grants.api("INFO", "whether the server still answers, at its end");
+    grants.publish(names.sample("*"), "how busy it is");
+    grants.publish(names.device_run("*"), "work for emulated devices");
+}
+
+fn queue_client(grants: &mut Grants<'_>) {
+    jobs(grants);
+    let names = grants.names;
+    grants.look(&format!("KV_{}", names.bucket_node()), "whether the buckets are there");
+}
+
+fn emulator(grants: &mut Grants<'_>) {
+    let names = grants.names;
+    grants.member();
+    grants.subscribe(names.oco_servo_all(), "servos");
+    grants.subscribe(format!("{}.resource.*.*", names.as_str()), "resources to consume");
+    grants.subscribe(names.device_run("*"), "work for emulated devices");
+    grants.publish(names.sample("*"), "how busy a device is");
+    let oco = names.bucket_oco();
+    grants.make(&format!("KV_{oco}"), "what OCO backends know");
+    grants.write_key(&oco, ">", "what OCO backends know");
+    grants.watch_keys(&oco, ">", "what OCO backends know");
+    grants.watch_keys(&names.bucket_node(), ">", "other OCO backends");
+    grants.write_key(&names.bucket_route(), "*", "its own address, with --register");
+}
+
+fn submitter(grants: &mut Grants<'_>) {
+    follow(grants);
+    submit(grants);
+}
+
+/// To publish experiments and control them.
+fn submit(grants: &mut Grants<'_>) {
+    let names = grants.names;
+    grants.publish(names.experiment_submit(), "submissions");
+    grants.publish(names.experiment_control("*"), "control of runs");
+    grants.write_key(&names.bucket_run(), "*", "to cancel a run that waits");
+}
+
+/// To follow runs and read reports.
+fn follow(grants: &mut Grants<'_>) {
+    let names = grants.names;
+    grants.look(&format!("KV_{}", names.bucket_node()), "whether the buckets are there");
+    grants.read_key(&names.bucket_run(), "*", "records of runs");
+    grants.watch_keys(&names.bucket_run(), ">", "records of runs");
+    for (stream, filter) in
+        [(names.stream_event(), names.experiment_event("*")), (names.stream_second(), names.experiment_second("*"))]
+    {
+        grants.tail(&stream, &filter, "follows runs");
+        grants.last(&stream, "follows runs");
+    }
+    let artifacts = names.bucket_artifact();
+    grants.look(&format!("OBJ_{artifacts}"), "reports");
+    grants.api(&format!("DIRECT.GET.OBJ_{artifacts}.$O.{artifacts}.M.*"), "reports");
+    grants.api(&format!("CONSUMER.CREATE.OBJ_{artifacts}"), "reports");
+    grants.publish(names.experiment_archive("*"), "what is stored of runs");
+}
+
+fn observer(grants: &mut Grants<'_>) {
+    let names = grants.names;
+    follow(grants);
+    grants.watch_keys(&names.bucket_node(), ">", "who is here");
+    grants.read_key(&names.bucket_route(), "*", "the routing table");
+    grants.watch_keys(&names.bucket_route(), ">", "the routing table");
+    look_at_queues(grants);
+    grants.publish("$SRV.>".to_owned(), "`nats micro`");
+}
+
+/// To show queues.
+fn look_at_queues(grants: &mut Grants<'_>) {
+    let names = grants.names;
+    grants.read_key(&names.bucket_queue(), ">", "queues and their totals");
+    grants.read_key(&names.bucket_lease(), "queue.*", "which frontend keeps a queue");
+    grants.watch_keys(&names.bucket_queue(), "*", "queues and their totals");
+    for queue in grants.queues() {
+        for stream in [
+            grants.stream_of(&queue, |names, queue| names.stream_job(queue)),
+            grants.stream_of(&queue, |names, queue| names.stream_result(queue)),
+            grants.stream_of(&queue, |names, queue| names.stream_dead_letter(queue)),
+        ] {
+            grants.look(&stream, "how full a queue is");
+        }
+        let jobs = grants.stream_of(&queue, |names, queue| names.stream_job(queue));
+        grants.api(&format!("CONSUMER.INFO.{jobs}.*"), "how full a queue is");
+        grants.api(&format!("DIRECT.GET.{jobs}"), "how long jobs have waited");
+        let results = grants.stream_of(&queue, |names, queue| names.stream_result(queue));
+        grants.tail(&results, "", "the books");
+        let dead = grants.stream_of(&queue, |names, queue| names.stream_dead_letter(queue));
+        grants.api(&format!("DIRECT.GET.{dead}"), "dead letters");
+    }
+}
+
+fn operator(grants: &mut Grants<'_>) {
+    let names = grants.names;
+    observer(grants);
+    submit(grants);
+    jobs(grants);
+    keep_queues(grants);
+    grants.publish(names.node_ping("*"), "clocks of nodes, for `nuncius doctor`");
+    grants.publish(format!("{}.resource.*.*", names.as_str()), "has resources consumed");
+    grants.write_key(&names.bucket_route(), "*", "the routing table");
+    remove_runs(grants);
+    remove_queues(grants);
+}
+
+/// To delete what is stored of runs.
+fn remove_runs(grants: &mut Grants<'_>) {
+    let names = grants.names;
+    let artifacts = names.bucket_artifact();
+    grants.publish(format!("$O.{artifacts}.M.*"), "removes reports");
+    for stream in [
+        names.stream_event(),
+        names.stream_second(),
+        names.stream_metric(),
+        names.stream_trace(),
+        format!("OBJ_{artifacts}"),
+    ] {
+        grants.api(&format!("STREAM.PURGE.{stream}"), "removes what is stored of runs");
+    }
+}
+
+/// To empty queues, to repeat or remove dead letters, to remove queues.
+fn remove_queues(grants: &mut Grants<'_>) {
+    let names = grants.names;
+    for queue in grants.queues() {
+        let jobs = grants.stream_of(&queue, |names, queue| names.stream_job(queue));
+        let results = grants.stream_of(&queue, |names, queue| names.stream_result(queue));
+        let dead = grants.stream_of(&queue, |names, queue| names.stream_dead_letter(queue));
+        for stream in [&jobs, &results, &dead] {
+            grants.api(&format!("STREAM.DELETE.{stream}"), "removes queues");
+        }
+        for stream in [&jobs, &dead] {
+            grants.api(&format!("STREAM.MSG.DELETE.{stream}"), "empties queues");
+        }
+        grants.publish(names.record(&queue, "*", "*"), "records of jobs that are not run");
+        grants.watch_keys(&names.bucket_queue(), &format!("{queue}.>"), "what a queue leaves behind");
+    }
+}
