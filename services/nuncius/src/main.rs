@@ -95,7 +95,7 @@ fn is_refusal(cause: &(dyn std::error::Error + 'static)) -> bool {
     use nuncius_bus::{BusError, TypedError};
     use nuncius_jobs::JobError;
     let bus = cause.downcast_ref::<BusError>().or_else(|| match cause.downcast_ref::<JobError>() {
-        Some(JobError::Bus(error)) => Some(error),
+        Some(JobError::Bus(error) | JobError::Typed(TypedError::Bus(error))) => Some(error),
         _ => match cause.downcast_ref::<TypedError>() {
             Some(TypedError::Bus(error)) => Some(error),
             Some(TypedError::Codec { .. }) | None => None,
