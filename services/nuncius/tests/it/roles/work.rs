@@ -200,8 +200,10 @@ async fn experimentd(scene: &Scene) -> Outcome {
         let pattern = subject.replace(&format!(".{who}."), ".*.");
         answer_one(bus, admin, &pattern, &subject).await?;
     }
-    use_key(bus, &names.bucket_run(), who).await?;
-    entries(bus, &names.bucket_run(), ">").await?;
+    let runs = bus.kv(&names.bucket_run()).await?;
+    runs.put(who, Bytes::from_static(b"x")).await?;
+    runs.get(who).await?;
+    runs.entries(">").await?;
     if let Some(lease) = lease::acquire(bus, &names.bucket_lease(), &format!("run.{who}"), who).await? {
         lease.is_still_stored().await?;
         lease.release().await?;
@@ -421,6 +423,8 @@ async fn follow(scene: &Scene) -> Outcome {
     let Scene { bus, admin, who } = scene;
     let names = bus.namespace();
     ensure_streams(bus).await?;
+    // An empty bucket would not be pulled from.
+    admin.kv(&names.bucket_run()).await?.put(who, Bytes::from_static(b"x")).await?;
     read_key(bus, &names.bucket_run(), who).await?;
     entries(bus, &names.bucket_run(), ">").await?;
     for (stream, subject) in
