@@ -185,4 +185,7 @@ fn in_a_browser_the_page_fits_its_window_and_complains_of_nothing() {
     let paper = directory.path().join("report.pdf");
     browser.print(&paper).unwrap();
     assert!(std::fs::read(&paper).unwrap().starts_with(b"%PDF"));
+    if let Some(shots) = std::env::var_os("NUNCIUS_SHOTS") {
+        std::fs::copy(&paper, std::path::Path::new(&shots).join("report.pdf")).unwrap();
+    }
 }
