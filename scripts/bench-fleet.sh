@@ -36,7 +36,8 @@ start_system() {
   rm -rf "$work/ports" "$work/store" "$work/data"
   start_nats
   server=$started
-  start daemon env RUST_LOG=info,nuncius_experimentd::start=debug "$BUILT/nuncius" --nats "$nats_url" --data "$work/data" experimentd
+  start daemon env RUST_LOG=info,nuncius_experimentd::start=debug \
+    "$BUILT/nuncius" --nats "$nats_url" --data "$work/data" experimentd
   daemon=$started
   said daemon "taking experiments" 20
 }
@@ -49,7 +50,7 @@ verdict() {
 
 # Simulated nodes, as many as BENCH_NODES says: all that the daemon and the bus have to do with them.
 bench_simulated() {
-  local nodes=${BENCH_NODES:-10000} processes=4 each server slowest
+  local nodes=${BENCH_NODES:-10000} processes=4 each server slowest whole
   start_system
   local fleet=()
   for each in $(seq "$processes"); do
@@ -79,7 +80,8 @@ YAML
   end "${fleet[@]}"
   end "$daemon"
   end "$server"
-  say "$nodes simulated nodes in $processes processes, each telling once a second, one run of 20 s: $(cat "$work"/fleet-*.out | grep -c failed=0) of $processes without a failure"
+  whole=$(cat "$work"/fleet-*.out | grep -c failed=0)
+  say "$nodes simulated nodes in $processes processes ($whole of them without a failure), each telling once a second, 20 s"
   row fleet-join "all have joined after" s
   row fleet-prepare_ms "all are ready after" ms
   row fleet-clocks_ms "all clocks are measured after" ms

@@ -41,6 +41,7 @@ mod roles;
 mod routes;
 mod scaling;
 mod seconds;
+mod slow_bus;
 mod store_faults;
 mod succession;
 mod takeover;

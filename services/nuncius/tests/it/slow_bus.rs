@@ -1,0 +1,45 @@
+//! A bus that takes long for an answer: what waits for answers waits long enough.
+
+use std::net::SocketAddr;
+use std::process::Stdio;
+use std::time::Duration;
+
+use nuncius_schemas::run::{RunStatus, Verdict};
+use nuncius_testkit::Proxy;
+
+use crate::harness::{Process, System, beside_others, nuncius, open_spec, until};
+
+/// One way between each process and the server: a command to a node and its answer take four times as long.
+const DELAY: Duration = Duration::from_millis(500);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_starts_and_passes_over_a_bus_that_takes_two_seconds_for_an_answer() {
+    let _turn = beside_others().await;
+    let mut system = System::start(0).await;
+    system.daemon = None;
+    let address = system.start_stub(&[]);
+    let proxy = Proxy::start(SocketAddr::from(([127, 0, 0, 1], system.server.port()))).unwrap();
+    proxy.set_delay(DELAY);
+    let mut processes = Vec::new();
+    for arguments in [&["experimentd"][..], &["client", "--name", "n1"], &["client", "--name", "n2"]] {
+        let log = system.directory.path().join(format!("slow-{}.log", processes.len()));
+        let mut command = nuncius();
+        command.arg("--nats").arg(proxy.url()).arg("--data").arg(system.data()).args(arguments).stdout(Stdio::null());
+        processes.push(Process::start(&mut command, &log));
+    }
+    until("both nodes say how long the bus takes", async || {
+        let nodes = system.nodes().await;
+        let slow = nodes.iter().filter(|node| node.round_trip_ns >= 2 * DELAY.as_nanos() as u64).count();
+        (slow >= 3).then_some(())
+    })
+    .await;
+    system.publish(open_spec("slow", &address, "50/s", "4s", "gates: ['failures < 20%']").as_bytes()).await;
+    let record = system.wait_for_end("slow").await;
+    assert_eq!((record.status, record.verdict), (RunStatus::Finished, Some(Verdict::Pass)), "{:?}", record.reason);
+    let report = system.report("slow").await;
+    assert_eq!((report.offered, record.attempt, report.nodes.len()), (200, 1, 2));
+    for node in &report.nodes {
+        // What cannot be known better is told: half of the round trip.
+        assert!(node.clock_error_ns >= Some(2 * DELAY.as_nanos() as u64), "{node:?}");
+    }
+}
