@@ -100,35 +100,11 @@ pub(crate) async fn run(mut running: Running, left: Option<Left>) {
     .instrument(span)
     .await;
     if running.journal.record.status.is_terminal() {
-        clear(&running);
+        checkpoint::forget(&running.daemon.bus, &id, running.lease.token()).await;
     }
     running.daemon.nodes.release(&id);
     give_back(running.lease).await;
     running.daemon.forget(&id);
-}
-
-/// Takes from the bus what an ended run needs no longer, a while after its end.
-fn clear(running: &Running) {
-    let (bus, shutdown) = (running.daemon.bus.clone(), running.daemon.shutdown.clone());
-    let (id, token, pause) =
-        (running.journal.record.id.clone(), running.lease.token(), running.daemon.timing.deltas_kept);
-    tokio::spawn(async move {
-        checkpoint::forget(&bus, &id, token).await;
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            // They go by their age.
-            () = shutdown.cancelled() => return,
-        }
-        let namespace = bus.namespace();
-        for (stream, subject) in [
-            (namespace.stream_metric(), namespace.metric_all(&id)),
-            (namespace.stream_trace(), namespace.trace_all(&id)),
-        ] {
-            if let Err(error) = bus.purge_subject(&stream, &subject).await {
-                tracing::debug!(experiment = id, stream, %error, "not purged");
-            }
-        }
-    });
 }
 
 /// Offers on where another daemon stood.

@@ -21,8 +21,6 @@ pub struct Timing {
     pub checkpoint_period: Duration,
     /// How long a run's lease lasts that is not renewed: after that another daemon takes the run over.
     pub lease: Duration,
-    /// How long after its end the deltas and request records of a run stay on the bus.
-    pub deltas_kept: Duration,
     /// How long a node may take to get ready while it shows signs of life: it resolves names and tries the targets.
     pub prepare: Duration,
     /// How long a node may take to answer anything else, and how long it may be silent while it gets ready.
@@ -58,7 +56,6 @@ impl Default for Timing {
             takeover_lead: Duration::from_millis(700),
             checkpoint_period: Duration::from_secs(10),
             lease: Duration::from_secs(5),
-            deltas_kept: Duration::from_secs(60),
             prepare: Duration::from_secs(30),
             command: Duration::from_secs(2),
             busy_pause: Duration::from_millis(500),

@@ -3,7 +3,7 @@
 //! The watch never waits for anybody. Deltas, ticks, cancellations and the answers to what was asked of nodes are
 //! events of one loop; whatever is asked of a node runs beside it, with a deadline.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use nuncius_bus::BusError;
@@ -46,6 +46,9 @@ pub(crate) use takeover::Move;
 const TICK: Duration = Duration::from_millis(500);
 /// Pause after deltas could not be read.
 const READ_PAUSE: Duration = Duration::from_millis(300);
+
+/// A lost node whose own timer came later than this stood still, in nanoseconds: what it offers then is late.
+const STOOD_STILL_NS: u64 = SECOND_NS;
 
 /// What was offered and measured.
 pub(crate) struct Offered {
@@ -126,6 +129,8 @@ struct Watch<'a> {
     /// What was moved away from lost nodes.
     moves: Vec<Move>,
     gathering: Option<Gathering>,
+    /// Lost nodes whose load was late: they tell nothing any more that counts.
+    stood_still: BTreeSet<String>,
     books: Books,
     draining: bool,
 }
@@ -302,9 +307,14 @@ impl Watch<'_> {
             return false;
         }
         if self.lost.contains_key(&delta.node) {
-            // What it sent after it was given up was late, and is in the deficit.
-            debug!(node = %delta.node, "delta of a node that was given up");
-            return false;
+            // One that was out of reach tells what it did, in time, before its horizon. What one sent that stood still
+            // was late, and stays in the deficit.
+            let late_ns = delta.health.as_ref().map_or(0, |health| health.heartbeat_late_ns);
+            if late_ns > STOOD_STILL_NS || self.stood_still.contains(&delta.node) {
+                debug!(node = %delta.node, "delta of a node that stood still and was given up");
+                self.stood_still.insert(delta.node);
+                return false;
+            }
         }
         self.heard(&delta.node);
         if delta.last {

@@ -334,9 +334,6 @@ pub(crate) struct ExperimentdArgs {
     /// How long after its death another daemon takes over what it ran.
     #[arg(long, value_name = "DURATION", default_value = "5s")]
     pub(crate) lease: HumanDuration,
-    /// How long after its end the deltas and request records of a run stay on the bus.
-    #[arg(long, value_name = "DURATION", default_value = "60s")]
-    pub(crate) keep_deltas: HumanDuration,
     /// How often the nodes' clocks are measured again.
     #[arg(long, value_name = "DURATION", default_value = "30s")]
     pub(crate) clock_period: HumanDuration,

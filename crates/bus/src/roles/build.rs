@@ -112,6 +112,7 @@ impl<'a> Grants<'a> {
     pub(super) fn member(&mut self) {
         let bucket = self.names.bucket_node();
         self.write_key(&bucket, "*", "its entry in the registry");
+        self.api("INFO", "how long the bus takes to answer");
         self.subscribe("$SRV.>".to_owned(), "to be found by `nats micro`");
         self.answer("answers to `nats micro`, and to what else it is asked");
     }

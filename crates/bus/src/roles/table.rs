@@ -62,6 +62,14 @@ fn experimentd(grants: &mut Grants<'_>) {
     grants.write_key(&names.bucket_run(), "*", "records of runs");
     grants.watch_keys(&names.bucket_run(), ">", "records of runs");
     grants.write_key(&names.bucket_lease(), "run.*", "leases of runs");
+    grants.watch_keys(&names.bucket_lease(), "run.*", "runs that nobody looks after any more");
+    for (stream, filter) in
+        [(names.stream_event(), names.experiment_event("*")), (names.stream_second(), names.experiment_second("*"))]
+    {
+        grants.tail(&stream, &filter, "what was told of a run before");
+        grants.last(&stream, "what was told of a run before");
+    }
+    grants.api(&format!("CONSUMER.CREATE.OBJ_{artifacts}"), "reports, and where runs stand");
     grants.read_key(&names.bucket_route(), "*", "the routing table");
     grants.watch_keys(&names.bucket_route(), ">", "the routing table");
     grants.watch_keys(&names.bucket_node(), ">", "who is here");
@@ -280,6 +288,24 @@ fn operator(grants: &mut Grants<'_>) {
     jobs(grants);
     keep_queues(grants);
     grants.publish(names.node_ping("*"), "clocks of nodes, for `nuncius doctor`");
+    grants.api("INFO", "what JetStream gives the account, for `nuncius doctor`");
+    for stream in [
+        names.stream_submit(),
+        names.stream_dead(),
+        names.stream_event(),
+        names.stream_second(),
+        names.stream_metric(),
+        names.stream_trace(),
+        names.stream_sample(),
+        format!("KV_{}", names.bucket_node()),
+        format!("KV_{}", names.bucket_lease()),
+        format!("KV_{}", names.bucket_run()),
+        format!("KV_{}", names.bucket_route()),
+        format!("KV_{}", names.bucket_queue()),
+        format!("OBJ_{}", names.bucket_artifact()),
+    ] {
+        grants.look(&stream, "whether all streams are as they should be, for `nuncius doctor`");
+    }
     grants.publish(format!("{}.resource.*.*", names.as_str()), "has resources consumed");
     grants.write_key(&names.bucket_route(), "*", "the routing table");
     remove_runs(grants);

@@ -66,6 +66,7 @@ impl<'a> Watch<'a> {
             heard_ns: names.iter().map(|name| (name.clone(), monotonic_ns().max(begun.start_at_ns))).collect(),
             moves: Vec::new(),
             gathering: None,
+            stood_still: std::collections::BTreeSet::new(),
             books: Books::new(&running.daemon.timing),
             draining: false,
             plan: plan.clone(),

@@ -48,7 +48,10 @@ impl Watch<'_> {
     pub(super) fn is_silent(&self, name: &str) -> bool {
         let timing = &self.running.daemon.timing;
         let run_ns = self.run_ns();
-        if self.cut_short.is_some() || run_ns >= self.last_ns() {
+        let is_takeover = self.running.journal.record.spec.on_node_loss == OnNodeLoss::Takeover;
+        let has_others = self.names.iter().any(|other| other != name && !self.has_ended(other));
+        // Where nobody could take its load over, whoever is only out of reach may yet come back.
+        if !is_takeover || !has_others || self.cut_short.is_some() || run_ns >= self.last_ns() {
             return false;
         }
         // Silence is a node's own only while we could have heard it.

@@ -66,7 +66,6 @@ pub(super) async fn experimentd(global: &Global, args: ExperimentdArgs) -> Resul
         silence: args.node_silence.to_std(),
         checkpoint_period: args.checkpoint_period.to_std(),
         lease: args.lease.to_std(),
-        deltas_kept: args.keep_deltas.to_std(),
         clock_period: args.clock_period.to_std(),
         last_delta_patience: args.last_delta_patience.to_std(),
         store_patience: args.store_patience.to_std(),

@@ -9,7 +9,7 @@ use nuncius_bus::kv::{BucketWanted, Kv};
 use nuncius_bus::lease;
 use nuncius_bus::registry;
 use nuncius_bus::roles::UserRole;
-use nuncius_bus::streams::ensure_streams;
+use nuncius_bus::streams::{StreamLimits, ensure_streams, inspect_streams};
 use nuncius_bus::tail::Start;
 use nuncius_bus::work_queue::WorkItem;
 use nuncius_bus::{Bus, BusError, Headers};
@@ -208,6 +208,13 @@ async fn experimentd(scene: &Scene) -> Outcome {
         lease.is_still_stored().await?;
         lease.release().await?;
     }
+    entries(bus, &names.bucket_lease(), "run.*").await?;
+    for (stream, subject) in
+        [(names.stream_event(), names.experiment_event(who)), (names.stream_second(), names.experiment_second(who))]
+    {
+        tail(scene, &stream, &subject).await?;
+        bus.last_sequence_of(&stream, &subject).await?;
+    }
     admin.kv(&names.bucket_route()).await?.put("shop", Bytes::from_static(b"x")).await?;
     read_key(bus, &names.bucket_route(), "shop").await?;
     entries(bus, &names.bucket_route(), ">").await?;
@@ -225,6 +232,8 @@ async fn experimentd(scene: &Scene) -> Outcome {
     let artifacts = bus.objects(&names.bucket_artifact()).await?;
     artifacts.put(&names.artifact_report(who), b"first").await?;
     artifacts.put(&names.artifact_report(who), b"second").await?;
+    artifacts.get(&names.artifact_report(who)).await?;
+    artifacts.delete(&names.artifact_report(who)).await?;
     Ok(())
 }
 
@@ -480,6 +489,8 @@ async fn operator(scene: &Scene) -> Outcome {
     let queues = keep_queue(scene).await?;
     use_key(bus, &names.bucket_route(), who).await?;
     somebody_answers(scene, &names.node_ping(who)).await?;
+    bus.account().await?;
+    inspect_streams(bus, &StreamLimits::default()).await?;
     somebody_answers(scene, &names.resource(who, ResourceKind::Memory)).await?;
     // Removes a run.
     let report = names.artifact_report(who);
