@@ -35,6 +35,8 @@ use connection::{Connection, Key, Slab, State, Tries};
 const READ_BYTES: usize = 64 * 1024;
 /// Most events taken at once.
 const EVENTS: usize = 256;
+/// Most connections opened for arrivals before it is looked whether answers have freed some.
+const OPENINGS: usize = 4;
 /// What the bell is known by; no connection ever has this key.
 const BELL: u64 = u64::MAX;
 
@@ -86,6 +88,8 @@ struct PlainEngine {
     held: VecDeque<(usize, Iteration)>,
     /// When the first of them is looked at.
     held_due_ns: u64,
+    /// Something is due that no connection was at rest for and none could be opened for yet.
+    is_behind: bool,
 }
 
 impl PlainEngine {
@@ -107,6 +111,7 @@ impl PlainEngine {
             sampled: Vec::new(),
             held: VecDeque::new(),
             held_due_ns: u64::MAX,
+            is_behind: false,
         }
     }
 
@@ -125,7 +130,7 @@ impl PlainEngine {
         let mut now_ns = monotonic_ns();
         self.dispatcher.poll(now_ns);
         let failure = loop {
-            self.turn(now_ns);
+            self.turn(now_ns, OPENINGS);
             if self.dispatcher.is_over() {
                 break None;
             }
@@ -145,7 +150,7 @@ impl PlainEngine {
                 } else {
                     now_ns = self.on_event(Key::from_u64(data), flags, &mut buffer, now_ns);
                 }
-                self.turn(now_ns);
+                self.turn(now_ns, 0);
             }
         };
         let now_ns = monotonic_ns();
@@ -158,16 +163,6 @@ impl PlainEngine {
             None => self.dispatcher.close(now_ns),
             Some(reason) => self.dispatcher.close_failed(reason, now_ns),
         }
-    }
-
-    fn sleep_until(&self, now_ns: u64) -> Option<Timespec> {
-        let due_ns = self.dispatcher.wake_ns(now_ns).min(self.timeout_due_ns).min(self.held_due_ns);
-        let sleep_ns = due_ns.saturating_sub(now_ns);
-        // Both fit: quotient and remainder of a u64 by a thousand million.
-        (due_ns != u64::MAX).then_some(Timespec {
-            tv_sec: (sleep_ns / 1_000_000_000) as i64,
-            tv_nsec: (sleep_ns % 1_000_000_000) as i64,
-        })
     }
 
     #[inline]

@@ -110,6 +110,18 @@ fn requests_of_a_burst_are_each_sent_at_a_reading_of_the_clock() {
 }
 
 #[test]
+fn what_is_due_at_once_takes_the_connections_that_answers_free_before_more_are_opened() {
+    let server = Server::start(|_, _| Reply::ok());
+    let group = r#""rate": "5000/s", "duration": "210ms", "max_in_flight": 10000"#;
+    let mut run = Run::new(crate::support::Client::Plain, server.address, group);
+    // As after a pause of the thread: a thousand are due, and 64 connections are open.
+    run.begun_ago_ns = 205_000_000;
+    let outcome = run.go();
+    assert_eq!(outcome.step().succeeded, 1_050);
+    assert!(server.connections() < 900, "{}", server.connections());
+}
+
+#[test]
 fn users_of_a_target_that_is_not_there_pause_longer_and_longer() {
     for client in CLIENTS {
         let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();

@@ -244,6 +244,8 @@ pub struct Run<'a> {
     pub shards: ShardSet,
     pub threads: usize,
     pub horizon_ns: u64,
+    /// How long ago the run has begun when its threads hear of it.
+    pub begun_ago_ns: u64,
     pub bus: Option<nuncius_bus::Bus>,
     pub caps: Arc<Caps>,
     pub environment: fn(&str) -> Option<String>,
@@ -277,6 +279,7 @@ impl<'a> Run<'a> {
             shards: ShardSet::all(256),
             threads: 1,
             horizon_ns: u64::MAX,
+            begun_ago_ns: 0,
             bus: None,
             caps: Caps::none(),
             environment: |_| None,
@@ -315,7 +318,7 @@ impl<'a> Run<'a> {
         let (sink, messages) = sync_channel(1_024);
         let threads = spawn_group(plan, self.options, Arc::clone(&control), sink, self.bus.as_ref()).unwrap();
         assert!(threads.iter().all(|thread| thread.thread_id > 0));
-        control.start(monotonic_ns() + 5_000_000, self.horizon_ns);
+        control.start(monotonic_ns() + 5_000_000 - self.begun_ago_ns, self.horizon_ns);
         (self.during)(&control);
         for message in messages {
             match message {

@@ -1,13 +1,17 @@
 //! What a thread does between two events: it takes what is due, and begins what can be begun.
 
+use rustix::event::Timespec;
+
 use super::{PlainEngine, Tries};
 use crate::clock::monotonic_ns;
 use crate::dispatch::Iteration;
 
 impl PlainEngine {
-    /// What is due is taken, what can be is begun.
+    /// What is due is taken, what can be is begun: on connections at rest, and on at most `openings` new ones. One that
+    /// is opened costs as much as ten requests, and most of what a thread that was held up finds without a connection
+    /// has one as soon as the answers that came meanwhile are read.
     #[inline]
-    pub(super) fn turn(&mut self, now_ns: u64) {
+    pub(super) fn turn(&mut self, now_ns: u64, openings: usize) {
         if now_ns >= self.timeout_due_ns {
             self.expire(now_ns);
         }
@@ -19,14 +23,35 @@ impl PlainEngine {
         }
         // Each is sent at a reading of its own: what the ones before it took is its lag, not the target's service.
         let mut send_ns = now_ns;
-        while let Some(mut iteration) = self.dispatcher.next(send_ns) {
+        let mut openings = openings;
+        self.is_behind = false;
+        loop {
+            if openings == 0 && self.idle.iter().all(Vec::is_empty) {
+                self.is_behind = self.dispatcher.has_next(send_ns);
+                break;
+            }
+            let Some(mut iteration) = self.dispatcher.next(send_ns) else { break };
             self.dispatcher.begun(&mut iteration, send_ns);
             let host = self.picker.pick(iteration.index);
-            self.begin(host, iteration, send_ns);
+            if !self.begin(host, iteration, send_ns) {
+                openings = openings.saturating_sub(1);
+            }
             if self.dispatcher.has_next(send_ns) {
                 send_ns = monotonic_ns();
             }
         }
+    }
+
+    /// How long the thread may sleep; without end where nothing is due.
+    pub(super) fn sleep_until(&self, now_ns: u64) -> Option<Timespec> {
+        let due_ns = self.dispatcher.wake_ns(now_ns).min(self.timeout_due_ns).min(self.held_due_ns);
+        let due_ns = if self.is_behind { now_ns } else { due_ns };
+        let sleep_ns = due_ns.saturating_sub(now_ns);
+        // Both fit: quotient and remainder of a u64 by a thousand million.
+        (due_ns != u64::MAX).then_some(Timespec {
+            tv_sec: (sleep_ns / 1_000_000_000) as i64,
+            tv_nsec: (sleep_ns % 1_000_000_000) as i64,
+        })
     }
 
     /// Sends what has waited for the cap on the rate.
@@ -70,18 +95,21 @@ impl PlainEngine {
         self.held_due_ns = self.held_due_ns.min(at_ns);
     }
 
-    pub(super) fn begin(&mut self, host: usize, iteration: Iteration, now_ns: u64) {
+    /// Whether a connection at rest has taken it.
+    pub(super) fn begin(&mut self, host: usize, iteration: Iteration, now_ns: u64) -> bool {
         while let Some(key) = self.idle.get_mut(host).and_then(Vec::pop) {
             if self.is_usable(key, host, &iteration, now_ns) {
                 if let Some(connection) = self.connections.get_mut(key) {
                     connection.iteration = Some(iteration);
                     connection.is_reused = true;
                 }
-                return self.write_request(key, now_ns);
+                self.write_request(key, now_ns);
+                return true;
             }
             self.connections.remove(key);
         }
         self.open_for(host, iteration, now_ns);
+        false
     }
 
     pub(super) fn open_for(&mut self, host: usize, iteration: Iteration, now_ns: u64) {
