@@ -10,9 +10,7 @@ use nuncius_schemas::units::HumanDuration;
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
-    /// NATS servers, nats://[user:password@]host:port, several with commas.
-    ///
-    /// tls:// in place of nats:// refuses to talk without TLS.
+    /// NATS servers, nats://[user:password@]host:port, several with commas; tls:// refuses to talk without TLS.
     #[arg(long, env = "NATS_URL", global = true)]
     pub(crate) nats: Option<String>,
     /// Prefix of everything on the bus.
