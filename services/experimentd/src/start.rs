@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use nuncius_bus::clock::{Offset, monotonic_ns, unix_ns};
 use nuncius_schemas::codec;
-use nuncius_schemas::node::{Extend, NodeCommand, Prepare, Start, Stop};
+use nuncius_schemas::node::{Extend, NodeCommand, Prepare, RefusalCode, Start, Stop};
 use nuncius_schemas::run::RunStatus;
 use tracing::{debug, info};
 
@@ -61,7 +61,11 @@ pub(crate) async fn start(
         // Whoever takes the run over must know of the start before anything is offered.
         Ok(Ok(started)) => match note_start(running, plan, attempt, &started).await {
             Ok(horizon_ns) => Ok(Ok((started, horizon_ns))),
-            Err(problem) => Err(Stopped::Failed(problem)),
+            // The bus elects a leader, or is away: the start is taken back, and tried again in a while.
+            Err(reason) => {
+                let node = names.first().cloned().unwrap_or_default();
+                Ok(Err(vec![FleetError::Refused { node, code: RefusalCode::Busy, reason }]))
+            }
         },
         Ok(Err(missing)) => Ok(Err(missing)),
         Err(stopped) => Err(stopped),
