@@ -1,5 +1,7 @@
 //! Objects: reports, profiles and bundles too large for a message.
 
+use std::time::Duration;
+
 use async_nats::jetstream::object_store::ObjectMetadata;
 use futures_util::TryStreamExt;
 use tokio::io::AsyncReadExt;
@@ -13,6 +15,10 @@ pub const OBJECT_MAX_BYTES: usize = 256 << 20;
 
 /// Most bytes of a piece of an object; half of what the server takes where that is less.
 const PIECE_BYTES_MAX: usize = 128 << 10;
+/// How often it is tried to store an object that the stream does not take.
+const PUT_TRIES: u32 = 4;
+/// Pause between two tries: about as long as an election takes.
+const PUT_PAUSE: Duration = Duration::from_millis(500);
 
 /// What the server keeps beside the bytes of a piece, about.
 const PIECE_OVERHEAD_BYTES: u64 = 256;
@@ -74,8 +80,19 @@ fn concerns(store: &str) -> impl Fn(&Refusal) -> bool {
 }
 
 impl Objects {
-    /// Stores `bytes` as `object`, replacing what was there.
+    /// Stores `bytes` as `object`, replacing what was there. While servers elect a leader it is tried again.
     pub async fn put(&self, object: &str, bytes: &[u8]) -> Result<(), BusError> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match self.put_once(object, bytes).await {
+                Err(BusError::JetStream { .. }) if tries < PUT_TRIES => tokio::time::sleep(PUT_PAUSE).await,
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn put_once(&self, object: &str, bytes: &[u8]) -> Result<(), BusError> {
         let mut reader = bytes;
         let metadata = ObjectMetadata { chunk_size: Some(self.piece_bytes), ..ObjectMetadata::from(object) };
         let stored = self.bus.unless_refused(concerns(&self.name), self.store.put(metadata, &mut reader)).await?;

@@ -25,6 +25,9 @@ use crate::watch::Begun;
 /// More of the lead for each node, since the commands go out one by one.
 const LEAD_PER_NODE_NS: u64 = 200_000;
 
+/// More of the lead, in round trips of the bus: so many it takes to store where the run stands.
+const ROUND_TRIPS_STORED: u64 = 6;
+
 /// What the start has fixed.
 struct Started {
     /// Instant zero on our CLOCK_MONOTONIC, in nanoseconds.
@@ -140,7 +143,8 @@ async fn bring_up(
     if !missing.is_empty() {
         return Ok(Err(missing));
     }
-    let lead_ns = nanoseconds(timing.start_lead) + LEAD_PER_NODE_NS * names.len() as u64;
+    let stored_ns = nanoseconds(round_trip).saturating_mul(ROUND_TRIPS_STORED);
+    let lead_ns = nanoseconds(timing.start_lead) + LEAD_PER_NODE_NS * names.len() as u64 + stored_ns;
     let start_at_ns = monotonic_ns() + lead_ns;
     let start_unix_ns = unix_ns() + lead_ns;
     let start = |node: &String| {

@@ -45,6 +45,11 @@ struct WireState {
     subjects: Option<BTreeMap<String, u64>>,
 }
 
+/// What the server says where no message of a sequence is there any more, or yet.
+fn says_not_there(description: &str) -> bool {
+    description.contains("no message found") || description.contains("stream store EOF")
+}
+
 impl Bus {
     /// The first message of `stream` at or after `sequence` whose subject matches `filter`; none where there is none. The stream must
     /// have `allow_direct`.
@@ -138,9 +143,7 @@ impl Bus {
             }
             Err(error) if [CODE_NO_MESSAGE, CODE_NO_SEQUENCE].contains(&error.err_code) => Ok(false),
             // The server has one code for every failure, a message that is not there among them.
-            Err(error) if error.err_code == CODE_NOT_DELETED && error.description.contains("no message found") => {
-                Ok(false)
-            }
+            Err(error) if error.err_code == CODE_NOT_DELETED && says_not_there(&error.description) => Ok(false),
             Err(error) => {
                 Err(BusError::jetstream(format!("deleting message {sequence} of {stream}"), error.description))
             }
