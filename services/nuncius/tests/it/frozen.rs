@@ -205,11 +205,9 @@ async fn a_start_that_one_node_does_not_answer_is_taken_back_before_anybody_has_
     let report = system.report("back").await;
     let told = format!("{:?}", report.reasons);
     assert!(report.events.iter().any(|e| e.message.contains("planning anew") && e.message.contains("n3")), "{told}");
-    assert_eq!(
-        (record.status, record.verdict, record.attempt),
-        (RunStatus::Finished, Some(Verdict::Pass), 2),
-        "{told}"
-    );
+    assert_eq!((record.status, record.verdict), (RunStatus::Finished, Some(Verdict::Pass)), "{told}");
+    // Nodes whose part of the first has yet to end when they are asked again are waited for, in a further one.
+    assert!(record.attempt >= 2, "{}", record.attempt);
     assert_eq!((report.offered, report.groups[0].steps[0].succeeded), (200, 200), "{told}");
     assert_eq!(stub_stats(&address).requests, 200);
     silent.release().await;

@@ -34,6 +34,9 @@ async fn a_run_starts_and_passes_over_a_bus_that_takes_two_seconds_for_an_answer
     })
     .await;
     system.publish(open_spec("slow", &address, "50/s", "4s", "gates: ['failures < 20%']").as_bytes()).await;
+    // Everything takes seconds here.
+    system.wait_for_status("slow", RunStatus::Running).await;
+    system.wait_for_status("slow", RunStatus::Draining).await;
     let record = system.wait_for_end("slow").await;
     assert_eq!((record.status, record.verdict), (RunStatus::Finished, Some(Verdict::Pass)), "{:?}", record.reason);
     let report = system.report("slow").await;
