@@ -193,12 +193,27 @@ impl Pools {
             .disable_statement_logging();
         let open = |source| StoreError::Open { path: path.to_path_buf(), source };
         let pool = |limit| SqlitePoolOptions::new().acquire_timeout(limit);
-        let writer = pool(limits.write).max_connections(1).connect_with(options.clone()).await.map_err(open)?;
+        let mut tries = 0;
+        let writer = loop {
+            tries += 1;
+            match pool(limits.write).max_connections(1).connect_with(options.clone()).await {
+                // Of two who turn a new file to its journal at once, SQLite refuses one without waiting.
+                Err(error) if is_busy(&error) && tries < MIGRATE_TRIES => {
+                    tokio::time::sleep(Duration::from_millis(MIGRATE_PAUSE_MS)).await;
+                }
+                outcome => break outcome.map_err(open)?,
+            }
+        };
         migrate(path, &writer).await?;
         let reading = options.pragma("query_only", "on");
         let readers = pool(limits.reader).max_connections(READERS).connect_with(reading).await.map_err(open)?;
         Ok(Self { writer, readers, identity, owner })
     }
+}
+
+/// Whether another connection has the file at this moment.
+fn is_busy(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "5")
 }
 
 /// Device and number of a file.
