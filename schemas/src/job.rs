@@ -14,8 +14,8 @@ pub const OUTPUT_TAIL_MAX_BYTES: usize = 4 * 1024;
 /// Longest error in a result, in bytes.
 pub const ERROR_MAX_BYTES: usize = 1024;
 
-/// A job as it waits. Its identifier is the header `Nats-Msg-Id`, a token; without one it is `s<stream sequence>`. Queue,
-/// priority and client are in the subject.
+/// A job as it waits. Its identifier is the header `Nats-Msg-Id`, a token; without one it is `s<stream sequence>`.
+/// Queue, priority and client are in the subject.
 ///
 /// A field that is not known is refused: it would ask for something that nobody does.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]

@@ -9,7 +9,8 @@ use serde_json::{Map, Value};
 pub struct OcoEvent {
     /// HELLO, WHATS_NEXT, DESCRIPTION, MEASUREMENT, ADJUSTMENT or GOODBYE.
     pub event: String,
-    /// What belongs to it. A number under `progress` makes a MEASUREMENT or ADJUSTMENT a report of progress instead of its end.
+    /// What belongs to it. A number under `progress` makes a MEASUREMENT or ADJUSTMENT a report of progress instead of
+    /// its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub param: Option<Map<String, Value>>,
     /// Identifies the servo's process.

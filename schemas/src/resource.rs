@@ -1,4 +1,5 @@
-//! Emulated consumption of resources: what is asked of a node (`resource.<node>.<kind>`, `POST /v1/<kind>`), and how it stands.
+//! Emulated consumption of resources: what is asked of a node (`resource.<node>.<kind>`, `POST /v1/<kind>`), and how it
+//! stands.
 
 use std::fmt;
 use std::str::FromStr;
@@ -100,7 +101,8 @@ fn unit_bytes(unit: &str) -> Option<u64> {
     Some(base.pow(power))
 }
 
-/// Decimal digits that are kept after the point, and taken before it: what a `u128` holds, and more than any amount needs.
+/// Decimal digits that are kept after the point, and taken before it: what a `u128` holds, and more than any amount
+/// needs.
 const FRACTION_DIGITS: usize = 9;
 const WHOLE_DIGITS_MAX: usize = 20;
 
@@ -335,7 +337,8 @@ pub struct ResourceRequest {
     /// Disk only: bytes per second that are written as long as the amount is held, into a file of their own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub write_rate: Option<ByteRate>,
-    /// Disk only: bytes per second that are read back as long as the amount is held, past the page cache where it lets go.
+    /// Disk only: bytes per second that are read back as long as the amount is held, past the page cache where it lets
+    /// go.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_rate: Option<ByteRate>,
     /// Disk only: every file is on the medium before it counts.

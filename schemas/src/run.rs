@@ -136,6 +136,14 @@ pub struct RunRecord {
     pub store: Option<String>,
 }
 
+impl RunRecord {
+    /// Whether it has ended and its end was told. One that was cancelled by writing its record, while no daemon ran,
+    /// has neither an event nor a report of that yet.
+    pub fn is_told(&self) -> bool {
+        self.status.is_terminal() && !(self.status == RunStatus::Cancelled && self.ended_unix_ms.is_none())
+    }
+}
+
 /// Answer to a submission that named a `Nuncius-Reply` subject.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SubmitReply {

@@ -1,4 +1,5 @@
-//! Groups of servos: emulated clients of the OCO servo protocol, how long their operations take, and what they do wrong on purpose.
+//! Groups of servos: emulated clients of the OCO servo protocol, how long their operations take, and what they do wrong
+//! on purpose.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -118,8 +119,8 @@ pub enum ServoRetry {
     /// Says goodbye and hello again.
     #[default]
     None,
-    /// Sends the same event again after `retry_delay` (a whats_next after 1 s the first time) for ever; a progress report once, a goodbye
-    /// three times.
+    /// Sends the same event again after `retry_delay` (a whats_next after 1 s the first time) for ever; a progress
+    /// report once, a goodbye three times.
     Legacy,
     /// Sends the same event again after `retry_delay`, whatever it is, until it is answered.
     Always,
@@ -136,7 +137,8 @@ pub enum ServoConnections {
     PerServo,
 }
 
-/// What servos do wrong: each the probability, 0 to 1, that it happens in an operation (a measurement or an adjustment).
+/// What servos do wrong: each the probability, 0 to 1, that it happens in an operation (a measurement or an
+/// adjustment).
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ServoFaults {

@@ -68,9 +68,9 @@ pub struct ExperimentSpec {
     /// Lag p99 beyond which a node counts as starved and the run as invalid.
     #[serde(default = "default_lag_limit")]
     pub lag_limit: HumanDuration,
-    /// How late a node's own timer may come before the node counts as having stood still and the run as invalid, whatever
-    /// the rate and the model. The default is 2 % of any five seconds, within which lag and run delay are judged: what is
-    /// shorter than that lengthens no p95 of them.
+    /// How late a node's own timer may come before the node counts as having stood still and the run as invalid,
+    /// whatever the rate and the model. The default is 2 % of any five seconds, within which lag and run delay are
+    /// judged: what is shorter than that lengthens no p95 of them.
     #[serde(default = "default_heartbeat_limit")]
     pub heartbeat_limit: HumanDuration,
     /// Share of any five seconds, 0 to 1, that an engine thread may wait for a processor before its node counts as
@@ -80,19 +80,19 @@ pub struct ExperimentSpec {
     /// How long after the end of the schedule answers are waited for; what is still open then is censored.
     #[serde(default = "default_drain")]
     pub drain: HumanDuration,
-    /// How far ahead of what it has reported a node may offer load; the daemon's setting when absent. The load of a lost
-    /// node moves to others from there on: a shorter one moves it sooner, and bears shorter outages of the bus.
+    /// How far ahead of what it has reported a node may offer load; the daemon's setting when absent. The load of a
+    /// lost node moves to others from there on: a shorter one moves it sooner, and bears shorter outages of the bus.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub horizon: Option<HumanDuration>,
     /// What becomes of the load of a node that is lost.
     #[serde(default)]
     pub on_node_loss: OnNodeLoss,
-    /// Share of the scheduled arrivals, 0 to 1, that may not have been offered, or not be accounted for, before the run is
-    /// invalid.
+    /// Share of the scheduled arrivals, 0 to 1, that may not have been offered, or not be accounted for, before the run
+    /// is invalid.
     #[serde(default = "default_max_deficit")]
     pub max_deficit: f64,
-    /// Measures one queue group with more and more workers, each measurement an experiment of its own. For `nuncius run`,
-    /// which starts and counts workers; a daemon refuses it.
+    /// Measures one queue group with more and more workers, each measurement an experiment of its own. For `nuncius
+    /// run`, which starts and counts workers; a daemon refuses it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scaling: Option<ScalingSpec>,
 }
@@ -129,7 +129,8 @@ fn default_drain() -> HumanDuration {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnNodeLoss {
-    /// The others take it over from the lost node's horizon on: its arrivals in the open model, its users in the closed one.
+    /// The others take it over from the lost node's horizon on: its arrivals in the open model, its users in the closed
+    /// one.
     #[default]
     Takeover,
     /// The run goes on without it.
@@ -217,13 +218,14 @@ pub struct Group {
     /// What it speaks.
     #[serde(default)]
     pub engine: EngineKind,
-    /// URL whose host is a service name or an address: `http://shop/`, `amqp://broker/%2f`; for jobs the queue: `queue://sleep`;
-    /// for servos the root of the service: `http://oco/`, or `nats://oco` over the bus.
+    /// URL whose host is a service name or an address: `http://shop/`, `amqp://broker/%2f`; for jobs the queue:
+    /// `queue://sleep`; for servos the root of the service: `http://oco/`, or `nats://oco` over the bus.
     pub target: String,
     /// Which nodes; those of the experiment when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nodes: Option<NodeSelection>,
-    /// What one iteration does, in order; when empty, for HTTP one GET of the target, for a queue one job without arguments.
+    /// What one iteration does, in order; when empty, for HTTP one GET of the target, for a queue one job without
+    /// arguments.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<Step>,
     /// Headers of every request.

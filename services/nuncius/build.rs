@@ -1,4 +1,5 @@
-//! Takes the names out of the release binary: cargo forgets `strip` for a package that has an optimisation level of its own.
+//! Takes the names out of the release binary: cargo forgets `strip` for a package that has an optimisation level of its
+//! own.
 
 fn main() {
     let is = |name: &str, value: &str| std::env::var_os(name).is_some_and(|found| found == *value);

@@ -71,8 +71,8 @@ impl Retry {
 }
 
 impl Bus {
-    /// Asks JetStream's interface. Everything that is asked so may be asked again: it does the same, or says that it has
-    /// been done.
+    /// Asks JetStream's interface. Everything that is asked so may be asked again: it does the same, or says that it
+    /// has been done.
     pub(crate) async fn api<T: DeserializeOwned>(
         &self,
         operation: &str,

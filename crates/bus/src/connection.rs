@@ -326,8 +326,8 @@ impl Bus {
         Ok(Message::new(self.clone(), answer))
     }
 
-    /// Everything published on `subject` (wildcards allowed) from now on. A subscription that the server refuses ends at
-    /// once.
+    /// Everything published on `subject` (wildcards allowed) from now on. A subscription that the server refuses ends
+    /// at once.
     pub async fn subscribe(&self, subject: &str) -> Result<Subscription, BusError> {
         let refusals = self.refusal_watch();
         let subscriber = self.client().subscribe(subject.to_owned()).await.map_err(|e| invalid(subject, &e))?;

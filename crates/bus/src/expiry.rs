@@ -1,8 +1,8 @@
 //! When to believe that an entry's age has ended.
 //!
-//! After an outage of the server longer than a bucket's max_age everything in it comes back as expired at once, although
-//! its owners live and are about to write again. So expiry is believed only by an observer that has itself been connected
-//! for one full TTL; until then it is kept back, and forgotten if the entry is written again.
+//! After an outage of the server longer than a bucket's max_age everything in it comes back as expired at once,
+//! although its owners live and are about to write again. So expiry is believed only by an observer that has itself
+//! been connected for one full TTL; until then it is kept back, and forgotten if the entry is written again.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -6,7 +6,8 @@ use opentelemetry::propagation::{Extractor, Injector};
 
 use crate::BusError;
 
-/// Headers: names (case-sensitive) with one value each. Those of a received message stay as they came until they are changed.
+/// Headers: names (case-sensitive) with one value each. Those of a received message stay as they came until they are
+/// changed.
 #[derive(Debug, Clone, Default)]
 pub struct Headers {
     own: Vec<(Cow<'static, str>, String)>,

@@ -29,8 +29,8 @@ pub struct Kept {
     task: Option<tokio::task::JoinHandle<()>>,
 }
 
-/// Takes `key` with `value` unless somebody has it, and keeps it for as long as the result lives. Somebody else's entry is
-/// never written over: the key is tried again until it is free. `value` must be unlike that of every other process.
+/// Takes `key` with `value` unless somebody has it, and keeps it for as long as the result lives. Somebody else's entry
+/// is never written over: the key is tried again until it is free. `value` must be unlike that of every other process.
 ///
 /// `life` is how long the entry stays without being written again; one second is the least that servers know.
 ///

@@ -1,5 +1,5 @@
-//! The bus: everything Nuncius does with NATS. This is the only crate that imports async-nats, and none of its types get
-//! out: services see [`Bus`], [`Message`], [`Headers`] and the handles made from them.
+//! The bus: everything Nuncius does with NATS. This is the only crate that imports async-nats, and none of its types
+//! get out: services see [`Bus`], [`Message`], [`Headers`] and the handles made from them.
 //!
 //! It must never know what a payload means (that is `nuncius-schemas` and the services): payloads are bytes here.
 //!

@@ -41,10 +41,10 @@ impl Bus {
     /// Publishes into the stream that takes `subject` and waits for its acknowledgement.
     ///
     /// With a `message_id` a time-out is retried with the same id (4 attempts of 5 s); without one it is not, as that
-    /// could store the message twice. A retry that finds its own first attempt stored is a success with `duplicate` set.
-    /// `expected_last_subject_sequence` is compared by the stream before it stores: 0
-    /// means that the subject must be empty. Without a leader of the stream nothing is stored: that is tried again until
-    /// one is elected, or `election_patience` is over.
+    /// could store the message twice. A retry that finds its own first attempt stored is a success with `duplicate`
+    /// set. `expected_last_subject_sequence` is compared by the stream before it stores: 0 means that the subject must
+    /// be empty. Without a leader of the stream nothing is stored: that is tried again until one is elected, or
+    /// `election_patience` is over.
     ///
     /// # Errors
     /// [`BusError::NoStream`], [`BusError::Refused`] (full), [`BusError::WrongLastSequence`],

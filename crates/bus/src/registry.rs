@@ -25,8 +25,8 @@ const MOST_SUFFIXES: u32 = 1000;
 
 type MakeValue = Arc<dyn Fn(&str, u64) -> Bytes + Send + Sync>;
 
-/// Begins to listen under a name, before anybody can read it in the registry. Of several that were begun only the last counts: a name
-/// may turn out to be somebody else's, who alone answers to it.
+/// Begins to listen under a name, before anybody can read it in the registry. Of several that were begun only the last
+/// counts: a name may turn out to be somebody else's, who alone answers to it.
 pub type Listen = Arc<dyn Fn(String) -> BoxFuture<'static, Result<(), BusError>> + Send + Sync>;
 
 /// The name that was got.
@@ -70,8 +70,8 @@ enum Order {
     Release,
 }
 
-/// Claims `name` in the node bucket, or `name-2`, `name-3` … where it is taken. `make_value` gets the name and the epoch; it
-/// must write the epoch into the value, by which own entries are recognised.
+/// Claims `name` in the node bucket, or `name-2`, `name-3` … where it is taken. `make_value` gets the name and the
+/// epoch; it must write the epoch into the value, by which own entries are recognised.
 ///
 /// # Errors
 /// [`BusError::Options`] for a name that is no token or a bucket without max_age.

@@ -79,9 +79,9 @@ struct Open {
 }
 
 impl Bus {
-    /// An endless, ordered reader of the messages of `stream` that match `filter`. It survives restarts of the server and
-    /// the loss of its consumer by starting anew after the last message it gave. What limits of the stream took away
-    /// before it was read is not missed: that is the stream's business.
+    /// An endless, ordered reader of the messages of `stream` that match `filter`. It survives restarts of the server
+    /// and the loss of its consumer by starting anew after the last message it gave. What limits of the stream took
+    /// away before it was read is not missed: that is the stream's business.
     ///
     /// # Errors
     /// [`BusError::NotFound`] where the stream is not there.

@@ -41,7 +41,8 @@ pub struct WorkItem {
 }
 
 impl Bus {
-    /// A puller on the durable consumer `durable` of `stream`, which is made if need be; pullers of the same name share it.
+    /// A puller on the durable consumer `durable` of `stream`, which is made if need be; pullers of the same name share
+    /// it.
     pub async fn work_queue(
         &self,
         stream: &str,
@@ -76,8 +77,8 @@ impl WorkQueue {
         self.next_of(1).await
     }
 
-    /// The next message for one of `free` hands (at least 1): keeps so many asked for, or more than half as many, so that as many may
-    /// come as there are hands and never more. Call it again with the hands that are left.
+    /// The next message for one of `free` hands (at least 1): keeps so many asked for, or more than half as many, so
+    /// that as many may come as there are hands and never more. Call it again with the hands that are left.
     pub async fn next_of(&mut self, free: usize) -> Result<WorkItem, BusError> {
         let free = free.max(1);
         loop {
@@ -152,7 +153,8 @@ impl WorkQueue {
     pub async fn leave(mut self) -> Vec<WorkItem> {
         let Some(mut pull) = self.pull.take() else { return Vec::new() };
         pull.withdraw().await;
-        // What the server sent before it heard of that comes before the answer to this. A server that is away is not waited for.
+        // What the server sent before it heard of that comes before the answer to this. A server that is away is not
+        // waited for.
         let told = async {
             let _ = self.bus.flush().await;
             let _ = self.bus.round_trip().await;
@@ -218,8 +220,8 @@ impl WorkItem {
         self.say(text).await
     }
 
-    /// Still at work: `ack_wait` starts anew. Waits for the server's answer; where none came for `ack_wait`, somebody else
-    /// has the message by now.
+    /// Still at work: `ack_wait` starts anew. Waits for the server's answer; where none came for `ack_wait`, somebody
+    /// else has the message by now.
     pub async fn progress(&self) -> Result<(), BusError> {
         self.ask("+WPI").await
     }

@@ -1,7 +1,7 @@
 //! The bench of the engine: the real one, closed with users or open at a rate, against one URL.
 //!
-//! `engine_load closed URL USERS SECONDS` or `engine_load open URL RATE SECONDS`; `--general` at the end uses the general client,
-//! `--poisson` Poisson arrivals.
+//! `engine_load closed URL USERS SECONDS` or `engine_load open URL RATE SECONDS`; `--general` at the end uses the
+//! general client, `--poisson` Poisson arrivals.
 #![allow(clippy::print_stdout, reason = "it is a program")]
 
 use std::sync::mpsc::sync_channel;

@@ -1,6 +1,7 @@
 //! The books of one thread: counts and distributions of the second at hand, and rows, on their way to the sink.
 //!
-//! Nothing here blocks before the end: a full sink makes seconds fold into one report, and drops rows, which are counted.
+//! Nothing here blocks before the end: a full sink makes seconds fold into one report, and drops rows, which are
+//! counted.
 
 use std::sync::mpsc::{SyncSender, TrySendError};
 

@@ -1,9 +1,10 @@
-//! What the operator of a node allows, whatever an experiment asks for: kept while load is offered, by all groups of a run together.
+//! What the operator of a node allows, whatever an experiment asks for: kept while load is offered, by all groups of a
+//! run together.
 //!
-//! The cap on the rate counts requests, each step of an iteration and each repetition of one. It is a leaky bucket that starts empty:
-//! what is offered faster leaves evenly spaced, and after a pause it may catch up with what [`CATCH_UP_NS`] hold. Who finds it full
-//! waits: users before they begin, arrivals as *lag* (it is the node that holds them, not the target), later steps before they are
-//! planned. Each request that waited is counted as `held_back`.
+//! The cap on the rate counts requests, each step of an iteration and each repetition of one. It is a leaky bucket that
+//! starts empty: what is offered faster leaves evenly spaced, and after a pause it may catch up with what
+//! [`CATCH_UP_NS`] hold. Who finds it full waits: users before they begin, arrivals as *lag* (it is the node that holds
+//! them, not the target), later steps before they are planned. Each request that waited is counted as `held_back`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

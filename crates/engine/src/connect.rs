@@ -92,8 +92,8 @@ pub(crate) async fn connect(host: &Host) -> Result<TcpStream, ConnectError> {
 }
 
 /// Whether one of the hosts accepts a connection: those of one host in their order, then the next host. Blocks. A host
-/// without addresses of another family is left as it is; of the others the address that answers is tried first from then
-/// on.
+/// without addresses of another family is left as it is; of the others the address that answers is tried first from
+/// then on.
 ///
 /// # Errors
 /// All that were tried.

@@ -10,9 +10,9 @@ use nuncius_load::{Arrival, Schedule, ShardSet};
 
 use crate::plan::Load;
 
-/// Pauses of a user whose iterations end without an answer: a target that is not there must not be hammered in a loop that never
-/// sleeps. Twice as long after each further one, up to a limit; each is shortened by up to half, so that users who failed together
-/// do not come back together.
+/// Pauses of a user whose iterations end without an answer: a target that is not there must not be hammered in a loop
+/// that never sleeps. Twice as long after each further one, up to a limit; each is shortened by up to half, so that
+/// users who failed together do not come back together.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Backoff {
     pub(crate) first_ns: u64,

@@ -1,5 +1,5 @@
-//! Iterations as tasks: what engines have in common that run one on a runtime of the thread's own for each iteration. A loop begins them
-//! when they are due; each says itself how it ended; what is still under way at the end is censored.
+//! Iterations as tasks: what engines have in common that run one on a runtime of the thread's own for each iteration. A
+//! loop begins them when they are due; each says itself how it ended; what is still under way at the end is censored.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -47,8 +47,8 @@ impl Flights {
         self.note(flight, *iteration);
     }
 
-    /// Waits until the request of a later step, or one that is made once more, may be written: the node's cap on the rate. Those
-    /// who wait are let through in the order in which they came.
+    /// Waits until the request of a later step, or one that is made once more, may be written: the node's cap on the
+    /// rate. Those who wait are let through in the order in which they came.
     pub(crate) async fn permit(&self, flight: u64, iteration: &mut Iteration) {
         let _turn = self.gate.lock().await;
         loop {
@@ -68,7 +68,8 @@ impl Flights {
         self.under_way.borrow_mut().insert(flight, iteration);
     }
 
-    /// The step was answered with `status` at `now_ns`, as `expected` or not: the iteration at its next step, if it goes on.
+    /// The step was answered with `status` at `now_ns`, as `expected` or not: the iteration at its next step, if it
+    /// goes on.
     pub(crate) fn answered(
         &self,
         flight: u64,
@@ -130,8 +131,8 @@ impl Flights {
         }
     }
 
-    /// Begins iterations with `launch` when they are due, until the thread's share is over. While `is_held` the group drains to the
-    /// end of its time though nothing is in flight.
+    /// Begins iterations with `launch` when they are due, until the thread's share is over. While `is_held` the group
+    /// drains to the end of its time though nothing is in flight.
     pub(crate) async fn offer(
         &self,
         bell: Arc<Bell>,

@@ -1,11 +1,12 @@
 //! What a virtual user can do: the load engines, from a group of a specification to requests and what they took.
 //!
 //! [`plan::plan_group`] turns a group into a [`plan::GroupPlan`] on the node that will run it: names resolved, targets
-//! checked against the node's [`policy::TargetPolicy`], requests rendered to bytes. [`run::spawn_group`] starts the threads,
-//! [`control::Control`] starts, extends and stops them, and [`sink::EngineMessage`]s come out once a second.
+//! checked against the node's [`policy::TargetPolicy`], requests rendered to bytes. [`run::spawn_group`] starts the
+//! threads, [`control::Control`] starts, extends and stops them, and [`sink::EngineMessage`]s come out once a second.
 //!
-//! It must know NATS for jobs and servos alone, as what they are submitted to, and report to nobody; never aim at a target the policy does not name, never spin while it waits, and never drop
-//! an arrival it has taken from the schedule: each ends as succeeded, failed or censored.
+//! It must know NATS for jobs and servos alone, as what they are submitted to, and report to nobody; never aim at a
+//! target the policy does not name, never spin while it waits, and never drop an arrival it has taken from the
+//! schedule: each ends as succeeded, failed or censored.
 
 mod amqp;
 mod book;

@@ -210,7 +210,8 @@ impl GroupPlan {
         &self.step_names
     }
 
-    /// The steps that an iteration takes, in order: all but those that consume, which go on beside it for the whole run.
+    /// The steps that an iteration takes, in order: all but those that consume, which go on beside it for the whole
+    /// run.
     pub(crate) fn iteration_path(&self) -> Vec<u16> {
         let steps = u16::try_from(self.step_names.len()).unwrap_or(u16::MAX);
         let takes = |step: &u16| match &self.action {

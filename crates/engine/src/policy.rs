@@ -42,8 +42,8 @@ fn private() -> Vec<Entry> {
 }
 
 impl TargetPolicy {
-    /// From entries: networks (`10.0.0.0/8`), addresses, host names (`shop.example.org`, `*.example.org` for those below it), `private`
-    /// for the default ranges, `any`. The list replaces the default; an empty one is the default.
+    /// From entries: networks (`10.0.0.0/8`), addresses, host names (`shop.example.org`, `*.example.org` for those
+    /// below it), `private` for the default ranges, `any`. The list replaces the default; an empty one is the default.
     pub fn parse(entries: &[String]) -> Result<Self, PlanError> {
         if entries.is_empty() {
             return Ok(Self::default());

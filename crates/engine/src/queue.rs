@@ -1,12 +1,15 @@
-//! Jobs on a Nuncius queue: an iteration submits the job of each step and waits for its terminal record before the next.
+//! Jobs on a Nuncius queue: an iteration submits the job of each step and waits for its terminal record before the
+//! next.
 //!
-//! A step is *sent* when its job is handed to the connection (so a thread with too many under way shows as *blocked*), and answered
-//! when its record comes: *service* is record − sent, with submission, queue wait, run and the way back in it; *response* record −
-//! planned. A job that failed, died or was dropped fails as `job`, one over its limit as `timeout`, one that the queue did not take as
-//! `refused`. A record that has not come within the group's timeout fails as `timeout` too, though its job may still run.
+//! A step is *sent* when its job is handed to the connection (so a thread with too many under way shows as *blocked*),
+//! and answered when its record comes: *service* is record − sent, with submission, queue wait, run and the way back in
+//! it; *response* record − planned. A job that failed, died or was dropped fails as `job`, one over its limit as
+//! `timeout`, one that the queue did not take as `refused`. A record that has not come within the group's timeout fails
+//! as `timeout` too, though its job may still run.
 //!
-//! One thread has a runtime and a connection of its own, so that neither the node's commands nor other groups wait behind its load.
-//! A server that is away is waited for: what was submitted meanwhile is repeated under the same id, and results are looked for.
+//! One thread has a runtime and a connection of its own, so that neither the node's commands nor other groups wait
+//! behind its load. A server that is away is waited for: what was submitted meanwhile is repeated under the same id,
+//! and results are looked for.
 
 use std::rc::Rc;
 use std::sync::Arc;

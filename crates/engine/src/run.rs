@@ -89,8 +89,9 @@ pub struct EngineThread {
 /// Starts the threads of a group. They connect ahead of need and wait for [`Control::start`]; each ends with
 /// [`EngineMessage::Finished`].
 ///
-/// `sink` should have room for a few seconds of all threads: when it is full, seconds are folded and rows dropped (and counted).
-/// When its receiver is dropped, the threads end. Groups of jobs make connections of their own to the servers of `bus`.
+/// `sink` should have room for a few seconds of all threads: when it is full, seconds are folded and rows dropped (and
+/// counted). When its receiver is dropped, the threads end. Groups of jobs make connections of their own to the servers
+/// of `bus`.
 pub fn spawn_group(
     plan: GroupPlan,
     options: EngineOptions,

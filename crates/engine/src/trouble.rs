@@ -20,8 +20,8 @@ impl Trouble {
         Self::Target(kind, sample.into())
     }
 
-    /// What an error of the system means at `what`, which would be a `kind` of the target's: a fault of the generator's own, a wait
-    /// that the system ended (ETIMEDOUT), or that.
+    /// What an error of the system means at `what`, which would be a `kind` of the target's: a fault of the generator's
+    /// own, a wait that the system ended (ETIMEDOUT), or that.
     pub(crate) fn of_error(kind: FailureKind, what: impl Display, error: &io::Error) -> Self {
         if let Some(fault) = GeneratorFault::of_error(error) {
             return Self::Generator(fault);

@@ -1,5 +1,5 @@
-//! The books of a queue: totals folded from its terminal records, written down with the sequence they reach, and room made in the
-//! stream for further records.
+//! The books of a queue: totals folded from its terminal records, written down with the sequence they reach, and room
+//! made in the stream for further records.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -217,8 +217,8 @@ impl Books {
         Ok(())
     }
 
-    /// Forgets the oldest records where the stream needs room: those that are in the written totals, and whose jobs are out of their
-    /// stream, so that nobody can come to look for them. How many were forgotten.
+    /// Forgets the oldest records where the stream needs room: those that are in the written totals, and whose jobs are
+    /// out of their stream, so that nobody can come to look for them. How many were forgotten.
     pub async fn make_room(&mut self, definition: &QueueDefinition) -> Result<u64, JobError> {
         let names = self.bus.namespace();
         let stream = names.stream_result(&definition.name);

@@ -62,8 +62,8 @@ impl Definition {
         Ok(Self { current, removals, _stop: stop.drop_guard() })
     }
 
-    /// How often the queue was seen to be removed: jobs taken before the last time are not those of the queue there is now, although
-    /// their sequences may be the same.
+    /// How often the queue was seen to be removed: jobs taken before the last time are not those of the queue there is
+    /// now, although their sequences may be the same.
     pub fn removals(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.removals)
     }

@@ -1,6 +1,7 @@
 //! The closed model: a fixed set of users, each with its share of the iterations.
 //!
-//! User `u` belongs to shard `u mod S` of `S`, iteration `j` to user `j mod users`: both the same whatever nodes there are.
+//! User `u` belongs to shard `u mod S` of `S`, iteration `j` to user `j mod users`: both the same whatever nodes there
+//! are.
 
 use crate::shard::ShardSet;
 

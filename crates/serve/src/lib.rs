@@ -1,7 +1,7 @@
 //! The HTTP faces of services: one loop that accepts, with everything bounded that a stranger can send or hold.
 //!
-//! What a path means is the service's. This crate must never answer for it, never hold a connection for ever, and never let
-//! one peer's silence stand in another's way.
+//! What a path means is the service's. This crate must never answer for it, never hold a connection for ever, and never
+//! let one peer's silence stand in another's way.
 
 use std::convert::Infallible;
 use std::io::{self, Write};
@@ -49,9 +49,9 @@ pub struct HttpLimits {
     pub body_max_bytes: usize,
     /// How long the head may take, and again the body.
     pub read_timeout: Duration,
-    /// How long a connection may be silent between two requests. None counts that silence as part of the next head. With
-    /// a time of its own, a head that stalls is cut off after `read_timeout` to twice that, and so is a connection that
-    /// has never asked anything.
+    /// How long a connection may be silent between two requests. None counts that silence as part of the next head.
+    /// With a time of its own, a head that stalls is cut off after `read_timeout` to twice that, and so is a connection
+    /// that has never asked anything.
     pub idle_timeout: Option<Duration>,
     /// How long a connection may be kept, whatever it does.
     pub connection_timeout: Duration,
@@ -101,8 +101,8 @@ pub async fn listen(what: &'static str, address: &str, flag: &'static str) -> Re
     bound.map_err(|source| ServeError::Listen { what, address: address.to_owned(), flag, source })
 }
 
-/// Answers requests with `handler` until `shutdown`; answers that were begun then have [`HttpLimits::read_timeout`] to end.
-/// `refused` is called for what no handler sees: connections too many, and what is no HTTP.
+/// Answers requests with `handler` until `shutdown`; answers that were begun then have [`HttpLimits::read_timeout`] to
+/// end. `refused` is called for what no handler sees: connections too many, and what is no HTTP.
 pub async fn serve<H, F, R>(
     listener: TcpListener,
     limits: HttpLimits,

@@ -1,8 +1,8 @@
 //! Whether a request comes from another site: the one check of every HTTP face.
 //!
-//! Two things are looked at. What a browser says of where a request comes from (Origin, Sec-Fetch-Site, Referer) must name
-//! the host it was sent to. And that host must be one that is meant: a page of a stranger whose name was made to lead
-//! here (DNS rebinding) is of one site with us by all that a browser says, but calls us by the stranger's name.
+//! Two things are looked at. What a browser says of where a request comes from (Origin, Sec-Fetch-Site, Referer) must
+//! name the host it was sent to. And that host must be one that is meant: a page of a stranger whose name was made to
+//! lead here (DNS rebinding) is of one site with us by all that a browser says, but calls us by the stranger's name.
 
 use std::net::IpAddr;
 

@@ -11,9 +11,9 @@
 //! method), with Student's quantile at the degrees of freedom of Welch and Satterthwaite (Biometrika 34, 1947;
 //! Biometrics Bulletin 2, 1946).
 //!
-//! **A step passes** when the lower end of its efficiency is not below the least one asked for, and fails when the upper
-//! end is below it; both intervals are two-sided at 95 %, so either is wrong in 2.5 % of cases at most. In between it
-//! is undetermined. A job that failed fails its step, whatever the throughput.
+//! **A step passes** when the lower end of its efficiency is not below the least one asked for, and fails when the
+//! upper end is below it; both intervals are two-sided at 95 %, so either is wrong in 2.5 % of cases at most. In
+//! between it is undetermined. A job that failed fails its step, whatever the throughput.
 
 use nuncius_schemas::run::Verdict;
 use nuncius_schemas::scaling::{ScalingEstimate, ScalingMeasurement, ScalingStep, UslFit};

@@ -11,11 +11,11 @@
 //! estimates of λ by the square of the relative noise (0.1 % at 3 % noise) and leaves α and β alone.
 //!
 //! **The intervals** are profiles of that sum S (Bates and Watts, "Nonlinear Regression Analysis and Its Applications",
-//! 1988, chapter 6; Seber and Wild, "Nonlinear Regression", 1989, chapter 5): a value of a parameter belongs to its interval when
-//! the least S with it held there is at most S (1 + F / (n − 3)), F being the 95 % quantile of Fisher's distribution
-//! with 1 and n − 3 degrees of freedom, the square of Student's two-sided one. A held α (b = αa), β (c = βa) or λ
-//! (a = 1/λ) leaves a linear problem of the same kind, so each profile is exact too; and since S is convex and each
-//! held set is cut from one cone by a half-plane that turns about the origin (or moves along a), the values of an
+//! 1988, chapter 6; Seber and Wild, "Nonlinear Regression", 1989, chapter 5): a value of a parameter belongs to its
+//! interval when the least S with it held there is at most S (1 + F / (n − 3)), F being the 95 % quantile of Fisher's
+//! distribution with 1 and n − 3 degrees of freedom, the square of Student's two-sided one. A held α (b = αa), β (c =
+//! βa) or λ (a = 1/λ) leaves a linear problem of the same kind, so each profile is exact too; and since S is convex and
+//! each held set is cut from one cone by a half-plane that turns about the origin (or moves along a), the values of an
 //! interval hang together and bisection finds its ends. Where the true α or β is 0 the statistic can only be smaller
 //! than Fisher's, so that parameter's interval holds too often. The interval of the other one can then hold too seldom,
 //! but no less than 93.8 % of the time with many measurements: the worst angle between half-plane and half-line in the

@@ -9,8 +9,8 @@ pub fn traceparent(trace_id: u128, span_id: u64, sampled: bool) -> String {
     format!("00-{trace_id:032x}-{span_id:016x}-{:02x}", u8::from(sampled))
 }
 
-/// Trace id, span id and whether it is sampled; `None` for what is no `traceparent`. Of later versions the part that is known
-/// is read, as the recommendation demands.
+/// Trace id, span id and whether it is sampled; `None` for what is no `traceparent`. Of later versions the part that is
+/// known is read, as the recommendation demands.
 pub fn parse_traceparent(text: &str) -> Option<(u128, u64, bool)> {
     let mut parts = text.trim().splitn(5, '-');
     let version = hexadecimal(parts.next()?, 2)?;

@@ -1,8 +1,8 @@
 //! Getting finished spans out: one bounded queue, one thread.
 //!
-//! The SDK's own batch processor hides how many spans it dropped, answers `Ok` at shutdown whatever became of them, and,
-//! with an exporter built on the program's runtime, waits for itself when that has one worker. Here the thread owns the
-//! exporter and the runtime that drives it, every lost span is counted, and every wait has an end.
+//! The SDK's own batch processor hides how many spans it dropped, answers `Ok` at shutdown whatever became of them,
+//! and, with an exporter built on the program's runtime, waits for itself when that has one worker. Here the thread
+//! owns the exporter and the runtime that drives it, every lost span is counted, and every wait has an end.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

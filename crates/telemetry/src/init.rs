@@ -140,9 +140,10 @@ impl Telemetry {
 
     /// Sends what is queued and ends the exporting thread, in `deadline` at most.
     ///
-    /// It blocks its caller, and nothing else: the exporter lives on a thread and a runtime of its own. So it may be called
-    /// from async code, also on a runtime with a single thread, as the last thing that a program does. Where other tasks of that
-    /// thread must go on meanwhile (a receiver in the same runtime, say), call it by `tokio::task::spawn_blocking`.
+    /// It blocks its caller, and nothing else: the exporter lives on a thread and a runtime of its own. So it may be
+    /// called from async code, also on a runtime with a single thread, as the last thing that a program does. Where
+    /// other tasks of that thread must go on meanwhile (a receiver in the same runtime, say), call it by
+    /// `tokio::task::spawn_blocking`.
     ///
     /// # Errors
     /// [`TelemetryError::Deadline`] when spans are unsent then, [`TelemetryError::Lost`] when some were lost before.

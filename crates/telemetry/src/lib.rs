@@ -1,9 +1,9 @@
 //! Logs on standard error and spans over OTLP, started once per process by [`init`] and ended by the guard it returns.
 //!
 //! Nothing is started that was not asked for: without an OTLP endpoint in the environment there is no thread, no
-//! exporter, and [`record_span`] is one load. With one, a single thread of its own carries spans out, so that a program on a
-//! runtime with one worker neither waits for it nor starves it. This crate must never write to standard output, never block
-//! or end a process because a collector is away, and it knows no NATS: trace contexts travel as text.
+//! exporter, and [`record_span`] is one load. With one, a single thread of its own carries spans out, so that a program
+//! on a runtime with one worker neither waits for it nor starves it. This crate must never write to standard output,
+//! never block or end a process because a collector is away, and it knows no NATS: trace contexts travel as text.
 //!
 //! The environment: `NUNCIUS_LOG`, then `RUST_LOG` (default `info`); `OTEL_SDK_DISABLED`, `OTEL_TRACES_EXPORTER`,
 //! `OTEL_EXPORTER_OTLP_ENDPOINT`, `_PROTOCOL` (`http/protobuf` alone), `_HEADERS`, `_TIMEOUT`, `_COMPRESSION` and their

@@ -37,8 +37,8 @@ pub enum SpanKind {
     Internal,
 }
 
-/// A finished span whose ids were chosen beforehand (they travelled in a `traceparent`), and for which the sampling has been
-/// decided: only sampled ones are made.
+/// A finished span whose ids were chosen beforehand (they travelled in a `traceparent`), and for which the sampling has
+/// been decided: only sampled ones are made.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SpanRecord {
     /// Not 0.
@@ -120,8 +120,8 @@ pub fn is_recording() -> bool {
     QUEUE.get().is_some()
 }
 
-/// Hands a finished span to the exporter; does nothing when nothing is exported. Never waits: a span beyond the limit of the
-/// queue (65536) is dropped and counted. It goes past `tracing` and past the sampler.
+/// Hands a finished span to the exporter; does nothing when nothing is exported. Never waits: a span beyond the limit
+/// of the queue (65536) is dropped and counted. It goes past `tracing` and past the sampler.
 pub fn record_span(record: SpanRecord) {
     if let Some(queue) = QUEUE.get() {
         queue.push(record.into_span_data());

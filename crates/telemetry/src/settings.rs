@@ -20,7 +20,8 @@ pub(crate) struct ExportSettings {
     pub(crate) gzip: bool,
 }
 
-/// The first of `names` that is set to something, with its name. An empty variable counts as unset, as OpenTelemetry has it.
+/// The first of `names` that is set to something, with its name. An empty variable counts as unset, as OpenTelemetry
+/// has it.
 fn first(environment: Environment<'_>, names: &[&'static str]) -> Option<(&'static str, String)> {
     names.iter().find_map(|name| {
         environment(name)

@@ -18,8 +18,8 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use prost::Message;
 use tokio::sync::watch;
 
-/// One received span, in plain types. Ids are lower-case hex; an absent parent is the empty string; attribute values are
-/// as text; times are unix nanoseconds.
+/// One received span, in plain types. Ids are lower-case hex; an absent parent is the empty string; attribute values
+/// are as text; times are unix nanoseconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Span {
     /// 32 hex digits.

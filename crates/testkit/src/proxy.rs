@@ -24,8 +24,8 @@ struct State {
     cuts: u64,
 }
 
-/// A TCP link to `target`, listening on a free port of 127.0.0.1 until it is dropped. It has a thread of its own, so that
-/// it works while a test waits for a child process.
+/// A TCP link to `target`, listening on a free port of 127.0.0.1 until it is dropped. It has a thread of its own, so
+/// that it works while a test waits for a child process.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,

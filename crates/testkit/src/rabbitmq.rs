@@ -14,8 +14,8 @@ use crate::{TempDir, TestkitError, free_port};
 /// An Erlang machine and a broker start within this even where many tests share two cores.
 const START_DEADLINE: Duration = Duration::from_secs(90);
 
-/// Ends broker and port mapper when its input does: however the test ends, also by a signal, nothing stays behind. Erlang's port
-/// mapper is started here because the broker would start it as a daemon that outlives everybody.
+/// Ends broker and port mapper when its input does: however the test ends, also by a signal, nothing stays behind.
+/// Erlang's port mapper is started here because the broker would start it as a daemon that outlives everybody.
 const KEEPER: &str = r#"
 epmd -address 127.0.0.1 -port "$ERL_EPMD_PORT" >/dev/null 2>&1 & mapper=$!
 "$1" >"$2/console.log" 2>&1 </dev/null &
@@ -25,8 +25,8 @@ rm -rf -- "$2"
 kill -KILL 0
 "#;
 
-/// A RabbitMQ on a free port of 127.0.0.1 with user and password `guest` and its files in a temporary directory; killed and
-/// removed on drop, or when the process of its owner ends.
+/// A RabbitMQ on a free port of 127.0.0.1 with user and password `guest` and its files in a temporary directory; killed
+/// and removed on drop, or when the process of its owner ends.
 #[derive(Debug)]
 pub struct RabbitMq {
     // Declared before the directory: the process must be gone before its files are.

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::units::HumanDuration;
 
-/// How long a user of the closed model pauses after an iteration that ended without an answer: a target that is not there is not
-/// hammered in a loop. Twice as long after each further one, and each pause shortened by up to half at random.
+/// How long a user of the closed model pauses after an iteration that ended without an answer: a target that is not
+/// there is not hammered in a loop. Twice as long after each further one, and each pause shortened by up to half at
+/// random.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Backoff {

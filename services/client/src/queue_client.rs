@@ -1,7 +1,7 @@
 //! The queue's test client: what it counts, and the HTTP page by which people and scripts read and steer it.
 //!
-//! It must never answer a parallelism that is not in force, never count a request for another period than the one it was
-//! begun in, and never let a page of another site change anything.
+//! It must never answer a parallelism that is not in force, never count a request for another period than the one it
+//! was begun in, and never let a page of another site change anything.
 //!
 //! Layout: [`statistics`] counts, without clock or I/O; [`control`] is what the loop of requests and the page share;
 //! `drive` sends jobs; `page` renders; [`http`] serves.

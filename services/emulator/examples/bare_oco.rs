@@ -1,5 +1,5 @@
-//! What `scripts/bench` holds the OCO emulator against: a bare axum server that reads an event and answers it, and knows
-//! nothing. `bare_oco PORT` listens on 127.0.0.1.
+//! What `scripts/bench` holds the OCO emulator against: a bare axum server that reads an event and answers it, and
+//! knows nothing. `bare_oco PORT` listens on 127.0.0.1.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,5 @@
-//! What `scripts/bench` holds the consumption of memory against: a plain fill. `plain_fill BYTES` says how long it took.
+//! What `scripts/bench` holds the consumption of memory against: a plain fill. `plain_fill BYTES` says how long it
+//! took.
 
 use std::time::Instant;
 

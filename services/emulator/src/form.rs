@@ -13,8 +13,8 @@ pub(crate) enum Form {
 }
 
 impl Form {
-    /// The form of a payload, in which it is answered. What is text, or nothing, was sent by a person or a foreign program:
-    /// no map or array of MessagePack begins with an ASCII character.
+    /// The form of a payload, in which it is answered. What is text, or nothing, was sent by a person or a foreign
+    /// program: no map or array of MessagePack begins with an ASCII character.
     pub(crate) fn of(payload: &[u8]) -> Self {
         match payload.trim_ascii_start().first() {
             Some(byte) if !byte.is_ascii() => Self::MessagePack,

@@ -1,13 +1,13 @@
-//! Backends of continuous optimisation that are not there: thousands of them, each with a servo that tells it what it does
-//! and asks what to do next.
+//! Backends of continuous optimisation that are not there: thousands of them, each with a servo that tells it what it
+//! does and asks what to do next.
 //!
-//! In strict mode they do exactly what the program did that this one stands in for, errors included; in service mode, what
-//! servos expect of the real service. Both HTTP and the bus lead to the same applications. One emulator of a namespace
-//! knows them: of several on one bus each would hear a part of the events only.
+//! In strict mode they do exactly what the program did that this one stands in for, errors included; in service mode,
+//! what servos expect of the real service. Both HTTP and the bus lead to the same applications. One emulator of a
+//! namespace knows them: of several on one bus each would hear a part of the events only.
 //!
-//! Layout: `machine` one application, pure; `script` what servos are told; `request` bytes to events and `answer` answers
-//! to bytes, pure; `config` and `settings` what is set up and in force; `book` all applications and their figures; `keep`
-//! what outlives the process; `http` and `bus` the faces.
+//! Layout: `machine` one application, pure; `script` what servos are told; `request` bytes to events and `answer`
+//! answers to bytes, pure; `config` and `settings` what is set up and in force; `book` all applications and their
+//! figures; `keep` what outlives the process; `http` and `bus` the faces.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

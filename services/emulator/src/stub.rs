@@ -1,9 +1,9 @@
 //! The stub: an HTTP/1.1 target with a known queue, known service times and known failures.
 //!
-//! Every request waits for one of `concurrency` slots, oldest first, holds it for a service time drawn from (seed, number of
-//! the request), and is answered. The queue is reckoned, not acted out: a request's start and end are fixed when it
-//! arrives (Kiefer and Wolfowitz 1955), so that the lateness of one wake-up never adds to the next, and a slot is held for
-//! its time even when the client hangs up. While the stub is frozen its clock stands.
+//! Every request waits for one of `concurrency` slots, oldest first, holds it for a service time drawn from (seed,
+//! number of the request), and is answered. The queue is reckoned, not acted out: a request's start and end are fixed
+//! when it arrives (Kiefer and Wolfowitz 1955), so that the lateness of one wake-up never adds to the next, and a slot
+//! is held for its time even when the client hangs up. While the stub is frozen its clock stands.
 //!
 //! | path | what it does |
 //! |---|---|
@@ -63,8 +63,8 @@ pub struct StubConfig {
     pub body_bytes: usize,
     /// Connections held at a time; one more is closed at once.
     pub max_connections: u32,
-    /// How long a client may take over the head of a request, and again over its body. A stalled head is cut off after at
-    /// most a second more, a stalled body answered 408.
+    /// How long a client may take over the head of a request, and again over its body. A stalled head is cut off after
+    /// at most a second more, a stalled body answered 408.
     pub read_timeout: Duration,
     /// Names of hosts that are meant by requests that change it ([`nuncius_serve::sites`]).
     pub allowed_hosts: Vec<String>,
@@ -137,7 +137,8 @@ impl StubHandle {
         self.stub.stats()
     }
 
-    /// Stands still for `duration` from now, or until thawed. A stub that stands already stands for the longer of the two.
+    /// Stands still for `duration` from now, or until thawed. A stub that stands already stands for the longer of the
+    /// two.
     pub fn freeze(&self, duration: Option<Duration>) {
         self.stub.freeze_for(duration);
     }
@@ -156,8 +157,8 @@ impl StubHandle {
     }
 }
 
-/// Starts a stub on the current tokio runtime; when this returns it listens. Cancelling `shutdown` closes the listener and
-/// every connection at once, answered or not.
+/// Starts a stub on the current tokio runtime; when this returns it listens. Cancelling `shutdown` closes the listener
+/// and every connection at once, answered or not.
 ///
 /// # Errors
 /// [`StubError::Listen`] when the address is taken, [`StubError::Setting`] when a setting is out of its range.

@@ -1,8 +1,8 @@
 //! Where a run stands, on the bus: what a daemon needs to go on where another one stood.
 //!
-//! The plan and the instant zero are stored before any node may offer load; the books every few seconds, with the place in
-//! the stream of deltas that they are of. A checkpoint is named by the fencing token of its writer, and the run record
-//! says whose counts: a daemon that was frozen while it wrote can only overwrite its own.
+//! The plan and the instant zero are stored before any node may offer load; the books every few seconds, with the place
+//! in the stream of deltas that they are of. A checkpoint is named by the fencing token of its writer, and the run
+//! record says whose counts: a daemon that was frozen while it wrote can only overwrite its own.
 
 use std::collections::BTreeMap;
 

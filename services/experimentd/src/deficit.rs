@@ -1,5 +1,7 @@
 //! What was not offered, told apart from what a lost node may have offered without a word. Pure.
 
+use std::collections::BTreeMap;
+
 use nuncius_load::profile::RateProfile;
 use nuncius_load::schedule::Schedule;
 use nuncius_schemas::spec::{ExperimentSpec, Group};
@@ -11,8 +13,8 @@ use crate::plan::moving::{Part, held, users};
 use crate::totals::RunTotals;
 use crate::watch::{Lost, Move, Offered};
 
-/// How scheduled arrivals and offered ones differ, over all groups that follow a schedule; and how long the users of the
-/// others were away.
+/// How scheduled arrivals and offered ones differ, over all groups that follow a schedule; and how long the users of
+/// the others were away.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Deficit {
     /// Arrivals that the schedules hold.
@@ -66,7 +68,7 @@ impl Deficit {
 
 /// Compares what was reported with the schedules. `scheduled` has what each group's holds, if it has one.
 pub(crate) fn account(spec: &ExperimentSpec, scheduled: &[Option<u64>], plan: &Plan, offered: &Offered) -> Deficit {
-    let mut deficit = arrivals(spec, scheduled, plan, offered);
+    let mut deficit = arrivals(spec, scheduled, plan, &offered.totals, &offered.lost, &offered.moves);
     deficit.is_cut = offered.cut_short.is_some();
     let seconds = offered.judge.offered().by_group;
     for ((number, group), seconds) in (0u16..).zip(&spec.groups).zip(seconds) {
@@ -90,17 +92,12 @@ pub(crate) fn account(spec: &ExperimentSpec, scheduled: &[Option<u64>], plan: &P
 }
 
 /// Of groups that follow a schedule.
-fn arrivals(spec: &ExperimentSpec, scheduled: &[Option<u64>], plan: &Plan, offered: &Offered) -> Deficit {
-    let Offered { totals, lost, moves, .. } = offered;
-    arrivals_of(spec, scheduled, plan, totals, lost, moves)
-}
-
-fn arrivals_of(
+fn arrivals(
     spec: &ExperimentSpec,
     scheduled: &[Option<u64>],
     plan: &Plan,
     totals: &RunTotals,
-    lost: &std::collections::BTreeMap<String, Lost>,
+    lost: &BTreeMap<String, Lost>,
     moves: &[Move],
 ) -> Deficit {
     let mut deficit = Deficit::default();
@@ -149,8 +146,6 @@ fn held_before(
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use nuncius_load::assign;
     use nuncius_schemas::metric::{MetricDelta, StepDelta};
     use nuncius_schemas::node::GroupAssignment;
@@ -203,7 +198,7 @@ mod tests {
         let lost = BTreeMap::from([("b".to_owned(), Lost { reason: "gone".to_owned(), horizon_ns, told_ns: 0 })]);
         let node = |name: &str| RunNode { name: name.to_owned(), epoch: 1 };
         let plan = Plan { nodes: vec![node("a"), node("b")], assignments, nodes_per_group: vec![2] };
-        arrivals_of(&spec, &[Some(100)], &plan, &totals, &lost, &[])
+        arrivals(&spec, &[Some(100)], &plan, &totals, &lost, &[])
     }
 
     #[test]

@@ -106,7 +106,8 @@ async fn gathered(running: &Running, plan: &Plan, offered: &mut Offered) -> Resu
     gathering.finish(&nodes, &offered.totals, running.daemon.timing.records_patience).await
 }
 
-/// By group, how many arrivals lost nodes may have offered without telling: what is missing of its schedule, at most `most`.
+/// By group, how many arrivals lost nodes may have offered without telling: what is missing of its schedule, at most
+/// `most`.
 fn unaccounted(offered: &Offered, scheduled: &[Option<u64>], most: u64) -> Vec<u64> {
     let missing = |(index, scheduled): (usize, &Option<u64>)| {
         let group = u16::try_from(index).unwrap_or(u16::MAX);

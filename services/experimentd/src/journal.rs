@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use nuncius_bus::clock::unix_ms;
 use nuncius_bus::kv::Kv;
-use nuncius_bus::tail::Start;
 use nuncius_bus::{Bus, BusError};
 use nuncius_schemas::codec;
 use nuncius_schemas::event::{EventKind, ExperimentEvent};
@@ -17,6 +16,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::daemon::Daemon;
+use crate::restore::{Reading, RestoreError};
 use crate::storing::Storing;
 
 /// Pause between attempts to write while the bus is away.
@@ -89,19 +89,14 @@ impl Journal {
     /// Remembers what was said of the run before, by whoever looked after it then: the report has it all.
     pub(crate) async fn recall(&mut self) {
         let namespace = self.bus.namespace().clone();
-        let (stream, subject) = (namespace.stream_event(), namespace.experiment_event(&self.record.id));
         let said = async {
-            let Some(last) = self.bus.last_sequence_of(&stream, &subject).await? else { return Ok(Vec::new()) };
-            let mut tail = self.bus.tail(&stream, &subject, Start::All).await?;
+            let subject = namespace.experiment_event(&self.record.id);
+            let mut reading = Reading::open(&self.bus, namespace.stream_event(), subject).await?;
             let mut said = Vec::new();
-            loop {
-                let message = tail.next().await?;
+            while let Some(message) = reading.next().await? {
                 said.extend(codec::decode::<ExperimentEvent>(&message.payload));
-                if message.sequence >= last {
-                    tail.close().await;
-                    return Ok::<_, BusError>(said);
-                }
             }
+            Ok::<_, RestoreError>(said)
         };
         match tokio::time::timeout(RECALL_PATIENCE, said).await {
             Ok(Ok(said)) => {

@@ -8,8 +8,8 @@
 //! take; [`totals`], [`seconds`], [`series`], [`offered`], [`health`], [`judge`], [`summary`] the books, pure; `tell`
 //! publishes the seconds; `finish` the end; `records` request records; `archive` what is stored, for whoever asks;
 //! `checkpoint` where a run stands; `succession` what another daemon left; `journal` what is written down meanwhile;
-//! `storing` what is stored meanwhile, beside the run; `restore` the same from the bus, `reconcile` now and then; `trim`
-//! what the bus need not keep.
+//! `storing` what is stored meanwhile, beside the run; `restore` the same from the bus, `reconcile` now and then;
+//! `trim` what the bus need not keep.
 
 mod archive;
 mod checkpoint;

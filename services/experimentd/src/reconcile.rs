@@ -7,7 +7,7 @@ use std::time::Duration;
 use nuncius_bus::clock::unix_ms;
 use nuncius_bus::kv::{KvEvent, Operation};
 use nuncius_schemas::codec;
-use nuncius_schemas::run::{RunRecord, RunStatus};
+use nuncius_schemas::run::RunRecord;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -96,7 +96,7 @@ async fn ended_on_the_bus(daemon: &Daemon) -> Result<BTreeSet<String>, RestoreEr
                 // What cannot be read is told by whoever recovers.
                 let Ok(record) = codec::decode::<RunRecord>(&entry.value) else { continue };
                 let is_ours = record.store.as_ref() == Some(&daemon.store_name);
-                if is_ours && is_ended(&record) && !daemon.is_ours(&record.id) {
+                if is_ours && record.is_told() && !daemon.is_ours(&record.id) {
                     let held = daemon.store.held(&record.id).await?;
                     if !held.has_report || !held.has_ended {
                         missing.insert(record.id);
@@ -115,15 +115,10 @@ async fn ended_on_the_bus(daemon: &Daemon) -> Result<BTreeSet<String>, RestoreEr
     Ok(missing)
 }
 
-/// Whether its end was told; one that was cancelled by writing its record has no end yet.
-fn is_ended(record: &RunRecord) -> bool {
-    record.status.is_terminal() && !(record.status == RunStatus::Cancelled && record.ended_unix_ms.is_none())
-}
-
 /// Stores an experiment that has ended, from the bus.
 async fn store_end(daemon: &Daemon, record: &RunRecord) -> Result<(), RestoreError> {
     let id = &record.id;
-    if !is_ended(record) || daemon.is_ours(id) || daemon.was_removed(id) {
+    if !record.is_told() || daemon.is_ours(id) || daemon.was_removed(id) {
         return Ok(());
     }
     let sums = restore(&daemon.bus, &daemon.store, record).await?;

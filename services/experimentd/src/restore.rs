@@ -125,14 +125,14 @@ fn whole(parts: &mut Option<ExperimentSecond>, piece: ExperimentSecond) -> Optio
 }
 
 /// What a stream has of a subject now.
-struct Reading {
+pub(crate) struct Reading {
     stream: String,
     tail: Option<Tail>,
     last: u64,
 }
 
 impl Reading {
-    async fn open(bus: &Bus, stream: String, subject: String) -> Result<Self, BusError> {
+    pub(crate) async fn open(bus: &Bus, stream: String, subject: String) -> Result<Self, BusError> {
         Ok(match bus.last_sequence_of(&stream, &subject).await? {
             Some(last) => {
                 let tail = bus.tail(&stream, &subject, Start::All).await?;
@@ -142,7 +142,7 @@ impl Reading {
         })
     }
 
-    async fn next(&mut self) -> Result<Option<StoredMessage>, RestoreError> {
+    pub(crate) async fn next(&mut self) -> Result<Option<StoredMessage>, RestoreError> {
         let Some(tail) = &mut self.tail else { return Ok(None) };
         let silent = |_| RestoreError::Silent { stream: self.stream.clone() };
         let message = tokio::time::timeout(MESSAGE_PATIENCE, tail.next()).await.map_err(silent)??;

@@ -185,8 +185,8 @@ fn listed(items: &[impl ToString], between: &str) -> String {
     listed.join(between)
 }
 
-/// Puts the routes that the targets need into the record as they stand in the routing table, so that all nodes go by the
-/// same ones and the record says which.
+/// Puts the routes that the targets need into the record as they stand in the routing table, so that all nodes go by
+/// the same ones and the record says which.
 async fn resolve_services(running: &mut Running) -> Result<(), Stopped> {
     let mut routes = Vec::new();
     for (field, service) in unresolved_services(&running.journal.record.spec) {

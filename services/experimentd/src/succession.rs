@@ -1,5 +1,5 @@
-//! Whose run it is: a run whose daemon is gone is taken up by another, or by the same one restarted, as soon as its lease
-//! has run out, and goes on where it stood.
+//! Whose run it is: a run whose daemon is gone is taken up by another, or by the same one restarted, as soon as its
+//! lease has run out, and goes on where it stood.
 //!
 //! A run that waited goes on waiting. One that was to be started and has offered nothing is started anew, as another
 //! attempt. One whose load is offered is watched from its last checkpoint on: nodes go on, to their horizons, whoever
@@ -64,17 +64,11 @@ async fn take_up_all(daemon: &Daemon) {
     let patience = daemon.timing.lease + 2 * LEASE_POLL;
     for id in keys {
         match daemon.record(&id).await {
-            Ok(Some((record, _))) if !is_told(&record) => take_up(daemon, &id, patience),
+            Ok(Some((record, _))) if !record.is_told() => take_up(daemon, &id, patience),
             Ok(_) => {}
             Err(error) => warn!(experiment = %id, %error, "run record cannot be read"),
         }
     }
-}
-
-/// Whether it has ended and its end was told. One that was cancelled by writing its record, while no daemon ran, has
-/// neither an event nor a report of that yet.
-fn is_told(record: &RunRecord) -> bool {
-    record.status.is_terminal() && !(record.status == RunStatus::Cancelled && record.ended_unix_ms.is_none())
 }
 
 /// Takes up runs whose leases run out, or were given back before their end.
@@ -130,7 +124,7 @@ fn take_up(daemon: &Daemon, id: &str, patience: Duration) {
 /// `false` when it is not ours after all; otherwise whoever looks after it gives it back.
 async fn succeed(daemon: &Daemon, id: &str, patience: Duration) -> bool {
     match daemon.record(id).await {
-        Ok(Some((record, _))) if !is_told(&record) => {}
+        Ok(Some((record, _))) if !record.is_told() => {}
         Ok(_) => return false,
         Err(error) => debug!(experiment = %id, %error, "run record cannot be read"),
     }
@@ -150,7 +144,7 @@ async fn succeed(daemon: &Daemon, id: &str, patience: Duration) -> bool {
     // Somebody may have ended it while the lease ran out.
     let (record, revision) = loop {
         match daemon.record(id).await {
-            Ok(Some((record, revision))) if !is_told(&record) => break (record, revision),
+            Ok(Some((record, revision))) if !record.is_told() => break (record, revision),
             Ok(_) => {
                 give_back(lease).await;
                 return false;

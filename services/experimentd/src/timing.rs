@@ -11,7 +11,8 @@ pub struct Timing {
     pub start_lead: Duration,
     /// How long a selection that nobody matches may wait for nodes to join.
     pub nodes_patience: Duration,
-    /// How long a node must have been silent before its load moves to others, which happens no earlier than its horizon.
+    /// How long a node must have been silent before its load moves to others, which happens no earlier than its
+    /// horizon.
     pub silence: Duration,
     /// How long after a connection to the bus has come back nodes may take to find it, too.
     pub reconnect_patience: Duration,

@@ -168,7 +168,7 @@ pub(crate) async fn offer(running: &mut Running, plan: &Plan, begun: Begun) -> R
             Event::Delta(stored) => watch.delta(stored).await,
             Event::Answer(answer) => watch.answer(answer).await,
             Event::Tick => {
-                watch.tick().await?;
+                watch.tick().await;
                 let told = pressure.as_mut().map(Pressure::told).unwrap_or_default();
                 watch.say(told).await;
                 if !watch.draining && watch.end_ns.is_some_and(|end| watch.run_ns() > end) {
@@ -349,7 +349,7 @@ impl Watch<'_> {
         }
     }
 
-    async fn tick(&mut self) -> Result<(), Stopped> {
+    async fn tick(&mut self) {
         self.look_for_lost();
         self.take_over();
         self.checkpoint_when_due();
@@ -369,7 +369,6 @@ impl Watch<'_> {
             self.stop(&name);
         }
         self.asking.measure_clocks(self.names.iter().filter(|name| !self.lost.contains_key(*name)));
-        Ok(())
     }
 
     /// A node has given a sign of life.

@@ -1,5 +1,5 @@
-//! The longest times of an interval. A scrape reads them and changes nothing: what is told is the longest of the interval under way
-//! and the one before it, so that every value is there for at least one interval.
+//! The longest times of an interval. A scrape reads them and changes nothing: what is told is the longest of the
+//! interval under way and the one before it, so that every value is there for at least one interval.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! What is known, in Prometheus' text format (version 0.0.4): under Nuncius's names, and under the `hpa_*` names that autoscalers and
-//! dashboards of the scalability tester use.
+//! What is known, in Prometheus' text format (version 0.0.4): under Nuncius's names, and under the `hpa_*` names that
+//! autoscalers and dashboards of the scalability tester use.
 
 use std::time::{Duration, Instant};
 

@@ -53,8 +53,8 @@ impl View {
         own.fold((0, 0), |(workers, slots), (_, more)| (workers + 1, slots + u64::from(*more)))
     }
 
-    /// Jobs of a queue that are waiting and running. Workers say what they run; the stream says how many jobs there are, which bounds
-    /// it: what a worker that was lost ran waits until it is given to another.
+    /// Jobs of a queue that are waiting and running. Workers say what they run; the stream says how many jobs there
+    /// are, which bounds it: what a worker that was lost ran waits until it is given to another.
     pub(crate) fn waiting_and_running(&self, queue: &str, jobs: u64, now: Instant) -> (u64, u64) {
         let fresh = |at: &Option<Instant>| at.is_some_and(|at| now.saturating_duration_since(at) < SAMPLE_LIFE);
         let busy = self.samples.values().filter(|(sample, at)| sample.queue.as_deref() == Some(queue) && fresh(at));

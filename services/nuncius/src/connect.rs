@@ -28,8 +28,8 @@ pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(200);
 /// Permissions that are its owner's alone.
 const OWNER_ONLY: u32 = 0o600;
 
-/// Where the data directory is, if there is a place for it; it may not be there yet. Never a place that is shared: where
-/// nobody said where, and there is no home, there is none.
+/// Where the data directory is, if there is a place for it; it may not be there yet. Never a place that is shared:
+/// where nobody said where, and there is no home, there is none.
 pub(crate) fn data_place(global: &Global) -> Option<PathBuf> {
     if let Some(directory) = &global.data {
         return Some(directory.clone());

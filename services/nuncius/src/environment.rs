@@ -1,5 +1,5 @@
-//! The environment of this process. What is set but empty counts as absent, whoever reads it: a compose file hands on what
-//! was never given as the empty string. What is not UTF-8 is nobody's setting, and keeps no command from running.
+//! The environment of this process. What is set but empty counts as absent, whoever reads it: a compose file hands on
+//! what was never given as the empty string. What is not UTF-8 is nobody's setting, and keeps no command from running.
 
 use std::ffi::OsStr;
 

@@ -131,8 +131,8 @@ fn told(error: &anyhow::Error) -> String {
     text
 }
 
-/// What only passes messages on is quicker, and smaller, on one thread: nothing has to be handed from one to another. The rest works on
-/// all processors.
+/// What only passes messages on is quicker, and smaller, on one thread: nothing has to be handed from one to another.
+/// The rest works on all processors.
 fn runtime_for(command: &Command) -> tokio::runtime::Builder {
     let threads = match command {
         Command::Worker(_) | Command::Queue(_) => Some(1),

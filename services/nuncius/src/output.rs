@@ -1,7 +1,7 @@
 //! What a person or a program reads: standard output for results, standard error for words about them.
 //!
-//! A reader that has gone away (`| head -1`) ends nothing and is no error. Whatever else keeps a result from being written
-//! is one: [`failure`] has the first, and the command ends with it.
+//! A reader that has gone away (`| head -1`) ends nothing and is no error. Whatever else keeps a result from being
+//! written is one: [`failure`] has the first, and the command ends with it.
 
 use std::io::{IsTerminal, Write};
 use std::path::Path;
@@ -46,8 +46,8 @@ pub(crate) fn say(json: bool, value: &impl Serialize, words: &str) -> Result<()>
     Ok(())
 }
 
-/// Prints rows below a heading, in the one style of all tables; `nothing` where there is no row. Columns of which `left`
-/// holds the index are words, the others numbers.
+/// Prints rows below a heading, in the one style of all tables; `nothing` where there is no row. Columns of which
+/// `left` holds the index are words, the others numbers.
 pub(crate) fn print_table(heading: &[&str], rows: &[Vec<String>], left: &[usize], nothing: &str) {
     match rows {
         [] => print(nothing),
@@ -115,8 +115,8 @@ pub(crate) fn is_standard_output(path: &Path) -> bool {
     path.as_os_str() == STANDARD_OUTPUT
 }
 
-/// How standard output takes text: coloured only for people (NO_COLOR, CLICOLOR_FORCE and pipes are heeded), folded only in
-/// a terminal.
+/// How standard output takes text: coloured only for people (NO_COLOR, CLICOLOR_FORCE and pipes are heeded), folded
+/// only in a terminal.
 pub(crate) fn text_options() -> TextOptions {
     let width = terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| usize::from(width.0));
     TextOptions { colour: is_coloured(&std::io::stdout()), width: width.unwrap_or(usize::MAX) }

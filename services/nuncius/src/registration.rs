@@ -15,7 +15,8 @@ pub(crate) struct Registration {
     kept: Kept,
 }
 
-/// Points `service` at `address`. A name that somebody else has is left to them, with a warning, and taken once it is free.
+/// Points `service` at `address`. A name that somebody else has is left to them, with a warning, and taken once it is
+/// free.
 pub(crate) async fn register(bus: &Bus, service: &str, address: &str) -> Result<Registration> {
     let hosts = vec![RouteHost { address: address.to_owned(), weight: 1 }];
     let owner = format!("{}-{}-{:04x}", host_token(), std::process::id(), fastrand::u16(..));

@@ -1,12 +1,13 @@
 //! The worker: runs a workload for each job, on the devices of its node.
 //!
-//! [`workload`] understands what is to be run and maps each job's arguments; [`execute`] runs it as a process that neither
-//! outlives its job nor takes the worker with it; [`inventory`] says which devices there are and how they and their host fare;
-//! [`names`] says what node and pod are called. None of these knows the bus. [`service`] does: it joins, takes jobs for its slots and
-//! leaves none behind; `attempt` is one try at one job, `spans` what a trace shows of it; [`config`] is what the operator fixed.
+//! [`workload`] understands what is to be run and maps each job's arguments; [`execute`] runs it as a process that
+//! neither outlives its job nor takes the worker with it; [`inventory`] says which devices there are and how they and
+//! their host fare; [`names`] says what node and pod are called. None of these knows the bus. [`service`] does: it
+//! joins, takes jobs for its slots and leaves none behind; `attempt` is one try at one job, `spans` what a trace shows
+//! of it; [`config`] is what the operator fixed.
 //!
-//! It must never run more jobs than it has slots, never end a job in more than one way, and never end while a process group of
-//! a job lives.
+//! It must never run more jobs than it has slots, never end a job in more than one way, and never end while a process
+//! group of a job lives.
 
 mod attempt;
 pub mod config;

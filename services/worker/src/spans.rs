@@ -57,7 +57,8 @@ pub(crate) fn record(
         ]
     };
     let wait_from = u64::try_from(taken.submitted_unix_ns).unwrap_or(0).min(parts.begun_unix_ns);
-    // An attempt beyond the first waited since it was tried before, which is not known here: its wait begins with the job.
+    // An attempt beyond the first waited since it was tried before, which is not known here: its wait begins with the
+    // job.
     nuncius_telemetry::record_span(SpanRecord {
         parent_span_id,
         attributes: common("receive", "receive"),

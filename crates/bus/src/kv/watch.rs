@@ -48,9 +48,9 @@ struct Open {
 }
 
 impl Kv {
-    /// Watches the keys that match `filter` (`>` for all, `node.*`), the present values first. Over an outage nothing is
-    /// lost but intermediate values: the watch reads the bucket again, tells what changed, and tells keys that are gone
-    /// as [`Operation::Expired`] with revision 0, followed by another [`KvEvent::Current`].
+    /// Watches the keys that match `filter` (`>` for all, `node.*`), the present values first. Over an outage nothing
+    /// is lost but intermediate values: the watch reads the bucket again, tells what changed, and tells keys that are
+    /// gone as [`Operation::Expired`] with revision 0, followed by another [`KvEvent::Current`].
     pub async fn watch(&self, filter: &str) -> Result<KvWatch, BusError> {
         let mut watch = KvWatch {
             kv: self.clone(),

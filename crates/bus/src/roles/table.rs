@@ -1,5 +1,7 @@
 //! The table itself, role by role.
 
+use nuncius_schemas::subjects::Namespace;
+
 use super::build::Grants;
 use super::{Grant, Place, UserRole, inbox_prefix};
 
@@ -21,10 +23,9 @@ pub(super) fn of(place: &Place, role: UserRole) -> Vec<Grant> {
     grants.done()
 }
 
-fn experimentd(grants: &mut Grants<'_>) {
-    let names = grants.names;
-    grants.member();
-    for stream in [
+/// The streams of experiments.
+fn streams(names: &Namespace) -> [String; 7] {
+    [
         names.stream_submit(),
         names.stream_dead(),
         names.stream_event(),
@@ -32,12 +33,30 @@ fn experimentd(grants: &mut Grants<'_>) {
         names.stream_metric(),
         names.stream_trace(),
         names.stream_sample(),
-    ] {
+    ]
+}
+
+/// The buckets that all share.
+fn buckets(names: &Namespace) -> [String; 5] {
+    [names.bucket_node(), names.bucket_lease(), names.bucket_run(), names.bucket_route(), names.bucket_queue()]
+}
+
+/// The streams of a queue: its jobs, their records, and those that were given up.
+fn queue_streams(grants: &Grants<'_>, queue: &str) -> [String; 3] {
+    [
+        grants.stream_of(queue, |names, queue| names.stream_job(queue)),
+        grants.stream_of(queue, |names, queue| names.stream_result(queue)),
+        grants.stream_of(queue, |names, queue| names.stream_dead_letter(queue)),
+    ]
+}
+
+fn experimentd(grants: &mut Grants<'_>) {
+    let names = grants.names;
+    grants.member();
+    for stream in streams(names) {
         grants.make(&stream, "makes the streams of experiments");
     }
-    let buckets =
-        [names.bucket_node(), names.bucket_lease(), names.bucket_run(), names.bucket_route(), names.bucket_queue()];
-    for bucket in buckets {
+    for bucket in buckets(names) {
         grants.make(&format!("KV_{bucket}"), "makes the buckets that all share");
     }
     let artifacts = names.bucket_artifact();
@@ -138,14 +157,10 @@ fn frontend(grants: &mut Grants<'_>) {
 fn keep_queues(grants: &mut Grants<'_>) {
     let names = grants.names;
     for queue in grants.queues() {
-        for stream in [
-            grants.stream_of(&queue, |names, queue| names.stream_job(queue)),
-            grants.stream_of(&queue, |names, queue| names.stream_result(queue)),
-            grants.stream_of(&queue, |names, queue| names.stream_dead_letter(queue)),
-        ] {
-            grants.make(&stream, "makes queues");
+        let [jobs, results, dead] = queue_streams(grants, &queue);
+        for stream in [&jobs, &results, &dead] {
+            grants.make(stream, "makes queues");
         }
-        let jobs = grants.stream_of(&queue, |names, queue| names.stream_job(queue));
         grants.api(&format!("CONSUMER.INFO.{jobs}.*"), "the consumers that workers share");
         let filter = format!("{}.job.{queue}.*.*", names.as_str());
         grants.api(&format!("CONSUMER.CREATE.{jobs}.*.{filter}"), "the consumers that workers share");
@@ -264,19 +279,13 @@ fn look_at_queues(grants: &mut Grants<'_>) {
     grants.read_key(&names.bucket_lease(), "queue.*", "which frontend keeps a queue");
     grants.watch_keys(&names.bucket_queue(), "*", "queues and their totals");
     for queue in grants.queues() {
-        for stream in [
-            grants.stream_of(&queue, |names, queue| names.stream_job(queue)),
-            grants.stream_of(&queue, |names, queue| names.stream_result(queue)),
-            grants.stream_of(&queue, |names, queue| names.stream_dead_letter(queue)),
-        ] {
-            grants.look(&stream, "how full a queue is");
+        let [jobs, results, dead] = queue_streams(grants, &queue);
+        for stream in [&jobs, &results, &dead] {
+            grants.look(stream, "how full a queue is");
         }
-        let jobs = grants.stream_of(&queue, |names, queue| names.stream_job(queue));
         grants.api(&format!("CONSUMER.INFO.{jobs}.*"), "how full a queue is");
         grants.api(&format!("DIRECT.GET.{jobs}"), "how long jobs have waited");
-        let results = grants.stream_of(&queue, |names, queue| names.stream_result(queue));
         grants.tail(&results, "", "the books");
-        let dead = grants.stream_of(&queue, |names, queue| names.stream_dead_letter(queue));
         grants.api(&format!("DIRECT.GET.{dead}"), "dead letters");
     }
 }
@@ -289,21 +298,8 @@ fn operator(grants: &mut Grants<'_>) {
     keep_queues(grants);
     grants.publish(names.node_ping("*"), "clocks of nodes, for `nuncius doctor`");
     grants.api("INFO", "what JetStream gives the account, for `nuncius doctor`");
-    for stream in [
-        names.stream_submit(),
-        names.stream_dead(),
-        names.stream_event(),
-        names.stream_second(),
-        names.stream_metric(),
-        names.stream_trace(),
-        names.stream_sample(),
-        format!("KV_{}", names.bucket_node()),
-        format!("KV_{}", names.bucket_lease()),
-        format!("KV_{}", names.bucket_run()),
-        format!("KV_{}", names.bucket_route()),
-        format!("KV_{}", names.bucket_queue()),
-        format!("OBJ_{}", names.bucket_artifact()),
-    ] {
+    let kept = buckets(names).map(|bucket| format!("KV_{bucket}"));
+    for stream in streams(names).into_iter().chain(kept).chain([format!("OBJ_{}", names.bucket_artifact())]) {
         grants.look(&stream, "whether all streams are as they should be, for `nuncius doctor`");
     }
     grants.publish(format!("{}.resource.*.*", names.as_str()), "has resources consumed");
@@ -332,9 +328,7 @@ fn remove_runs(grants: &mut Grants<'_>) {
 fn remove_queues(grants: &mut Grants<'_>) {
     let names = grants.names;
     for queue in grants.queues() {
-        let jobs = grants.stream_of(&queue, |names, queue| names.stream_job(queue));
-        let results = grants.stream_of(&queue, |names, queue| names.stream_result(queue));
-        let dead = grants.stream_of(&queue, |names, queue| names.stream_dead_letter(queue));
+        let [jobs, results, dead] = queue_streams(grants, &queue);
         for stream in [&jobs, &results, &dead] {
             grants.api(&format!("STREAM.DELETE.{stream}"), "removes queues");
         }

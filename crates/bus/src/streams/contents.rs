@@ -51,8 +51,8 @@ fn says_not_there(description: &str) -> bool {
 }
 
 impl Bus {
-    /// The first message of `stream` at or after `sequence` whose subject matches `filter`; none where there is none. The stream must
-    /// have `allow_direct`.
+    /// The first message of `stream` at or after `sequence` whose subject matches `filter`; none where there is none.
+    /// The stream must have `allow_direct`.
     ///
     /// # Errors
     /// [`BusError::NotFound`] where the stream is not there (or not readable so).

@@ -59,8 +59,8 @@ async fn a_lease_is_lost_when_the_server_is_away_longer_than_it_lasts() {
     assert!(!lease.is_valid());
     assert!(started.elapsed() <= TTL + Duration::from_millis(500), "{:?}", started.elapsed());
     server.resume();
-    // Lost by the holder's own clock, it may stand in the bucket still; that nobody else has it can be seen, and once it
-    // has run out it can be taken again.
+    // Lost by the holder's own clock, it may stand in the bucket still; that nobody else has it can be seen, and once
+    // it has run out it can be taken again.
     let again = nuncius_testkit::eventually(Duration::from_secs(10), || async {
         let taken = lease::acquire(&bus, "lease", "run.x", "one").await.unwrap();
         assert!(taken.is_some() || lease.is_still_stored().await.unwrap() || taken_since(&bus).await);

@@ -4,7 +4,8 @@
 //!
 //! - `bare_loop closed ADDRESS CONNECTIONS SECONDS`: as fast as it goes, as in `bare_loop closed 127.0.0.1:8080 50 10`.
 //! - `bare_loop open ADDRESS CONNECTIONS SECONDS RATE`: a constant rate, and how late each request was taken from it.
-//! - `bare_loop gaps SECONDS`: no load at all, a thread that reads the clock: how long the host took the processor away.
+//! - `bare_loop gaps SECONDS`: no load at all, a thread that reads the clock: how long the host took the processor
+//!   away.
 #![allow(clippy::print_stdout, reason = "it is a program")]
 
 use nuncius_engine::monotonic_ns;

@@ -49,7 +49,8 @@ impl Access {
     }
 }
 
-/// User, password and virtual host, percent-decoded. Without a user `guest` with the same password; without a virtual host `/`.
+/// User, password and virtual host, percent-decoded. Without a user `guest` with the same password; without a virtual
+/// host `/`.
 pub(crate) fn login(amqp: &AmqpPlan) -> Result<AMQPUri, String> {
     let credentials = amqp.credentials.as_deref().map(|text| format!("{text}@")).unwrap_or_default();
     let vhost = if amqp.vhost.is_empty() { "%2f" } else { amqp.vhost.as_str() };

@@ -1,5 +1,5 @@
-//! The consuming side: a queue read for the whole run, on a connection of its own, because a broker may stop reading from
-//! connections that publish.
+//! The consuming side: a queue read for the whole run, on a connection of its own, because a broker may stop reading
+//! from connections that publish.
 
 use std::collections::HashSet;
 use std::rc::Rc;

@@ -1,7 +1,8 @@
 //! The publishing side: one connection, one channel for each publishing step, confirms on all of them.
 //!
-//! The client library gives a returned message to the first confirm that comes after it, which need not be that message's own; a channel
-//! for each step keeps it within the step, whose messages all have the same exchange and routing key.
+//! The client library gives a returned message to the first confirm that comes after it, which need not be that
+//! message's own; a channel for each step keeps it within the step, whose messages all have the same exchange and
+//! routing key.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -23,7 +24,8 @@ use crate::clock::monotonic_ns;
 use crate::dispatch::Iteration;
 use crate::trouble::Trouble;
 
-/// How long after a failed attempt to connect the next one is made; twice as long after each further one, up to a limit.
+/// How long after a failed attempt to connect the next one is made; twice as long after each further one, up to a
+/// limit.
 pub(super) const BACKOFF_FIRST_NS: u64 = 100_000_000;
 pub(super) const BACKOFF_MAX_NS: u64 = 2_000_000_000;
 
@@ -64,8 +66,9 @@ impl Publisher {
 }
 
 impl Shared {
-    /// The publishing connection: the open one, or the next. While an attempt is too soon after a failed one, that one's trouble; but
-    /// where nobody answered the next attempt is waited for, since a wait that is not waited is none: the caller limits it.
+    /// The publishing connection: the open one, or the next. While an attempt is too soon after a failed one, that
+    /// one's trouble; but where nobody answered the next attempt is waited for, since a wait that is not waited is
+    /// none: the caller limits it.
     pub(super) async fn publisher(self: &Rc<Self>) -> Result<Rc<Publisher>, Trouble> {
         loop {
             let opened = self.opened.notified();

@@ -1,5 +1,5 @@
-//! The runtime that connections to brokers are driven by: tokio's, with streams that are secured by our own TLS, so that
-//! peers are checked by the same rules as everywhere.
+//! The runtime that connections to brokers are driven by: tokio's, with streams that are secured by our own TLS, so
+//! that peers are checked by the same rules as everywhere.
 
 use std::future::Future;
 use std::io;

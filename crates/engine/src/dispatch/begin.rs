@@ -1,7 +1,9 @@
-//! How iterations begin: taken from the schedule or begun by a user, as soon as there is room and the node's cap on the rate allows.
+//! How iterations begin: taken from the schedule or begun by a user, as soon as there is room and the node's cap on the
+//! rate allows.
 //!
-//! An arrival is *taken* when the engine turns to it, with a reading of the clock of its own; one that is due while there is no room
-//! is taken at once, and waits as *blocked*. What the engine itself then takes until it begins, and what the cap holds back, is lag.
+//! An arrival is *taken* when the engine turns to it, with a reading of the clock of its own; one that is due while
+//! there is no room is taken at once, and waits as *blocked*. What the engine itself then takes until it begins, and
+//! what the cap holds back, is lag.
 
 use nuncius_load::sample::is_sampled;
 
@@ -116,7 +118,8 @@ impl Dispatcher {
         }
     }
 
-    /// The engine turns to an iteration: what it took to do so since it was given one is lag. A second time changes nothing.
+    /// The engine turns to an iteration: what it took to do so since it was given one is lag. A second time changes
+    /// nothing.
     #[inline]
     pub(crate) fn begun(&mut self, iteration: &mut Iteration, now_ns: u64) {
         let launched_ns = std::mem::take(&mut iteration.launched_ns);

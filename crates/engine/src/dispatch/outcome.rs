@@ -40,7 +40,8 @@ impl Dispatcher {
         }
     }
 
-    /// The step was answered with `status`, as `expected` or not. Returns the iteration at its next step, if it goes on.
+    /// The step was answered with `status`, as `expected` or not. Returns the iteration at its next step, if it goes
+    /// on.
     #[inline]
     pub(crate) fn answered(
         &mut self,
@@ -136,8 +137,8 @@ impl Dispatcher {
         }
     }
 
-    /// The length of a failure, as the one list says ([`FailureKind::latency`]). What waited its timeout without being sent was
-    /// blocked for so long.
+    /// The length of a failure, as the one list says ([`FailureKind::latency`]). What waited its timeout without being
+    /// sent was blocked for so long.
     fn measure_failed(&mut self, iteration: &Iteration, kind: FailureKind, now_ns: u64) {
         let latency = kind.latency();
         let is_open = matches!(self.feed, Feed::Open(_));

@@ -1,5 +1,5 @@
-//! When a thread that sleeps wakes for its next arrivals: at the planned instant of each while they are far apart, for several at
-//! once while they are so close that waking, not sending, would be most of the work.
+//! When a thread that sleeps wakes for its next arrivals: at the planned instant of each while they are far apart, for
+//! several at once while they are so close that waking, not sending, would be most of the work.
 //!
 //! This moves only the alarm of a sleeper: whoever is awake for any other reason takes all that is due.
 

@@ -1,5 +1,5 @@
-//! One connection of the engines of tasks: TCP, or TLS on it. Requests are written as they were rendered, answers read by the
-//! one reader of all engines.
+//! One connection of the engines of tasks: TCP, or TLS on it. Requests are written as they were rendered, answers read
+//! by the one reader of all engines.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -189,8 +189,8 @@ impl Client {
         .await
     }
 
-    /// Writes a request and reads its answer. `written` is told once all of it is written; the bytes of the answer's body
-    /// are given to `body` as they come.
+    /// Writes a request and reads its answer. `written` is told once all of it is written; the bytes of the answer's
+    /// body are given to `body` as they come.
     pub(crate) async fn exchange(
         &mut self,
         request: &[u8],

@@ -1,5 +1,5 @@
-//! The general engine: HTTP/1.1 on tokio, with TLS by rustls. Slower than the plain engine, the same in what it counts and in
-//! how it reads answers.
+//! The general engine: HTTP/1.1 on tokio, with TLS by rustls. Slower than the plain engine, the same in what it counts
+//! and in how it reads answers.
 //!
 //! One thread with a runtime of its own: a task that takes what is due, and one task for each iteration under way.
 

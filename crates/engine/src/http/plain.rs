@@ -1,9 +1,9 @@
-//! The plain engine: HTTP/1.1 without TLS on an epoll loop of its own. In steady state a request costs one write, one read, its share
-//! of a wait, two readings of the clock and no allocation.
+//! The plain engine: HTTP/1.1 without TLS on an epoll loop of its own. In steady state a request costs one write, one
+//! read, its share of a wait, two readings of the clock and no allocation.
 //!
-//! Answers are read into one buffer of the thread; a connection has a buffer only while a head comes in pieces or the socket
-//! has no room for a request. The thread never spins: it sleeps until something comes or the next planned instant, where arrivals
-//! are dense a little longer ([`Dispatcher::wake_ns`]).
+//! Answers are read into one buffer of the thread; a connection has a buffer only while a head comes in pieces or the
+//! socket has no room for a request. The thread never spins: it sleeps until something comes or the next planned
+//! instant, where arrivals are dense a little longer ([`Dispatcher::wake_ns`]).
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
@@ -84,7 +84,8 @@ struct PlainEngine {
     timeout_due_ns: u64,
     /// A request that carries its own `traceparent`.
     sampled: Vec<u8>,
-    /// Iterations that wait for the cap on the rate, each with the host of its next request; the one that came first is let through first.
+    /// Iterations that wait for the cap on the rate, each with the host of its next request; the one that came first is
+    /// let through first.
     held: VecDeque<(usize, Iteration)>,
     /// When the first of them is looked at.
     held_due_ns: u64,
@@ -173,8 +174,8 @@ impl PlainEngine {
         }
     }
 
-    /// Whether a connection at rest may have this request: not where the peer has said that it would have closed it by now. Where
-    /// connections have been cut lately, a request that must not be sent twice looks first.
+    /// Whether a connection at rest may have this request: not where the peer has said that it would have closed it by
+    /// now. Where connections have been cut lately, a request that must not be sent twice looks first.
     #[inline]
     fn is_usable(&mut self, key: Key, host: usize, iteration: &Iteration, now_ns: u64) -> bool {
         let Some(connection) = self.connections.get_mut(key) else { return false };
@@ -403,7 +404,8 @@ impl PlainEngine {
                 Ok(Progress::Partial) if read < buffer.len() => return now_ns,
                 Ok(Progress::Partial) => {}
                 Ok(Progress::Complete { consumed }) => {
-                    // What follows an answer was not asked for; who has not taken the whole request may misread the next.
+                    // What follows an answer was not asked for; who has not taken the whole request may misread the
+                    // next.
                     let keeps = connection.reader.keeps_alive() && consumed == read && connection.unsent.is_empty();
                     self.complete(key, keeps, now_ns);
                     return now_ns;
@@ -453,8 +455,8 @@ impl PlainEngine {
         }
     }
 
-    /// The connection has failed under a request, with an error or because the peer has closed it; `is_unwritten` when none of it
-    /// can have reached the peer.
+    /// The connection has failed under a request, with an error or because the peer has closed it; `is_unwritten` when
+    /// none of it can have reached the peer.
     fn broken(&mut self, key: Key, is_unwritten: bool, error: Option<&std::io::Error>, now_ns: u64) {
         let Some(connection) = self.connections.remove(key) else { return };
         let Some(iteration) = connection.iteration else { return };

@@ -1,8 +1,9 @@
 //! Reads an HTTP/1.1 answer from whatever pieces it comes in: no I/O, no clock, and no allocation while a head comes in
 //! one piece. All clients read with it, whatever they are connected by.
 //!
-//! What RFC 9112 lets a user agent accept is accepted: lines that end in a bare LF, folded lines, a list of equal lengths,
-//! codings other than chunked (then the answer ends with the connection), 1xx answers before the answer proper.
+//! What RFC 9112 lets a user agent accept is accepted: lines that end in a bare LF, folded lines, a list of equal
+//! lengths, codings other than chunked (then the answer ends with the connection), 1xx answers before the answer
+//! proper.
 
 mod error;
 mod head;

@@ -1,7 +1,7 @@
 //! Whether a connection may be used again, and whether a request that met a closing one may be sent again.
 //!
-//! A server may close a connection whenever nothing is asked on it, without a word (RFC 9112, 9.5). A request that is on
-//! its way at that moment fails though nobody has looked at it. What the server cannot have seen is sent again, and
+//! A server may close a connection whenever nothing is asked on it, without a word (RFC 9112, 9.5). A request that is
+//! on its way at that moment fails though nobody has looked at it. What the server cannot have seen is sent again, and
 //! counted apart; what it may have seen only where twice does no harm (RFC 9110, 9.2.2).
 
 use std::os::fd::{AsFd, BorrowedFd};
@@ -81,7 +81,8 @@ pub(crate) fn is_unseen(socket: &impl AsFd, written: usize) -> bool {
     written > 0 && unacknowledged_bytes(socket.as_fd()).is_some_and(|bytes| bytes >= written)
 }
 
-/// Bytes that were written and that the peer has not acknowledged (SIOCOUTQ of tcp(7)); `None` where the system has no such number.
+/// Bytes that were written and that the peer has not acknowledged (SIOCOUTQ of tcp(7)); `None` where the system has no
+/// such number.
 fn unacknowledged_bytes(socket: BorrowedFd<'_>) -> Option<usize> {
     use rustix::ioctl::{Getter, Opcode, ioctl};
     const SIOCOUTQ: Opcode = 0x5411;

@@ -1,5 +1,5 @@
-//! Which host each request goes to: smooth weighted round robin, as nginx does it. A host of weight `w` is chosen `w` times
-//! in every cycle of as many requests as the weights sum up to, and never in bursts.
+//! Which host each request goes to: smooth weighted round robin, as nginx does it. A host of weight `w` is chosen `w`
+//! times in every cycle of as many requests as the weights sum up to, and never in bursts.
 //!
 //! The choice is a function of the request's position, so that all threads and nodes of a group keep the weights
 //! together: each host gets its share of the whole load, whoever sends it.
@@ -52,8 +52,8 @@ impl Spread {
         }
     }
 
-    /// Where of the cycle a thread begins that counts for itself and whose first shard is `shard` of `shards`: threads begin
-    /// apart, so that they do not all prefer the same host.
+    /// Where of the cycle a thread begins that counts for itself and whose first shard is `shard` of `shards`: threads
+    /// begin apart, so that they do not all prefer the same host.
     fn begin(&self, shard: u64, shards: u64) -> u64 {
         (self.cycle.len() as u64).saturating_mul(shard) / shards.max(1)
     }

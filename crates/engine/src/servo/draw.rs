@@ -1,4 +1,5 @@
-//! Random choices of a servo: each a function of (seed, group, servo, operation, purpose) alone, so that a run can be repeated.
+//! Random choices of a servo: each a function of (seed, group, servo, operation, purpose) alone, so that a run can be
+//! repeated.
 
 use nuncius_load::philox::philox4x32;
 use nuncius_schemas::servo::{DurationDistribution, LONGEST_NS};

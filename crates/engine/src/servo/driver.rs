@@ -1,5 +1,6 @@
-//! The loop of a thread: servos whose instant has come send their event, answers say what they do next, and at the end of the time, or
-//! at the stop, all of them say goodbye. One heap of instants for all servos, and a task for each event under way.
+//! The loop of a thread: servos whose instant has come send their event, answers say what they do next, and at the end
+//! of the time, or at the stop, all of them say goodbye. One heap of instants for all servos, and a task for each event
+//! under way.
 
 use std::cell::RefCell;
 use std::cmp::Reverse;
@@ -271,8 +272,8 @@ impl<'a> Driver<'a> {
         self.phase = Phase::Over;
     }
 
-    /// Everybody who is known says goodbye, as spread as the hellos were but within half of the time there is, or when the answer that
-    /// is waited for has come: thousands at one instant would be late for no fault of the service.
+    /// Everybody who is known says goodbye, as spread as the hellos were but within half of the time there is, or when
+    /// the answer that is waited for has come: thousands at one instant would be late for no fault of the service.
     fn leave(&mut self, reason: FinishReason, now_ns: u64, until_ns: u64) {
         self.reason = reason;
         self.phase = Phase::Leaving;

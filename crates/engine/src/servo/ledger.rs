@@ -1,5 +1,5 @@
-//! How events and cycles of servos are counted: each event that was taken ends as succeeded, failed or censored, and so does each
-//! cycle that was begun.
+//! How events and cycles of servos are counted: each event that was taken ends as succeeded, failed or censored, and so
+//! does each cycle that was begun.
 
 use nuncius_load::sample::{is_sampled, span_id};
 use nuncius_schemas::metric::{FailureKind, FailureLatency};
@@ -48,7 +48,8 @@ impl Ledger {
         Self { book, group, run_key, trace_id, options }
     }
 
-    /// An event is taken. It waited for the answer before it until `ready_ns`: that is the service's doing, not the generator's.
+    /// An event is taken. It waited for the answer before it until `ready_ns`: that is the service's doing, not the
+    /// generator's.
     pub(super) fn taken(&mut self, step: u16, index: u64, planned_ns: u64, ready_ns: u64, now_ns: u64) -> Flight {
         let lag_ns = now_ns.saturating_sub(planned_ns.max(ready_ns));
         if let Some(recorder) = self.book.step(usize::from(step)) {
@@ -166,7 +167,8 @@ impl Ledger {
         self.book.fail(CYCLE, kind, status, || sample.to_owned());
     }
 
-    /// The end has come in the middle of it. What was being tried again and again is no cycle that would have ended well.
+    /// The end has come in the middle of it. What was being tried again and again is no cycle that would have ended
+    /// well.
     pub(super) fn cycle_cut_off(&mut self, cycle: Cycle, failure: Option<(FailureKind, u16)>, now_ns: u64) {
         match failure {
             Some((kind, status)) => self.cycle_broken(kind, status, "an event failed until the end"),

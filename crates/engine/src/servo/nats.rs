@@ -53,7 +53,8 @@ impl Nats {
     }
 }
 
-/// The status that an answer says; without one, 400 for a body that has nothing but a `detail`, as errors over HTTP have.
+/// The status that an answer says; without one, 400 for a body that has nothing but a `detail`, as errors over HTTP
+/// have.
 fn status_of(headers: &Headers, payload: &[u8]) -> u16 {
     let said = headers.get(STATUS_HEADER).or_else(|| headers.get("Nats-Service-Error-Code"));
     if let Some(status) = said.and_then(|text| text.trim().parse().ok()) {

@@ -1,8 +1,9 @@
 //! What a servo does next, and when: pure, without clock or I/O.
 //!
-//! An event that follows from an answer is planned at the instant of the answer. Reports and the end of an operation are planned by
-//! the servo's own clock, from the instant its command came: a slow answer to one delays none of those after it. How long operations
-//! take and what goes wrong in them is drawn from (seed, group, servo, number of the operation).
+//! An event that follows from an answer is planned at the instant of the answer. Reports and the end of an operation
+//! are planned by the servo's own clock, from the instant its command came: a slow answer to one delays none of those
+//! after it. How long operations take and what goes wrong in them is drawn from (seed, group, servo, number of the
+//! operation).
 
 use nuncius_schemas::metric::FailureKind;
 use nuncius_schemas::servo::{ServoOptions, ServoRetry};

@@ -40,7 +40,8 @@ pub(super) enum Transport {
 }
 
 impl Transport {
-    /// Status and body of the answer to an event, within `timeout` of its being written, or of its wait for a connection.
+    /// Status and body of the answer to an event, within `timeout` of its being written, or of its wait for a
+    /// connection.
     pub(super) async fn exchange(&self, order: &Order, timeout: Duration, sent: impl Fn()) -> Result<Reply, Trouble> {
         let whole = async {
             match self {

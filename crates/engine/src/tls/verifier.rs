@@ -61,8 +61,8 @@ impl Verifier {
             None => Err(CertificateError::UnknownIssuer.into()),
         };
         match judged {
-            // Its time was looked at before it turned out to be no end of a chain: a certificate of an authority, or one that
-            // signed itself. It is the one that was given.
+            // Its time was looked at before it turned out to be no end of a chain: a certificate of an authority, or
+            // one that signed itself. It is the one that was given.
             Err(Error::InvalidCertificate(error)) if is_trusted && !is_about_time_or_name(&error) => {
                 check_name(end_entity, server_name)
             }

@@ -89,7 +89,8 @@ fn every_confirmed_message_is_received_and_measured_from_its_planned_instant() {
         assert_eq!((step.service.count(), step.response.count()), (500, 500));
     }
     assert_eq!((send.lag.count(), send.blocked.count(), receive.lag.count()), (500, 500, 0));
-    // A message is received after it was written: what was measured there cannot be less than nothing, or take for ever.
+    // A message is received after it was written: what was measured there cannot be less than nothing, or take for
+    // ever.
     assert!(receive.response.quantile_ns(0.99).unwrap() < 5 * SECOND_NS);
     assert_eq!(outcome.reasons, [FinishReason::ScheduleEnded]);
     assert!(outcome.rows.iter().all(|row| row.step == 0) && outcome.rows.len() == 500);

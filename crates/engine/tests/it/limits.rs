@@ -1,5 +1,5 @@
-//! Whose fault: what the generator runs out of is never told as a failure of the target's. Each test runs once more in a process of
-//! its own, where what it needs is short.
+//! Whose fault: what the generator runs out of is never told as a failure of the target's. Each test runs once more in
+//! a process of its own, where what it needs is short.
 
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
@@ -13,7 +13,8 @@ use nuncius_schemas::metric::FailureKind;
 
 const ALONE: &str = "NUNCIUS_TEST_ALONE";
 
-/// Whether this is the process in which `shell` has come first; otherwise runs the test of this name there, which must pass.
+/// Whether this is the process in which `shell` has come first; otherwise runs the test of this name there, which must
+/// pass.
 fn is_alone(name: &str, shell: &str) -> bool {
     if std::env::var_os(ALONE).is_some() {
         return true;
@@ -44,7 +45,8 @@ fn all_descriptors() -> Vec<File> {
     std::iter::from_fn(|| File::open("/dev/null").ok()).collect()
 }
 
-/// What had no descriptor or port is censored and counted as that; what had one waited in vain, and that alone is a failure.
+/// What had no descriptor or port is censored and counted as that; what had one waited in vain, and that alone is a
+/// failure.
 fn check(outcome: &Outcome, fault: GeneratorFault) {
     let planned: u64 = outcome.step().planned;
     let missing = outcome.faults.get(&fault).copied().unwrap_or(0);

@@ -1,4 +1,5 @@
-//! What the conformance tests need: a small scriptable HTTP server, and one call that runs a group and adds up what came out.
+//! What the conformance tests need: a small scriptable HTTP server, and one call that runs a group and adds up what
+//! came out.
 #![allow(dead_code, unreachable_pub, clippy::indexing_slicing, reason = "each test binary uses its part")]
 
 use std::io::{Read, Write};

@@ -19,7 +19,8 @@ pub(crate) const THREAD_NAME: &str = "nuncius-otlp";
 /// Starts the thread and waits until its exporter is built, which opens no connection.
 ///
 /// # Errors
-/// [`TelemetryError::Exporter`] when the exporter refuses the settings, [`TelemetryError::Thread`] when there is no thread.
+/// [`TelemetryError::Exporter`] when the exporter refuses the settings, [`TelemetryError::Thread`] when there is no
+/// thread.
 pub(crate) fn start(settings: ExportSettings, resource: Resource) -> Result<Arc<SpanQueue>, TelemetryError> {
     let queue = Arc::new(SpanQueue::default());
     let (built, outcome) = mpsc::sync_channel(1);

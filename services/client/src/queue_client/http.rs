@@ -8,9 +8,9 @@
 //! | `POST /reset`, `GET /reset` | resets the statistics |
 //! | `GET /` | leads to `/stats` |
 //!
-//! `type=plain`, `json` or `html` chooses how the answer is written. Nobody is asked who he is: listen on loopback or within
-//! a cluster. What a browser sends on behalf of another site is refused, and so is a change asked for under a name that is
-//! not meant ([`nuncius_serve::sites`]).
+//! `type=plain`, `json` or `html` chooses how the answer is written. Nobody is asked who he is: listen on loopback or
+//! within a cluster. What a browser sends on behalf of another site is refused, and so is a change asked for under a
+//! name that is not meant ([`nuncius_serve::sites`]).
 
 use std::sync::Arc;
 

@@ -1,6 +1,7 @@
 //! What the control page answers, as plain text, JSON or HTML.
 //!
-//! Scripts read the plain and JSON answers of `/fails`, `/reqs-per-sec`, `/parallel` and `/reset`: those stay as they are.
+//! Scripts read the plain and JSON answers of `/fails`, `/reqs-per-sec`, `/parallel` and `/reset`: those stay as they
+//! are.
 
 use serde::Serialize;
 use serde_json::Value;

@@ -4,8 +4,8 @@
 //! universal scalability law, seen from one job. All running jobs are equally fast, so that one number brings all of them
 //! up to date: the progress of a job that had run for ever. A job that starts at progress P with work W ends at P + W.
 //!
-//! Progress is counted in units of 2^-64 ns, in integers: how often and when the owner looks changes nothing. There is no
-//! clock here; instants are nanoseconds which the owner hands in, and which fit 64 bits for centuries.
+//! Progress is counted in units of 2^-64 ns, in integers: how often and when the owner looks changes nothing. There is
+//! no clock here; instants are nanoseconds which the owner hands in, and which fit 64 bits for centuries.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -94,8 +94,8 @@ impl<T> Model<T> {
         Ok(())
     }
 
-    /// Lets everything happen that happens until `now_ns`, each at its own instant. An earlier instant than the last one
-    /// changes nothing.
+    /// Lets everything happen that happens until `now_ns`, each at its own instant. An earlier instant than the last
+    /// one changes nothing.
     pub(crate) fn advance(&mut self, now_ns: u64) {
         while let Some(end_ns) = self.next_end_ns()
             && end_ns <= now_ns.max(self.now_ns)

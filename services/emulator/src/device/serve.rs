@@ -59,12 +59,12 @@ enum Event {
 }
 
 /// Runs a device until `shutdown`; `ready` is told the name its node got. The bucket of nodes must be there
-/// ([`nuncius_bus::streams::ensure_streams`]). Of several devices of one name each request goes to one. At the end, whatever
-/// runs and waits is answered with an error.
+/// ([`nuncius_bus::streams::ensure_streams`]). Of several devices of one name each request goes to one. At the end,
+/// whatever runs and waits is answered with an error.
 ///
 /// # Errors
-/// [`DeviceError::Name`] and [`DeviceError::Setting`] for a configuration that cannot be meant, [`DeviceError::Bus`] when
-/// it cannot join or the connection is closed under it, [`DeviceError::Timer`] when the kernel gives no timer.
+/// [`DeviceError::Name`] and [`DeviceError::Setting`] for a configuration that cannot be meant, [`DeviceError::Bus`]
+/// when it cannot join or the connection is closed under it, [`DeviceError::Timer`] when the kernel gives no timer.
 pub async fn run(
     config: DeviceConfig,
     bus: Bus,
@@ -173,7 +173,8 @@ impl Device {
                 Event::Due => {}
                 Event::Sample => self.publish_sample(now_ns).await,
                 Event::Renamed => {
-                    // The key expired while the bus was away, and somebody else has the name now. The device keeps its own.
+                    // The key expired while the bus was away, and somebody else has the name now. The device keeps its
+                    // own.
                     self.node = claims.borrow_and_update().name.clone();
                 }
                 Event::Shutdown => return Ok(()),
@@ -264,8 +265,8 @@ impl Device {
     }
 }
 
-/// The deadline asked of the timer. One that has moved away is left to ring too early, which harms nobody and spares the
-/// timer a deadline for every arrival.
+/// The deadline asked of the timer. One that has moved away is left to ring too early, which harms nobody and spares
+/// the timer a deadline for every arrival.
 struct Alarm(Option<(u64, oneshot::Receiver<()>)>);
 
 impl Alarm {

@@ -20,8 +20,8 @@ impl Telemetry {
         Self { config: config.clone(), sampled_ns: 0, busy_lane_ns: 0, temperature_celsius }
     }
 
-    /// The figures at `now_ns`, since the sample before. `busy_lane_ns` is the time that lanes have been occupied so far,
-    /// summed over the lanes; `running` the jobs that run now.
+    /// The figures at `now_ns`, since the sample before. `busy_lane_ns` is the time that lanes have been occupied so
+    /// far, summed over the lanes; `running` the jobs that run now.
     pub(crate) fn sample(&mut self, now_ns: u64, busy_lane_ns: u128, running: u32) -> DeviceSample {
         let config = &self.config;
         let passed_ns = now_ns.saturating_sub(self.sampled_ns);

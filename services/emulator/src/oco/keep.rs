@@ -1,7 +1,7 @@
 //! What outlives the process: where it is kept, and one application's entry there.
 //!
-//! An entry is written before the answer that follows from it is sent. What a servo was answered, it may rely on; what it
-//! was not answered, it sends again.
+//! An entry is written before the answer that follows from it is sent. What a servo was answered, it may rely on; what
+//! it was not answered, it sends again.
 
 use std::borrow::Cow;
 use std::path::PathBuf;

@@ -1,5 +1,5 @@
-//! What one application's backend does with an event of its servo: (what it knows, event) to (what it knows then, answer).
-//! Pure: nothing here reads a clock, a socket or a setting that is not handed in.
+//! What one application's backend does with an event of its servo: (what it knows, event) to (what it knows then,
+//! answer). Pure: nothing here reads a clock, a socket or a setting that is not handed in.
 //!
 //! In strict mode it must do exactly what the original did, its oddities included; the tests name each of them.
 
@@ -218,7 +218,8 @@ impl Machine {
         }
     }
 
-    /// An application whose servo was heard in the middle of its cycle: it must have come to where this event is in order.
+    /// An application whose servo was heard in the middle of its cycle: it must have come to where this event is in
+    /// order.
     pub(crate) fn inferred(event: Event, script: &[Command]) -> Option<Self> {
         let (state, has_next) = match event {
             Event::Description => (State::HelloReceived, true),

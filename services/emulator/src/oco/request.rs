@@ -1,5 +1,5 @@
-//! From the bytes of an event to what the machine looks at. Only that is read: descriptors and metrics, however long, are
-//! passed over.
+//! From the bytes of an event to what the machine looks at. Only that is read: descriptors and metrics, however long,
+//! are passed over.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -1,5 +1,5 @@
-//! The face on the bus: joins the registry under its labels, and answers requests on `resource.<node>.<kind>`, one kind not
-//! behind the other.
+//! The face on the bus: joins the registry under its labels, and answers requests on `resource.<node>.<kind>`, one kind
+//! not behind the other.
 
 use std::sync::Arc;
 

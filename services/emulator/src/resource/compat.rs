@@ -292,7 +292,8 @@ fn load_in_progress(board: &Board, number: &str) -> Said {
 /// A date as Go writes it, in UTC.
 fn date(unix_seconds: u64) -> String {
     let (days, second) = (unix_seconds / 86_400, unix_seconds % 86_400);
-    // Days to a date in the calendar of 400 years that begins on 1 March of year 0 (Hinnant, chrono-compatible algorithms).
+    // Days to a date in the calendar of 400 years that begins on 1 March of year 0 (Hinnant, chrono-compatible
+    // algorithms).
     let days = days + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);
     let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
@@ -322,7 +323,8 @@ pub(crate) fn cleaned(path: &str) -> Option<String> {
     (clean != path).then_some(clean)
 }
 
-/// The first value of a name; none where it is empty, as there. Go drops a pair that has a semicolon or a broken escape.
+/// The first value of a name; none where it is empty, as there. Go drops a pair that has a semicolon or a broken
+/// escape.
 fn value(query: &str, wanted: &str) -> Option<String> {
     let pairs = query.split('&').filter(|pair| !pair.is_empty() && !pair.contains(';'));
     let value = pairs.into_iter().find_map(|pair| {

@@ -33,10 +33,11 @@ pub struct ResourceConfig {
     pub memory_limit_bytes: Option<u64>,
     /// Most disk that may be held, in bytes; none or 0: what the file system gives.
     pub disk_limit_bytes: Option<u64>,
-    /// The number that the load of Testero factors, decimal. One that is not the default ends its load when it is factored.
+    /// The number that the load of Testero factors, decimal. One that is not the default ends its load when it is
+    /// factored.
     pub number_to_factor: String,
-    /// What is always left free of memory and of disk, in bytes; none: 5 %, and 64 MiB at least where that is no more than
-    /// a quarter.
+    /// What is always left free of memory and of disk, in bytes; none: 5 %, and 64 MiB at least where that is no more
+    /// than a quarter.
     pub floor_bytes: Option<u64>,
     /// What clients may ask for over HTTP.
     pub limits: HttpLimits,

@@ -72,8 +72,8 @@ impl Disk {
         plan
     }
 
-    /// Removes and writes files until this plan is held, then reads and writes at `rates`. What was written before an error
-    /// stays, but for the file that could not be finished.
+    /// Removes and writes files until this plan is held, then reads and writes at `rates`. What was written before an
+    /// error stays, but for the file that could not be finished.
     ///
     /// # Errors
     /// Of `may_grow`, which is asked before every file; [`HoldError::Disk`]; [`HoldError::Cancelled`].

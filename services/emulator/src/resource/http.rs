@@ -8,7 +8,8 @@
 //! | `/api/…` | the addresses of Testero |
 //! | `GET /`, `/metrics`, `/healthz` | a page, Prometheus, probes |
 //!
-//! With a token, all but `/healthz` is for those who have it. What a browser sends on behalf of another site changes nothing.
+//! With a token, all but `/healthz` is for those who have it. What a browser sends on behalf of another site changes
+//! nothing.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

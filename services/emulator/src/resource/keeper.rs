@@ -341,7 +341,8 @@ impl Keeper {
         let _ = answer.send(());
     }
 
-    /// All of the contents would be gigabytes of log; that they are there, and are no two the same, their beginnings show.
+    /// All of the contents would be gigabytes of log; that they are there, and are no two the same, their beginnings
+    /// show.
     fn dump(&self) {
         match &self.hold {
             Some(Hold::Memory(memory)) => {
@@ -475,8 +476,8 @@ fn unix_ns() -> u64 {
     u64::try_from(passed.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Whether so many bytes more leave enough. Half the floor is kept even where whole parts come to more than was asked: the
-/// request itself was checked against all of it.
+/// Whether so many bytes more leave enough. Half the floor is kept even where whole parts come to more than was asked:
+/// the request itself was checked against all of it.
 fn may_grow(kind: ResourceKind, limits: &Limits, wanted_bytes: u64) -> Result<(), HoldError> {
     let Room { available_bytes, floor_bytes } = limits.room(kind)?;
     let left_bytes = floor_bytes / 2;

@@ -1,5 +1,5 @@
-//! From an amount to parts of five sizes, each four times the one before: many small ones first, so that little is taken or
-//! given back where the amount changes by little.
+//! From an amount to parts of five sizes, each four times the one before: many small ones first, so that little is
+//! taken or given back where the amount changes by little.
 
 /// Sizes of parts.
 pub(crate) const STEPS: usize = 5;

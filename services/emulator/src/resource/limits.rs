@@ -1,5 +1,5 @@
-//! What may be had now: the narrowest of the control groups (version 2 or 1), the host and the settings, with a floor that
-//! is always left. Read anew for every request.
+//! What may be had now: the narrowest of the control groups (version 2 or 1), the host and the settings, with a floor
+//! that is always left. Read anew for every request.
 
 use std::io;
 use std::path::{Component, Path, PathBuf};

@@ -21,14 +21,15 @@ use crate::ComingBus;
 /// How long it tries to leave the bus.
 const FAREWELL: Duration = Duration::from_secs(3);
 
-/// Consumes on request until `shutdown`, then gives everything back; `ready` is told where it is, on the bus too if that is
-/// there already. One that comes later is joined then. The bucket of nodes must be there ([`nuncius_bus::streams::ensure_streams`]). Files that earlier processes left in the data directory
-/// are removed first.
+/// Consumes on request until `shutdown`, then gives everything back; `ready` is told where it is, on the bus too if
+/// that is there already. One that comes later is joined then. The bucket of nodes must be there
+/// ([`nuncius_bus::streams::ensure_streams`]). Files that earlier processes left in the data directory are removed
+/// first.
 ///
 /// # Errors
 /// [`ResourceError::Name`] and [`ResourceError::Setting`] for a configuration that cannot be meant,
-/// [`ResourceError::DataDirectory`], [`ResourceError::Listen`] for an address that is taken, [`ResourceError::Bus`] when it
-/// cannot join or the connection is closed under it.
+/// [`ResourceError::DataDirectory`], [`ResourceError::Listen`] for an address that is taken, [`ResourceError::Bus`]
+/// when it cannot join or the connection is closed under it.
 pub async fn run(
     config: ResourceConfig,
     bus: impl Into<ComingBus>,

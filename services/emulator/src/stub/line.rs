@@ -54,8 +54,8 @@ impl Line {
         }
     }
 
-    /// Books a slot for a request that arrives at `now_ns` and is served for `service_ns`. Times must not go backwards by
-    /// more than the readings of one clock by several threads do.
+    /// Books a slot for a request that arrives at `now_ns` and is served for `service_ns`. Times must not go backwards
+    /// by more than the readings of one clock by several threads do.
     pub(crate) fn admit(&mut self, now_ns: u64, service_ns: u64) -> Turn {
         let Some(slots) = self.slots else {
             return Turn::Due { end_ns: now_ns.saturating_add(service_ns) };
@@ -147,7 +147,8 @@ mod tests {
 
     #[test]
     fn the_mean_response_is_that_of_the_textbook_queues() {
-        // M/M/1 at a load of 0.5: mean response S / (1 - rho); M/D/1: S (1 + rho / (2 (1 - rho))) (Pollaczek, Khinchine).
+        // M/M/1 at a load of 0.5: mean response S / (1 - rho); M/D/1: S (1 + rho / (2 (1 - rho))) (Pollaczek,
+        // Khinchine).
         for (text, factor) in [("exponential:1ms", 2.0), ("constant:1ms", 1.5)] {
             let service: ServiceTime = text.parse().unwrap();
             let mut line = Line::new(Some(1), None);

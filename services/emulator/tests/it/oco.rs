@@ -71,8 +71,8 @@ impl Running {
     }
 }
 
-/// An emulator with threads and a connection of its own, so that it can end at any moment without a word to anybody, as a
-/// killed process does.
+/// An emulator with threads and a connection of its own, so that it can end at any moment without a word to anybody, as
+/// a killed process does.
 struct Killable {
     runtime: Runtime,
     running: Running,

@@ -18,7 +18,8 @@ pub(crate) struct Part {
     pub(crate) from_ns: u64,
 }
 
-/// What a node holds: its share of the plan, and what it took over, said that it would or may have heard that it should.
+/// What a node holds: its share of the plan, and what it took over, said that it would or may have heard that it
+/// should.
 pub(crate) fn held(plan: &Plan, moves: &[Move], node: &str) -> Vec<Part> {
     // We have made them ourselves: they are sets.
     let part = |share: &GroupAssignment, from_ns| {

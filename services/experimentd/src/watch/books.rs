@@ -21,9 +21,8 @@ pub(super) struct Books {
     is_wanted: bool,
     /// How many of the moves are in what is stored: only these may be carried out.
     moves_stored: usize,
-    /// Last messages of deltas and request records that are in what was stored before the last: nobody will ever read
-    /// them again, not even who reads a checkpoint while the next one is written.
-    before: Places,
+    /// Last messages of deltas and request records that are in what was stored last. They are purged with the next one:
+    /// whoever reads a checkpoint while that is written still finds what follows it.
     latest: Places,
 }
 
@@ -49,7 +48,6 @@ impl Books {
             is_storing: false,
             is_wanted: false,
             moves_stored: 0,
-            before: Places::default(),
             latest: Places::default(),
         }
     }
@@ -100,7 +98,6 @@ impl Watch<'_> {
         self.books.is_storing = false;
         match outcome {
             Ok(stored) => {
-                self.books.before = self.books.latest;
                 self.books.latest = stored.places;
                 self.books.moves_stored = self.books.moves_stored.max(stored.moves);
                 self.take_over();

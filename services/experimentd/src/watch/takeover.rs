@@ -43,8 +43,8 @@ impl Move {
 }
 
 impl Watch<'_> {
-    /// Whether a node has been silent for so long, and its horizon is so near, that its load has to move now. Earlier it
-    /// could not move anyway.
+    /// Whether a node has been silent for so long, and its horizon is so near, that its load has to move now. Earlier
+    /// it could not move anyway.
     pub(super) fn is_silent(&self, name: &str) -> bool {
         let timing = &self.running.daemon.timing;
         let run_ns = self.run_ns();

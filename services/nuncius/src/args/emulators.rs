@@ -51,7 +51,8 @@ pub(crate) struct OcoArgs {
     pub(crate) wrapped: bool,
     #[command(flatten)]
     pub(crate) hosts: HostArgs,
-    /// Connections held at a time (default: what the limit of open files leaves, 8192 at most); one more is answered 503.
+    /// Connections held at a time (default: what the limit of open files leaves, 8192 at most); one more is answered
+    /// 503.
     #[arg(long, value_name = "N")]
     pub(crate) connections_max: Option<usize>,
     /// Threads; one is quickest where the load comes from the same machine.
@@ -104,7 +105,8 @@ pub(crate) struct ServoArgs {
     /// Connections: pool shares 64, per_servo is one each.
     #[arg(long, default_value = "pool", value_parser = ["pool", "per_servo"])]
     pub(crate) connections: String,
-    /// Variable of the environment that holds the bearer token: of this process, or of the clients where some run already.
+    /// Variable of the environment that holds the bearer token: of this process, or of the clients where some run
+    /// already.
     #[arg(long, value_name = "NAME")]
     pub(crate) token_env: Option<String>,
     /// What goes wrong on purpose in a share of the operations: skip_progress, double_whats_next, progress_backwards,

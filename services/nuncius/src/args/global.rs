@@ -43,7 +43,8 @@ pub(crate) struct Global {
     /// How long a cluster of NATS servers may take to elect a leader before what waits for it fails.
     #[arg(long, env = "NUNCIUS_NATS_PATIENCE", value_name = "DURATION", default_value = "15s", global = true)]
     pub(crate) nats_patience: HumanDuration,
-    /// On how many servers of a cluster streams and buckets are kept (default: 1, and those there are stay as they are).
+    /// On how many servers of a cluster streams and buckets are kept (default: 1, and those there are stay as they
+    /// are).
     #[arg(long, env = "NUNCIUS_REPLICAS", value_name = "N", global = true)]
     #[arg(value_parser = clap::value_parser!(u8).range(1..=5))]
     pub(crate) replicas: Option<u8>,

@@ -150,8 +150,8 @@ pub(super) async fn resource(global: &Global, args: ResourceArgs) -> Result<u8> 
     ended.map(|()| 0)
 }
 
-/// Runs an emulator to its end. Where its bus is not there yet, it is looked for meanwhile, and told when it comes; then
-/// `on_bus` has its turn. What keeps that from being done ends the emulator.
+/// Runs an emulator to its end. Where its bus is not there yet, it is looked for meanwhile, and told when it comes;
+/// then `on_bus` has its turn. What keeps that from being done ends the emulator.
 async fn beside_search(
     global: &Global,
     name: &str,

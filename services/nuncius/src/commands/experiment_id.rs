@@ -18,8 +18,8 @@ const FOUND_MAX: u32 = 100;
 /// Ids named when a beginning is ambiguous.
 const NAMED_MAX: usize = 5;
 
-/// The id that `typed` means among the experiments of the bus and of the store of this machine; `typed` itself where none
-/// is meant, for whoever looks for it to say so.
+/// The id that `typed` means among the experiments of the bus and of the store of this machine; `typed` itself where
+/// none is meant, for whoever looks for it to say so.
 ///
 /// # Errors
 /// What is no id, a beginning of several, and `last` where there is none; a bus or a store that cannot be read.

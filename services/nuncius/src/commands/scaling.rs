@@ -1,7 +1,8 @@
 //! `nuncius run` of an experiment with `scaling`: more and more workers for one queue, each number of them measured by
 //! experiments of their own, judged together.
 //!
-//! Layout: `workers` brings and counts workers; `measure` is one measurement; `judge` makes the report of all of them, pure.
+//! Layout: `workers` brings and counts workers; `measure` is one measurement; `judge` makes the report of all of them,
+//! pure.
 
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,5 @@
-//! A campaign of kills and freezes: whatever is done to whom and when, every run ends, and its report is what the target
-//! counted.
+//! A campaign of kills and freezes: whatever is done to whom and when, every run ends, and its report is what the
+//! target counted.
 //!
 //! It is made from a seed, which is printed: `NUNCIUS_SEED` repeats one, `NUNCIUS_KILLS` makes it longer.
 

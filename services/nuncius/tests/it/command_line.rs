@@ -322,7 +322,8 @@ async fn a_result_that_could_not_be_stored_is_no_pass() {
     let _turn = beside_others().await;
     let mut system = System::start(1).await;
     let address = system.start_stub(&[]);
-    // The tables are there, and then no file may grow any more: what the daemon does of it is what it does of a full disk.
+    // The tables are there, and then no file may grow any more: what the daemon does of it is what it does of a full
+    // disk.
     let daemon = system.daemon.take().unwrap();
     daemon.signal(rustix::process::Signal::TERM);
     let mut daemon = daemon;

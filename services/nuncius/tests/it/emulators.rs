@@ -1,4 +1,5 @@
-//! Systems under test as a user starts them: servos that drive OCO backends, over nodes and over a kill; pressure on a node.
+//! Systems under test as a user starts them: servos that drive OCO backends, over nodes and over a kill; pressure on a
+//! node.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;

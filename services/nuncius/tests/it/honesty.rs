@@ -1,5 +1,5 @@
-//! A measurement says what it is worth: time that a target stood still is in the numbers, what was not answered is shown
-//! from below, a starved generator is no slow target, and too little data decides nothing.
+//! A measurement says what it is worth: time that a target stood still is in the numbers, what was not answered is
+//! shown from below, a starved generator is no slow target, and too little data decides nothing.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -42,14 +42,14 @@ fn number(row: &Value, name: &str) -> f64 {
 /// A server that stands still for two seconds of twenty (Tene's test of coordinated omission).
 ///
 /// Arrivals come every 1/λ. Those planned while it stands, k = 0, 1, 2 … after the stop, are answered in order once it
-/// runs again. With F the length of the stop and r the rate at which it then works them off, the k-th is answered F + k/r
-/// after the stop and was planned k/λ after it:
+/// runs again. With F the length of the stop and r the rate at which it then works them off, the k-th is answered F +
+/// k/r after the stop and was planned k/λ after it:
 ///
 ///   response(k) = F + k/r − k/λ = F − k·(1/λ − 1/r)
 ///
-/// which falls with k, so that exactly k of all N requests took longer. The q-quantile of all is therefore
-/// response((1 − q)·N). With r = ∞ that is the well-known p95 = F − 1 s, p99 = F − 0.2 s for N = 20 000, λ = 1000/s. The
-/// drain rate is taken from the request records, F from the clock around the two signals.
+/// which falls with k, so that exactly k of all N requests took longer. The q-quantile of all is therefore response((1
+/// − q)·N). With r = ∞ that is the well-known p95 = F − 1 s, p99 = F − 0.2 s for N = 20 000, λ = 1000/s. The drain rate
+/// is taken from the request records, F from the clock around the two signals.
 ///
 /// A machine that is too busy to measure says so: then there is nothing to compare, and it is asked again.
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,5 @@
-//! A daemon may die at any moment: another one, or the same one restarted, goes on with its runs, and the report is that
-//! of an undisturbed run.
+//! A daemon may die at any moment: another one, or the same one restarted, goes on with its runs, and the report is
+//! that of an undisturbed run.
 
 use std::time::Duration;
 

@@ -48,8 +48,8 @@ impl Service {
     }
 }
 
-/// Starts all of them while there is no server, or none that answers, and waits until each has said whom it tries and that
-/// it goes on.
+/// Starts all of them while there is no server, or none that answers, and waits until each has said whom it tries and
+/// that it goes on.
 async fn start_all(server: &TestServer, directory: &Path) -> Vec<Service> {
     let url = server.url();
     let start = |(words, joined)| Service::start(words, joined, directory, &["--nats", &url]);

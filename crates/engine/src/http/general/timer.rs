@@ -39,8 +39,8 @@ impl Timer {
     }
 }
 
-/// A timerfd or an eventfd, non-blocking, as something to wait for: tokio's reading end of a pipe takes any descriptor that can be
-/// polled and read.
+/// A timerfd or an eventfd, non-blocking, as something to wait for: tokio's reading end of a pipe takes any descriptor
+/// that can be polled and read.
 pub(crate) fn readable(descriptor: OwnedFd) -> std::io::Result<Receiver> {
     Receiver::from_owned_fd_unchecked(descriptor)
 }

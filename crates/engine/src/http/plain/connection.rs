@@ -79,7 +79,8 @@ pub(super) fn connect(address: SocketAddr) -> std::io::Result<TcpStream> {
     }
 }
 
-/// Names a connection for the kernel: slot and generation, so that an event of a closed one is not taken for its successor's.
+/// Names a connection for the kernel: slot and generation, so that an event of a closed one is not taken for its
+/// successor's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Key {
     pub(super) slot: u32,

@@ -1,5 +1,5 @@
-//! The statistics as pages. Everything but fixed text goes through [`escape`]; nothing is loaded from anywhere. Links are
-//! relative, so that the page works behind a proxy that puts a path in front of it.
+//! The statistics as pages. Everything but fixed text goes through [`escape`]; nothing is loaded from anywhere. Links
+//! are relative, so that the page works behind a proxy that puts a path in front of it.
 
 use super::text;
 use crate::queue_client::statistics::Overall;

@@ -137,8 +137,8 @@ fn what_is_given_up_tells_how_long_it_waited_and_ran() {
     assert_eq!((model.running(), model.waiting(), model.next_end_ns()), (0, 0, None));
 }
 
-/// The same device, reckoned naively in floating point: the remaining work of every job, brought up to date at every event.
-/// The ends by number of the job.
+/// The same device, reckoned naively in floating point: the remaining work of every job, brought up to date at every
+/// event. The ends by number of the job.
 fn naive(lanes: usize, alpha: f64, beta: f64, jobs: &[(u64, u64)]) -> Vec<f64> {
     let mut ends = vec![f64::NAN; jobs.len()];
     let mut running: Vec<(usize, f64)> = Vec::new();
@@ -234,7 +234,8 @@ proptest! {
     #[test]
     fn ends_are_those_of_the_naive_reckoning(jobs in jobs(), lanes in 1..8u32, alpha in 0.0..1.0f64, beta in 0.0..0.5f64) {
         let ends = naive(lanes as usize, alpha, beta, &jobs);
-        // Every end is rounded up to a nanosecond; each may put off those behind it, and slow those beside it for as long.
+        // Every end is rounded up to a nanosecond; each may put off those behind it, and slow those beside it for as
+        // long.
         let most_late_ns = 2.0 * (1.0 + jobs.len() as f64);
         for job in played(lanes, alpha, beta, &jobs, &[]) {
             let difference_ns = job.ended_ns as f64 - ends[job.tag];

@@ -1,5 +1,6 @@
-//! State in a bucket on the bus: a key for each application. Entries of many applications are written side by side; of one
-//! application one at a time, each only over the one before it, so that a write that was given up and comes late is refused.
+//! State in a bucket on the bus: a key for each application. Entries of many applications are written side by side; of
+//! one application one at a time, each only over the one before it, so that a write that was given up and comes late is
+//! refused.
 
 use nuncius_bus::kv::{BucketWanted, Kv};
 use nuncius_bus::{Bus, BusError};

@@ -1,5 +1,6 @@
-//! State in a file: a line for each entry, the last of an application counts. What was written stays when the process is
-//! killed; it is forced to the disk only when the file is written anew, so a machine that crashes may lose the last of it.
+//! State in a file: a line for each entry, the last of an application counts. What was written stays when the process
+//! is killed; it is forced to the disk only when the file is written anew, so a machine that crashes may lose the last
+//! of it.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, Write};

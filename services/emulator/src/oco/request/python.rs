@@ -72,8 +72,8 @@ fn digit(character: char) -> Option<u8> {
         .and_then(|digit| digit.try_into().ok())
 }
 
-/// The text with `NaN`, `Infinity` and numbers beyond a float replaced by an empty array, which, like them, is no integer,
-/// no text and no object; none where there is nothing of that in it.
+/// The text with `NaN`, `Infinity` and numbers beyond a float replaced by an empty array, which, like them, is no
+/// integer, no text and no object; none where there is nothing of that in it.
 pub(super) fn without_constants(body: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(body).ok()?;
     let mut mended = String::with_capacity(text.len());

@@ -20,8 +20,8 @@ impl Factoring {
         Self { number, left: number.value, candidate: 2, top: number.value.isqrt(), factors: Vec::new() }
     }
 
-    /// Tries this many candidates. Where it comes to the end it begins again, or, with a number that is not factored over
-    /// and over, says so.
+    /// Tries this many candidates. Where it comes to the end it begins again, or, with a number that is not factored
+    /// over and over, says so.
     pub(crate) fn go_on(&mut self, candidates: u64) -> bool {
         for _ in 0..candidates {
             if let Some(factors) = self.step() {

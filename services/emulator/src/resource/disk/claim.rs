@@ -1,9 +1,9 @@
 //! The directory that files are written to: made, marked and locked, removed at the end; and those that were left by
 //! processes that did not come to their end.
 //!
-//! A directory is only ever removed if its name and its marker are as they are written here, if the lock on the marker can
-//! be taken, and if the process that the marker names is gone. What is in it and was not written here stays, and so then
-//! does the directory. No link is followed.
+//! A directory is only ever removed if its name and its marker are as they are written here, if the lock on the marker
+//! can be taken, and if the process that the marker names is gone. What is in it and was not written here stays, and so
+//! then does the directory. No link is followed.
 
 use std::fs::File;
 use std::io::{self, Read, Write};

@@ -17,8 +17,8 @@ pub(super) struct Untrusted {
     pub(super) problem: String,
 }
 
-/// Judges what was measured. A step with a measurement that cannot be trusted is invalid, and so is the whole when the step
-/// counts; the law and the knee come from the other measurements.
+/// Judges what was measured. A step with a measurement that cannot be trusted is invalid, and so is the whole when the
+/// step counts; the law and the knee come from the other measurements.
 pub(super) fn report_of(
     wanted: &Wanted,
     started_unix_ms: u64,
