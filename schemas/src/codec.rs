@@ -65,10 +65,6 @@ fn in_brackets(position: Option<Position>) -> String {
     position.map_or_else(String::new, |position| format!(" ({position})"))
 }
 
-fn field_error(path: &serde_path_to_error::Path, problem: impl ToString) -> CodecError {
-    CodecError::Field { field: bounded(path), problem: bounded(problem), position: None }
-}
-
 /// The error of a field; what it repeats of the text is without secrets.
 fn read_error(error: &ReadError) -> CodecError {
     let problem = bounded(redact_text(&error.problem));
@@ -110,17 +106,17 @@ fn read_message_pack<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError>
     // A slice as a reader shrinks as it is read: what is left of it was not part of the message.
     let mut deserializer = rmp_serde::Deserializer::new(bytes);
     deserializer.set_max_depth(NESTING_MAX);
-    let message = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| match error.inner() {
-        rmp_serde::decode::Error::Syntax(problem) => field_error(error.path(), problem),
-        other => CodecError::Unreadable { form: "MessagePack", problem: bounded(other) },
-    })?;
-    match deserializer.get_ref().len() {
-        0 => Ok(message),
-        left => Err(CodecError::Unreadable {
-            form: "MessagePack",
-            problem: format!("{left} bytes left over after the message"),
-        }),
-    }
+    let problem = match T::deserialize(&mut deserializer) {
+        Ok(message) if deserializer.get_ref().is_empty() => return Ok(message),
+        Ok(_) => format!("{} bytes left over after the message", deserializer.get_ref().len()),
+        Err(error) => bounded(error),
+    };
+    // Read once more as what people write, which can say in which field it goes wrong.
+    let unreadable = || CodecError::Unreadable { form: "MessagePack", problem: problem.clone() };
+    let node = tree::from_message_pack(bytes).map_err(|_| unreadable())?;
+    let message = node.read().map_err(|error| read_error(&error))?;
+    // A tree does not keep bytes.
+    if node.has_bytes() { Err(unreadable()) } else { Ok(message) }
 }
 
 fn looks_like_json(bytes: &[u8]) -> bool {
@@ -183,4 +179,55 @@ pub fn from_tree<T: DeserializeOwned>(node: &Node) -> Result<T, CodecError> {
 /// What is no such text; the field that is unknown, missing or of the wrong type.
 pub fn from_text<T: DeserializeOwned>(text: &str) -> Result<T, CodecError> {
     from_tree(&read_tree(text.as_bytes())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Delta {
+        node: String,
+        #[serde(with = "serde_bytes")]
+        counts: Vec<u8>,
+        seconds: Vec<u32>,
+    }
+
+    #[test]
+    fn a_wrong_field_is_named_also_beside_bytes_and_what_is_left_over_is_refused() {
+        let fine = Delta { node: "n".to_owned(), counts: vec![1, 2], seconds: vec![3] };
+        let bytes = encode(&fine).unwrap();
+        assert_eq!(decode::<Delta>(&bytes).unwrap(), fine);
+        let mut longer = bytes.clone();
+        longer.push(0);
+        let error = decode::<Delta>(&longer).unwrap_err().to_string();
+        assert_eq!(error, "not readable as MessagePack: 1 bytes left over after the message");
+        for (wrong, field) in [
+            (encode(&("n", 1)).unwrap(), "[1]"),
+            (encode(&Wrong { node: "n", counts: "text", seconds: [3] }).unwrap(), "counts"),
+            (
+                encode(&Wrong { node: "n", counts: serde_bytes::Bytes::new(b"12"), seconds: ["x"] }).unwrap(),
+                "seconds[0]",
+            ),
+            (encode(&Wrong { node: [1], counts: serde_bytes::Bytes::new(b"12"), seconds: [3] }).unwrap(), "node"),
+            (encode(&Wrong { node: serde_bytes::Bytes::new(b"n"), counts: "text", seconds: [3] }).unwrap(), "node"),
+        ] {
+            match decode::<Delta>(&wrong) {
+                Err(CodecError::Field { field: named, .. }) => assert_eq!(named, field),
+                other => panic!("{field}: {other:?}"),
+            }
+        }
+        // A number is a text where one is wanted, but what holds bytes is not read a second time.
+        let number = encode(&Wrong { node: 5, counts: serde_bytes::Bytes::new(b"12"), seconds: [3] }).unwrap();
+        assert!(matches!(decode::<Delta>(&number), Err(CodecError::Unreadable { .. })));
+    }
+
+    #[derive(Serialize)]
+    struct Wrong<A, B, C> {
+        node: A,
+        counts: B,
+        seconds: C,
+    }
 }

@@ -98,6 +98,8 @@ pub enum Meaning {
     Float(f64),
     /// A text.
     Text,
+    /// Bytes, of which nothing is kept.
+    Bytes,
 }
 
 /// Why something cannot be read, and where.
@@ -166,8 +168,18 @@ impl Node {
     /// The text of a scalar that is not nothing.
     pub fn text(&self) -> Option<&str> {
         match &self.content {
-            Content::Scalar(scalar) if scalar.meaning != Meaning::Nothing => Some(&scalar.text),
-            Content::Scalar(_) | Content::List(_) | Content::Map(_) => None,
+            Content::Scalar(Scalar { meaning: Meaning::Nothing | Meaning::Bytes, .. }) => None,
+            Content::Scalar(scalar) => Some(&scalar.text),
+            Content::List(_) | Content::Map(_) => None,
+        }
+    }
+
+    /// Whether there are bytes in it.
+    pub(crate) fn has_bytes(&self) -> bool {
+        match &self.content {
+            Content::Scalar(scalar) => scalar.meaning == Meaning::Bytes,
+            Content::List(items) => items.iter().any(Self::has_bytes),
+            Content::Map(entries) => entries.iter().any(|entry| entry.value.has_bytes()),
         }
     }
 

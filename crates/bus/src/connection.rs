@@ -1,7 +1,7 @@
 //! The connection: made once, kept for ever, watched.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -12,6 +12,7 @@ use crate::backoff::jittered;
 use crate::message::{Message, Subscription};
 use crate::refusal::{Access, Refusal, Refusals, refusal_in};
 use crate::roles::UserRole;
+use crate::tell::recent::Tellings;
 use crate::{BusError, Headers};
 
 mod options;
@@ -60,7 +61,7 @@ pub struct Bus {
 }
 
 #[derive(Debug)]
-struct Inner {
+pub(crate) struct Inner {
     client: async_nats::Client,
     jetstream: async_nats::jetstream::Context,
     namespace: Namespace,
@@ -71,6 +72,7 @@ struct Inner {
     /// `$JS.API`, or that of another domain.
     api_prefix: String,
     inbox_prefix: String,
+    tellings: Tellings,
     options: ConnectOptions,
 }
 
@@ -113,8 +115,20 @@ pub async fn connect(options: ConnectOptions) -> Result<Bus, BusError> {
     jetstream.set_timeout(API_TIMEOUT);
     let namespace = options.namespace.clone();
     let wait = !options.retry_initial_connect;
-    let inner =
-        Inner { client, jetstream, namespace, events, link, closed, refusals, api_prefix, inbox_prefix, options };
+    let tellings = Tellings::default();
+    let inner = Inner {
+        client,
+        jetstream,
+        namespace,
+        events,
+        link,
+        closed,
+        refusals,
+        api_prefix,
+        inbox_prefix,
+        tellings,
+        options,
+    };
     let bus = Bus { inner: Arc::new(inner) };
     if wait {
         // The event comes by a channel of its own: a returned bus shall already know that it is connected.
@@ -188,6 +202,18 @@ fn reconnect_delay(attempts: usize) -> Duration {
 impl Bus {
     pub(crate) fn client(&self) -> &async_nats::Client {
         &self.inner.client
+    }
+
+    pub(crate) fn of(inner: Arc<Inner>) -> Self {
+        Self { inner }
+    }
+
+    pub(crate) fn downgrade(&self) -> Weak<Inner> {
+        Arc::downgrade(&self.inner)
+    }
+
+    pub(crate) fn tellings(&self) -> &Tellings {
+        &self.inner.tellings
     }
 
     pub(crate) fn jetstream(&self) -> &async_nats::jetstream::Context {
@@ -306,9 +332,21 @@ impl Bus {
         payload: Bytes,
         timeout: Duration,
     ) -> Result<Message, BusError> {
-        let size_bytes = payload.len();
+        self.ask(subject, headers.to_wire()?, payload, timeout, || headers.wire_bytes()).await
+    }
+
+    /// The same with headers as on the wire; `head_bytes` is how long they are, where that matters.
+    pub(crate) async fn ask(
+        &self,
+        subject: &str,
+        headers: Option<async_nats::HeaderMap>,
+        payload: Bytes,
+        timeout: Duration,
+        head_bytes: impl FnOnce() -> usize,
+    ) -> Result<Message, BusError> {
+        let payload_bytes = payload.len();
         let mut request = async_nats::Request::new().payload(payload).timeout(Some(timeout));
-        if let Some(map) = headers.to_wire()? {
+        if let Some(map) = headers {
             request = request.headers(map);
         }
         let asked = self.client().send_request(subject.to_owned(), request);
@@ -318,7 +356,7 @@ impl Bus {
             match e.kind() {
                 Kind::TimedOut => BusError::Timeout { what: subject.to_owned(), after: timeout },
                 Kind::NoResponders => BusError::NoResponders { subject: subject.to_owned() },
-                Kind::MaxPayloadExceeded => self.too_large(subject, headers, size_bytes),
+                Kind::MaxPayloadExceeded => self.too_large(subject, head_bytes() + payload_bytes),
                 Kind::InvalidSubject => invalid(subject, &e),
                 Kind::Other => self.lost(subject, &e),
             }
@@ -380,21 +418,14 @@ impl Bus {
     ) -> BusError {
         use async_nats::client::PublishErrorKind as Kind;
         match error.kind() {
-            Kind::MaxPayloadExceeded => self.too_large(subject, headers, size_bytes),
+            Kind::MaxPayloadExceeded => self.too_large(subject, headers.wire_bytes() + size_bytes),
             Kind::InvalidSubject => invalid(subject, error),
             Kind::Send => BusError::Closed,
         }
     }
 
-    fn too_large(&self, subject: &str, headers: &Headers, payload_bytes: usize) -> BusError {
-        // "NATS/1.0\r\n", "name: value\r\n" each, "\r\n".
-        let lines: usize = headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
-        let head = if headers.is_empty() { 0 } else { 12 + lines };
-        BusError::PayloadTooLarge {
-            subject: subject.to_owned(),
-            size_bytes: head + payload_bytes,
-            limit_bytes: self.max_payload_bytes(),
-        }
+    fn too_large(&self, subject: &str, size_bytes: usize) -> BusError {
+        BusError::PayloadTooLarge { subject: subject.to_owned(), size_bytes, limit_bytes: self.max_payload_bytes() }
     }
 
     fn lost(&self, what: &str, error: &impl std::fmt::Display) -> BusError {

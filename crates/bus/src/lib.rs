@@ -11,6 +11,7 @@ mod api;
 mod backoff;
 mod pull;
 mod refusal;
+mod tell;
 
 pub mod clock;
 pub mod connection;

@@ -7,6 +7,7 @@ use nuncius_schemas::subjects::HEADER_MESSAGE_ID;
 use serde::Deserialize;
 
 use crate::api::{Retry, WireError};
+use crate::headers::write_header;
 use crate::{Bus, BusError, Headers};
 
 const ACK_TIMEOUT: Duration = Duration::from_secs(5);
@@ -57,18 +58,13 @@ impl Bus {
         message_id: Option<&str>,
         expected_last_subject_sequence: Option<u64>,
     ) -> Result<PubAck, BusError> {
-        let mut headers = headers.clone();
-        if let Some(id) = message_id {
-            headers.insert(HEADER_MESSAGE_ID, id);
-        }
-        if let Some(sequence) = expected_last_subject_sequence {
-            headers.insert(HEADER_EXPECTED_SUBJECT_SEQUENCE, sequence.to_string());
-        }
+        let sequence = expected_last_subject_sequence.map(|sequence| sequence.to_string());
+        let added = [(HEADER_MESSAGE_ID, message_id), (HEADER_EXPECTED_SUBJECT_SEQUENCE, sequence.as_deref())];
         let mut attempts = if message_id.is_some() { ATTEMPTS } else { 1 };
         let mut timed_out = false;
         let mut retry = None;
         loop {
-            let outcome = self.publish_once(subject, &headers, payload.clone()).await;
+            let outcome = self.publish_once(subject, headers, &added, payload.clone()).await;
             match &outcome {
                 Err(BusError::Timeout { .. }) if attempts > 1 => {
                     attempts -= 1;
@@ -112,8 +108,20 @@ impl Bus {
         }
     }
 
-    async fn publish_once(&self, subject: &str, headers: &Headers, payload: Bytes) -> Result<PubAck, BusError> {
-        let answer = match self.request(subject, headers, payload, ACK_TIMEOUT).await {
+    async fn publish_once(
+        &self,
+        subject: &str,
+        headers: &Headers,
+        added: &[(&str, Option<&str>)],
+        payload: Bytes,
+    ) -> Result<PubAck, BusError> {
+        let mut map = headers.to_wire()?;
+        for (name, value) in added {
+            if let Some(value) = value {
+                write_header(map.get_or_insert_default(), name, value)?;
+            }
+        }
+        let answer = match self.ask(subject, map, payload, ACK_TIMEOUT, || headers.wire_bytes()).await {
             Err(BusError::NoResponders { subject }) => return Err(BusError::NoStream { subject }),
             answer => answer?,
         };

@@ -274,7 +274,6 @@ fn wanted_streams(bus: &Bus, definition: &QueueDefinition, slots: u64) -> [Strea
         stored_as: Some(StoredAs {
             from: names.record_all(name),
             to: names.result(name, "{{wildcard(1)}}", "{{wildcard(2)}}"),
-            filter: names.result_all(name),
         }),
         discard: Discard::New,
         max_age: Some(definition.max_wait.to_std() + RESULT_MARGIN),

@@ -1,12 +1,18 @@
-//! Terminal records: written once for each job, found again, and told apart from those of a message that repeats a job.
+//! Terminal records: written once for each job, told to whoever listens for results, found again, and told apart from
+//! those of a message that repeats a job.
+//!
+//! A record is told when it is in its stream, and before its job is acknowledged. Whoever finds that a job which comes
+//! again has its record tells it once more, as its writer may have died in between.
 //!
 //! The stream of records holds, for every message that the stream of jobs ever took and lost again, either the record
 //! of its job or, where the job had its record by an earlier message already, a repeat. Both are guarded by "the
 //! subject has none yet".
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::Bytes;
+use nuncius_bus::tail::StoredMessage;
 use nuncius_bus::typed::CONTENT_TYPE_MESSAGE_PACK;
 use nuncius_bus::{Bus, BusError, Headers, TypedError};
 use nuncius_schemas::codec;
@@ -48,6 +54,7 @@ pub(crate) async fn settle(
         if write(bus, result, form, traceparent).await? {
             return Ok(Settled::Here);
         }
+        // The record that is there is told by this, too.
         match settled(bus, &result.queue, &result.client, &result.job, result.job_sequence).await? {
             // The own first write, whose answer was lost.
             Some((Settled::Elsewhere, Some(found))) if found == *result => return Ok(Settled::Here),
@@ -77,6 +84,7 @@ pub(crate) async fn settled(
     // One that cannot be read is in no total: then the message counts as a repeat of whatever that was.
     let recorded_job_sequence = record.as_ref().map_or(0, |record| record.job_sequence);
     if recorded_job_sequence == job_sequence {
+        tell_again(bus, &subject, &found).await?;
         return Ok(Some((Settled::Elsewhere, record)));
     }
     let repeat = JobRepeat {
@@ -95,10 +103,32 @@ pub(crate) async fn settled(
     Ok(Some((Settled::Repeated, record)))
 }
 
-/// Writes a terminal record unless the job has one; whether it was written.
+/// Tells of a record that the stream has.
+async fn tell_again(bus: &Bus, subject: &str, found: &StoredMessage) -> Result<(), BusError> {
+    let told = [HEADER_CONTENT_TYPE, HEADER_SCHEMA, HEADER_TRACEPARENT];
+    let headers = told.into_iter().filter_map(|name| Some((name, found.headers.get(name)?))).collect();
+    bus.tell(subject, &headers, found.payload.clone()).await
+}
+
+/// The headers of all records of a form, which are the same but for the trace context.
+fn headers_of(form: Form) -> Result<Headers, BusError> {
+    static MESSAGE_PACK: OnceLock<Headers> = OnceLock::new();
+    static JSON: OnceLock<Headers> = OnceLock::new();
+    let made = match form {
+        Form::MessagePack => &MESSAGE_PACK,
+        Form::Json => &JSON,
+    };
+    if let Some(headers) = made.get() {
+        return Ok(headers.clone());
+    }
+    let headers = Headers::new().with(HEADER_CONTENT_TYPE, form.content_type()).with(HEADER_SCHEMA, SCHEMA).ready()?;
+    Ok(made.get_or_init(|| headers).clone())
+}
+
+/// Writes a terminal record unless the job has one, and tells of it; whether it was written.
 async fn write(bus: &Bus, result: &JobResult, form: Form, traceparent: Option<&str>) -> Result<bool, JobError> {
     let subject = bus.namespace().record(&result.queue, &client_token(&result.client), &result.job);
-    let mut headers = Headers::new().with(HEADER_CONTENT_TYPE, form.content_type()).with(HEADER_SCHEMA, SCHEMA);
+    let mut headers = headers_of(form)?;
     if let Some(traceparent) = traceparent {
         headers.insert(HEADER_TRACEPARENT, traceparent);
     }
@@ -107,10 +137,14 @@ async fn write(bus: &Bus, result: &JobResult, form: Form, traceparent: Option<&s
         // For a server that takes no such large messages.
         payloads.push(form.encode(&JobResult { stdout_tail: None, stderr_tail: None, ..result.clone() })?);
     }
-    publish_once(bus, &result.queue, &result.job, &subject, &headers, payloads).await
+    let stored = publish_once(bus, &result.queue, &result.job, &subject, &headers, payloads).await?;
+    let Some(payload) = stored else { return Ok(false) };
+    let subject = bus.namespace().result(&result.queue, &client_token(&result.client), &result.job);
+    bus.tell(&subject, &headers, payload).await?;
+    Ok(true)
 }
 
-/// Publishes unless the subject has a message; whether it was stored. The first payload that is not too large is taken.
+/// Publishes unless the subject has a message; what was stored. The first payload that is not too large is taken.
 /// Repeats for as long as that cannot be known.
 async fn publish_once(
     bus: &Bus,
@@ -119,14 +153,14 @@ async fn publish_once(
     subject: &str,
     headers: &Headers,
     payloads: Vec<Bytes>,
-) -> Result<bool, JobError> {
+) -> Result<Option<Bytes>, JobError> {
     let mut pause = WRITE_PAUSE;
     let mut payloads = payloads.into_iter().peekable();
     let mut payload = payloads.next().unwrap_or_default();
     loop {
         match bus.publish_acked(subject, headers, payload.clone(), None, Some(0)).await {
-            Ok(_) => return Ok(true),
-            Err(BusError::WrongLastSequence { .. }) => return Ok(false),
+            Ok(_) => return Ok(Some(payload)),
+            Err(BusError::WrongLastSequence { .. }) => return Ok(None),
             Err(BusError::NoStream { .. }) => return Err(JobError::NoQueue { queue: queue.to_owned() }),
             Err(error @ BusError::PayloadTooLarge { .. }) => match payloads.next() {
                 Some(shorter) => {

@@ -28,6 +28,10 @@ use crate::{JobError, Queues};
 
 /// How long a submission is repeated that was not answered.
 const SUBMIT_PATIENCE: Duration = Duration::from_secs(45);
+/// A result that has not come is looked for in the stream this often, and so many at a time: what is told without an
+/// acknowledgement may be lost with a connection.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+const LOOK_AGAIN_MAX: usize = 1_024;
 /// Pause before it is repeated.
 const SUBMIT_PAUSE: Duration = Duration::from_millis(250);
 /// JetStream: a message is larger than the stream takes.
@@ -82,7 +86,15 @@ struct Inner {
     bus: Bus,
     options: SubmitterOptions,
     definition: Mutex<Option<Arc<QueueDefinition>>>,
-    waiting: Mutex<HashMap<String, oneshot::Sender<JobResult>>>,
+    waiting: Mutex<HashMap<String, Waiting>>,
+}
+
+/// A job whose result somebody waits for.
+#[derive(Debug)]
+struct Waiting {
+    result: oneshot::Sender<JobResult>,
+    /// When it began to be waited for, or was last looked for in the stream.
+    since: Instant,
 }
 
 /// A job that is submitted many times, each under an id of its own: checked and encoded once.
@@ -216,6 +228,7 @@ impl Submitter {
         if options.presence {
             headers.insert(HEADER_IF_CLIENT, "present");
         }
+        let headers = headers.ready()?;
         let subject = self.inner.bus.namespace().job(&options.queue, submission.priority, &options.client);
         let arguments = job.args.len();
         let prepared = Prepared { subject, headers, payload, priority: submission.priority, arguments };
@@ -272,7 +285,8 @@ impl Inner {
     /// A ticket whose result is listened for.
     fn ticket(self: &Arc<Self>, id: String) -> Ticket {
         let (sender, result) = oneshot::channel();
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), sender);
+        let waiting = Waiting { result: sender, since: Instant::now() };
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), waiting);
         Ticket { id, acceptance: Acceptance::New, result, inner: Arc::clone(self) }
     }
 
@@ -411,7 +425,7 @@ impl Inner {
         let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&result.job);
         if let Some(waiting) = waiting {
             // Who asked may have stopped waiting.
-            let _ = waiting.send(result);
+            let _ = waiting.result.send(result);
         }
     }
 
@@ -429,7 +443,33 @@ impl Inner {
         if self.bus.flush().await.is_err() {
             return;
         }
-        let ids: Vec<String> = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect();
+        let ids = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect();
+        self.look_for(ids).await;
+    }
+
+    /// Looks for what has been waited for longest: a message may be lost on its way, a record is not.
+    async fn look_again(&self) {
+        let ids = {
+            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            let now = Instant::now();
+            let mut long: Vec<(Instant, String)> = waiting
+                .iter()
+                .filter(|(_, waiting)| now.duration_since(waiting.since) >= LOOK_AGAIN)
+                .map(|(id, waiting)| (waiting.since, id.clone()))
+                .collect();
+            long.sort_unstable();
+            long.truncate(LOOK_AGAIN_MAX);
+            for (_, id) in &long {
+                if let Some(waiting) = waiting.get_mut(id) {
+                    waiting.since = now;
+                }
+            }
+            long.into_iter().map(|(_, id)| id).collect()
+        };
+        self.look_for(ids).await;
+    }
+
+    async fn look_for(&self, ids: Vec<String>) {
         for id in ids {
             match self.fetch(&id).await {
                 Ok(Some(result)) => self.deliver(result),

@@ -279,8 +279,8 @@ fn queue_channels(ns: &Namespace) -> Vec<Channel> {
             content_types: &[MESSAGE_PACK, JSON],
             headers: &[],
             inbound: false,
-            description: "The one terminal record of a job, stored and then published by the stream: who listens on a part \
-                          of it hears no record that was refused. JSON for jobs in JSON.",
+            description: "The one terminal record of a job, told once the stream has it: who listens on a part of it hears \
+                          no record that was refused, and one twice where its worker broke off. JSON for jobs in JSON.",
         },
         Channel {
             name: "repeat",

@@ -59,6 +59,10 @@ impl<'de> Visitor<'de> for NodeVisitor {
         scalar(value, Meaning::Text)
     }
 
+    fn visit_bytes<E: Error>(self, _: &[u8]) -> Result<Node, E> {
+        scalar("", Meaning::Bytes)
+    }
+
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Node, A::Error> {
         let mut items = Vec::new();
         while let Some(item) = list.next_element()? {
@@ -70,8 +74,12 @@ impl<'de> Visitor<'de> for NodeVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Node, A::Error> {
         let mut entries = Vec::new();
         while let Some(Node { content: key, .. }) = map.next_key()? {
-            let Content::Scalar(Scalar { text: key, meaning: Meaning::Text }) = key else {
-                return Err(A::Error::custom("a key is not a text"));
+            let Content::Scalar(Scalar {
+                text: key,
+                meaning: Meaning::Text | Meaning::Unsigned(_) | Meaning::Signed(_),
+            }) = key
+            else {
+                return Err(A::Error::custom("a key is neither a text nor a whole number"));
             };
             entries.push(Entry { key, position: None, value: map.next_value()? });
         }

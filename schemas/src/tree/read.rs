@@ -22,6 +22,9 @@ impl<'a> Reader<'a> {
                 "nothing is written where a text is wanted: for an empty text, or for this very word, use quotes",
                 self.0.position,
             )),
+            Content::Scalar(Scalar { meaning: Meaning::Bytes, .. }) => {
+                Err(ReadError::invalid_type(Unexpected::Bytes(&[]), &"a text"))
+            }
             Content::Scalar(scalar) => Ok(&scalar.text),
             Content::List(_) => Err(ReadError::invalid_type(Unexpected::Seq, &"a text")),
             Content::Map(_) => Err(ReadError::invalid_type(Unexpected::Map, &"a text")),
@@ -41,6 +44,7 @@ impl<'de> Deserializer<'de> for Reader<'de> {
                 Meaning::Signed(value) => visitor.visit_i64(value),
                 Meaning::Float(value) => visitor.visit_f64(value),
                 Meaning::Text => visitor.visit_borrowed_str(&scalar.text),
+                Meaning::Bytes => visitor.visit_bytes(&[]),
             },
             Content::List(items) => visitor.visit_seq(Items { items, next: 0 }),
             Content::Map(entries) => visitor.visit_map(Entries { entries, next: 0 }),

@@ -183,6 +183,7 @@ fn queue_books(grants: &mut Grants<'_>) {
         let dead = grants.stream_of(&queue, |names, queue| names.stream_dead_letter(queue));
         grants.look(&dead, "dead letters");
         grants.publish(names.record(&queue, "*", "*"), "records of jobs that nobody will take");
+        grants.publish(names.result(&queue, "*", "*"), "tells whoever submitted them");
         grants.publish(names.dead_letter(&queue), "copies of jobs given up");
     }
 }
@@ -198,6 +199,7 @@ fn worker(grants: &mut Grants<'_>) {
         let record = names.result(&queue, "*", "*");
         grants.api(&format!("DIRECT.GET.{results}.{record}"), "whether a job has its record already");
         grants.publish(names.record(&queue, "*", "*"), "records of jobs");
+        grants.publish(names.result(&queue, "*", "*"), "tells whoever submitted them");
         grants.publish(format!("{}.repeat.{queue}.*", names.as_str()), "records of repeats");
         grants.publish(names.dead_letter(&queue), "copies of jobs given up");
         grants.publish(names.job_event(&queue), "that a job is taken");

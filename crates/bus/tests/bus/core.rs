@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use nuncius_bus::{BusError, ConnectOptions, Headers, clock, connect, extract, inject};
-use nuncius_testkit::{TestServer, free_port};
+use nuncius_testkit::{Proxy, TestServer, free_port};
 use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState};
 
 use crate::support::{bytes, none, server_and_bus, soon};
@@ -53,6 +53,29 @@ async fn a_too_large_payload_is_refused_with_the_limit() {
     let asked = bus.request("a", &none(), big.clone(), Duration::from_secs(1)).await;
     assert_eq!(limit(asked.unwrap_err()), (2000, 1024));
     assert_eq!(limit(bus.publish_acked("a", &none(), big, None, None).await.unwrap_err()).1, 1024);
+}
+
+#[tokio::test]
+async fn what_was_told_into_a_connection_that_broke_is_heard_through_the_next() {
+    let (server, near) = server_and_bus().await;
+    let link = Proxy::start(([127, 0, 0, 1], server.port()).into()).unwrap();
+    let options = ConnectOptions { urls: vec![link.url()], name: "far".into(), ..ConnectOptions::default() };
+    let far = connect(options).await.unwrap();
+    let mut heard = near.subscribe("told").await.unwrap();
+    near.flush().await.unwrap();
+    far.tell("told", &none(), bytes("before")).await.unwrap();
+    assert_eq!(soon(heard.next()).await.unwrap().payload, bytes("before"));
+    link.stall();
+    far.tell("told", &Headers::new().with("A", "1"), bytes("into the void")).await.unwrap();
+    far.flush().await.unwrap();
+    link.drop_connections();
+    link.restore();
+    let mut all = Vec::new();
+    while all.last().is_none_or(|(payload, _)| *payload != bytes("into the void")) {
+        let message = soon(heard.next()).await.unwrap();
+        all.push((message.payload, message.headers.get("A").map(str::to_owned)));
+    }
+    assert_eq!(all.last().unwrap().1.as_deref(), Some("1"));
 }
 
 #[tokio::test]

@@ -46,6 +46,7 @@ pub(super) async fn listen(inner: &Arc<Inner>, mut results: Subscription) {
                     dropped = now;
                     inner.recover().await;
                 }
+                inner.look_again().await;
             }
         }
     }

@@ -176,5 +176,7 @@ async fn who_listens_for_results_hears_no_record_that_was_refused() {
         let record: JobResult = soon(heard.next()).await.unwrap().decode().unwrap();
         all.push((record.job, record.status));
     }
+    // Whoever finds the record that counts tells it once more.
+    all.dedup();
     assert_eq!(all, [(id, JobStatus::Failed), ("last".to_owned(), JobStatus::Succeeded)]);
 }

@@ -1,0 +1,65 @@
+//! Telling what is kept elsewhere: messages without acknowledgement that survive a broken connection of their sender.
+
+use std::sync::Weak;
+use std::time::Instant;
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use crate::connection::{Inner, Link};
+use crate::{Bus, BusError, Headers};
+
+pub(crate) mod recent;
+
+use recent::{REMEMBERED_FOR, Telling};
+
+impl Bus {
+    /// Publishes without acknowledgement what is kept elsewhere. Whatever was told in the 20 s before a connection broke
+    /// (8,192 messages at most) is told again on the next: who listens hears it once or more often.
+    ///
+    /// # Errors
+    /// As [`Bus::publish`].
+    pub async fn tell(&self, subject: &str, headers: &Headers, payload: Bytes) -> Result<(), BusError> {
+        let tellings = self.tellings();
+        tellings.watched.get_or_init(|| {
+            tokio::spawn(tell_again(self.downgrade(), self.link()));
+        });
+        let headers = headers.to_wire()?;
+        let telling = Telling { at: Instant::now(), subject: subject.to_owned(), headers, payload };
+        tellings.remember(telling.clone());
+        self.write(telling).await
+    }
+
+    async fn write(&self, telling: Telling) -> Result<(), BusError> {
+        let Telling { subject, headers, payload, .. } = telling;
+        let (told, size_bytes) = (subject.clone(), payload.len());
+        let sent = match headers {
+            None => self.client().publish(subject, payload).await,
+            Some(map) => self.client().publish_with_headers(subject, map, payload).await,
+        };
+        sent.map_err(|error| self.publish_error(&error, &told, &Headers::new(), size_bytes))
+    }
+}
+
+/// Tells again what was told before each new connection, as long as there is anybody who tells.
+async fn tell_again(bus: Weak<Inner>, mut link: watch::Receiver<Link>) {
+    let mut lost = Instant::now();
+    let mut generation = link.borrow().generation;
+    while link.changed().await.is_ok() {
+        let now = *link.borrow_and_update();
+        if now.since.is_none() {
+            lost = Instant::now();
+        }
+        if now.since.is_none() || now.generation == generation {
+            continue;
+        }
+        generation = now.generation;
+        let Some(bus) = bus.upgrade().map(Bus::of) else { return };
+        let earliest = lost.checked_sub(REMEMBERED_FOR).unwrap_or(lost);
+        for telling in bus.tellings().since(earliest) {
+            if let Err(error) = bus.write(telling).await {
+                tracing::debug!(%error, "not told again");
+            }
+        }
+    }
+}
