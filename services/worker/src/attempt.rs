@@ -134,12 +134,13 @@ enum End {
 /// Runs it, saying meanwhile that it is being run.
 async fn run(bench: &Arc<Bench>, prepared: &Prepared, taken: &Arc<Taken>) -> (Outcome, End) {
     let cancel = CancellationToken::new();
-    let mut running = Box::pin(async {
+    let running = async {
         match &prepared.task {
             Task::Device(task) => on_device(&bench.bus, prepared, task, &cancel).await,
             _ => execute(prepared, cancel.clone()).await,
         }
-    });
+    };
+    tokio::pin!(running);
     let heard = Arc::new(Heard::now());
     let first = tokio::time::Instant::now() + PROGRESS_INTERVAL;
     let mut progress = tokio::time::interval_at(first, PROGRESS_INTERVAL);

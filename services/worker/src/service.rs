@@ -69,6 +69,8 @@ struct Worker {
     slots: u32,
     /// Slots that are free.
     free: Vec<u32>,
+    /// Where each slot that was used before takes its next job.
+    hands: Vec<Option<mpsc::Sender<WorkItem>>>,
     freed: mpsc::Receiver<u32>,
     free_again: mpsc::Sender<u32>,
     inventory: Arc<Mutex<Inventory>>,
@@ -153,6 +155,7 @@ async fn serve(
         }),
         slots: config.slots,
         free: (0..config.slots).rev().collect(),
+        hands: Vec::new(),
         freed,
         free_again,
         inventory,
@@ -309,16 +312,42 @@ fn first_sample(config: &WorkerConfig, name: &str) -> NodeSample {
     }
 }
 
+/// A task that works for a slot, one job after the other, with this one first. One for each job would cost a large
+/// allocation each time.
+fn start_slot(bench: Arc<Bench>, slot: u32, first: WorkItem, free_again: mpsc::Sender<u32>) -> mpsc::Sender<WorkItem> {
+    let (hand, mut items) = mpsc::channel(1);
+    tokio::spawn(async move {
+        let mut next = Some(first);
+        while let Some(item) = next {
+            work(&bench, slot, item).await;
+            // Nobody listens once the worker has left.
+            if free_again.send(slot).await.is_err() {
+                return;
+            }
+            next = items.recv().await;
+        }
+    });
+    hand
+}
+
 impl Worker {
     fn begin(&mut self, item: WorkItem) {
         // There is one: the queue was asked for no more than there are.
         let slot = self.free.pop().unwrap_or(0);
-        let (bench, free_again) = (Arc::clone(&self.bench), self.free_again.clone());
-        tokio::spawn(async move {
-            work(&bench, slot, item).await;
-            // Nobody listens once the worker has left.
-            let _ = free_again.send(slot).await;
-        });
+        let place = usize::try_from(slot).unwrap_or(usize::MAX);
+        if self.hands.len() <= place {
+            self.hands.resize_with(place + 1, || None);
+        }
+        let Some(hand) = self.hands.get_mut(place) else { return };
+        let item = match hand {
+            Some(hand) => match hand.try_send(item) {
+                Ok(()) => return,
+                // Its task has ended.
+                Err(refused) => refused.into_inner(),
+            },
+            None => item,
+        };
+        *hand = Some(start_slot(Arc::clone(&self.bench), slot, item, self.free_again.clone()));
     }
 
     fn busy(&self) -> u32 {
