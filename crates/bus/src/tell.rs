@@ -15,7 +15,7 @@ use recent::{REMEMBERED_FOR, Telling};
 
 impl Bus {
     /// Publishes without acknowledgement what is kept elsewhere. Whatever was told in the 20 s before a connection broke
-    /// (8,192 messages at most) is told again on the next: who listens hears it once or more often.
+    /// (1,024 messages at most) is told again on the next: who listens hears it once or more often.
     ///
     /// # Errors
     /// As [`Bus::publish`].
@@ -24,20 +24,10 @@ impl Bus {
         tellings.watched.get_or_init(|| {
             tokio::spawn(tell_again(self.downgrade(), self.link()));
         });
-        let headers = headers.to_wire()?;
-        let telling = Telling { at: Instant::now(), subject: subject.to_owned(), headers, payload };
-        tellings.remember(telling.clone());
-        self.write(telling).await
-    }
-
-    async fn write(&self, telling: Telling) -> Result<(), BusError> {
-        let Telling { subject, headers, payload, .. } = telling;
-        let (told, size_bytes) = (subject.clone(), payload.len());
-        let sent = match headers {
-            None => self.client().publish(subject, payload).await,
-            Some(map) => self.client().publish_with_headers(subject, map, payload).await,
-        };
-        sent.map_err(|error| self.publish_error(&error, &told, &Headers::new(), size_bytes))
+        self.publish(subject, headers, payload.clone()).await?;
+        let telling = Telling { at: Instant::now(), subject: subject.to_owned(), headers: headers.clone(), payload };
+        tellings.remember(telling);
+        Ok(())
     }
 }
 
@@ -57,7 +47,7 @@ async fn tell_again(bus: Weak<Inner>, mut link: watch::Receiver<Link>) {
         let Some(bus) = bus.upgrade().map(Bus::of) else { return };
         let earliest = lost.checked_sub(REMEMBERED_FOR).unwrap_or(lost);
         for telling in bus.tellings().since(earliest) {
-            if let Err(error) = bus.write(telling).await {
+            if let Err(error) = bus.publish(&telling.subject, &telling.headers, telling.payload).await {
                 tracing::debug!(%error, "not told again");
             }
         }

@@ -18,9 +18,9 @@ const WARM_UP: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Runs for `duration`, and a second before that is not counted.
-pub(crate) async fn run(client: &Client, in_flight: u32, duration: Duration) -> Result<(), Failure> {
+pub(crate) async fn run(client: &Client, in_flight: u32, duration: Duration, tells: bool) -> Result<(), Failure> {
     let name = format!("{:08x}", fastrand::u32(..));
-    let results = client.subscribe(format!("bare.result.{name}.*")).await?;
+    let results = client.subscribe(format!("bare.{}.{name}.*", if tells { "told" } else { "result" })).await?;
     client.flush().await?;
     let begin = Instant::now() + WARM_UP;
     let end = begin + duration;

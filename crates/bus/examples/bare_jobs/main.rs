@@ -1,9 +1,10 @@
 //! The baseline of the job queue's bench: the least that durable jobs over JetStream can be made of, in async-nats
 //! alone. It makes the steps of the job protocol on the same server: a job is published and acknowledged, pulled,
-//! recorded under a subject that must have no record yet, acknowledged, and its record comes back to the client; no
+//! recorded under a subject that must have no record yet, told to the client once it is stored, and acknowledged; no
 //! priorities, no retries, no outages.
 //!
-//! `bare_jobs setup URL`, `bare_jobs worker URL SLOTS`, `bare_jobs client URL IN_FLIGHT SECONDS`.
+//! `bare_jobs setup URL`, `bare_jobs worker URL SLOTS`, `bare_jobs client URL IN_FLIGHT SECONDS`. With `early` at the end
+//! the client hears records as they are published, also those that are refused: a message less, and a promise less.
 #![allow(clippy::print_stdout, reason = "it is a program")]
 
 mod client;
@@ -28,9 +29,13 @@ async fn main() -> Result<(), Failure> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let (url, work) = match *arguments.as_slice() {
         ["setup", url] => (url, Work::Setup),
-        ["worker", url, slots] => (url, Work::Worker(slots.parse()?)),
-        ["client", url, in_flight, seconds] => (url, Work::Client(in_flight.parse()?, seconds.parse()?)),
-        _ => return Err("usage: bare_jobs setup URL | worker URL SLOTS | client URL IN_FLIGHT SECONDS".into()),
+        ["worker", url, slots] => (url, Work::Worker(slots.parse()?, true)),
+        ["worker", url, slots, "early"] => (url, Work::Worker(slots.parse()?, false)),
+        ["client", url, in_flight, seconds] => (url, Work::Client(in_flight.parse()?, seconds.parse()?, true)),
+        ["client", url, in_flight, seconds, "early"] => {
+            (url, Work::Client(in_flight.parse()?, seconds.parse()?, false))
+        }
+        _ => return Err("usage: bare_jobs setup URL | worker URL SLOTS | client URL IN_FLIGHT SECONDS [early]".into()),
     };
     // Subjects are made here and known to be fine.
     let client = async_nats::ConnectOptions::new().skip_subject_validation(true).connect(url).await?;
@@ -38,8 +43,10 @@ async fn main() -> Result<(), Failure> {
     tokio::spawn(async move {
         match work {
             Work::Setup => setup::run(&client).await,
-            Work::Worker(slots) => worker::run(&client, slots).await,
-            Work::Client(in_flight, seconds) => client::run(&client, in_flight, Duration::from_secs(seconds)).await,
+            Work::Worker(slots, tells) => worker::run(&client, slots, tells).await,
+            Work::Client(in_flight, seconds, tells) => {
+                client::run(&client, in_flight, Duration::from_secs(seconds), tells).await
+            }
         }
     })
     .await?
@@ -47,8 +54,8 @@ async fn main() -> Result<(), Failure> {
 
 enum Work {
     Setup,
-    Worker(usize),
-    Client(u32, u64),
+    Worker(usize, bool),
+    Client(u32, u64, bool),
 }
 
 /// What a stream answers to what it is to store.

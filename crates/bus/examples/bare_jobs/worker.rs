@@ -20,14 +20,20 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_millis(12_500);
 
 /// Works until SIGTERM, and then ends what it has begun.
-pub(crate) async fn run(client: &Client, slots: usize) -> Result<(), Failure> {
+pub(crate) async fn run(client: &Client, slots: usize, tells: bool) -> Result<(), Failure> {
     let mut terminate = signal(SignalKind::terminate())?;
     let inbox = client.new_inbox();
     let mut messages = client.subscribe(format!("{inbox}.*")).await?;
     let ask = format!("$JS.API.CONSUMER.MSG.NEXT.{JOBS}.{CONSUMER}");
     let mut record_headers = headers("job-result.v1");
     record_headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, "0");
-    let names = Names { worker: format!("worker-{:08x}", fastrand::u32(..)), node: host(), headers: record_headers };
+    let names = Names {
+        worker: format!("worker-{:08x}", fastrand::u32(..)),
+        node: host(),
+        headers: record_headers,
+        told_headers: headers("job-result.v1"),
+        tells,
+    };
     let mut running = FuturesUnordered::new();
     // Messages that may still come of what was asked for.
     let (mut outstanding, mut serial) = (0usize, 0u64);
@@ -83,6 +89,9 @@ struct Names {
     worker: String,
     node: String,
     headers: HeaderMap,
+    told_headers: HeaderMap,
+    /// Whether a record is told once it is stored; else the client hears it being published, stored or not.
+    tells: bool,
 }
 
 /// The record first; then the job may go.
@@ -116,7 +125,11 @@ async fn work(client: &Client, names: &Names, message: Message) -> Result<(), Fa
     };
     let payload = Bytes::from(rmp_serde::to_vec_named(&record)?);
     // Where there is a record already, the job may go as well.
-    publish_acked(client, format!("bare.result.{owner}.{id}"), names.headers.clone(), payload).await?;
+    let is_stored =
+        publish_acked(client, format!("bare.result.{owner}.{id}"), names.headers.clone(), payload.clone()).await?;
+    if is_stored && names.tells {
+        client.publish_with_headers(format!("bare.told.{owner}.{id}"), names.told_headers.clone(), payload).await?;
+    }
     client.publish(reply, Bytes::from_static(b"+ACK")).await?;
     Ok(())
 }

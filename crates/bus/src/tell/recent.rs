@@ -4,13 +4,15 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use async_nats::HeaderMap;
 use bytes::Bytes;
+
+use crate::Headers;
 
 /// How long what was told is remembered: a dead connection is found out within two pings that nobody answered.
 pub(crate) const REMEMBERED_FOR: Duration = Duration::from_secs(20);
-/// How many are remembered.
-const REMEMBERED_MAX: usize = 8_192;
+/// How many are remembered. Who tells what a stream has taken waits for its answer to the next one first, so that no more
+/// of it is on its way than there are senders; more would only be out of the processor's cache.
+const REMEMBERED_MAX: usize = 1_024;
 
 /// What was told a moment ago, the oldest first.
 #[derive(Debug, Default)]
@@ -25,7 +27,7 @@ pub(crate) struct Tellings {
 pub(crate) struct Telling {
     pub(crate) at: Instant,
     pub(crate) subject: String,
-    pub(crate) headers: Option<HeaderMap>,
+    pub(crate) headers: Headers,
     pub(crate) payload: Bytes,
 }
 
@@ -58,7 +60,7 @@ mod tests {
         let told = |after: Duration| Telling {
             at: start + after,
             subject: "a".to_owned(),
-            headers: None,
+            headers: Headers::new(),
             payload: Bytes::new(),
         };
         for _ in 0..REMEMBERED_MAX + 5 {
