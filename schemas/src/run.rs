@@ -121,8 +121,11 @@ pub struct RunRecord {
     /// The routes that its targets were resolved by, as they stood when it was planned.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<Route>,
-    /// Who was planned to take part.
+    /// Who was planned to take part; of very many the first.
     pub nodes: Vec<RunNode>,
+    /// How many more there are: where the run stands has them all.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub nodes_left_out: u32,
     /// How often nodes were chosen for it: the attempt that is under way, 0 before the first.
     #[serde(default)]
     pub attempt: u32,
@@ -136,7 +139,21 @@ pub struct RunRecord {
     pub store: Option<String>,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+/// Most nodes that a run record names: it is written with every status, and must fit into a message.
+pub const RECORD_NODES_MAX: usize = 1_024;
+
 impl RunRecord {
+    /// Notes who was planned to take part, as far as there is room.
+    pub fn set_nodes(&mut self, nodes: &[RunNode]) {
+        self.nodes = nodes.iter().take(RECORD_NODES_MAX).cloned().collect();
+        self.nodes_left_out = u32::try_from(nodes.len() - self.nodes.len()).unwrap_or(u32::MAX);
+    }
+
     /// Whether it has ended and its end was told. One that was cancelled by writing its record, while no daemon ran,
     /// has neither an event nor a report of that yet.
     pub fn is_told(&self) -> bool {

@@ -1,6 +1,7 @@
 //! The connection: made once, kept for ever, watched.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,7 @@ use tokio::sync::watch;
 
 use crate::backoff::jittered;
 use crate::message::{Message, Subscription};
+use crate::peers::{Greeting, greetings};
 use crate::refusal::{Access, Refusal, Refusals, refusal_in};
 use crate::roles::UserRole;
 use crate::tell::recent::Tellings;
@@ -73,6 +75,8 @@ pub(crate) struct Inner {
     api_prefix: String,
     inbox_prefix: String,
     tellings: Tellings,
+    /// The smallest limit of one message of all servers that are known of, in bytes.
+    max_payload_bytes: AtomicUsize,
     options: ConnectOptions,
 }
 
@@ -127,9 +131,11 @@ pub async fn connect(options: ConnectOptions) -> Result<Bus, BusError> {
         api_prefix,
         inbox_prefix,
         tellings,
+        max_payload_bytes: AtomicUsize::new(usize::MAX),
         options,
     };
     let bus = Bus { inner: Arc::new(inner) };
+    tokio::spawn(learn_limits(Arc::downgrade(&bus.inner)));
     if wait {
         // The event comes by a channel of its own: a returned bus shall already know that it is connected.
         let _ = tokio::time::timeout(CONNECT_TIMEOUT, bus.connected()).await;
@@ -199,6 +205,24 @@ fn reconnect_delay(attempts: usize) -> Duration {
     jittered(Duration::from_millis(20), Duration::from_secs(4), attempt)
 }
 
+/// Learns the smallest limit of the servers of a cluster, once there is a connection.
+async fn learn_limits(of: Weak<Inner>) {
+    let Some(mut link) = of.upgrade().map(|inner| inner.link.clone()) else { return };
+    if link.wait_for(|link| link.since.is_some()).await.is_err() {
+        return;
+    }
+    // This handle is for as long as servers are asked alone.
+    let Some(bus) = of.upgrade().map(|inner| Bus { inner }).filter(Bus::is_clustered) else { return };
+    for (address, greeting) in bus.greetings().await {
+        match greeting {
+            Ok(greeting) => {
+                bus.inner.max_payload_bytes.fetch_min(greeting.max_payload_bytes, Ordering::Relaxed);
+            }
+            Err(problem) => tracing::debug!(address, problem, "a server of the cluster says nothing"),
+        }
+    }
+}
+
 impl Bus {
     pub(crate) fn client(&self) -> &async_nats::Client {
         &self.inner.client
@@ -252,7 +276,24 @@ impl Bus {
     /// Whether whoever answers may be missing for a while though the connection stands: a cluster elects a leader, or
     /// JetStream is behind the link of a leaf node.
     pub(crate) fn is_apart(&self) -> bool {
-        self.is_behind_link() || self.inner.client.server_info().cluster.is_some()
+        self.is_behind_link() || self.is_clustered()
+    }
+
+    /// Whether the server belongs to a cluster.
+    fn is_clustered(&self) -> bool {
+        self.inner.client.server_info().cluster.is_some()
+    }
+
+    /// What every server says that this connection may be made to next: those that were named and those that the
+    /// cluster tells of, by address; or why it says nothing.
+    pub async fn greetings(&self) -> BTreeMap<String, Result<Greeting, String>> {
+        let named = options::servers(&self.inner.options.urls).map(|(servers, _)| servers).unwrap_or_default();
+        greetings(named.into_iter().chain(self.inner.client.server_info().connect_urls)).await
+    }
+
+    /// Domain of the JetStream of the connected server itself.
+    pub fn server_domain(&self) -> Option<String> {
+        self.inner.client.server_info().domain.filter(|domain| !domain.is_empty())
     }
 
     /// Whether JetStream may be behind a link that can be cut.
@@ -296,6 +337,12 @@ impl Bus {
         self.inner.link.borrow().since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
+    /// Whether there is a connection, and others have had `patience` to make theirs anew, where it was lost before.
+    pub fn is_settled(&self, patience: Duration) -> bool {
+        let link = *self.inner.link.borrow();
+        link.since.is_some_and(|since| link.generation <= 1 || since.elapsed() > patience)
+    }
+
     /// Waits until there is a connection.
     pub async fn connected(&self) {
         let mut link = self.link();
@@ -303,9 +350,11 @@ impl Bus {
         let _ = link.wait_for(|link| link.since.is_some()).await;
     }
 
-    /// The server's limit of headers and payload of one message, in bytes.
+    /// The limit of headers and payload of one message, in bytes: the smallest of the servers of a cluster, as far as it
+    /// is known, for the next may have to take what was made for this one.
     pub fn max_payload_bytes(&self) -> usize {
-        self.inner.client.max_payload()
+        let now = self.inner.client.max_payload();
+        self.inner.max_payload_bytes.fetch_min(now, Ordering::Relaxed).min(now)
     }
 
     /// Version of the connected server: "2.15.1".

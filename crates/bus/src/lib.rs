@@ -9,6 +9,7 @@
 
 mod api;
 mod backoff;
+mod peers;
 mod pull;
 mod refusal;
 mod tell;
@@ -41,6 +42,7 @@ pub use error::{BusError, Difference};
 pub use headers::{Headers, extract, inject, inject_current};
 pub use message::{Message, Subscription};
 pub use nuncius_schemas::subjects::Namespace;
+pub use peers::Greeting;
 pub use publish::PubAck;
 pub use refusal::{Access, Refusal};
 pub use server_clock::{ClockReading, ServerClock};

@@ -148,7 +148,14 @@ pub struct Place {
 
 /// All that a role may do: nothing else is permitted.
 pub fn grants(place: &Place, role: UserRole) -> Vec<Grant> {
-    table::of(place, role)
+    let mut grants = table::of(place, role);
+    if place.domain.is_some() {
+        // Servers before the domain look at what was asked for, the server of the domain at what that stands for there.
+        grants.extend(table::of(&Place { domain: None, ..place.clone() }, role));
+        grants.sort();
+        grants.dedup_by(|a, b| (a.right, &a.subject) == (b.right, &b.subject));
+    }
+    grants
 }
 
 /// What reply subjects of a role begin with: no other role hears them.

@@ -32,7 +32,7 @@ pub struct EngineOptions {
     pub seed: u64,
     /// How long after the end of the schedule answers are waited for, in nanoseconds.
     pub drain_ns: u64,
-    /// How long a group whose schedule has no end stands at its horizon until it ends, in nanoseconds.
+    /// How long a group stands at its horizon until it ends, in nanoseconds; or until its schedule does.
     pub orphan_limit_ns: u64,
 }
 

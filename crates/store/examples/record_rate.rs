@@ -96,6 +96,7 @@ async fn with_store(path: &Path, batches: u64) -> Result<f64, Failure> {
         ended_unix_ms: None,
         routes: Vec::new(),
         nodes: Vec::new(),
+        nodes_left_out: 0,
         attempt: 0,
         token: 0,
         traceparent: None,

@@ -20,6 +20,14 @@ impl TestCluster {
     /// # Errors
     /// As [`TestServer::start`].
     pub async fn start(count: usize) -> Result<Self, TestkitError> {
+        Self::start_each(count, |_| String::new()).await
+    }
+
+    /// The same, with extra lines in the configuration of each, by its number.
+    ///
+    /// # Errors
+    /// As [`TestServer::start`].
+    pub async fn start_each(count: usize, lines: impl Fn(usize) -> String) -> Result<Self, TestkitError> {
         let port = || free_port().map_err(|e| TestkitError::Start(format!("no port: {e}")));
         let ports = (0..count).map(|_| port()).collect::<Result<Vec<u16>, _>>()?;
         let routes: Vec<String> = ports.iter().map(|port| format!("\"nats://127.0.0.1:{port}\"")).collect();
@@ -27,8 +35,9 @@ impl TestCluster {
         for (number, port) in ports.iter().enumerate() {
             let extra = format!(
                 "server_name: s{number}\nhttp: \"127.0.0.1:-1\"\ncluster {{ name: c, listen: \"127.0.0.1:{port}\", \
-                 routes: [{}] }}",
-                routes.join(", ")
+                 routes: [{}] }}\n{}",
+                routes.join(", "),
+                lines(number)
             );
             // None answers before the others are there.
             starting.spawn(async move { (number, TestServer::start_with(&extra).await) });

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-/// A fresh directory below the system's temporary directory, removed on drop.
+/// A fresh directory below the system's temporary directory, removed on drop; that of a test that fails stays where
+/// NUNCIUS_KEEP is set.
 #[derive(Debug)]
 pub struct TempDir {
     path: PathBuf,
@@ -25,6 +26,9 @@ impl TempDir {
 
 impl Drop for TempDir {
     fn drop(&mut self) {
+        if std::thread::panicking() && std::env::var_os("NUNCIUS_KEEP").is_some() {
+            return eprintln!("kept: {}", self.path.display());
+        }
         // Best effort: a test's verdict does not hang on tidying up.
         let _ = std::fs::remove_dir_all(&self.path);
     }

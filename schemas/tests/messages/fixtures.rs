@@ -346,6 +346,7 @@ pub(crate) fn run_record() -> RunRecord {
         ended_unix_ms: None,
         routes: vec![route()],
         nodes: vec![RunNode { name: "edge-1".into(), epoch: 3 }],
+        nodes_left_out: 8_976,
         attempt: 2,
         token: 9,
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),

@@ -12,6 +12,9 @@ pub const EXPOSED_PREFIX: &str = "NUNCIUS_VAR_";
 /// [`ClientConfig::orphan_limit`] where nothing else is said.
 pub const ORPHAN_LIMIT: Duration = Duration::from_secs(600);
 
+/// [`ClientConfig::report_queue`] where nothing else is said: of records of 500 requests each, some 10 MB.
+pub const REPORT_QUEUE: usize = 256;
+
 /// Settings of a client node; no message can change them.
 #[derive(Debug, Clone)]
 pub struct ClientConfig {
@@ -31,8 +34,11 @@ pub struct ClientConfig {
     pub threads: usize,
     /// Environment that `${NAME}` in experiments may use on this node.
     pub environment: BTreeMap<String, String>,
-    /// How long a group whose schedule has no end stands at its horizon, with nobody to move it, until it ends.
+    /// How long a group stands at its horizon, with nobody to move it, until it ends; or its schedule, if that is first.
     pub orphan_limit: Duration,
+    /// Seconds and batches of request records that wait for the bus at most. Seconds beyond that are folded into one,
+    /// records beyond it are dropped, which is told.
+    pub report_queue: usize,
 }
 
 impl ClientConfig {
@@ -53,6 +59,7 @@ impl ClientConfig {
             threads: 1,
             environment: BTreeMap::new(),
             orphan_limit: ORPHAN_LIMIT,
+            report_queue: REPORT_QUEUE,
         }
     }
 }

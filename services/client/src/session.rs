@@ -22,8 +22,6 @@ use crate::roster::Roster;
 
 /// Messages of engine threads that may wait for the collector.
 const ENGINE_QUEUE: usize = 256;
-/// Seconds and batches of records that may wait for the reporter.
-const REPORT_QUEUE: usize = 64;
 
 /// Why a session does not start.
 #[derive(Debug, thiserror::Error)]
@@ -95,7 +93,7 @@ impl Session {
         let start_unix_ns = Arc::new(OnceLock::new());
         let parent_span_id = Arc::new(OnceLock::new());
         let leaving = Arc::new(OnceLock::new());
-        let (collected_sender, collected) = mpsc::channel(REPORT_QUEUE);
+        let (collected_sender, collected) = mpsc::channel(config.report_queue.max(1));
         let events_bus = bus.clone();
         let input = CollectorInput {
             messages,

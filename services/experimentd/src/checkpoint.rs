@@ -1,15 +1,17 @@
 //! Where a run stands, on the bus: what a daemon needs to go on where another one stood.
 //!
 //! The plan and the instant zero are stored before any node may offer load; the books every few seconds, with the place
-//! in the stream of deltas that they are of. A checkpoint is named by the fencing token of its writer, and the run
-//! record says whose counts: a daemon that was frozen while it wrote can only overwrite its own.
+//! in the stream of deltas that they are of. A checkpoint is named by the fencing token that its writer took the run up
+//! with, and the run record says whose counts: a daemon that was frozen while it wrote can only overwrite its own, and
+//! one whose lease ran out in an outage and was taken again goes on under the name that the record has.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use nuncius_bus::{Bus, BusError};
 use nuncius_schemas::codec::{self, CodecError};
 use nuncius_schemas::node::GroupAssignment;
 use nuncius_schemas::run::RunNode;
+use nuncius_schemas::second::ExperimentSecond;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
@@ -50,6 +52,12 @@ pub(crate) struct Progress {
     pub(crate) problems: Vec<String>,
     pub(crate) stopped_ns: Option<u64>,
     pub(crate) ended_ns: u64,
+    /// Lost nodes whose load was late: they tell nothing any more that counts.
+    #[serde(default)]
+    pub(crate) stood_still: BTreeSet<String>,
+    /// Seconds that were closed and are not all on the bus yet.
+    #[serde(default)]
+    pub(crate) untold: Vec<ExperimentSecond>,
     /// The latest horizon that each node may have heard of, in nanoseconds of run time.
     pub(crate) horizons_ns: BTreeMap<String, u64>,
     pub(crate) records: BTreeMap<String, Received>,
@@ -79,6 +87,9 @@ impl Checkpoint {
     }
 }
 
+/// Between run and token in the name of a checkpoint: see [`nuncius_schemas::subjects::Namespace`].
+const BETWEEN: &str = "-checkpoint-";
+
 /// Books as bytes.
 pub(crate) fn pack(totals: &RunTotals) -> Result<ByteBuf, CodecError> {
     codec::encode(totals).map(ByteBuf::from)
@@ -93,16 +104,20 @@ pub(crate) async fn store(bus: &Bus, experiment: &str, token: u64, bytes: &[u8])
     bus.objects(&namespace.bucket_artifact()).await?.put(&namespace.artifact_checkpoint(experiment, token), bytes).await
 }
 
-/// The checkpoint of a run that a token names; `None` without one.
+/// The checkpoint of a run that a token names, as bytes; `None` without one.
 ///
 /// # Errors
-/// The bus, or bytes that cannot be read.
-pub(crate) async fn load(daemon: &Daemon, experiment: &str, token: u64) -> Result<Option<Checkpoint>, String> {
+/// The bus.
+pub(crate) async fn load(daemon: &Daemon, experiment: &str, token: u64) -> Result<Option<Vec<u8>>, BusError> {
     let namespace = daemon.bus.namespace();
-    let objects = daemon.bus.objects(&namespace.bucket_artifact()).await.map_err(|error| error.to_string())?;
-    let name = namespace.artifact_checkpoint(experiment, token);
-    let Some(bytes) = objects.get(&name).await.map_err(|error| error.to_string())? else { return Ok(None) };
-    codec::decode(&bytes).map(Some).map_err(|error| format!("{name}: {error}"))
+    let objects = daemon.bus.objects(&namespace.bucket_artifact()).await?;
+    objects.get(&namespace.artifact_checkpoint(experiment, token)).await
+}
+
+/// The run that an object of the store is a checkpoint of, if it is one.
+pub(crate) fn run_of(object: &str) -> Option<&str> {
+    let (experiment, token) = object.rsplit_once(BETWEEN)?;
+    token.parse::<u64>().ok().map(|_| experiment)
 }
 
 /// Removes what a token's holder has stored; what cannot be removed is left.
@@ -114,5 +129,21 @@ pub(crate) async fn forget(bus: &Bus, experiment: &str, token: u64) {
     };
     if let Err(error) = removed.await {
         tracing::debug!(experiment, %error, "checkpoint not removed");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nuncius_schemas::subjects::Namespace;
+
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_checkpoint_says_whose_it_is() {
+        let namespace = Namespace::default();
+        for run in ["e1", "a-checkpoint-7", "x-report"] {
+            assert_eq!(run_of(&namespace.artifact_checkpoint(run, 17)), Some(run));
+            assert_eq!(run_of(&namespace.artifact_report(run)), None);
+        }
     }
 }

@@ -149,20 +149,6 @@ impl Daemon {
         lease::acquire_for(&self.bus, &bucket, &Self::lease_key(id), &self.name, self.timing.lease).await
     }
 
-    /// Takes a lost lease again; `false` when somebody else holds it.
-    pub(crate) async fn reacquire(&self, lease: &mut Lease, id: &str) -> bool {
-        match self.acquire(id).await {
-            Ok(Some(fresh)) => {
-                *lease = fresh;
-                true
-            }
-            // Our own entry that was not renewed in time: it runs out, then it can be taken again.
-            Ok(None) => lease.is_still_stored().await.unwrap_or(true),
-            // The bus is away: nobody else can take it either. Asked again at the next turn.
-            Err(_) => true,
-        }
-    }
-
     /// A route of the routing table.
     pub(crate) async fn route(&self, service: &str) -> Result<Option<Route>, String> {
         match self.routes.get(service).await {

@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use nuncius_load::profile::RateProfile;
-use nuncius_load::schedule::Schedule;
-use nuncius_schemas::spec::{ExperimentSpec, Group};
+use nuncius_schemas::spec::ExperimentSpec;
 use nuncius_schemas::units::SECOND_NS;
 
-use crate::offered::multiplied;
 use crate::plan::Plan;
-use crate::plan::moving::{Part, held, users};
+use crate::plan::moving::{held, users};
 use crate::totals::RunTotals;
 use crate::watch::{Lost, Move, Offered};
+
+mod held;
+
+use held::{Holding, held_before};
 
 /// How scheduled arrivals and offered ones differ, over all groups that follow a schedule; and how long the users of
 /// the others were away.
@@ -108,40 +109,21 @@ fn arrivals(
         let taken: u64 = steps.map(|(_, step)| step.planned).sum();
         deficit.excess += taken.saturating_sub(scheduled);
         let missing = scheduled.saturating_sub(taken);
-        let unaccounted: u64 = lost
+        let nodes = plan.nodes_per_group.get(usize::from(number)).copied().unwrap_or(1);
+        let holdings: Vec<Holding> = lost
             .iter()
             .map(|(node, lost)| {
-                let parts = held(plan, moves, node).into_iter().filter(|part| part.group == number).collect::<Vec<_>>();
-                let nodes = plan.nodes_per_group.get(usize::from(number)).copied().unwrap_or(1);
-                let most = held_before(spec, number, (group, nodes), &parts, lost.horizon_ns);
-                most.saturating_sub(totals.reported(node, number))
+                let parts = held(plan, moves, node).into_iter().filter(|part| part.group == number).collect();
+                Holding { parts, until_ns: lost.horizon_ns }
             })
-            .sum();
-        let unaccounted = unaccounted.min(missing);
+            .collect();
+        let most = held_before(spec, number, (group, nodes), &holdings);
+        let untold = lost.keys().zip(most).map(|(node, most)| most.saturating_sub(totals.reported(node, number)));
+        let unaccounted = untold.sum::<u64>().min(missing);
         deficit.unaccounted += unaccounted;
         deficit.not_offered += missing - unaccounted;
     }
     deficit
-}
-
-/// Arrivals of a group that a node's shards hold before an instant: what it may have offered at most.
-fn held_before(
-    spec: &ExperimentSpec,
-    number: u16,
-    (group, nodes): (&Group, u32),
-    parts: &[Part],
-    until_ns: u64,
-) -> u64 {
-    if parts.is_empty() {
-        return 0;
-    }
-    let stages = multiplied(&group.effective_stages(), if group.rate_per_node { nodes } else { 1 });
-    let Ok(profile) = RateProfile::new(&stages) else { return 0 };
-    let schedule = Schedule::new(profile, group.arrivals, spec.seed, u32::from(number), group.iterations);
-    let is_held = |arrival: &nuncius_load::Arrival| {
-        parts.iter().any(|part| arrival.planned_ns >= part.from_ns && part.shards.owns(arrival.index))
-    };
-    schedule.take_while(|arrival| arrival.planned_ns < until_ns).filter(is_held).count() as u64
 }
 
 #[cfg(test)]
@@ -150,6 +132,7 @@ mod tests {
     use nuncius_schemas::metric::{MetricDelta, StepDelta};
     use nuncius_schemas::node::GroupAssignment;
     use nuncius_schemas::run::RunNode;
+    use nuncius_schemas::spec::Group;
     use nuncius_schemas::units::SECOND_NS;
     use nuncius_stats::Incarnation;
 

@@ -27,6 +27,10 @@ use crate::watch::Offered;
 /// How long a store that was waited for before is looked at once more.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// How long a bus that is there may refuse the report, and the pause before it is tried again.
+const PUBLISH_PATIENCE: Duration = Duration::from_secs(10);
+const PUBLISH_PAUSE: Duration = Duration::from_millis(500);
+
 /// How long the store may take at most while the daemon ends.
 const SHUTDOWN_STORE_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -188,7 +192,7 @@ pub(crate) fn node_reports(running: &Running, plan: &Plan, offered: &Offered) ->
     plan.nodes
         .iter()
         .map(|node| {
-            let info = running.daemon.nodes.get(&node.name);
+            let info = running.daemon.nodes.incarnation(&node.name, node.epoch);
             let totals = offered.totals.nodes.get(&node.name);
             let clock = offered.clocks.get(&node.name);
             let shards = plan
@@ -224,6 +228,9 @@ pub(crate) fn node_reports(running: &Running, plan: &Plan, offered: &Offered) ->
 ///
 /// The events of `ended` are those of the journal.
 pub(crate) async fn end(running: &mut Running, mut ended: Ended, totals: &RunTotals, scheduled: &[Option<u64>]) {
+    if is_lost(running).await {
+        return;
+    }
     for gate in &ended.gates {
         let text = format!("gate {}: {} ({})", gate.gate, gate.outcome.name(), gate.reason);
         running.journal.say(EventKind::Gate, &text, BTreeMap::new()).await;
@@ -261,7 +268,11 @@ pub(crate) async fn end(running: &mut Running, mut ended: Ended, totals: &RunTot
         // It was waited for.
         running.journal.end_patience = LOOK;
     }
-    if let Err(problem) = publish(running, &report).await {
+    // Storing may have taken long.
+    if is_lost(running).await {
+        return;
+    }
+    if let Err(problem) = publish_until(running, &report).await {
         let text = format!("the report is not on the bus: {problem}; the daemon's store has it");
         running.journal.say(nuncius_schemas::event::EventKind::Warning, &text, BTreeMap::new()).await;
     }
@@ -272,6 +283,13 @@ pub(crate) async fn end(running: &mut Running, mut ended: Ended, totals: &RunTot
     if running.journal.storing.settle(Instant::now() + LOOK).await.is_err() {
         running.daemon.owe(&report.id);
     }
+}
+
+/// Whether another daemon has the run by now: it closes the books, and a report of ours would only overwrite its.
+async fn is_lost(running: &mut Running) -> bool {
+    let Err(error) = running.keep_lease().await else { return false };
+    warn!(experiment = %running.journal.record.id, %error, "leaving the end of the run to whoever has it");
+    true
 }
 
 /// Stores the result, again and again until it is all there.
@@ -341,6 +359,23 @@ async fn store_result(
     }
     // Last: where there is a report, there is everything.
     store.set_report(report).await
+}
+
+/// Publishes the report, through an outage of the bus, too: without it nobody finds what the run showed.
+///
+/// # Errors
+/// Why the bus, which is there, does not take it.
+async fn publish_until(running: &Running, report: &Report) -> Result<(), String> {
+    let deadline = Instant::now() + PUBLISH_PATIENCE;
+    loop {
+        let Err(problem) = publish(running, report).await else { return Ok(()) };
+        let is_there = running.daemon.bus.connected_for() >= PUBLISH_PATIENCE;
+        if running.daemon.shutdown.is_cancelled() || (is_there && Instant::now() >= deadline) {
+            return Err(problem);
+        }
+        tracing::debug!(experiment = %report.id, problem, "report not on the bus yet, trying again");
+        tokio::time::sleep(PUBLISH_PAUSE).await;
+    }
 }
 
 /// Puts the report where every machine finds it, in pieces of any size that the server takes. Older ones go for it: the

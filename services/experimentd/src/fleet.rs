@@ -8,6 +8,7 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use nuncius_bus::clock::{Offset, measure_offset, monotonic_ns};
 use nuncius_bus::{Bus, BusError, TypedError};
+use nuncius_schemas::codec;
 use nuncius_schemas::node::{NodeCommand, NodeReply, RefusalCode};
 
 /// Round trips a clock measurement takes the least of.
@@ -21,6 +22,11 @@ const CLOCK_SAMPLES_PER_SECOND: f64 = 20_000.0;
 const CLOCKS_AT_ONCE: (usize, usize) = (16, 2_048);
 /// Commands that are under way at once.
 const COMMANDS_AT_ONCE: usize = 1_024;
+/// Least of them, however large they are, and the memory that they may take together, in bytes.
+const COMMANDS_AT_ONCE_MIN: usize = 16;
+const COMMANDS_BYTES_AT_ONCE: usize = 256 << 20;
+/// A command takes so many times its encoded size, about, with itself and what is on its way.
+const BYTES_PER_ENCODED: usize = 8;
 /// How often a node that gets ready is asked for a sign of life.
 const SIGN_OF_LIFE_PERIOD: Duration = Duration::from_millis(500);
 
@@ -32,6 +38,8 @@ pub(crate) enum FleetError {
     Refused {
         /// Node.
         node: String,
+        /// The incarnation that answered; 0 where it was not asked.
+        epoch: u64,
         /// What to go by.
         code: RefusalCode,
         /// Its reason, for people.
@@ -51,6 +59,21 @@ impl FleetError {
     /// Whether the node works for somebody else at present.
     pub(crate) fn is_busy(&self) -> bool {
         matches!(self, Self::Refused { code: RefusalCode::Busy, .. })
+    }
+
+    /// Whether the node has nothing to do with the run any more, or obeys another daemon in it.
+    pub(crate) fn is_estranged(&self) -> bool {
+        matches!(self, Self::Refused { code: RefusalCode::Unknown | RefusalCode::Stale, .. })
+    }
+
+    /// Whether this incarnation of the node says that it does not work for the run.
+    pub(crate) fn is_unknown_to(&self, incarnation: u64) -> bool {
+        matches!(self, Self::Refused { code: RefusalCode::Unknown, epoch, .. } if *epoch == incarnation)
+    }
+
+    /// Whether it did not answer.
+    pub(crate) fn is_missing(&self) -> bool {
+        matches!(self, Self::Missing { .. })
     }
 
     /// Whether planning anew would change nothing: the node read the experiment and cannot run it as it is written.
@@ -77,12 +100,14 @@ pub(crate) async fn command(bus: &Bus, node: &str, command: &NodeCommand, timeou
     let subject = bus.namespace().node_command(node);
     match bus.request_message::<_, NodeReply>(&subject, "node-command.v2", command, timeout).await {
         Ok(NodeReply::Accepted { .. } | NodeReply::Standing { .. }) => Ok(()),
-        Ok(NodeReply::Refused { code, reason, .. }) => Err(FleetError::Refused { node: node.to_owned(), code, reason }),
+        Ok(NodeReply::Refused { epoch, code, reason }) => {
+            Err(FleetError::Refused { node: node.to_owned(), epoch, code, reason })
+        }
         Err(TypedError::Bus(BusError::NoResponders { .. })) => Err(missing(node, "nobody listens on its subject")),
         Err(error @ TypedError::Bus(BusError::PayloadTooLarge { .. })) => {
             // No other node would be told of it either.
             let reason = format!("the command cannot be sent: {error}; raise the server's max_payload");
-            Err(FleetError::Refused { node: node.to_owned(), code: RefusalCode::Unfit, reason })
+            Err(FleetError::Refused { node: node.to_owned(), epoch: 0, code: RefusalCode::Unfit, reason })
         }
         Err(error) => Err(missing(node, error)),
     }
@@ -138,16 +163,24 @@ async fn command_until(bus: &Bus, node: &str, order: &NodeCommand, until: Instan
 
 /// How a node stands with a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Standing {
-    /// The attempt that it works for.
-    pub(crate) attempt: u32,
-    /// Instant zero on its own CLOCK_MONOTONIC, in nanoseconds; `None` before it knows it.
-    pub(crate) start_at_ns: Option<u64>,
-    /// Run time up to which it may offer, in nanoseconds.
-    pub(crate) horizon_ns: u64,
+pub(crate) enum Standing {
+    /// It works for it.
+    At {
+        /// The attempt.
+        attempt: u32,
+        /// Instant zero on its own CLOCK_MONOTONIC, in nanoseconds; `None` before it knows it.
+        start_at_ns: Option<u64>,
+        /// Run time up to which it may offer, in nanoseconds.
+        horizon_ns: u64,
+    },
+    /// It does not, or no longer.
+    Idle {
+        /// Incarnation that says so.
+        epoch: u64,
+    },
 }
 
-/// Asks nodes where they stand in a run; those who do not answer, or know nothing of it, are left out.
+/// Asks nodes where they stand in a run; those who do not answer are left out.
 pub(crate) async fn inquire_all(
     bus: &Bus,
     questions: Vec<(String, NodeCommand)>,
@@ -159,7 +192,10 @@ pub(crate) async fn inquire_all(
         match answer {
             Ok(NodeReply::Standing { attempt, is_started, start_at_ns, horizon_ns, .. }) => {
                 let start_at_ns = is_started.then_some(start_at_ns);
-                Some((node.to_owned(), Standing { attempt, start_at_ns, horizon_ns }))
+                Some((node.to_owned(), Standing::At { attempt, start_at_ns, horizon_ns }))
+            }
+            Ok(NodeReply::Refused { epoch, code: RefusalCode::Unknown, .. }) => {
+                Some((node.to_owned(), Standing::Idle { epoch }))
             }
             Ok(NodeReply::Accepted { .. } | NodeReply::Refused { .. }) | Err(_) => None,
         }
@@ -168,39 +204,60 @@ pub(crate) async fn inquire_all(
     at_most(COMMANDS_AT_ONCE, work).await.into_iter().flatten().collect()
 }
 
-/// The same for commands that may take long: `timeout` is for a node that answers its pings meanwhile; one that is
-/// silent for `silence` is given up then.
+/// The same for commands that may take long, and be large: each is made when its turn has come. `timeout` is for a
+/// node that answers its pings meanwhile; one that is silent for `silence` is given up then, but not before it can have
+/// found a bus that has just come back.
 pub(crate) async fn command_all_alive(
     bus: &Bus,
-    commands: Vec<(String, NodeCommand)>,
+    nodes: &[String],
+    order: impl Fn(&str) -> NodeCommand + Sync,
     timeout: Duration,
-    silence: Duration,
+    patience: Patience,
 ) -> Vec<FleetError> {
-    let work = commands.iter().map(|(node, order)| command_alive(bus, node, order, timeout, silence).boxed()).collect();
-    at_most(COMMANDS_AT_ONCE, work).await.into_iter().filter_map(Result::err).collect()
+    let one_bytes = nodes.first().map_or(0, |node| codec::encode(&order(node)).map_or(0, |bytes| bytes.len()));
+    let at_once = at_once_of(one_bytes);
+    let work = nodes.iter().map(|node| command_alive(bus, node, &order, timeout, patience).boxed()).collect();
+    at_most(at_once, work).await.into_iter().filter_map(Result::err).collect()
+}
+
+/// How long nodes may say nothing.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    /// While the bus is there.
+    pub(crate) silence: Duration,
+    /// Beyond that, after it has come back.
+    pub(crate) reconnect: Duration,
+}
+
+/// How many commands of this size are under way at once.
+fn at_once_of(encoded_bytes: usize) -> usize {
+    (COMMANDS_BYTES_AT_ONCE / (encoded_bytes.max(1) * BYTES_PER_ENCODED)).clamp(COMMANDS_AT_ONCE_MIN, COMMANDS_AT_ONCE)
 }
 
 async fn command_alive(
     bus: &Bus,
     node: &str,
-    order: &NodeCommand,
+    order: &(impl Fn(&str) -> NodeCommand + Sync),
     timeout: Duration,
-    silence: Duration,
+    patience: Patience,
 ) -> Result<(), FleetError> {
+    let order = order(node);
     tokio::select! {
-        answer = command(bus, node, order, timeout) => answer,
-        silent = falls_silent(bus, node, silence) => Err(silent),
+        answer = command(bus, node, &order, timeout) => answer,
+        silent = falls_silent(bus, node, patience) => Err(silent),
     }
 }
 
-/// Comes back when the node has not answered a ping for `silence`: a stopped process, or a host that is gone.
-async fn falls_silent(bus: &Bus, node: &str, silence: Duration) -> FleetError {
+/// Comes back when the node has not answered a ping for as long: a stopped process, or a host that is gone.
+async fn falls_silent(bus: &Bus, node: &str, Patience { silence, reconnect }: Patience) -> FleetError {
     let subject = bus.namespace().node_ping(node);
     loop {
         match measure_offset(bus, &subject, 1, monotonic_ns, silence).await {
             Ok(_) => {}
             // Silence is a node's own only while we could have heard it.
-            Err(error) if bus.connected_for() > silence => return missing(node, error),
+            Err(error) if bus.connected_for() > silence && bus.is_settled(silence + reconnect) => {
+                return missing(node, error);
+            }
             Err(_) => {}
         }
         tokio::time::sleep(SIGN_OF_LIFE_PERIOD).await;
@@ -246,4 +303,17 @@ pub(crate) async fn measure_clocks(
         }
     }
     (offsets, missing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_large_commands_and_many_small_ones_are_under_way_at_once() {
+        assert_eq!(at_once_of(2_000), COMMANDS_AT_ONCE);
+        assert_eq!(at_once_of(256 << 10), 128);
+        assert_eq!(at_once_of(64 << 20), COMMANDS_AT_ONCE_MIN);
+        assert_eq!(at_once_of(0), COMMANDS_AT_ONCE);
+    }
 }

@@ -206,7 +206,11 @@ impl NodeHealth {
             say(format!("lost {} messages from NATS (slow consumer)", last.slow_consumer));
         }
         if last.dropped_records > 0 {
-            say(format!("dropped {} request records: its buffer was full", last.dropped_records));
+            say(format!(
+                "dropped {} request records: its buffers were full (the bus was away or slow for longer than \
+                 --report-queue bears)",
+                last.dropped_records
+            ));
         }
         problems
     }

@@ -19,7 +19,7 @@ use nuncius_schemas::submission::{self, Submission, wanted_id};
 use nuncius_schemas::tree::Node;
 use tracing::{Instrument, info, info_span, warn};
 
-use crate::daemon::{Daemon, RecordError, give_back};
+use crate::daemon::{Daemon, RecordError};
 use crate::finish;
 use crate::journal::JournalError;
 use crate::run::{self, Running};
@@ -76,6 +76,7 @@ async fn admit_in_span(daemon: &Daemon, job: WorkItem) {
         ended_unix_ms: None,
         routes: Vec::new(),
         nodes: Vec::new(),
+        nodes_left_out: 0,
         attempt: 0,
         token: 0,
         traceparent,
@@ -160,13 +161,11 @@ pub(crate) async fn look_after(
             (Err(JournalError::Taken(RunStatus::Cancelled)), _) => (RunStatus::Cancelled, CANCELLED_WAITING.to_owned()),
             (Err(error), _) => {
                 warn!(experiment = %id, %error, "not ours after all");
-                give_back(running.lease).await;
-                return running.daemon.forget(&id);
+                return run::leave(&running.daemon, &id, running.lease).await;
             }
         };
         finish::never_ran(&mut running, status, &reason).await;
-        give_back(running.lease).await;
-        running.daemon.forget(&id);
+        run::leave(&running.daemon, &id, running.lease).await;
     });
 }
 

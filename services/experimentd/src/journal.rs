@@ -68,6 +68,17 @@ pub(crate) struct Journal {
     pub(crate) end_patience: Duration,
 }
 
+/// What was said of a run so far, as far as it can be read.
+async fn said_of(bus: &Bus, experiment: &str) -> Result<Vec<ExperimentEvent>, RestoreError> {
+    let namespace = bus.namespace();
+    let mut reading = Reading::open(bus, namespace.stream_event(), namespace.experiment_event(experiment)).await?;
+    let mut said = Vec::new();
+    while let Some(message) = reading.next().await? {
+        said.extend(codec::decode::<ExperimentEvent>(&message.payload));
+    }
+    Ok(said)
+}
+
 impl Journal {
     /// Of a record that is on the bus at `revision`.
     pub(crate) fn new(daemon: &Daemon, record: RunRecord, revision: u64) -> Self {
@@ -88,25 +99,23 @@ impl Journal {
 
     /// Remembers what was said of the run before, by whoever looked after it then: the report has it all.
     pub(crate) async fn recall(&mut self) {
-        let namespace = self.bus.namespace().clone();
-        let said = async {
-            let subject = namespace.experiment_event(&self.record.id);
-            let mut reading = Reading::open(&self.bus, namespace.stream_event(), subject).await?;
-            let mut said = Vec::new();
-            while let Some(message) = reading.next().await? {
-                said.extend(codec::decode::<ExperimentEvent>(&message.payload));
+        let deadline = Instant::now() + RECALL_PATIENCE;
+        loop {
+            match tokio::time::timeout_at(deadline, said_of(&self.bus, &self.record.id)).await {
+                Ok(Ok(said)) => {
+                    self.event_number = said.len() as u64;
+                    self.events_left_out = said.len().saturating_sub(EVENTS_KEPT_MAX) as u64;
+                    self.events = said;
+                    self.events.truncate(EVENTS_KEPT_MAX);
+                    return;
+                }
+                Ok(Err(error)) => warn!(experiment = %self.record.id, %error, "earlier events cannot be read"),
+                Err(_) => {
+                    let id = &self.record.id;
+                    return warn!(experiment = %id, "earlier events did not come within {RECALL_PATIENCE:?}");
+                }
             }
-            Ok::<_, RestoreError>(said)
-        };
-        match tokio::time::timeout(RECALL_PATIENCE, said).await {
-            Ok(Ok(said)) => {
-                self.event_number = said.len() as u64;
-                self.events_left_out = said.len().saturating_sub(EVENTS_KEPT_MAX) as u64;
-                self.events = said;
-                self.events.truncate(EVENTS_KEPT_MAX);
-            }
-            Ok(Err(error)) => warn!(experiment = %self.record.id, %error, "earlier events cannot be read"),
-            Err(_) => warn!(experiment = %self.record.id, "earlier events did not come within {RECALL_PATIENCE:?}"),
+            tokio::time::sleep(RETRY_PAUSE).await;
         }
     }
 

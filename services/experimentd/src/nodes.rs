@@ -32,6 +32,19 @@ struct State {
     is_stale: bool,
 }
 
+/// Where a node is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Whereabouts {
+    /// In the registry under its name.
+    Here,
+    /// Under another one: somebody took its own while the bus was away.
+    Renamed(String),
+    /// Another incarnation has its name, and it is not there.
+    Replaced,
+    /// Nobody has its name.
+    Gone,
+}
+
 /// What an experiment waits for.
 #[derive(Debug)]
 struct Waiting {
@@ -100,6 +113,29 @@ impl Nodes {
     /// One of them.
     pub(crate) fn get(&self, name: &str) -> Option<NodeInfo> {
         self.with(|state| state.present.get(name).cloned())
+    }
+
+    /// What an incarnation of a node says that had this name when it was planned with, whatever its name is now.
+    pub(crate) fn incarnation(&self, name: &str, epoch: u64) -> Option<NodeInfo> {
+        self.with(|state| {
+            let is_it = |node: &&NodeInfo| node.epoch == epoch;
+            state.present.get(name).filter(is_it).or_else(|| state.present.values().find(is_it)).cloned()
+        })
+    }
+
+    /// Where an incarnation of a node is that had this name when it was planned with.
+    pub(crate) fn whereabouts(&self, name: &str, epoch: u64) -> Whereabouts {
+        self.with(|state| {
+            let known = state.present.get(name);
+            if known.is_some_and(|node| node.epoch == epoch) {
+                return Whereabouts::Here;
+            }
+            match state.present.values().find(|node| node.epoch == epoch) {
+                Some(node) => Whereabouts::Renamed(node.name.clone()),
+                None if known.is_some() => Whereabouts::Replaced,
+                None => Whereabouts::Gone,
+            }
+        })
     }
 
     /// The longest that the bus takes between us and any of these nodes and back, as they say themselves.
@@ -314,6 +350,21 @@ mod tests {
         assert!(busy(got(&nodes, 2)));
         assert!(got(&nodes, 1).is_ok());
         assert!(nodes.allotted(1, "e1").is_none(), "it waits no longer");
+    }
+
+    #[test]
+    fn a_node_that_lost_its_name_to_another_is_found_by_its_epoch() {
+        let nodes = nodes(&[]);
+        let of = |name: &str, epoch| NodeInfo { epoch, ..node(name, None) };
+        nodes.put(of("a", 7));
+        assert_eq!(nodes.whereabouts("a", 7), Whereabouts::Here);
+        nodes.put(of("a", 8));
+        assert_eq!(nodes.whereabouts("a", 7), Whereabouts::Replaced);
+        nodes.put(of("a-2", 7));
+        assert_eq!(nodes.whereabouts("a", 7), Whereabouts::Renamed("a-2".to_owned()));
+        nodes.remove("a-2");
+        nodes.remove("a");
+        assert_eq!(nodes.whereabouts("a", 7), Whereabouts::Gone);
     }
 
     #[test]

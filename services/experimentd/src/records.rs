@@ -131,10 +131,23 @@ impl Gathering {
         patience: Duration,
     ) -> Result<Vec<String>, String> {
         let namespace = self.bus.namespace();
-        let last = self.bus.last_sequence_of(&namespace.stream_trace(), &namespace.trace_all(&self.experiment)).await;
-        let last = last.map_err(|error| format!("request records cannot be read: {error}"))?.unwrap_or(0);
+        let (stream, filter) = (namespace.stream_trace(), namespace.trace_all(&self.experiment));
+        let deadline = tokio::time::Instant::now() + patience;
+        let last = loop {
+            match self.bus.last_sequence_of(&stream, &filter).await {
+                Ok(last) => break last.unwrap_or(0),
+                Err(error) if self.bus.connected_for() > patience && tokio::time::Instant::now() >= deadline => {
+                    return Err(format!("request records cannot be read: {error}"));
+                }
+                Err(error) => debug!(experiment = self.experiment, %error, "request records cannot be read yet"),
+            }
+            tokio::time::sleep(RETRY_PAUSE).await;
+        };
         while *self.progress.borrow_and_update() < last {
-            if !matches!(tokio::time::timeout(patience, self.progress.changed()).await, Ok(Ok(()))) {
+            let changed = tokio::time::timeout(patience, self.progress.changed()).await;
+            // Nothing can come over a bus that is away.
+            let is_away = changed.is_err() && self.bus.connected_for() < patience;
+            if !is_away && !matches!(changed, Ok(Ok(()))) {
                 let waiting = self.gathered().waiting;
                 return Err(waiting
                     .unwrap_or_else(|| format!("the next batch of request records did not come within {patience:?}")));

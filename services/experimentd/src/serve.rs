@@ -90,7 +90,7 @@ pub async fn run(
         .await?;
     let requests = bus.subscribe(&namespace.experiment_archive("*")).await?;
     daemon.tasks.spawn(archive::serve(daemon.clone(), requests));
-    succession::begin(&daemon).await;
+    succession::begin(&daemon);
     daemon.tasks.spawn(reconcile::serve(daemon.clone()));
     info!(daemon = %daemon.name, database = %config.database.display(), "taking experiments");
     let mut ready = ready;

@@ -15,7 +15,7 @@ use nuncius_schemas::run::RunStatus;
 use tracing::{debug, info};
 
 use crate::checkpoint::{self, Checkpoint};
-use crate::fleet::{FleetError, command_all, command_all_alive, command_all_until, measure_clocks};
+use crate::fleet::{FleetError, Patience, command_all, command_all_alive, command_all_until, measure_clocks};
 use crate::journal::JournalError;
 use crate::plan::Plan;
 use crate::run::{Running, Stopped};
@@ -63,12 +63,11 @@ pub(crate) async fn start(
     let outcome = match outcome {
         // Whoever takes the run over must know of the start before anything is offered.
         Ok(Ok(started)) => match note_start(running, plan, attempt, &started).await {
-            Ok(horizon_ns) => Ok(Ok((started, horizon_ns))),
+            Ok(horizon_ns) if running.lease.is_valid() => Ok(Ok((started, horizon_ns))),
+            // Another daemon may have taken the run up meanwhile, and knows nothing of this start.
+            Ok(_) => Ok(Err(not_now(&names, "the lease of the run ran out before its start"))),
             // The bus elects a leader, or is away: the start is taken back, and tried again in a while.
-            Err(reason) => {
-                let node = names.first().cloned().unwrap_or_default();
-                Ok(Err(vec![FleetError::Refused { node, code: RefusalCode::Busy, reason }]))
-            }
+            Err(reason) => Ok(Err(not_now(&names, &reason))),
         },
         Ok(Err(missing)) => Ok(Err(missing)),
         Err(stopped) => Err(stopped),
@@ -93,6 +92,12 @@ pub(crate) async fn start(
     outcome.map(|outcome| outcome.map(begin))
 }
 
+/// Nothing that planning anew without a node would change.
+fn not_now(names: &[String], reason: &str) -> Vec<FleetError> {
+    let node = names.first().cloned().unwrap_or_default();
+    vec![FleetError::Refused { node, epoch: 0, code: RefusalCode::Busy, reason: reason.to_owned() }]
+}
+
 /// Stores what the start has fixed; how far ahead nodes may offer, in nanoseconds.
 async fn note_start(running: &Running, plan: &Plan, attempt: u32, started: &Started) -> Result<u64, String> {
     let record = &running.journal.record;
@@ -100,7 +105,7 @@ async fn note_start(running: &Running, plan: &Plan, attempt: u32, started: &Star
     let checkpoint = Checkpoint::of_plan(plan, attempt, started.start_unix_ns, horizon_ns);
     let bytes = codec::encode(&checkpoint).map_err(|error| error.to_string())?;
     let left = Duration::from_nanos(started.start_at_ns.saturating_sub(monotonic_ns()));
-    let stored = checkpoint::store(&running.daemon.bus, &record.id, running.lease.token(), &bytes);
+    let stored = checkpoint::store(&running.daemon.bus, &record.id, record.token, &bytes);
     match tokio::time::timeout(left, stored).await {
         Ok(Ok(())) => Ok(horizon_ns),
         Ok(Err(error)) => Err(format!("where the run stands cannot be stored: {error}")),
@@ -120,15 +125,15 @@ async fn bring_up(
     let spec = &running.journal.record.spec;
     let routes = running.journal.record.routes.clone();
     let run_key = running.daemon.run_key(&experiment);
-    let prepare = |node: &String| {
+    let prepare = |node: &str| {
         let assignments = plan.assignments.get(node).cloned().unwrap_or_default();
         let (experiment, spec, routes) = (experiment.clone(), spec.clone(), routes.clone());
         let prepare = Prepare { experiment, token, attempt, spec, routes, assignments, run_key };
-        (node.clone(), NodeCommand::Prepare(Box::new(prepare)))
+        NodeCommand::Prepare(Box::new(prepare))
     };
-    let commands = names.iter().map(prepare).collect();
     let begun = Instant::now();
-    let answers = command_all_alive(bus, commands, timing.prepare, timing.command).await;
+    let patience = Patience { silence: timing.command, reconnect: timing.reconnect_patience };
+    let answers = command_all_alive(bus, names, prepare, timing.prepare, patience).await;
     let prepare_ms = milliseconds_since(begun);
     if let Some(FleetError::Refused { node, reason, .. }) = answers.iter().find(|error| error.is_final()) {
         return Err(Stopped::Failed(format!("{reason} (node {node})")));
@@ -202,8 +207,12 @@ pub(crate) fn stop_command(running: &Running, drain_ns: u64, reason: &str) -> No
     })
 }
 
-/// Tells nodes to drop what they have prepared, and waits for nobody: one that does not hear it offers nothing either.
-fn tell_to_stop(running: &Running, names: &[String], reason: &str) {
+/// Tells nodes to drop what they have prepared or offer, and waits for nobody: one that does not hear it offers nothing
+/// beyond its horizon either. One that stands still finds it when it goes on.
+pub(crate) fn tell_to_stop(running: &Running, names: &[String], reason: &str) {
+    if names.is_empty() {
+        return;
+    }
     let commands = names.iter().map(|name| (name.clone(), stop_command(running, 0, reason))).collect();
     let (bus, timeout) = (running.daemon.bus.clone(), running.daemon.timing.command);
     running.daemon.tasks.spawn(async move {

@@ -5,14 +5,16 @@
 //! attempt. One whose load is offered is watched from its last checkpoint on: nodes go on, to their horizons, whoever
 //! watches. One that has come to its end gets the verdict that its books give.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use nuncius_bus::BusError;
 use nuncius_bus::clock::{Offset, monotonic_ns, unix_ns};
 use nuncius_bus::expiry::ExpiryWatch;
 use nuncius_bus::kv::{KvEvent, Operation};
 use nuncius_bus::lease::Lease;
 use nuncius_schemas::codec;
+use nuncius_schemas::metric::MetricDelta;
 use nuncius_schemas::node::{Inquire, NodeCommand};
 use nuncius_schemas::run::{RunRecord, RunStatus};
 use tracing::{Instrument, debug, info, info_span, warn};
@@ -23,7 +25,8 @@ use crate::finish;
 use crate::fleet::{Standing, inquire_all, measure_clocks};
 use crate::intake::{CANCELLED_WAITING, look_after};
 use crate::plan::Plan;
-use crate::run::{self, Running};
+use crate::restore::{Reading, RestoreError};
+use crate::run::{self, Running, Stopped};
 use crate::watch::Begun;
 
 /// How often a lease that somebody holds is asked for, while a daemon begins: its own of before runs out by itself.
@@ -42,33 +45,36 @@ pub(crate) struct Left {
 }
 
 /// Takes up what has no end and no daemon, and goes on doing so.
-pub(crate) async fn begin(daemon: &Daemon) {
+pub(crate) fn begin(daemon: &Daemon) {
     let watching = daemon.clone();
     daemon.tasks.spawn(async move {
         let shutdown = watching.shutdown.clone();
         tokio::select! {
-            () = watch_leases(&watching) => {}
+            ((), ()) = async { tokio::join!(take_up_all(&watching), watch_leases(&watching)) } => {}
             () = shutdown.cancelled() => {}
         }
     });
-    take_up_all(daemon).await;
 }
 
-/// Looks at every record on the bus once.
+/// Looks at every record on the bus, until each has been seen: a lease that ran out before anybody watched it is told
+/// by nobody.
 async fn take_up_all(daemon: &Daemon) {
-    let keys = match daemon.runs.keys().await {
-        Ok(keys) => keys,
-        Err(error) => return warn!(%error, "run records cannot be read"),
-    };
+    while let Err(error) = look_at_all(daemon).await {
+        warn!(%error, "run records cannot all be read, trying again");
+        tokio::time::sleep(RETRY_PAUSE).await;
+    }
+}
+
+async fn look_at_all(daemon: &Daemon) -> Result<(), BusError> {
     // A lease of ours of before, or of somebody who died just now, has run out by then; the rest is held by the living.
     let patience = daemon.timing.lease + 2 * LEASE_POLL;
-    for id in keys {
-        match daemon.record(&id).await {
-            Ok(Some((record, _))) if !record.is_told() => take_up(daemon, &id, patience),
-            Ok(_) => {}
-            Err(error) => warn!(experiment = %id, %error, "run record cannot be read"),
+    let see = |record: RunRecord| {
+        if !record.is_told() {
+            take_up(daemon, &record.id, patience);
         }
-    }
+    };
+    // One after the other: there may be a hundred thousand that ended long ago.
+    daemon.runs.visit_decoded(">", see).await
 }
 
 /// Takes up runs whose leases run out, or were given back before their end.
@@ -174,67 +180,107 @@ async fn go_on(daemon: &Daemon, record: RunRecord, revision: u64, lease: Lease) 
     if running.journal.record.status == RunStatus::Cancelled {
         let reason = running.journal.record.reason.clone().unwrap_or_else(|| CANCELLED_WAITING.to_owned());
         finish::never_ran(&mut running, RunStatus::Cancelled, &reason).instrument(span).await;
-        give_back(running.lease).await;
-        daemon.forget(&id);
+        run::leave(daemon, &id, running.lease).await;
         return true;
     }
     match left(&running).instrument(span.clone()).await {
         Ok(left) => run::run(running, left).await,
-        Err(problem) => {
+        Err(Stopped::Failed(problem) | Stopped::Cancelled(problem)) => {
             let reason = format!("daemon lost, and the run cannot go on: {problem}");
             finish::never_ran(&mut running, RunStatus::Failed, &reason).instrument(span).await;
-            give_back(running.lease).await;
-            daemon.forget(&id);
+            run::leave(daemon, &id, running.lease).await;
+        }
+        Err(Stopped::NotOurs(error)) => {
+            warn!(experiment = %id, %error, "leaving the run alone");
+            run::leave(daemon, &id, running.lease).await;
         }
     }
     true
 }
 
 /// Where the run stands; `None` when nothing was offered yet, so that it starts anew.
-async fn left(running: &Running) -> Result<Option<Left>, String> {
+async fn left(running: &Running) -> Result<Option<Left>, Stopped> {
     let (daemon, record) = (&running.daemon, &running.journal.record);
-    let checkpoint = loop {
-        match checkpoint::load(daemon, &record.id, record.token).await {
-            Ok(found) => break found.filter(|checkpoint| checkpoint.attempt == record.attempt),
-            Err(error) if daemon.shutdown.is_cancelled() => return Err(error),
-            Err(error) if daemon.bus.connected_for() > daemon.timing.command => return Err(error),
-            Err(error) => debug!(experiment = %record.id, error, "checkpoint cannot be read yet"),
-        }
-        tokio::time::sleep(RETRY_PAUSE).await;
-    };
     let is_offered = matches!(record.status, RunStatus::Running | RunStatus::Draining);
-    let checkpoint = match checkpoint {
+    // Before anything is read: whoever looked after it may live, and be about to let its nodes go.
+    let mut standings = ask_standings(running, record.nodes.iter().map(|node| node.name.as_str())).await;
+    let (id, token) = (record.id.as_str(), record.token);
+    let bytes = running.insist("where it stood cannot be read", || checkpoint::load(daemon, id, token)).await?;
+    let checkpoint: Option<Checkpoint> = bytes
+        .map(|bytes| codec::decode(&bytes))
+        .transpose()
+        .map_err(|error| Stopped::Failed(format!("where it stood cannot be read: {error}")))?;
+    let checkpoint = match checkpoint.filter(|checkpoint| checkpoint.attempt == record.attempt) {
         Some(checkpoint) => checkpoint,
-        None if is_offered => return Err("where it stood is not on the bus".to_owned()),
+        None if is_offered => return Err(Stopped::Failed("where it stood is not on the bus".to_owned())),
         None => return Ok(None),
     };
-    let names: Vec<String> = checkpoint.nodes.iter().map(|node| node.name.clone()).collect();
-    let standings = standings(running, &checkpoint, &names).await;
-    let nothing_offered = names.iter().all(|name| standings.get(name).is_some_and(|at| at.horizon_ns == 0));
-    if !is_offered && nothing_offered && checkpoint.progress.is_none() {
+    // The record does not name all nodes of a very large run.
+    let named: BTreeSet<&str> = record.nodes.iter().map(|node| node.name.as_str()).collect();
+    let others = checkpoint.nodes.iter().map(|node| node.name.as_str()).filter(|name| !named.contains(name));
+    standings.extend(ask_standings(running, others).await);
+    if !is_offered && checkpoint.progress.is_none() && !has_begun(daemon, &checkpoint, id, &standings).await {
         return Ok(None);
     }
+    let names: Vec<String> = checkpoint.nodes.iter().map(|node| node.name.clone()).collect();
     let (offsets, _) = measure_clocks(&daemon.bus, &names, daemon.timing.command, Duration::ZERO).await;
     let start_at_ns = start_at(&checkpoint, &standings, &offsets);
     // Ours, before the record says that ours counts: should we die now, the next one finds it.
-    let bytes = codec::encode(&checkpoint).map_err(|error| error.to_string())?;
-    let stored = checkpoint::store(&daemon.bus, &record.id, running.lease.token(), &bytes).await;
-    stored.map_err(|error| error.to_string())?;
-    let token = record.token;
+    let bytes = codec::encode(&checkpoint).map_err(|error| Stopped::Failed(error.to_string()))?;
+    let (bus, ours) = (&daemon.bus, running.lease.token());
+    running.insist("where it stood cannot be stored", || checkpoint::store(bus, id, ours, &bytes)).await?;
     let told = format!("daemon {} watches the run from here on: the one before is lost", daemon.name);
     let plan = checkpoint.plan();
     let Checkpoint { start_unix_ns, horizon_ns, progress, .. } = checkpoint;
     Ok(Some(Left { plan, begun: Begun { start_at_ns, start_unix_ns, horizon_ns, offsets, progress }, told, token }))
 }
 
-/// Asks all nodes where they stand. Whoever answers has heard of the new token, and no longer obeys the daemon before.
-async fn standings(running: &Running, checkpoint: &Checkpoint, names: &[String]) -> BTreeMap<String, Standing> {
-    let (id, token, attempt) = (&running.journal.record.id, running.lease.token(), checkpoint.attempt);
-    let inquire =
-        |node: &String| (node.clone(), NodeCommand::Inquire(Inquire { experiment: id.clone(), token, attempt }));
+/// Whether anything was offered, or may yet be by a node that does not answer.
+async fn has_begun(
+    daemon: &Daemon,
+    checkpoint: &Checkpoint,
+    id: &str,
+    standings: &BTreeMap<String, Standing>,
+) -> bool {
+    let has_nothing = checkpoint.nodes.iter().all(|node| match standings.get(&node.name) {
+        Some(Standing::At { horizon_ns, .. }) => *horizon_ns == 0,
+        // It was told to stop, or has come to its end: then it has told what it offered.
+        Some(Standing::Idle { epoch }) => *epoch == node.epoch,
+        None => false,
+    });
+    if !has_nothing {
+        return true;
+    }
+    let told = async {
+        let namespace = daemon.bus.namespace();
+        let mut reading = Reading::open(&daemon.bus, namespace.stream_metric(), namespace.metric_all(id)).await?;
+        while let Some(message) = reading.next().await? {
+            let Ok(delta) = codec::decode::<MetricDelta>(&message.payload) else { continue };
+            if delta.attempt == checkpoint.attempt && delta.steps.iter().any(|step| step.planned > 0) {
+                return Ok(true);
+            }
+        }
+        Ok::<_, RestoreError>(false)
+    };
+    // What cannot be known is taken for begun: it is told as a deficit then, and never offered twice.
+    told.await.unwrap_or(true)
+}
+
+/// Asks nodes where they stand. Whoever answers has heard of the new token, and no longer obeys the daemon before.
+/// Those that are at another attempt are left out.
+async fn ask_standings<'a>(running: &Running, names: impl Iterator<Item = &'a str>) -> BTreeMap<String, Standing> {
+    let record = &running.journal.record;
+    let (token, of_run) = (running.lease.token(), record.attempt);
+    let inquire = |node: &str| {
+        let inquire = Inquire { experiment: record.id.clone(), token, attempt: of_run };
+        (node.to_owned(), NodeCommand::Inquire(inquire))
+    };
     let timeout = running.daemon.timing.command;
-    let mut standings = inquire_all(&running.daemon.bus, names.iter().map(inquire).collect(), timeout).await;
-    standings.retain(|_, standing| standing.attempt == attempt);
+    let mut standings = inquire_all(&running.daemon.bus, names.map(inquire).collect(), timeout).await;
+    standings.retain(|_, standing| match standing {
+        Standing::At { attempt, .. } => *attempt == of_run,
+        Standing::Idle { .. } => true,
+    });
     standings
 }
 
@@ -244,9 +290,11 @@ fn start_at(
     standings: &BTreeMap<String, Standing>,
     offsets: &BTreeMap<String, Offset>,
 ) -> u64 {
-    let of_node = standings.iter().find_map(|(node, standing)| {
-        let start_at_ns = standing.start_at_ns?;
-        Some(start_at_ns.saturating_add_signed(offsets.get(node)?.offset_ns.saturating_neg()))
+    let of_node = standings.iter().find_map(|(node, standing)| match standing {
+        Standing::At { start_at_ns: Some(start_at_ns), .. } => {
+            Some(start_at_ns.saturating_add_signed(offsets.get(node)?.offset_ns.saturating_neg()))
+        }
+        Standing::At { start_at_ns: None, .. } | Standing::Idle { .. } => None,
     });
     of_node.unwrap_or_else(|| {
         let since_ns = unix_ns().saturating_sub(checkpoint.start_unix_ns);

@@ -1,6 +1,8 @@
 //! Tells merged seconds: on the bus for whoever looks on, and then in the store. Beside the watch, which never waits
 //! for it.
 
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use nuncius_bus::{Bus, BusError, TypedError};
@@ -21,7 +23,9 @@ const END_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Tells the seconds of one run, in order.
 pub(crate) struct Teller {
-    sender: mpsc::Sender<ExperimentSecond>,
+    sender: mpsc::Sender<Arc<ExperimentSecond>>,
+    /// Those that are not all on the bus yet, in order.
+    untold: Arc<Mutex<VecDeque<Arc<ExperimentSecond>>>>,
     task: JoinHandle<()>,
     storing: Storing,
 }
@@ -29,23 +33,35 @@ pub(crate) struct Teller {
 impl Teller {
     /// Begins.
     pub(crate) fn start(bus: Bus, storing: Storing) -> Self {
-        let (sender, mut waiting) = mpsc::channel::<ExperimentSecond>(WAITING_MAX);
+        let (sender, mut waiting) = mpsc::channel::<Arc<ExperimentSecond>>(WAITING_MAX);
         let store = storing.clone();
+        let untold: Arc<Mutex<VecDeque<Arc<ExperimentSecond>>>> = Arc::default();
+        let open = Arc::clone(&untold);
         let task = tokio::spawn(async move {
             while let Some(second) = waiting.recv().await {
                 // The bus comes first: what the store does not take is taken from there.
-                publish(&bus, second.clone()).await;
-                store.second(second);
+                publish(&bus, ExperimentSecond::clone(&second)).await;
+                open.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+                store.second(Arc::unwrap_or_clone(second));
             }
         });
-        Self { sender, task, storing }
+        Self { sender, untold, task, storing }
+    }
+
+    /// Those that are not all on the bus yet: whoever takes the run over tells them, since they are in the books.
+    pub(crate) fn untold(&self) -> Vec<ExperimentSecond> {
+        let untold = self.untold.lock().unwrap_or_else(PoisonError::into_inner);
+        untold.iter().map(|second| ExperimentSecond::clone(second)).collect()
     }
 
     /// Has a second told; never waits.
     pub(crate) fn tell(&self, second: ExperimentSecond) {
         self.storing.expect(&second);
-        if let Err(error) = self.sender.try_send(second) {
-            warn!(%error, "a second was not told: {WAITING_MAX} wait already");
+        let second = Arc::new(second);
+        let mut untold = self.untold.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.sender.try_send(Arc::clone(&second)) {
+            Ok(()) => untold.push_back(second),
+            Err(error) => warn!(%error, "a second was not told: {WAITING_MAX} wait already"),
         }
     }
 

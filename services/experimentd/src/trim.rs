@@ -1,5 +1,6 @@
-//! Takes from the streams what nobody needs any more: deltas and request records of runs that ended a while ago. Both
-//! streams refuse what comes when they are full, and a daemon may have died before it could do so.
+//! Takes from the bus what nobody needs any more: deltas and request records of runs that ended a while ago, and where
+//! runs stood that have ended. Both streams refuse what comes when they are full, and a daemon may have died before it
+//! could do so.
 
 use std::collections::BTreeSet;
 
@@ -7,6 +8,7 @@ use nuncius_bus::BusError;
 use nuncius_bus::clock::unix_ms;
 use tracing::{debug, warn};
 
+use crate::checkpoint;
 use crate::daemon::Daemon;
 use crate::timing::milliseconds;
 
@@ -37,6 +39,23 @@ pub(crate) async fn trim(daemon: &Daemon) -> Result<(), BusError> {
                 Ok(_) => {}
                 Err(error) => warn!(experiment = id, %error, "run record cannot be read"),
             }
+        }
+    }
+    checkpoints(daemon).await
+}
+
+/// Removes where runs stood that have ended, or that nobody knows.
+async fn checkpoints(daemon: &Daemon) -> Result<(), BusError> {
+    let objects = daemon.bus.objects(&daemon.bus.namespace().bucket_artifact()).await?;
+    for object in objects.names().await? {
+        let Some(id) = checkpoint::run_of(&object) else { continue };
+        match daemon.record(id).await {
+            Ok(Some((record, _))) if !record.is_told() => {}
+            Ok(_) => {
+                objects.delete(&object).await?;
+                debug!(experiment = id, object, "no longer needed");
+            }
+            Err(error) => warn!(experiment = id, %error, "run record cannot be read"),
         }
     }
     Ok(())

@@ -21,6 +21,7 @@ use tracing::{debug, warn};
 use crate::finish::CutShort;
 use crate::journal::JournalError;
 use crate::judge::Judge;
+use crate::nodes::Whereabouts;
 use crate::plan::Plan;
 use crate::records::Gathering;
 use crate::run::{Running, Stopped, cut_by};
@@ -28,18 +29,21 @@ use crate::seconds::{Closing, Seconds};
 use crate::stress::{Pressure, Told};
 use crate::summary::OverTime;
 use crate::tell::Teller;
-use crate::timing::nanoseconds;
 use crate::totals::{OPEN_SECONDS, RunTotals};
 
 mod asking;
 mod begin;
 mod books;
+mod ending;
+mod hearing;
+mod horizons;
 mod lost;
 mod takeover;
 
 use asking::{Answer, Asking};
 pub(crate) use begin::Begun;
 use books::Books;
+use hearing::Hearing;
 pub(crate) use takeover::Move;
 
 /// How often seconds are closed, lost nodes looked for, and what got no answer asked again.
@@ -124,8 +128,9 @@ struct Watch<'a> {
     teller: Teller,
     stream_sequence: u64,
     asking: Asking,
-    /// When each node was last heard of, on our CLOCK_MONOTONIC.
-    heard_ns: BTreeMap<String, u64>,
+    hearing: Hearing,
+    /// Nodes that say that they do not work for the run.
+    strangers: BTreeSet<String>,
     /// What was moved away from lost nodes.
     moves: Vec<Move>,
     gathering: Option<Gathering>,
@@ -155,16 +160,19 @@ pub(crate) async fn offer(running: &mut Running, plan: &Plan, begun: Begun) -> R
     if watch.running.journal.record.status != RunStatus::Running {
         watch.running.journal.status(RunStatus::Running, "running").await?;
     }
-    let from = TailStart::FromSequence(watch.stream_sequence + 1);
-    let mut tail = bus
-        .tail(&namespace.stream_metric(), &namespace.metric_all(&id), from)
-        .await
-        .map_err(|error| Stopped::Failed(format!("deltas cannot be read: {error}")))?;
+    let from = watch.stream_sequence + 1;
+    let (stream, filter) = (namespace.stream_metric(), namespace.metric_all(&id));
+    let open = || bus.tail(&stream, &filter, TailStart::FromSequence(from));
+    let mut tail = watch.running.insist("deltas cannot be read", open).await?;
     let mut pressure = Some(Pressure::plan(&bus, &nodes, &spec.stress, watch.start_at_ns));
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     while !watch.is_over() {
-        match watch.next_event(&mut tail, &mut tick).await {
+        let event = watch.next_event(&mut tail, &mut tick).await;
+        // First of all: whoever was frozen and wakes up tells and stores nothing of a run that is another's by now, who
+        // closes the books.
+        watch.running.keep_lease().await?;
+        match event {
             Event::Delta(stored) => watch.delta(stored).await,
             Event::Answer(answer) => watch.answer(answer).await,
             Event::Tick => {
@@ -187,10 +195,6 @@ pub(crate) async fn offer(running: &mut Running, plan: &Plan, begun: Begun) -> R
                 return Err(Stopped::NotOurs(JournalError::HandedOver));
             }
             Event::Shutdown => watch.cut(cut_by("cancelled: the daemon is shutting down".to_owned())).await,
-        }
-        if !watch.running.lease.is_valid() && !watch.running.daemon.reacquire(&mut watch.running.lease, &id).await {
-            // That one closes the books: a report of ours would only overwrite its.
-            return Err(Stopped::NotOurs(JournalError::Held));
         }
     }
     if !watch.draining && watch.cut_short.is_none() && watch.running.journal.record.status != RunStatus::Draining {
@@ -222,50 +226,6 @@ impl Watch<'_> {
     /// Run time now, in nanoseconds; 0 before the start.
     fn run_ns(&self) -> u64 {
         monotonic_ns().saturating_sub(self.start_at_ns)
-    }
-
-    /// Whether nobody has anything to say any more, and the run's own time is over or was cut short.
-    fn is_over(&self) -> bool {
-        let all_ended = self.names.iter().all(|name| self.has_ended(name));
-        let all_lost = self.names.iter().all(|name| self.lost.contains_key(name));
-        // One that was given up may live, and offers up to its horizon.
-        let may_be_offering = self.lost.values().any(|lost| lost.horizon_ns.min(self.last_ns()) > self.run_ns());
-        let is_its_time_over = all_lost || self.cut_short.is_some() || self.run_ns() >= self.lasts_until_ns;
-        all_ended && is_its_time_over && !may_be_offering
-    }
-
-    /// Run time after which nothing is planned, in nanoseconds.
-    fn last_ns(&self) -> u64 {
-        self.stopped_ns.or(self.end_ns).unwrap_or(u64::MAX)
-    }
-
-    /// Run time at which the run, which is over, came to its end.
-    fn over_at_ns(&self) -> u64 {
-        if self.cut_short.is_some() { self.ended_ns } else { self.ended_ns.max(self.lasts_until_ns) }
-    }
-
-    fn has_ended(&self, name: &str) -> bool {
-        self.lost.contains_key(name) || self.totals.is_complete(name)
-    }
-
-    /// What is left to do once nobody offers anything.
-    async fn finish(&mut self, pressure: Option<Pressure>) {
-        if let Some(reason) = self.running.control.close()
-            && self.cut_short.is_none()
-        {
-            // Taken at the very end: whoever was told so shall find it.
-            self.cut(cut_by(reason)).await;
-        }
-        if let Some(pressure) = pressure {
-            self.asking.release(pressure);
-        }
-        let told = self.asking.end().await;
-        self.say(told).await;
-        for (name, lost) in &self.lost {
-            self.totals.lose(name);
-            debug!(node = %name, reason = %lost.reason, "what it had under way is censored");
-        }
-        self.close(u32::MAX).await;
     }
 
     async fn say(&mut self, told: Vec<Told>) {
@@ -316,7 +276,7 @@ impl Watch<'_> {
                 return false;
             }
         }
-        self.heard(&delta.node);
+        self.hearing.heard(&delta.node, monotonic_ns());
         if delta.last {
             self.ended_ns = self.ended_ns.max(self.run_ns());
         }
@@ -335,12 +295,12 @@ impl Watch<'_> {
             Answer::Clock { node, offset } => {
                 self.asking.measured(&node);
                 if let Some(offset) = offset {
-                    self.heard(&node);
+                    self.hearing.heard(&node, monotonic_ns());
                     let seen = self.clocks.entry(node).or_insert(ClockSeen { first: offset, last: offset });
                     seen.last = offset;
                 }
             }
-            Answer::Extended { node, horizon_ns, is_heard } => self.extended(&node, horizon_ns, is_heard).await,
+            Answer::Extended { node, horizon_ns, outcome } => self.extended(&node, horizon_ns, outcome).await,
             Answer::Taken { node, number, outcome } => self.taken(node, number, outcome).await,
             Answer::Stored(outcome) => self.stored(outcome),
             Answer::Stopped { node, is_heard } => self.asking.stopped(&node, is_heard),
@@ -365,33 +325,13 @@ impl Watch<'_> {
         self.close(through.unwrap_or(past).max(past)).await;
         // Whatever got no answer is asked again.
         for name in self.names.clone() {
+            if let Whereabouts::Renamed(address) = self.whereabouts(&name) {
+                self.asking.readdress(&name, &address);
+            }
             self.extend(&name);
             self.stop(&name);
         }
         self.asking.measure_clocks(self.names.iter().filter(|name| !self.lost.contains_key(*name)));
-    }
-
-    /// A node has given a sign of life.
-    fn heard(&mut self, node: &str) {
-        if let Some(heard_ns) = self.heard_ns.get_mut(node) {
-            *heard_ns = monotonic_ns();
-        }
-    }
-
-    /// A node knows its horizon; one that had stood there goes on.
-    async fn extended(&mut self, node: &str, horizon_ns: u64, is_heard: bool) {
-        let before_ns = self.asking.heard_horizon_ns(node);
-        self.asking.extended(node, horizon_ns, is_heard);
-        if !is_heard {
-            return;
-        }
-        self.heard(node);
-        let run_ns = self.run_ns();
-        if before_ns > 0 && run_ns > before_ns && before_ns < self.last_ns() {
-            let (from, to) = (before_ns as f64 / SECOND_NS as f64, run_ns as f64 / SECOND_NS as f64);
-            let text = format!("node {node} stood at its horizon from {from:.1} s to {to:.1} s of run time");
-            self.running.journal.say(EventKind::Node, &text, BTreeMap::new()).await;
-        }
     }
 
     /// Closes seconds: judges windows and tells what they were.
@@ -416,48 +356,6 @@ impl Watch<'_> {
                 self.teller.tell(told);
             }
         }
-    }
-
-    /// Moves a node's horizon on from what it has been acknowledged for.
-    fn extend(&mut self, name: &str) {
-        if self.cut_short.is_some() || self.has_ended(name) {
-            return;
-        }
-        let through_second = self.totals.nodes.get(name).and_then(|node| node.through_second);
-        let through_ns = through_second.map_or(0, |second| (u64::from(second) + 1) * SECOND_NS);
-        let horizon_ns = through_ns.saturating_add(self.horizon_ns);
-        let acknowledged = self.totals.complete_through(name);
-        let (running, attempt) = (&*self.running, self.attempt);
-        let command = || crate::start::extend_command(running, attempt, horizon_ns, acknowledged);
-        self.asking.extend(name, horizon_ns, command);
-    }
-
-    /// Tells a node to stop, once the run is cut short, until it has heard it.
-    fn stop(&mut self, name: &str) {
-        let Some(cut) = self.cut_short.as_ref().filter(|_| !self.has_ended(name)) else { return };
-        let drain_ns = self.drain_ns(cut);
-        let running = &*self.running;
-        let command = || crate::start::stop_command(running, drain_ns, &cut.reason);
-        self.asking.stop(name, command);
-    }
-
-    /// How long answers are waited for after a cut.
-    fn drain_ns(&self, cut: &CutShort) -> u64 {
-        let drain_ns = self.running.journal.record.spec.drain.0;
-        if cut.cancelled { drain_ns.min(nanoseconds(self.running.daemon.timing.cancel_drain)) } else { drain_ns }
-    }
-
-    /// Ends the run early: offers nothing more, waits a little for answers.
-    async fn cut(&mut self, cut: CutShort) {
-        let run_ns = self.run_ns();
-        self.stopped_ns = Some(run_ns);
-        self.judge.end_at(run_ns);
-        let reason = cut.reason.clone();
-        self.cut_short = Some(cut);
-        for name in self.names.clone() {
-            self.stop(&name);
-        }
-        self.running.journal.say(EventKind::Control, &reason, BTreeMap::new()).await;
     }
 }
 

@@ -126,9 +126,12 @@ pub(crate) struct NodeArgs {
     /// Longest load this node offers.
     #[arg(long, default_value = "24h")]
     pub(crate) max_duration: HumanDuration,
-    /// How long load without an end of its own waits for a daemon to move its horizon, until it ends.
+    /// How long load waits at its horizon for a daemon to move that, until it ends.
     #[arg(long, value_name = "DURATION", default_value = "10m", env = "NUNCIUS_ORPHAN_LIMIT")]
     pub(crate) orphan_limit: HumanDuration,
+    /// Seconds and batches of request records that wait for the bus at most; records beyond that are dropped, and told.
+    #[arg(long, value_name = "COUNT", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) report_queue: u32,
 }
 
 impl Default for NodeArgs {
@@ -143,6 +146,7 @@ impl Default for NodeArgs {
             max_in_flight: 100_000,
             max_duration: HumanDuration::from_secs(86_400),
             orphan_limit: HumanDuration::from_secs(600),
+            report_queue: 256,
         }
     }
 }

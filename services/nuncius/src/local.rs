@@ -179,6 +179,7 @@ pub(crate) fn client_config(args: &NodeArgs, name: &str) -> Result<ClientConfig>
     }
     config.threads = args.threads.max(1);
     config.orphan_limit = args.orphan_limit.to_std();
+    config.report_queue = usize::try_from(args.report_queue).unwrap_or(usize::MAX);
     config.environment = exposed_environment(crate::environment::variables(), &args.expose_env);
     Ok(config)
 }

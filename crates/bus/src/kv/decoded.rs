@@ -83,6 +83,23 @@ impl Kv {
         Ok(decoded)
     }
 
+    /// Shows the same messages one after the other, for buckets whose entries are too many to be held at once. Each entry
+    /// that cannot be read is logged as a warning.
+    ///
+    /// # Errors
+    /// When the bucket cannot be read.
+    pub async fn visit_decoded<T: DeserializeOwned>(
+        &self,
+        filter: &str,
+        mut see: impl FnMut(T),
+    ) -> Result<(), BusError> {
+        self.visit(filter, |entry| match codec::decode(&entry.value) {
+            Ok(value) => see(value),
+            Err(error) => tracing::warn!("{}; it is left out", self.unreadable(&entry, &error)),
+        })
+        .await
+    }
+
     /// What to say of an entry that cannot be read.
     pub fn unreadable(&self, entry: &Entry, problem: &CodecError) -> Unreadable {
         Unreadable { bucket: self.name().to_owned(), key: entry.key.clone(), problem: problem.to_string() }

@@ -1,6 +1,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use nuncius_bus::kv::BucketWanted;
+use nuncius_bus::lease;
 use nuncius_bus::streams::{StreamWanted, ensure_streams};
 use nuncius_bus::tail::Start;
 use nuncius_bus::{Bus, BusError, ConnectOptions, connect};
@@ -53,6 +55,46 @@ async fn replicas_of_a_server_that_is_alone_are_refused_with_what_to_do() {
     let server = TestServer::start().await.unwrap();
     let error = ensure_streams(&client(server.url(), 3).await).await.unwrap_err();
     assert!(matches!(error, BusError::JetStream { .. }) && error.to_string().contains("--replicas"), "{error}");
+}
+
+#[tokio::test]
+async fn messages_are_as_small_as_the_smallest_server_of_the_cluster_wants_them() {
+    let lines = |number| if number == 2 { "max_payload: 20000".to_owned() } else { String::new() };
+    let cluster = TestCluster::start_each(3, lines).await.unwrap();
+    // It is told of the others by the one that it is connected to.
+    let bus = client(cluster.servers[0].url(), 3).await;
+    let learnt = eventually(Duration::from_secs(20), async || (bus.max_payload_bytes() == 20_000).then_some(()));
+    learnt.await.expect("the limit of a server that it is not connected to");
+    let greetings = bus.greetings().await;
+    let limits: Vec<usize> = greetings.values().map(|said| said.as_ref().unwrap().max_payload_bytes).collect();
+    assert_eq!((limits.len(), limits.iter().min()), (3, Some(&20_000)), "{greetings:?}");
+    assert!(greetings.values().all(|said| said.as_ref().unwrap().cluster.as_deref() == Some("c")), "{greetings:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_is_kept_through_an_election_and_nobody_else_gets_it() {
+    let mut cluster = TestCluster::start(3).await.unwrap();
+    let bus = client(cluster.url(), 3).await;
+    let other = client(cluster.url(), 3).await;
+    let wanted =
+        BucketWanted { name: "lease".into(), max_age: Some(Duration::from_secs(20)), ..BucketWanted::default() };
+    bus.ensure_bucket(&wanted).await.unwrap();
+    let held = lease::acquire(&bus, "lease", "run.x", "one").await.unwrap().unwrap();
+    let before = bus.kv("lease").await.unwrap().get("run.x").await.unwrap().unwrap().revision;
+    let victim = leader(&cluster, &bus, "KV_lease").await;
+    cluster.servers[victim].kill();
+    // Until it has been renewed under another leader somebody asks for it all the time.
+    let renewed = eventually(Duration::from_secs(40), async || {
+        assert!(held.is_valid(), "it is held");
+        assert!(!matches!(lease::acquire(&other, "lease", "run.x", "two").await, Ok(Some(_))), "nobody else has it");
+        let entry = other.kv("lease").await.ok()?.get("run.x").await.ok()??;
+        (entry.revision > before).then_some(())
+    });
+    renewed.await.expect("renewed under the next leader");
+    assert!(held.is_valid() && held.is_still_stored().await.unwrap());
+    held.release().await.unwrap();
+    let next = lease::acquire(&other, "lease", "run.x", "two").await.unwrap().expect("it is free");
+    assert!(next.token() > before);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -33,27 +33,27 @@ impl Dispatcher {
         passed_over
     }
 
-    /// When standing comes to its end, whoever moves the horizon: with the schedule, or, where that has no end, with
-    /// the patience.
+    /// When standing comes to its end, unless the horizon is moved: with the schedule or with the patience, whichever
+    /// is first.
     pub(super) fn stands_until_ns(&self, since_ns: u64) -> u64 {
-        let at_ns = |end_ns: u64| self.start_ns.saturating_add(end_ns);
-        match &self.feed {
+        let end_ns = match &self.feed {
             // One that ends with its last arrival is looked at with every second.
-            Feed::Open(feed) => feed.end_ns().map_or(u64::MAX, at_ns),
-            Feed::Closed(feed) => {
-                feed.duration_ns().map_or(since_ns.saturating_add(self.options.orphan_limit_ns), at_ns)
-            }
-        }
+            Feed::Open(feed) => feed.end_ns(),
+            Feed::Closed(feed) => feed.duration_ns(),
+        };
+        let end_ns = end_ns.map_or(u64::MAX, |end_ns| self.start_ns.saturating_add(end_ns));
+        end_ns.min(self.orphaned_at_ns(since_ns))
     }
 
-    /// Why a thread ends that has stood for longer than it may without a schedule that would end it.
+    fn orphaned_at_ns(&self, since_ns: u64) -> u64 {
+        since_ns.saturating_add(self.options.orphan_limit_ns)
+    }
+
+    /// Why a thread ends that has stood for longer than it may: its daemon is gone, or has given its node up, and
+    /// others may want that.
     pub(super) fn orphaned(&self, now_ns: u64) -> Option<FinishReason> {
         let since_ns = self.stand.since_ns().filter(|_| self.phase == Phase::Offering)?;
-        let has_end = match &self.feed {
-            Feed::Open(_) => true,
-            Feed::Closed(feed) => feed.duration_ns().is_some(),
-        };
-        (!has_end && now_ns >= self.stands_until_ns(since_ns)).then(|| self.options.orphan_reason())
+        (now_ns >= self.orphaned_at_ns(since_ns)).then(|| self.options.orphan_reason())
     }
 
     /// How long it stood, where that is told: see [`crate::EngineMessage::Finished`].

@@ -261,10 +261,9 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// When servos without an end have stood at their horizon for long enough.
+    /// When servos have stood at their horizon for long enough.
     fn orphaned_at_ns(&self) -> Option<u64> {
-        let since_ns = self.stand.since_ns().filter(|_| self.plan.duration_ns == u64::MAX)?;
-        Some(since_ns.saturating_add(self.limits.options.orphan_limit_ns))
+        Some(self.stand.since_ns()?.saturating_add(self.limits.options.orphan_limit_ns))
     }
 
     fn end(&mut self, reason: FinishReason) {

@@ -64,6 +64,7 @@ pub(crate) fn record(id: &str) -> RunRecord {
         ended_unix_ms: None,
         routes: Vec::new(),
         nodes: vec![RunNode { name: "n1".to_owned(), epoch: u64::MAX }],
+        nodes_left_out: 0,
         attempt: 0,
         token: 0,
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),

@@ -6,4 +6,6 @@ mod device;
 #[cfg(test)]
 mod oco;
 #[cfg(test)]
+mod oco_idle;
+#[cfg(test)]
 mod resource;

@@ -30,8 +30,8 @@ pub(super) enum Answer {
         node: String,
         /// The horizon it was told of.
         horizon_ns: u64,
-        /// Whether it answered.
-        is_heard: bool,
+        /// What it said.
+        outcome: Result<(), FleetError>,
     },
     /// Whether a node has heard that it shall stop.
     Stopped {
@@ -60,6 +60,8 @@ pub(super) enum Answer {
 /// How one node stands with what was asked of it.
 #[derive(Debug, Default)]
 struct Asked {
+    /// Where it listens now, where that is not its name: see [`Asking::readdress`].
+    address: Option<String>,
     /// The latest horizon it may have heard of, in nanoseconds of run time.
     horizon_sent_ns: u64,
     /// The latest one it has answered.
@@ -72,6 +74,13 @@ struct Asked {
     taking: BTreeSet<u32>,
     /// When its clock is to be measured next.
     clock_due: Option<Instant>,
+}
+
+impl Asked {
+    /// Where a node of this name listens.
+    fn address(&self, name: &str) -> String {
+        self.address.clone().unwrap_or_else(|| name.to_owned())
+    }
 }
 
 /// Nodes of a large fleet, whose horizons are moved in larger steps.
@@ -146,6 +155,15 @@ impl Asking {
         }
     }
 
+    /// A node listens under another name than that which it was planned with: somebody else took that in an outage.
+    pub(super) fn readdress(&mut self, node: &str, address: &str) {
+        if let Some(asked) = self.nodes.get_mut(node)
+            && asked.address.as_deref() != Some(address)
+        {
+            asked.address = Some(address.to_owned());
+        }
+    }
+
     /// Has something done beside the watch.
     pub(super) fn beside(&mut self, work: impl Future<Output = Answer> + Send + 'static) {
         self.under_way.spawn(work);
@@ -157,9 +175,10 @@ impl Asking {
         if !asked.taking.insert(number) {
             return;
         }
-        let (bus, node, order, prepare) = (self.bus.clone(), node.to_owned(), order(), self.prepare);
+        let (bus, node, address) = (self.bus.clone(), node.to_owned(), asked.address(node));
+        let (order, prepare) = (order(), self.prepare);
         self.under_way.spawn(async move {
-            let outcome = command(&bus, &node, &order, prepare).await;
+            let outcome = command(&bus, &address, &order, prepare).await;
             Answer::Taken { node, number, outcome }
         });
     }
@@ -179,13 +198,14 @@ impl Asking {
         }
         asked.is_extending = true;
         asked.horizon_sent_ns = asked.horizon_sent_ns.max(horizon_ns);
-        let (bus, node, order, deadline) = (self.bus.clone(), node.to_owned(), order(), self.deadline);
+        let (bus, node, address) = (self.bus.clone(), node.to_owned(), asked.address(node));
+        let (order, deadline) = (order(), self.deadline);
         self.under_way.spawn(async move {
-            let answer = command(&bus, &node, &order, deadline).await;
-            if let Err(error) = &answer {
+            let outcome = command(&bus, &address, &order, deadline).await;
+            if let Err(error) = &outcome {
                 debug!(%error, "horizon not extended");
             }
-            Answer::Extended { node, horizon_ns, is_heard: answer.is_ok() }
+            Answer::Extended { node, horizon_ns, outcome }
         });
     }
 
@@ -205,13 +225,16 @@ impl Asking {
             return;
         }
         asked.is_stopping = true;
-        let (bus, node, order, deadline) = (self.bus.clone(), node.to_owned(), order(), self.deadline);
+        let (bus, node, address) = (self.bus.clone(), node.to_owned(), asked.address(node));
+        let (order, deadline) = (order(), self.deadline);
         self.under_way.spawn(async move {
-            let answer = command(&bus, &node, &order, deadline).await;
+            let answer = command(&bus, &address, &order, deadline).await;
             if let Err(error) = &answer {
                 debug!(%error, "stop had no effect");
             }
-            Answer::Stopped { node, is_heard: answer.is_ok() }
+            // Whoever has nothing to do with the run any more need not stop.
+            let is_heard = answer.as_ref().map_or_else(FleetError::is_estranged, |()| true);
+            Answer::Stopped { node, is_heard }
         });
     }
 
@@ -232,9 +255,9 @@ impl Asking {
             }
             asked.is_measuring = true;
             asked.clock_due = now.checked_add(self.clock_period);
-            let (bus, node, deadline) = (self.bus.clone(), node.clone(), self.deadline);
+            let (bus, address, node, deadline) = (self.bus.clone(), asked.address(node), node.clone(), self.deadline);
             self.under_way.spawn(async move {
-                let offset = measure_clock(&bus, &node, deadline).await.ok();
+                let offset = measure_clock(&bus, &address, deadline).await.ok();
                 Answer::Clock { node, offset }
             });
         }

@@ -1,13 +1,13 @@
 //! How a watch begins: with a run that has just been started, or where another daemon has left one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use nuncius_bus::clock::{Offset, monotonic_ns};
 use nuncius_schemas::codec;
 use nuncius_schemas::spec::{Group, RecordsMode};
 use nuncius_stats::Incarnation;
 
-use super::{Asking, Books, ClockSeen, Watch, lasts_until_ns};
+use super::{Asking, Books, ClockSeen, Hearing, Watch, lasts_until_ns};
 use crate::checkpoint::Progress;
 use crate::judge::{Judge, steps_per_group};
 use crate::plan::Plan;
@@ -15,6 +15,7 @@ use crate::records::{Gathered, Gathering};
 use crate::run::{Running, Stopped};
 use crate::seconds::Seconds;
 use crate::tell::Teller;
+use crate::timing::nanoseconds;
 use crate::totals::RunTotals;
 
 /// A run whose load is offered.
@@ -63,10 +64,15 @@ impl<'a> Watch<'a> {
             seconds: Seconds::new(&id, &spec, &plan.nodes_per_group, begun.start_unix_ns),
             teller: Teller::start(bus.clone(), running.journal.storing.clone()),
             stream_sequence: 0,
-            heard_ns: names.iter().map(|name| (name.clone(), monotonic_ns().max(begun.start_at_ns))).collect(),
+            hearing: Hearing::new(
+                names.iter(),
+                monotonic_ns().max(begun.start_at_ns),
+                nanoseconds(running.daemon.timing.silence),
+            ),
+            strangers: BTreeSet::new(),
             moves: Vec::new(),
             gathering: None,
-            stood_still: std::collections::BTreeSet::new(),
+            stood_still: BTreeSet::new(),
             books: Books::new(&running.daemon.timing),
             draining: false,
             plan: plan.clone(),
@@ -96,6 +102,10 @@ impl<'a> Watch<'a> {
         self.seconds.restore(&progress.seconds)?;
         self.stream_sequence = progress.stream_sequence;
         self.lost = progress.lost;
+        self.stood_still = progress.stood_still;
+        for second in progress.untold {
+            self.teller.tell(second);
+        }
         self.moves = progress.moves;
         self.books.found_stored(self.moves.len());
         self.cut_short = progress.cut_short;

@@ -81,8 +81,8 @@ impl Watch<'_> {
         };
         self.books.due = Instant::now() + self.books.period;
         (self.books.is_storing, self.books.is_wanted) = (true, false);
-        let (bus, id, token) =
-            (self.running.daemon.bus.clone(), self.running.journal.record.id.clone(), self.running.lease.token());
+        let record = &self.running.journal.record;
+        let (bus, id, token) = (self.running.daemon.bus.clone(), record.id.clone(), record.token);
         let purge = self.books.latest;
         self.asking.beside(async move {
             let outcome = checkpoint::store(&bus, &id, token, &bytes).await;
@@ -118,6 +118,8 @@ impl Watch<'_> {
             judge: ByteBuf::from(self.judge.state()?),
             seconds: ByteBuf::from(self.seconds.state()?),
             lost: self.lost.clone(),
+            stood_still: self.stood_still.clone(),
+            untold: self.teller.untold(),
             moves: self.moves.clone(),
             cut_short: self.cut_short.clone(),
             problems: self.pressure_problems.clone(),

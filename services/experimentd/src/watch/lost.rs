@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use nuncius_bus::clock::monotonic_ns;
 use nuncius_schemas::event::EventKind;
 use nuncius_schemas::units::SECOND_NS;
 
 use super::{Lost, Watch};
-use crate::start::stop_command;
+use crate::nodes::Whereabouts;
 use crate::timing::nanoseconds;
 
 impl Watch<'_> {
@@ -24,15 +25,31 @@ impl Watch<'_> {
         let patience_ns = nanoseconds(self.running.daemon.timing.last_delta_patience);
         let is_late = over_ns.is_some_and(|over| run_ns > over.saturating_add(patience_ns))
             && self.running.daemon.bus.connected_for().as_nanos() > u128::from(patience_ns);
+        let silence_ns = nanoseconds(self.running.daemon.timing.silence);
         let waiting = self.names.iter().filter(|name| !self.has_ended(name));
-        let reason_of = |name: &String| match self.running.daemon.nodes.get(name) {
-            None => Some("it left the registry"),
-            Some(info) if Some(&info.epoch) != self.epochs.get(name) => Some("it was restarted"),
-            Some(_) if is_late => Some("its last delta did not come in time"),
-            Some(_) if self.is_silent(name) => Some("it does not answer any more"),
-            Some(_) => None,
+        let reason_of = |name: &String| match self.whereabouts(name) {
+            Whereabouts::Gone => Some("it left the registry"),
+            // One that lost its name in an outage is about to be seen under another.
+            Whereabouts::Replaced if self.hearing.silent_ns(name, monotonic_ns()) > silence_ns => {
+                Some("it was restarted")
+            }
+            Whereabouts::Replaced => None,
+            Whereabouts::Here | Whereabouts::Renamed(_) => {
+                let reasons = [
+                    (self.strangers.contains(name), "it does not work for the run any more"),
+                    (is_late, "its last delta did not come in time"),
+                    (self.is_silent(name), "it does not answer any more"),
+                ];
+                reasons.into_iter().find_map(|(is_so, reason)| is_so.then_some(reason))
+            }
         };
         waiting.filter_map(|name| Some((name.clone(), reason_of(name)?.to_owned()))).collect()
+    }
+
+    /// Where the incarnation of a node that was planned with is now.
+    pub(super) fn whereabouts(&self, name: &str) -> Whereabouts {
+        let epoch = self.epochs.get(name).copied().unwrap_or(0);
+        self.running.daemon.nodes.whereabouts(name, epoch)
     }
 
     /// A node that was told to end has told everything; whether there was more for it to offer.
@@ -70,10 +87,9 @@ impl Watch<'_> {
             // Whoever watched before us may have told it of as much as it has reported.
             let horizon_ns = self.asking.horizon_ns(&name).max(told_ns.saturating_add(self.horizon_ns));
             self.running.journal.say(EventKind::Node, &format!("node {name} is lost: {reason}"), BTreeMap::new()).await;
+            self.lost.insert(name.clone(), Lost { reason, horizon_ns, told_ns });
             // Should it live and hear it, it ends; nobody waits for that.
-            let running = &*self.running;
-            self.asking.stop(&name, || stop_command(running, 0, "it was given up"));
-            self.lost.insert(name, Lost { reason, horizon_ns, told_ns });
+            self.stop(&name);
         }
         self.plan_moves().await;
     }

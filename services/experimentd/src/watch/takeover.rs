@@ -47,7 +47,7 @@ impl Watch<'_> {
     /// it could not move anyway.
     pub(super) fn is_silent(&self, name: &str) -> bool {
         let timing = &self.running.daemon.timing;
-        let run_ns = self.run_ns();
+        let (run_ns, now_ns) = (self.run_ns(), monotonic_ns());
         let is_takeover = self.running.journal.record.spec.on_node_loss == OnNodeLoss::Takeover;
         let has_others = self.names.iter().any(|other| other != name && !self.has_ended(other));
         // Where nobody could take its load over, whoever is only out of reach may yet come back.
@@ -55,8 +55,9 @@ impl Watch<'_> {
             return false;
         }
         // Silence is a node's own only while we could have heard it.
-        let could_hear_ns = u64::try_from(self.running.daemon.bus.connected_for().as_nanos()).unwrap_or(u64::MAX);
-        let silent_ns = self.heard_ns.get(name).map_or(0, |heard_ns| monotonic_ns().saturating_sub(*heard_ns));
+        let connected_ns = nanoseconds(self.running.daemon.bus.connected_for());
+        let could_hear_ns = connected_ns.min(self.hearing.could_hear_ns(now_ns));
+        let silent_ns = self.hearing.silent_ns(name, now_ns);
         let is_near = run_ns.saturating_add(nanoseconds(timing.takeover_lead)) >= self.asking.horizon_ns(name);
         is_near
             && silent_ns > nanoseconds(timing.silence)
@@ -118,7 +119,8 @@ impl Watch<'_> {
 
     /// Tells everybody what to take over who has not said yet that they do.
     pub(super) fn take_over(&mut self) {
-        if self.cut_short.is_some() {
+        // Another daemon may have taken the run up, and know nothing of what was decided since.
+        if self.cut_short.is_some() || !self.running.lease.is_valid() {
             return;
         }
         let (attempt, token) = (self.attempt, self.running.lease.token());

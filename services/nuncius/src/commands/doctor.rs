@@ -97,7 +97,7 @@ pub(super) async fn doctor(global: &Global) -> Result<u8> {
     server::check_credentials(&mut findings, global);
     match connect::possible(global, "nuncius-doctor").await {
         Ok(Some(bus)) => {
-            if server::check(&mut findings, &bus).await {
+            if server::check(&mut findings, &bus, global.js_domain.as_deref()).await {
                 nodes::check(&mut findings, &bus).await?;
             }
         }

@@ -91,10 +91,9 @@ async fn last(bus: Option<&Bus>, store: Option<&Store>) -> Result<String> {
         }
     }
     if let Some(bus) = bus {
-        let records: Vec<RunRecord> = bus.kv(&bus.namespace().bucket_run()).await?.decoded(">").await?.into_values();
-        for record in records {
-            see((record.submitted_unix_ms, record.stream_sequence), record.id);
-        }
+        let runs = bus.kv(&bus.namespace().bucket_run()).await?;
+        let record = |record: RunRecord| see((record.submitted_unix_ms, record.stream_sequence), record.id);
+        runs.visit_decoded(">", record).await?;
     }
     match latest {
         Some((_, _, id)) => Ok(id),

@@ -70,11 +70,16 @@ pub(super) async fn ps(global: &Global, args: PsArgs) -> Result<u8> {
     }
     if let Some(bus) = connect::possible_to_look_on(global, "nuncius-ps").await? {
         nuncius_bus::streams::ensure_streams(&bus).await?;
-        for record in bus.kv(&bus.namespace().bucket_run()).await?.decoded(">").await?.into_values() {
+        // One after the other: the specifications of all that ever ran are no small thing.
+        let runs = bus.kv(&bus.namespace().bucket_run()).await?;
+        let see = |record: RunRecord| {
             let RunRecord { id, spec, status, verdict, reason, submitted_unix_ms, .. } = record;
-            let name = spec.name.unwrap_or_else(|| id.clone());
-            lines.insert(id.clone(), Line { id, name, status, verdict, reason, submitted_unix_ms });
-        }
+            if args.all || !status.is_terminal() {
+                let name = spec.name.unwrap_or_else(|| id.clone());
+                lines.insert(id.clone(), Line { id, name, status, verdict, reason, submitted_unix_ms });
+            }
+        };
+        runs.visit_decoded(">", see).await?;
     }
     let mut lines: Vec<Line> = lines.into_values().filter(|line| args.all || !line.status.is_terminal()).collect();
     lines.sort_by_key(|line| line.submitted_unix_ms);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nuncius_bus::streams::{Discard, StreamLimits, StreamWanted, ensure_streams_with};
 use nuncius_bus::{ConnectOptions, connect};
-use nuncius_testkit::{TempDir, TestServer, find_binary, free_port};
+use nuncius_testkit::{TempDir, TestCluster, TestServer, find_binary, free_port};
 use serde_json::Value;
 
 use crate::harness::{Process, System, beside_others, nuncius, until};
@@ -61,6 +61,29 @@ async fn messages_that_are_too_small_are_told_with_the_figure_that_is_needed() {
     let output = doctor(&server.url(), &data).output().unwrap();
     assert_eq!(output.status.code(), Some(5), "{output:?}");
     assert_found(&output, "max_payload", &["bad", "1024 bytes", "8192", "max_payload: 266240"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_of_a_cluster_that_take_messages_of_different_sizes_are_told() {
+    let _turn = beside_others().await;
+    let lines = |number| if number == 1 { "max_payload: 9000".to_owned() } else { String::new() };
+    let (cluster, data) = (TestCluster::start_each(3, lines).await.unwrap(), TempDir::new("doctor").unwrap());
+    let output = doctor(&cluster.servers[0].url(), &data).output().unwrap();
+    assert_found(&output, "servers", &["warn", "max_payload is not the same", "9000", "1048576", "smallest"]);
+    assert_found(&output, "max_payload", &["warn", "9000 bytes"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_domain_that_is_not_behind_the_server_is_told_with_the_one_that_is() {
+    let _turn = beside_others().await;
+    let server = TestServer::start_in_domain(Some("hub"), "").await.unwrap();
+    let data = TempDir::new("doctor").unwrap();
+    let output = doctor(&server.url(), &data).args(["--js-domain", "hub"]).output().unwrap();
+    assert_found(&output, "jetstream", &["ok", "domain hub"]);
+    let output = doctor(&server.url(), &data).args(["--js-domain", "nowhere"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(5), "{output:?}");
+    let advice = "the domain of this server itself is hub";
+    assert_found(&output, "jetstream", &["bad", "domain nowhere (--js-domain)", advice, "leafnodes"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -158,6 +158,7 @@ async fn write_record(system: &System, id: &str, spec: &str, stream_sequence: u6
         ended_unix_ms: None,
         routes: Vec::new(),
         nodes: Vec::new(),
+        nodes_left_out: 0,
         attempt: 0,
         token: 0,
         traceparent: None,

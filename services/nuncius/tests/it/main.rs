@@ -29,6 +29,7 @@ mod leaf;
 mod long_series;
 mod orders;
 mod orders_harness;
+mod outage;
 mod queue_bad_input;
 mod queue_faults;
 mod queue_harness;

@@ -205,6 +205,29 @@ async fn of_an_experiment_that_it_does_not_work_for_a_node_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_works_for_one_experiment_says_by_a_code_that_it_is_busy() {
+    let _turn = beside_others().await;
+    let (system, address) = nodes_alone(1, &[]).await;
+    let orders = Orders::new(&system, "first", &address, OPEN);
+    let all = orders.assignments(1, 1);
+    orders.obeyed(1, &orders.prepare(all.clone())).await;
+    let other = Orders::new(&system, "second", &address, OPEN);
+    for command in [other.prepare(all.clone()), orders.prepare(all.clone())] {
+        let (code, reason) = refusal(orders.order(1, &command).await);
+        assert_eq!((code, reason.contains("experiment first")), (RefusalCode::Busy, true), "{reason}");
+        assert!(!code.is_final(), "another node, or the same one later, may do it");
+    }
+    orders.obeyed(1, &orders.stop()).await;
+    until("the node is free", async || {
+        let nodes = system.nodes().await;
+        nodes.iter().all(|node| node.experiment.is_none()).then_some(())
+    })
+    .await;
+    other.obeyed(1, &other.prepare(all)).await;
+    other.obeyed(1, &other.stop()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn whoever_sees_a_node_in_the_registry_is_answered_by_it_at_the_first_try() {
     let _turn = beside_others().await;
     let (mut system, address) = nodes_alone(0, &[]).await;

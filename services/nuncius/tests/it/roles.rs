@@ -1,5 +1,6 @@
 //! Roles: each process with the credentials of its own kind does all of its work, and nothing else is permitted.
 
+mod apart;
 mod minimal;
 mod work;
 

@@ -94,16 +94,35 @@ async fn a_second_service_of_a_name_does_not_take_it_and_the_route_of_a_killed_o
     until("the first is registered", async || shop_address(&system).await.filter(|at| *at == first_address)).await;
     let (mut second, second_address) = registered_stub(&system, "second");
     let log = system.directory.path().join("second.log");
-    until("the second says whose the name is", async || {
-        std::fs::read_to_string(&log).unwrap().contains(&first_address).then_some(())
+    let said = until("the second says whose the name is", async || {
+        let said = std::fs::read_to_string(&log).unwrap();
+        said.lines().find(|line| line.contains(&first_address)).map(str::to_owned)
     })
     .await;
+    // Which name, who has it, who waits for it, and where to look.
+    for word in ["service `shop`", "kept there by", &second_address, "nuncius route ls"] {
+        assert!(said.contains(word), "{word}: {said}");
+    }
     assert_eq!(shop_address(&system).await, Some(first_address));
     first.kill();
     until("the second has the name", async || shop_address(&system).await.filter(|at| *at == second_address)).await;
     second.signal(rustix::process::Signal::TERM);
     second.child.wait().unwrap();
     assert_eq!(shop_address(&system).await, None, "who leaves takes its route along");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_service_has_a_dead_address_names_the_service_and_where_to_look() {
+    let system = System::start(1).await;
+    let nobody = nuncius_testkit::free_port().unwrap();
+    let set = system.output(&["route", "set", "shop", &format!("127.0.0.1:{nobody}")]);
+    assert!(set.status.success(), "{}", String::from_utf8_lossy(&set.stderr));
+    system.publish(shop_spec("dead", 1, 10).as_bytes()).await;
+    let record = system.wait_for_end("dead").await;
+    let reason = record.reason.unwrap_or_default();
+    for word in [&format!("127.0.0.1:{nobody}"), "service `shop`", "nuncius route ls"] {
+        assert!(reason.contains(word), "{word}: {reason}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use crate::harness::{System, beside_others, open_spec, stub_stats, until};
 
 /// Everything that an undisturbed run of so many requests shows.
-async fn assert_undisturbed(system: &System, id: &str, requests: u64) -> Report {
+pub(crate) async fn assert_undisturbed(system: &System, id: &str, requests: u64) -> Report {
     let record = system.wait_for_end(id).await;
     let report = system.report(id).await;
     assert_eq!((record.status, record.verdict), (RunStatus::Finished, Some(Verdict::Pass)), "{:?}", report.reasons);

@@ -142,14 +142,22 @@ fn users_do_not_begin_while_they_stand_and_go_on_afterwards() {
 }
 
 #[test]
-fn a_group_without_an_end_stands_for_as_long_as_its_node_has_patience() {
-    let mut group = Clocked::new(r#""users": 1, "iterations": 1000000"#, None, SECOND_NS);
-    group.run_to(30_900);
-    assert!(!group.dispatcher.is_over());
-    group.run_to(60_000);
-    assert_eq!(group.now_ns, START_NS + 31 * SECOND_NS);
-    let (reason, ..) = group.end();
-    assert!(matches!(&reason, FinishReason::Failed(text) if text.contains("30s (--orphan-limit)")), "{reason:?}");
+fn a_group_stands_for_as_long_as_its_node_has_patience_whatever_its_schedule() {
+    for load in [
+        r#""users": 1, "iterations": 1000000"#,
+        r#""users": 1, "duration": "90s""#,
+        r#""rate": "10/s", "duration": "90s""#,
+        r#""rate": "10/s", "duration": "90s", "iterations": 800"#,
+    ] {
+        let mut group = Clocked::new(load, None, SECOND_NS);
+        group.run_to(30_900);
+        assert!(!group.dispatcher.is_over(), "{load}");
+        group.run_to(60_000);
+        assert_eq!(group.now_ns, START_NS + 31 * SECOND_NS, "{load}");
+        let (reason, ..) = group.end();
+        let is_told = matches!(&reason, FinishReason::Failed(text) if text.contains("30s (--orphan-limit)"));
+        assert!(is_told, "{load}: {reason:?}");
+    }
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! The nats-server: what it takes, what it keeps, whether its clock is ours.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 
 use nuncius_bus::server::MINIMUM_VERSION;
 use nuncius_bus::streams::{StreamCondition, StreamLimits, ensure_streams, inspect_streams};
-use nuncius_bus::{Bus, Difference, ServerClock};
+use nuncius_bus::{Bus, Difference, Greeting, ServerClock};
 use nuncius_schemas::codec::MESSAGE_MAX_BYTES;
 
 use super::Findings;
@@ -35,7 +36,7 @@ pub(super) fn check_credentials(findings: &mut Findings, global: &Global) {
 }
 
 /// Whether the rest can be looked at.
-pub(super) async fn check(findings: &mut Findings, bus: &Bus) -> bool {
+pub(super) async fn check(findings: &mut Findings, bus: &Bus, domain: Option<&str>) -> bool {
     let version = bus.server_version();
     match older_than_needed(&version) {
         true => findings.bad(
@@ -48,11 +49,14 @@ pub(super) async fn check(findings: &mut Findings, bus: &Bus) -> bool {
         ),
         false => findings.good("server_version", &format!("nats-server {version} answers")),
     }
-    check_payload(findings, bus.max_payload_bytes());
+    let greetings = bus.greetings().await;
+    let limits = greetings.values().flatten().map(|greeting| greeting.max_payload_bytes);
+    check_payload(findings, limits.min().unwrap_or(usize::MAX).min(bus.max_payload_bytes()));
+    check_cluster(findings, &greetings);
     match bus.account().await {
         Err(error) => {
-            let advice = "enable it: nats-server -js, or `jetstream {}` in its configuration, also for this account";
-            findings.bad("jetstream", &format!("JetStream does not answer: {}", plain(&error)), advice);
+            let (text, advice) = no_jetstream(domain, bus.server_domain().as_deref(), &plain(&error));
+            findings.bad("jetstream", &text, &advice);
             return false;
         }
         Ok(account) => {
@@ -84,6 +88,51 @@ fn check_payload(findings: &mut Findings, max_payload_bytes: usize) {
         findings.warn("max_payload", &text, &advice);
     } else {
         findings.good("max_payload", &text);
+    }
+}
+
+/// Whether any server of the cluster takes what was made for another.
+fn check_cluster(findings: &mut Findings, greetings: &BTreeMap<String, Result<Greeting, String>>) {
+    if greetings.len() < 2 {
+        return;
+    }
+    for (address, problem) in greetings.iter().filter_map(|(address, said)| Some((address, said.as_ref().err()?))) {
+        let advice = "start it, or take it out of --nats: what may be tried next is not there";
+        findings.warn("servers", &format!("{address} says nothing: {problem}"), advice);
+    }
+    let limits: BTreeMap<&String, usize> = greetings
+        .iter()
+        .filter_map(|(address, said)| Some((address, said.as_ref().ok()?.max_payload_bytes)))
+        .collect();
+    let (least, most) = (limits.values().min(), limits.values().max());
+    if least == most {
+        findings.good("servers", &format!("{} servers take messages of the same size", limits.len()));
+        return;
+    }
+    let each: Vec<String> = limits.iter().map(|(address, bytes)| format!("{address} {bytes}")).collect();
+    let text = format!("max_payload is not the same on all servers: {}", each.join(", "));
+    findings.warn("servers", &text, "give all servers of a cluster the same: the smallest counts for everybody");
+}
+
+/// What is said where JetStream does not answer, and what to do.
+fn no_jetstream(domain: Option<&str>, of_server: Option<&str>, problem: &str) -> (String, String) {
+    match (domain, of_server) {
+        (None, _) => {
+            let advice = "enable it: nats-server -js, or `jetstream {}` in its configuration, also for this account";
+            (format!("JetStream does not answer: {problem}"), advice.to_owned())
+        }
+        (Some(domain), of_server) => {
+            let text = format!("JetStream of domain {domain} (--js-domain) does not answer: {problem}");
+            let own = match of_server {
+                Some(own) => format!("the domain of this server itself is {own}"),
+                None => "this server has no domain itself".to_owned(),
+            };
+            let advice = format!(
+                "{own}: leave --js-domain out where its JetStream is meant; else see that the link to domain {domain} is \
+                 up (leafnodes)"
+            );
+            (text, advice)
+        }
     }
 }
 
@@ -190,6 +239,20 @@ mod tests {
         assert!(level == Level::Bad && text.contains("at least 8192") && text.contains("266240"), "{text}");
         assert!(told(|findings| check_payload(findings, 16 << 10)).0 == Level::Warn);
         assert!(told(|findings| check_payload(findings, 1 << 20)).0 == Level::Ok);
+    }
+
+    #[test]
+    fn servers_of_a_cluster_that_differ_are_told_and_the_smallest_is_named() {
+        use super::super::Level;
+        let of = |max_payload_bytes| Ok(Greeting { max_payload_bytes, domain: None, cluster: Some("c".into()) });
+        let all = |second| BTreeMap::from([("a:1".to_owned(), of(1 << 20)), ("b:1".to_owned(), second)]);
+        let (level, text) = told(|findings| check_cluster(findings, &all(of(9_000))));
+        assert!(level == Level::Warn && text.contains("b:1 9000"), "{text}");
+        assert!(told(|findings| check_cluster(findings, &all(of(1 << 20)))).0 == Level::Ok);
+        let mut findings = Findings { json: true, all: Vec::new() };
+        check_cluster(&mut findings, &all(Err("refused".to_owned())));
+        let silent = findings.all.first().unwrap();
+        assert!(silent.level == Level::Warn && silent.text.contains("b:1 says nothing: refused"), "{}", silent.text);
     }
 
     #[test]
