@@ -24,6 +24,8 @@ pub enum Role {
     Worker,
     /// Keeps queues and their books.
     Frontend,
+    /// Is the way out of telemetry.
+    Gateway,
 }
 
 impl Role {
@@ -35,6 +37,7 @@ impl Role {
             Self::Emulator => "emulator",
             Self::Worker => "worker",
             Self::Frontend => "frontend",
+            Self::Gateway => "gateway",
         }
     }
 }

@@ -7,6 +7,36 @@ use crate::resource::ResourceKind;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Namespace(String);
 
+/// A kind of telemetry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Signal {
+    /// Spans.
+    Traces,
+    /// Metrics.
+    Metrics,
+    /// Log records.
+    Logs,
+}
+
+impl Signal {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Traces, Self::Metrics, Self::Logs];
+
+    /// Its name in subjects, in labels, and in the paths of OTLP over HTTP.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Traces => "traces",
+            Self::Metrics => "metrics",
+            Self::Logs => "logs",
+        }
+    }
+
+    /// The one of this name.
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|signal| signal.name() == name)
+    }
+}
+
 impl Default for Namespace {
     fn default() -> Self {
         Self("nuncius".to_owned())
@@ -153,6 +183,16 @@ impl Namespace {
         format!("{}.sample.{node}", self.0)
     }
 
+    /// Telemetry of all processes on its way out: the bytes of an `Export…ServiceRequest` of OTLP.
+    pub fn otlp(&self, signal: Signal) -> String {
+        format!("{}.otlp.{}", self.0, signal.name())
+    }
+
+    /// All of it, for a filter.
+    pub fn otlp_all(&self) -> String {
+        format!("{}.otlp.*", self.0)
+    }
+
     /// Requests to an emulated device.
     pub fn device_run(&self, device: &str) -> String {
         format!("{}.device.{device}.run", self.0)
@@ -191,6 +231,11 @@ impl Namespace {
     /// The stream of telemetry.
     pub fn stream_sample(&self) -> String {
         format!("{}_sample", self.0)
+    }
+
+    /// The stream of telemetry that is on its way out.
+    pub fn stream_otlp(&self) -> String {
+        format!("{}_otlp", self.0)
     }
 
     /// Bucket: queues and their totals.
@@ -290,6 +335,10 @@ pub const HEADER_DEAD_SEQUENCE: &str = "Nuncius-Sequence";
 pub const HEADER_DEAD_SIZE_BYTES: &str = "Nuncius-Size-Bytes";
 /// Header on dead letters: why.
 pub const HEADER_REASON: &str = "Nuncius-Reason";
+/// What [`HEADER_CONTENT_TYPE`] says of OTLP as protobuf.
+pub const CONTENT_TYPE_PROTOBUF: &str = "application/x-protobuf";
+/// Durable consumer of the stream of telemetry that all gateways share: none exports what another has exported.
+pub const OTLP_CONSUMER: &str = "gateway";
 /// Header: W3C trace context; lower case, as NATS headers are case-sensitive here.
 pub const HEADER_TRACEPARENT: &str = "traceparent";
 
@@ -360,6 +409,7 @@ mod tests {
             ns.repeat_all("*"),
             ns.dead_letter("*"),
             ns.sample("*"),
+            ns.otlp_all(),
         ];
         for request in [
             ns.experiment_control("x"),

@@ -63,8 +63,10 @@ fn every_subject_and_bucket_is_described() {
         let other = [
             "new",
             "as_str",
+            "of",
             "metric_all",
             "trace_all",
+            "otlp_all",
             "job_all",
             "job_priority",
             "job_consumer",

@@ -350,6 +350,12 @@ impl Bus {
         let _ = link.wait_for(|link| link.since.is_some()).await;
     }
 
+    /// Waits until the connection has been closed for good.
+    pub async fn closed(&self) {
+        let mut closed = self.inner.closed.clone();
+        let _ = closed.wait_for(|closed| *closed).await;
+    }
+
     /// The limit of headers and payload of one message, in bytes: the smallest of the servers of a cluster, as far as it
     /// is known, for the next may have to take what was made for this one.
     pub fn max_payload_bytes(&self) -> usize {

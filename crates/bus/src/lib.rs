@@ -4,7 +4,7 @@
 //! It must never know what a payload means (that is `nuncius-schemas` and the services): payloads are bytes here.
 //!
 //! Layout: [`connection`], [`message`], [`headers`] are core NATS; [`streams`], [`publish`], [`work_queue`], [`tail`],
-//! [`kv`], [`object`] are JetStream; [`lease`], [`registry`], [`expiry`], [`clock`], [`service`] are built on them;
+//! [`kv`], [`object`] are JetStream; [`otlp`] is the way out of telemetry; [`lease`], [`registry`], [`expiry`], [`clock`], [`service`] are built on them;
 //! [`roles`] says what each kind of process may do there; [`server`] finds and supervises a nats-server.
 
 mod api;
@@ -25,6 +25,7 @@ pub mod kv;
 pub mod lease;
 pub mod message;
 pub mod object;
+pub mod otlp;
 pub mod publish;
 pub mod registry;
 pub mod roles;

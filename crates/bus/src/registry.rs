@@ -1,8 +1,8 @@
 //! Who is here: nodes claim a name, keep it by heartbeats, and see each other come and go.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -70,6 +70,19 @@ enum Order {
     Release,
 }
 
+/// The epoch of the first name that this process claims: what tells the process from others, also before it has a name,
+/// and in its telemetry.
+pub fn process_epoch() -> u64 {
+    static EPOCH: OnceLock<u64> = OnceLock::new();
+    *EPOCH.get_or_init(|| fastrand::u64(1..))
+}
+
+/// Further names of the same process have others.
+fn next_epoch() -> u64 {
+    static IS_TAKEN: AtomicBool = AtomicBool::new(false);
+    if IS_TAKEN.swap(true, Ordering::Relaxed) { fastrand::u64(1..) } else { process_epoch() }
+}
+
 /// Claims `name` in the node bucket, or `name-2`, `name-3` … where it is taken. `make_value` gets the name and the
 /// epoch; it must write the epoch into the value, by which own entries are recognised.
 ///
@@ -98,7 +111,7 @@ async fn claim_with(
         kv,
         wanted: name.to_owned(),
         name: String::new(),
-        epoch: fastrand::u64(1..),
+        epoch: next_epoch(),
         make_value,
         listen,
         revision: 0,

@@ -35,11 +35,13 @@ pub enum UserRole {
     Operator,
     /// Looks on, and changes nothing.
     Observer,
+    /// Hands telemetry on to collectors, and shows metrics.
+    Gateway,
 }
 
 impl UserRole {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Experimentd,
         Self::Client,
         Self::Frontend,
@@ -49,6 +51,7 @@ impl UserRole {
         Self::Submitter,
         Self::Operator,
         Self::Observer,
+        Self::Gateway,
     ];
 
     /// Its name, a token.
@@ -63,6 +66,7 @@ impl UserRole {
             Self::Submitter => "submitter",
             Self::Operator => "operator",
             Self::Observer => "observer",
+            Self::Gateway => "gateway",
         }
     }
 
@@ -78,6 +82,7 @@ impl UserRole {
             Self::Submitter => "publishes experiments, waits for their verdicts, cancels",
             Self::Operator => "a person who types commands: experiments, queues, routes, resources",
             Self::Observer => "looks on, and changes nothing",
+            Self::Gateway => "hands telemetry on to collectors, and shows metrics",
         }
     }
 }

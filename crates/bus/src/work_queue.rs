@@ -226,6 +226,11 @@ impl WorkItem {
         self.ask("+WPI").await
     }
 
+    /// The same without waiting for the answer; lost, the message may be delivered again.
+    pub async fn progress_told(&self) -> Result<(), BusError> {
+        self.say("+WPI".to_owned()).await
+    }
+
     /// Never again: the message goes from the queue as one that cannot be worked on.
     pub async fn term(&self) -> Result<(), BusError> {
         self.say("+TERM".to_owned()).await

@@ -4,6 +4,7 @@
 //! let one peer's silence stand in another's way.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use hyper::http::request::Parts;
 use hyper::server::conn::http1;
@@ -103,7 +104,7 @@ pub async fn listen(what: &'static str, address: &str, flag: &'static str) -> Re
 
 /// Answers requests with `handler` until `shutdown`; answers that were begun then have [`HttpLimits::read_timeout`] to
 /// end. `refused` is called for what no handler sees: connections too many, and what is no HTTP.
-pub async fn serve<H, F, R>(
+pub async fn serve<H, F, R, B>(
     listener: TcpListener,
     limits: HttpLimits,
     shutdown: CancellationToken,
@@ -111,8 +112,9 @@ pub async fn serve<H, F, R>(
     refused: R,
 ) where
     H: Fn(Request<Incoming>, SocketAddr) -> F + Clone + Send + 'static,
-    F: Future<Output = Answer> + Send + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
     R: Fn() + Clone + Send + 'static,
+    B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
     // Dropped with this future, which ends every connection.
     let mut connections = JoinSet::new();
@@ -162,7 +164,7 @@ fn turn_away(stream: TcpStream) {
     }
 }
 
-async fn talk<H, F, R>(
+async fn talk<H, F, R, B>(
     stream: TcpStream,
     peer: SocketAddr,
     limits: HttpLimits,
@@ -171,8 +173,9 @@ async fn talk<H, F, R>(
     refused: R,
 ) where
     H: Fn(Request<Incoming>, SocketAddr) -> F + Send,
-    F: Future<Output = Answer> + Send,
+    F: Future<Output = Response<B>> + Send,
     R: Fn() + Send,
+    B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "no TCP_NODELAY");

@@ -1,82 +1,138 @@
-//! Getting finished spans out: one bounded queue, one thread.
+//! Getting finished spans and log records out: one bounded queue, one thread.
 //!
 //! The SDK's own batch processor hides how many spans it dropped, answers `Ok` at shutdown whatever became of them,
 //! and, with an exporter built on the program's runtime, waits for itself when that has one worker. Here the thread
-//! owns the exporter and the runtime that drives it, every lost span is counted, and every wait has an end.
+//! owns what sends and the runtime that drives it, everything lost is counted, and every wait has an end.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+use nuncius_schemas::subjects::Signal;
 use opentelemetry::Context;
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::trace::{Span, SpanData, SpanExporter, SpanProcessor};
+use opentelemetry_sdk::trace::{Span, SpanData, SpanProcessor};
+use tokio::sync::Notify;
 
-mod client;
+use crate::settings::Limits;
+
 mod drive;
 
 pub(crate) use drive::start;
 
-/// Spans that wait to be sent; one more is dropped and counted.
-const MAX_QUEUED_SPANS: usize = 65_536;
-/// Spans in one request: some hundred kilobytes, well below a receiver's usual 4 MiB.
+/// Spans taken at a time.
 const BATCH_SPANS: usize = 2_048;
-/// How long the first span of a batch waits for others.
+/// How long the first of a batch waits for others.
 const LINGER: Duration = Duration::from_millis(500);
+/// Messages of others, ready to be sent, that wait to be sent from here.
+const MAX_QUEUED_MESSAGES: usize = 256;
+
+/// What was lost in this process since its start: beyond the limits of its queues, refused, or not delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Losses {
+    /// Spans.
+    pub spans: u64,
+    /// Log records.
+    pub log_records: u64,
+    /// Messages of metrics, each with what the process knew at a time.
+    pub metric_messages: u64,
+}
+
+/// What waits for the thread.
+#[derive(Default)]
+pub(super) struct Batch {
+    pub(super) spans: Vec<SpanData>,
+    pub(super) records: Vec<(&'static str, LogRecord)>,
+    pub(super) messages: Vec<(Signal, Bytes)>,
+    /// The flush that is done with this batch: it holds all that there was.
+    pub(super) flush: Option<u64>,
+}
+
+impl Batch {
+    fn is_empty(&self) -> bool {
+        self.spans.is_empty() && self.records.is_empty() && self.messages.is_empty()
+    }
+
+    fn len(&self) -> u64 {
+        (self.spans.len() + self.records.len() + self.messages.len()) as u64
+    }
+}
 
 #[derive(Default)]
 struct State {
-    spans: Vec<SpanData>,
-    /// Taken out of `spans`, not yet answered for.
+    waiting: Batch,
+    /// Taken out of `waiting`, not yet answered for.
     under_way: u64,
+    /// Flushes that were asked for, and those that are done.
+    flush_asked: u64,
+    flush_done: u64,
     /// Nothing more is taken in; what is there is sent until then.
     stop_by: Option<Instant>,
     finished: bool,
+    /// Of each signal whose last message failed, why.
+    failures: BTreeMap<Signal, String>,
     failure: Option<String>,
 }
 
-/// Where spans wait for the thread.
+impl State {
+    fn is_wanted_now(&self) -> bool {
+        self.stop_by.is_some() || self.flush_asked > self.flush_done || self.waiting.spans.len() >= BATCH_SPANS
+    }
+}
+
+/// Where spans and log records wait for the thread.
 #[derive(Default)]
-pub(crate) struct SpanQueue {
+pub(crate) struct ExportQueue {
+    limits: Limits,
     state: Mutex<State>,
     /// Tells the thread that there is something to do.
     work: Condvar,
     /// Tells whoever shuts down that the thread has ended.
     ended: Condvar,
-    dropped: AtomicU64,
+    /// Tells whoever flushes that something is done.
+    flushed: Notify,
+    lost_spans: AtomicU64,
+    lost_records: AtomicU64,
+    lost_messages: AtomicU64,
 }
 
-impl std::fmt::Debug for SpanQueue {
+impl std::fmt::Debug for ExportQueue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SpanQueue").field("dropped", &self.dropped).finish_non_exhaustive()
+        f.debug_struct("ExportQueue").field("losses", &self.losses()).finish_non_exhaustive()
     }
 }
 
-/// What became of the spans.
+/// What became of what was queued.
 pub(crate) struct Outcome {
     /// Still unsent when the time was up.
     pub(crate) unsent: u64,
-    /// Lost since the start.
-    pub(crate) dropped: u64,
-    /// The last failure of the exporter.
+    pub(crate) losses: Losses,
+    /// The last failure of a receiver.
     pub(crate) failure: Option<String>,
 }
 
-impl SpanQueue {
+impl ExportQueue {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self { limits, ..Self::default() }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a finished span, or drops and counts it. Never waits for the exporter.
+    /// Takes a finished span, or drops and counts it. Never waits for a receiver.
     pub(crate) fn push(&self, span: SpanData) {
         let mut state = self.lock();
-        if state.stop_by.is_some() || state.spans.len() >= MAX_QUEUED_SPANS {
+        if state.stop_by.is_some() || state.waiting.spans.len() >= self.limits.spans {
             drop(state);
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+            self.lose(Signal::Traces, 1);
             return;
         }
-        state.spans.push(span);
-        let queued = state.spans.len();
+        state.waiting.spans.push(span);
+        let queued = state.waiting.spans.len();
         drop(state);
         // The first wakes the thread from its sleep, the last of a batch from its patience.
         if queued == 1 || queued == BATCH_SPANS {
@@ -84,9 +140,76 @@ impl SpanQueue {
         }
     }
 
-    /// Spans lost since the start.
-    pub(crate) fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
+    /// The same of a log record.
+    pub(crate) fn push_record(&self, target: &'static str, record: LogRecord) {
+        let mut state = self.lock();
+        if state.stop_by.is_some() || state.waiting.records.len() >= self.limits.records {
+            drop(state);
+            self.lose(Signal::Logs, 1);
+            return;
+        }
+        state.waiting.records.push((target, record));
+        let queued = state.waiting.records.len();
+        drop(state);
+        if queued == 1 {
+            self.work.notify_one();
+        }
+    }
+
+    /// The same of a message that is ready to be sent.
+    pub(crate) fn push_message(&self, signal: Signal, message: Bytes) -> bool {
+        let mut state = self.lock();
+        let has_room = state.stop_by.is_none() && state.waiting.messages.len() < MAX_QUEUED_MESSAGES;
+        if has_room {
+            state.waiting.messages.push((signal, message));
+        }
+        drop(state);
+        if has_room {
+            self.work.notify_one();
+        } else {
+            self.lose(signal, 1);
+        }
+        has_room
+    }
+
+    pub(super) fn lose(&self, signal: Signal, items: u64) {
+        let counter = match signal {
+            Signal::Traces => &self.lost_spans,
+            Signal::Logs => &self.lost_records,
+            Signal::Metrics => &self.lost_messages,
+        };
+        counter.fetch_add(items, Ordering::Relaxed);
+    }
+
+    /// What was lost since the start.
+    pub(crate) fn losses(&self) -> Losses {
+        Losses {
+            spans: self.lost_spans.load(Ordering::Relaxed),
+            log_records: self.lost_records.load(Ordering::Relaxed),
+            metric_messages: self.lost_messages.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Waits until what is here now has been sent, or lost.
+    pub(crate) async fn flush(&self) {
+        let wanted = {
+            let mut state = self.lock();
+            state.flush_asked += 1;
+            state.flush_asked
+        };
+        self.work.notify_one();
+        loop {
+            let mut flushed = std::pin::pin!(self.flushed.notified());
+            // From here on it is told, whatever happens between the look and the wait.
+            flushed.as_mut().enable();
+            {
+                let state = self.lock();
+                if state.finished || state.flush_done >= wanted {
+                    return;
+                }
+            }
+            flushed.await;
+        }
     }
 
     /// Lets the thread send what is there and end; waits for it no longer than `deadline`.
@@ -99,68 +222,88 @@ impl SpanQueue {
             .ended
             .wait_timeout_while(state, deadline, |state| !state.finished)
             .unwrap_or_else(PoisonError::into_inner);
-        let unsent = state.spans.len() as u64 + state.under_way;
-        Outcome { unsent, dropped: self.dropped(), failure: state.failure.clone() }
+        let unsent = state.waiting.len() + state.under_way;
+        Outcome { unsent, losses: self.losses(), failure: state.failure.clone() }
     }
 
-    /// Waits for a batch, or for its first span to have waited long enough, or for the end. `None` is the end.
-    fn next_batch(&self) -> Option<Vec<SpanData>> {
+    /// Waits for a batch, or for its first item to have waited long enough, or for somebody who wants it now. `None` is
+    /// the end.
+    pub(super) fn next_batch(&self) -> Option<Batch> {
         let state = self.lock();
         let state = self
             .work
-            .wait_while(state, |state| state.spans.is_empty() && state.stop_by.is_none())
+            .wait_while(state, |state| state.waiting.is_empty() && !state.is_wanted_now())
             .unwrap_or_else(PoisonError::into_inner);
         let (mut state, _) = self
             .work
-            .wait_timeout_while(state, LINGER, |state| state.spans.len() < BATCH_SPANS && state.stop_by.is_none())
+            .wait_timeout_while(state, LINGER, |state| !state.is_wanted_now())
             .unwrap_or_else(PoisonError::into_inner);
         let too_late = state.stop_by.is_some_and(|stop_by| Instant::now() >= stop_by);
-        if state.spans.is_empty() || too_late {
+        if too_late || (state.stop_by.is_some() && state.waiting.is_empty()) {
             return None;
         }
-        let length = state.spans.len().min(BATCH_SPANS);
-        let batch: Vec<SpanData> = if length == state.spans.len() {
+        let length = state.waiting.spans.len().min(BATCH_SPANS);
+        let is_all = length == state.waiting.spans.len();
+        let spans = if is_all {
             // The next batch will be about as long: no growing step by step under the lock.
-            std::mem::replace(&mut state.spans, Vec::with_capacity(length))
+            std::mem::replace(&mut state.waiting.spans, Vec::with_capacity(length))
         } else {
-            state.spans.drain(..length).collect()
+            state.waiting.spans.drain(..length).collect()
         };
-        state.under_way = batch.len() as u64;
+        let batch = Batch {
+            spans,
+            records: std::mem::take(&mut state.waiting.records),
+            messages: std::mem::take(&mut state.waiting.messages),
+            flush: is_all.then_some(state.flush_asked),
+        };
+        state.under_way = batch.len();
         Some(batch)
     }
 
     /// How long one export may take: its own timeout, or what is left until the end.
-    fn patience(&self, timeout: Duration) -> Duration {
+    pub(super) fn patience(&self, timeout: Duration) -> Duration {
         let left = self.lock().stop_by.map(|stop_by| stop_by.saturating_duration_since(Instant::now()));
         left.map_or(timeout, |left| left.min(timeout))
     }
 
-    fn answered(&self, result: OTelSdkResult) {
+    /// Says what a receiver said to `items`; a failure loses them.
+    pub(super) fn answered(&self, signal: Signal, items: u64, result: Result<(), String>) {
         let mut state = self.lock();
-        let count = std::mem::take(&mut state.under_way);
-        if let Err(error) = result {
-            let before = self.dropped.fetch_add(count, Ordering::Relaxed);
-            let reason = error.to_string();
-            let news = state.failure.as_ref() != Some(&reason);
+        if let Err(reason) = result {
+            let before = self.losses();
+            self.lose(signal, items);
+            let is_news = state.failures.insert(signal, reason.clone()).as_ref() != Some(&reason);
             state.failure = Some(reason.clone());
             drop(state);
-            if news {
-                tracing::warn!(%reason, spans = count, dropped_before = before, "spans could not be exported");
+            if is_news {
+                tracing::warn!(signal = signal.name(), %reason, items, lost_before = ?before, "could not be exported");
             }
         } else {
-            state.failure = None;
+            state.failures.remove(&signal);
         }
+    }
+
+    /// Says that all of a batch has been answered for.
+    pub(super) fn done(&self, flush: Option<u64>) {
+        let mut state = self.lock();
+        state.under_way = 0;
+        if let Some(flush) = flush {
+            state.flush_done = flush;
+        }
+        drop(state);
+        self.flushed.notify_waiters();
     }
 
     fn finish(&self) {
         self.lock().finished = true;
         self.ended.notify_all();
+        self.flushed.notify_waiters();
     }
 }
 
 /// The end of the SDK's pipeline: spans that `tracing` made.
 #[derive(Debug)]
-pub(crate) struct QueueProcessor(pub(crate) Arc<SpanQueue>);
+pub(crate) struct QueueProcessor(pub(crate) Arc<ExportQueue>);
 
 impl SpanProcessor for QueueProcessor {
     fn on_start(&self, _span: &mut Span, _context: &Context) {}
@@ -181,21 +324,6 @@ impl SpanProcessor for QueueProcessor {
     }
 }
 
-/// Sends batches until the queue has ended.
-fn carry<E: SpanExporter>(
-    queue: &SpanQueue,
-    exporter: &E,
-    timeout: Duration,
-    export: impl Fn(&E, Vec<SpanData>, Duration) -> OTelSdkResult,
-) {
-    while let Some(batch) = queue.next_batch() {
-        let result = export(exporter, batch, queue.patience(timeout));
-        queue.answered(result);
-    }
-    // Its result tells nothing that the exports have not told.
-    let _ = exporter.shutdown();
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -207,26 +335,32 @@ mod tests {
 
     #[test]
     fn a_full_queue_drops_and_counts() {
-        let queue = SpanQueue::default();
-        for _ in 0..MAX_QUEUED_SPANS + 7 {
+        let queue = ExportQueue::new(Limits { spans: 100, records: 10, ..Limits::default() });
+        for _ in 0..107 {
             queue.push(span());
         }
-        assert_eq!(queue.dropped(), 7);
-        assert_eq!(queue.stop(Duration::ZERO).unsent, MAX_QUEUED_SPANS as u64);
+        for _ in 0..13 {
+            queue.push_record("nuncius_test", LogRecord::default());
+        }
+        assert_eq!(queue.losses(), Losses { spans: 7, log_records: 3, metric_messages: 0 });
+        assert_eq!(queue.stop(Duration::ZERO).unsent, 110);
         queue.push(span());
-        assert_eq!(queue.dropped(), 8);
+        assert!(!queue.push_message(Signal::Metrics, Bytes::new()));
+        assert_eq!(queue.losses(), Losses { spans: 8, log_records: 3, metric_messages: 1 });
     }
 
     #[test]
     fn a_failed_export_is_counted_and_its_reason_kept() {
-        let queue = SpanQueue::default();
+        let queue = ExportQueue::default();
         queue.push(span());
         queue.push(span());
-        assert_eq!(queue.next_batch().unwrap().len(), 2);
-        queue.answered(Err(opentelemetry_sdk::error::OTelSdkError::InternalFailure("away".to_owned())));
+        let batch = queue.next_batch().unwrap();
+        assert_eq!(batch.spans.len(), 2);
+        queue.answered(Signal::Traces, 2, Err("away".to_owned()));
+        queue.done(batch.flush);
         queue.finish();
         let outcome = queue.stop(Duration::from_secs(1));
-        assert_eq!((outcome.unsent, outcome.dropped), (0, 2));
+        assert_eq!((outcome.unsent, outcome.losses.spans), (0, 2));
         assert!(outcome.failure.unwrap().contains("away"));
     }
 }

@@ -3,25 +3,41 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use nuncius_schemas::subjects::Signal;
+use opentelemetry::global;
 use opentelemetry::trace::TracerProvider;
-use opentelemetry::{KeyValue, global};
-use opentelemetry_sdk::Resource;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
-use tracing_subscriber::filter::{EnvFilter, LevelFilter, Targets};
+use tracing_subscriber::filter::{EnvFilter, FilterExt, LevelFilter, Targets};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::{Registry, registry};
 
-use crate::TelemetryError;
-use crate::export::{self, QueueProcessor, SpanQueue};
-use crate::record;
-use crate::settings::{Environment, ExportSettings, resource_attributes};
+use crate::export::{self, ExportQueue, QueueProcessor};
+use crate::logs::LogLayer;
+use crate::out_box::OutBox;
+use crate::process::{self, Process};
+use crate::settings::{Destination, Environment, Settings, resource_attributes};
+use crate::{Losses, TelemetryError, record};
 
 /// How long dropping the guard may take.
 const DROP_DEADLINE: Duration = Duration::from_secs(2);
 
 /// Libraries whose spans would be about the export itself, or about every message.
-const SILENT_IN_TRACES: [&str; 5] = ["hyper", "hyper_util", "rustls", "opentelemetry", "async_nats"];
+const SILENT_IN_TRACES: [&str; 6] = ["hyper", "hyper_util", "h2", "rustls", "opentelemetry", "async_nats"];
+/// Whose lines would be about the export itself: each would make another. They stay on standard error.
+const SILENT_IN_LOGS: [&str; 8] = [
+    "hyper",
+    "hyper_util",
+    "h2",
+    "rustls",
+    "opentelemetry",
+    "nuncius_telemetry",
+    "nuncius_bus::otlp",
+    "nuncius_gateway::export",
+];
 
 /// What log lines look like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -57,68 +73,103 @@ pub struct Telemetry {
 
 #[derive(Debug)]
 struct Exporting {
-    provider: SdkTracerProvider,
-    queue: Arc<SpanQueue>,
+    /// Where spans are made.
+    provider: Option<SdkTracerProvider>,
+    queue: Arc<ExportQueue>,
+    /// Whether something is sent from here, so that a loss at the end is known.
+    has_receiver: bool,
 }
 
-/// Sets up logs on standard error and, when the environment names an endpoint, spans over OTLP. To be called once, from
-/// anywhere, with or without a runtime. No connection is opened here: an endpoint that is away is no error.
+/// Sets up logs on standard error, and spans, metrics and log records on their way out: to the bus, by the out-box, or
+/// to the receiver that the environment names. To be called once, from anywhere, with or without a runtime. No
+/// connection is opened here: a receiver that is away is no error.
 ///
 /// # Errors
 /// [`TelemetryError::Variable`] or [`TelemetryError::Filter`] for text that cannot be understood,
 /// [`TelemetryError::AlreadyInstalled`] the second time.
 pub fn init(options: TelemetryOptions<'_>) -> Result<Telemetry, TelemetryError> {
-    let (telemetry, dispatch) = prepare(options)?;
+    let (telemetry, dispatch, process) = prepare(options)?;
     tracing::dispatcher::set_global_default(dispatch).map_err(|_| TelemetryError::AlreadyInstalled)?;
     global::set_text_map_propagator(TraceContextPropagator::new());
-    if let Some(exporting) = &telemetry.exporting {
-        global::set_tracer_provider(exporting.provider.clone());
+    if let Some(exporting) = &telemetry.exporting
+        && let Some(provider) = &exporting.provider
+    {
+        global::set_tracer_provider(provider.clone());
         record::install(Arc::clone(&exporting.queue));
+    }
+    if let Some(process) = process {
+        process::install(process);
     }
     Ok(telemetry)
 }
 
 /// Everything but what is global to the process.
-fn prepare(options: TelemetryOptions<'_>) -> Result<(Telemetry, tracing::Dispatch), TelemetryError> {
+fn prepare(options: TelemetryOptions<'_>) -> Result<(Telemetry, tracing::Dispatch, Option<Process>), TelemetryError> {
     let environment = options.environment;
-    let logs = logs(options.log_format, options.colour, options.log_filter, environment)?;
-    let Some(settings) = ExportSettings::read(environment)? else {
-        let subscriber = registry().with(logs);
-        return Ok((Telemetry { exporting: None }, tracing::Dispatch::new(subscriber)));
-    };
+    let lines = logs(options.log_format, options.colour, options.log_filter.clone(), environment)?;
+    let settings = Settings::read(environment)?;
+    let leaves = |signal: Signal| settings.of(signal) != &Destination::Nowhere;
+    if !Signal::ALL.into_iter().any(leaves) {
+        return Ok((Telemetry { exporting: None }, tracing::Dispatch::new(registry().with(lines)), None));
+    }
     let attributes = resource_attributes(&options.service_name, &options.resource, environment)?;
-    let attributes = attributes.into_iter().map(|(key, value)| KeyValue::new(key, value));
-    let resource = Resource::builder_empty().with_attributes(attributes).build();
-    let queue = export::start(settings, resource.clone())?;
-    let provider = SdkTracerProvider::builder()
-        .with_resource(resource)
-        .with_span_processor(QueueProcessor(Arc::clone(&queue)))
-        .build();
-    let spans = tracing_opentelemetry::layer()
-        .with_tracer(provider.tracer(record::SCOPE))
-        .with_location(false)
-        .with_threads(false)
-        .with_target(false)
-        .with_filter(
-            Targets::new()
-                .with_default(LevelFilter::INFO)
-                .with_targets(SILENT_IN_TRACES.map(|target| (target, LevelFilter::OFF))),
-        );
-    let subscriber = registry().with(logs).with(spans);
-    Ok((Telemetry { exporting: Some(Exporting { provider, queue }) }, tracing::Dispatch::new(subscriber)))
+    let out_box = Arc::new(OutBox::new(settings.limits.out_box));
+    let queue = export::start(&settings, resource_of(&attributes), &out_box)?;
+    let provider = leaves(Signal::Traces)
+        .then(|| SdkTracerProvider::builder().with_span_processor(QueueProcessor(Arc::clone(&queue))).build());
+    let spans = provider.as_ref().map(|provider| {
+        tracing_opentelemetry::layer()
+            .with_tracer(provider.tracer(record::SCOPE))
+            .with_location(false)
+            .with_threads(false)
+            .with_target(false)
+            .with_filter(silencing(LevelFilter::INFO, &SILENT_IN_TRACES))
+    });
+    let records = if leaves(Signal::Logs) {
+        let filter = filter(options.log_filter, environment)?;
+        let filter = filter.and(silencing(LevelFilter::TRACE, &SILENT_IN_LOGS));
+        Some(LogLayer(Arc::clone(&queue)).with_filter(filter))
+    } else {
+        None
+    };
+    // Spans come before log records, which name the span that they are in.
+    let subscriber = registry().with(lines).with(spans).with(records);
+    let has_receiver = Signal::ALL.into_iter().any(|signal| matches!(settings.of(signal), Destination::Endpoint(_)));
+    let exporting = Exporting { provider, queue: Arc::clone(&queue), has_receiver };
+    let process = Process { settings, queue, out_box, resource: attributes };
+    Ok((Telemetry { exporting: Some(exporting) }, tracing::Dispatch::new(subscriber), Some(process)))
+}
+
+fn silencing(level: LevelFilter, targets: &[&'static str]) -> Targets {
+    let off = targets.iter().map(|target| (*target, LevelFilter::OFF));
+    Targets::new().with_default(level).with_targets(off)
+}
+
+fn resource_of(attributes: &[(String, String)]) -> Resource {
+    let pair = |(key, value): &(String, String)| KeyValue {
+        key: key.clone(),
+        value: Some(AnyValue { value: Some(Value::StringValue(value.clone())) }),
+        ..KeyValue::default()
+    };
+    Resource { attributes: attributes.iter().map(pair).collect(), ..Resource::default() }
+}
+
+/// What is logged.
+fn filter(filter: Option<String>, environment: Environment<'_>) -> Result<EnvFilter, TelemetryError> {
+    let from_environment =
+        || ["NUNCIUS_LOG", "RUST_LOG"].iter().find_map(|name| environment(name).filter(|v| !v.is_empty()));
+    let filter = filter.or_else(from_environment).unwrap_or_else(|| "info".to_owned());
+    EnvFilter::try_new(&filter)
+        .map_err(|error| TelemetryError::Filter { filter: filter.clone(), problem: error.to_string() })
 }
 
 fn logs(
     format: LogFormat,
     colour: bool,
-    filter: Option<String>,
+    wanted: Option<String>,
     environment: Environment<'_>,
 ) -> Result<Box<dyn Layer<Registry> + Send + Sync>, TelemetryError> {
-    let from_environment =
-        || ["NUNCIUS_LOG", "RUST_LOG"].iter().find_map(|name| environment(name).filter(|v| !v.is_empty()));
-    let filter = filter.or_else(from_environment).unwrap_or_else(|| "info".to_owned());
-    let parsed = EnvFilter::try_new(&filter)
-        .map_err(|error| TelemetryError::Filter { filter: filter.clone(), problem: error.to_string() })?;
+    let parsed = filter(wanted, environment)?;
     // A log that cannot be written is told to nobody: there is no other place, and a closed one must end nothing.
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).log_internal_errors(false);
     Ok(match format {
@@ -128,14 +179,14 @@ fn logs(
 }
 
 impl Telemetry {
-    /// True when spans leave this process.
+    /// True when something leaves this process.
     pub fn is_exporting(&self) -> bool {
         self.exporting.is_some()
     }
 
-    /// Spans lost since the start: beyond the limit of the queue, refused, or not delivered.
-    pub fn dropped_spans(&self) -> u64 {
-        self.exporting.as_ref().map_or(0, |exporting| exporting.queue.dropped())
+    /// What was lost since the start.
+    pub fn losses(&self) -> Losses {
+        self.exporting.as_ref().map_or_else(Losses::default, |exporting| exporting.queue.losses())
     }
 
     /// Sends what is queued and ends the exporting thread, in `deadline` at most.
@@ -146,22 +197,30 @@ impl Telemetry {
     /// `tokio::task::spawn_blocking`.
     ///
     /// # Errors
-    /// [`TelemetryError::Deadline`] when spans are unsent then, [`TelemetryError::Lost`] when some were lost before.
+    /// Where a receiver is sent to from here: [`TelemetryError::Deadline`] when something is unsent then,
+    /// [`TelemetryError::Lost`] when something was lost before. Whether anybody carries the out-box away is not known
+    /// here, and no error.
     pub fn flush_and_shutdown(mut self, deadline: Duration) -> Result<(), TelemetryError> {
         self.end(deadline)
     }
 
     fn end(&mut self, deadline: Duration) -> Result<(), TelemetryError> {
-        let Some(Exporting { provider, queue }) = self.exporting.take() else { return Ok(()) };
+        let Some(Exporting { provider, queue, has_receiver }) = self.exporting.take() else { return Ok(()) };
         // From here on `tracing` makes no spans; what it made is in the queue.
-        let _ = provider.shutdown();
+        if let Some(provider) = provider {
+            let _ = provider.shutdown();
+        }
         let outcome = queue.stop(deadline);
+        if !has_receiver {
+            return Ok(());
+        }
         if outcome.unsent > 0 {
             return Err(TelemetryError::Deadline { deadline, unsent: outcome.unsent });
         }
-        if outcome.dropped > 0 {
-            let reason = outcome.failure.unwrap_or_else(|| "more spans at once than the queue holds".to_owned());
-            return Err(TelemetryError::Lost { dropped: outcome.dropped, reason });
+        let Losses { spans, log_records, metric_messages } = outcome.losses;
+        if outcome.losses != Losses::default() {
+            let reason = outcome.failure.unwrap_or_else(|| "more at once than the queue holds".to_owned());
+            return Err(TelemetryError::Lost { spans, log_records, metric_messages, reason });
         }
         Ok(())
     }

@@ -8,18 +8,18 @@ use opentelemetry::trace::{SpanContext, SpanId, SpanKind as OtelKind, Status, Tr
 use opentelemetry::{InstrumentationScope, KeyValue, Value};
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 
-use crate::export::SpanQueue;
+use crate::export::ExportQueue;
 
 /// The scope that all of Nuncius's spans carry.
 pub(crate) const SCOPE: &str = "nuncius";
 
 /// The process's queue; empty for ever when nothing is exported.
-static QUEUE: OnceLock<Arc<SpanQueue>> = OnceLock::new();
+static QUEUE: OnceLock<Arc<ExportQueue>> = OnceLock::new();
 
 static INSTRUMENTATION_SCOPE: LazyLock<InstrumentationScope> =
     LazyLock::new(|| InstrumentationScope::builder(SCOPE).build());
 
-pub(crate) fn install(queue: Arc<SpanQueue>) {
+pub(crate) fn install(queue: Arc<ExportQueue>) {
     // A second queue cannot come: the subscriber is set once, and before this.
     let _ = QUEUE.set(queue);
 }
@@ -121,7 +121,7 @@ pub fn is_recording() -> bool {
 }
 
 /// Hands a finished span to the exporter; does nothing when nothing is exported. Never waits: a span beyond the limit
-/// of the queue (65536) is dropped and counted. It goes past `tracing` and past the sampler.
+/// of the queue (`OTEL_BSP_MAX_QUEUE_SIZE`, 65536) is dropped and counted. It goes past `tracing` and past the sampler.
 pub fn record_span(record: SpanRecord) {
     if let Some(queue) = QUEUE.get() {
         queue.push(record.into_span_data());

@@ -1,108 +1,187 @@
-//! Reading the `OTEL_*` variables. Pure: the environment is a function.
+//! Reading the `OTEL_*` variables, and Nuncius's own for the way out. Pure: the environment is a function.
 
 use std::time::Duration;
 
-use crate::TelemetryError;
+use nuncius_schemas::subjects::Signal;
+
+use crate::otlp::{DEFAULT_TIMEOUT, Endpoint, Protocol};
+use crate::{OutBoxLimits, TelemetryError};
 
 /// A way to read the environment.
 pub(crate) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// Default of `OTEL_EXPORTER_OTLP_TIMEOUT` in the OpenTelemetry specification.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Where spans go, always as OTLP over HTTP with protobuf: the transport that OpenTelemetry's specification prefers.
+/// Where what is told of one kind goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ExportSettings {
-    /// Complete, with the path.
-    pub(crate) endpoint: String,
-    pub(crate) headers: Vec<(String, String)>,
-    pub(crate) timeout: Duration,
-    pub(crate) gzip: bool,
+pub(crate) enum Destination {
+    /// Nowhere: it is not made at all.
+    Nowhere,
+    /// Into the out-box, to be carried to the bus.
+    OutBox,
+    /// To a receiver, from this process.
+    Endpoint(Box<Endpoint>),
+}
+
+/// Where everything goes, and how much of it may wait.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Settings {
+    pub(crate) traces: Destination,
+    pub(crate) metrics: Destination,
+    pub(crate) logs: Destination,
+    pub(crate) limits: Limits,
+}
+
+/// How much may wait, and how long a message is at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Limits {
+    pub(crate) spans: usize,
+    pub(crate) records: usize,
+    pub(crate) message_bytes: usize,
+    pub(crate) out_box: OutBoxLimits,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { spans: 65_536, records: 16_384, message_bytes: 256 << 10, out_box: OutBoxLimits::default() }
+    }
 }
 
 /// The first of `names` that is set to something, with its name. An empty variable counts as unset, as OpenTelemetry
 /// has it.
-fn first(environment: Environment<'_>, names: &[&'static str]) -> Option<(&'static str, String)> {
+fn first(environment: Environment<'_>, names: &[&str]) -> Option<(String, String)> {
     names.iter().find_map(|name| {
         environment(name)
             .map(|value| value.trim().to_owned())
             .filter(|value| !value.is_empty())
-            .map(|value| (*name, value))
+            .map(|value| ((*name).to_owned(), value))
     })
 }
 
-fn wrong(variable: &'static str, value: &str, problem: impl Into<String>) -> TelemetryError {
-    TelemetryError::Variable { variable, value: value.to_owned(), problem: problem.into() }
+fn wrong(variable: impl Into<String>, value: &str, problem: impl Into<String>) -> TelemetryError {
+    TelemetryError::Variable { variable: variable.into(), value: value.to_owned(), problem: problem.into() }
 }
 
-impl ExportSettings {
-    /// `None` when nothing asks for an export.
-    ///
+impl Settings {
     /// # Errors
     /// [`TelemetryError::Variable`] naming the variable.
-    pub(crate) fn read(environment: Environment<'_>) -> Result<Option<Self>, TelemetryError> {
+    pub(crate) fn read(environment: Environment<'_>) -> Result<Self, TelemetryError> {
+        let limits = Limits::read(environment)?;
         if first(environment, &["OTEL_SDK_DISABLED"]).is_some_and(|(_, value)| value.eq_ignore_ascii_case("true")) {
-            return Ok(None);
+            let [traces, metrics, logs] = Signal::ALL.map(|_| Destination::Nowhere);
+            return Ok(Self { traces, metrics, logs, limits });
         }
-        let exporter = first(environment, &["OTEL_TRACES_EXPORTER"]);
+        Ok(Self {
+            traces: Destination::read(Signal::Traces, environment)?,
+            metrics: Destination::read(Signal::Metrics, environment)?,
+            logs: Destination::read(Signal::Logs, environment)?,
+            limits,
+        })
+    }
+
+    pub(crate) const fn of(&self, signal: Signal) -> &Destination {
+        match signal {
+            Signal::Traces => &self.traces,
+            Signal::Metrics => &self.metrics,
+            Signal::Logs => &self.logs,
+        }
+    }
+}
+
+impl Limits {
+    fn read(environment: Environment<'_>) -> Result<Self, TelemetryError> {
+        let number = |variable: &str, range: std::ops::RangeInclusive<usize>, default: usize| {
+            let Some((variable, value)) = first(environment, &[variable]) else { return Ok(default) };
+            let read = value.parse().ok().filter(|number| range.contains(number));
+            read.ok_or_else(|| {
+                wrong(variable, &value, format!("write a number from {} to {}", range.start(), range.end()))
+            })
+        };
+        let usual = Self::default();
+        Ok(Self {
+            spans: number("OTEL_BSP_MAX_QUEUE_SIZE", 1..=10_000_000, usual.spans)?,
+            records: number("OTEL_BLRP_MAX_QUEUE_SIZE", 1..=10_000_000, usual.records)?,
+            // Beyond it a nats-server with usual settings refuses.
+            message_bytes: number("NUNCIUS_OTLP_MESSAGE_BYTES", 4_096..=1_000_000, usual.message_bytes)?,
+            out_box: OutBoxLimits {
+                messages: number("NUNCIUS_OTLP_QUEUE_MESSAGES", 1..=1_000_000, usual.out_box.messages)?,
+                bytes: number("NUNCIUS_OTLP_QUEUE_BYTES", 4_096..=1 << 32, usual.out_box.bytes)?,
+            },
+        })
+    }
+}
+
+impl Destination {
+    fn read(signal: Signal, environment: Environment<'_>) -> Result<Self, TelemetryError> {
+        let upper = signal.name().to_uppercase();
+        let exporter = first(environment, &[&format!("OTEL_{upper}_EXPORTER")]);
         match &exporter {
-            Some((_, value)) if value.eq_ignore_ascii_case("none") => return Ok(None),
+            Some((_, value)) if value.eq_ignore_ascii_case("none") => return Ok(Self::Nowhere),
             Some((_, value)) if value.eq_ignore_ascii_case("otlp") => {}
             Some((variable, value)) => return Err(wrong(variable, value, "only otlp and none are known")),
             None => {}
         }
-        let endpoint = first(environment, &["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"]);
-        if endpoint.is_none() && exporter.is_none() {
-            return Ok(None);
-        }
-        let protocol = first(environment, &["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"]);
-        if let Some((variable, value)) = protocol
-            && !value.eq_ignore_ascii_case("http/protobuf")
-        {
-            return Err(wrong(
-                variable,
-                &value,
-                "only http/protobuf is spoken; leave it out, and name the receiver's HTTP port, which is usually 4318",
-            ));
-        }
-        let endpoint = match endpoint {
-            Some((variable, value)) => {
-                check_endpoint(variable, &value)?;
-                // The variable for traces alone is the whole address; the common one is the base of all signals.
-                if variable == "OTEL_EXPORTER_OTLP_ENDPOINT" {
-                    format!("{}/v1/traces", value.trim_end_matches('/'))
-                } else {
-                    value
-                }
-            }
-            None => "http://localhost:4318/v1/traces".to_owned(),
+        // Each setting has a form for this signal alone, which wins.
+        let setting = |name: &str| {
+            let own = format!("OTEL_EXPORTER_OTLP_{upper}_{name}");
+            first(environment, &[&own, &format!("OTEL_EXPORTER_OTLP_{name}")])
         };
-        let timeout = match first(environment, &["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"]) {
+        let endpoint = setting("ENDPOINT");
+        if endpoint.is_none() && exporter.is_none() {
+            return Ok(Self::OutBox);
+        }
+        let protocol = match setting("PROTOCOL") {
+            None => Protocol::Http,
+            Some((variable, value)) => value.parse().map_err(|problem: String| wrong(variable, &value, problem))?,
+        };
+        let mut to = match endpoint {
+            Some((variable, value)) => {
+                check_endpoint(&variable, &value)?;
+                let mut to = Endpoint::of_base(&value, signal, protocol);
+                // The variable for one signal is the whole address; the common one is the base of all signals.
+                if variable != "OTEL_EXPORTER_OTLP_ENDPOINT" {
+                    to.url = value;
+                }
+                to
+            }
+            None => Endpoint::of_base(default_base(protocol), signal, protocol),
+        };
+        to.timeout = match setting("TIMEOUT") {
             None => DEFAULT_TIMEOUT,
             Some((variable, value)) => match value.parse::<u64>() {
                 Ok(milliseconds @ 1..=3_600_000) => Duration::from_millis(milliseconds),
                 _ => return Err(wrong(variable, &value, "write milliseconds, 1 to 3600000")),
             },
         };
-        let headers = match first(environment, &["OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"]) {
-            None => Vec::new(),
+        if let Some((variable, value)) = setting("HEADERS") {
             // Headers carry tokens: the value is not shown.
-            Some((variable, value)) => pairs(&value).map_err(|problem| wrong(variable, "…", problem))?,
+            to.headers = pairs(&value).map_err(|problem| wrong(variable, "…", problem))?;
+        }
+        to.gzip = match setting("COMPRESSION") {
+            None => false,
+            Some((_, value)) if value.eq_ignore_ascii_case("none") => false,
+            Some((_, value)) if value.eq_ignore_ascii_case("gzip") => true,
+            Some((variable, value)) => return Err(wrong(variable, &value, "only gzip and none are known")),
         };
-        let gzip =
-            match first(environment, &["OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION"]) {
-                None => false,
-                Some((_, value)) if value.eq_ignore_ascii_case("none") => false,
-                Some((_, value)) if value.eq_ignore_ascii_case("gzip") => true,
-                Some((variable, value)) => return Err(wrong(variable, &value, "only gzip and none are known")),
-            };
-        Ok(Some(Self { endpoint, headers, timeout, gzip }))
+        Ok(Self::Endpoint(Box::new(to)))
     }
 }
 
-fn check_endpoint(variable: &'static str, value: &str) -> Result<(), TelemetryError> {
-    let bad =
-        |problem: &str| Err(wrong(variable, value, format!("{problem}; write an address like http://localhost:4318")));
+/// Where a receiver on this machine listens.
+const fn default_base(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Http => "http://localhost:4318",
+        Protocol::Grpc => "http://localhost:4317",
+    }
+}
+
+/// Refuses what is no address of a receiver; `variable` is what it was given by.
+///
+/// # Errors
+/// [`TelemetryError::Variable`].
+pub fn check_endpoint(variable: &str, value: &str) -> Result<(), TelemetryError> {
+    let bad = |problem: &str| {
+        let shown = nuncius_schemas::redact::redact_url(value);
+        Err(wrong(variable, &shown, format!("{problem}; write an address like http://localhost:4318")))
+    };
     let Some(rest) = value.strip_prefix("http://").or_else(|| value.strip_prefix("https://")) else {
         return bad("it does not begin with http:// or https://");
     };
@@ -127,7 +206,10 @@ fn check_endpoint(variable: &'static str, value: &str) -> Result<(), TelemetryEr
 }
 
 /// `key=value,key=value` with percent-encoded values, as in W3C Baggage.
-fn pairs(text: &str) -> Result<Vec<(String, String)>, String> {
+///
+/// # Errors
+/// What is wrong, for people, without the value.
+pub fn pairs(text: &str) -> Result<Vec<(String, String)>, String> {
     text.split(',')
         .map(str::trim)
         .filter(|pair| !pair.is_empty())
@@ -195,43 +277,72 @@ pub(crate) fn resource_attributes(
 mod tests {
     use super::*;
 
-    fn read(variables: &[(&str, &str)]) -> Result<Option<ExportSettings>, TelemetryError> {
-        ExportSettings::read(&|name| {
-            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
-        })
+    fn read(variables: &[(&str, &str)]) -> Result<Settings, TelemetryError> {
+        Settings::read(&|name| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()))
+    }
+
+    fn endpoint(variables: &[(&str, &str)], signal: Signal) -> Endpoint {
+        let settings = read(variables).unwrap();
+        let Destination::Endpoint(endpoint) = settings.of(signal) else { panic!("{settings:?}") };
+        Endpoint::clone(endpoint)
     }
 
     #[test]
-    fn nothing_is_exported_unless_the_environment_asks_for_it() {
-        let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318");
-        assert_eq!(read(&[]).unwrap(), None);
-        assert_eq!(read(&[("OTEL_EXPORTER_OTLP_ENDPOINT", " ")]).unwrap(), None);
-        assert_eq!(read(&[endpoint, ("OTEL_SDK_DISABLED", "TRUE")]).unwrap(), None);
-        assert_eq!(read(&[endpoint, ("OTEL_TRACES_EXPORTER", "none")]).unwrap(), None);
-        let settings = read(&[endpoint]).unwrap().unwrap();
-        assert_eq!(settings.endpoint, "http://collector:4318/v1/traces");
-        let settings = read(&[("OTEL_TRACES_EXPORTER", "otlp")]).unwrap().unwrap();
-        assert_eq!(settings.endpoint, "http://localhost:4318/v1/traces");
+    fn everything_goes_to_the_bus_unless_the_environment_names_a_receiver_or_forbids_it() {
+        let base = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318");
+        for signal in Signal::ALL {
+            assert_eq!(read(&[]).unwrap().of(signal), &Destination::OutBox);
+            assert_eq!(read(&[("OTEL_EXPORTER_OTLP_ENDPOINT", " ")]).unwrap().of(signal), &Destination::OutBox);
+            let disabled = read(&[base, ("OTEL_SDK_DISABLED", "TRUE")]).unwrap();
+            assert_eq!(disabled.of(signal), &Destination::Nowhere);
+            assert_eq!(endpoint(&[base], signal).url, format!("http://collector:4318/v1/{}", signal.name()));
+            let exporter = format!("OTEL_{}_EXPORTER", signal.name().to_uppercase());
+            let none = read(&[base, (&exporter, "none")]).unwrap();
+            for other in Signal::ALL {
+                assert_eq!(none.of(other) == &Destination::Nowhere, other == signal, "{other:?}");
+            }
+            let url = endpoint(&[(&exporter, "otlp")], signal).url;
+            assert_eq!(url, format!("http://localhost:4318/v1/{}", signal.name()));
+        }
     }
 
     #[test]
-    fn the_variables_for_traces_win_and_http_gets_its_path() {
+    fn the_variables_for_one_signal_win_and_leave_the_others_alone() {
         let http = ("OTEL_EXPORTER_OTLP_PROTOCOL", "HTTP/protobuf");
         let base = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://[::1]:4318/");
-        assert_eq!(read(&[http, base]).unwrap().unwrap().endpoint, "http://[::1]:4318/v1/traces");
+        assert_eq!(endpoint(&[http, base], Signal::Traces).url, "http://[::1]:4318/v1/traces");
         let traces = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://user@host/custom");
-        assert_eq!(read(&[http, base, traces]).unwrap().unwrap().endpoint, "https://user@host/custom");
-        let settings = read(&[
+        assert_eq!(endpoint(&[http, base, traces], Signal::Traces).url, "https://user@host/custom");
+        assert_eq!(endpoint(&[http, base, traces], Signal::Logs).url, "http://[::1]:4318/v1/logs");
+        assert_eq!(read(&[traces]).unwrap().logs, Destination::OutBox);
+        let grpc = ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "grpc");
+        assert_eq!(endpoint(&[base, grpc], Signal::Metrics).protocol, Protocol::Grpc);
+        assert_eq!(endpoint(&[base, grpc], Signal::Traces).protocol, Protocol::Http);
+        let settings = [
             base,
             ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20x, tenant=1"),
             ("OTEL_EXPORTER_OTLP_TIMEOUT", "250"),
             ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
-        ]);
-        let settings = settings.unwrap().unwrap();
+        ];
+        let settings = endpoint(&settings, Signal::Logs);
         assert_eq!(settings.timeout, Duration::from_millis(250));
-        assert!(settings.gzip);
+        assert!(settings.gzip && !format!("{settings:?}").contains("Bearer"));
         assert_eq!(settings.headers[0], ("authorization".to_owned(), "Bearer x".to_owned()));
         assert_eq!(settings.headers[1], ("tenant".to_owned(), "1".to_owned()));
+    }
+
+    #[test]
+    fn limits_come_from_the_environment() {
+        let limits = read(&[
+            ("OTEL_BSP_MAX_QUEUE_SIZE", "10"),
+            ("OTEL_BLRP_MAX_QUEUE_SIZE", "20"),
+            ("NUNCIUS_OTLP_MESSAGE_BYTES", "8192"),
+            ("NUNCIUS_OTLP_QUEUE_MESSAGES", "3"),
+            ("NUNCIUS_OTLP_QUEUE_BYTES", "65536"),
+        ]);
+        let out_box = OutBoxLimits { messages: 3, bytes: 65_536 };
+        let wanted = Limits { spans: 10, records: 20, message_bytes: 8_192, out_box };
+        assert_eq!(limits.unwrap().limits, wanted);
     }
 
     #[test]
@@ -242,6 +353,10 @@ mod tests {
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://host:99999"),
             ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://a b"),
             ("OTEL_TRACES_EXPORTER", "zipkin"),
+            ("OTEL_METRICS_EXPORTER", "prometheus"),
+            ("OTEL_LOGS_EXPORTER", "console"),
+            ("NUNCIUS_OTLP_MESSAGE_BYTES", "2MiB"),
+            ("OTEL_BSP_MAX_QUEUE_SIZE", "0"),
         ] {
             let error = read(&[(variable, value)]).unwrap_err().to_string();
             assert!(error.starts_with(variable), "{error}");
@@ -249,7 +364,6 @@ mod tests {
         let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4317");
         for (variable, value) in [
             ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
-            ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
             ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s"),
             ("OTEL_EXPORTER_OTLP_HEADERS", "secret"),
             ("OTEL_EXPORTER_OTLP_HEADERS", "secret=%zz"),

@@ -1,8 +1,9 @@
-//! A process without an endpoint in its environment. Alone in its file: what is global can be set once.
+//! A process that is told to make no telemetry. Alone in its file: what is global can be set once.
 
+use bytes::Bytes;
 use nuncius_telemetry::{
-    LogFormat, SpanKind, SpanRecord, TelemetryError, TelemetryOptions, current_traceparent, init, is_recording,
-    record_span,
+    LogFormat, Losses, Signal, SpanKind, SpanRecord, TelemetryError, TelemetryOptions, current_traceparent, init,
+    is_recording, is_wanted, out_box, record_span, send,
 };
 
 fn threads() -> usize {
@@ -21,14 +22,16 @@ fn options(environment: &dyn Fn(&str) -> Option<String>) -> TelemetryOptions<'_>
 }
 
 #[test]
-fn nothing_configured_starts_no_thread_and_recording_does_nothing() {
+fn a_process_that_is_told_so_starts_no_thread_and_recording_does_nothing() {
+    let disabled = |name: &str| (name == "OTEL_SDK_DISABLED").then(|| "true".to_owned());
     let before = threads();
-    let telemetry = init(options(&|_| None)).unwrap();
+    let telemetry = init(options(&disabled)).unwrap();
     assert_eq!(threads(), before);
-    assert!(!telemetry.is_exporting() && !is_recording());
+    assert!(!telemetry.is_exporting() && !is_recording() && out_box().is_none());
+    assert!(Signal::ALL.into_iter().all(|signal| !is_wanted(signal) && !send(signal, Bytes::new())));
     record_span(SpanRecord::new(1, 2, "work", SpanKind::Internal, 0, 1));
     tracing::info_span!("work").in_scope(|| assert_eq!(current_traceparent(), None));
-    assert_eq!(telemetry.dropped_spans(), 0);
-    assert!(matches!(init(options(&|_| None)), Err(TelemetryError::AlreadyInstalled)));
+    assert_eq!(telemetry.losses(), Losses::default());
+    assert!(matches!(init(options(&disabled)), Err(TelemetryError::AlreadyInstalled)));
     telemetry.flush_and_shutdown(std::time::Duration::ZERO).unwrap();
 }

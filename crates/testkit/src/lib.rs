@@ -1,11 +1,12 @@
 //! Dev only: what tests need from the outside world, real wherever possible: one nats-server per test, a link
-//! that can be cut, a RabbitMQ, a receiver of OTLP spans, a browser, free ports, temporary directories, polling with a
-//! deadline.
+//! that can be cut, a network with one way out, a RabbitMQ, a receiver of OTLP, a browser, free ports, temporary
+//! directories, polling with a deadline.
 //!
 //! It must never be a dependency of anything that ships, and never depend on `nuncius-bus`, whose tests use it.
 
 mod browser;
 mod cluster;
+mod island;
 mod otlp;
 mod proxy;
 mod rabbitmq;
@@ -16,7 +17,8 @@ mod wait;
 
 pub use browser::{Browser, Scheme};
 pub use cluster::TestCluster;
-pub use otlp::{OtlpReceiver, Span};
+pub use island::Island;
+pub use otlp::{LogLine, Manner, OtlpReceiver, Span, spans_message};
 pub use proxy::Proxy;
 pub use rabbitmq::RabbitMq;
 pub use recorder::Recorder;

@@ -38,7 +38,14 @@ impl Proxy {
     /// # Errors
     /// When no port or no thread is to be had.
     pub fn start(target: SocketAddr) -> io::Result<Self> {
-        let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
+        Self::on(std::net::TcpListener::bind(("127.0.0.1", 0))?, target)
+    }
+
+    /// The same where a listener is there already.
+    ///
+    /// # Errors
+    /// When no thread is to be had.
+    pub fn on(listener: std::net::TcpListener, target: SocketAddr) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let (state, seen) = watch::channel(State::default());

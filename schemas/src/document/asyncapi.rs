@@ -10,6 +10,7 @@ use crate::subjects::{
 };
 
 mod emulators;
+mod otlp;
 
 const MESSAGE_PACK: &str = "application/msgpack";
 const JSON: &str = "application/json";
@@ -233,6 +234,7 @@ pub fn channels() -> Vec<Channel> {
     ];
     channels.extend(queue_channels(&ns));
     channels.extend(emulators::channels(&ns));
+    channels.push(otlp::channel(&ns));
     channels
 }
 
@@ -364,8 +366,20 @@ pub fn document() -> Value {
     })
 }
 
-const PARAMETERS: [&str; 11] =
-    ["namespace", "experiment", "node", "service", "lease", "queue", "client", "priority", "job", "sequence", "device"];
+const PARAMETERS: [&str; 12] = [
+    "namespace",
+    "experiment",
+    "node",
+    "service",
+    "lease",
+    "queue",
+    "client",
+    "priority",
+    "job",
+    "sequence",
+    "device",
+    "signal",
+];
 
 fn parameters() -> Value {
     let token = "A token: 1 to 64 of A-Z a-z 0-9 _ -";
@@ -381,6 +395,7 @@ fn parameters() -> Value {
         "job": { "description": format!("Job. {token}") },
         "sequence": { "description": "Sequence of a message in its stream." },
         "device": { "description": format!("Emulated device. {token}") },
+        "signal": { "description": "traces, metrics or logs." },
     })
 }
 

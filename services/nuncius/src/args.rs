@@ -10,6 +10,7 @@ use nuncius_schemas::units::HumanDuration;
 
 mod emulators;
 mod examples;
+mod gateway;
 mod global;
 mod parse;
 mod queues;
@@ -17,6 +18,7 @@ mod queues;
 pub(crate) use emulators::{
     HostArgs, OcoArgs, ResourceArgs, ResourceCommand, ResourceNodes, ResourceSetArgs, ServoArgs,
 };
+pub(crate) use gateway::{Compression, GatewayArgs};
 pub(crate) use global::Global;
 pub(crate) use parse::{command, parse};
 pub(crate) use queues::{DeadCommand, DeviceArgs, FrontendArgs, QueueClientArgs, QueueCommand, WorkerArgs};
@@ -76,6 +78,8 @@ pub(crate) enum Command {
     Worker(WorkerArgs),
     /// Be the experiment daemon.
     Experimentd(ExperimentdArgs),
+    /// Hand the telemetry of all processes on to a collector, and show metrics.
+    Gateway(Box<GatewayArgs>),
     /// Write the configuration of a nats-server that keeps roles apart, with a key for each.
     NatsConfig(NatsConfigArgs),
     /// Be a system under test.

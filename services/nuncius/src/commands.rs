@@ -5,6 +5,7 @@ mod certificates;
 mod doctor;
 mod emulators;
 mod experiment_id;
+mod gateway;
 mod jobs;
 mod nats_config;
 mod nodes;
@@ -52,6 +53,7 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<u8> {
         Command::Frontend(args) => jobs::frontend(&global, args).await,
         Command::Worker(args) => jobs::worker(&global, args).await,
         Command::Experimentd(args) => services::experimentd(&global, args).await,
+        Command::Gateway(args) => gateway::gateway(&global, *args).await,
         Command::NatsConfig(args) => nats_config::nats_config(&global, &args),
         Command::Emulator(EmulatorCommand::Stub(args)) => services::stub(&global, args).await,
         Command::Emulator(EmulatorCommand::Device(args)) => jobs::device(&global, args).await,

@@ -13,7 +13,7 @@ use nuncius_bus::{Bus, BusError, ConnectOptions, Credentials, Namespace, Tls, co
 use nuncius_schemas::names::check_token;
 
 use crate::args::Global;
-use crate::{Usage, environment};
+use crate::{Usage, environment, way_out};
 
 mod private;
 mod private_directory;
@@ -116,7 +116,18 @@ async fn connect_with(global: &Global, url: &str, name: &str, proves_itself: boo
     if proves_itself {
         prove(global, &mut options)?;
     }
-    Ok(connect(options).await?)
+    let bus = connect(options).await?;
+    way_out::by(&bus);
+    Ok(bus)
+}
+
+/// Closes a connection, when what this process has to tell of itself has left by it.
+///
+/// # Errors
+/// As [`Bus::drain_and_close`].
+pub(crate) async fn leave(bus: &Bus) -> Result<(), BusError> {
+    way_out::flush().await;
+    bus.drain_and_close().await
 }
 
 /// The files of the bus that were named, with their flags.

@@ -9,6 +9,7 @@ mod live;
 mod local;
 mod output;
 mod registration;
+mod way_out;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -44,7 +45,7 @@ fn main() -> ExitCode {
         },
         colour: output::is_coloured(&std::io::stderr()),
         log_filter: cli.global.log.clone().or_else(|| default_filter(&cli.command)),
-        resource: vec![("service.version".to_owned(), env!("CARGO_PKG_VERSION").to_owned())],
+        resource: resource(&cli.global.namespace),
         environment: &environment::variable,
     });
     let telemetry = match telemetry {
@@ -61,7 +62,12 @@ fn main() -> ExitCode {
             return ExitCode::from(EXIT_FAILED);
         }
     };
-    let mut code = match runtime.block_on(commands::dispatch(cli)) {
+    let done = runtime.block_on(async {
+        let done = commands::dispatch(cli).await;
+        way_out::flush().await;
+        done
+    });
+    let mut code = match done {
         Ok(code) => code,
         Err(error) => {
             note(&format!("nuncius: {}", told(&error)));
@@ -162,6 +168,19 @@ impl std::fmt::Display for Usage {
 
 impl std::error::Error for Usage {}
 
+/// What this process says of itself beside its name. The instance is the epoch of its entry in the registry.
+fn resource(namespace: &str) -> Vec<(String, String)> {
+    let instance = format!("{:016x}", nuncius_bus::registry::process_epoch());
+    [
+        ("service.namespace", namespace.to_owned()),
+        ("service.version", env!("CARGO_PKG_VERSION").to_owned()),
+        ("service.instance.id", instance),
+        ("host.name", local::host_name()),
+    ]
+    .map(|(key, value)| (key.to_owned(), value))
+    .into()
+}
+
 fn service_name(command: &Command) -> &'static str {
     match command {
         Command::Up(_) => "nuncius-up",
@@ -170,6 +189,7 @@ fn service_name(command: &Command) -> &'static str {
         Command::Worker(_) => "nuncius-worker",
         Command::Experimentd(_) => "nuncius-experimentd",
         Command::Emulator(_) => "nuncius-emulator",
+        Command::Gateway(_) => "nuncius-gateway",
         _ => "nuncius",
     }
 }
@@ -191,6 +211,7 @@ fn default_filter(command: &Command) -> Option<String> {
                     | EmulatorCommand::Resource(_)
             )
             | Command::Frontend(_)
+            | Command::Gateway(_)
             | Command::Worker(_)
     );
     let verbose = match command {

@@ -1,6 +1,6 @@
 //! The table itself, role by role.
 
-use nuncius_schemas::subjects::Namespace;
+use nuncius_schemas::subjects::{Namespace, OTLP_CONSUMER, Signal};
 
 use super::build::Grants;
 use super::{Grant, Place, UserRole, inbox_prefix};
@@ -19,12 +19,17 @@ pub(super) fn of(place: &Place, role: UserRole) -> Vec<Grant> {
         UserRole::Submitter => submitter(&mut grants),
         UserRole::Operator => operator(&mut grants),
         UserRole::Observer => observer(&mut grants),
+        UserRole::Gateway => gateway(&mut grants),
+    }
+    let names = grants.names;
+    for signal in Signal::ALL {
+        grants.publish(names.otlp(signal), "its own telemetry");
     }
     grants.done()
 }
 
 /// The streams of experiments.
-fn streams(names: &Namespace) -> [String; 7] {
+fn streams(names: &Namespace) -> [String; 8] {
     [
         names.stream_submit(),
         names.stream_dead(),
@@ -33,6 +38,7 @@ fn streams(names: &Namespace) -> [String; 7] {
         names.stream_metric(),
         names.stream_trace(),
         names.stream_sample(),
+        names.stream_otlp(),
     ]
 }
 
@@ -140,6 +146,7 @@ fn frontend(grants: &mut Grants<'_>) {
     keep_queues(grants);
     for stream in [
         names.stream_sample(),
+        names.stream_otlp(),
         format!("KV_{}", names.bucket_lease()),
         format!("KV_{}", names.bucket_queue()),
         format!("KV_{}", names.bucket_node()),
@@ -290,6 +297,17 @@ fn look_at_queues(grants: &mut Grants<'_>) {
         grants.tail(&results, "", "the books");
         grants.api(&format!("DIRECT.GET.{dead}"), "dead letters");
     }
+}
+
+fn gateway(grants: &mut Grants<'_>) {
+    let names = grants.names;
+    grants.member();
+    let otlp = names.stream_otlp();
+    grants.look(&otlp, "whether telemetry waits, and how much went before it was taken");
+    grants.api(&format!("CONSUMER.INFO.{otlp}.{OTLP_CONSUMER}"), "takes telemetry");
+    grants.api(&format!("CONSUMER.CREATE.{otlp}.{OTLP_CONSUMER}.{}", names.otlp_all()), "takes telemetry");
+    grants.api(&format!("CONSUMER.MSG.NEXT.{otlp}.{OTLP_CONSUMER}"), "takes telemetry");
+    grants.publish("$JS.ACK.>".to_owned(), "telemetry that has been handed on");
 }
 
 fn operator(grants: &mut Grants<'_>) {

@@ -31,6 +31,10 @@ pub struct StreamLimits {
     pub artifact_bytes: u64,
     /// Telemetry of hosts and devices, in bytes; the oldest goes.
     pub sample_bytes: u64,
+    /// Telemetry on its way out, in bytes; the oldest goes.
+    pub otlp_bytes: u64,
+    /// Longest that telemetry waits for a gateway; the oldest goes.
+    pub otlp_age: Duration,
     /// Life of an entry of the node bucket that is not renewed.
     pub node_ttl: Duration,
     /// Life of a lease that is not renewed.
@@ -48,6 +52,8 @@ impl Default for StreamLimits {
             trace_bytes: 2048 * MIB,
             artifact_bytes: 1024 * MIB,
             sample_bytes: 128 * MIB,
+            otlp_bytes: 256 * MIB,
+            otlp_age: Duration::from_secs(600),
             node_ttl: Duration::from_secs(10),
             lease_ttl: Duration::from_secs(10),
         }
@@ -79,6 +85,7 @@ pub async fn ensure_streams_with(bus: &Bus, limits: &StreamLimits) -> Result<(),
         }
         Some(UserRole::Frontend) => {
             bus.ensure_stream(&wanted_samples(bus, limits)).await?;
+            bus.ensure_stream(&wanted_otlp(bus, limits)).await?;
             ensure_shared(bus, limits).await
         }
         Some(
@@ -88,7 +95,8 @@ pub async fn ensure_streams_with(bus: &Bus, limits: &StreamLimits) -> Result<(),
             | UserRole::Emulator
             | UserRole::Submitter
             | UserRole::Operator
-            | UserRole::Observer,
+            | UserRole::Observer
+            | UserRole::Gateway,
         ) => match bus.stream_state(&format!("KV_{}", names.bucket_node())).await {
             Ok(_) => Ok(()),
             Err(BusError::NotFound { .. }) => Err(BusError::NoStreamsYet { namespace: names.as_str().to_owned() }),
@@ -119,6 +127,19 @@ fn wanted_samples(bus: &Bus, limits: &StreamLimits) -> StreamWanted {
         discard: Discard::Old,
         max_age: Some(HOUR),
         max_bytes: Some(limits.sample_bytes),
+        ..StreamWanted::default()
+    }
+}
+
+fn wanted_otlp(bus: &Bus, limits: &StreamLimits) -> StreamWanted {
+    let names = bus.namespace();
+    StreamWanted {
+        name: names.stream_otlp(),
+        description: "telemetry on its way out".to_owned(),
+        subjects: vec![names.otlp_all()],
+        discard: Discard::Old,
+        max_age: Some(limits.otlp_age),
+        max_bytes: Some(limits.otlp_bytes),
         ..StreamWanted::default()
     }
 }
@@ -214,5 +235,6 @@ fn wanted_streams(bus: &Bus, limits: &StreamLimits) -> Vec<StreamWanted> {
             ..StreamWanted::default()
         },
         wanted_samples(bus, limits),
+        wanted_otlp(bus, limits),
     ]
 }

@@ -14,14 +14,15 @@ const DEADLINE: Duration = Duration::from_secs(10);
 fn prepared(variables: &[(&str, &str)]) -> Result<(Telemetry, tracing::Dispatch), TelemetryError> {
     let environment =
         |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
-    prepare(TelemetryOptions {
+    let prepared = prepare(TelemetryOptions {
         service_name: "nuncius-test".to_owned(),
         log_format: LogFormat::Json,
         colour: false,
         log_filter: Some("off".to_owned()),
         resource: vec![("host.name".to_owned(), "here".to_owned())],
         environment: &environment,
-    })
+    });
+    prepared.map(|(telemetry, dispatch, _)| (telemetry, dispatch))
 }
 
 /// A receiver on a thread of its own, as a collector is another process.
@@ -60,10 +61,13 @@ fn named<'a>(spans: &'a [Span], name: &str) -> &'a Span {
 
 #[test]
 fn spans_of_a_runtime_with_one_thread_arrive_at_shutdown_with_their_parents() {
-    for compression in ["none", "gzip"] {
+    for (protocol, compression) in
+        [("http/protobuf", "none"), ("http/protobuf", "gzip"), ("grpc", "none"), ("grpc", "gzip")]
+    {
         let collector = Collector::start();
         let variables = [
             ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint.as_str()),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol),
             ("OTEL_EXPORTER_OTLP_COMPRESSION", compression),
         ];
         let (telemetry, dispatch) = prepared(&variables).unwrap();
@@ -123,7 +127,7 @@ fn many_spans_at_once_all_arrive() {
         let record = SpanRecord::new(9, number, "request", SpanKind::Client, number, number + 1);
         telemetry.exporting.as_ref().unwrap().queue.push(record.into_span_data());
     }
-    assert_eq!(telemetry.dropped_spans(), 0);
+    assert_eq!(telemetry.losses(), Losses::default());
     telemetry.flush_and_shutdown(DEADLINE).unwrap();
     assert_eq!(collector.spans(20_000).len(), 20_000);
 }
@@ -144,9 +148,9 @@ fn an_endpoint_that_is_away_or_silent_keeps_nobody_beyond_the_deadline() {
         let deadline = Duration::from_millis(300);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let result = runtime.block_on(async { telemetry.flush_and_shutdown(deadline) });
-        assert!(begun.elapsed() < Duration::from_millis(800), "{endpoint}: {:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(3), "{endpoint}: {:?}", begun.elapsed());
         assert!(
-            matches!(result, Err(TelemetryError::Deadline { unsent: 1, .. } | TelemetryError::Lost { dropped: 1, .. })),
+            matches!(result, Err(TelemetryError::Deadline { unsent: 1, .. } | TelemetryError::Lost { spans: 1, .. })),
             "{endpoint}: {result:?}"
         );
     }
@@ -209,7 +213,7 @@ fn spans_below_info_and_of_the_transport_are_left_out() {
 #[test]
 fn a_bad_filter_or_endpoint_is_an_error_and_starts_nothing() {
     let bad = prepared(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "nowhere")]).unwrap_err();
-    assert!(matches!(bad, TelemetryError::Variable { variable: "OTEL_EXPORTER_OTLP_ENDPOINT", .. }));
+    assert!(matches!(bad, TelemetryError::Variable { variable, .. } if variable == "OTEL_EXPORTER_OTLP_ENDPOINT"));
     let header = [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:1"), ("OTEL_EXPORTER_OTLP_HEADERS", "a b=c")];
     assert!(matches!(prepared(&header).unwrap_err(), TelemetryError::Exporter { .. }));
     let environment = |name: &str| (name == "NUNCIUS_LOG").then(|| "info,=,x=loud".to_owned());

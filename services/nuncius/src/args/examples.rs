@@ -200,6 +200,19 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         ],
     ),
     (
+        "gateway",
+        &[
+            ("nuncius gateway", "metrics at http://127.0.0.1:9464/metrics"),
+            ("nuncius gateway --otlp-endpoint http://collector:4318", "and hand telemetry on to a collector"),
+            (
+                "nuncius gateway --otlp-endpoint https://jaeger:4317 --otlp-protocol grpc --otlp-signals traces \
+                 --spool-directory spool",
+                "traces alone, kept on disk while it is away",
+            ),
+            ("nuncius gateway --listen 0.0.0.0:9464", "for a Prometheus on another machine"),
+        ],
+    ),
+    (
         "nats-config",
         &[
             (

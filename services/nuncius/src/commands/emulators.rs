@@ -184,7 +184,7 @@ async fn beside_search(
 /// Leaves the bus; a server that is away is not waited for.
 async fn leave(bus: Option<Bus>) {
     if let Some(bus) = bus {
-        let _ = tokio::time::timeout(FAREWELL, bus.drain_and_close()).await;
+        let _ = tokio::time::timeout(FAREWELL, connect::leave(&bus)).await;
     }
 }
 

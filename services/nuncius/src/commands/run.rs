@@ -60,7 +60,7 @@ pub(super) async fn run_prepared(global: &Global, args: RunArgs, mut submission:
     };
     drop(named);
     local.stop().await;
-    let _ = bus.drain_and_close().await;
+    let _ = connect::leave(&bus).await;
     if let Some(server) = server {
         stop_server(server).await;
     }

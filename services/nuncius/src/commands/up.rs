@@ -106,7 +106,7 @@ pub(super) async fn up(global: &Global, args: UpArgs) -> Result<u8> {
     .await;
     let _ = std::fs::remove_file(&url_file);
     local.stop().await;
-    let _ = bus.drain_and_close().await;
+    let _ = connect::leave(&bus).await;
     if let Some(server) = server {
         stop_server(server).await;
     }

@@ -80,7 +80,7 @@ pub(super) async fn validate(global: &Global, args: ValidateArgs) -> Result<u8> 
         }
     }
     if let Some(bus) = bus {
-        let _ = bus.drain_and_close().await;
+        let _ = connect::leave(&bus).await;
     }
     match global.json {
         true => print_json(&dry_run)?,

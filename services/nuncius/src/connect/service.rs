@@ -115,7 +115,7 @@ async fn usable(global: &Global, url: &str, name: &str) -> Result<Bus> {
 
 /// Leaves; a server that is away is not waited for.
 pub(crate) async fn close(bus: Bus) {
-    let _ = tokio::time::timeout(FAREWELL, bus.drain_and_close()).await;
+    let _ = tokio::time::timeout(FAREWELL, super::leave(&bus)).await;
 }
 
 /// Waits until the server refuses a subscription: a service that is deaf does not do what it is for, and ends.

@@ -52,4 +52,7 @@ mod unreadable;
 mod validate;
 mod verdict;
 mod waiting;
+mod way_out;
+mod way_out_faults;
+mod way_out_harness;
 mod wire;

@@ -36,9 +36,11 @@ fn cases() -> Vec<Case> {
         let all = grants(&Place::default(), role).len();
         for removed in std::iter::once(None).chain((0..all).map(Some)) {
             let user = format!("{role}-{}", removed.map_or_else(|| "whole".to_owned(), |at| at.to_string()));
-            // Who makes streams makes its own.
+            // Who makes streams or consumers makes its own.
             let namespace = match role {
-                UserRole::Experimentd | UserRole::Frontend | UserRole::Emulator => Namespace::new(&user).unwrap(),
+                UserRole::Experimentd | UserRole::Frontend | UserRole::Emulator | UserRole::Gateway => {
+                    Namespace::new(&user).unwrap()
+                }
                 UserRole::Client
                 | UserRole::Worker
                 | UserRole::QueueClient

@@ -19,6 +19,7 @@ use nuncius_jobs::{Finisher, Queues, Submission, Submitter, SubmitterOptions, Ta
 use nuncius_schemas::node::Role;
 use nuncius_schemas::queue::{QueueDefinition, QueueSettings, QueueState};
 use nuncius_schemas::resource::ResourceKind;
+use nuncius_schemas::subjects::{OTLP_CONSUMER, Signal};
 
 mod experimentd;
 
@@ -47,7 +48,12 @@ pub(super) async fn work(role: UserRole, scene: &Scene) -> Outcome {
         UserRole::Submitter => submitter(scene).await,
         UserRole::Operator => operator(scene).await,
         UserRole::Observer => observer(scene).await,
+        UserRole::Gateway => gateway(scene).await,
+    }?;
+    for signal in Signal::ALL {
+        scene.bus.publish_otlp(signal, Bytes::from_static(b"x")).await?;
     }
+    Ok(())
 }
 
 fn nothing() -> (Headers, Bytes) {
@@ -279,6 +285,7 @@ async fn frontend(scene: &Scene) -> Outcome {
     ensure_streams(bus).await?;
     for stream in [
         names.stream_sample(),
+        names.stream_otlp(),
         format!("KV_{}", names.bucket_node()),
         format!("KV_{}", names.bucket_lease()),
         format!("KV_{}", names.bucket_queue()),
@@ -346,6 +353,26 @@ async fn emulator(scene: &Scene) -> Outcome {
     kv.entries(">").await?;
     entries(bus, &names.bucket_node(), ">").await?;
     use_key(bus, &names.bucket_route(), who).await?;
+    Ok(())
+}
+
+/// Takes telemetry from its stream.
+async fn gateway(scene: &Scene) -> Outcome {
+    let Scene { bus, admin, .. } = scene;
+    let names = bus.namespace();
+    ensure_streams(admin).await?;
+    ensure_streams(bus).await?;
+    member(scene, Role::Gateway).await?;
+    let stream = names.stream_otlp();
+    store(admin, &names.otlp(Signal::Logs)).await?;
+    let mut queue = bus.work_queue(&stream, OTLP_CONSUMER, &names.otlp_all(), SOON).await?;
+    let item = queue.next().await?;
+    // One word to a message is an answer; a second needs leave.
+    item.progress_told().await?;
+    item.ack_confirmed().await?;
+    queue.close().await;
+    bus.stream_state(&stream).await?;
+    bus.consumer_state(&stream, OTLP_CONSUMER).await?;
     Ok(())
 }
 

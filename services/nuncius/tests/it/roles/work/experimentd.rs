@@ -14,6 +14,7 @@ pub(super) async fn experimentd(scene: &Scene) -> Outcome {
         names.stream_metric(),
         names.stream_trace(),
         names.stream_sample(),
+        names.stream_otlp(),
         format!("KV_{}", names.bucket_node()),
         format!("KV_{}", names.bucket_lease()),
         format!("KV_{}", names.bucket_run()),

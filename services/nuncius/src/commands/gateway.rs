@@ -1,0 +1,71 @@
+//! `nuncius gateway`.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Result;
+use nuncius_gateway::{ExportConfig, GatewayConfig};
+use nuncius_schemas::names::check_token;
+use nuncius_schemas::subjects::Signal;
+use nuncius_telemetry::otlp::Endpoint;
+
+use super::services::stop_on_signal;
+use crate::args::{Compression, GatewayArgs, Global};
+use crate::local::host_name;
+use crate::{Usage, connect};
+
+/// Shortest time after which another gateway takes over: its messages must be told to be in work more often.
+const TAKEOVER_MIN: Duration = Duration::from_secs(1);
+
+/// `nuncius gateway`.
+pub(super) async fn gateway(global: &Global, args: GatewayArgs) -> Result<u8> {
+    check_token("node", &args.name).map_err(|error| Usage(format!("--name: {error}")))?;
+    let export = export(&args)?;
+    let config = GatewayConfig { listen: args.listen, export, ..GatewayConfig::new(&args.name, &host_name()) };
+    let shutdown = stop_on_signal()?;
+    let announce = |address: SocketAddr| super::print(&format!("metrics at http://{address}/metrics"));
+    let run = async |bus, ready| Ok(nuncius_gateway::run(config.clone(), bus, shutdown.clone(), Some(ready)).await?);
+    connect::serve(global, "gateway", &shutdown, announce, run).await?;
+    Ok(0)
+}
+
+/// Where telemetry goes.
+fn export(args: &GatewayArgs) -> Result<ExportConfig> {
+    let headers = nuncius_telemetry::pairs(args.otlp_headers.as_deref().unwrap_or_default())
+        .map_err(|problem| Usage(format!("--otlp-headers: {problem}")))?;
+    let mut endpoints = Vec::new();
+    for (signal, flag, own) in [
+        (Signal::Traces, "--otlp-traces-endpoint", &args.otlp_traces_endpoint),
+        (Signal::Metrics, "--otlp-metrics-endpoint", &args.otlp_metrics_endpoint),
+        (Signal::Logs, "--otlp-logs-endpoint", &args.otlp_logs_endpoint),
+    ] {
+        if !args.otlp_signals.contains(&signal) {
+            continue;
+        }
+        let base = args.otlp_endpoint.as_ref().map(|base| ("--otlp-endpoint", base));
+        let Some((flag, url)) = own.as_ref().map(|url| (flag, url)).or(base) else { continue };
+        nuncius_telemetry::check_endpoint(flag, url).map_err(|error| Usage(error.to_string()))?;
+        let usual = Endpoint::of_base(url, signal, args.otlp_protocol);
+        endpoints.push(Endpoint {
+            url: if own.is_some() { url.clone() } else { usual.url.clone() },
+            headers: headers.clone(),
+            timeout: args.otlp_timeout.to_std(),
+            gzip: args.otlp_compression == Compression::Gzip,
+            ..usual
+        });
+    }
+    if args.takeover.to_std() < TAKEOVER_MIN {
+        return Err(Usage(format!("--takeover {}: give at least {TAKEOVER_MIN:?}", args.takeover)).into());
+    }
+    Ok(ExportConfig {
+        endpoints,
+        spool_bytes: usize::try_from(args.spool).unwrap_or(usize::MAX),
+        spool_messages: usize::try_from(args.spool_messages).unwrap_or(usize::MAX),
+        spool_directory: args.spool_directory.clone(),
+        spool_directory_bytes: args.spool_directory_max,
+        batch_bytes: usize::try_from(args.otlp_batch).unwrap_or(usize::MAX),
+        retry_pause: args.retry_pause.to_std(),
+        retry_pause_max: args.retry_pause_max.to_std(),
+        ack_wait: args.takeover.to_std(),
+    })
+}
