@@ -147,6 +147,43 @@ pub struct StepDelta {
     /// servos of the node completed so many. Added number by number when merged.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cycles: Vec<(u32, u64)>,
+    /// The slowest requests that ended, slowest first: at most as many as the specification wants (`trace_slowest`).
+    /// Empty for the whole iteration.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slowest: Vec<SlowRequest>,
+}
+
+/// Most of the slowest requests that are told of one step and second.
+pub const SLOWEST_MAX: usize = 32;
+
+/// One of the slowest requests: what leads from a tail to its trace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SlowRequest {
+    /// Trace that its span is in, 32 hexadecimal digits.
+    pub trace_id: String,
+    /// Its span, 16 hexadecimal digits: a function of the request alone.
+    pub span_id: String,
+    /// Done − planned, in nanoseconds; where nothing was planned (closed model, later steps), done − begun.
+    pub response_ns: u64,
+    /// Done − sent, in nanoseconds.
+    pub service_ns: u64,
+    /// When it ended, in nanoseconds of run time.
+    pub done_ns: u64,
+    /// Index of the iteration, as request records have it.
+    pub index: u64,
+    /// Status of the answer; 0 without one.
+    pub status: u16,
+    /// What went wrong; absent where it ended as expected. It is among the `response`s when this is absent or a
+    /// timeout, among the `failed_response`s otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<FailureKind>,
+    /// It carried a sampled `traceparent`: the target may have told spans of its own. Otherwise its trace holds what
+    /// the client saw, and nothing else of it.
+    #[serde(default)]
+    pub sampled: bool,
+    /// Node that made it; empty in a delta, which names its node.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub node: String,
 }
 
 /// Answers with one status.

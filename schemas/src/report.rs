@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::ExperimentEvent;
 use crate::gate::Quantity;
-use crate::metric::{FailureKind, StatusCount};
+use crate::metric::{FailureKind, SlowRequest, StatusCount};
 use crate::run::{RunStatus, Verdict};
 use crate::spec::{EngineKind, ExperimentSpec};
 
@@ -180,6 +180,10 @@ pub struct StepReport {
     /// Response and service of answers that failed; those without data are absent.
     #[serde(default)]
     pub failed_quantities: BTreeMap<Quantity, Summary>,
+    /// The slowest requests of the run, slowest first, each with its trace: of those that were among the slowest of
+    /// their second.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slowest: Vec<SlowRequest>,
 }
 
 /// Failures of one kind.

@@ -8,7 +8,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::metric::{FailureCount, StatusCount};
+use crate::metric::{FailureCount, SlowRequest, StatusCount};
 use crate::run::RunStatus;
 
 /// Message on `<namespace>.experiment.<id>.second`.
@@ -170,6 +170,10 @@ pub struct StepSecond {
     /// Stop − sent, of what was censored after it was sent: lower bounds of its service.
     #[serde(default)]
     pub censored_service: Distribution,
+    /// The slowest requests that ended, slowest first, at most as many as the specification wants (`trace_slowest`),
+    /// each with its trace. Empty for whole iterations.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slowest: Vec<SlowRequest>,
     /// The histograms were left out because they alone exceed the message limit; counts and quantiles are complete.
     #[serde(default)]
     pub without_histograms: bool,

@@ -65,6 +65,11 @@ pub struct ExperimentSpec {
     /// Share of requests that carry a sampled trace, 0 to 1.
     #[serde(default = "default_trace_ratio")]
     pub trace_ratio: f64,
+    /// How many of the slowest requests of each second and step are traced and told whatever the ratio, 0 to 32. A
+    /// request is known to be slow when it is over: of one that carried no sampled trace there is the client's span
+    /// alone.
+    #[serde(default = "default_trace_slowest")]
+    pub trace_slowest: u32,
     /// Lag p99 beyond which a node counts as starved and the run as invalid.
     #[serde(default = "default_lag_limit")]
     pub lag_limit: HumanDuration,
@@ -103,6 +108,10 @@ fn default_seed() -> u64 {
 
 fn default_trace_ratio() -> f64 {
     0.001
+}
+
+fn default_trace_slowest() -> u32 {
+    3
 }
 
 fn default_lag_limit() -> HumanDuration {
@@ -355,6 +364,7 @@ impl ExperimentSpec {
             gates: Vec::new(),
             records: RecordsMode::default(),
             trace_ratio: default_trace_ratio(),
+            trace_slowest: default_trace_slowest(),
             lag_limit: default_lag_limit(),
             heartbeat_limit: default_heartbeat_limit(),
             run_delay_limit: default_run_delay_limit(),

@@ -4,7 +4,9 @@
 //! It must never know what a payload means (that is `nuncius-schemas` and the services): payloads are bytes here.
 //!
 //! Layout: [`connection`], [`message`], [`headers`] are core NATS; [`streams`], [`publish`], [`work_queue`], [`tail`],
-//! [`kv`], [`object`] are JetStream; [`otlp`] is the way out of telemetry; [`lease`], [`registry`], [`expiry`], [`clock`], [`service`] are built on them;
+//! [`kv`], [`object`] are JetStream; [`otlp`] is the way out of telemetry; [`lease`], [`registry`], [`expiry`],
+//! [`clock`], [`service`] are built on them;
+//! [`inventory`] is what there is to be shown of it all;
 //! [`roles`] says what each kind of process may do there; [`server`] finds and supervises a nats-server.
 
 mod api;
@@ -20,6 +22,7 @@ pub mod consumer;
 pub mod error;
 pub mod expiry;
 pub mod headers;
+pub mod inventory;
 pub mod kept;
 pub mod kv;
 pub mod lease;

@@ -11,6 +11,7 @@ use crate::{Bus, BusError};
 mod contents;
 mod nuncius;
 
+pub(crate) use contents::parse_time;
 pub use nuncius::{StreamLimits, ensure_streams, ensure_streams_with, inspect_streams};
 
 /// Replicas were asked of a server that is in no cluster.

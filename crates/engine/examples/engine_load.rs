@@ -48,7 +48,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let options = EngineOptions {
         records: RecordsMode::None,
-        trace_ratio: 0.001,
+        trace_ratio,
+        trace_slowest,
         seed: 1,
         drain_ns: 1_000_000_000,
         orphan_limit_ns: u64::MAX,

@@ -10,7 +10,9 @@ use nuncius_schemas::metric::FailureKind;
 use nuncius_schemas::record::RecordOutcome;
 
 use crate::clock::monotonic_ns;
-use crate::sink::{EngineMessage, Failure, FinishReason, ROWS_MAX, Row, SecondReport, StepRecorder};
+use crate::sink::{
+    EngineMessage, Failure, FinishReason, ROWS_MAX, Row, SecondReport, SlowRow, Slowest, StepRecorder,
+};
 
 const SECOND_NS: u64 = 1_000_000_000;
 
@@ -27,7 +29,8 @@ pub(crate) struct Exchange {
     /// 0 when there was no answer.
     pub(crate) status: u16,
     pub(crate) outcome: RecordOutcome,
-    /// Of its trace and span; zeros when it carried none that is sampled.
+    pub(crate) failure: Option<FailureKind>,
+    /// Of its trace and span; zeros when it carried none that is sampled, and is not told as slow.
     pub(crate) identifiers: (u128, u64),
 }
 
@@ -35,6 +38,8 @@ pub(crate) struct Exchange {
 pub(crate) struct Book {
     report: Box<SecondReport>,
     rows: Vec<Row>,
+    /// How many of the slowest requests each recorder keeps.
+    slowest: usize,
     sink: SyncSender<EngineMessage>,
     start_ns: u64,
     /// On CLOCK_MONOTONIC; never before the start is known.
@@ -43,13 +48,14 @@ pub(crate) struct Book {
     is_deaf: bool,
 }
 
-fn empty(group: u16, thread: usize, recorders: usize, second: u32) -> Box<SecondReport> {
+fn empty(group: u16, thread: usize, recorders: usize, slowest: usize, second: u32) -> Box<SecondReport> {
+    let recorder = || StepRecorder { slowest: Slowest::new(slowest), ..StepRecorder::default() };
     Box::new(SecondReport {
         group,
         thread,
         first_second: second,
         last_second: second,
-        steps: (0..recorders).map(|_| StepRecorder::default()).collect(),
+        steps: (0..recorders).map(|_| recorder()).collect(),
         dropped_rows: 0,
         faults: Vec::new(),
         cycles: Vec::new(),
@@ -57,10 +63,17 @@ fn empty(group: u16, thread: usize, recorders: usize, second: u32) -> Box<Second
 }
 
 impl Book {
-    pub(crate) fn new(group: u16, thread: usize, recorders: usize, sink: SyncSender<EngineMessage>) -> Self {
+    pub(crate) fn new(
+        group: u16,
+        thread: usize,
+        recorders: usize,
+        slowest: usize,
+        sink: SyncSender<EngineMessage>,
+    ) -> Self {
         Self {
-            report: empty(group, thread, recorders, 0),
+            report: empty(group, thread, recorders, slowest, 0),
             rows: Vec::new(),
+            slowest,
             sink,
             start_ns: u64::MAX,
             second_end_ns: u64::MAX,
@@ -126,12 +139,26 @@ impl Book {
 
     /// Keeps the record of a request that is over.
     #[inline]
-    pub(crate) fn keep(&mut self, group: u16, exchange: &Exchange, now_ns: u64) {
+    pub(crate) fn keep(&mut self, exchange: &Exchange, now_ns: u64) {
+        let row = self.row_of(exchange, now_ns);
+        self.row(row);
+    }
+
+    /// Keeps a request that [`Slowest::admits`].
+    #[cold]
+    pub(crate) fn keep_slow(&mut self, exchange: &Exchange, is_sampled: bool, now_ns: u64) {
+        let row = self.row_of(exchange, now_ns);
+        if let Some(recorder) = self.step(usize::from(exchange.step)) {
+            recorder.slowest.keep(SlowRow { row, is_sampled });
+        }
+    }
+
+    fn row_of(&self, exchange: &Exchange, now_ns: u64) -> Row {
         let (trace_id, span_id) = exchange.identifiers;
-        let &Exchange { step, index, status, outcome, .. } = exchange;
+        let &Exchange { step, index, status, outcome, failure, .. } = exchange;
         let sent_ns = if exchange.sent_ns == 0 { 0 } else { self.run_time_ns(exchange.sent_ns).max(1) };
-        self.row(Row {
-            group,
+        Row {
+            group: self.report.group,
             step,
             index,
             planned_ns: self.run_time_ns(exchange.planned_ns),
@@ -139,9 +166,10 @@ impl Book {
             done_ns: if outcome == RecordOutcome::Censored { 0 } else { self.run_time_ns(now_ns).max(1) },
             status: if status == 0 { -1 } else { i16::try_from(status).unwrap_or(i16::MAX) },
             outcome,
+            failure,
             trace_id,
             span_id,
-        });
+        }
     }
 
     fn row(&mut self, row: Row) {
@@ -179,7 +207,8 @@ impl Book {
         let second = self.second_of(now_ns);
         self.second_end_ns = self.end_of(second);
         self.report.last_second = second.saturating_sub(1).max(self.report.first_second);
-        let mut next = empty(self.report.group, self.report.thread, self.report.steps.len(), second);
+        let mut next =
+            empty(self.report.group, self.report.thread, self.report.steps.len(), self.slowest, second);
         for (next, last) in next.steps.iter_mut().zip(&self.report.steps) {
             next.in_flight = last.in_flight;
         }

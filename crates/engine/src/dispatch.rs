@@ -150,7 +150,7 @@ impl Dispatcher {
         };
         Self {
             control,
-            book: Book::new(plan.group, share.thread, plan.recorders(), sink),
+            book: Book::new(plan.group, share.thread, plan.recorders(), options.trace_slowest, sink),
             feed,
             pace: Pace::new(),
             waiting: VecDeque::new(),

@@ -28,6 +28,8 @@ pub struct EngineOptions {
     pub records: RecordsMode,
     /// Share of the iterations that carry a sampled trace, 0 to 1.
     pub trace_ratio: f64,
+    /// How many of the slowest requests of each second and step are told.
+    pub trace_slowest: usize,
     /// Seed of sampling and of identifiers.
     pub seed: u64,
     /// How long after the end of the schedule answers are waited for, in nanoseconds.

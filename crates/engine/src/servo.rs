@@ -55,7 +55,7 @@ pub(crate) fn run(
     bus: Option<&Bus>,
     bell: &Bell,
 ) {
-    let book = Book::new(plan.group, share.thread, plan.recorders(), sink);
+    let book = Book::new(plan.group, share.thread, plan.recorders(), options.trace_slowest, sink);
     let fail = |book: Book, reason: String| book.close(monotonic_ns(), FinishReason::Failed(reason), 0);
     let Action::Servo(servo) = &plan.action else { return fail(book, "the group has no servos".to_owned()) };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {

@@ -2,8 +2,10 @@
 
 use nuncius_schemas::fault::FaultCount;
 use nuncius_schemas::metric::{FailureKind, StatusCount};
-use nuncius_schemas::record::RecordOutcome;
 use nuncius_stats::Histogram;
+
+pub use crate::row::Row;
+pub use crate::slowest::{SlowRow, Slowest};
 
 /// A message of an engine thread to its caller.
 #[derive(Debug)]
@@ -109,6 +111,8 @@ pub struct StepRecorder {
     pub censored_response: Histogram,
     /// End − sent, of what was censored after it was sent.
     pub censored_service: Histogram,
+    /// The slowest requests that ended: not of the whole iteration, nor of steps beside it.
+    pub slowest: Slowest,
 }
 
 /// Largest status that is counted by itself; larger ones are counted as this one.
@@ -138,29 +142,4 @@ pub struct Failure {
     pub count: u64,
     /// One of them, at most 256 bytes; never holds what the target sent.
     pub sample: Option<String>,
-}
-
-/// One request. Instants in nanoseconds of run time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Row {
-    /// Group.
-    pub group: u16,
-    /// Step.
-    pub step: u16,
-    /// Index of the arrival in the schedule; in the closed model `iteration × users + user`.
-    pub index: u64,
-    /// Planned instant; in the closed model, and of later steps, when it was begun.
-    pub planned_ns: u64,
-    /// When it was written, 0 when it never was.
-    pub sent_ns: u64,
-    /// When it ended, 0 when it did not.
-    pub done_ns: u64,
-    /// Status of the answer, −1 when there was none.
-    pub status: i16,
-    /// How it ended.
-    pub outcome: RecordOutcome,
-    /// 0 when it carried no sampled trace.
-    pub trace_id: u128,
-    /// 0 when it carried no sampled trace.
-    pub span_id: u64,
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use nuncius_schemas::event::{EventKind, ExperimentEvent};
 use nuncius_schemas::gate::Quantity;
-use nuncius_schemas::metric::{FailureKind, StatusCount};
+use nuncius_schemas::metric::{FailureKind, SlowRequest, StatusCount};
 use nuncius_schemas::report::{
     FailureReport, FailureSeries, GateReport, GroupReport, HeatMap, Interval, NodeReport, QuantileReport,
     REPORT_SCHEMA, Report, SeriesColumns, SeriesReport, StatusSeries, StepReport, Summary,
@@ -77,6 +77,32 @@ fn step(name: &str, open: bool) -> StepReport {
         ],
         quantities,
         failed_quantities: BTreeMap::from([(Quantity::Service, summary(500_000, 0))]),
+        slowest: vec![
+            SlowRequest {
+                trace_id: "0af7651916cd43dd8448eb211c80319c".to_owned(),
+                span_id: "b7ad6b7169203331".to_owned(),
+                response_ns: 812_345_678,
+                service_ns: 812_000_000,
+                done_ns: 41_250_000_000,
+                index: 40_437,
+                status: 200,
+                failure: None,
+                sampled: false,
+                node: "edge-2".to_owned(),
+            },
+            SlowRequest {
+                trace_id: "0af7651916cd43dd8448eb211c80319c".to_owned(),
+                span_id: "00f067aa0ba902b7".to_owned(),
+                response_ns: 512_000_000,
+                service_ns: 511_000_000,
+                done_ns: 3_000_000_000,
+                index: 2_500,
+                status: 503,
+                failure: Some(FailureKind::Status),
+                sampled: true,
+                node: "edge-1".to_owned(),
+            },
+        ],
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Counts are added, histograms are merged bucket by bucket, and quantiles are taken again from what was merged.
 
-use nuncius_schemas::metric::{FailureCount, StatusCount};
+use nuncius_schemas::metric::{FailureCount, SLOWEST_MAX, SlowRequest, StatusCount};
 use nuncius_schemas::second::{Counts, Distribution, ExperimentSecond, GroupSecond, GroupSums, StepSecond};
 
 use crate::Totals;
@@ -104,6 +104,18 @@ pub fn add_failures(sum: &mut Vec<FailureCount>, other: &[FailureCount]) {
     }
 }
 
+/// Adds requests to the slowest, slowest first, and keeps at most `most` of them. Which ones does not depend on the
+/// order in which they are added.
+pub fn add_slowest(sum: &mut Vec<SlowRequest>, others: &[SlowRequest], most: usize) {
+    let least_ns = if sum.len() < most { 0 } else { sum.last().map_or(0, |last| last.response_ns) };
+    sum.extend(others.iter().filter(|other| other.response_ns >= least_ns).cloned());
+    sum.sort_by(|a, b| {
+        let slower = b.response_ns.cmp(&a.response_ns);
+        slower.then_with(|| (a.done_ns, &a.node, &a.span_id).cmp(&(b.done_ns, &b.node, &b.span_id)))
+    });
+    sum.truncate(most);
+}
+
 /// Adds what a step did to what it is known to have done.
 ///
 /// # Errors
@@ -121,6 +133,7 @@ pub fn add_step(sum: &mut StepSecond, other: &StepSecond) -> Result<(), DecodeEr
     sum.without_histograms |= other.without_histograms;
     add_statuses(&mut sum.statuses, &other.statuses);
     add_failures(&mut sum.failures, &other.failures);
+    add_slowest(&mut sum.slowest, &other.slowest, SLOWEST_MAX);
     for (sum, other) in distributions_mut(sum).into_iter().zip(distributions(other)) {
         add_distribution(sum, other)?;
     }

@@ -95,6 +95,7 @@ impl ExperimentSpec {
             gates,
             records: _,
             trace_ratio: _,
+            trace_slowest: _,
             lag_limit: _,
             heartbeat_limit: _,
             run_delay_limit: _,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::texts::TextKind;
 use super::{EngineKind, ExperimentSpec, Group, NodeSelection, Stage};
+use crate::metric::SLOWEST_MAX;
 use crate::names::check_token;
 use crate::queue::check_queue_name;
 use crate::units::{Rate, SECOND_NS};
@@ -132,6 +133,9 @@ impl ExperimentSpec {
         }
         if !(0.0..=1.0).contains(&self.trace_ratio) {
             return refuse("trace_ratio", "not within 0 to 1");
+        }
+        if self.trace_slowest as usize > SLOWEST_MAX {
+            return refuse("trace_slowest", format!("more than {SLOWEST_MAX}"));
         }
         if self.lag_limit.0 == 0 {
             return refuse("lag_limit", "0 would make every run invalid");

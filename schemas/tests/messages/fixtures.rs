@@ -7,7 +7,7 @@ use nuncius_schemas::event::{EventKind, ExperimentEvent};
 use nuncius_schemas::fault::{FaultCount, GeneratorFault};
 use nuncius_schemas::galileo::{InstructionExperiment, TickExperiment};
 use nuncius_schemas::metric::{
-    FailureCount, FailureKind, Health, MetricDelta, RecordsWritten, Shortfall, StatusCount, StepDelta,
+    FailureCount, FailureKind, Health, MetricDelta, RecordsWritten, Shortfall, SlowRequest, StatusCount, StepDelta,
 };
 use nuncius_schemas::node::{
     Capacity, Extend, GroupAssignment, Inquire, NodeCommand, NodeInfo, NodeReply, Prepare, RefusalCode, Role, ShardRun,
@@ -49,7 +49,8 @@ pub(crate) fn experiment() -> ExperimentSpec {
                        {"consume": {"queue": "q", "prefetch": 10}}]}],
         "gates": ["p99(response) < 250ms", "failures <= 1%", "rate > 20/m", "max(lag) < 10ms", "censored < 0.5%",
             {"expression": "p99.9(service) >= 1us", "group": "browse", "step": "look", "over": "5s", "abort": true}],
-        "records": "sample", "trace_ratio": 0.25, "lag_limit": "20ms", "heartbeat_limit": "300ms", "drain": "7s"}"#,
+        "records": "sample", "trace_ratio": 0.25, "trace_slowest": 5,
+        "lag_limit": "20ms", "heartbeat_limit": "300ms", "drain": "7s"}"#,
     )
     .unwrap()
 }
@@ -216,6 +217,7 @@ pub(crate) fn metric_delta() -> MetricDelta {
             censored_response: vec![7],
             censored_service: vec![8],
             cycles: vec![(3, 20)],
+            slowest: vec![SlowRequest { node: String::new(), ..slow_request() }],
         }],
         health: Some(Health {
             interval_ns: 1_000_000_000,
@@ -229,6 +231,21 @@ pub(crate) fn metric_delta() -> MetricDelta {
             busy_ns: 9,
             faults: vec![FaultCount { fault: GeneratorFault::Ports, count: 10 }],
         }),
+    }
+}
+
+pub(crate) fn slow_request() -> SlowRequest {
+    SlowRequest {
+        trace_id: "0af7651916cd43dd8448eb211c80319c".into(),
+        span_id: "b7ad6b7169203331".into(),
+        response_ns: 812_345_678,
+        service_ns: 812_000_000,
+        done_ns: 8_900_000_001,
+        index: 1_234,
+        status: 503,
+        failure: Some(FailureKind::Status),
+        sampled: true,
+        node: "edge-1".into(),
     }
 }
 
@@ -297,6 +314,7 @@ pub(crate) fn experiment_second() -> ExperimentSecond {
         failed_service: distribution(200_000),
         censored_response: distribution(700_000),
         censored_service: distribution(600_000),
+        slowest: vec![slow_request()],
         without_histograms: true,
     };
     ExperimentSecond {

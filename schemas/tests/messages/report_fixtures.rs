@@ -49,6 +49,7 @@ pub(crate) fn report() -> Report {
         failures: vec![FailureReport { kind: FailureKind::Timeout, status: 0, count: 5, sample: Some("30s".into()) }],
         quantities: Quantity::ALL.into_iter().map(|quantity| (quantity, summary.clone())).collect(),
         failed_quantities: [(Quantity::Service, summary)].into(),
+        slowest: vec![slow_request()],
     };
     Report {
         schema: REPORT_SCHEMA.into(),

@@ -4,9 +4,11 @@
 
 use std::collections::BTreeMap;
 
-use nuncius_engine::sink::{SecondReport, StepRecorder};
+use nuncius_engine::sink::{SecondReport, SlowRow, StepRecorder};
 use nuncius_schemas::fault::{FaultCount, GeneratorFault};
-use nuncius_schemas::metric::{FailureCount, Health, MetricDelta, RecordsWritten, Shortfall, StatusCount, StepDelta};
+use nuncius_schemas::metric::{
+    FailureCount, Health, MetricDelta, RecordsWritten, Shortfall, SlowRequest, StatusCount, StepDelta,
+};
 use nuncius_stats::{Histogram, Totals};
 
 use crate::message::pack;
@@ -44,6 +46,9 @@ struct StepSum {
     censored_service: Totals,
     /// Numbers of completed cycles, each with how many servos completed so many.
     cycles: BTreeMap<u32, u64>,
+    /// Slowest first, at most as many as a thread told.
+    slowest: Vec<SlowRow>,
+    slowest_most: usize,
 }
 
 /// Everything measured in a span of seconds.
@@ -95,6 +100,11 @@ impl Accumulated {
                 *cycles.entry(*completed).or_default() += servos;
             }
         }
+    }
+
+    /// The slowest requests of its steps.
+    pub(crate) fn slowest(&self) -> impl Iterator<Item = &SlowRow> {
+        self.steps.values().flat_map(|step| &step.slowest)
     }
 
     /// Adds what the meter saw.
@@ -211,6 +221,9 @@ impl StepSum {
         for failure in &recorder.failures {
             self.add_failure(failure);
         }
+        self.slowest_most = self.slowest_most.max(recorder.slowest.most());
+        self.slowest.extend_from_slice(recorder.slowest.rows());
+        self.keep_slowest();
         add(&mut self.lag, &recorder.lag);
         add(&mut self.blocked, &recorder.blocked);
         add(&mut self.service, &recorder.service);
@@ -245,6 +258,9 @@ impl StepSum {
                 None => self.failures.push(failure),
             }
         }
+        self.slowest_most = self.slowest_most.max(later.slowest_most);
+        self.slowest.extend(later.slowest);
+        self.keep_slowest();
         merge(&mut self.lag, &later.lag);
         merge(&mut self.blocked, &later.blocked);
         merge(&mut self.service, &later.service);
@@ -253,6 +269,11 @@ impl StepSum {
         merge(&mut self.failed_response, &later.failed_response);
         merge(&mut self.censored_response, &later.censored_response);
         merge(&mut self.censored_service, &later.censored_service);
+    }
+
+    fn keep_slowest(&mut self) {
+        self.slowest.sort_by_key(|slow| (std::cmp::Reverse(slow.response_ns()), slow.row.done_ns, slow.row.span_id));
+        self.slowest.truncate(self.slowest_most);
     }
 
     fn add_failure(&mut self, failure: &nuncius_engine::sink::Failure) {
@@ -301,7 +322,25 @@ impl StepSum {
             censored_response: self.censored_response.encode(),
             censored_service: self.censored_service.encode(),
             cycles: self.cycles.into_iter().collect(),
+            slowest: self.slowest.iter().map(slow_request).collect(),
         }
+    }
+}
+
+/// As it travels.
+fn slow_request(slow: &SlowRow) -> SlowRequest {
+    let row = &slow.row;
+    SlowRequest {
+        trace_id: format!("{:032x}", row.trace_id),
+        span_id: format!("{:016x}", row.span_id),
+        response_ns: slow.response_ns(),
+        service_ns: if row.sent_ns == 0 { 0 } else { row.done_ns.saturating_sub(row.sent_ns) },
+        done_ns: row.done_ns,
+        index: row.index,
+        status: u16::try_from(row.status).unwrap_or(0),
+        failure: row.failure,
+        sampled: slow.is_sampled,
+        node: String::new(),
     }
 }
 

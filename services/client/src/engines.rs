@@ -158,6 +158,7 @@ impl Engines {
         let options = EngineOptions {
             records: spec.records,
             trace_ratio: spec.trace_ratio,
+            trace_slowest: spec.trace_slowest as usize,
             seed: spec.seed,
             drain_ns: spec.drain.0,
             orphan_limit_ns: u64::try_from(self.config.orphan_limit.as_nanos()).unwrap_or(u64::MAX),

@@ -54,6 +54,7 @@ fn size_bytes(step: &StepDelta) -> usize {
         + step.failures.iter().map(failure_bytes).sum::<usize>()
         + step.statuses.len() * STATUS_BYTES_MAX
         + step.cycles.len() * CYCLE_BYTES_MAX
+        + step.slowest.len() * SLOW_BYTES_MAX
         + histograms.iter().map(|bytes| bytes.len()).sum::<usize>()
 }
 
@@ -61,6 +62,8 @@ fn size_bytes(step: &StepDelta) -> usize {
 const STATUS_BYTES_MAX: usize = 28;
 /// Two numbers of at most 5 and 9 bytes, and the array around them.
 const CYCLE_BYTES_MAX: usize = 15;
+/// Ten names, ids of 34 and 18 bytes, six numbers, a kind of failure.
+const SLOW_BYTES_MAX: usize = 256;
 
 /// Four names, two numbers, the kind, and the sample.
 fn failure_bytes(failure: &nuncius_schemas::metric::FailureCount) -> usize {
@@ -92,6 +95,9 @@ fn pieces(mut step: StepDelta, room_bytes: usize) -> Vec<StepDelta> {
     }
     for cycles in chunks(std::mem::take(&mut step.cycles), left_bytes, |_| CYCLE_BYTES_MAX) {
         pieces.push(StepDelta { cycles, ..empty() });
+    }
+    for slowest in chunks(std::mem::take(&mut step.slowest), left_bytes, |_| SLOW_BYTES_MAX) {
+        pieces.push(StepDelta { slowest, ..empty() });
     }
     pieces.insert(0, step);
     pieces
@@ -143,7 +149,7 @@ fn chunks<T>(items: Vec<T>, left_bytes: usize, bytes_of: impl Fn(&T) -> usize) -
 #[cfg(test)]
 mod tests {
     use nuncius_schemas::codec;
-    use nuncius_schemas::metric::{FailureCount, FailureKind, MetricDelta, StatusCount};
+    use nuncius_schemas::metric::{FailureCount, FailureKind, MetricDelta, SLOWEST_MAX, SlowRequest, StatusCount};
     use nuncius_stats::Histogram;
 
     use super::*;
@@ -161,6 +167,18 @@ mod tests {
             status,
             count: u64::MAX - u64::from(status),
             sample: Some("x".repeat(256)),
+        };
+        let slow = SlowRequest {
+            trace_id: "f".repeat(32),
+            span_id: "f".repeat(16),
+            response_ns: u64::MAX,
+            service_ns: u64::MAX,
+            done_ns: u64::MAX,
+            index: u64::MAX,
+            status: u16::MAX,
+            failure: Some(FailureKind::Protocol),
+            sampled: true,
+            node: String::new(),
         };
         StepDelta {
             group: u16::MAX,
@@ -187,6 +205,7 @@ mod tests {
             censored_response: histogram(7),
             censored_service: histogram(8),
             cycles: (0..2_000).map(|completed| (u32::MAX - completed, u64::MAX)).collect(),
+            slowest: vec![slow; SLOWEST_MAX],
         }
     }
 
@@ -215,7 +234,7 @@ mod tests {
         for max_payload_bytes in [8 * 1024, 16 * 1024, 1024 * 1024] {
             let packed = pack([large(), large()].into_iter(), room_bytes(max_payload_bytes));
             let mut sums: [Totals; 8] = Default::default();
-            let (mut planned, mut failures, mut statuses, mut cycles) = (0u128, 0, 0, 0);
+            let (mut planned, mut failures, mut statuses, mut cycles, mut slowest) = (0u128, 0, 0, 0, 0);
             for steps in packed {
                 let bytes = codec::encode(&message(steps.clone())).unwrap().len();
                 assert!(bytes + HEADERS_BYTES_MAX <= max_payload_bytes, "{bytes} of {max_payload_bytes}");
@@ -225,12 +244,14 @@ mod tests {
                     failures += step.failures.len();
                     statuses += step.statuses.len();
                     cycles += step.cycles.len();
+                    slowest += step.slowest.len();
                     for (sum, (take, _)) in sums.iter_mut().zip(HISTOGRAMS) {
                         sum.merge_delta(take(&mut step)).unwrap();
                     }
                 }
             }
             assert_eq!((planned, failures, statuses, cycles), (2 * u128::from(u64::MAX), 2 * 64, 2 * 600, 2 * 2_000));
+            assert_eq!(slowest, 2 * SLOWEST_MAX);
             for (sum, (take, _)) in sums.iter().zip(HISTOGRAMS) {
                 let mut twice = Totals::decode(take(&mut large())).unwrap();
                 twice.merge_delta(take(&mut large())).unwrap();

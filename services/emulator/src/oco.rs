@@ -131,6 +131,10 @@ pub async fn run(
     if let Some(ready) = ready {
         let _ = ready.send(Ready { address, node });
     }
+    let (reported, measured, name) = (Arc::clone(&book), Arc::clone(&rate), config.name.clone());
+    let _reporting = nuncius_metrics::report(nuncius_metrics::Pace::Steady, move |families| {
+        book::statistics::add_metrics(families, &name, &reported, &measured);
+    });
     let face = Face { book: Arc::clone(&book), rate: Arc::clone(&rate), limits: config.limits.clone() };
     // A task of its own: the rest must not stand in its way. Dropped with this future, which ends it.
     let mut http = JoinSet::new();

@@ -169,7 +169,16 @@ pub fn start(config: StubConfig, shutdown: CancellationToken) -> Result<StubHand
     let listener = listen(address).map_err(|source| StubError::Listen { address, source })?;
     let local_addr = listener.local_addr().map_err(|source| StubError::Listen { address, source })?;
     let stub = Arc::new(answer::Stub::new(config).map_err(StubError::Timer)?);
-    let task = tokio::spawn(server::serve(listener, Arc::clone(&stub), shutdown));
+    let (reported, name) = (Arc::clone(&stub), name_of(local_addr));
+    let reporting = nuncius_metrics::report(nuncius_metrics::Pace::Steady, move |families| {
+        counters::add_metrics(families, &name, &reported.stats());
+    });
+    let serving = server::serve(listener, Arc::clone(&stub), shutdown);
+    let task = tokio::spawn(async move {
+        let served = serving.await;
+        drop(reporting);
+        served
+    });
     Ok(StubHandle { local_addr, stub, task })
 }
 
@@ -181,6 +190,12 @@ pub async fn run(config: StubConfig, shutdown: CancellationToken) -> Result<(), 
     let handle = start(config, shutdown)?;
     tracing::info!(address = %handle.local_addr(), "stub listens");
     handle.wait().await
+}
+
+/// What its metrics call it: a stub is on no registry.
+fn name_of(address: SocketAddr) -> String {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    format!("{host}:{}", address.port())
 }
 
 fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {

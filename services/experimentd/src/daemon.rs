@@ -14,6 +14,7 @@ use nuncius_store::Store;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::figures::FIGURES;
 use crate::nodes::Nodes;
 use crate::timing::Timing;
 
@@ -91,6 +92,7 @@ impl Daemon {
 
     /// Gives a run back.
     pub(crate) fn forget(&self, id: &str) {
+        FIGURES.forget(id);
         self.ours.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
     }
 

@@ -20,6 +20,7 @@ use nuncius_schemas::tree::Node;
 use tracing::{Instrument, info, info_span, warn};
 
 use crate::daemon::{Daemon, RecordError};
+use crate::figures::{FIGURES, count};
 use crate::finish;
 use crate::journal::JournalError;
 use crate::run::{self, Running};
@@ -105,6 +106,7 @@ async fn admit_in_span(daemon: &Daemon, job: WorkItem) {
     // Acknowledged once it has its lease: when this daemon dies before, it comes again, to whoever lives.
     let is_new = record.status == RunStatus::Submitted;
     if is_new {
+        count(if problem.is_none() { &FIGURES.admitted } else { &FIGURES.refused });
         take_up(daemon, record, revision, problem.clone()).await;
     }
     if let Err(error) = job.ack().await {
@@ -213,6 +215,7 @@ async fn read(daemon: &Daemon, tree: &Node) -> Result<ExperimentSpec, CodecError
 /// What cannot become a run of its own goes to the dead letters with the reason, then its message is acknowledged.
 async fn bury(daemon: &Daemon, job: WorkItem, reply_to: Option<String>, problem: &str) {
     warn!(sequence = job.stream_sequence(), problem, "submission refused");
+    count(&FIGURES.unreadable);
     let mut headers = Headers::new().with(HEADER_REASON, one_line(problem));
     if let Some(id) = job.headers.get(HEADER_MESSAGE_ID) {
         headers.insert(HEADER_DEAD_MESSAGE_ID, id);

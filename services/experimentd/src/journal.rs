@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::daemon::Daemon;
+use crate::figures::FIGURES;
 use crate::restore::{Reading, RestoreError};
 use crate::storing::Storing;
 
@@ -131,6 +132,7 @@ impl Journal {
             _ => {}
         }
         self.write().await?;
+        FIGURES.status(&self.record.id, status, self.record.verdict);
         let mut stored = self.record.clone();
         stored.spec = redact_spec(&stored.spec);
         self.storing.experiment(stored);

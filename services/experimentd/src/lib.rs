@@ -9,13 +9,15 @@
 //! publishes the seconds; `finish` the end; `records` request records; `archive` what is stored, for whoever asks;
 //! `checkpoint` where a run stands; `succession` what another daemon left; `journal` what is written down meanwhile;
 //! `storing` what is stored meanwhile, beside the run; `restore` the same from the bus, `reconcile` now and then;
-//! `trim` what the bus need not keep.
+//! `trim` what the bus need not keep; `figures` what it
+//! tells of itself.
 
 mod archive;
 mod checkpoint;
 mod control;
 mod daemon;
 mod deficit;
+mod figures;
 mod finish;
 mod fleet;
 pub mod health;

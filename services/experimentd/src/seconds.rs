@@ -29,6 +29,8 @@ const RECENT_BYTES_MAX: usize = 16 << 20;
 const NODES_TOLD_MAX: usize = 256;
 /// Most kinds of failure that a group's sums tell.
 const SUM_FAILURES_MAX: usize = 16;
+/// About how long the message form of one of the slowest requests is, a name of 64 bytes included.
+const SLOW_BYTES: usize = 320;
 /// Room that the headers of a message take of the server's limit.
 const HEADERS_BYTES: usize = 1_024;
 /// Room left in a message for everything that is not a step.
@@ -63,6 +65,8 @@ pub struct Seconds {
     /// The daemon's wall clock at the start, nanoseconds since the Unix epoch.
     start_unix_ns: u64,
     seconds_total: Option<u32>,
+    /// How many of the slowest requests of a step are told.
+    slowest: usize,
     groups: Vec<GroupFrame>,
     offered: OfferedTimes,
     next_second: u32,
@@ -99,6 +103,7 @@ impl Seconds {
             experiment: experiment.to_owned(),
             start_unix_ns,
             seconds_total: end_ns.and_then(|end_ns| u32::try_from(end_ns.div_ceil(SECOND_NS)).ok()),
+            slowest: spec.trace_slowest as usize,
             groups,
             offered: OfferedTimes::new(spec, nodes_per_group),
             next_second: 0,
@@ -147,7 +152,7 @@ impl Seconds {
         let mut longest_ns = length_ns;
         let mut groups = Vec::with_capacity(self.groups.len());
         for frame in &mut self.groups {
-            let mut group = group_second(frame, totals, &in_flight);
+            let mut group = group_second(frame, totals, &in_flight, self.slowest);
             group.scheduled = frame.schedule.as_mut().map(|schedule| schedule.count(second));
             let offered = group.iteration().map_or(0, |step| step.offered);
             if offered > 0 {
@@ -201,11 +206,12 @@ impl Seconds {
             nodes_left_out,
         };
         for frame in &mut self.groups {
-            let mut group = group_second(frame, totals, &in_flight);
+            let mut group = group_second(frame, totals, &in_flight, self.slowest);
             add_to_sums(&mut frame.so_far, &group);
             group.so_far.clone_from(&frame.so_far);
             piece.groups.push(group);
         }
+        let slowest = self.slowest;
         let known = self.recent.iter_mut().find(|known| known.second == second);
         let whole = known.and_then(|known| {
             let mut whole = known.clone();
@@ -213,6 +219,8 @@ impl Seconds {
             whole.status = closing.status;
             match add_piece(&mut whole, &piece) {
                 Ok(()) => {
+                    let steps = whole.groups.iter_mut().flat_map(|group| &mut group.steps);
+                    steps.for_each(|step| step.slowest.truncate(slowest));
                     known.clone_from(&whole);
                     Some(whole)
                 }
@@ -248,12 +256,17 @@ fn add_to_sums(sums: &mut GroupSums, group: &GroupSecond) {
     sums.failures.truncate(SUM_FAILURES_MAX);
 }
 
-fn group_second(frame: &GroupFrame, totals: &SecondTotals, in_flight: &BTreeMap<(u16, u16), u64>) -> GroupSecond {
+fn group_second(
+    frame: &GroupFrame,
+    totals: &SecondTotals,
+    in_flight: &BTreeMap<(u16, u16), u64>,
+    slowest: usize,
+) -> GroupSecond {
     let nothing = StepTotals::default();
     let step = |(index, name): (u16, &str)| {
         let key = (frame.group, index);
         let in_flight = in_flight.get(&key).copied().unwrap_or(0);
-        step_second(index, name, totals.steps.get(&key).unwrap_or(&nothing), in_flight)
+        step_second(index, name, totals.steps.get(&key).unwrap_or(&nothing), in_flight, slowest)
     };
     let count = u16::try_from(frame.steps.len()).unwrap_or(u16::MAX);
     GroupSecond {
@@ -268,7 +281,7 @@ fn group_second(frame: &GroupFrame, totals: &SecondTotals, in_flight: &BTreeMap<
     }
 }
 
-fn step_second(step: u16, name: &str, totals: &StepTotals, in_flight: u64) -> StepSecond {
+fn step_second(step: u16, name: &str, totals: &StepTotals, in_flight: u64, slowest: usize) -> StepSecond {
     let failure = |((kind, status), (count, sample)): (&(_, u16), &(u64, Option<String>))| FailureCount {
         kind: *kind,
         status: *status,
@@ -301,6 +314,7 @@ fn step_second(step: u16, name: &str, totals: &StepTotals, in_flight: u64) -> St
         failed_service: distribution(&totals.failed_service.completed),
         censored_response: distribution(&totals.response.censored),
         censored_service: distribution(&totals.service.censored),
+        slowest: totals.slowest.iter().take(slowest).cloned().collect(),
         without_histograms: false,
     }
 }
@@ -337,7 +351,7 @@ fn step_bytes(step: &StepSecond) -> usize {
     // Names of fields and their numbers, about 400 bytes; then what varies.
     let samples: usize = step.failures.iter().map(|f| 80 + f.sample.as_ref().map_or(0, String::len)).sum();
     let histograms: usize = distributions(step).iter().map(|distribution| 90 + distribution.histogram.len()).sum();
-    400 + step.name.len() + samples + step.statuses.len() * 32 + histograms
+    400 + step.name.len() + samples + step.statuses.len() * 32 + step.slowest.len() * SLOW_BYTES + histograms
 }
 
 fn estimated_bytes(second: &ExperimentSecond) -> usize {

@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::daemon::Daemon;
+use crate::figures::FIGURES;
 use crate::nodes::Nodes;
 use crate::timing::Timing;
 use crate::{archive, intake, reconcile, succession};
@@ -83,6 +84,10 @@ pub async fn run(
         ours: Arc::new(Mutex::default()),
         books: Arc::default(),
     };
+    let reported = daemon.clone();
+    let _reporting = nuncius_metrics::report(nuncius_metrics::Pace::Steady, move |families| {
+        FIGURES.add_metrics(families, &reported.name, reported.owed().len());
+    });
     // The view of the registry comes first: planning without it would find nobody.
     let mut nodes = registry::watch_nodes(&bus).await?;
     let mut queue = bus

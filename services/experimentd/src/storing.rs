@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
+use crate::figures::{FIGURES, count};
 use crate::restore::restore;
 
 /// What may wait to be stored; beyond that it is taken from the bus later.
@@ -242,6 +243,7 @@ impl Keeper {
                 self.say("the store takes everything again, and has what it lacked").await;
             }
             Err(error) => {
+                count(&FIGURES.store_errors);
                 if let Some(trouble) = &mut self.trouble {
                     *trouble = Trouble { reason: error.to_string(), tried: Instant::now() };
                 }
@@ -253,6 +255,7 @@ impl Keeper {
         if self.trouble.is_some() {
             return;
         }
+        count(&FIGURES.store_errors);
         // The first try to make it good comes at once when the run ends, else after a pause.
         self.trouble = Some(Trouble { reason: reason.clone(), tried: Instant::now() });
         let text = format!("{reason}; the run goes on, and what is missing is stored again from the bus");

@@ -21,6 +21,7 @@ use tracing::{Instrument, debug, info, info_span, warn};
 
 use crate::checkpoint::{self, Checkpoint};
 use crate::daemon::{Daemon, give_back};
+use crate::figures::{FIGURES, count};
 use crate::finish;
 use crate::fleet::{Standing, inquire_all, measure_clocks};
 use crate::intake::{CANCELLED_WAITING, look_after};
@@ -184,7 +185,10 @@ async fn go_on(daemon: &Daemon, record: RunRecord, revision: u64, lease: Lease) 
         return true;
     }
     match left(&running).instrument(span.clone()).await {
-        Ok(left) => run::run(running, left).await,
+        Ok(left) => {
+            count(&FIGURES.takeovers);
+            run::run(running, left).await;
+        }
         Err(Stopped::Failed(problem) | Stopped::Cancelled(problem)) => {
             let reason = format!("daemon lost, and the run cannot go on: {problem}");
             finish::never_ran(&mut running, RunStatus::Failed, &reason).instrument(span).await;

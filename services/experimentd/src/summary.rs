@@ -19,6 +19,8 @@ use crate::totals::{RunTotals, StepTotals};
 
 /// Quantiles that every summary tries to give.
 pub const QUANTILES: [f64; 6] = [0.5, 0.9, 0.95, 0.99, 0.999, 0.9999];
+/// Most of the slowest requests of a step that are told.
+const SLOWEST_REPORTED_MAX: usize = 10;
 /// Ticks of a percentile curve for each halving of what is left to 100 %.
 const CURVE_TICKS: u32 = 10;
 
@@ -194,6 +196,7 @@ fn step_report(name: String, is_iteration: bool, totals: &StepTotals, seconds: f
             .into_iter()
             .filter_map(|(quantity, failed)| Some((quantity, summarise(failed)?)))
             .collect(),
+        slowest: totals.slowest.iter().take(SLOWEST_REPORTED_MAX).cloned().collect(),
     }
 }
 

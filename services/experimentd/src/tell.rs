@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tracing::{debug, warn};
 
+use crate::figures::{FIGURES, count};
 use crate::seconds::split;
 use crate::storing::Storing;
 
@@ -42,6 +43,7 @@ impl Teller {
                 // The bus comes first: what the store does not take is taken from there.
                 publish(&bus, ExperimentSecond::clone(&second)).await;
                 open.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+                FIGURES.told(&second);
                 store.second(Arc::unwrap_or_clone(second));
             }
         });
@@ -61,7 +63,10 @@ impl Teller {
         let mut untold = self.untold.lock().unwrap_or_else(PoisonError::into_inner);
         match self.sender.try_send(Arc::clone(&second)) {
             Ok(()) => untold.push_back(second),
-            Err(error) => warn!(%error, "a second was not told: {WAITING_MAX} wait already"),
+            Err(error) => {
+                count(&FIGURES.dropped_seconds);
+                warn!(%error, "a second was not told: {WAITING_MAX} wait already");
+            }
         }
     }
 

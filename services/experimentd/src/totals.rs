@@ -192,7 +192,7 @@ impl RunTotals {
         for step in &delta.steps {
             let key = (step.group, step.step);
             let mut one = StepTotals::default();
-            if let Err(text) = one.add(step) {
+            if let Err(text) = one.add(&delta.node, step) {
                 problem.get_or_insert(MergeError::Histogram {
                     group: step.group,
                     step: step.step,

@@ -18,6 +18,7 @@ use nuncius_schemas::units::SECOND_NS;
 use serde::{Deserialize, Serialize};
 use tracing::{debug, warn};
 
+use crate::figures::{FIGURES, count};
 use crate::finish::CutShort;
 use crate::journal::JournalError;
 use crate::judge::Judge;
@@ -259,6 +260,7 @@ impl Watch<'_> {
             Err(error) => {
                 warn!(%error, "a delta cannot be read");
                 self.totals.refused += 1;
+                count(&FIGURES.refused_deltas);
                 return false;
             }
         };
@@ -281,9 +283,15 @@ impl Watch<'_> {
             self.ended_ns = self.ended_ns.max(self.run_ns());
         }
         match self.totals.merge(&delta) {
-            Ok(true) => self.judge.note(&delta),
-            Ok(false) => {}
-            Err(error) => warn!(%error, "a delta cannot be merged"),
+            Ok(true) => {
+                count(&FIGURES.merged_deltas);
+                self.judge.note(&delta);
+            }
+            Ok(false) => count(&FIGURES.repeated_deltas),
+            Err(error) => {
+                count(&FIGURES.refused_deltas);
+                warn!(%error, "a delta cannot be merged");
+            }
         }
         // What was acknowledged moves the horizon, at once and no oftener.
         self.extend(&delta.node);

@@ -1,4 +1,4 @@
-//! The frontend's HTTP face: `/metrics` for Prometheus, `/healthz` for probes.
+//! The frontend's HTTP face: `/metrics` for autoscalers, which must not depend on a gateway, and `/healthz` for probes.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use crate::metrics;
 use crate::view::Shared;
 
 const TEXT: &str = "text/plain; charset=utf-8";
-const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
+const METRICS: &str = nuncius_metrics::expose::Format::Text.content_type();
 
 /// What the pages are made from.
 pub(crate) struct Pages {

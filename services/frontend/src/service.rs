@@ -100,6 +100,11 @@ pub async fn run(
     let service_name = names.service("frontend");
     let version = env!("CARGO_PKG_VERSION");
     let service = bus.register_service(&service_name, version, "keeps queues", &[("node", &name)]).await?;
+    let (reported, interval, reporter) = (Arc::clone(&view), config.interval, name.clone());
+    // Every second: queues are scaled by it.
+    let _reporting = nuncius_metrics::report(nuncius_metrics::Pace::Brisk, move |families| {
+        crate::metrics::add(families, &reporter, &mut reported.lock(), interval, Instant::now());
+    });
     let pages = Arc::new(Pages {
         bus: bus.clone(),
         view: Arc::clone(&view),

@@ -23,6 +23,7 @@ pub(crate) async fn serve(
     shutdown: CancellationToken,
     metrics: MetricsState,
 ) {
+    let turned_away = metrics.clone();
     let router = router(metrics);
     let header_max_bytes = limits.header_max_bytes;
     let handler = move |request: Request<Incoming>, _| {
@@ -37,7 +38,7 @@ pub(crate) async fn serve(
             answered.unwrap_or_else(|never| match never {})
         }
     };
-    nuncius_serve::serve(listener, limits, shutdown, handler, || {}).await;
+    nuncius_serve::serve(listener, limits, shutdown, handler, move || turned_away.refused()).await;
 }
 
 fn router(metrics: MetricsState) -> Router {

@@ -14,4 +14,5 @@ mod metrics;
 pub mod service;
 
 pub use export::ExportConfig;
+pub use metrics::MetricsSettings;
 pub use service::{GatewayConfig, GatewayError, run};

@@ -1,50 +1,158 @@
-//! The page of metrics.
+//! What `/metrics` shows: the whole system, heard on the bus and asked of it, as Prometheus reads it.
+//!
+//! Each part keeps what it has heard and writes it into families when somebody asks: [`runs`] what the daemon told of
+//! experiments, [`processes`] what all processes tell of themselves, [`nodes`] who is there, [`nats`] how the bus
+//! fares, [`own`] what was left out here. [`page`] answers scrapers, whoever and however many they are.
 
-use std::fmt::Write;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
-use axum::routing::get;
-use nuncius_bus::Bus;
-use nuncius_schemas::subjects::Signal;
+use nuncius_bus::{Bus, BusError};
+use nuncius_metrics::Families;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::export::counts::Counts;
+
+mod budget;
+mod latency;
+mod nats;
+mod nodes;
+mod own;
+mod page;
+mod processes;
+mod run;
+mod runs;
+
+/// Settings of what is shown.
+#[derive(Debug, Clone)]
+pub struct MetricsSettings {
+    /// How long the series of a run are shown after it has ended.
+    pub ended_for: Duration,
+    /// Most runs that are shown at a time: the latest.
+    pub runs_max: usize,
+    /// Most series of a family that one process, one run or the gateway itself may have; all beyond are told together,
+    /// under `other`.
+    pub family_series_max: usize,
+    /// Most processes that are shown at a time.
+    pub processes_max: usize,
+    /// Most series of all processes together.
+    pub series_max: usize,
+    /// How long a page is shown before it is made anew.
+    pub page_age: Duration,
+    /// How often the servers are asked how they fare.
+    pub nats_period: Duration,
+    /// How to speak to the servers' system account; without it they are asked only of streams and consumers.
+    pub system: Option<nuncius_bus::ConnectOptions>,
+}
+
+impl Default for MetricsSettings {
+    fn default() -> Self {
+        Self {
+            ended_for: Duration::from_secs(300),
+            runs_max: 100,
+            family_series_max: 1_000,
+            processes_max: 1_000,
+            series_max: 250_000,
+            page_age: Duration::from_secs(1),
+            nats_period: Duration::from_secs(5),
+            system: None,
+        }
+    }
+}
 
 /// What the page is made from.
 #[derive(Debug, Clone)]
 pub(crate) struct MetricsState {
     pub(crate) bus: Bus,
+    shown: Arc<Shown>,
+}
+
+/// What the gateway exports.
+#[derive(Debug, Clone)]
+pub(crate) struct Exported {
     /// What became of telemetry here.
-    pub(crate) export: Arc<Counts>,
+    pub(crate) counts: Arc<Counts>,
+    /// Most bytes of a signal that may wait.
+    pub(crate) spool_bytes: u64,
+}
+
+/// Everything that is known.
+#[derive(Debug)]
+struct Shown {
+    settings: MetricsSettings,
+    exported: Exported,
+    own: own::Own,
+    runs: runs::Runs,
+    nodes: nodes::Nodes,
+    processes: processes::Processes,
+    nats: nats::Nats,
+    page: page::Page,
+}
+
+impl MetricsState {
+    /// Begins to listen, to watch and to ask.
+    ///
+    /// # Errors
+    /// [`BusError`] where the bus refuses it.
+    pub(crate) async fn start(
+        bus: Bus,
+        settings: MetricsSettings,
+        exported: Exported,
+        shutdown: CancellationToken,
+        tasks: &TaskTracker,
+    ) -> Result<Self, BusError> {
+        let shown = Arc::new(Shown {
+            exported,
+            own: own::Own::default(),
+            runs: runs::Runs::default(),
+            nodes: nodes::Nodes::default(),
+            processes: processes::Processes::new(&settings),
+            nats: nats::Nats::default(),
+            page: page::Page::default(),
+            settings,
+        });
+        let state = Self { bus, shown };
+        for task in [
+            runs::follow(state.clone(), shutdown.clone()).await?,
+            nodes::follow(state.clone()).await?,
+            nodes::hear(state.clone()).await?,
+            processes::hear(state.clone()).await?,
+            nats::ask(state.clone()),
+        ] {
+            let shutdown = shutdown.clone();
+            tasks.spawn(async move {
+                tokio::select! {
+                    () = task => {}
+                    () = shutdown.cancelled() => {}
+                }
+            });
+        }
+        Ok(state)
+    }
+
+    /// Counts a connection that was turned away.
+    pub(crate) fn refused(&self) {
+        self.shown.own.refused_scrapes.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// All families as they are now.
+    fn families(&self) -> Families {
+        let shown = &self.shown;
+        let now = std::time::Instant::now();
+        let mut families = shown.processes.families(now, &shown.nodes.by_instance());
+        families.append(shown.runs.families(now, &shown.settings));
+        families.append(shown.nodes.families(now, &shown.settings));
+        families.append(shown.nats.families(&shown.settings));
+        shown.own.add(&mut families, shown.runs.late_seconds());
+        own::add_exported(&mut families, &shown.exported);
+        families.without_repeats();
+        families
+    }
 }
 
 /// The paths of metrics.
 pub(crate) fn router(state: MetricsState) -> Router {
-    Router::new().route("/metrics", get(page)).with_state(state)
-}
-
-async fn page(State(state): State<MetricsState>) -> String {
-    let mut text = String::new();
-    for signal in Signal::ALL {
-        let (counts, signal) = (state.export.of(signal), signal.name());
-        for (name, count) in [
-            ("nuncius_gateway_otlp_messages_total", &counts.received_messages),
-            ("nuncius_gateway_exported_messages_total", &counts.exported_messages),
-            ("nuncius_gateway_rejected_items_total", &counts.rejected_items),
-            ("nuncius_gateway_export_errors_total", &counts.failed_requests),
-            ("nuncius_gateway_spool_messages", &counts.waiting_messages),
-            ("nuncius_gateway_spool_bytes", &counts.memory_bytes),
-            ("nuncius_gateway_spool_directory_bytes", &counts.directory_bytes),
-        ] {
-            let _ = writeln!(text, "{name}{{signal=\"{signal}\"}} {}", count.get());
-        }
-        for (reason, count) in counts.dropped() {
-            let name = "nuncius_gateway_dropped_messages_total";
-            let _ = writeln!(text, "{name}{{signal=\"{signal}\",reason=\"{reason}\"}} {}", count.get());
-        }
-    }
-    let forgotten = state.export.forgotten_messages.get();
-    let _ = writeln!(text, "nuncius_gateway_dropped_messages_total{{signal=\"all\",reason=\"expired\"}} {forgotten}");
-    text
+    page::router(state)
 }

@@ -10,11 +10,12 @@ use nuncius_schemas::node::Role;
 use nuncius_serve::{HttpLimits, ServeError};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::info;
 
 use crate::export::{self, ExportConfig};
 use crate::http;
-use crate::metrics::MetricsState;
+use crate::metrics::{Exported, MetricsSettings, MetricsState};
 
 /// How long a server may take to hear that the gateway leaves.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -35,6 +36,8 @@ pub struct GatewayConfig {
     pub limits: HttpLimits,
     /// Where telemetry goes.
     pub export: ExportConfig,
+    /// What is shown.
+    pub metrics: MetricsSettings,
 }
 
 impl GatewayConfig {
@@ -44,8 +47,16 @@ impl GatewayConfig {
             name: name.to_owned(),
             host: host.to_owned(),
             listen: "127.0.0.1:9464".to_owned(),
-            limits: HttpLimits::default(),
+            limits: HttpLimits {
+                // Prometheus' own head is longer than a browser's.
+                header_max_bytes: 8192,
+                // Scrapers keep their connections; whoever reads slowly must not keep the others out.
+                idle_timeout: Some(Duration::from_secs(60)),
+                connections_max: 2_048,
+                ..HttpLimits::default()
+            },
             export: ExportConfig::default(),
+            metrics: MetricsSettings::default(),
         }
     }
 }
@@ -97,12 +108,16 @@ pub async fn run(
     let version = env!("CARGO_PKG_VERSION");
     let service = bus.register_service(&service_name, version, "the way out of telemetry", &[("node", &name)]).await?;
     let exporting = export::start(&config.export, &bus, &shutdown)?;
+    let tasks = TaskTracker::new();
+    let counts = Exported { counts: Arc::clone(&exporting.counts), spool_bytes: config.export.spool_bytes as u64 };
+    let state = MetricsState::start(bus.clone(), config.metrics.clone(), counts, shutdown.clone(), &tasks).await?;
     info!(gateway = %name, %address, "joined");
     if let Some(ready) = ready {
         let _ = ready.send(address);
     }
-    let state = MetricsState { bus: bus.clone(), export: Arc::clone(&exporting.counts) };
     http::serve(listener, config.limits.clone(), shutdown.clone(), state).await;
+    tasks.close();
+    let _ = tokio::time::timeout(FAREWELL, tasks.wait()).await;
     let _ = tokio::time::timeout(EXPORT_FAREWELL, exporting.ended()).await;
     let _ = tokio::time::timeout(FAREWELL, async {
         registration.release().await;

@@ -121,6 +121,17 @@ async fn connect_with(global: &Global, url: &str, name: &str, proves_itself: boo
     Ok(bus)
 }
 
+/// How to reach the system account of the server that is in use: the same server and trust, with other credentials.
+///
+/// # Errors
+/// [`Usage`] for options that make no sense.
+pub(crate) async fn to_system(global: &Global, credentials: Credentials) -> Result<Option<ConnectOptions>> {
+    let Some(url) = find(global).await else { return Ok(None) };
+    let mut options = ConnectOptions { urls: vec![url], name: "system".to_owned(), ..ConnectOptions::default() };
+    prove(global, &mut options)?;
+    Ok(Some(ConnectOptions { credentials, role: None, domain: None, ..options }))
+}
+
 /// Closes a connection, when what this process has to tell of itself has left by it.
 ///
 /// # Errors

@@ -9,6 +9,7 @@ mod live;
 mod local;
 mod output;
 mod registration;
+mod telling;
 mod way_out;
 
 use std::process::ExitCode;
@@ -62,7 +63,9 @@ fn main() -> ExitCode {
             return ExitCode::from(EXIT_FAILED);
         }
     };
+    let service = service_name(&cli.command);
     let done = runtime.block_on(async {
+        let _telling = telling::begin(service);
         let done = commands::dispatch(cli).await;
         way_out::flush().await;
         done

@@ -2,11 +2,12 @@
 //!
 //! Nothing waits for it but the end, and that not for long, and only where there is a server to hear it.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nuncius_bus::Bus;
-use nuncius_telemetry::OutBox;
+use nuncius_telemetry::{OutBox, Signal};
 use tokio::task::AbortHandle;
 
 /// How long the last of it may take.
@@ -16,6 +17,22 @@ struct Carrier {
     bus: Bus,
     out_box: Arc<OutBox>,
     task: AbortHandle,
+}
+
+/// Messages that were published, by signal.
+static PUBLISHED: [AtomicU64; Signal::ALL.len()] = [const { AtomicU64::new(0) }; Signal::ALL.len()];
+
+/// How many messages of a signal were published so far.
+pub(crate) fn published(signal: Signal) -> u64 {
+    PUBLISHED.get(signal as usize).map_or(0, |count| count.load(Ordering::Relaxed))
+}
+
+/// Shows the connection by which telemetry leaves, if there is one.
+pub(crate) fn with_bus(show: impl FnOnce(&Bus)) {
+    let bus = carrier().as_ref().map(|carrier| carrier.bus.clone());
+    if let Some(bus) = bus {
+        show(&bus);
+    }
 }
 
 /// Who carries at present.
@@ -43,6 +60,8 @@ async fn carry(bus: Bus, out_box: Arc<OutBox>) {
             parcel = out_box.next() => {
                 if bus.publish_otlp(parcel.signal, parcel.message.clone()).await.is_err() {
                     out_box.drop_one(parcel.signal);
+                } else if let Some(count) = PUBLISHED.get(parcel.signal as usize) {
+                    count.fetch_add(1, Ordering::Relaxed);
                 }
             }
         }

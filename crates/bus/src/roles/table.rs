@@ -308,6 +308,17 @@ fn gateway(grants: &mut Grants<'_>) {
     grants.api(&format!("CONSUMER.CREATE.{otlp}.{OTLP_CONSUMER}.{}", names.otlp_all()), "takes telemetry");
     grants.api(&format!("CONSUMER.MSG.NEXT.{otlp}.{OTLP_CONSUMER}"), "takes telemetry");
     grants.publish("$JS.ACK.>".to_owned(), "telemetry that has been handed on");
+    grants.subscribe(names.otlp(Signal::Metrics), "metrics of all processes");
+    grants.subscribe(names.sample("*"), "how busy workers and devices are");
+    grants.watch_keys(&names.bucket_node(), ">", "who is here");
+    grants.watch_keys(&names.bucket_run(), "*", "which runs there are");
+    for (stream, filter) in
+        [(names.stream_event(), names.experiment_event("*")), (names.stream_second(), names.experiment_second("*"))]
+    {
+        grants.tail(&stream, &filter, "what is told of runs");
+    }
+    grants.api("STREAM.LIST", "how full streams are");
+    grants.api("CONSUMER.LIST.*", "how far consumers are behind");
 }
 
 fn operator(grants: &mut Grants<'_>) {

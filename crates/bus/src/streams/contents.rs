@@ -229,7 +229,7 @@ pub(super) fn no_stream_or(stream: &str, what: String, error: &WireError) -> Bus
 }
 
 /// Nanoseconds since the Unix epoch of an RFC 3339 time in UTC, as the server writes them.
-fn parse_time(text: &str) -> Option<i64> {
+pub(crate) fn parse_time(text: &str) -> Option<i64> {
     let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
     let number = |text: &str| text.parse::<i64>().ok();
     let mut date = date.splitn(3, '-').map(number);

@@ -13,6 +13,7 @@ const ROW: Row = Row {
     done_ns: 1,
     status: 200,
     outcome: RecordOutcome::Succeeded,
+    failure: None,
     trace_id: 0,
     span_id: 0,
 };
@@ -34,7 +35,7 @@ fn count_one(book: &mut Book) {
 #[test]
 fn each_second_is_reported_when_it_is_over() {
     let (sink, messages) = sync_channel(16);
-    let mut book = Book::new(0, 0, 1, sink);
+    let mut book = Book::new(0, 0, 1, 0, sink);
     book.start(1_000, 1_000);
     for (at_ns, expected) in [
         (1_000, vec![]),
@@ -55,7 +56,7 @@ fn each_second_is_reported_when_it_is_over() {
 #[test]
 fn a_full_sink_folds_seconds_and_loses_no_count() {
     let (sink, messages) = sync_channel(1);
-    let mut book = Book::new(0, 0, 1, sink);
+    let mut book = Book::new(0, 0, 1, 0, sink);
     book.start(0, 0);
     for second in 1..=5u64 {
         count_one(&mut book);
@@ -70,7 +71,7 @@ fn a_full_sink_folds_seconds_and_loses_no_count() {
 #[test]
 fn rows_without_room_are_dropped_and_counted() {
     let (sink, messages) = sync_channel(1);
-    let mut book = Book::new(0, 0, 1, sink);
+    let mut book = Book::new(0, 0, 1, 0, sink);
     book.start(0, 0);
     for _ in 0..3 * ROWS_MAX + 7 {
         book.row(ROW);
@@ -87,7 +88,7 @@ fn rows_without_room_are_dropped_and_counted() {
 #[test]
 fn failures_are_kept_by_kind_and_status_with_one_bounded_sample() {
     let (sink, _messages) = sync_channel(1);
-    let mut book = Book::new(0, 0, 1, sink);
+    let mut book = Book::new(0, 0, 1, 0, sink);
     for status in [500, 500, 503] {
         book.fail(0, FailureKind::Status, status, || "ä".repeat(1_000));
     }
@@ -100,7 +101,7 @@ fn failures_are_kept_by_kind_and_status_with_one_bounded_sample() {
 #[test]
 fn a_receiver_that_is_gone_is_noticed() {
     let (sink, messages) = sync_channel(1);
-    let mut book = Book::new(0, 0, 1, sink);
+    let mut book = Book::new(0, 0, 1, 0, sink);
     book.start(0, 0);
     drop(messages);
     book.tick(SECOND_NS);

@@ -67,7 +67,7 @@ impl Dispatcher {
                 recorder.response.record_ns(now_ns.saturating_sub(iteration.planned_ns));
             }
         }
-        self.row(&iteration, status, RecordOutcome::Succeeded, now_ns);
+        self.row(&iteration, status, RecordOutcome::Succeeded, None, now_ns);
         let Some(step) = self.follow.get(usize::from(iteration.step)).copied().flatten() else {
             if self.steps > 1
                 && let Some(recorder) = self.book.step(self.steps)
@@ -176,7 +176,7 @@ impl Dispatcher {
             self.book.fail(self.steps, kind, status, || format!("at step {}", iteration.step + 1));
         }
         self.measure_failed(iteration, kind, now_ns);
-        self.row(iteration, status, RecordOutcome::Failed, now_ns);
+        self.row(iteration, status, RecordOutcome::Failed, Some(kind), now_ns);
     }
 
     #[inline]
@@ -215,7 +215,18 @@ impl Dispatcher {
         }
     }
 
-    fn row(&mut self, iteration: &Iteration, status: u16, outcome: RecordOutcome, now_ns: u64) {
+    fn row(
+        &mut self,
+        iteration: &Iteration,
+        status: u16,
+        outcome: RecordOutcome,
+        failure: Option<FailureKind>,
+        now_ns: u64,
+    ) {
+        if self.is_slow(iteration, outcome, failure, now_ns) {
+            let exchange = exchange(iteration, status, outcome, failure, self.identifiers(iteration));
+            self.book.keep_slow(&exchange, iteration.is_sampled, now_ns);
+        }
         let wanted = match self.options.records {
             // Those that are sampled become spans, whether they are kept or not.
             RecordsMode::None | RecordsMode::Sample => iteration.is_sampled,
@@ -225,9 +236,23 @@ impl Dispatcher {
             return;
         }
         let identifiers = if iteration.is_sampled { self.identifiers(iteration) } else { (0, 0) };
-        let &Iteration { step, index, planned_ns, sent_ns, .. } = iteration;
-        let exchange = Exchange { step, index, planned_ns, sent_ns, status, outcome, identifiers };
-        self.book.keep(self.group, &exchange, now_ns);
+        self.book.keep(&exchange(iteration, status, outcome, failure, identifiers), now_ns);
+    }
+
+    /// Whether it is among the slowest of the second by now. What ended before the target had its time is not slow.
+    #[inline]
+    fn is_slow(
+        &mut self,
+        iteration: &Iteration,
+        outcome: RecordOutcome,
+        failure: Option<FailureKind>,
+        now_ns: u64,
+    ) -> bool {
+        let response_ns = now_ns.saturating_sub(iteration.planned_ns);
+        let admits = self.book.step(usize::from(iteration.step)).is_some_and(|step| step.slowest.admits(response_ns));
+        admits
+            && outcome != RecordOutcome::Censored
+            && failure.is_none_or(|kind| kind.latency() != FailureLatency::Short)
     }
 
     /// A message of this run came back at a step beside the iteration, so long after it was written and was planned.
@@ -287,6 +312,17 @@ impl Dispatcher {
                 }
             }
         }
-        self.row(iteration, 0, RecordOutcome::Censored, now_ns);
+        self.row(iteration, 0, RecordOutcome::Censored, None, now_ns);
     }
+}
+
+fn exchange(
+    iteration: &Iteration,
+    status: u16,
+    outcome: RecordOutcome,
+    failure: Option<FailureKind>,
+    identifiers: (u128, u64),
+) -> Exchange {
+    let &Iteration { step, index, planned_ns, sent_ns, .. } = iteration;
+    Exchange { step, index, planned_ns, sent_ns, status, outcome, failure, identifiers }
 }

@@ -43,6 +43,7 @@ fn group(load: &str, joins_at_ns: Option<u64>, control: Arc<Control>) -> (Dispat
     let options = EngineOptions {
         records: RecordsMode::None,
         trace_ratio: 0.0,
+        trace_slowest: 0,
         seed: 1,
         drain_ns: 0,
         orphan_limit_ns: 30_000_000_000,

@@ -88,14 +88,14 @@ impl Ledger {
         if let Some(recorder) = self.book.step(usize::from(flight.step)) {
             recorder.succeeded += 1;
         }
-        self.row(flight, status, RecordOutcome::Succeeded, now_ns);
+        self.row(flight, status, RecordOutcome::Succeeded, None, now_ns);
     }
 
     pub(super) fn failed(&mut self, flight: &Flight, kind: FailureKind, status: u16, sample: &str, now_ns: u64) {
         self.measure(flight, Some(kind.latency()), now_ns);
         self.ended(flight);
         self.book.fail(usize::from(flight.step), kind, status, || sample.to_owned());
-        self.row(flight, status, RecordOutcome::Failed, now_ns);
+        self.row(flight, status, RecordOutcome::Failed, Some(kind), now_ns);
     }
 
     pub(super) fn censored(&mut self, flight: &Flight, now_ns: u64) {
@@ -107,7 +107,7 @@ impl Ledger {
                 recorder.censored_service.record_ns(now_ns.saturating_sub(flight.sent_ns));
             }
         }
-        self.row(flight, 0, RecordOutcome::Censored, now_ns);
+        self.row(flight, 0, RecordOutcome::Censored, None, now_ns);
     }
 
     /// What an answer had and what it took to ask for it.
@@ -186,13 +186,29 @@ impl Ledger {
         }
     }
 
-    fn row(&mut self, flight: &Flight, status: u16, outcome: RecordOutcome, now_ns: u64) {
+    fn row(
+        &mut self,
+        flight: &Flight,
+        status: u16,
+        outcome: RecordOutcome,
+        failure: Option<FailureKind>,
+        now_ns: u64,
+    ) {
+        let &Flight { step, index, planned_ns, sent_ns, .. } = flight;
+        let exchange =
+            |identifiers| Exchange { step, index, planned_ns, sent_ns, status, outcome, failure, identifiers };
+        // What ended before the target had its time is not slow.
+        let may_be_slow = outcome != RecordOutcome::Censored
+            && failure.is_none_or(|kind| kind.latency() != FailureLatency::Short);
+        let response_ns = now_ns.saturating_sub(planned_ns);
+        let admits = self.book.step(usize::from(step)).is_some_and(|step| step.slowest.admits(response_ns));
+        if may_be_slow && admits {
+            self.book.keep_slow(&exchange(self.identifiers(flight)), flight.is_sampled, now_ns);
+        }
         if self.options.records != RecordsMode::All && !flight.is_sampled {
             return;
         }
         let identifiers = if flight.is_sampled { self.identifiers(flight) } else { (0, 0) };
-        let &Flight { step, index, planned_ns, sent_ns, .. } = flight;
-        let exchange = Exchange { step, index, planned_ns, sent_ns, status, outcome, identifiers };
-        self.book.keep(self.group, &exchange, now_ns);
+        self.book.keep(&exchange(identifiers), now_ns);
     }
 }

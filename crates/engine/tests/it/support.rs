@@ -272,6 +272,7 @@ impl<'a> Run<'a> {
             options: EngineOptions {
                 records: RecordsMode::All,
                 trace_ratio: 0.0,
+                trace_slowest: 3,
                 seed: 1,
                 drain_ns: 5 * SECOND_NS,
                 orphan_limit_ns: 600 * SECOND_NS,

@@ -121,6 +121,7 @@ pub(crate) fn report(id: &str) -> Report {
         failures: Vec::new(),
         quantities: BTreeMap::from([(Quantity::Response, summary)]),
         failed_quantities: BTreeMap::new(),
+        slowest: Vec::new(),
     };
     Report {
         schema: REPORT_SCHEMA.to_owned(),

@@ -1,11 +1,15 @@
 //! The device on the bus: joins the registry, takes requests, answers when their work is done, tells its figures.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use nuncius_bus::clock::unix_ms;
 use nuncius_bus::registry::{self, Registration};
 use nuncius_bus::service::ServiceGuard;
 use nuncius_bus::{Bus, BusError, Message, Subscription, typed};
+use nuncius_metrics::Families;
+use nuncius_metrics::names::emulator as names;
 use nuncius_schemas::node::{NodeInfo, Role};
 use nuncius_schemas::subjects::HEADER_CONTENT_TYPE;
 use nuncius_schemas::worker::{DeviceReply, NodeSample};
@@ -41,6 +45,27 @@ struct Device {
     telemetry: Telemetry,
     /// Requests that left their work to the device.
     drawn: u64,
+    told: Arc<Told>,
+}
+
+/// How it stands, for whoever asks from elsewhere.
+#[derive(Default)]
+struct Told {
+    running: AtomicU64,
+    waiting: AtomicU64,
+    done: AtomicU64,
+    refused: AtomicU64,
+}
+
+impl Told {
+    fn add_metrics(&self, families: &mut Families, node: &str, device: &str, lanes: u32) {
+        families.count(&names::EMULATED_DEVICE_LANES, &[node, device], u64::from(lanes));
+        families.count(&names::EMULATED_DEVICE_RUNNING_REQUESTS, &[node, device], self.running.load(Relaxed));
+        families.count(&names::EMULATED_DEVICE_WAITING_REQUESTS, &[node, device], self.waiting.load(Relaxed));
+        for (outcome, count) in [("done", &self.done), ("refused", &self.refused)] {
+            families.count(&names::EMULATED_DEVICE_REQUESTS, &[node, device, outcome], count.load(Relaxed));
+        }
+    }
 }
 
 /// A place on the bus, given up by [`Membership::leave`].
@@ -104,7 +129,12 @@ async fn join_and_serve(
     }
     let model = Model::new(config.lanes, config.queue, config.alpha, config.beta);
     let telemetry = Telemetry::new(&config);
-    let mut device = Device { bus, config, node, model, telemetry, drawn: 0 };
+    let told = Arc::new(Told::default());
+    let (reported, name, of, lanes) = (Arc::clone(&told), node.clone(), config.name.clone(), config.lanes);
+    let _reporting = nuncius_metrics::report(nuncius_metrics::Pace::Steady, move |families| {
+        reported.add_metrics(families, &name, &of, lanes);
+    });
+    let mut device = Device { bus, config, node, model, telemetry, drawn: 0, told };
     let served = device.serve(&mut requests, &membership.registration, &timer, shutdown).await;
     if served.is_ok() {
         device.give_up(&mut requests, timer.now_ns()).await;
@@ -153,6 +183,9 @@ impl Device {
         let mut alarm = Alarm(None);
         loop {
             self.answer_ended().await;
+            self.told.running.store(u64::from(self.model.running()), Relaxed);
+            self.told.waiting.store(u64::from(self.model.waiting()), Relaxed);
+            self.told.done.store(self.model.finished(), Relaxed);
             alarm.set(timer, self.model.next_end_ns());
             let event = tokio::select! {
                 message = requests.next() => Event::Request(message),
@@ -205,6 +238,7 @@ impl Device {
     }
 
     async fn refuse(&self, caller: &Caller, error: &RequestError) {
+        self.told.refused.fetch_add(1, Relaxed);
         self.answer(caller, &request::refusal(&self.config.name, error)).await;
     }
 

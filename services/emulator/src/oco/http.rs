@@ -36,7 +36,7 @@ const OPENAPI: &str = include_str!("http/openapi.json");
 const DOCS: &str = include_str!("http/docs.html");
 
 const JSON: &str = "application/json";
-const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
+const METRICS: &str = nuncius_metrics::expose::Format::Text.content_type();
 const HTML: &str = "text/html; charset=utf-8";
 
 /// What servos may ask for: they keep a connection for as long as they run, and may be silent on it while they measure.

@@ -33,12 +33,12 @@ use tokio_util::sync::CancellationToken;
 use super::compat::{self, Slots};
 use super::group::{Group, Refusal, Wish};
 
-mod metrics;
+pub(super) mod metrics;
 mod page;
 
 const JSON: &str = "application/json";
 const HTML: &str = "text/html; charset=utf-8";
-const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
+const METRICS: &str = nuncius_metrics::expose::Format::Text.content_type();
 pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 /// Nothing is loaded and nothing is framed.
 const POLICY: &str =

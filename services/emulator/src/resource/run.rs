@@ -66,6 +66,10 @@ pub async fn run(
         slots: Slots::new(),
         limits: config.limits.clone(),
     });
+    let reported = Arc::clone(&shared);
+    let _reporting = nuncius_metrics::report(nuncius_metrics::Pace::Steady, move |families| {
+        http::metrics::add(families, &reported.name, &reported);
+    });
     let pages = tokio::spawn(http::serve(listener, Arc::clone(&shared), ending.clone()));
     info!(%address, kinds = ?config.kinds, "listening");
 

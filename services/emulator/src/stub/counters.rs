@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use nuncius_metrics::Families;
+use nuncius_metrics::names::emulator as names;
 use serde::{Deserialize, Serialize};
 
 /// Counts since the start, what is going on now, and the most there ever was of it.
@@ -37,6 +39,25 @@ pub struct StubStats {
     pub connections_refused: u64,
     /// True while it stands still.
     pub frozen: bool,
+}
+
+/// What the stub of this name says of itself, as metrics.
+pub(crate) fn add_metrics(families: &mut Families, node: &str, stats: &StubStats) {
+    for (metric, count) in [
+        (&names::STUB_REQUESTS, stats.requests),
+        (&names::STUB_ANSWERED_REQUESTS, stats.answered),
+        (&names::STUB_REFUSED_REQUESTS, stats.refused),
+        (&names::STUB_ERRORS, stats.errors),
+        (&names::STUB_REJECTED_REQUESTS, stats.rejected),
+        (&names::STUB_IN_SERVICE_REQUESTS, stats.in_service),
+        (&names::STUB_WAITING_REQUESTS, stats.waiting),
+        (&names::STUB_CONNECTIONS, stats.connections),
+        (&names::STUB_ACCEPTED_CONNECTIONS, stats.connections_accepted),
+        (&names::STUB_REFUSED_CONNECTIONS, stats.connections_refused),
+        (&names::STUB_FROZEN, u64::from(stats.frozen)),
+    ] {
+        families.count(metric, &[node], count);
+    }
 }
 
 /// A level and its high-water mark.

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use nuncius_schemas::gate::Quantity;
-use nuncius_schemas::metric::{FailureCount, FailureKind, StatusCount, StepDelta};
+use nuncius_schemas::metric::{FailureCount, FailureKind, SLOWEST_MAX, SlowRequest, StatusCount, StepDelta};
+use nuncius_stats::second::add_slowest;
 use nuncius_stats::{Observed, Totals};
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +47,9 @@ pub struct StepTotals {
     pub failed_response: Observed,
     /// Done − sent, of answers that failed.
     pub failed_service: Observed,
+    /// The slowest requests, slowest first; at most [`SLOWEST_MAX`].
+    #[serde(default)]
+    pub slowest: Vec<SlowRequest>,
 }
 
 impl StepTotals {
@@ -63,7 +67,7 @@ impl StepTotals {
     ///
     /// # Errors
     /// What was wrong with a histogram; some may have been added then.
-    pub(crate) fn add(&mut self, delta: &StepDelta) -> Result<(), String> {
+    pub(crate) fn add(&mut self, node: &str, delta: &StepDelta) -> Result<(), String> {
         for (target, bytes) in [
             (&mut self.response.completed, &delta.response),
             (&mut self.service.completed, &delta.service),
@@ -96,6 +100,9 @@ impl StepTotals {
                 entry.1.clone_from(sample);
             }
         }
+        let named = |slow: &SlowRequest| SlowRequest { node: node.to_owned(), ..slow.clone() };
+        let named: Vec<SlowRequest> = delta.slowest.iter().take(SLOWEST_MAX).map(named).collect();
+        add_slowest(&mut self.slowest, &named, SLOWEST_MAX);
         Ok(())
     }
 
@@ -121,6 +128,7 @@ impl StepTotals {
                 entry.1.clone_from(sample);
             }
         }
+        add_slowest(&mut self.slowest, &other.slowest, SLOWEST_MAX);
         for quantity in Quantity::ALL {
             let source = other.quantity(quantity);
             let target = match quantity {

@@ -9,6 +9,7 @@ use tracing::warn;
 
 use super::Watch;
 use crate::checkpoint::{self, Checkpoint, Progress};
+use crate::figures::{FIGURES, count};
 use crate::timing::Timing;
 
 /// What was stored of a run's books.
@@ -98,11 +99,13 @@ impl Watch<'_> {
         self.books.is_storing = false;
         match outcome {
             Ok(stored) => {
+                FIGURES.checkpoint(&self.running.journal.record.id);
                 self.books.latest = stored.places;
                 self.books.moves_stored = self.books.moves_stored.max(stored.moves);
                 self.take_over();
             }
             Err(error) => {
+                count(&FIGURES.checkpoint_errors);
                 warn!(experiment = %self.running.journal.record.id, %error, "checkpoint not stored, trying again");
                 self.books.is_wanted = true;
             }

@@ -7,6 +7,7 @@ use nuncius_schemas::event::EventKind;
 use nuncius_schemas::units::SECOND_NS;
 
 use super::{Lost, Watch};
+use crate::figures::{FIGURES, count};
 use crate::nodes::Whereabouts;
 use crate::timing::nanoseconds;
 
@@ -79,6 +80,7 @@ impl Watch<'_> {
             return;
         }
         for (name, gone) in self.gone() {
+            count(&FIGURES.lost_nodes);
             let seen = self.totals.nodes.get(&name).and_then(|node| node.through_second);
             let until =
                 seen.map_or("nothing of it was measured".to_owned(), |s| format!("measured through second {s}"));

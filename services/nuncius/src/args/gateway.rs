@@ -66,6 +66,30 @@ pub(crate) struct GatewayArgs {
     /// Most bytes of one signal in --spool-directory; beyond it the oldest are dropped.
     #[arg(long, value_name = "BYTES", default_value = "1GiB", value_parser = bytes)]
     pub(crate) spool_directory_max: u64,
+    /// How long the series of a run are shown after it has ended.
+    #[arg(long, value_name = "DURATION", default_value = "5m")]
+    pub(crate) metrics_ended_for: HumanDuration,
+    /// Most runs that /metrics shows at a time: the latest.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) metrics_runs: u32,
+    /// Most series of a family that a process, a run or the gateway itself has; the rest are told together as other.
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) metrics_series: u32,
+    /// Most processes that /metrics shows at a time.
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) metrics_processes: u32,
+    /// How often streams, consumers and servers of NATS are asked how they fare.
+    #[arg(long, value_name = "DURATION", default_value = "5s")]
+    pub(crate) nats_period: HumanDuration,
+    /// A .creds file of the servers' system account: then the servers themselves are asked, too.
+    #[arg(long, value_name = "FILE", env = "NUNCIUS_SYSTEM_CREDENTIALS", conflicts_with = "system_nkey")]
+    pub(crate) system_credentials: Option<PathBuf>,
+    /// The same, with an nkey seed, as `nuncius nats-config` writes it.
+    #[arg(long, value_name = "FILE", env = "NUNCIUS_SYSTEM_NKEY")]
+    pub(crate) system_nkey: Option<PathBuf>,
     /// How long after the death of a gateway another gets what it had taken.
     #[arg(long, value_name = "DURATION", default_value = "30s")]
     pub(crate) takeover: HumanDuration,

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Result;
-use nuncius_gateway::{ExportConfig, GatewayConfig};
+use nuncius_bus::Credentials;
+use nuncius_gateway::{ExportConfig, GatewayConfig, MetricsSettings};
 use nuncius_schemas::names::check_token;
 use nuncius_schemas::subjects::Signal;
 use nuncius_telemetry::otlp::Endpoint;
@@ -21,12 +22,45 @@ const TAKEOVER_MIN: Duration = Duration::from_secs(1);
 pub(super) async fn gateway(global: &Global, args: GatewayArgs) -> Result<u8> {
     check_token("node", &args.name).map_err(|error| Usage(format!("--name: {error}")))?;
     let export = export(&args)?;
-    let config = GatewayConfig { listen: args.listen, export, ..GatewayConfig::new(&args.name, &host_name()) };
+    let (metrics, system) = (metrics(&args), system_credentials(&args)?);
+    let config = GatewayConfig { listen: args.listen, export, metrics, ..GatewayConfig::new(&args.name, &host_name()) };
     let shutdown = stop_on_signal()?;
     let announce = |address: SocketAddr| super::print(&format!("metrics at http://{address}/metrics"));
-    let run = async |bus, ready| Ok(nuncius_gateway::run(config.clone(), bus, shutdown.clone(), Some(ready)).await?);
+    let run = async |bus, ready| {
+        let mut config = config.clone();
+        if let Some(credentials) = &system {
+            config.metrics.system = connect::to_system(global, credentials.clone()).await?;
+        }
+        Ok(nuncius_gateway::run(config, bus, shutdown.clone(), Some(ready)).await?)
+    };
     connect::serve(global, "gateway", &shutdown, announce, run).await?;
     Ok(0)
+}
+
+/// What is shown.
+fn metrics(args: &GatewayArgs) -> MetricsSettings {
+    let most = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+    MetricsSettings {
+        ended_for: args.metrics_ended_for.to_std(),
+        runs_max: most(args.metrics_runs),
+        family_series_max: most(args.metrics_series),
+        processes_max: most(args.metrics_processes),
+        nats_period: args.nats_period.to_std(),
+        ..MetricsSettings::default()
+    }
+}
+
+/// What the servers' system account is spoken to with, if it is.
+fn system_credentials(args: &GatewayArgs) -> Result<Option<Credentials>> {
+    let (flag, file, credentials) = match (&args.system_credentials, &args.system_nkey) {
+        (Some(file), _) => ("--system-credentials", file, Credentials::File(file.clone())),
+        (None, Some(file)) => ("--system-nkey", file, Credentials::NkeyFile(file.clone())),
+        (None, None) => return Ok(None),
+    };
+    match std::fs::File::open(file) {
+        Ok(_) => Ok(Some(credentials)),
+        Err(error) => Err(Usage(format!("{flag} {}: {}", file.display(), crate::output::plain(&error))).into()),
+    }
 }
 
 /// Where telemetry goes.

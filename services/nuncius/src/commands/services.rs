@@ -107,12 +107,28 @@ pub(super) async fn stub(global: &Global, args: StubArgs) -> Result<u8> {
     let registered = async {
         match &args.register {
             Some(service) => register(global, service, &address.to_string(), &shutdown).await,
+            None if global.nats.is_some() => {
+                tell(global, &shutdown).await;
+                Ok(())
+            }
             None => Ok(()),
         }
     };
     // Its name is taken out of the table before it leaves.
     tokio::try_join!(async { Ok(handle.wait().await?) }, registered)?;
     Ok(0)
+}
+
+/// Keeps a connection by which telemetry leaves; a stub needs none for anything else.
+async fn tell(global: &Global, stop: &CancellationToken) {
+    let stay = async |_, ready: tokio::sync::oneshot::Sender<()>| {
+        let _ = ready.send(());
+        stop.cancelled().await;
+        Ok(())
+    };
+    if let Err(error) = connect::serve(global, "emulator stub", stop, |()| {}, stay).await {
+        tracing::warn!("telemetry does not leave by the bus: {error:#}");
+    }
 }
 
 /// Points a service name at an address as soon as there is a server, until it is told to stop.

@@ -27,6 +27,7 @@ mod isolation;
 mod layers;
 mod leaf;
 mod long_series;
+mod metrics;
 mod orders;
 mod orders_harness;
 mod outage;

@@ -293,10 +293,15 @@ pub(crate) fn is_running(pid: u32) -> bool {
 
 /// The status and the body of a page.
 pub(crate) fn http_get(address: &str, path: &str) -> (u16, String) {
+    http_ask(address, path, "")
+}
+
+/// The same, with further headers, each with its line end.
+pub(crate) fn http_ask(address: &str, path: &str, headers: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     // The older version: no chunks, and the end of the body is the end of the connection.
-    write!(stream, "GET {path} HTTP/1.0\r\nhost: {address}\r\n\r\n").unwrap();
+    write!(stream, "GET {path} HTTP/1.0\r\nhost: {address}\r\n{headers}\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{path}: {answer:?}"));

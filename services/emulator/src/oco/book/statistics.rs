@@ -1,10 +1,11 @@
 //! What is told of the book: how far applications have come, how evenly, and how much is asked.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fmt::Write;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+use nuncius_metrics::Families;
+use nuncius_metrics::names::emulator as names;
 use serde::Serialize;
 
 use super::{Book, lock};
@@ -125,36 +126,30 @@ pub(crate) fn statistics(book: &Book, rate: &Rate, apps: bool) -> String {
     serde_json::to_string(&statistics).unwrap_or_default()
 }
 
-/// `GET /metrics`, in Prometheus' text format.
+/// `GET /metrics`, in Prometheus' text format: of a page of its own, which has no need of a name.
 pub(crate) fn metrics(book: &Book, rate: &Rate) -> String {
+    let mut families = Families::new();
+    add_metrics(&mut families, "", book, rate);
+    nuncius_metrics::expose::text(&families)
+}
+
+/// What is known, as metrics of the node of this name.
+pub(crate) fn add_metrics(families: &mut Families, node: &str, book: &Book, rate: &Rate) {
     let (summary, cycles) = summarised(book);
     let (errors, unreadable) = book.counters.errors();
-    let mut text = String::new();
-    let mut family = |name: &str, kind: &str, help: &str, samples: &[(String, f64)]| {
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "# HELP nuncius_oco_{name} {help}\n# TYPE nuncius_oco_{name} {kind}");
-        for (labels, value) in samples {
-            let _ = writeln!(text, "nuncius_oco_{name}{labels} {value}");
-        }
-    };
-    let one = |value: f64| [(String::new(), value)];
-    let events = book.counters.events();
-    let events: Vec<_> =
-        named(events).into_iter().map(|(name, count)| (format!("{{event=\"{name}\"}}"), count as f64)).collect();
-    family("events_total", "counter", "Events that were accepted.", &events);
-    family("errors_total", "counter", "Events that were refused.", &one(errors as f64));
-    family("unreadable_total", "counter", "Bodies that were no event.", &one(unreadable as f64));
-    let spread = [("min", summary.min.map(|min| min as f64)), ("max", summary.max.map(|max| max as f64))];
-    family("apps", "gauge", "Applications that have registered.", &one(summary.n as f64));
-    family("cycles", "gauge", "Measurements that were completed, restored ones included.", &one(cycles as f64));
-    for (name, value) in spread.into_iter().chain([("average", summary.average)]) {
-        let value = value.map(one).unwrap_or_else(|| one(f64::NAN));
-        family(&format!("app_cycles_{name}"), "gauge", "Measurements completed by one application.", &value);
+    for (name, count) in named(book.counters.events()) {
+        families.count(&names::OCO_EVENTS, &[node, name], count);
     }
-    let evenness = one(summary.evenness().unwrap_or(f64::NAN));
-    family("evenness_ratio", "gauge", "Spread of applications' cycles over their average.", &evenness);
-    family("uptime_seconds", "gauge", "Time since the start.", &one(rate.begun.elapsed().as_secs_f64()));
-    text
+    families.count(&names::OCO_ERRORS, &[node], errors);
+    families.count(&names::OCO_UNREADABLE, &[node], unreadable);
+    families.count(&names::OCO_APPS, &[node], summary.n);
+    families.count(&names::OCO_CYCLES, &[node], cycles);
+    let known = |value: Option<f64>| value.unwrap_or(f64::NAN);
+    families.number(&names::OCO_APP_CYCLES_MIN, &[node], known(summary.min.map(|min| min as f64)));
+    families.number(&names::OCO_APP_CYCLES_MAX, &[node], known(summary.max.map(|max| max as f64)));
+    families.number(&names::OCO_APP_CYCLES_AVERAGE, &[node], known(summary.average));
+    families.number(&names::OCO_EVENNESS_RATIO, &[node], known(summary.evenness()));
+    families.number(&names::OCO_UPTIME_SECONDS, &[node], rate.begun.elapsed().as_secs_f64());
 }
 
 fn summarised(book: &Book) -> (Summary, u64) {

@@ -1,8 +1,9 @@
-//! `/metrics`, as Prometheus reads it.
+//! What is known, as metrics.
 
-use std::fmt::Write;
 use std::sync::atomic::Ordering::Relaxed;
 
+use nuncius_metrics::Families;
+use nuncius_metrics::names::emulator as names;
 use nuncius_schemas::resource::{ResourcePhase, ResourceState};
 
 use super::Shared;
@@ -26,48 +27,49 @@ fn reading(group: &Group) -> Reading {
     Reading { state: group.state(), board: group.board(), cpu_ns: group.gauge.cpu_ns.load(Relaxed) }
 }
 
-/// The text.
+/// The page, which has no need of a name.
 pub(super) fn render(shared: &Shared) -> String {
-    let readings: Vec<Reading> = shared.groups.values().map(reading).collect();
-    let mut text = String::new();
-    let mut family = |name: &str, kind: &str, help: &str, value: &dyn Fn(&Reading) -> Option<f64>| {
-        let _ = writeln!(text, "# HELP nuncius_resource_{name} {help}\n# TYPE nuncius_resource_{name} {kind}");
-        for reading in &readings {
-            if let Some(value) = value(reading) {
-                let _ = writeln!(text, "nuncius_resource_{name}{{kind=\"{}\"}} {value}", reading.state.kind);
+    let mut families = Families::new();
+    add(&mut families, "", shared);
+    nuncius_metrics::expose::text(&families)
+}
+
+/// What is known, as metrics of the node of this name.
+pub(in crate::resource) fn add(families: &mut Families, node: &str, shared: &Shared) {
+    for Reading { state, board, cpu_ns } in shared.groups.values().map(reading) {
+        let kind = state.kind.to_string();
+        let own: &[&str] = &[node, &kind];
+        for (metric, bytes) in [
+            (&names::RESOURCE_WANTED_BYTES, state.wanted_bytes),
+            (&names::RESOURCE_ACTUAL_BYTES, state.actual_bytes),
+            (&names::RESOURCE_LIMIT_BYTES, state.limit_bytes),
+            (&names::RESOURCE_FLOOR_BYTES, state.floor_bytes),
+            (&names::RESOURCE_WRITTEN_BYTES, state.written_bytes),
+            (&names::RESOURCE_READ_BYTES, state.read_bytes),
+            (&names::RESOURCE_ACCEPTED, Some(board.accepted)),
+            (&names::RESOURCE_REFUSED, Some(board.refused)),
+            (&names::RESOURCE_FAILURES, Some(board.failed)),
+        ] {
+            if let Some(bytes) = bytes {
+                families.count(metric, own, bytes);
             }
         }
-    };
-    let bytes = |bytes: Option<u64>| bytes.map(|bytes| bytes as f64);
-    let ratio = |percent: Option<f64>| percent.map(|percent| percent / 100.0);
-    family("wanted_bytes", "gauge", "Bytes wanted at present.", &|r| bytes(r.state.wanted_bytes));
-    family("actual_bytes", "gauge", "Bytes held at present.", &|r| bytes(r.state.actual_bytes));
-    family("limit_bytes", "gauge", "Most bytes that a request may want now.", &|r| bytes(r.state.limit_bytes));
-    family("floor_bytes", "gauge", "Bytes that are always left free.", &|r| bytes(r.state.floor_bytes));
-    family("wanted_cores", "gauge", "Load wanted at present, in cores.", &|r| ratio(r.state.wanted_percent));
-    family("measured_cores", "gauge", "Load of the last second, in cores.", &|r| ratio(r.state.measured_percent));
-    family("limit_cores", "gauge", "Most load that a request may want now, in cores.", &|r| {
-        ratio(r.state.limit_percent)
-    });
-    family("cpu_seconds_total", "counter", "Processor time used up, in seconds.", &|r| {
-        r.state.wanted_percent.map(|_| r.cpu_ns as f64 / 1e9)
-    });
-    family("written_bytes_total", "counter", "Bytes written to disk.", &|r| bytes(r.state.written_bytes));
-    family("read_bytes_total", "counter", "Bytes read from disk.", &|r| bytes(r.state.read_bytes));
-    family("progress_ratio", "gauge", "Share of the way to what was asked.", &|r| Some(r.state.progress));
-    family("accepted_total", "counter", "Requests that were accepted.", &|r| bytes(Some(r.board.accepted)));
-    family("refused_total", "counter", "Requests that were refused.", &|r| bytes(Some(r.board.refused)));
-    family("failures_total", "counter", "Times that what was wanted could not be had.", &|r| {
-        bytes(Some(r.board.failed))
-    });
-    text.push_str("# HELP nuncius_resource_phase What it is doing: 1 for one phase, 0 for the others.\n");
-    text.push_str("# TYPE nuncius_resource_phase gauge\n");
-    for Reading { state, .. } in &readings {
+        for (metric, percent) in [
+            (&names::RESOURCE_WANTED_CORES, state.wanted_percent),
+            (&names::RESOURCE_MEASURED_CORES, state.measured_percent),
+            (&names::RESOURCE_LIMIT_CORES, state.limit_percent),
+        ] {
+            if let Some(percent) = percent {
+                families.number(metric, own, percent / 100.0);
+            }
+        }
+        if state.wanted_percent.is_some() {
+            families.number(&names::RESOURCE_CPU_SECONDS, own, cpu_ns as f64 / 1e9);
+        }
+        families.number(&names::RESOURCE_PROGRESS_RATIO, own, state.progress);
         for phase in PHASES {
-            let value = u8::from(phase == state.phase);
-            let (kind, phase) = (state.kind, phase.name());
-            let _ = writeln!(text, "nuncius_resource_phase{{kind=\"{kind}\",phase=\"{phase}\"}} {value}");
+            let is_in_it = u64::from(phase == state.phase);
+            families.count(&names::RESOURCE_PHASE, &[node, &kind, phase.name()], is_in_it);
         }
     }
-    text
 }

@@ -356,9 +356,9 @@ async fn emulator(scene: &Scene) -> Outcome {
     Ok(())
 }
 
-/// Takes telemetry from its stream.
+/// Takes telemetry from its stream, and sees what it shows.
 async fn gateway(scene: &Scene) -> Outcome {
-    let Scene { bus, admin, .. } = scene;
+    let Scene { bus, admin, who } = scene;
     let names = bus.namespace();
     ensure_streams(admin).await?;
     ensure_streams(bus).await?;
@@ -373,6 +373,19 @@ async fn gateway(scene: &Scene) -> Outcome {
     queue.close().await;
     bus.stream_state(&stream).await?;
     bus.consumer_state(&stream, OTLP_CONSUMER).await?;
+    hear(bus, admin, &names.otlp(Signal::Metrics), &names.otlp(Signal::Metrics)).await?;
+    hear(bus, admin, &names.sample("*"), &names.sample(who)).await?;
+    entries(bus, &names.bucket_node(), ">").await?;
+    admin.kv(&names.bucket_run()).await?.put(who, Bytes::from_static(b"x")).await?;
+    entries(bus, &names.bucket_run(), "*").await?;
+    for (stream, subject) in
+        [(names.stream_event(), names.experiment_event(who)), (names.stream_second(), names.experiment_second(who))]
+    {
+        tail(scene, &stream, &subject).await?;
+    }
+    bus.account().await?;
+    bus.stream_figures(1_000).await?;
+    bus.consumer_figures(&stream, 1_000).await?;
     Ok(())
 }
 

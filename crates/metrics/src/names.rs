@@ -1,0 +1,40 @@
+//! Every family there is, one file for each part that reports.
+//!
+//! Names are `nuncius_<noun>_<unit>[_total]`; those of [`queue`] that begin with `hpa_` are the scalability tester's.
+
+use crate::Metric;
+
+pub mod daemon;
+pub mod device;
+pub mod emulator;
+pub mod experiment;
+pub mod gateway;
+pub mod machine;
+pub mod nats;
+pub mod node;
+pub mod process;
+pub mod queue;
+
+/// The parts, in the order of `docs/metrics.md`: what each is called and its families.
+pub const AREAS: [(&str, &[&Metric]); 10] = [
+    ("Experiments", experiment::ALL),
+    ("Queues", queue::ALL),
+    ("Nodes", node::ALL),
+    ("Devices of workers", device::ALL),
+    ("Machines", machine::ALL),
+    ("Emulators", emulator::ALL),
+    ("NATS", nats::ALL),
+    ("The daemon", daemon::ALL),
+    ("Processes", process::ALL),
+    ("The gateway", gateway::ALL),
+];
+
+/// All families.
+pub fn all() -> impl Iterator<Item = &'static Metric> {
+    AREAS.iter().flat_map(|(_, families)| families.iter().copied())
+}
+
+/// The family of this name, as it is scraped.
+pub fn find(name: &str) -> Option<&'static Metric> {
+    all().find(|metric| metric.name == name)
+}

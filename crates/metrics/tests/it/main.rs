@@ -1,0 +1,4 @@
+//! Names against their document, and the forms of exposition against the official library.
+
+mod document;
+mod forms;

@@ -1,0 +1,12 @@
+//! A gateway over a real nats-server.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on must end"
+)]
+
+mod metrics;
+mod prometheus;
