@@ -23,6 +23,7 @@ use crate::run::{Control, ControlReply, RunRecord, SubmitReply};
 use crate::scaling::ScalingReport;
 use crate::second::ExperimentSecond;
 use crate::spec::ExperimentSpec;
+use crate::telemetry::{NodeTelemetry, TelemetryControl, TelemetryState};
 use crate::worker::{DeviceReply, DeviceRequest, NodeSample};
 
 pub mod asyncapi;
@@ -58,7 +59,7 @@ const fn message(name: &'static str, summary: &'static str, schema: fn() -> Valu
 }
 
 /// Every type that crosses the bus or that people write.
-pub const fn messages() -> [MessageType; 32] {
+pub const fn messages() -> [MessageType; 35] {
     [
         message("experiment", "An experiment as people write it.", schema_of::<ExperimentSpec>),
         message("galileo-instructions", "An experiment as Galileo's commands.", schema_of::<InstructionExperiment>),
@@ -90,6 +91,9 @@ pub const fn messages() -> [MessageType; 32] {
         message("queue", "A queue as it is wanted.", schema_of::<QueueDefinition>),
         message("queue-totals", "What went through a queue.", schema_of::<QueueTotals>),
         message("node-sample", "Telemetry of a host and its devices.", schema_of::<NodeSample>),
+        message("node-telemetry", "A machine at a moment.", schema_of::<NodeTelemetry>),
+        message("telemetry-control", "What is asked of a machine's sampler.", schema_of::<TelemetryControl>),
+        message("telemetry-state", "How a machine's sampler stands.", schema_of::<TelemetryState>),
         message("device-request", "Work for an emulated device.", schema_of::<DeviceRequest>),
         message("device-reply", "How the work went.", schema_of::<DeviceReply>),
         message("oco-event", "What a servo tells its OCO backend.", schema_of::<OcoEvent>),

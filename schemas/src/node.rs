@@ -26,6 +26,8 @@ pub enum Role {
     Frontend,
     /// Is the way out of telemetry.
     Gateway,
+    /// Samples its machine, and does nothing else.
+    Telemetry,
 }
 
 impl Role {
@@ -38,6 +40,7 @@ impl Role {
             Self::Worker => "worker",
             Self::Frontend => "frontend",
             Self::Gateway => "gateway",
+            Self::Telemetry => "telemetry",
         }
     }
 }

@@ -16,6 +16,7 @@ mod backoff;
 mod connection;
 mod expect;
 mod method;
+pub mod telemetry;
 pub mod texts;
 pub mod validate;
 
@@ -24,6 +25,7 @@ pub use backoff::Backoff;
 pub use connection::{Connections, TlsOptions};
 pub use expect::{Expect, STATUS_ENTRIES_MAX, Statuses};
 pub use method::{METHOD_MAX_BYTES, Method};
+pub use telemetry::{TelemetryNodes, TelemetrySpec};
 pub use validate::SpecError;
 
 /// One experiment. The smallest has one group with a target, a rate and a duration.
@@ -62,6 +64,9 @@ pub struct ExperimentSpec {
     /// Which requests leave a record of their own.
     #[serde(default)]
     pub records: RecordsMode,
+    /// Whose telemetry is stored; nobody's when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub telemetry: Option<TelemetrySpec>,
     /// Share of requests that carry a sampled trace, 0 to 1.
     #[serde(default = "default_trace_ratio")]
     pub trace_ratio: f64,
@@ -363,6 +368,7 @@ impl ExperimentSpec {
             stress: Vec::new(),
             gates: Vec::new(),
             records: RecordsMode::default(),
+            telemetry: None,
             trace_ratio: default_trace_ratio(),
             trace_slowest: default_trace_slowest(),
             lag_limit: default_lag_limit(),

@@ -193,6 +193,16 @@ impl Namespace {
         format!("{}.otlp.*", self.0)
     }
 
+    /// Samples of a machine.
+    pub fn telemetry(&self, node: &str) -> String {
+        format!("{}.telemetry.{node}", self.0)
+    }
+
+    /// Requests to whoever samples a machine.
+    pub fn telemetry_control(&self, node: &str) -> String {
+        format!("{}.telemetry.{node}.control", self.0)
+    }
+
     /// Requests to an emulated device.
     pub fn device_run(&self, device: &str) -> String {
         format!("{}.device.{device}.run", self.0)
@@ -375,6 +385,11 @@ pub fn queue_lease(queue: &str) -> String {
     format!("queue.{queue}")
 }
 
+/// Key of the lease of the process that samples a machine.
+pub fn telemetry_lease(node: &str) -> String {
+    format!("telemetry.{node}")
+}
+
 /// Key of a queue's totals, in the bucket of queues.
 pub fn queue_totals(queue: &str) -> String {
     format!("{queue}.totals")
@@ -418,6 +433,9 @@ mod tests {
             ns.node_ping("n"),
             ns.job_event("q"),
             ns.device_run("d"),
+            // No stream takes samples of machines: whoever listens hears them.
+            ns.telemetry("n"),
+            ns.telemetry_control("n"),
             ns.oco_servo("a", "b"),
             ns.resource("n", ResourceKind::Memory),
             // Republished by the stream.

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use nuncius_schemas::document::{asyncapi, files, messages};
 use nuncius_schemas::submission::{Submission, from_bytes};
+use nuncius_schemas::telemetry::{MetricKind, TelemdMetric};
 
 const HOW: &str = "NUNCIUS_UPDATE=1 cargo test -p nuncius-schemas --test documents";
 
@@ -77,6 +78,7 @@ fn every_subject_and_bucket_is_described() {
             "client_lease",
             "queue_lease",
             "queue_totals",
+            "telemetry_lease",
             "queue_returned",
             "artifact_report",
             "artifact_checkpoint",
@@ -106,6 +108,44 @@ fn every_reference_in_the_description_leads_somewhere() {
     }
     let document = asyncapi::document();
     walk(&document, &document);
+}
+
+/// The table of telemetry's figures.
+fn figures() -> String {
+    let mut text =
+        String::from("\n| figure | of | unit | kind | what it tells | in telemd |\n|---|---|---|---|---|---|\n");
+    for metric in nuncius_schemas::telemetry::metrics() {
+        let of = metric.of.label().unwrap_or("machine");
+        let unit = if metric.unit.name().is_empty() { "number" } else { metric.unit.name() };
+        let kind = match metric.kind {
+            MetricKind::Counter => "counter",
+            MetricKind::Gauge => "gauge",
+        };
+        let telemd = match metric.telemd {
+            None => String::new(),
+            Some(TelemdMetric { unit: "", mended: "" }) => "the same".to_owned(),
+            Some(TelemdMetric { unit, mended: "" }) => unit.to_owned(),
+            Some(TelemdMetric { unit, mended }) => format!("{unit}; here {mended}"),
+        };
+        text += &format!("| `{}` | {of} | {unit} | {kind} | {} | {telemd} |\n", metric.name, metric.help);
+    }
+    text
+}
+
+#[test]
+fn the_documented_figures_of_telemetry_are_those_there_are() {
+    const BEGIN: &str = "<!-- figures: generated -->";
+    const END: &str = "<!-- /figures -->";
+    let path = root().join("../docs/telemetry.md");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (head, rest) = text.split_once(BEGIN).unwrap();
+    let (found, tail) = rest.split_once(END).unwrap();
+    let wanted = figures();
+    if std::env::var_os("NUNCIUS_UPDATE").is_some() {
+        std::fs::write(&path, format!("{head}{BEGIN}{wanted}{END}{tail}")).unwrap();
+        return;
+    }
+    assert!(found == wanted, "docs/telemetry.md: run {HOW}");
 }
 
 #[test]

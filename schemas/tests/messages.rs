@@ -23,6 +23,8 @@ mod fixtures;
 mod queue_fixtures;
 #[path = "messages/report_fixtures.rs"]
 mod report_fixtures;
+#[path = "messages/telemetry_fixtures.rs"]
+mod telemetry_fixtures;
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("examples/messages")
@@ -111,6 +113,11 @@ fn every_message_of_the_first_version_still_loads() {
     keeps("queue", &fixtures::queue_definition());
     keeps("queue-totals", &fixtures::queue_totals());
     keeps("node-sample", &fixtures::node_sample());
+    keeps("node-telemetry", &telemetry_fixtures::node_telemetry());
+    for (variant, control) in telemetry_fixtures::controls() {
+        keeps(&format!("telemetry-control{variant}"), &control);
+    }
+    keeps("telemetry-state", &telemetry_fixtures::state());
     keeps("device-request", &fixtures::device_request());
     keeps("device-reply", &fixtures::device_reply());
     keeps("oco-event", &fixtures::oco_event());
@@ -212,6 +219,8 @@ fn a_newer_process_is_understood_by_an_older_one() {
     ignores_additions(&fixtures::queue_definition());
     ignores_additions(&fixtures::queue_totals());
     ignores_additions(&fixtures::node_sample());
+    ignores_additions(&telemetry_fixtures::node_telemetry());
+    ignores_additions(&telemetry_fixtures::state());
     ignores_additions(&fixtures::device_request());
     ignores_additions(&fixtures::device_reply());
     ignores_additions(&fixtures::resource_reply());

@@ -44,6 +44,7 @@ fn full() -> ExperimentSpec {
         "services": {"shop": ["h:1"]}, "nodes": nodes, "groups": groups,
         "stress": [{"for": "1s", "cpu": "10%", "nodes": nodes}],
         "gates": [{"expression": "failures < 1%", "group": "web", "step": "s"}],
+        "telemetry": {"nodes": ["edge-*"]},
         "scaling": {"steps": [1, 2], "workers": {"start": "local", "command": ["run", "it"]},
                     "device": {"name": "d", "work": "1ms"}}
     });

@@ -29,6 +29,8 @@ pub enum UserRole {
     QueueClient,
     /// Is a system under test.
     Emulator,
+    /// Samples a machine, and does nothing else.
+    Telemetry,
     /// A person, or a pipeline, that publishes experiments and waits for their verdicts.
     Submitter,
     /// A person who types commands: experiments, queues, routes, resources.
@@ -48,6 +50,7 @@ impl UserRole {
         Self::Worker,
         Self::QueueClient,
         Self::Emulator,
+        Self::Telemetry,
         Self::Submitter,
         Self::Operator,
         Self::Observer,
@@ -63,6 +66,7 @@ impl UserRole {
             Self::Worker => "worker",
             Self::QueueClient => "queue-client",
             Self::Emulator => "emulator",
+            Self::Telemetry => "telemetry",
             Self::Submitter => "submitter",
             Self::Operator => "operator",
             Self::Observer => "observer",
@@ -79,6 +83,7 @@ impl UserRole {
             Self::Worker => "runs jobs",
             Self::QueueClient => "submits jobs for as long as it runs, and waits for their results",
             Self::Emulator => "is a system under test: OCO backends, resources, devices",
+            Self::Telemetry => "samples a machine, and does nothing else",
             Self::Submitter => "publishes experiments, waits for their verdicts, cancels",
             Self::Operator => "a person who types commands: experiments, queues, routes, resources",
             Self::Observer => "looks on, and changes nothing",

@@ -15,6 +15,11 @@ fn epoch_seconds(started_unix_ms: u64, run_ns: i64) -> String {
     format!("{}.{:06}", microseconds / 1_000_000, microseconds % 1_000_000)
 }
 
+/// Nanoseconds since the Unix epoch as seconds with nine decimals, exactly.
+fn unix_seconds(unix_ns: u64) -> String {
+    format!("{}.{:09}", unix_ns / 1_000_000_000, unix_ns % 1_000_000_000)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,7 +3,7 @@
 //! The only importer of sqlx: no type of it leaves this crate. It must never know how anything arrived (that is
 //! `nuncius-bus`) nor judge it; what it is given twice it keeps once. Specifications are redacted on their way in.
 //!
-//! Layout: [`Store`] opens the file; `write`, `records`, `seconds`, `owner` and `read` are its methods, `writing` one
+//! Layout: [`Store`] opens the file; `write`, `records`, `seconds`, `telemetry`, `owner` and `read` are its methods, `writing` one
 //! transaction of theirs; [`export`] writes files out of it.
 
 pub mod error;
@@ -17,6 +17,7 @@ mod records;
 mod rows;
 mod seconds;
 mod store;
+mod telemetry;
 mod write;
 mod writing;
 
@@ -28,4 +29,5 @@ pub use read::{Checkpoint, Held, HistogramRow, Phase, StoredExperiment};
 pub use records::StepNames;
 pub use seconds::SecondRow;
 pub use store::Store;
+pub use telemetry::{TelemetryCoverage, TelemetryRow, TelemetrySeries, telemetry_rows};
 pub use write::Piece;

@@ -252,6 +252,7 @@ pub(crate) fn migrator() -> Migrator {
         migration(1, "experiments", include_str!("../migrations/sqlite/0001_experiments.sql")),
         migration(2, "seconds", include_str!("../migrations/sqlite/0002_seconds.sql")),
         migration(3, "owners", include_str!("../migrations/sqlite/0003_owners.sql")),
+        migration(4, "telemetry", include_str!("../migrations/sqlite/0004_telemetry.sql")),
     ])
 }
 

@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
-use sqlx::{Execute, Executor, Sqlite};
+use sqlx::query::QueryAs;
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
+use sqlx::{Execute, Executor, FromRow, Sqlite};
 use tokio::time::{Instant, timeout_at};
 
 use crate::error::StoreError;
@@ -51,6 +53,23 @@ impl<'a> Writing<'a> {
             self.connection.as_mut().ok_or_else(|| self.store.failed(self.action, self.id, sqlx::Error::PoolClosed))?;
         match timeout_at(self.deadline, (&mut **connection).execute(statement)).await {
             Ok(Ok(done)) => Ok(done.rows_affected()),
+            Ok(Err(source)) => Err(self.store.failed(self.action, self.id, source)),
+            Err(_) => Err(self.too_slow()),
+        }
+    }
+
+    /// Runs a statement that gives rows.
+    pub(crate) async fn rows<'q, T>(
+        &mut self,
+        statement: QueryAs<'q, Sqlite, T, SqliteArguments>,
+    ) -> Result<Vec<T>, StoreError>
+    where
+        T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin + 'q,
+    {
+        let connection =
+            self.connection.as_mut().ok_or_else(|| self.store.failed(self.action, self.id, sqlx::Error::PoolClosed))?;
+        match timeout_at(self.deadline, statement.fetch_all(&mut **connection)).await {
+            Ok(Ok(rows)) => Ok(rows),
             Ok(Err(source)) => Err(self.store.failed(self.action, self.id, source)),
             Err(_) => Err(self.too_slow()),
         }

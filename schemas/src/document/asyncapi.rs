@@ -11,6 +11,7 @@ use crate::subjects::{
 
 mod emulators;
 mod otlp;
+mod telemetry;
 
 const MESSAGE_PACK: &str = "application/msgpack";
 const JSON: &str = "application/json";
@@ -235,6 +236,7 @@ pub fn channels() -> Vec<Channel> {
     channels.extend(queue_channels(&ns));
     channels.extend(emulators::channels(&ns));
     channels.push(otlp::channel(&ns));
+    channels.extend(telemetry::channels(&ns));
     channels
 }
 

@@ -2,7 +2,10 @@
 //!
 //! Each type is taken apart without `..`, so that a new field does not compile until somebody has said what it is.
 
-use super::{AmqpConsume, AmqpPublish, Expect, ExperimentSpec, Group, JobStep, NodeSelection, Stage, Step, TlsOptions};
+use super::{
+    AmqpConsume, AmqpPublish, Expect, ExperimentSpec, Group, JobStep, NodeSelection, Stage, Step, TelemetrySpec,
+    TlsOptions,
+};
 use crate::gate::Gate;
 use crate::scaling::{EmulatedDevice, ScalingSpec, ScalingWorkers};
 use crate::servo::{ServoFaults, ServoOptions};
@@ -94,6 +97,7 @@ impl ExperimentSpec {
             stress,
             gates,
             records: _,
+            telemetry,
             trace_ratio: _,
             trace_slowest: _,
             lag_limit: _,
@@ -128,6 +132,11 @@ impl ExperimentSpec {
             let Gate { expression: _, group, step, over: _, abort: _ } = gate;
             maybe(format!("gates[{index}].group"), TextKind::Name, group, visit)?;
             maybe(format!("gates[{index}].step"), TextKind::Name, step, visit)?;
+        }
+        if let Some(TelemetrySpec { nodes, period: _ }) = telemetry {
+            for (index, pattern) in nodes.0.iter_mut().enumerate() {
+                one(format!("telemetry.nodes[{index}]"), TextKind::Name, pattern, visit)?;
+            }
         }
         scaling.as_mut().map_or(Ok(()), |scaling| visit_scaling(scaling, visit))
     }

@@ -14,6 +14,7 @@ mod connection;
 mod gates;
 mod scaling;
 mod step;
+mod telemetry;
 
 use step::{check_headers, check_step};
 
@@ -137,6 +138,7 @@ impl ExperimentSpec {
         if self.trace_slowest as usize > SLOWEST_MAX {
             return refuse("trace_slowest", format!("more than {SLOWEST_MAX}"));
         }
+        self.telemetry.as_ref().map_or(Ok(()), telemetry::check)?;
         if self.lag_limit.0 == 0 {
             return refuse("lag_limit", "0 would make every run invalid");
         }

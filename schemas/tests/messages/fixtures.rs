@@ -49,8 +49,8 @@ pub(crate) fn experiment() -> ExperimentSpec {
                        {"consume": {"queue": "q", "prefetch": 10}}]}],
         "gates": ["p99(response) < 250ms", "failures <= 1%", "rate > 20/m", "max(lag) < 10ms", "censored < 0.5%",
             {"expression": "p99.9(service) >= 1us", "group": "browse", "step": "look", "over": "5s", "abort": true}],
-        "records": "sample", "trace_ratio": 0.25, "trace_slowest": 5,
-        "lag_limit": "20ms", "heartbeat_limit": "300ms", "drain": "7s"}"#,
+        "records": "sample", "telemetry": {"nodes": ["edge-*", "db"], "period": "500ms"}, "trace_ratio": 0.25,
+        "trace_slowest": 5, "lag_limit": "20ms", "heartbeat_limit": "300ms", "drain": "7s"}"#,
     )
     .unwrap()
 }

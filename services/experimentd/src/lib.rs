@@ -8,9 +8,8 @@
 //! take; [`totals`], [`seconds`], [`series`], [`offered`], [`health`], [`judge`], [`summary`] the books, pure; `tell`
 //! publishes the seconds; `finish` the end; `records` request records; `archive` what is stored, for whoever asks;
 //! `checkpoint` where a run stands; `succession` what another daemon left; `journal` what is written down meanwhile;
-//! `storing` what is stored meanwhile, beside the run; `restore` the same from the bus, `reconcile` now and then;
-//! `trim` what the bus need not keep; `figures` what it
-//! tells of itself.
+//! `storing` what is stored meanwhile, beside the run; `telemetry` the samples of machines; `restore` the same from the
+//! bus, `reconcile` now and then; `trim` what the bus need not keep; `figures` what it tells of itself.
 
 mod archive;
 mod checkpoint;
@@ -39,6 +38,7 @@ mod storing;
 mod stress;
 mod succession;
 pub mod summary;
+mod telemetry;
 mod tell;
 mod timing;
 pub mod totals;

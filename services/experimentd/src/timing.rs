@@ -44,6 +44,8 @@ pub struct Timing {
     pub stream_retention: Duration,
     /// How often the store is compared with what the bus knows of runs that have ended.
     pub reconcile_period: Duration,
+    /// Most figures of machines that are stored of one run.
+    pub telemetry_rows: u64,
 }
 
 impl Default for Timing {
@@ -68,6 +70,7 @@ impl Default for Timing {
             store_retry: Duration::from_secs(1),
             stream_retention: Duration::from_secs(3_600),
             reconcile_period: Duration::from_secs(30),
+            telemetry_rows: 5_000_000,
         }
     }
 }

@@ -29,6 +29,7 @@ use crate::run::{Running, Stopped, cut_by};
 use crate::seconds::{Closing, Seconds};
 use crate::stress::{Pressure, Told};
 use crate::summary::OverTime;
+use crate::telemetry::{self, Telemetry};
 use crate::tell::Teller;
 use crate::totals::{OPEN_SECONDS, RunTotals};
 
@@ -166,6 +167,7 @@ pub(crate) async fn offer(running: &mut Running, plan: &Plan, begun: Begun) -> R
     let open = || bus.tail(&stream, &filter, TailStart::FromSequence(from));
     let mut tail = watch.running.insist("deltas cannot be read", open).await?;
     let mut pressure = Some(Pressure::plan(&bus, &nodes, &spec.stress, watch.start_at_ns));
+    let mut telemetry = Telemetry::start(&watch.running.daemon, &id, spec.telemetry.as_ref());
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     while !watch.is_over() {
@@ -180,6 +182,7 @@ pub(crate) async fn offer(running: &mut Running, plan: &Plan, begun: Begun) -> R
                 watch.tick().await;
                 let told = pressure.as_mut().map(Pressure::told).unwrap_or_default();
                 watch.say(told).await;
+                telemetry::say(&mut watch.running.journal, Telemetry::told(telemetry.as_mut())).await;
                 if !watch.draining && watch.end_ns.is_some_and(|end| watch.run_ns() > end) {
                     watch.draining = true;
                     if let Some(pressure) = pressure.take() {
@@ -203,6 +206,7 @@ pub(crate) async fn offer(running: &mut Running, plan: &Plan, begun: Begun) -> R
         watch.running.journal.status(RunStatus::Draining, "waiting for the last answers").await?;
     }
     watch.finish(pressure).await;
+    telemetry::end(&mut watch.running.journal, telemetry).await;
     let over_time = watch.seconds.over_time();
     let Watch { totals, judge, clocks, lost, moves, gathering, cut_short, pressure_problems, teller, .. } = watch;
     teller.end().await;

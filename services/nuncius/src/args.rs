@@ -14,6 +14,7 @@ mod gateway;
 mod global;
 mod parse;
 mod queues;
+mod telemetry;
 
 pub(crate) use emulators::{
     HostArgs, OcoArgs, ResourceArgs, ResourceCommand, ResourceNodes, ResourceSetArgs, ServoArgs,
@@ -22,6 +23,7 @@ pub(crate) use gateway::{Compression, GatewayArgs};
 pub(crate) use global::Global;
 pub(crate) use parse::{command, parse};
 pub(crate) use queues::{DeadCommand, DeviceArgs, FrontendArgs, QueueClientArgs, QueueCommand, WorkerArgs};
+pub(crate) use telemetry::{SamplerArgs, TelemetryArgs, TelemetryCommand, TelemetrySamplerArgs};
 
 /// Distributed load and scalability experiments over NATS.
 #[derive(Debug, Parser)]
@@ -80,6 +82,11 @@ pub(crate) enum Command {
     Experimentd(ExperimentdArgs),
     /// Hand the telemetry of all processes on to a collector, and show metrics.
     Gateway(Box<GatewayArgs>),
+    /// Sample this machine; with a command, show and steer the samples of machines.
+    Telemetry(TelemetryArgs),
+    /// Ask NVML line by line, in a process that may crash.
+    #[command(hide = true)]
+    NvmlSampler,
     /// Write the configuration of a nats-server that keeps roles apart, with a key for each.
     NatsConfig(NatsConfigArgs),
     /// Be a system under test.
@@ -180,6 +187,8 @@ pub(crate) struct UpArgs {
     #[arg(long, default_value = "127.0.0.1:0")]
     pub(crate) stub_listen: SocketAddr,
     #[command(flatten)]
+    pub(crate) sampler: SamplerArgs,
+    #[command(flatten)]
     pub(crate) node: NodeArgs,
 }
 
@@ -212,6 +221,8 @@ pub(crate) struct RunArgs {
     /// No live view.
     #[arg(long, short)]
     pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) sampler: SamplerArgs,
     #[command(flatten)]
     pub(crate) node: NodeArgs,
 }
@@ -313,6 +324,8 @@ pub(crate) struct ClientArgs {
     #[command(flatten)]
     pub(crate) node: NodeArgs,
     #[command(flatten)]
+    pub(crate) sampler: SamplerArgs,
+    #[command(flatten)]
     pub(crate) jobs: QueueClientArgs,
 }
 
@@ -360,6 +373,9 @@ pub(crate) struct ExperimentdArgs {
     /// How often the database is compared with what the bus knows of runs that have ended.
     #[arg(long, value_name = "DURATION", default_value = "30s")]
     pub(crate) reconcile_period: HumanDuration,
+    /// Most figures of machines that are stored of one run.
+    #[arg(long, value_name = "N", default_value_t = 5_000_000)]
+    pub(crate) telemetry_rows: u64,
 }
 
 #[derive(Debug, Args)]

@@ -20,6 +20,7 @@ mod scaling;
 mod services;
 mod stored;
 mod submission;
+pub(crate) mod telemetry;
 mod up;
 mod validate;
 
@@ -54,6 +55,8 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<u8> {
         Command::Worker(args) => jobs::worker(&global, args).await,
         Command::Experimentd(args) => services::experimentd(&global, args).await,
         Command::Gateway(args) => gateway::gateway(&global, *args).await,
+        Command::Telemetry(args) => telemetry::telemetry(&global, args).await,
+        Command::NvmlSampler => telemetry::nvml_sampler().await,
         Command::NatsConfig(args) => nats_config::nats_config(&global, &args),
         Command::Emulator(EmulatorCommand::Stub(args)) => services::stub(&global, args).await,
         Command::Emulator(EmulatorCommand::Device(args)) => jobs::device(&global, args).await,

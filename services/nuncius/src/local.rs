@@ -16,6 +16,7 @@ use nuncius_emulator::oco::OcoConfig;
 use nuncius_emulator::resource::ResourceConfig;
 use nuncius_emulator::stub::{StubConfig, StubHandle};
 use nuncius_experimentd::{DaemonConfig, Timing};
+use nuncius_machine::publish::{self, TelemetryConfig};
 use nuncius_schemas::names::token_from_host;
 use nuncius_schemas::node::Capacity;
 use nuncius_store::StoreLimits;
@@ -113,6 +114,12 @@ impl Local {
         let running =
             nuncius_emulator::resource::run(config, Some(self.bus.clone()), self.shutdown.clone(), Some(ready));
         Ok(self.start("the resource emulator", async move { Ok(running.await?) }, waiting).await?.address)
+    }
+
+    /// Samples the machine from now on.
+    pub(crate) fn sampler(&self, config: Option<TelemetryConfig>) {
+        let Some(config) = config else { return };
+        self.tasks.spawn(publish::beside(config, &self.bus, &self.shutdown));
     }
 
     /// Starts a stub.

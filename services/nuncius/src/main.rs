@@ -15,7 +15,7 @@ mod way_out;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::args::{Command, EmulatorCommand};
+use crate::args::{Command, EmulatorCommand, TelemetryArgs};
 use crate::output::note;
 
 /// Exit code for a command line, or a file named on it, that makes no sense.
@@ -144,7 +144,7 @@ fn told(error: &anyhow::Error) -> String {
 /// The rest works on all processors.
 fn runtime_for(command: &Command) -> tokio::runtime::Builder {
     let threads = match command {
-        Command::Worker(_) | Command::Queue(_) => Some(1),
+        Command::Worker(_) | Command::Queue(_) | Command::Telemetry(_) | Command::NvmlSampler => Some(1),
         Command::Client(args) if args.jobs.queue.is_some() => Some(1),
         Command::Emulator(EmulatorCommand::Oco(args)) => Some(args.threads),
         _ => None,
@@ -191,6 +191,7 @@ fn service_name(command: &Command) -> &'static str {
         Command::Frontend(_) => "nuncius-frontend",
         Command::Worker(_) => "nuncius-worker",
         Command::Experimentd(_) => "nuncius-experimentd",
+        Command::Telemetry(args) if args.command.is_none() => "nuncius-telemetry",
         Command::Emulator(_) => "nuncius-emulator",
         Command::Gateway(_) => "nuncius-gateway",
         _ => "nuncius",
@@ -216,6 +217,7 @@ fn default_filter(command: &Command) -> Option<String> {
             | Command::Frontend(_)
             | Command::Gateway(_)
             | Command::Worker(_)
+            | Command::Telemetry(TelemetryArgs { command: None, .. })
     );
     let verbose = match command {
         Command::Client(args) if args.jobs.verbose => ",nuncius_client=debug",

@@ -1,6 +1,6 @@
 //! The table itself, role by role.
 
-use nuncius_schemas::subjects::{Namespace, OTLP_CONSUMER, Signal};
+use nuncius_schemas::subjects::{Namespace, OTLP_CONSUMER, Signal, telemetry_lease};
 
 use super::build::Grants;
 use super::{Grant, Place, UserRole, inbox_prefix};
@@ -16,6 +16,7 @@ pub(super) fn of(place: &Place, role: UserRole) -> Vec<Grant> {
         UserRole::Worker => worker(&mut grants),
         UserRole::QueueClient => queue_client(&mut grants),
         UserRole::Emulator => emulator(&mut grants),
+        UserRole::Telemetry => telemetry(&mut grants),
         UserRole::Submitter => submitter(&mut grants),
         UserRole::Operator => operator(&mut grants),
         UserRole::Observer => observer(&mut grants),
@@ -101,6 +102,8 @@ fn experimentd(grants: &mut Grants<'_>) {
 
     grants.publish(names.node_command("*"), "commands to nodes");
     grants.publish(names.node_ping("*"), "clocks of nodes");
+    steer_samplers(grants);
+    grants.subscribe(names.telemetry("*"), "samples of machines that are stored with runs");
     for (stream, filter) in
         [(names.stream_metric(), names.metric_all("*")), (names.stream_trace(), names.trace_all("*"))]
     {
@@ -110,9 +113,30 @@ fn experimentd(grants: &mut Grants<'_>) {
     }
 }
 
+/// To tell of the machine.
+fn sampler(grants: &mut Grants<'_>) {
+    let names = grants.names;
+    grants.publish(names.telemetry("*"), "samples of its machine");
+    grants.subscribe(names.telemetry_control("*"), "whether and how often it samples");
+    grants.write_key(&names.bucket_lease(), &telemetry_lease("*"), "which process samples a machine");
+}
+
+fn telemetry(grants: &mut Grants<'_>) {
+    grants.member();
+    sampler(grants);
+}
+
+/// To find the machines that are sampled, and to steer that.
+fn steer_samplers(grants: &mut Grants<'_>) {
+    let names = grants.names;
+    grants.watch_keys(&names.bucket_lease(), &telemetry_lease("*"), "which machines are sampled");
+    grants.publish(names.telemetry_control("*"), "whether and how often machines are sampled");
+}
+
 fn client(grants: &mut Grants<'_>) {
     let names = grants.names;
     grants.member();
+    sampler(grants);
     grants.subscribe(names.node_command("*"), "commands of the daemon");
     grants.subscribe(names.node_ping("*"), "its clock");
     grants.publish(names.metric("*", "*"), "what it measured");
@@ -198,6 +222,7 @@ fn queue_books(grants: &mut Grants<'_>) {
 fn worker(grants: &mut Grants<'_>) {
     let names = grants.names;
     grants.member();
+    sampler(grants);
     for queue in grants.queues() {
         grants.watch_keys(&names.bucket_queue(), &queue, "the definition of its queue");
         let jobs = grants.stream_of(&queue, |names, queue| names.stream_job(queue));
@@ -227,6 +252,7 @@ fn queue_client(grants: &mut Grants<'_>) {
 fn emulator(grants: &mut Grants<'_>) {
     let names = grants.names;
     grants.member();
+    sampler(grants);
     grants.subscribe(names.oco_servo_all(), "servos");
     grants.subscribe(format!("{}.resource.*.*", names.as_str()), "resources to consume");
     grants.subscribe(names.device_run("*"), "work for emulated devices");
@@ -278,6 +304,8 @@ fn observer(grants: &mut Grants<'_>) {
     grants.read_key(&names.bucket_route(), "*", "the routing table");
     grants.watch_keys(&names.bucket_route(), ">", "the routing table");
     look_at_queues(grants);
+    grants.watch_keys(&names.bucket_lease(), &telemetry_lease("*"), "which machines are sampled");
+    grants.subscribe(names.telemetry("*"), "samples of machines");
     grants.publish("$SRV.>".to_owned(), "`nats micro`");
 }
 
@@ -324,6 +352,7 @@ fn gateway(grants: &mut Grants<'_>) {
 fn operator(grants: &mut Grants<'_>) {
     let names = grants.names;
     observer(grants);
+    steer_samplers(grants);
     submit(grants);
     jobs(grants);
     keep_queues(grants);

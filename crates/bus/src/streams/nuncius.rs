@@ -93,6 +93,7 @@ pub async fn ensure_streams_with(bus: &Bus, limits: &StreamLimits) -> Result<(),
             | UserRole::Worker
             | UserRole::QueueClient
             | UserRole::Emulator
+            | UserRole::Telemetry
             | UserRole::Submitter
             | UserRole::Operator
             | UserRole::Observer

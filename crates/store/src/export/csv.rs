@@ -7,18 +7,19 @@ use std::path::{Path, PathBuf};
 use futures_util::TryStreamExt as _;
 use nuncius_schemas::report::Report;
 
-use super::epoch_seconds;
+use super::{epoch_seconds, unix_seconds};
 use crate::error::StoreError;
 use crate::numbers::unbits;
 use crate::read::StoredExperiment;
 use crate::rows::RequestRow;
 use crate::store::Store;
 
-/// Writes `experiment.csv`, `seconds.csv`, `nodes.csv`, `events.csv`, `quantiles.csv` and `requests.csv` into
-/// `directory`, which is made when it is not there; returns the files.
+/// Writes `experiment.csv`, `seconds.csv`, `nodes.csv`, `events.csv`, `quantiles.csv`, `requests.csv` and
+/// `telemetry.csv` into `directory`, which is made when it is not there; returns the files.
 ///
 /// Absent values are empty fields, names and times have the units of the store (`_ns`, `_unix_ms`). `requests.csv` also
-/// has `created`, `sent` and `done` as seconds since the Unix epoch, of the planned instant, the sending and the end.
+/// has `created`, `sent` and `done` as seconds since the Unix epoch, of the planned instant, the sending and the end. `telemetry.csv`
+/// has Galileo's columns, and the unit.
 ///
 /// # Errors
 /// When the experiment is not there, the store cannot be read, or a file cannot be written.
@@ -32,6 +33,7 @@ pub async fn csv(store: &Store, id: &str, directory: &Path) -> Result<Vec<PathBu
     files.push(events_file(store, id, directory).await?);
     files.push(quantiles_file(directory, store.report(id).await?.as_ref())?);
     files.push(requests_file(store, &experiment, directory).await?);
+    files.push(telemetry_file(store, id, directory).await?);
     Ok(files)
 }
 
@@ -324,6 +326,26 @@ async fn requests_file(store: &Store, experiment: &StoredExperiment, directory: 
             seconds(row.done_ns),
         ])?;
     }
+    table.finish()
+}
+
+/// Figures of machines, with the columns that Galileo's table has, and their unit.
+async fn telemetry_file(store: &Store, id: &str, directory: &Path) -> Result<PathBuf, StoreError> {
+    let heading = ["EXP_ID", "TIMESTAMP", "METRIC", "SUBSYSTEM", "NODE", "VALUE", "UNIT"];
+    let mut table = Table::create(directory, "telemetry.csv", &heading)?;
+    store
+        .for_each_telemetry(id, |row| {
+            table.row(&[
+                id.to_owned(),
+                unix_seconds(row.at_unix_ns),
+                row.metric,
+                row.subsystem,
+                row.node,
+                row.value.to_string(),
+                row.unit,
+            ])
+        })
+        .await?;
     table.finish()
 }
 

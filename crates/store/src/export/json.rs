@@ -14,9 +14,11 @@ use crate::read::{HistogramRow, StoredExperiment};
 use crate::rows::RequestRow;
 use crate::seconds::SecondRow;
 use crate::store::Store;
+use crate::telemetry::TelemetryRow;
 
 /// Writes everything of an experiment as one JSON object: `experiment`, `spec`, `report`, `phases`, `events`,
-/// `seconds`, `nodes`, `histograms` (bytes in hexadecimal) and `requests`; seconds and requests one a line.
+/// `seconds`, `nodes`, `histograms` (bytes in hexadecimal), `requests` and `telemetry`; the last two and seconds one a
+/// line.
 ///
 /// # Errors
 /// When the experiment is not there, the store cannot be read, or `writer` cannot be written to.
@@ -61,6 +63,14 @@ pub async fn json<W: Write + Send>(store: &Store, id: &str, mut writer: W) -> Re
         value(out, &request_value(row, experiment.started_unix_ms))?;
         first = false;
     }
+    raw(out, "\n],\n\"telemetry\": [", "")?;
+    let mut first = true;
+    store
+        .for_each_telemetry(id, |row| {
+            raw(out, if std::mem::take(&mut first) { "\n" } else { ",\n" }, "")?;
+            value(out, &telemetry_value(row))
+        })
+        .await?;
     raw(out, "\n]\n}\n", "")?;
     writer.flush().map_err(cannot_write)
 }
@@ -124,6 +134,17 @@ fn second_value(row: SecondRow) -> serde_json::Value {
 fn parsed(text: &str) -> serde_json::Value {
     // Written by this program; a text that is none is passed on as the text it is.
     serde_json::from_str(text).unwrap_or_else(|_| text.into())
+}
+
+fn telemetry_value(row: TelemetryRow) -> serde_json::Value {
+    json!({
+        "at_unix_ns": row.at_unix_ns,
+        "node": row.node,
+        "metric": row.metric,
+        "subsystem": row.subsystem,
+        "value": row.value,
+        "unit": row.unit,
+    })
 }
 
 fn request_value(row: RequestRow, started_unix_ms: Option<u64>) -> serde_json::Value {

@@ -23,7 +23,10 @@ async fn csv_files_hold_the_exact_numbers() {
     let out = directory.path().join("csv");
     let files = export::csv(&store, "e1", &out).await.unwrap();
     let names: Vec<_> = files.iter().map(|file| file.file_name().unwrap().to_str().unwrap()).collect();
-    assert_eq!(names, ["experiment.csv", "seconds.csv", "nodes.csv", "events.csv", "quantiles.csv", "requests.csv"]);
+    assert_eq!(
+        names,
+        ["experiment.csv", "seconds.csv", "nodes.csv", "events.csv", "quantiles.csv", "requests.csv", "telemetry.csv"]
+    );
     let read = |name: &str| std::fs::read_to_string(out.join(name)).unwrap();
     let requests = read("requests.csv");
     let lines: Vec<&str> = requests.split("\r\n").collect();

@@ -8,6 +8,8 @@ use nuncius_schemas::resource::{Amount, ByteRate, ResourceKind};
 use nuncius_schemas::servo::DurationDistribution;
 use nuncius_schemas::units::HumanDuration;
 
+use super::telemetry::SamplerArgs;
+
 /// Names by which HTTP faces may be called.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct HostArgs {
@@ -19,6 +21,8 @@ pub(crate) struct HostArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct OcoArgs {
+    #[command(flatten)]
+    pub(crate) sampler: SamplerArgs,
     /// Where HTTP is served.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     pub(crate) http: String,
@@ -132,6 +136,8 @@ pub(crate) struct ServoArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ResourceArgs {
+    #[command(flatten)]
+    pub(crate) sampler: SamplerArgs,
     /// Where HTTP is served.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     pub(crate) http: String,

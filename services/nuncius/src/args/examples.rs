@@ -213,6 +213,28 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         ],
     ),
     (
+        "telemetry",
+        &[
+            ("nuncius telemetry --nats nats://10.0.0.1:4222", "sample this machine"),
+            ("nuncius telemetry --proc /host/proc --sys /host/sys", "its host's, from a container"),
+            ("nuncius telemetry show", "the machines that are sampled"),
+        ],
+    ),
+    (
+        "telemetry show",
+        &[
+            ("nuncius telemetry show", "how all machines fare"),
+            ("nuncius telemetry show 'edge-*' --all", "every figure of some"),
+            ("nuncius telemetry show --json", "everything, for programs"),
+        ],
+    ),
+    ("telemetry pause", &[("nuncius telemetry pause 'edge-*'", "nothing is sampled there from now on")]),
+    ("telemetry resume", &[("nuncius telemetry resume 'edge-*'", "and again it is")]),
+    (
+        "telemetry period",
+        &[("nuncius telemetry period edge-1 0.5", "twice a second"), ("nuncius telemetry period edge-1", "how often")],
+    ),
+    (
         "nats-config",
         &[
             (

@@ -6,6 +6,8 @@ use clap::{Args, Subcommand};
 use nuncius_schemas::queue::QueueSettings;
 use nuncius_schemas::units::HumanDuration;
 
+use super::telemetry::SamplerArgs;
+
 /// Seconds as a plain number, as the scalability tester's flags take them, or a duration with its unit.
 fn duration(text: &str) -> Result<HumanDuration, String> {
     HumanDuration::from_seconds_or_unit(text).map_err(|error| error.to_string())
@@ -129,6 +131,8 @@ pub(crate) struct FrontendArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct WorkerArgs {
+    #[command(flatten)]
+    pub(crate) sampler: SamplerArgs,
     /// Queue to take jobs from.
     #[arg(long, env = "NUNCIUS_QUEUE", default_value = "sleep")]
     pub(crate) queue: String,
@@ -336,6 +340,8 @@ pub(crate) enum DeadCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct DeviceArgs {
+    #[command(flatten)]
+    pub(crate) sampler: SamplerArgs,
     /// Name of the device, a token: workers use it as `device NAME`.
     pub(crate) device: String,
     /// Jobs it runs at once; more wait.

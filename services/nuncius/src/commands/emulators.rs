@@ -6,6 +6,7 @@ use anyhow::Result;
 use nuncius_bus::Bus;
 use nuncius_emulator::oco::{self, OcoConfig, StateStore};
 use nuncius_emulator::resource::{self, ResourceConfig};
+use nuncius_machine::publish::TelemetryConfig;
 use nuncius_schemas::codec::CodecError;
 use nuncius_schemas::names::check_token;
 use nuncius_schemas::resource::Amount;
@@ -17,8 +18,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::run;
 use super::services::stop_on_signal;
+use super::telemetry;
 use crate::Usage;
-use crate::args::{Global, HostArgs, NodeArgs, OcoArgs, ResourceArgs, RunArgs, ServoArgs, SubmissionArgs};
+use crate::args::{Global, HostArgs, NodeArgs, OcoArgs, ResourceArgs, RunArgs, SamplerArgs, ServoArgs, SubmissionArgs};
 use crate::connect::{self, Fallback};
 use crate::local::{host_name, host_token, labels};
 use crate::registration::register;
@@ -55,6 +57,7 @@ pub(super) async fn oco(global: &Global, args: OcoArgs) -> Result<u8> {
         ..OcoConfig::default()
     };
     config.check().map_err(Usage)?;
+    let sampler = telemetry::sampler(&args.sampler, "emulator")?;
     let shutdown = stop_on_signal()?;
     let name = "emulator oco";
     let first = if config.state == StateStore::Kv {
@@ -86,7 +89,7 @@ pub(super) async fn oco(global: &Global, args: OcoArgs) -> Result<u8> {
         let (ended, ()) = tokio::join!(oco::run(config, buses, shutdown.clone(), Some(told)), announced);
         Ok(ended?)
     };
-    let ended = beside_search(global, name, &shutdown, &arrived, running, on_bus).await;
+    let ended = beside_search(global, name, &shutdown, &arrived, sampler, running, on_bus).await;
     let bus = arrived.borrow().clone();
     if let Some(registration) = registered {
         // Where it is now nobody listens. A server that is away is not waited for.
@@ -131,6 +134,7 @@ pub(super) async fn resource(global: &Global, args: ResourceArgs) -> Result<u8> 
         config.kinds = args.kinds.into_iter().collect();
     }
     config.check().map_err(|error| Usage(error.to_string()))?;
+    let sampler = telemetry::sampler(&args.sampler, "emulator")?;
     let shutdown = stop_on_signal()?;
     let connection = format!("emulator {name}");
     let (arrived, buses) = watch::channel(connect::at_once(global, &connection).await?);
@@ -144,19 +148,21 @@ pub(super) async fn resource(global: &Global, args: ResourceArgs) -> Result<u8> 
         let (ended, ()) = tokio::join!(resource::run(config, buses, shutdown.clone(), Some(told)), announced);
         Ok(ended?)
     };
-    let ended = beside_search(global, &connection, &shutdown, &arrived, running, async |_| Ok(())).await;
+    let ended = beside_search(global, &connection, &shutdown, &arrived, sampler, running, async |_| Ok(())).await;
     let bus = arrived.borrow().clone();
     leave(bus).await;
     ended.map(|()| 0)
 }
 
 /// Runs an emulator to its end. Where its bus is not there yet, it is looked for meanwhile, and told when it comes;
-/// then `on_bus` has its turn. What keeps that from being done ends the emulator.
+/// then `on_bus` has its turn, and the machine is sampled from then on. What keeps that from being done ends the
+/// emulator.
 async fn beside_search(
     global: &Global,
     name: &str,
     shutdown: &CancellationToken,
     arrived: &watch::Sender<Option<Bus>>,
+    sampler: Option<TelemetryConfig>,
     running: impl Future<Output = Result<()>>,
     on_bus: impl AsyncFnOnce(Bus) -> Result<()>,
 ) -> Result<()> {
@@ -168,7 +174,9 @@ async fn beside_search(
         };
         let Some(bus) = found else { return Ok(()) };
         arrived.send_if_modified(|known| known.replace(bus.clone()).is_none());
-        on_bus(bus).await
+        on_bus(bus.clone()).await?;
+        // Until the emulator ends, which ends this.
+        telemetry::beside(sampler, &bus, shutdown, std::future::pending()).await
     };
     tokio::pin!(running);
     tokio::select! {
@@ -239,6 +247,7 @@ pub(super) async fn servo(global: &Global, args: ServoArgs) -> Result<u8> {
         html: args.html,
         report_json: args.report_json,
         quiet: args.quiet,
+        sampler: SamplerArgs::default(),
         node: NodeArgs {
             allow_targets: args.allow_targets,
             expose_env: args.token_env.into_iter().collect(),

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use anyhow::Result;
+use nuncius_bus::Bus;
 use nuncius_client::queue_client::{self, HttpLimits, QueueClientConfig};
 use nuncius_emulator::device::DeviceConfig;
 use nuncius_frontend::FrontendConfig;
@@ -13,6 +14,7 @@ use nuncius_worker::workload::{Workload, WorkloadOptions};
 use nuncius_worker::{Shutdown, WhenEmpty, WorkerConfig};
 
 use super::services::{stop_on_signal, stop_on_signals};
+use super::telemetry;
 use crate::args::{ClientArgs, DeviceArgs, FrontendArgs, Global, WorkerArgs};
 use crate::local::{host_name, host_token, labels};
 use crate::{Usage, connect};
@@ -84,7 +86,11 @@ pub(super) async fn worker(global: &Global, args: WorkerArgs) -> Result<u8> {
         workload,
         when_empty: when_empty(&args),
     };
-    let run = async |bus, ready| Ok(nuncius_worker::run(config.clone(), bus, shutdown.clone(), Some(ready)).await?);
+    let sampler = telemetry::sampler(&args.sampler, "worker")?;
+    let run = async |bus: Bus, ready| {
+        let running = nuncius_worker::run(config.clone(), bus.clone(), shutdown.clone(), Some(ready));
+        telemetry::beside(sampler.clone(), &bus, &shutdown.drain, async { Ok(running.await?) }).await
+    };
     connect::serve(global, &format!("worker {name}"), &shutdown.drain, |_: String| {}, run).await?;
     Ok(0)
 }
@@ -181,8 +187,11 @@ pub(super) async fn device(global: &Global, args: DeviceArgs) -> Result<u8> {
     let shutdown = stop_on_signal()?;
     let device = &args.device;
     let announce = |node: String| super::print(&format!("emulated device {device} is node {node}"));
-    let run =
-        async |bus, ready| Ok(nuncius_emulator::device::run(config.clone(), bus, shutdown.clone(), Some(ready)).await?);
+    let sampler = telemetry::sampler(&args.sampler, "emulator")?;
+    let run = async |bus: Bus, ready| {
+        let running = nuncius_emulator::device::run(config.clone(), bus.clone(), shutdown.clone(), Some(ready));
+        telemetry::beside(sampler.clone(), &bus, &shutdown, async { Ok(running.await?) }).await
+    };
     connect::serve(global, &format!("device {device}"), &shutdown, announce, run).await?;
     Ok(0)
 }

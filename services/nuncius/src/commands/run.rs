@@ -14,6 +14,7 @@ use super::experiment_id;
 use super::report::{fetch, write_html};
 use super::scaling;
 use super::submission::{Refused, prepare, publish};
+use super::telemetry;
 use crate::args::{Global, RunArgs, WatchArgs};
 use crate::connect;
 use crate::live::follow;
@@ -154,6 +155,7 @@ async fn bring_missing(
         for number in 1..=args.clients.max(1) {
             local.client(client_config(&args.node, &format!("client-{number}"))?).await?;
         }
+        local.sampler(telemetry::sampler(&args.sampler, "run")?);
         // A stub of ours is reached by nodes of ours only.
         if uses_stub(submission) && bus.kv(&bus.namespace().bucket_route()).await?.get(STUB_SERVICE).await?.is_none() {
             let stub = local.stub("127.0.0.1:0".parse()?)?;

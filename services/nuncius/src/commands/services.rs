@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use nuncius_bus::Bus;
 use nuncius_emulator::stub::{Freeze, StubConfig};
 use nuncius_experimentd::{DaemonConfig, Timing};
 use nuncius_schemas::names::check_token;
@@ -10,6 +11,7 @@ use nuncius_schemas::units::HumanDuration;
 use nuncius_store::StoreLimits;
 use tokio_util::sync::CancellationToken;
 
+use super::telemetry;
 use crate::Usage;
 use crate::args::{ClientArgs, ExperimentdArgs, Global, StubArgs};
 use crate::connect;
@@ -45,8 +47,12 @@ pub(super) async fn client(global: &Global, args: ClientArgs) -> Result<u8> {
     let name = args.name.clone().unwrap_or_else(host_token);
     check_token("node", &name).map_err(|error| Usage(format!("--name: {error}")))?;
     let config = client_config(&args.node, &name)?;
+    let sampler = telemetry::sampler(&args.sampler, "client")?;
     let shutdown = stop_on_signal()?;
-    let run = async |bus, ready| Ok(nuncius_client::run(config.clone(), bus, shutdown.clone(), Some(ready)).await?);
+    let run = async |bus: Bus, ready| {
+        let running = nuncius_client::run(config.clone(), bus.clone(), shutdown.clone(), Some(ready));
+        telemetry::beside(sampler.clone(), &bus, &shutdown, async { Ok(running.await?) }).await
+    };
     connect::serve(global, &format!("client {name}"), &shutdown, |_: String| {}, run).await?;
     Ok(0)
 }
@@ -71,6 +77,7 @@ pub(super) async fn experimentd(global: &Global, args: ExperimentdArgs) -> Resul
         store_patience: args.store_patience.to_std(),
         stream_retention: args.stream_retention.to_std(),
         reconcile_period: args.reconcile_period.to_std(),
+        telemetry_rows: args.telemetry_rows,
         ..Timing::default()
     };
     let store = StoreLimits { write: args.store_write_limit.to_std(), ..StoreLimits::default() };

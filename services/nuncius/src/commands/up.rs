@@ -7,6 +7,7 @@ use nuncius_emulator::resource::ResourceConfig;
 
 use super::run::{STUB_SERVICE, stop_server};
 use super::services::stop_on_signal;
+use super::telemetry;
 use crate::args::{Global, UpArgs};
 use crate::connect::{self, Fallback};
 use crate::local::{Local, client_config, host_name};
@@ -26,6 +27,7 @@ pub(super) async fn up(global: &Global, args: UpArgs) -> Result<u8> {
         }
         wanted.push((kind, address.to_owned()));
     }
+    let sampler = telemetry::sampler(&args.sampler, "up")?;
     let shutdown = stop_on_signal()?;
     connect::sweep(&std::env::temp_dir());
     let data = connect::data_directory(global)?;
@@ -51,6 +53,7 @@ pub(super) async fn up(global: &Global, args: UpArgs) -> Result<u8> {
         for number in 1..=args.clients {
             names.push(local.client(client_config(&args.node, &format!("client-{number}"))?).await?);
         }
+        local.sampler(sampler);
         let stub = if args.no_stub { None } else { Some(local.stub(args.stub_listen)?) };
         let mut stub_is = format!("service `{STUB_SERVICE}`");
         if let Some(stub) = &stub

@@ -11,7 +11,7 @@ const LINES_MAX: usize = 500;
 
 /// Everything below the services but the testkit.
 const CRATES: &[&str] =
-    &["schemas", "metrics", "load", "stats", "bus", "store", "telemetry", "jobs", "engine", "report", "serve"];
+    &["schemas", "metrics", "load", "stats", "bus", "store", "telemetry", "machine", "jobs", "engine", "report", "serve"];
 
 /// What crate `name` at `place` in the tree may depend on, without the prefix of their names.
 fn allowed(name: &str, place: &str) -> Vec<&'static str> {
@@ -19,7 +19,7 @@ fn allowed(name: &str, place: &str) -> Vec<&'static str> {
         ("schemas" | "metrics" | "testkit" | "serve", _) => vec![],
         ("load" | "stats", _) => vec!["schemas"],
         ("bus" | "store" | "telemetry" | "report", _) => vec!["schemas", "load", "stats"],
-        ("jobs", _) => vec!["schemas", "bus"],
+        ("jobs" | "machine", _) => vec!["schemas", "bus"],
         ("engine", _) => vec!["schemas", "load", "stats", "telemetry", "bus", "jobs"],
         ("nuncius", _) => CRATES
             .iter()

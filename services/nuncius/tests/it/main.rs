@@ -47,6 +47,7 @@ mod slow_bus;
 mod store_faults;
 mod succession;
 mod takeover;
+mod telemetry;
 mod terminal;
 mod tracing;
 mod unreadable;

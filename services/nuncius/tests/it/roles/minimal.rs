@@ -44,6 +44,7 @@ fn cases() -> Vec<Case> {
                 UserRole::Client
                 | UserRole::Worker
                 | UserRole::QueueClient
+                | UserRole::Telemetry
                 | UserRole::Submitter
                 | UserRole::Operator
                 | UserRole::Observer => Namespace::default(),

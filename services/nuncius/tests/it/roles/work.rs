@@ -19,11 +19,13 @@ use nuncius_jobs::{Finisher, Queues, Submission, Submitter, SubmitterOptions, Ta
 use nuncius_schemas::node::Role;
 use nuncius_schemas::queue::{QueueDefinition, QueueSettings, QueueState};
 use nuncius_schemas::resource::ResourceKind;
-use nuncius_schemas::subjects::{OTLP_CONSUMER, Signal};
+use nuncius_schemas::subjects::{OTLP_CONSUMER, Signal, telemetry_lease};
 
 mod experimentd;
+mod telemetry;
 
 use experimentd::experimentd;
+use telemetry::{sample, steer, telemetry};
 
 /// How long somebody may take to answer.
 const SOON: Duration = Duration::from_secs(5);
@@ -45,6 +47,7 @@ pub(super) async fn work(role: UserRole, scene: &Scene) -> Outcome {
         UserRole::Worker => worker(scene).await,
         UserRole::QueueClient => queue_client(scene).await,
         UserRole::Emulator => emulator(scene).await,
+        UserRole::Telemetry => telemetry(scene).await,
         UserRole::Submitter => submitter(scene).await,
         UserRole::Operator => operator(scene).await,
         UserRole::Observer => observer(scene).await,
@@ -177,6 +180,7 @@ async fn client(scene: &Scene) -> Outcome {
     let Scene { bus, admin, who } = scene;
     let names = bus.namespace();
     member(scene, Role::Client).await?;
+    sample(scene).await?;
     answer_one(bus, admin, &names.node_command(who), &names.node_command(who)).await?;
     let _answers = answer_pings(bus, &names.node_ping(who)).await?;
     ask(admin, &names.node_ping(who)).await?;
@@ -243,6 +247,7 @@ async fn worker(scene: &Scene) -> Outcome {
     let made = queue_of(scene).await?;
     made.ensure(who, &QueueSettings { attempts: Some(1), ..QueueSettings::default() }).await?;
     member(scene, Role::Worker).await?;
+    sample(scene).await?;
     let queues = Queues::open(bus).await?;
     let following = nuncius_jobs::Definition::follow(&queues, who).await?;
     let definition = following.changes().wait_for(Option::is_some).await?.clone().ok_or("no definition")?;
@@ -339,6 +344,7 @@ async fn emulator(scene: &Scene) -> Outcome {
     let names = bus.namespace();
     ensure_streams(admin).await?;
     member(scene, Role::Emulator).await?;
+    sample(scene).await?;
     answer_one(bus, admin, &names.device_run(who), &names.device_run(who)).await?;
     let memory = names.resource(who, ResourceKind::Memory);
     answer_one(bus, admin, &memory, &memory).await?;
@@ -446,6 +452,9 @@ async fn observer(scene: &Scene) -> Outcome {
     read_key(bus, &names.bucket_route(), "shop").await?;
     entries(bus, &names.bucket_route(), ">").await?;
     look_at_queues(scene).await?;
+    admin.kv(&names.bucket_lease()).await?.put(&telemetry_lease(who), Bytes::from_static(b"x")).await?;
+    entries(bus, &names.bucket_lease(), &telemetry_lease("*")).await?;
+    hear(bus, admin, &names.telemetry("*"), &names.telemetry(who)).await?;
     let service = admin.register_service(&names.service(who), "1.0.0", "tested", &[]).await?;
     ask(bus, &format!("$SRV.INFO.{}.{}", names.service(who), service.id())).await
 }
@@ -454,6 +463,7 @@ async fn operator(scene: &Scene) -> Outcome {
     let Scene { bus, admin, who } = scene;
     let names = bus.namespace();
     observer(scene).await?;
+    steer(scene).await?;
     submit(scene).await?;
     submit_jobs(scene).await?;
     let queues = keep_queue(scene).await?;

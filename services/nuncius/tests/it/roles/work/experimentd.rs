@@ -62,6 +62,8 @@ pub(super) async fn experimentd(scene: &Scene) -> Outcome {
     for subject in [names.node_command(who), names.node_ping(who)] {
         somebody_answers(scene, &subject).await?;
     }
+    steer(scene).await?;
+    hear(bus, admin, &names.telemetry("*"), &names.telemetry(who)).await?;
     for (stream, subject) in
         [(names.stream_metric(), names.metric(who, who)), (names.stream_trace(), names.trace(who, who))]
     {
