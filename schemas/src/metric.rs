@@ -159,9 +159,11 @@ pub const SLOWEST_MAX: usize = 32;
 /// One of the slowest requests: what leads from a tail to its trace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SlowRequest {
-    /// Trace that its span is in, 32 hexadecimal digits.
+    /// Trace that its span is in, 32 hexadecimal digits; empty where no span of it leaves its node.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub trace_id: String,
-    /// Its span, 16 hexadecimal digits: a function of the request alone.
+    /// Its span, 16 hexadecimal digits: a function of the request alone. Empty with the trace.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub span_id: String,
     /// Done − planned, in nanoseconds; where nothing was planned (closed model, later steps), done − begun.
     pub response_ns: u64,

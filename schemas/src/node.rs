@@ -154,6 +154,28 @@ pub enum NodeCommand {
     Inquire(Inquire),
 }
 
+impl NodeCommand {
+    /// Its name on the wire.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Prepare(_) => "prepare",
+            Self::Start(_) => "start",
+            Self::Extend(_) => "extend",
+            Self::Stop(_) => "stop",
+            Self::Take(_) => "take",
+            Self::Inquire(_) => "inquire",
+        }
+    }
+
+    /// Whether it is given once, by the course of a run: the others are given again and again, and leave no trace.
+    pub const fn is_traced(&self) -> bool {
+        match self {
+            Self::Prepare(_) | Self::Start(_) | Self::Stop(_) | Self::Take(_) => true,
+            Self::Extend(_) | Self::Inquire(_) => false,
+        }
+    }
+}
+
 /// What a node needs to take part.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Prepare {

@@ -188,6 +188,19 @@ impl Namespace {
         format!("{}.otlp.{}", self.0, signal.name())
     }
 
+    /// What servers tell of the way of sampled messages, where they are asked to.
+    pub fn hops(&self) -> String {
+        format!("{}.hop", self.0)
+    }
+
+    /// Whether messages on a subject are worth a trace of their own: those that are telemetry themselves are not, nor
+    /// those of others.
+    pub fn is_traced(&self, subject: &str) -> bool {
+        let rest = subject.strip_prefix(self.0.as_str()).and_then(|rest| rest.strip_prefix('.'));
+        let kind = rest.map(|rest| rest.split('.').next().unwrap_or_default());
+        kind.is_some_and(|kind| !["metric", "trace", "sample", "otlp", "telemetry", "hop"].contains(&kind))
+    }
+
     /// All of it, for a filter.
     pub fn otlp_all(&self) -> String {
         format!("{}.otlp.*", self.0)
@@ -349,6 +362,10 @@ pub const HEADER_REASON: &str = "Nuncius-Reason";
 pub const CONTENT_TYPE_PROTOBUF: &str = "application/x-protobuf";
 /// Durable consumer of the stream of telemetry that all gateways share: none exports what another has exported.
 pub const OTLP_CONSUMER: &str = "gateway";
+/// Header by which nats-server is asked to tell how a message went through it: where to.
+pub const HEADER_TRACE_DESTINATION: &str = "Nats-Trace-Dest";
+/// Header beside it: when the message was sent, nanoseconds since the Unix epoch.
+pub const HEADER_SENT_UNIX_NS: &str = "Nuncius-Sent-Unix-Ns";
 /// Header: W3C trace context; lower case, as NATS headers are case-sensitive here.
 pub const HEADER_TRACEPARENT: &str = "traceparent";
 

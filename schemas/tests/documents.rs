@@ -68,6 +68,7 @@ fn every_subject_and_bucket_is_described() {
             "metric_all",
             "trace_all",
             "otlp_all",
+            "is_traced",
             "job_all",
             "job_priority",
             "job_consumer",

@@ -368,11 +368,20 @@ impl Bus {
         self.inner.client.server_info().version
     }
 
+    /// Asks the server to tell how a message goes through it, where that is wanted.
+    fn with_hops(&self, subject: &str, headers: Option<async_nats::HeaderMap>) -> Option<async_nats::HeaderMap> {
+        let mut headers = headers?;
+        if self.inner.options.trace_hops {
+            crate::hops::ask(&mut headers, &self.inner.namespace, subject);
+        }
+        Some(headers)
+    }
+
     /// Publishes without any acknowledgement: may be lost, and while disconnected is queued (at most 2,048).
     pub async fn publish(&self, subject: &str, headers: &Headers, payload: Bytes) -> Result<(), BusError> {
         let size_bytes = payload.len();
         let client = self.client();
-        let sent = match headers.to_wire()? {
+        let sent = match self.with_hops(subject, headers.to_wire()?) {
             None => client.publish(subject.to_owned(), payload).await,
             Some(map) => client.publish_with_headers(subject.to_owned(), map, payload).await,
         };
@@ -414,7 +423,7 @@ impl Bus {
     ) -> Result<Message, BusError> {
         let payload_bytes = payload.len();
         let mut request = async_nats::Request::new().payload(payload).timeout(Some(timeout));
-        if let Some(map) = headers {
+        if let Some(map) = self.with_hops(subject, headers) {
             request = request.headers(map);
         }
         let asked = self.client().send_request(subject.to_owned(), request);

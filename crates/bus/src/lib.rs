@@ -22,6 +22,7 @@ pub mod consumer;
 pub mod error;
 pub mod expiry;
 pub mod headers;
+mod hops;
 pub mod inventory;
 pub mod kept;
 pub mod kv;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use nuncius_schemas::codec::{self, CodecError};
-use nuncius_schemas::subjects::{HEADER_CONTENT_TYPE, HEADER_SCHEMA};
+use nuncius_schemas::subjects::{HEADER_CONTENT_TYPE, HEADER_SCHEMA, HEADER_TRACEPARENT};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -37,6 +37,15 @@ pub fn headers(schema: &str) -> Headers {
     let mut headers = Headers::new().with(HEADER_CONTENT_TYPE, CONTENT_TYPE_MESSAGE_PACK).with(HEADER_SCHEMA, schema);
     inject_current(&mut headers);
     headers
+}
+
+/// The same with the span that a `traceparent` names as its parent, or none.
+pub fn headers_of(schema: &str, traceparent: Option<&str>) -> Headers {
+    let headers = Headers::new().with(HEADER_CONTENT_TYPE, CONTENT_TYPE_MESSAGE_PACK).with(HEADER_SCHEMA, schema);
+    match traceparent {
+        Some(traceparent) => headers.with(HEADER_TRACEPARENT, traceparent),
+        None => headers,
+    }
 }
 
 fn bytes_of<T: Serialize>(what: &str, message: &T) -> Result<Bytes, TypedError> {
@@ -96,8 +105,22 @@ impl Bus {
         message: &T,
         message_id: Option<&str>,
     ) -> Result<PubAck, TypedError> {
+        self.store_with(subject, &headers(schema), message, message_id).await
+    }
+
+    /// The same with headers of one's own.
+    ///
+    /// # Errors
+    /// As [`Bus::publish_acked`], and when it cannot be written.
+    pub async fn store_with<T: Serialize>(
+        &self,
+        subject: &str,
+        headers: &Headers,
+        message: &T,
+        message_id: Option<&str>,
+    ) -> Result<PubAck, TypedError> {
         let payload = bytes_of(subject, message)?;
-        Ok(self.publish_acked(subject, &headers(schema), payload, message_id, None).await?)
+        Ok(self.publish_acked(subject, headers, payload, message_id, None).await?)
     }
 
     /// Asks and reads the answer.
@@ -108,8 +131,22 @@ impl Bus {
         message: &T,
         timeout: Duration,
     ) -> Result<R, TypedError> {
+        self.request_with(subject, &headers(schema), message, timeout).await
+    }
+
+    /// The same with headers of one's own.
+    ///
+    /// # Errors
+    /// As [`Bus::request`], and when question or answer are not what they should be.
+    pub async fn request_with<T: Serialize, R: DeserializeOwned>(
+        &self,
+        subject: &str,
+        headers: &Headers,
+        message: &T,
+        timeout: Duration,
+    ) -> Result<R, TypedError> {
         let payload = bytes_of(subject, message)?;
-        let answer = self.request(subject, &headers(schema), payload, timeout).await?;
+        let answer = self.request(subject, headers, payload, timeout).await?;
         answer.decode().map_err(|source| TypedError::Codec { what: format!("answer of {subject}"), source })
     }
 }

@@ -1,7 +1,8 @@
 //! The bench of the engine: the real one, closed with users or open at a rate, against one URL.
 //!
 //! `engine_load closed URL USERS SECONDS` or `engine_load open URL RATE SECONDS`; `--general` at the end uses the
-//! general client, `--poisson` Poisson arrivals.
+//! general client, `--poisson` Poisson arrivals; `--traced` samples every request, `--untraced` none, and does not tell
+//! the slowest either.
 #![allow(clippy::print_stdout, reason = "it is a program")]
 
 use std::sync::mpsc::sync_channel;
@@ -16,7 +17,8 @@ use nuncius_stats::Totals;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args_os().skip(1).filter_map(|text| text.into_string().ok()).collect();
     let [mode, url, amount, seconds, flags @ ..] = arguments.as_slice() else {
-        return Err("usage: engine_load closed|open URL USERS|RATE SECONDS [--general] [--poisson]".into());
+        let flags = "[--general] [--poisson] [--traced|--untraced]";
+        return Err(format!("usage: engine_load closed|open URL USERS|RATE SECONDS {flags}").into());
     };
     let has = |flag: &str| flags.iter().any(|given| given == flag);
     let load = match mode.as_str() {
@@ -46,6 +48,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if has("--general") {
         plan = plan.with_general_client();
     }
+    // As a specification has it that says nothing.
+    let (trace_ratio, trace_slowest) = match (has("--traced"), has("--untraced")) {
+        (true, _) => (1.0, 3),
+        (false, true) => (0.0, 0),
+        (false, false) => (0.001, 3),
+    };
     let options = EngineOptions {
         records: RecordsMode::None,
         trace_ratio,

@@ -10,9 +10,7 @@ use nuncius_schemas::metric::FailureKind;
 use nuncius_schemas::record::RecordOutcome;
 
 use crate::clock::monotonic_ns;
-use crate::sink::{
-    EngineMessage, Failure, FinishReason, ROWS_MAX, Row, SecondReport, SlowRow, Slowest, StepRecorder,
-};
+use crate::sink::{EngineMessage, Failure, FinishReason, ROWS_MAX, Row, SecondReport, SlowRow, Slowest, StepRecorder};
 
 const SECOND_NS: u64 = 1_000_000_000;
 
@@ -169,10 +167,12 @@ impl Book {
             failure,
             trace_id,
             span_id,
+            received_from: 0,
         }
     }
 
-    fn row(&mut self, row: Row) {
+    /// Keeps what a row tells.
+    pub(crate) fn row(&mut self, row: Row) {
         if self.rows.capacity() == 0 {
             self.rows.reserve_exact(ROWS_MAX);
         }
@@ -207,8 +207,7 @@ impl Book {
         let second = self.second_of(now_ns);
         self.second_end_ns = self.end_of(second);
         self.report.last_second = second.saturating_sub(1).max(self.report.first_second);
-        let mut next =
-            empty(self.report.group, self.report.thread, self.report.steps.len(), self.slowest, second);
+        let mut next = empty(self.report.group, self.report.thread, self.report.steps.len(), self.slowest, second);
         for (next, last) in next.steps.iter_mut().zip(&self.report.steps) {
             next.in_flight = last.in_flight;
         }

@@ -28,4 +28,7 @@ pub struct Row {
     pub trace_id: u128,
     /// 0 when it carried no sampled trace.
     pub span_id: u64,
+    /// Where it tells of a message that was received, which leaves a span and is no request: the span of whoever
+    /// published it; else 0.
+    pub received_from: u64,
 }

@@ -91,6 +91,7 @@ mod tests {
             failure: None,
             trace_id: 1,
             span_id: 1,
+            received_from: 0,
         };
         SlowRow { row, is_sampled: false }
     }

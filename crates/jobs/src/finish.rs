@@ -9,12 +9,13 @@ use nuncius_bus::{Bus, ServerClock};
 use nuncius_schemas::job::{JobEvent, JobResult, JobStatus};
 use nuncius_schemas::queue::QueueDefinition;
 use nuncius_schemas::subjects::queue_returned;
+use nuncius_telemetry::OpenSpan;
 use tokio::sync::watch;
 
 use crate::name::Name;
 use crate::record::{Settled, settle, settled};
 use crate::take::{Taken, returned};
-use crate::{JobError, Queues, dead};
+use crate::{JobError, Queues, dead, spans};
 
 /// How an attempt ended for the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,14 +72,17 @@ impl Finisher {
         if result.status == JobStatus::Failed && definition.retry_failures {
             if taken.attempt < definition.attempts {
                 let delay = Duration::from_nanos(definition.backoff_ns(taken.attempt));
+                let span = self.settling(taken, "nack", traceparent);
                 taken.item.nak(delay).await?;
+                drop(span);
                 return Ok(Finish::Retried(delay));
             }
             let reason = result.error.clone().unwrap_or_else(|| "it failed".to_owned());
             let result = JobResult { status: JobStatus::Dead, ..result.clone() };
-            return self.bury(taken, result, taken.attempt, &reason).await;
+            return self.bury(taken, result, taken.attempt, &reason, traceparent).await;
         }
         let settled = settle(&self.bus, result, taken.form(), traceparent).await?;
+        let _span = self.settling(taken, "ack", traceparent);
         if let Err(error) = taken.item.ack().await {
             tracing::debug!(%error, job = taken.id, "not acknowledged: the next worker finds its record");
         }
@@ -91,18 +95,31 @@ impl Finisher {
         result.status = JobStatus::Dead;
         result.attempt = attempts;
         result.error = Some(reason.to_owned());
-        self.bury(taken, result, attempts, reason).await
+        self.bury(taken, result, attempts, reason, taken.traceparent.as_deref()).await
     }
 
     /// The record first: who finds the job again after a crash in between sees from it that a copy is wanted.
-    async fn bury(&self, taken: &Taken, result: JobResult, attempts: u32, reason: &str) -> Result<Finish, JobError> {
-        let settled = settle(&self.bus, &result, taken.form(), None).await?;
+    async fn bury(
+        &self,
+        taken: &Taken,
+        result: JobResult,
+        attempts: u32,
+        reason: &str,
+        traceparent: Option<&str>,
+    ) -> Result<Finish, JobError> {
+        let settled = settle(&self.bus, &result, taken.form(), traceparent).await?;
         if settled == Settled::Here {
             let name = Name { id: taken.id.clone(), client: taken.client.clone(), priority: taken.priority };
             self.copy(&taken.item, &name, attempts, reason).await?;
         }
+        let _span = self.settling(taken, "ack", traceparent);
         taken.item.ack().await?;
         Ok(finish_of(settled, JobStatus::Dead))
+    }
+
+    /// The span of the answer to the queue; it ends when it is dropped.
+    fn settling(&self, taken: &Taken, name: &'static str, traceparent: Option<&str>) -> OpenSpan {
+        spans::settle(&self.bus, &self.definition().name, &taken.id, name, traceparent)
     }
 
     async fn copy(&self, item: &WorkItem, name: &Name, attempts: u32, reason: &str) -> Result<(), JobError> {
@@ -114,7 +131,9 @@ impl Finisher {
         result.status = JobStatus::Dropped;
         result.attempt = 0;
         result.error = Some(reason.to_owned());
-        settle(&self.bus, &result, taken.form(), None).await?;
+        let traceparent = taken.traceparent.as_deref();
+        settle(&self.bus, &result, taken.form(), traceparent).await?;
+        let _span = self.settling(taken, "ack", traceparent);
         Ok(taken.item.ack().await?)
     }
 

@@ -25,6 +25,7 @@ pub mod leftovers;
 mod name;
 pub mod queue;
 mod record;
+mod spans;
 pub mod submit;
 pub mod take;
 pub mod waits;

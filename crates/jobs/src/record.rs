@@ -22,6 +22,7 @@ use nuncius_schemas::subjects::{HEADER_CONTENT_TYPE, HEADER_SCHEMA, HEADER_TRACE
 use crate::JobError;
 use crate::form::Form;
 use crate::name::client_token;
+use crate::spans;
 
 /// Pause before a record that was refused or not answered is written again, at first and at most.
 const WRITE_PAUSE: Duration = Duration::from_millis(100);
@@ -50,8 +51,10 @@ pub(crate) async fn settle(
     form: Form,
     traceparent: Option<&str>,
 ) -> Result<Settled, JobError> {
+    let span = spans::send_record(bus, &result.queue, &result.job, traceparent);
+    let traceparent = span.traceparent();
     loop {
-        if write(bus, result, form, traceparent).await? {
+        if write(bus, result, form, traceparent.as_deref()).await? {
             return Ok(Settled::Here);
         }
         // The record that is there is told by this, too.

@@ -421,12 +421,15 @@ impl Inner {
         JobError::Full { queue, limit }
     }
 
-    fn deliver(&self, result: JobResult) {
+    /// Hands a result to who waits for it; whether somebody did.
+    fn deliver(&self, result: JobResult) -> bool {
         let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&result.job);
         if let Some(waiting) = waiting {
             // Who asked may have stopped waiting.
             let _ = waiting.result.send(result);
+            return true;
         }
+        false
     }
 
     /// The record as the stream has it.
@@ -472,7 +475,9 @@ impl Inner {
     async fn look_for(&self, ids: Vec<String>) {
         for id in ids {
             match self.fetch(&id).await {
-                Ok(Some(result)) => self.deliver(result),
+                Ok(Some(result)) => {
+                    self.deliver(result);
+                }
                 Ok(None) => {}
                 Err(error) => return tracing::debug!(%error, "results not looked for"),
             }

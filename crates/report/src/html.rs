@@ -9,12 +9,14 @@ use nuncius_schemas::run::{RunStatus, Verdict};
 
 use crate::format::{bytes, count, duration_f64, headline, share, utc};
 use crate::text::{first_reason, title};
+use crate::traces::TraceView;
 
 pub(crate) mod chart;
 pub(crate) mod escape;
 mod heat;
 mod plots;
 mod series;
+mod slowest;
 pub(crate) mod tables;
 
 use escape::escape;
@@ -29,15 +31,16 @@ pub(crate) const TEXT_CHARACTERS: usize = 2_000;
 /// Longest specification, in characters.
 const SPEC_CHARACTERS: usize = 200_000;
 
-/// The page of a report.
-pub fn page(report: &Report) -> String {
+/// The page of a report; where there is a `view`, traces are linked to it.
+pub fn page(report: &Report, view: Option<&TraceView>) -> String {
     let mut out = String::with_capacity(256 * 1024);
     let word = headline(report.status, report.verdict);
-    out.push_str(&header(report, &word));
+    out.push_str(&header(report, &word, view));
     out.push_str(&cards(report));
     out.push_str(&plots::section(report));
     out.push_str(&tables::gates(report));
     out.push_str(&tables::groups(report));
+    out.push_str(&slowest::section(report, view));
     out.push_str(&tables::nodes(report));
     out.push_str(&tables::events(report));
     out.push_str(&tables::metadata(report));
@@ -74,7 +77,7 @@ pub(crate) fn tone(status: RunStatus, verdict: Option<Verdict>) -> &'static str 
     }
 }
 
-fn header(report: &Report, word: &str) -> String {
+fn header(report: &Report, word: &str, view: Option<&TraceView>) -> String {
     let mut out = format!(
         "<header class=\"{}\">\n<div class=\"headline\"><span class=\"badge {}\">{}</span><h1>{}</h1></div>\n",
         tone(report.status, report.verdict),
@@ -103,10 +106,18 @@ fn header(report: &Report, word: &str) -> String {
     facts.extend(report.started_unix_ms.map(|at| ("load from", utc(at))));
     facts.extend(report.ended_unix_ms.map(|at| ("ended", utc(at))));
     facts.push(("load for", duration_f64(report.offered_seconds.max(0.0) * 1e9)));
-    facts.extend(report.trace_id.clone().map(|trace| ("trace", trace)));
     out.push_str("<dl class=\"facts\">\n");
     for (name, value) in facts {
         out.push_str(&format!("<div><dt>{name}</dt><dd>{}</dd></div>\n", escape(&value, 200)));
+    }
+    if let Some(trace) = &report.trace_id {
+        let page = view.and_then(|view| view.page(trace, None));
+        let trace = escape(trace, 200);
+        let shown = match page {
+            Some(page) => format!("<a href=\"{}\" rel=\"noreferrer noopener\">{trace}</a>", escape(&page, 2_000)),
+            None => trace,
+        };
+        out.push_str(&format!("<div><dt>trace</dt><dd>{shown}</dd></div>\n"));
     }
     out.push_str("</dl>\n</header>\n");
     out

@@ -7,13 +7,14 @@
 //! nothing outside.
 //!
 //! Layout: [`format`] turns numbers into words; [`text`] is the terminal; [`html`] is the page; [`json`] is for
-//! programs; [`scaling`] is the report of a scaling experiment, as text and as a page.
+//! programs; [`traces`] leads to the slowest requests; [`scaling`] is the report of a scaling experiment, as text and as a page.
 
 pub mod format;
 pub mod html;
 pub mod json;
 pub mod scaling;
 pub mod text;
+pub mod traces;
 
 #[cfg(test)]
 mod fixture;

@@ -7,8 +7,10 @@ use nuncius_schemas::spec::EngineKind;
 
 use crate::format::{ABSENT, failure_words, gate_value, headline, quantile_value, signed_duration};
 pub use crate::format::{bytes, count, duration, duration_f64, duration_or_absent, plain, rate, share, stamp, utc};
+use crate::traces::TraceView;
 
 pub mod progress;
+mod slowest;
 pub(crate) mod table;
 
 pub use progress::{progress_block, progress_heading, progress_rows};
@@ -50,8 +52,9 @@ pub fn table(heading: &[&str], rows: &[Vec<String>], left: &[usize], options: Te
     table::columns_after("", Paint(options.colour), heading, rows, left)
 }
 
-/// The whole report: the verdict and why, then the load, the groups, the gates and the nodes.
-pub fn summary(report: &Report, options: TextOptions) -> String {
+/// The whole report: the verdict and why, then the load, the groups, the gates, the nodes and the slowest requests.
+/// Where there is a `view`, it says where traces are to be looked at.
+pub fn summary(report: &Report, options: TextOptions, view: Option<&TraceView>) -> String {
     let paint = Paint(options.colour);
     let width = options.width.max(40);
     let mut out = verdict_lines(report, paint, width);
@@ -62,8 +65,12 @@ pub fn summary(report: &Report, options: TextOptions) -> String {
     }
     out.push_str(&gate_lines(&report.gates, paint, width));
     out.push_str(&node_lines(&report.nodes, paint, width));
+    out.push_str(&slowest::lines(report, paint, view));
     if let Some(trace) = &report.trace_id {
         out.push_str(&format!("\ntrace {}\n", plain(trace, 64)));
+        if let Some(page) = view.and_then(|view| view.page(trace, None)) {
+            out.push_str(&format!("  {page}\n"));
+        }
     }
     out
 }

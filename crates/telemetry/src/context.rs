@@ -63,6 +63,13 @@ pub fn ids_of(span: &tracing::Span) -> Option<(u128, u64)> {
     span.is_valid().then_some(ids)
 }
 
+/// The same of a span that is sampled: others are exported by nobody, and nothing may be their child.
+pub fn sampled_ids_of(span: &tracing::Span) -> Option<(u128, u64)> {
+    let context = span.context();
+    let is_sampled = context.span().span_context().is_sampled();
+    is_sampled.then(|| ids_of(span)).flatten()
+}
+
 /// The `traceparent` of the current `tracing` span, to put into a message; `None` when it has none.
 pub fn current_traceparent() -> Option<String> {
     let context = tracing::Span::current().context();

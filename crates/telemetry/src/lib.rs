@@ -19,20 +19,26 @@ mod encode;
 mod export;
 mod init;
 mod logs;
+mod messaging;
+mod open;
 pub mod otlp;
 mod out_box;
 mod process;
 mod record;
 mod settings;
 
-pub use context::{context_from_traceparent, current_traceparent, ids_of, parse_traceparent, set_parent, traceparent};
+pub use context::{
+    context_from_traceparent, current_traceparent, ids_of, parse_traceparent, sampled_ids_of, set_parent, traceparent,
+};
 pub use export::Losses;
 pub use init::{LogFormat, Telemetry, TelemetryOptions, init};
+pub use messaging::{Operation, messaging};
 pub use nuncius_schemas::subjects::Signal;
+pub use open::OpenSpan;
 pub use opentelemetry::Value;
 pub use out_box::{OutBox, OutBoxLimits, Parcel};
 pub use process::{flush, is_wanted, losses, out_box, resource, send};
-pub use record::{SpanKind, SpanRecord, is_recording, record_span};
+pub use record::{LINKS_MAX, SpanKind, SpanRecord, is_recording, record_span};
 pub use settings::{check_endpoint, pairs};
 
 /// What went wrong with logs or spans.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::{Duration, UNIX_EPOCH};
 
-use opentelemetry::trace::{SpanContext, SpanId, SpanKind as OtelKind, Status, TraceFlags, TraceId, TraceState};
+use opentelemetry::trace::{Link, SpanContext, SpanId, SpanKind as OtelKind, Status, TraceFlags, TraceId, TraceState};
 use opentelemetry::{InstrumentationScope, KeyValue, Value};
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 
@@ -12,6 +12,9 @@ use crate::export::ExportQueue;
 
 /// The scope that all of Nuncius's spans carry.
 pub(crate) const SCOPE: &str = "nuncius";
+
+/// Most links of a span, as OpenTelemetry's own limit has it.
+pub const LINKS_MAX: usize = 128;
 
 /// The process's queue; empty for ever when nothing is exported.
 static QUEUE: OnceLock<Arc<ExportQueue>> = OnceLock::new();
@@ -29,6 +32,8 @@ pub(crate) fn install(queue: Arc<ExportQueue>) {
 pub enum SpanKind {
     /// A request to somebody, waited for.
     Client,
+    /// The same, of who answers it.
+    Server,
     /// A message handed over, not waited for.
     Producer,
     /// A message worked on.
@@ -57,6 +62,9 @@ pub struct SpanRecord {
     pub end_unix_ns: u64,
     /// Key and value.
     pub attributes: Vec<(&'static str, Value)>,
+    /// Trace and span ids of what it has to do with and is no child of: the messages of a batch. Beyond
+    /// [`LINKS_MAX`] they are dropped, and counted as OTLP has it.
+    pub links: Vec<(u128, u64)>,
     /// Why it failed, if it did.
     pub error: Option<String>,
 }
@@ -80,24 +88,27 @@ impl SpanRecord {
             start_unix_ns,
             end_unix_ns,
             attributes: Vec::new(),
+            links: Vec::new(),
             error: None,
         }
     }
 
     pub(crate) fn into_span_data(self) -> SpanData {
-        let context = SpanContext::new(
-            TraceId::from(self.trace_id),
-            SpanId::from(self.span_id),
-            TraceFlags::SAMPLED,
-            false,
-            TraceState::NONE,
-        );
+        let context = |trace_id, span_id, is_remote| {
+            let (trace_id, span_id) = (TraceId::from(trace_id), SpanId::from(span_id));
+            SpanContext::new(trace_id, span_id, TraceFlags::SAMPLED, is_remote, TraceState::NONE)
+        };
+        let mut links = SpanLinks::default();
+        links.dropped_count = u32::try_from(self.links.len().saturating_sub(LINKS_MAX)).unwrap_or(u32::MAX);
+        let linked = self.links.iter().take(LINKS_MAX);
+        links.links.extend(linked.map(|(trace_id, span_id)| Link::with_context(context(*trace_id, *span_id, true))));
         SpanData {
-            span_context: context,
+            span_context: context(self.trace_id, self.span_id, false),
             parent_span_id: SpanId::from(self.parent_span_id),
             parent_span_is_remote: false,
             span_kind: match self.kind {
                 SpanKind::Client => OtelKind::Client,
+                SpanKind::Server => OtelKind::Server,
                 SpanKind::Producer => OtelKind::Producer,
                 SpanKind::Consumer => OtelKind::Consumer,
                 SpanKind::Internal => OtelKind::Internal,
@@ -108,7 +119,7 @@ impl SpanRecord {
             attributes: self.attributes.into_iter().map(|(key, value)| KeyValue::new(key, value)).collect(),
             dropped_attributes_count: 0,
             events: SpanEvents::default(),
-            links: SpanLinks::default(),
+            links,
             status: self.error.map_or(Status::Unset, Status::error),
             instrumentation_scope: INSTRUMENTATION_SCOPE.clone(),
         }

@@ -18,7 +18,7 @@ mod wait;
 pub use browser::{Browser, Scheme};
 pub use cluster::TestCluster;
 pub use island::Island;
-pub use otlp::{LogLine, Manner, OtlpReceiver, Span, spans_message};
+pub use otlp::{LogLine, Manner, OtlpReceiver, Span, spans_in, spans_message};
 pub use proxy::Proxy;
 pub use rabbitmq::RabbitMq;
 pub use recorder::Recorder;

@@ -22,7 +22,7 @@ mod plain;
 
 use grpc::Calls;
 
-pub use plain::spans_message;
+pub use plain::{spans_in, spans_message};
 
 /// One received span, in plain types. Ids are lower-case hex; an absent parent is the empty string; attribute values
 /// are as text; times are unix nanoseconds.

@@ -235,7 +235,7 @@ pub fn channels() -> Vec<Channel> {
     ];
     channels.extend(queue_channels(&ns));
     channels.extend(emulators::channels(&ns));
-    channels.push(otlp::channel(&ns));
+    channels.extend(otlp::channels(&ns));
     channels.extend(telemetry::channels(&ns));
     channels
 }

@@ -95,6 +95,11 @@ impl Method {
         Ok(Self { name: name.to_owned(), is_custom: true })
     }
 
+    /// Whether it is somebody's own.
+    pub fn is_custom(&self) -> bool {
+        self.is_custom
+    }
+
     /// As it is sent.
     pub fn name(&self) -> &str {
         &self.name

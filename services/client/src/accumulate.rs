@@ -330,9 +330,12 @@ impl StepSum {
 /// As it travels.
 fn slow_request(slow: &SlowRow) -> SlowRequest {
     let row = &slow.row;
+    // An id that leads nowhere is none.
+    let is_told = slow.is_sampled || nuncius_telemetry::is_recording();
+    let id = |id: String| if is_told { id } else { String::new() };
     SlowRequest {
-        trace_id: format!("{:032x}", row.trace_id),
-        span_id: format!("{:016x}", row.span_id),
+        trace_id: id(format!("{:032x}", row.trace_id)),
+        span_id: id(format!("{:016x}", row.span_id)),
         response_ns: slow.response_ns(),
         service_ns: if row.sent_ns == 0 { 0 } else { row.done_ns.saturating_sub(row.sent_ns) },
         done_ns: row.done_ns,

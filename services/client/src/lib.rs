@@ -22,6 +22,7 @@ pub mod queue_client;
 mod reporter;
 mod roster;
 mod session;
+mod spans;
 
 pub use caps::over_caps;
 pub use config::ClientConfig;

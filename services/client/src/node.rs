@@ -19,8 +19,10 @@ use crate::engines::PrepareError;
 use crate::fences::Fences;
 use crate::session::Session;
 
+mod call;
 mod commands;
 
+use call::Call;
 use commands::Taken;
 
 /// A prepared experiment whose start has not come after this long is given up.
@@ -87,14 +89,12 @@ enum Event {
 struct Preparing {
     experiment: String,
     attempt: u32,
-    message: Message,
+    call: Call,
     work: JoinHandle<Box<Prepared>>,
 }
 
 struct Prepared {
     prepare: Arc<Prepare>,
-    message: Message,
-    span: tracing::Span,
     session: Result<Session, PrepareError>,
 }
 
@@ -111,7 +111,7 @@ struct Node {
     /// Shards of lost nodes that are being taken over, on threads that may block, and who waits for an answer: by
     /// experiment, attempt and number.
     taking: JoinSet<Taken>,
-    waiting: BTreeMap<(String, u32, u32), Vec<Message>>,
+    waiting: BTreeMap<(String, u32, u32), Vec<Call>>,
 }
 
 /// Runs a client node until `shutdown`; `ready` is told the name it got.

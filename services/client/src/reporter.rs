@@ -5,18 +5,18 @@
 
 use std::time::Duration;
 
-use nuncius_bus::{Bus, BusError, TypedError};
+use nuncius_bus::{Bus, BusError, TypedError, typed};
 use nuncius_engine::sink::Row;
 use nuncius_schemas::metric::{RecordsWritten, Shortfall};
 use nuncius_schemas::record::{BATCH_ROWS_MAX, RecordBatch};
-use nuncius_schemas::spec::{EngineKind, ExperimentSpec, Method, RecordsMode};
-use nuncius_telemetry::{SpanKind, SpanRecord};
+use nuncius_schemas::spec::{ExperimentSpec, RecordsMode};
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
 use crate::accumulate::{Accumulated, DeltaHead};
 use crate::collector::Collected;
 use crate::message::room_bytes;
+use crate::spans::RunSpans;
 
 /// Pause before a refused or unanswered publish is repeated.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
@@ -31,8 +31,8 @@ pub(crate) struct ReporterInput {
     pub(crate) spec: ExperimentSpec,
     /// Wall clock of the run's instant zero, nanoseconds since the Unix epoch.
     pub(crate) start_unix_ns: std::sync::Arc<std::sync::OnceLock<u64>>,
-    /// Span under which sampled requests hang.
-    pub(crate) parent_span_id: std::sync::Arc<std::sync::OnceLock<u64>>,
+    /// Of the load and of the requests that are traced; absent where no span leaves this process.
+    pub(crate) spans: Option<RunSpans>,
     /// Set once the node itself ends its part early.
     pub(crate) leaving: std::sync::Arc<std::sync::OnceLock<String>>,
     pub(crate) collected: mpsc::Receiver<Collected>,
@@ -51,13 +51,18 @@ pub(crate) async fn report(mut input: ReporterInput) {
         match collected {
             Collected::Second(accumulated) => {
                 last_second = accumulated.last_second;
+                if let Some(spans) = &input.spans {
+                    accumulated.slowest().for_each(|slow| spans.slow(slow));
+                }
                 sequence = send_delta(&input, *accumulated, sequence, None).await;
                 records.send_some(&input).await;
             }
             Collected::Rows(rows) => {
                 for row in &rows {
-                    record_span(&input, row);
-                    if keeps(input.spec.records, row) {
+                    if let Some(spans) = &input.spans {
+                        spans.request(row);
+                    }
+                    if row.received_from == 0 && keeps(input.spec.records, row) {
                         records.push(&input, row).await;
                     }
                 }
@@ -70,6 +75,9 @@ pub(crate) async fn report(mut input: ReporterInput) {
                 let end = Accumulated::empty_at(last_second);
                 let stopped = ending.stopped.as_ref().map(|(shortfall, text)| (*shortfall, text.as_str()));
                 let stopped = stopped.or(input.leaving.get().map(|text| (Shortfall::Left, text.as_str())));
+                if let Some(spans) = &input.spans {
+                    spans.end(stopped.map(|(_, text)| text));
+                }
                 send_delta(&input, end, sequence, Some(Last { stopped, records: written })).await;
                 return;
             }
@@ -100,7 +108,7 @@ async fn send_delta(input: &ReporterInput, accumulated: Accumulated, sequence: u
     for delta in accumulated.into_deltas(&head, room_bytes(input.bus.max_payload_bytes())) {
         let id = format!("{}-{}-{}", message_id(input), delta.sequence, delta.part);
         sent = delta.sequence;
-        let _ = store(&input.bus, &subject, "metric-delta.v1", &delta, &id).await;
+        let _ = store(input, &subject, "metric-delta.v1", &delta, &id).await;
     }
     sent
 }
@@ -157,7 +165,7 @@ impl Records {
         self.written.rows += self.batch.index.len() as u64;
         let subject = input.bus.namespace().trace(&input.experiment, &input.node);
         let id = format!("{}-r{}", message_id(input), self.batch.sequence);
-        let _ = store(&input.bus, &subject, "record-batch.v1", &self.batch, &id).await;
+        let _ = store(input, &subject, "record-batch.v1", &self.batch, &id).await;
         let next = RecordBatch {
             experiment: std::mem::take(&mut self.batch.experiment),
             node: std::mem::take(&mut self.batch.node),
@@ -187,9 +195,10 @@ const fn rows_max(max_payload_bytes: usize) -> usize {
 }
 
 /// Publishes until the stream has it; `false` for what can never be stored, which the receiver misses by its number.
-async fn store<T: serde::Serialize>(bus: &Bus, subject: &str, schema: &str, message: &T, id: &str) -> bool {
+async fn store<T: serde::Serialize>(input: &ReporterInput, subject: &str, schema: &str, message: &T, id: &str) -> bool {
+    let headers = typed::headers_of(schema, input.spans.as_ref().map(RunSpans::traceparent).as_deref());
     loop {
-        match bus.store_message(subject, schema, message, Some(id)).await {
+        match input.bus.store_with(subject, &headers, message, Some(id)).await {
             Ok(_) => return true,
             Err(TypedError::Bus(BusError::PayloadTooLarge { .. } | BusError::Closed) | TypedError::Codec { .. }) => {
                 warn!(subject, id, "message given up: too large, or the connection is closed");
@@ -219,62 +228,4 @@ fn push_row(batch: &mut RecordBatch, row: &Row) {
     batch.status.push(row.status);
     batch.outcome.push(row.outcome);
     batch.span_id.push(row.span_id);
-}
-
-/// The client span of a sampled request; its id went out in the request's `traceparent`.
-fn record_span(input: &ReporterInput, row: &Row) {
-    if row.trace_id == 0 || row.sent_ns == 0 || row.done_ns == 0 {
-        return;
-    }
-    let Some(start_unix_ns) = input.start_unix_ns.get() else { return };
-    let Some(group) = input.spec.groups.get(usize::from(row.group)) else { return };
-    let step = group.steps.get(usize::from(row.step));
-    let mut attributes: Vec<(&'static str, nuncius_telemetry::Value)> = vec![
-        ("nuncius.experiment.id", input.experiment.clone().into()),
-        ("nuncius.group", group.name.clone().into()),
-        ("nuncius.index", i64::try_from(row.index).unwrap_or(i64::MAX).into()),
-        ("nuncius.planned_ns", i64::try_from(row.planned_ns).unwrap_or(i64::MAX).into()),
-    ];
-    let (name, kind) = match group.engine {
-        EngineKind::Http => {
-            let method = step.and_then(|s| s.method.as_ref()).map_or("GET", Method::name).to_owned();
-            attributes.push(("http.request.method", method.clone().into()));
-            attributes.push(("http.response.status_code", i64::from(row.status).into()));
-            (method, SpanKind::Client)
-        }
-        EngineKind::Amqp => {
-            attributes.push(("messaging.system", "rabbitmq".into()));
-            attributes.push(("messaging.operation.type", "send".into()));
-            let publish = step.and_then(|s| s.publish.as_ref());
-            let destination = publish.map_or("", |publish| publish.routing_key.as_str());
-            attributes.push(("messaging.destination.name", destination.to_owned().into()));
-            (format!("publish {destination}"), SpanKind::Producer)
-        }
-        EngineKind::Queue => {
-            let queue = group.target.trim_start_matches("queue://");
-            let destination = format!("{}.job.{queue}", input.bus.namespace().as_str());
-            attributes.push(("messaging.system", "nats".into()));
-            attributes.push(("messaging.operation.name", "send".into()));
-            attributes.push(("messaging.operation.type", "send".into()));
-            attributes.push(("messaging.destination.name", destination.clone().into()));
-            (format!("send {destination}"), SpanKind::Producer)
-        }
-        EngineKind::Servo => {
-            let event = group.step_names().get(usize::from(row.step)).cloned().unwrap_or_default();
-            attributes.push(("nuncius.servo.event", event.clone().into()));
-            (event, SpanKind::Client)
-        }
-    };
-    let failed = row.outcome != nuncius_schemas::record::RecordOutcome::Succeeded;
-    nuncius_telemetry::record_span(SpanRecord {
-        trace_id: row.trace_id,
-        span_id: row.span_id,
-        parent_span_id: input.parent_span_id.get().copied().unwrap_or(0),
-        name: name.into(),
-        kind,
-        start_unix_ns: start_unix_ns + row.sent_ns,
-        end_unix_ns: start_unix_ns + row.done_ns,
-        attributes,
-        error: failed.then(|| format!("status {}", row.status)),
-    });
 }

@@ -19,6 +19,7 @@ use crate::health::HealthMeter;
 use crate::heartbeat::Heartbeat;
 use crate::reporter::{ReporterInput, report};
 use crate::roster::Roster;
+use crate::spans::RunSpans;
 
 /// Messages of engine threads that may wait for the collector.
 const ENGINE_QUEUE: usize = 256;
@@ -55,7 +56,7 @@ pub(crate) struct Session {
     control: Arc<Control>,
     start_at_ns: Arc<OnceLock<u64>>,
     start_unix_ns: Arc<OnceLock<u64>>,
-    /// Span of the start on this node: sampled requests hang under it.
+    /// Span of the start on this node: the load that it offers hangs under it.
     parent_span_id: Arc<OnceLock<u64>>,
     /// Why the node itself ends its part early.
     leaving: Arc<OnceLock<String>>,
@@ -110,6 +111,14 @@ impl Session {
             .spawn(move || collect(input, &collected_sender))
             .inspect_err(|_| control.abandon())
             .map_err(|error| PrepareError::Thread(error.to_string()))?;
+        let spans = RunSpans::new(
+            (&prepare.experiment, node),
+            trace_id,
+            &prepare.spec,
+            bus.namespace(),
+            Arc::clone(&parent_span_id),
+            Arc::clone(&start_unix_ns),
+        );
         let reporter = tokio::spawn(report(ReporterInput {
             bus: bus.clone(),
             experiment: prepare.experiment.clone(),
@@ -118,7 +127,7 @@ impl Session {
             attempt: prepare.attempt,
             spec: prepare.spec.clone(),
             start_unix_ns: Arc::clone(&start_unix_ns),
-            parent_span_id: Arc::clone(&parent_span_id),
+            spans,
             leaving: Arc::clone(&leaving),
             collected,
         }));

@@ -17,6 +17,7 @@ mod form;
 mod joining;
 pub mod oco;
 pub mod resource;
+mod spans;
 pub mod stub;
 mod timer;
 

@@ -7,9 +7,10 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use nuncius_bus::clock::{Offset, measure_offset, monotonic_ns};
-use nuncius_bus::{Bus, BusError, TypedError};
+use nuncius_bus::{Bus, BusError, TypedError, typed};
 use nuncius_schemas::codec;
 use nuncius_schemas::node::{NodeCommand, NodeReply, RefusalCode};
+use nuncius_telemetry::{OpenSpan, Operation, SpanKind, messaging};
 
 /// Round trips a clock measurement takes the least of.
 const CLOCK_SAMPLES: usize = 16;
@@ -97,8 +98,41 @@ impl FleetError {
 /// # Errors
 /// [`FleetError`].
 pub(crate) async fn command(bus: &Bus, node: &str, command: &NodeCommand, timeout: Duration) -> Result<(), FleetError> {
+    let mut span = span_of(bus, node, command);
+    let outcome = command_in(bus, node, command, timeout, &span).await;
+    match &outcome {
+        Ok(()) => {}
+        Err(error @ FleetError::Refused { .. }) => span.fail("refused", error.to_string()),
+        Err(error @ FleetError::Missing { .. }) => span.fail("missing", error.to_string()),
+    }
+    outcome
+}
+
+/// The span of a command that is given once; the others leave no trace, though there may be thousands of them.
+fn span_of(bus: &Bus, node: &str, command: &NodeCommand) -> OpenSpan {
+    if !command.is_traced() {
+        return OpenSpan::none();
+    }
+    let template = || bus.namespace().node_command("{node}");
+    let attributes = || {
+        let subject = bus.namespace().node_command(node);
+        let mut attributes = messaging("nats", "request", Operation::Send, subject, Some(template()));
+        attributes.push(("nuncius.command", command.name().into()));
+        attributes
+    };
+    OpenSpan::child_of_current(SpanKind::Client, || format!("request {}", template()), attributes)
+}
+
+async fn command_in(
+    bus: &Bus,
+    node: &str,
+    command: &NodeCommand,
+    timeout: Duration,
+    span: &OpenSpan,
+) -> Result<(), FleetError> {
     let subject = bus.namespace().node_command(node);
-    match bus.request_message::<_, NodeReply>(&subject, "node-command.v2", command, timeout).await {
+    let headers = typed::headers_of("node-command.v2", span.traceparent().as_deref());
+    match bus.request_with::<_, NodeReply>(&subject, &headers, command, timeout).await {
         Ok(NodeReply::Accepted { .. } | NodeReply::Standing { .. }) => Ok(()),
         Ok(NodeReply::Refused { epoch, code, reason }) => {
             Err(FleetError::Refused { node: node.to_owned(), epoch, code, reason })

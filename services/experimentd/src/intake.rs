@@ -38,8 +38,17 @@ pub(crate) const CANCELLED_WAITING: &str = "cancelled while it waited";
 
 /// Admits one submission. The message is acknowledged only when its fate is written down.
 pub(crate) async fn admit(daemon: &Daemon, job: WorkItem) {
-    let span =
-        info_span!("admit", "otel.name" = "submit experiment", "otel.kind" = "consumer", messaging.system = "nats");
+    let subject = daemon.bus.namespace().experiment_submit();
+    let span = info_span!(
+        "admit",
+        "otel.name" = %format_args!("process {subject}"),
+        "otel.kind" = "consumer",
+        "messaging.system" = "nats",
+        "messaging.operation.name" = "process",
+        "messaging.operation.type" = "process",
+        "messaging.destination.name" = subject,
+        "messaging.message.id" = job.headers.get(HEADER_MESSAGE_ID),
+    );
     if let Some(traceparent) = job.headers.get(HEADER_TRACEPARENT) {
         nuncius_telemetry::set_parent(&span, traceparent);
     }

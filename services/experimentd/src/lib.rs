@@ -33,6 +33,7 @@ mod run;
 pub mod seconds;
 pub mod series;
 mod serve;
+mod sources;
 mod start;
 mod storing;
 mod stress;

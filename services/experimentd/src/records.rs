@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{debug, warn};
 
+use crate::sources::Sources;
 use crate::totals::RunTotals;
 
 /// Pause before a batch that the store or the bus did not give or take is tried again.
@@ -109,7 +110,8 @@ impl Gathering {
         let state = Arc::new(Mutex::new(gathered));
         let wanted =
             Wanted { experiment: experiment.to_owned(), attempt, nodes: nodes.to_vec(), names: StepNames::of(spec) };
-        let task = tokio::spawn(gather(bus.clone(), store.clone(), wanted, Arc::clone(&state), told));
+        let sources = Sources::of(&bus.namespace().trace("{experiment}", "{node}"), experiment);
+        let task = tokio::spawn(gather(bus.clone(), store.clone(), wanted, Arc::clone(&state), (told, sources)));
         Self { bus: bus.clone(), experiment: experiment.to_owned(), state, progress, task }
     }
 
@@ -170,7 +172,13 @@ impl Gathering {
     }
 }
 
-async fn gather(bus: Bus, store: Store, wanted: Wanted, state: Arc<Mutex<Gathered>>, told: watch::Sender<u64>) {
+async fn gather(
+    bus: Bus,
+    store: Store,
+    wanted: Wanted,
+    state: Arc<Mutex<Gathered>>,
+    (told, mut sources): (watch::Sender<u64>, Sources),
+) {
     let namespace = bus.namespace().clone();
     let (stream, filter) = (namespace.stream_trace(), namespace.trace_all(&wanted.experiment));
     let with = |act: &mut dyn FnMut(&mut Gathered)| act(&mut state.lock().unwrap_or_else(PoisonError::into_inner));
@@ -194,6 +202,7 @@ async fn gather(bus: Bus, store: Store, wanted: Wanted, state: Arc<Mutex<Gathere
                 continue;
             }
         };
+        sources.note(&message.headers);
         match codec::decode::<RecordBatch>(&message.payload) {
             Ok(batch) if wanted.is_ours(&batch) => {
                 if let Err(error) = stored(&store, &batch, &wanted, &with).await {

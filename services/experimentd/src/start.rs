@@ -12,7 +12,7 @@ use nuncius_bus::clock::{Offset, monotonic_ns, unix_ns};
 use nuncius_schemas::codec;
 use nuncius_schemas::node::{Extend, NodeCommand, Prepare, RefusalCode, Start, Stop};
 use nuncius_schemas::run::RunStatus;
-use tracing::{debug, info};
+use tracing::{Instrument, debug, info};
 
 use crate::checkpoint::{self, Checkpoint};
 use crate::fleet::{FleetError, Patience, command_all, command_all_alive, command_all_until, measure_clocks};
@@ -215,9 +215,10 @@ pub(crate) fn tell_to_stop(running: &Running, names: &[String], reason: &str) {
     }
     let commands = names.iter().map(|name| (name.clone(), stop_command(running, 0, reason))).collect();
     let (bus, timeout) = (running.daemon.bus.clone(), running.daemon.timing.command);
-    running.daemon.tasks.spawn(async move {
+    let told = async move {
         for error in command_all(&bus, commands, timeout).await {
             debug!(%error, "stop had no effect");
         }
-    });
+    };
+    running.daemon.tasks.spawn(told.in_current_span());
 }

@@ -10,15 +10,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use nuncius_bus::Bus;
 use nuncius_bus::clock::monotonic_ns;
+use nuncius_bus::{Bus, typed};
 use nuncius_schemas::event::EventKind;
 use nuncius_schemas::node::NodeInfo;
 use nuncius_schemas::resource::{Amount, ResourceKind, ResourceReply, ResourceRequest};
 use nuncius_schemas::stress::{StressStep, not_offered, offers, resource_nodes};
 use nuncius_schemas::units::HumanDuration;
+use nuncius_telemetry::{OpenSpan, Operation, SpanKind, messaging};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tracing::Instrument;
 
 use crate::nodes::Nodes;
 
@@ -61,7 +63,7 @@ impl Pressure {
         let mut tasks = JoinSet::new();
         for (index, step) in steps.iter().enumerate() {
             let (site, step) = (site.clone(), step.clone());
-            tasks.spawn(async move {
+            let work = async move {
                 let at_ns = start_at_ns.saturating_add(step.at.0);
                 tokio::time::sleep(Duration::from_nanos(at_ns.saturating_sub(monotonic_ns()))).await;
                 // Where another daemon began with it, this is said once more, of what is left of it.
@@ -72,7 +74,8 @@ impl Pressure {
                 } else if left_ns > 0 {
                     site.apply(index, &StressStep { duration: HumanDuration(left_ns), ..step }).await;
                 }
-            });
+            };
+            tasks.spawn(work.in_current_span());
         }
         Self { site, steps: tasks, told }
     }
@@ -157,13 +160,18 @@ fn parted<'a>(nodes: &[&'a NodeInfo], kind: ResourceKind) -> (Vec<&'a NodeInfo>,
 /// One request; the error names the node.
 async fn ask(bus: &Bus, node: &str, kind: ResourceKind, request: &ResourceRequest) -> Result<(), String> {
     let subject = bus.namespace().resource(node, kind);
-    let asked =
-        bus.request_message::<_, ResourceReply>(&subject, "resource-request.v1", request, COMMAND_TIMEOUT).await;
-    match asked {
-        Ok(ResourceReply { error: None, .. }) => Ok(()),
-        Ok(ResourceReply { error: Some(error), .. }) => Err(format!("{kind} of {node}: {error}", kind = kind.name())),
-        Err(error) => Err(format!("{kind} of {node}: {error}", kind = kind.name())),
-    }
+    let template = || bus.namespace().resource("{node}", kind);
+    let attributes = || messaging("nats", "request", Operation::Send, subject.clone(), Some(template()));
+    let mut span = OpenSpan::child_of_current(SpanKind::Client, || format!("request {}", template()), attributes);
+    let headers = typed::headers_of("resource-request.v1", span.traceparent().as_deref());
+    let asked = bus.request_with::<_, ResourceReply>(&subject, &headers, request, COMMAND_TIMEOUT).await;
+    let problem = match asked {
+        Ok(ResourceReply { error: None, .. }) => return Ok(()),
+        Ok(ResourceReply { error: Some(error), .. }) => error,
+        Err(error) => error.to_string(),
+    };
+    span.fail("refused", problem.clone());
+    Err(format!("{kind} of {node}: {problem}", kind = kind.name()))
 }
 
 fn token() -> Option<String> {

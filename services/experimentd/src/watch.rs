@@ -27,6 +27,7 @@ use crate::plan::Plan;
 use crate::records::Gathering;
 use crate::run::{Running, Stopped, cut_by};
 use crate::seconds::{Closing, Seconds};
+use crate::sources::Sources;
 use crate::stress::{Pressure, Told};
 use crate::summary::OverTime;
 use crate::telemetry::{self, Telemetry};
@@ -139,6 +140,8 @@ struct Watch<'a> {
     /// Lost nodes whose load was late: they tell nothing any more that counts.
     stood_still: BTreeSet<String>,
     books: Books,
+    /// Told with the watch.
+    sources: Sources,
     draining: bool,
 }
 
@@ -245,6 +248,7 @@ impl Watch<'_> {
     async fn delta(&mut self, stored: Result<StoredMessage, BusError>) {
         match stored {
             Ok(message) => {
+                self.sources.note(&message.headers);
                 if self.merge(message.sequence, &message.payload) {
                     self.plan_moves().await;
                 }

@@ -6,9 +6,10 @@
 //! away costs what the bus forgets meanwhile, and nothing else.
 //!
 //! Layout: [`service`] starts and joins everything; `export` hands telemetry on; `http` is the face, `metrics` what it
-//! shows.
+//! shows; `hops` makes spans of what servers tell of messages.
 
 mod export;
+mod hops;
 mod http;
 mod metrics;
 pub mod service;

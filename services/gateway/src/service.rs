@@ -14,8 +14,8 @@ use tokio_util::task::TaskTracker;
 use tracing::info;
 
 use crate::export::{self, ExportConfig};
-use crate::http;
 use crate::metrics::{Exported, MetricsSettings, MetricsState};
+use crate::{hops, http};
 
 /// How long a server may take to hear that the gateway leaves.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -111,6 +111,7 @@ pub async fn run(
     let tasks = TaskTracker::new();
     let counts = Exported { counts: Arc::clone(&exporting.counts), spool_bytes: config.export.spool_bytes as u64 };
     let state = MetricsState::start(bus.clone(), config.metrics.clone(), counts, shutdown.clone(), &tasks).await?;
+    let hops = tokio::spawn(hops::run(bus.clone(), shutdown.clone()));
     info!(gateway = %name, %address, "joined");
     if let Some(ready) = ready {
         let _ = ready.send(address);
@@ -118,6 +119,8 @@ pub async fn run(
     http::serve(listener, config.limits.clone(), shutdown.clone(), state).await;
     tasks.close();
     let _ = tokio::time::timeout(FAREWELL, tasks.wait()).await;
+    // It publishes what it has, to be handed on.
+    let _ = tokio::time::timeout(FAREWELL, hops).await;
     let _ = tokio::time::timeout(EXPORT_FAREWELL, exporting.ended()).await;
     let _ = tokio::time::timeout(FAREWELL, async {
         registration.release().await;

@@ -15,6 +15,7 @@ mod global;
 mod parse;
 mod queues;
 mod telemetry;
+mod traces;
 
 pub(crate) use emulators::{
     HostArgs, OcoArgs, ResourceArgs, ResourceCommand, ResourceNodes, ResourceSetArgs, ServoArgs,
@@ -24,6 +25,7 @@ pub(crate) use global::Global;
 pub(crate) use parse::{command, parse};
 pub(crate) use queues::{DeadCommand, DeviceArgs, FrontendArgs, QueueClientArgs, QueueCommand, WorkerArgs};
 pub(crate) use telemetry::{SamplerArgs, TelemetryArgs, TelemetryCommand, TelemetrySamplerArgs};
+pub(crate) use traces::TraceViewArgs;
 
 /// Distributed load and scalability experiments over NATS.
 #[derive(Debug, Parser)]
@@ -218,6 +220,8 @@ pub(crate) struct RunArgs {
     /// Where the report goes as JSON; `-` is standard output.
     #[arg(long, value_name = "FILE")]
     pub(crate) report_json: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) traces: TraceViewArgs,
     /// No live view.
     #[arg(long, short)]
     pub(crate) quiet: bool,
@@ -255,6 +259,8 @@ pub(crate) struct WatchArgs {
     /// Where the HTML report goes.
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) traces: TraceViewArgs,
 }
 
 #[derive(Debug, Args)]
@@ -273,6 +279,8 @@ pub(crate) struct ReportArgs {
     /// Write the HTML report to this file.
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) traces: TraceViewArgs,
 }
 
 #[derive(Debug, Args)]

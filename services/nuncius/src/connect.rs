@@ -111,6 +111,7 @@ async fn connect_with(global: &Global, url: &str, name: &str, proves_itself: boo
         namespace: namespace(global)?,
         name: name.to_owned(),
         election_patience: global.nats_patience.to_std(),
+        trace_hops: global.trace_hops,
         ..ConnectOptions::default()
     };
     if proves_itself {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use nuncius_bus::clock::{unix_ms, unix_ns};
 use nuncius_bus::work_queue::WorkItem;
-use nuncius_bus::{Bus, BusError, TypedError};
+use nuncius_bus::{Bus, BusError, TypedError, typed};
 use nuncius_jobs::{Finish, Finisher, JobError, PROGRESS_INTERVAL, PROGRESS_LOST, Taken, admit};
 use nuncius_schemas::job::{JobEvent, JobEventKind, JobResult, JobStatus, OUTPUT_TAIL_MAX_BYTES};
 use nuncius_schemas::redact::redact_user_information;
@@ -56,6 +56,7 @@ impl Bench {
 pub(crate) async fn work(bench: &Arc<Bench>, slot: u32, item: WorkItem) {
     let subject = item.subject.clone();
     debug!(subject, payload = %shown(&item.payload), "received");
+    let received_unix_ns = unix_ns();
     let place = (item.stream_sequence(), item.published_unix_ns());
     // A server that was killed may have forgotten whom it gave this to. Whoever is at it says so and ends it: the
     // server goes by the sequence alone, whichever delivery is acknowledged.
@@ -64,27 +65,27 @@ pub(crate) async fn work(bench: &Arc<Bench>, slot: u32, item: WorkItem) {
         return;
     }
     match admit(&bench.finisher, item).await {
-        Ok(Some(taken)) => attempt(bench, slot, taken).await,
+        Ok(Some(taken)) => attempt(bench, slot, taken, received_unix_ns).await,
         Ok(None) => {}
         Err(error) => warn!(%error, subject, "not begun: it is given to a worker again"),
     }
     bench.at_work().remove(&place);
 }
 
-async fn attempt(bench: &Arc<Bench>, slot: u32, taken: Taken) {
+async fn attempt(bench: &Arc<Bench>, slot: u32, taken: Taken, received_unix_ns: u64) {
     let begun_unix_ns = unix_ns();
     let removals = bench.removals.load(Ordering::Relaxed);
     let taken = Arc::new(taken);
+    let span_id = spans::span_id(&taken);
+    let traceparent = span_id.and_then(|id| spans::traceparent(&taken, id));
     let (outcome, end) = match bench.workload.prepare(slot, &taken.job) {
-        Ok(prepared) => run(bench, &prepared, &taken).await,
+        Ok(prepared) => run(bench, &prepared, &taken, traceparent.as_deref()).await,
         Err(error) => (Outcome::failed(error.to_string(), bench.workload.device_of(slot)), End::Own),
     };
     let is_removed = bench.removals.load(Ordering::Relaxed) != removals;
     let ran_until_unix_ns = unix_ns();
     let result = result_of(bench, &taken, outcome);
-    let parts = spans::Parts { begun_unix_ns, ran_until_unix_ns };
-    let span_id = spans::span_id(&taken);
-    let traceparent = span_id.and_then(|id| spans::traceparent(&taken, id));
+    let parts = spans::Parts { received_unix_ns, begun_unix_ns, ran_until_unix_ns };
     let ended = match end {
         // There may be another of that name by now: its books must not hear of this, nor its job of the same sequence.
         _ if is_removed => Err(JobError::NoQueue { queue: bench.queue.clone() }),
@@ -132,11 +133,11 @@ enum End {
 }
 
 /// Runs it, saying meanwhile that it is being run.
-async fn run(bench: &Arc<Bench>, prepared: &Prepared, taken: &Arc<Taken>) -> (Outcome, End) {
+async fn run(bench: &Arc<Bench>, prepared: &Prepared, taken: &Arc<Taken>, traceparent: Option<&str>) -> (Outcome, End) {
     let cancel = CancellationToken::new();
     let running = async {
         match &prepared.task {
-            Task::Device(task) => on_device(&bench.bus, prepared, task, &cancel).await,
+            Task::Device(task) => on_device(&bench.bus, prepared, task, &cancel, traceparent).await,
             _ => execute(prepared, cancel.clone()).await,
         }
     };
@@ -205,12 +206,20 @@ impl Heard {
 }
 
 /// Has an emulated device do the work.
-async fn on_device(bus: &Bus, prepared: &Prepared, task: &DeviceTask, cancel: &CancellationToken) -> Outcome {
+async fn on_device(
+    bus: &Bus,
+    prepared: &Prepared,
+    task: &DeviceTask,
+    cancel: &CancellationToken,
+    traceparent: Option<&str>,
+) -> Outcome {
     let subject = bus.namespace().device_run(&task.name);
     let limit = prepared.limit.unwrap_or(DEVICE_PATIENCE);
+    let span = spans::request_device(bus, &task.name, traceparent);
+    let headers = typed::headers_of("device-request.v1", span.traceparent().as_deref());
     let started = Instant::now();
     let answer = tokio::select! {
-        answer = bus.request_message::<_, DeviceReply>(&subject, "device-request.v1", &task.request, limit) => Some(answer),
+        answer = bus.request_with::<_, DeviceReply>(&subject, &headers, &task.request, limit) => Some(answer),
         () = cancel.cancelled() => None,
     };
     let mut outcome = Outcome {

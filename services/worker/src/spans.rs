@@ -3,15 +3,18 @@
 //!
 //! Names and attributes follow OpenTelemetry's semantic conventions for messaging (NATS has none of its own).
 
+use nuncius_bus::Bus;
 use nuncius_jobs::{Finish, Taken};
 use nuncius_schemas::job::JobResult;
 use nuncius_schemas::subjects::job_consumer;
-use nuncius_telemetry::{SpanKind, SpanRecord, Value, is_recording, parse_traceparent};
+use nuncius_telemetry::{OpenSpan, Operation, SpanKind, SpanRecord, Value, is_recording, messaging, parse_traceparent};
 
 use crate::attempt::Bench;
 
 /// When the parts of an attempt were, by this machine's clock.
 pub(crate) struct Parts {
+    /// When its message came.
+    pub(crate) received_unix_ns: u64,
     pub(crate) begun_unix_ns: u64,
     pub(crate) ran_until_unix_ns: u64,
 }
@@ -31,7 +34,16 @@ pub(crate) fn traceparent(taken: &Taken, span_id: u64) -> Option<String> {
     Some(nuncius_telemetry::traceparent(trace_id, span_id, true))
 }
 
-/// Tells the three spans of an attempt that has ended.
+/// The work that an emulated device does for an attempt, until it has answered.
+pub(crate) fn request_device(bus: &Bus, device: &str, traceparent: Option<&str>) -> OpenSpan {
+    let template = || bus.namespace().device_run("{device}");
+    let subject = || bus.namespace().device_run(device);
+    let attributes = || messaging("nats", "request", Operation::Send, subject(), Some(template()));
+    OpenSpan::child_of(traceparent, SpanKind::Client, || format!("request {}", template()), attributes)
+}
+
+/// Tells the spans of an attempt that has ended: the job's wait in the queue, its receipt, the work on it, and within
+/// that the run of the workload.
 pub(crate) fn record(
     bench: &Bench,
     taken: &Taken,
@@ -43,35 +55,33 @@ pub(crate) fn record(
     let Some((trace_id, parent_span_id, _)) = taken.traceparent.as_deref().and_then(parse_traceparent) else { return };
     let namespace = bench.bus.namespace().as_str();
     let template = format!("{namespace}.job.{}", bench.queue);
-    let common = |operation: &'static str, kind: &'static str| -> Vec<(&'static str, Value)> {
+    let of_job = || -> Vec<(&'static str, Value)> {
         vec![
-            ("messaging.system", "nats".into()),
-            ("messaging.operation.name", operation.into()),
-            ("messaging.operation.type", kind.into()),
-            ("messaging.destination.name", template.clone().into()),
             ("messaging.message.id", taken.id.clone().into()),
             ("messaging.client.id", bench.worker.clone().into()),
-            ("messaging.consumer.group.name", job_consumer(taken.priority).into()),
             ("nuncius.queue", bench.queue.clone().into()),
             ("nuncius.job.attempt", i64::from(taken.attempt).into()),
         ]
     };
-    let wait_from = u64::try_from(taken.submitted_unix_ns).unwrap_or(0).min(parts.begun_unix_ns);
+    let common = |operation: &'static str, kind: Operation| -> Vec<(&'static str, Value)> {
+        let mut attributes = messaging("nats", operation, kind, template.clone(), None);
+        attributes.push(("messaging.consumer.group.name", job_consumer(taken.priority).into()));
+        attributes.extend(of_job());
+        attributes
+    };
+    let told = |name: &str, kind: SpanKind, attributes, (start_unix_ns, end_unix_ns): (u64, u64)| {
+        let name = format!("{name} {template}");
+        let record = SpanRecord::new(trace_id, fastrand::u64(1..), name, kind, start_unix_ns, end_unix_ns);
+        nuncius_telemetry::record_span(SpanRecord { parent_span_id, attributes, ..record });
+    };
+    let received_unix_ns = parts.received_unix_ns.min(parts.begun_unix_ns);
+    let wait_from = u64::try_from(taken.submitted_unix_ns).unwrap_or(0).min(received_unix_ns);
     // An attempt beyond the first waited since it was tried before, which is not known here: its wait begins with the
     // job.
-    nuncius_telemetry::record_span(SpanRecord {
-        parent_span_id,
-        attributes: common("receive", "receive"),
-        ..SpanRecord::new(
-            trace_id,
-            fastrand::u64(1..),
-            format!("wait {template}"),
-            SpanKind::Consumer,
-            wait_from,
-            parts.begun_unix_ns,
-        )
-    });
-    let mut attributes = common("process", "process");
+    told("wait", SpanKind::Internal, of_job(), (wait_from, received_unix_ns));
+    let receipt = (received_unix_ns, parts.begun_unix_ns);
+    told("receive", SpanKind::Client, common("receive", Operation::Receive), receipt);
+    let mut attributes = common("process", Operation::Process);
     attributes.push(("nuncius.node", bench.node.clone().into()));
     attributes.push(("nuncius.pod", bench.pod.clone().into()));
     let outcome = match finish {

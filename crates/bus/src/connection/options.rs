@@ -79,6 +79,8 @@ pub struct ConnectOptions {
     pub replicas: usize,
     /// How long a cluster may take to elect a leader before what waits for it fails; zero means 15 s.
     pub election_patience: Duration,
+    /// Whether the server is asked to tell how sampled messages go through it.
+    pub trace_hops: bool,
     /// Whether the first connection is tried for ever too, instead of failing.
     pub retry_initial_connect: bool,
 }

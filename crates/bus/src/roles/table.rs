@@ -26,6 +26,7 @@ pub(super) fn of(place: &Place, role: UserRole) -> Vec<Grant> {
     for signal in Signal::ALL {
         grants.publish(names.otlp(signal), "its own telemetry");
     }
+    grants.publish(names.hops(), "how its sampled messages go through servers, where it asks for that");
     grants.done()
 }
 
@@ -347,6 +348,7 @@ fn gateway(grants: &mut Grants<'_>) {
     }
     grants.api("STREAM.LIST", "how full streams are");
     grants.api("CONSUMER.LIST.*", "how far consumers are behind");
+    grants.subscribe(names.hops(), "how sampled messages went through servers");
 }
 
 fn operator(grants: &mut Grants<'_>) {

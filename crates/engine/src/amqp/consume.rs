@@ -140,6 +140,9 @@ fn receive(
         let now_ns = dispatcher.run_time_ns(now_ns);
         let since = |at_ns: u64| now_ns.saturating_sub(at_ns);
         dispatcher.received(step, since(stamp.published_ns), stamp.planned_ns.map(since));
+        if let Some(trace) = message::trace(&delivery.properties) {
+            dispatcher.delivered(step, stamp.message, (stamp.published_ns, now_ns), trace);
+        }
         dispatcher.read(step, delivery.data.len() as u64);
     }
     if stamp.publisher == shared.setup.tally.publisher {

@@ -8,6 +8,7 @@ const PUBLISHER: &str = "nuncius-publisher";
 const MESSAGE: &str = "nuncius-message";
 const PLANNED: &str = "nuncius-planned-ns";
 const PUBLISHED: &str = "nuncius-published-ns";
+const TRACEPARENT: &str = "traceparent";
 
 /// `delivery_mode` of a message that the broker writes to disk.
 const PERSISTENT: u8 = 2;
@@ -38,7 +39,7 @@ pub(super) fn properties(run: &str, stamp: &Stamp, persistent: bool, trace: Opti
         headers.insert(PLANNED.into(), number(planned_ns));
     }
     if let Some(trace) = trace {
-        headers.insert("traceparent".into(), text(&trace));
+        headers.insert(TRACEPARENT.into(), text(&trace));
     }
     let properties = BasicProperties::default().with_headers(headers);
     if persistent { properties.with_delivery_mode(PERSISTENT) } else { properties }
@@ -63,6 +64,14 @@ pub(super) fn read(run: &str, properties: &BasicProperties) -> Option<Stamp> {
     })
 }
 
+/// Trace and span of whoever published a message, where that is sampled.
+pub(super) fn trace(properties: &BasicProperties) -> Option<(u128, u64)> {
+    let AMQPValue::LongString(text) = properties.headers().as_ref()?.inner().get(TRACEPARENT)? else { return None };
+    let text = std::str::from_utf8(text.as_bytes()).ok()?;
+    let (trace_id, span_id, is_sampled) = nuncius_telemetry::parse_traceparent(text)?;
+    is_sampled.then_some((trace_id, span_id))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,7 +83,9 @@ mod tests {
         assert_eq!(read("run", &open), Some(stamp));
         assert_eq!(read("another", &open), None);
         assert_eq!(*open.delivery_mode(), Some(2));
-        assert!(open.headers().as_ref().unwrap().contains_key("traceparent"));
+        assert_eq!(trace(&open), None, "that was none");
+        let sampled = format!("00-{:032x}-{:016x}-01", 7, 8);
+        assert_eq!(trace(&properties("run", &stamp, true, Some(sampled))), Some((7, 8)));
         let closed = Stamp { planned_ns: None, ..stamp };
         let transient = properties("run", &closed, false, None);
         assert_eq!(read("run", &transient), Some(closed));

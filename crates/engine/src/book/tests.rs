@@ -16,6 +16,7 @@ const ROW: Row = Row {
     failure: None,
     trace_id: 0,
     span_id: 0,
+    received_from: 0,
 };
 
 fn seconds(messages: &Receiver<EngineMessage>) -> Vec<(u32, u32, u64)> {

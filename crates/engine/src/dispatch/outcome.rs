@@ -8,6 +8,7 @@ use nuncius_schemas::spec::RecordsMode;
 use super::{Dispatcher, Iteration, Phase};
 use crate::book::Exchange;
 use crate::feed::Feed;
+use crate::row::Row;
 use crate::trouble::Trouble;
 
 impl Dispatcher {
@@ -265,6 +266,30 @@ impl Dispatcher {
         if let Some(response_ns) = response_ns {
             recorder.response.record_ns(response_ns);
         }
+    }
+
+    /// A message that carried a sampled trace came back at a step beside the iteration. Instants in run time.
+    pub(crate) fn delivered(
+        &mut self,
+        step: u16,
+        index: u64,
+        (published_ns, now_ns): (u64, u64),
+        (trace_id, received_from): (u128, u64),
+    ) {
+        self.book.row(Row {
+            group: self.group,
+            step,
+            index,
+            planned_ns: published_ns,
+            sent_ns: published_ns.max(1),
+            done_ns: now_ns.max(1),
+            status: -1,
+            outcome: RecordOutcome::Succeeded,
+            failure: None,
+            trace_id,
+            span_id: fastrand::u64(1..),
+            received_from,
+        });
     }
 
     /// A step beside the iteration could not go on.

@@ -186,20 +186,13 @@ impl Ledger {
         }
     }
 
-    fn row(
-        &mut self,
-        flight: &Flight,
-        status: u16,
-        outcome: RecordOutcome,
-        failure: Option<FailureKind>,
-        now_ns: u64,
-    ) {
+    fn row(&mut self, flight: &Flight, status: u16, outcome: RecordOutcome, failure: Option<FailureKind>, now_ns: u64) {
         let &Flight { step, index, planned_ns, sent_ns, .. } = flight;
         let exchange =
             |identifiers| Exchange { step, index, planned_ns, sent_ns, status, outcome, failure, identifiers };
         // What ended before the target had its time is not slow.
-        let may_be_slow = outcome != RecordOutcome::Censored
-            && failure.is_none_or(|kind| kind.latency() != FailureLatency::Short);
+        let may_be_slow =
+            outcome != RecordOutcome::Censored && failure.is_none_or(|kind| kind.latency() != FailureLatency::Short);
         let response_ns = now_ns.saturating_sub(planned_ns);
         let admits = self.book.step(usize::from(step)).is_some_and(|step| step.slowest.admits(response_ns));
         if may_be_slow && admits {

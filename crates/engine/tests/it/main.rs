@@ -10,4 +10,5 @@ mod servo;
 mod support;
 mod targets;
 mod tls;
+mod tracing;
 mod waiting;

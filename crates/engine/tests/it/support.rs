@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use nuncius_engine::{
     Caps, Control, EngineMessage, EngineOptions, Failure, FinishReason, GroupInput, GroupPlan, PlanError, Row,
-    TargetPolicy, monotonic_ns, plan_group, spawn_group,
+    SlowRow, TargetPolicy, monotonic_ns, plan_group, spawn_group,
 };
 use nuncius_load::ShardSet;
 use nuncius_schemas::fault::GeneratorFault;
@@ -217,6 +217,8 @@ pub struct Step {
 pub struct Outcome {
     pub steps: Vec<Step>,
     pub rows: Vec<Row>,
+    /// The slowest of each second.
+    pub slowest: Vec<SlowRow>,
     pub reasons: Vec<FinishReason>,
     /// The longest that a thread stood at its horizon.
     pub stood_ns: u64,
@@ -338,6 +340,7 @@ impl<'a> Run<'a> {
                     for (cycles, servos) in &report.cycles {
                         *outcome.cycles.entry(*cycles).or_default() += servos;
                     }
+                    outcome.slowest.extend(report.steps.iter().flat_map(|step| step.slowest.rows()));
                     for (total, step) in outcome.steps.iter_mut().zip(&report.steps) {
                         total.planned += step.planned;
                         total.sent += step.sent;

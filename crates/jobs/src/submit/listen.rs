@@ -6,11 +6,12 @@ use std::time::Duration;
 use nuncius_bus::Subscription;
 use nuncius_schemas::codec;
 use nuncius_schemas::job::JobResult;
-use nuncius_schemas::subjects::client_lease;
+use nuncius_schemas::subjects::{HEADER_TRACEPARENT, client_lease};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::Inner;
+use crate::spans;
 
 /// Pause before a presence that was lost is claimed again.
 const PRESENCE_PAUSE: Duration = Duration::from_millis(500);
@@ -28,7 +29,14 @@ pub(super) async fn listen(inner: &Arc<Inner>, mut results: Subscription) {
                 let Some(message) = message else { return };
                 match codec::decode::<JobResult>(&message.payload) {
                     // What is published here was stored before: where two workers had it, it is the record that counts.
-                    Ok(result) => inner.deliver(result),
+                    Ok(result) => {
+                        let parent = message.headers.get(HEADER_TRACEPARENT);
+                        let span = spans::receive_record(&inner.bus, &result.queue, &result.job, parent);
+                        if !inner.deliver(result) {
+                            // Told once more: it was received before.
+                            span.forget();
+                        }
+                    }
                     Err(error) => tracing::warn!(%error, "a result cannot be read"),
                 }
             }

@@ -3,6 +3,11 @@ use crate::fixture::{checkout, interval};
 use nuncius_schemas::event::{EventKind, ExperimentEvent};
 use nuncius_testkit::{Browser, Scheme};
 
+/// As it is written without a place to look at traces.
+fn page(report: &Report) -> String {
+    super::page(report, None)
+}
+
 const HOSTILE: &str = "<script>alert(1)</script>\"'><img src=http://evil.example/x onerror=alert(1)>";
 
 /// Everything between `<` and `>` that is a tag, with its attributes.
@@ -48,6 +53,9 @@ fn hostile_text_stays_text() {
         for step in &mut group.steps {
             step.name = HOSTILE.to_owned();
             step.failures[0].sample = Some(HOSTILE.to_owned());
+            for slow in &mut step.slowest {
+                (slow.trace_id, slow.span_id, slow.node) = (HOSTILE.into(), HOSTILE.into(), HOSTILE.into());
+            }
         }
     }
     report.gates[0].gate = HOSTILE.to_owned();
@@ -65,7 +73,8 @@ fn hostile_text_stays_text() {
     }
     let spec = report.spec.as_mut().unwrap();
     spec.metadata.insert(HOSTILE.to_owned(), HOSTILE.to_owned());
-    let page = page(&report);
+    let page = super::page(&report, Some(&TraceView::jaeger("http://jaeger:16686").unwrap()));
+    assert!(!page.contains("href="), "an id that is none leads nowhere");
     assert_eq!(page.matches("<script").count(), 1, "only the page's own script");
     assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;"));
     for tag in tags(&page) {
@@ -86,6 +95,18 @@ fn the_page_refers_to_nothing_outside() {
         }
     }
     assert!(page.contains("default-src &#39;none&#39;") || page.contains("default-src 'none'"));
+}
+
+#[test]
+fn the_slowest_requests_lead_to_their_traces_where_these_can_be_looked_at() {
+    let slowest =
+        |page: &str| page.split("Slowest requests").nth(1).unwrap().split("</section>").next().unwrap().to_owned();
+    let plain = slowest(&page(&checkout()));
+    assert!(plain.contains("812ms") && plain.contains("edge-2") && plain.contains("b7ad6b7169203331"), "{plain}");
+    let linked = super::page(&checkout(), Some(&TraceView::jaeger("http://jaeger:16686/").unwrap()));
+    let trace = "http://jaeger:16686/trace/0af7651916cd43dd8448eb211c80319c";
+    assert!(slowest(&linked).contains(&format!("href=\"{trace}?uiFind=b7ad6b7169203331\"")));
+    assert!(linked.contains(&format!("<a href=\"{trace}\"")), "and so does the trace of the whole");
 }
 
 #[test]

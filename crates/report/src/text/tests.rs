@@ -1,6 +1,11 @@
 use super::*;
 use crate::fixture::checkout;
 
+/// As it is written without a place to look at traces.
+fn summary(report: &Report, options: TextOptions) -> String {
+    super::summary(report, options, None)
+}
+
 #[test]
 fn the_summary_of_a_passed_run_reads_as_expected() {
     let text = summary(&checkout(), TextOptions { colour: false, width: 100 });
@@ -24,7 +29,7 @@ fn what_a_lost_node_may_have_offered_is_not_called_missing() {
     (report.deficit, report.unaccounted) = (1_500, 1_200);
     let text = summary(&report, TextOptions { colour: false, width: 100 });
     assert!(text.contains("deficit 1,500 (") && text.contains("%), 1,200 of it not accounted for\n"), "{text}");
-    assert!(crate::html::page(&report).contains("deficit 1,500, 1,200 of it not accounted for"));
+    assert!(crate::html::page(&report, None).contains("deficit 1,500, 1,200 of it not accounted for"));
 }
 
 #[test]

@@ -78,6 +78,11 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// The spans of a message; none of what is no such.
+pub fn spans_in(message: &[u8]) -> Vec<Span> {
+    ExportTraceServiceRequest::decode(message).map(spans).unwrap_or_default()
+}
+
 /// A message of spans, as a process would publish it: one span for each name, in one trace.
 pub fn spans_message(service_name: &str, trace_id: u128, names: &[String]) -> Vec<u8> {
     let value = AnyValue { value: Some(Value::StringValue(service_name.to_owned())) };

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use nuncius_bus::Message;
 use nuncius_schemas::node::{NodeCommand, NodeReply, Prepare, RefusalCode, Start, Take};
 use nuncius_schemas::subjects::HEADER_TRACEPARENT;
-use tracing::{Instrument, info, info_span, warn};
+use tracing::{info, info_span, warn};
 
+use super::call::Call;
 use super::{Node, Prepared, Preparing, outcome_of};
 use crate::engines::PrepareError;
 use crate::session::Session;
@@ -23,7 +24,7 @@ impl Node {
             Ok(command) => command,
             Err(error) => {
                 let reason = format!("command not understood: {error}");
-                return self.refuse(&message, RefusalCode::Unreadable, reason).await;
+                return self.refuse(&mut Call::untraced(message), RefusalCode::Unreadable, reason).await;
             }
         };
         let (experiment, token, attempt) = match &command {
@@ -34,60 +35,61 @@ impl Node {
             NodeCommand::Take(take) => (take.experiment.clone(), take.token, take.attempt),
             NodeCommand::Inquire(inquire) => (inquire.experiment.clone(), inquire.token, inquire.attempt),
         };
+        let mut call = Call::new(message, &command);
         if let Err(held) = self.fences.pass(&experiment, token) {
             let reason = format!("token {token} is older than {held}: another daemon holds the run");
-            return self.refuse(&message, RefusalCode::Stale, reason).await;
+            return self.refuse(&mut call, RefusalCode::Stale, reason).await;
         }
         let session = self.session.as_ref().filter(|session| session.experiment == experiment);
         let ours = session.map(|session| session.attempt);
         match (command, ours) {
-            (NodeCommand::Prepare(prepare), _) => self.prepare(*prepare, message).await,
-            (NodeCommand::Inquire(_), _) => self.inquire(&experiment, &message).await,
+            (NodeCommand::Prepare(prepare), _) => self.prepare(*prepare, call).await,
+            (NodeCommand::Inquire(_), _) => self.inquire(&experiment, &mut call).await,
             (NodeCommand::Stop(stop), _) if self.is_preparing(&experiment, attempt) => {
                 // What comes of it is dropped, and the node is free at once.
                 info!(experiment, reason = %stop.reason, "no longer getting ready");
                 self.preparing = None;
-                self.accept(&message).await;
+                self.accept(&call).await;
             }
             (_, None) => {
                 let reason = format!("this node does not work for experiment {experiment}");
-                self.refuse(&message, RefusalCode::Unknown, reason).await;
+                self.refuse(&mut call, RefusalCode::Unknown, reason).await;
             }
             (NodeCommand::Stop(stop), Some(held)) if attempt >= held => {
                 info!(experiment, reason = %stop.reason, "stopping");
                 if let Some(session) = &self.session {
                     session.stop(stop.drain_ns);
                 }
-                self.accept(&message).await;
+                self.accept(&call).await;
             }
             (_, Some(held)) if attempt != held => {
                 let reason = format!("this node is at attempt {held} of experiment {experiment}, not at {attempt}");
-                self.refuse(&message, RefusalCode::Stale, reason).await;
+                self.refuse(&mut call, RefusalCode::Stale, reason).await;
             }
-            (NodeCommand::Start(start), Some(_)) => self.start(&start, &message).await,
+            (NodeCommand::Start(start), Some(_)) => self.start(&start, &mut call).await,
             (NodeCommand::Extend(extend), Some(_)) => {
                 if let Some(session) = &self.session {
                     session.extend(extend.horizon_ns);
                 }
-                self.accept(&message).await;
+                self.accept(&call).await;
             }
-            (NodeCommand::Take(take), Some(_)) => self.take(*take, message).await,
+            (NodeCommand::Take(take), Some(_)) => self.take(*take, call).await,
             // Of this attempt it was obeyed above.
-            (NodeCommand::Stop(_), Some(_)) => self.accept(&message).await,
+            (NodeCommand::Stop(_), Some(_)) => self.accept(&call).await,
         }
     }
 
-    async fn start(&mut self, start: &Start, message: &Message) {
+    async fn start(&mut self, start: &Start, call: &mut Call) {
         let span = info_span!("start", "otel.name" = "start node", nuncius.node = %self.name);
-        set_parent(&span, message);
+        call.set_parent(&span);
         let Some(session) = &mut self.session else { return };
-        let span_id = nuncius_telemetry::ids_of(&span).map_or(0, |(_, span_id)| span_id);
+        let span_id = nuncius_telemetry::sampled_ids_of(&span).map_or(0, |(_, span_id)| span_id);
         match span.in_scope(|| session.start(start, span_id)) {
             Ok(()) => {
                 info!(experiment = %start.experiment, attempt = start.attempt, "starting");
-                self.accept(message).await;
+                self.accept(call).await;
             }
-            Err(error) => self.refuse(message, error.code(), error.to_string()).await,
+            Err(error) => self.refuse(call, error.code(), error.to_string()).await,
         }
     }
 
@@ -97,11 +99,11 @@ impl Node {
     }
 
     /// Says how it stands with an experiment, for a daemon that takes the run up.
-    async fn inquire(&self, experiment: &str, message: &Message) {
+    async fn inquire(&self, experiment: &str, call: &mut Call) {
         let session = self.session.as_ref().filter(|session| session.experiment == experiment);
         let preparing = self.preparing.as_ref().filter(|preparing| preparing.experiment == experiment);
         match (session, preparing) {
-            (Some(session), _) => self.answer(message, &session.standing(self.epoch)).await,
+            (Some(session), _) => self.answer(&call.message, &session.standing(self.epoch)).await,
             (None, Some(preparing)) => {
                 let standing = NodeReply::Standing {
                     epoch: self.epoch,
@@ -111,24 +113,24 @@ impl Node {
                     horizon_ns: 0,
                     taken: Vec::new(),
                 };
-                self.answer(message, &standing).await;
+                self.answer(&call.message, &standing).await;
             }
             (None, None) => {
                 let reason = format!("this node does not work for experiment {experiment}");
-                self.refuse(message, RefusalCode::Unknown, reason).await;
+                self.refuse(call, RefusalCode::Unknown, reason).await;
             }
         }
     }
 
     /// Gets shards of a lost node ready, beside all else; the answer follows when it is done.
-    async fn take(&mut self, take: Take, message: Message) {
+    async fn take(&mut self, take: Take, call: Call) {
         let Some(session) = &self.session else { return };
         if session.taken.contains(&take.number) {
-            return self.accept(&message).await;
+            return self.accept(&call).await;
         }
         let key = (take.experiment.clone(), take.attempt, take.number);
         let waiting = self.waiting.entry(key.clone()).or_default();
-        waiting.push(message);
+        waiting.push(call);
         if waiting.len() > 1 {
             return;
         }
@@ -155,30 +157,30 @@ impl Node {
         match outcome {
             Ok(()) => {
                 info!(experiment, number, "shards taken over");
-                for message in waiting {
-                    self.accept(&message).await;
+                for call in waiting {
+                    self.accept(&call).await;
                 }
             }
             Err(error) => {
                 warn!(experiment, number, %error, "shards not taken over");
-                for message in waiting {
-                    self.refuse(&message, error.code(), error.to_string()).await;
+                for mut call in waiting {
+                    self.refuse(&mut call, error.code(), error.to_string()).await;
                 }
             }
         }
     }
 
-    async fn prepare(&mut self, prepare: Prepare, message: Message) {
+    async fn prepare(&mut self, prepare: Prepare, mut call: Call) {
         if let Some(session) = &self.session {
             if session.experiment != prepare.experiment || session.attempt >= prepare.attempt {
                 let reason = format!("busy with attempt {} of experiment {}", session.attempt, session.experiment);
-                return self.refuse(&message, RefusalCode::Busy, reason).await;
+                return self.refuse(&mut call, RefusalCode::Busy, reason).await;
             }
             if session.started {
                 // The daemon plans anew, and this node had started already: its part of before must have ended.
                 session.stop(0);
                 let reason = format!("busy: attempt {} of this experiment has yet to end here", session.attempt);
-                return self.refuse(&message, RefusalCode::Busy, reason).await;
+                return self.refuse(&mut call, RefusalCode::Busy, reason).await;
             }
             // The daemon plans anew: what was prepared before is dropped, and says nothing.
             self.session = None;
@@ -186,54 +188,55 @@ impl Node {
         if self.preparing.is_some() {
             if !self.is_preparing(&prepare.experiment, prepare.attempt.saturating_sub(1)) {
                 let reason = "busy: another experiment is being prepared".to_owned();
-                return self.refuse(&message, RefusalCode::Busy, reason).await;
+                return self.refuse(&mut call, RefusalCode::Busy, reason).await;
             }
             self.preparing = None;
         }
         let span = info_span!("prepare", "otel.name" = "prepare node", nuncius.node = %self.name);
-        set_parent(&span, &message);
+        call.set_parent(&span);
         let (config, bus, name, epoch) = (self.config.clone(), self.bus.clone(), self.name.clone(), self.epoch);
         let (experiment, attempt) = (prepare.experiment.clone(), prepare.attempt);
-        let asked = message.clone();
+        let message = call.message.clone();
         // Starting threads blocks as looking up names does: nothing of it happens on the thread that answers commands.
         let work = tokio::task::spawn_blocking(move || {
             let trace_id = trace_of(&span, &message, &prepare);
             let prepare = Arc::new(prepare);
             let of = Arc::clone(&prepare);
             let session = span.in_scope(|| Session::prepare(of, trace_id, &config, &bus, (&name, epoch)));
-            Box::new(Prepared { prepare, message, span, session })
+            Box::new(Prepared { prepare, session })
         });
-        self.preparing = Some(Preparing { experiment, attempt, message: asked, work });
+        self.preparing = Some(Preparing { experiment, attempt, call, work });
     }
 
     pub(super) async fn prepared(&mut self, prepared: Option<Box<Prepared>>) {
-        let Some(preparing) = self.preparing.take() else { return };
+        let Some(Preparing { mut call, .. }) = self.preparing.take() else { return };
         let Some(prepared) = prepared else {
             let error = PrepareError::Program;
-            return self.refuse(&preparing.message, error.code(), error.to_string()).await;
+            return self.refuse(&mut call, error.code(), error.to_string()).await;
         };
-        let Prepared { prepare, message, span, session } = *prepared;
+        let Prepared { prepare, session } = *prepared;
         match session {
             Ok(session) => {
                 info!(experiment = %prepare.experiment, groups = prepare.assignments.len(), "ready");
                 self.session = Some(session);
                 self.info.experiment = Some(prepare.experiment.clone());
                 self.publish_info().await;
-                self.accept(&message).instrument(span).await;
+                self.accept(&call).await;
             }
             Err(error) => {
                 warn!(experiment = %prepare.experiment, %error, "not taking part");
-                self.refuse(&message, error.code(), error.to_string()).await;
+                self.refuse(&mut call, error.code(), error.to_string()).await;
             }
         }
     }
 
-    async fn accept(&self, message: &Message) {
-        self.answer(message, &NodeReply::Accepted { epoch: self.epoch }).await;
+    async fn accept(&self, call: &Call) {
+        self.answer(&call.message, &NodeReply::Accepted { epoch: self.epoch }).await;
     }
 
-    async fn refuse(&self, message: &Message, code: RefusalCode, reason: String) {
-        self.answer(message, &NodeReply::Refused { epoch: self.epoch, code, reason }).await;
+    async fn refuse(&self, call: &mut Call, code: RefusalCode, reason: String) {
+        call.span.fail("refused", reason.clone());
+        self.answer(&call.message, &NodeReply::Refused { epoch: self.epoch, code, reason }).await;
     }
 
     async fn answer(&self, message: &Message, reply: &NodeReply) {
@@ -251,11 +254,4 @@ fn trace_of(span: &tracing::Span, message: &Message, prepare: &Prepare) -> u128 
         .map(|(trace_id, _)| trace_id)
         .or_else(|| named.map(|(trace_id, _, _)| trace_id))
         .unwrap_or_else(|| nuncius_load::sample::trace_id(prepare.spec.seed, prepare.run_key, 0, 0))
-}
-
-/// Makes the sender's span the parent of ours.
-fn set_parent(span: &tracing::Span, message: &Message) {
-    if let Some(traceparent) = message.headers.get(HEADER_TRACEPARENT) {
-        nuncius_telemetry::set_parent(span, traceparent);
-    }
 }

@@ -13,6 +13,7 @@ use nuncius_metrics::names::emulator as names;
 use nuncius_schemas::node::{NodeInfo, Role};
 use nuncius_schemas::subjects::HEADER_CONTENT_TYPE;
 use nuncius_schemas::worker::{DeviceReply, NodeSample};
+use nuncius_telemetry::OpenSpan;
 use tokio::sync::oneshot;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +24,7 @@ use super::model::Model;
 use super::request::{self, RequestError};
 use super::telemetry::Telemetry;
 use crate::form::Form;
+use crate::spans;
 use crate::timer::Timer;
 
 /// How often the device tells its figures.
@@ -34,6 +36,8 @@ const FAREWELL: Duration = Duration::from_secs(3);
 struct Caller {
     reply: Option<String>,
     form: Form,
+    /// Of the caller's trace, until it is answered.
+    span: OpenSpan,
 }
 
 struct Device {
@@ -66,6 +70,15 @@ impl Told {
             families.count(&names::EMULATED_DEVICE_REQUESTS, &[node, device, outcome], count.load(Relaxed));
         }
     }
+}
+
+fn caller_of(message: &Message) -> Caller {
+    let template = || match message.subject.rsplitn(3, '.').nth(2) {
+        Some(prefix) => format!("{prefix}.{{device}}.run"),
+        None => message.subject.clone(),
+    };
+    let span = spans::of_message(message, template);
+    Caller { reply: message.reply.clone(), form: Form::of(&message.payload), span }
 }
 
 /// A place on the bus, given up by [`Membership::leave`].
@@ -217,32 +230,36 @@ impl Device {
 
     async fn take(&mut self, message: &Message, now_ns: u64) {
         // Nothing of the message is kept but where to answer: many may wait, and each may be large.
-        let caller = Caller { reply: message.reply.clone(), form: Form::of(&message.payload) };
+        let caller = caller_of(message);
         let work_ns = match request::read(&message.payload) {
             Ok(Some(work_ns)) => work_ns,
             Ok(None) => {
                 self.drawn += 1;
                 self.config.work.sample_ns(self.config.seed, self.drawn - 1)
             }
-            Err(error) => return self.refuse(&caller, &error).await,
+            Err(error) => return self.refuse(caller, &error).await,
         };
         if let Err(caller) = self.model.arrive(now_ns, work_ns, caller) {
-            self.refuse(&caller, &RequestError::Full { queue: self.config.queue }).await;
+            self.refuse(caller, &RequestError::Full { queue: self.config.queue }).await;
         }
     }
 
     async fn answer_ended(&mut self) {
-        while let Some(job) = self.model.next_ended() {
-            self.answer(&job.tag, &request::reply(&self.config.name, &job, None)).await;
+        while let Some(mut job) = self.model.next_ended() {
+            let reply = request::reply(&self.config.name, &job, None);
+            self.answer(&mut job.tag, &reply).await;
         }
     }
 
-    async fn refuse(&self, caller: &Caller, error: &RequestError) {
+    async fn refuse(&self, mut caller: Caller, error: &RequestError) {
         self.told.refused.fetch_add(1, Relaxed);
-        self.answer(caller, &request::refusal(&self.config.name, error)).await;
+        self.answer(&mut caller, &request::refusal(&self.config.name, error)).await;
     }
 
-    async fn answer(&self, caller: &Caller, reply: &DeviceReply) {
+    async fn answer(&self, caller: &mut Caller, reply: &DeviceReply) {
+        if let Some(error) = &reply.error {
+            caller.span.fail("refused", error.clone());
+        }
         let Some(subject) = &caller.reply else { return };
         let headers = typed::headers("device-reply.v1").with(HEADER_CONTENT_TYPE, caller.form.content_type());
         let payload = match caller.form.encode(reply) {
@@ -284,13 +301,14 @@ impl Device {
         let error = RequestError::ShutDown;
         let left = self.model.abandon(now_ns);
         self.answer_ended().await;
-        for job in left {
-            self.answer(&job.tag, &request::reply(&self.config.name, &job, Some(&error))).await;
+        for mut job in left {
+            let reply = request::reply(&self.config.name, &job, Some(&error));
+            self.answer(&mut job.tag, &reply).await;
         }
         if requests.drain().await.is_ok() {
             while let Some(message) = requests.next().await {
-                let caller = Caller { reply: message.reply.clone(), form: Form::of(&message.payload) };
-                self.refuse(&caller, &error).await;
+                let caller = caller_of(&message);
+                self.refuse(caller, &error).await;
             }
         }
         if let Err(error) = self.bus.flush().await {

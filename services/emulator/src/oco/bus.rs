@@ -7,17 +7,17 @@ use nuncius_bus::service::ServiceGuard;
 use nuncius_bus::{Bus, BusError, Headers, Message, Subscription};
 use nuncius_schemas::codec;
 use nuncius_schemas::node::{NodeInfo, Role};
-use nuncius_schemas::subjects::{HEADER_CONTENT_TYPE, HEADER_TRACEPARENT};
+use nuncius_schemas::subjects::HEADER_CONTENT_TYPE;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tracing::{Instrument, debug, warn};
+use tracing::{debug, warn};
 
 use super::answer::Answer;
 use super::book::Book;
 use super::config::{NAME_RULE, OcoConfig, is_name};
 use super::request::fnv;
 use crate::form::Form;
-use crate::joining;
+use crate::{joining, spans};
 
 /// What it is known by among nodes.
 const LABEL: (&str, &str) = ("emulated", "oco");
@@ -124,14 +124,12 @@ pub(crate) async fn leave(membership: Membership) {
 
 async fn respond(message: &Message, book: &Book) {
     let form = Form::of(&message.payload);
-    let answer = match message.headers.get(HEADER_TRACEPARENT) {
-        None => take(message, book, form).await,
-        Some(traceparent) => {
-            let span = tracing::info_span!("oco.servo", subject = message.subject);
-            nuncius_telemetry::set_parent(&span, traceparent);
-            take(message, book, form).instrument(span).await
-        }
-    };
+    let mut span = spans::of_message(message, || template(&message.subject));
+    let answer = take(message, book, form).await;
+    span.set("nuncius.oco.status", i64::from(answer.status));
+    if answer.status >= 500 {
+        span.fail(answer.status.to_string(), answer.problem.clone());
+    }
     let mut headers = Headers::new().with(HEADER_CONTENT_TYPE, form.content_type());
     if answer.status != 200 {
         headers.insert(HEADER_ERROR_CODE, answer.status.to_string());
@@ -147,6 +145,12 @@ async fn respond(message: &Message, book: &Book) {
     if let Err(error) = message.respond(&headers, body).await {
         debug!(%error, "answer not sent");
     }
+}
+
+/// The subject with the names of account and application left open.
+fn template(subject: &str) -> String {
+    let namespace = subject.rsplitn(5, '.').nth(4).unwrap_or_default();
+    format!("{namespace}.oco.{{account}}.{{app}}.servo")
 }
 
 async fn take(message: &Message, book: &Book, form: Form) -> Answer {

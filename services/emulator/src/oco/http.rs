@@ -18,22 +18,24 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
 use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, LOCATION};
 use hyper::{Method, Request, Response, StatusCode};
-use nuncius_schemas::subjects::HEADER_TRACEPARENT;
 use nuncius_serve::{HttpLimits, sites};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument;
 
 use super::answer::Answer;
 use super::book::Book;
 use super::book::statistics::{self, Rate};
 use super::config::{NAME_RULE, is_name};
 use crate::form::Form;
+use crate::spans;
 
 /// The description of this face. Kept by hand; the tests hold it to the routes.
 const OPENAPI: &str = include_str!("http/openapi.json");
 /// A page that reads the description, shows it and sends requests. It loads nothing from elsewhere.
 const DOCS: &str = include_str!("http/docs.html");
+
+/// Where servos speak, as traces name it.
+const SERVO_ROUTE: &str = "/accounts/{account}/applications/{app}/servo";
 
 const JSON: &str = "application/json";
 const METRICS: &str = nuncius_metrics::expose::Format::Text.content_type();
@@ -173,17 +175,11 @@ impl Face {
                     Ok(body) => body,
                     Err(answer) => return closing(written(answer)),
                 };
-                let taken = self.book.take(account, app, &body, Form::Json);
                 // A span costs more than the event; those that are traced pay for it.
-                let traceparent = head.headers.get(HEADER_TRACEPARENT).and_then(|value| value.to_str().ok());
-                written(match traceparent {
-                    None => taken.await,
-                    Some(traceparent) => {
-                        let span = tracing::info_span!("oco.servo", %account, %app);
-                        nuncius_telemetry::set_parent(&span, traceparent);
-                        taken.instrument(span).await
-                    }
-                })
+                let mut span = spans::of_request(&head, Some(SERVO_ROUTE));
+                let answer = self.book.take(account, app, &body, Form::Json).await;
+                spans::answered(&mut span, answer.status);
+                written(answer)
             }
             Route::List { account } => {
                 let settings = self.book.live.now();

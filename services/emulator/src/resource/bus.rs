@@ -19,7 +19,7 @@ use super::config::ResourceConfig;
 use super::group::{Group, Wish};
 use super::http::{Shared, is_same_secret};
 use crate::form::Form;
-use crate::joining;
+use crate::{joining, spans};
 
 /// A place on the bus, given up by [`Membership::leave`].
 pub(crate) struct Membership {
@@ -111,9 +111,14 @@ async fn answer_all(
     mut requests: nuncius_bus::Subscription,
 ) {
     while let Some(message) = requests.next().await {
+        let template = || bus.namespace().resource("{node}", group.kind);
+        let mut span = spans::of_message(&message, template);
         let (state, error) = match take(&message, &shared, &group).await {
             Ok(state) => (Some(state), None),
-            Err(problem) => (None, Some(problem)),
+            Err(problem) => {
+                span.fail("refused", problem.clone());
+                (None, Some(problem))
+            }
         };
         let Some(subject) = &message.reply else { continue };
         let form = Form::of(&message.payload);

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
+use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 use nuncius_schemas::units::HumanDuration;
 use nuncius_serve::sites;
@@ -18,6 +19,7 @@ use super::counters::{Counters, StubStats, Up};
 use super::line::{Line, Turn};
 use super::service_time::{ERROR_STREAM, uniform};
 use super::{MAX_REQUEST_BODY_BYTES, StubConfig};
+use crate::spans;
 use crate::timer::{Timer, lock};
 
 /// What every connection of a stub shares.
@@ -97,6 +99,13 @@ impl Stub {
     /// Answers one request; never fails, whatever was sent.
     pub(crate) async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let (head, body) = request.into_parts();
+        let mut span = spans::of_request(&head, None);
+        let response = self.respond(&head, body).await;
+        spans::answered(&mut span, response.status().as_u16());
+        response
+    }
+
+    async fn respond(&self, head: &Parts, body: Incoming) -> Response<Full<Bytes>> {
         if !body.is_end_stream()
             && let Err(refusal) = self.swallow(body).await
         {

@@ -1,4 +1,4 @@
-use nuncius_schemas::metric::{Health, MetricDelta, StepDelta};
+use nuncius_schemas::metric::{Health, MetricDelta, SlowRequest, StepDelta};
 use nuncius_stats::{Histogram, Incarnation};
 
 use super::*;
@@ -226,4 +226,39 @@ fn of_very_many_nodes_a_second_tells_of_those_that_fared_worst_and_of_how_many_o
     assert_eq!(whole.groups[0].iteration().map(|step| step.offered), Some(1_000));
     let parts = split_within(whole.clone(), 64 * 1024, 2_000);
     assert_eq!(parts.iter().map(|part| part.nodes_left_out).sum::<u32>(), 744);
+}
+
+fn slow(response_ns: u64) -> SlowRequest {
+    let text = format!(
+        r#"{{"trace_id":"{:032x}","span_id":"{response_ns:016x}","response_ns":{response_ns},"service_ns":1,"done_ns":2,
+            "index":3,"status":200}}"#,
+        7
+    );
+    serde_json::from_str(&text).unwrap()
+}
+
+#[test]
+fn the_slowest_of_all_nodes_are_told_with_the_second_and_what_came_late_takes_its_place_among_them() {
+    let (mut totals, mut seconds) = books();
+    let told_by = |node: &str, sequence: u64, times_ns: &[u64]| {
+        let mut delta = delta(node, sequence, 0, 6, 1_000_000);
+        delta.steps[0].slowest = times_ns.iter().copied().map(slow).collect();
+        delta
+    };
+    totals.merge(&told_by("n1", 1, &[900, 500, 100])).unwrap();
+    totals.merge(&told_by("n2", 1, &[800, 700, 600])).unwrap();
+    let of = |second: &ExperimentSecond| -> Vec<(u64, String)> {
+        let slowest = &second.groups[0].steps[0].slowest;
+        slowest.iter().map(|slow| (slow.response_ns, slow.node.clone())).collect()
+    };
+    let first = close(&mut totals, &mut seconds, 1, &RUNNING);
+    let names = |pairs: &[(u64, &str)]| pairs.iter().map(|(ns, node)| (*ns, (*node).to_owned())).collect::<Vec<_>>();
+    assert_eq!(of(&first[0]), names(&[(900, "n1"), (800, "n2"), (700, "n2")]), "as many as the specification says");
+    assert!(first[0].groups[0].steps[1].slowest.is_empty());
+    totals.merge(&told_by("n1", 2, &[850, 10])).unwrap();
+    let again = close(&mut totals, &mut seconds, 1, &RUNNING);
+    assert_eq!(of(&again[0]), names(&[(900, "n1"), (850, "n1"), (800, "n2")]));
+    // Over the run more are kept, for the report.
+    let kept: Vec<u64> = totals.steps[&(0, 0)].slowest.iter().map(|slow| slow.response_ns).collect();
+    assert_eq!(kept, [900, 850, 800, 700, 600, 500, 100, 10]);
 }

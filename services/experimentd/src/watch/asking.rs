@@ -7,7 +7,7 @@ use nuncius_bus::clock::Offset;
 use nuncius_bus::{Bus, BusError};
 use nuncius_schemas::node::NodeCommand;
 use tokio::task::JoinSet;
-use tracing::debug;
+use tracing::{Instrument, debug};
 
 use super::books::Stored;
 use crate::fleet::{FleetError, command, measure_clock};
@@ -177,10 +177,11 @@ impl Asking {
         }
         let (bus, node, address) = (self.bus.clone(), node.to_owned(), asked.address(node));
         let (order, prepare) = (order(), self.prepare);
-        self.under_way.spawn(async move {
+        let told = async move {
             let outcome = command(&bus, &address, &order, prepare).await;
             Answer::Taken { node, number, outcome }
-        });
+        };
+        self.under_way.spawn(told.in_current_span());
     }
 
     /// What came of it.
@@ -227,7 +228,7 @@ impl Asking {
         asked.is_stopping = true;
         let (bus, node, address) = (self.bus.clone(), node.to_owned(), asked.address(node));
         let (order, deadline) = (order(), self.deadline);
-        self.under_way.spawn(async move {
+        let told = async move {
             let answer = command(&bus, &address, &order, deadline).await;
             if let Err(error) = &answer {
                 debug!(%error, "stop had no effect");
@@ -235,7 +236,8 @@ impl Asking {
             // Whoever has nothing to do with the run any more need not stop.
             let is_heard = answer.as_ref().map_or_else(FleetError::is_estranged, |()| true);
             Answer::Stopped { node, is_heard }
-        });
+        };
+        self.under_way.spawn(told.in_current_span());
     }
 
     /// What came of it.
@@ -290,7 +292,7 @@ impl Asking {
 
     /// Releases pressure.
     pub(super) fn release(&mut self, pressure: Pressure) {
-        self.under_way.spawn(async move { Answer::Pressure(pressure.end().await) });
+        self.under_way.spawn(async move { Answer::Pressure(pressure.end().await) }.in_current_span());
     }
 
     /// Waits for what is still asked, each to its deadline; gives what there is to tell of pressure.

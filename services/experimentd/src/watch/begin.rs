@@ -14,6 +14,7 @@ use crate::plan::Plan;
 use crate::records::{Gathered, Gathering};
 use crate::run::{Running, Stopped};
 use crate::seconds::Seconds;
+use crate::sources::Sources;
 use crate::tell::Teller;
 use crate::timing::nanoseconds;
 use crate::totals::RunTotals;
@@ -74,6 +75,7 @@ impl<'a> Watch<'a> {
             gathering: None,
             stood_still: BTreeSet::new(),
             books: Books::new(&running.daemon.timing),
+            sources: Sources::of(&bus.namespace().metric("{experiment}", "{node}"), &id),
             draining: false,
             plan: plan.clone(),
             names,

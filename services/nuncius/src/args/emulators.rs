@@ -9,6 +9,7 @@ use nuncius_schemas::servo::DurationDistribution;
 use nuncius_schemas::units::HumanDuration;
 
 use super::telemetry::SamplerArgs;
+use super::traces::TraceViewArgs;
 
 /// Names by which HTTP faces may be called.
 #[derive(Debug, Clone, Default, Args)]
@@ -126,6 +127,8 @@ pub(crate) struct ServoArgs {
     /// Where the report goes as JSON; `-` is standard output.
     #[arg(long, value_name = "FILE")]
     pub(crate) report_json: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) traces: TraceViewArgs,
     /// No live view.
     #[arg(long, short)]
     pub(crate) quiet: bool,

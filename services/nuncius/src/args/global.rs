@@ -51,6 +51,9 @@ pub(crate) struct Global {
     /// Domain of the JetStream that is meant, where there are several (leaf nodes).
     #[arg(long, env = "NUNCIUS_JS_DOMAIN", value_name = "DOMAIN", global = true)]
     pub(crate) js_domain: Option<String>,
+    /// Have NATS servers tell how messages of sampled traces go through them; a gateway makes spans of it.
+    #[arg(long, env = "NUNCIUS_TRACE_HOPS", global = true)]
+    pub(crate) trace_hops: bool,
     /// How long a command waits for the NATS server, and for the nodes that it asks, to be there.
     #[arg(long, value_name = "DURATION", default_value = "0s", global = true)]
     pub(crate) wait: HumanDuration,

@@ -246,6 +246,7 @@ pub(super) async fn servo(global: &Global, args: ServoArgs) -> Result<u8> {
         clients: 1,
         html: args.html,
         report_json: args.report_json,
+        traces: args.traces,
         quiet: args.quiet,
         sampler: SamplerArgs::default(),
         node: NodeArgs {

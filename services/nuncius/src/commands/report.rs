@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
 use nuncius_bus::Bus;
+use nuncius_report::traces::TraceView;
 use nuncius_schemas::report::Report;
 use nuncius_store::{Store, StoreError};
 
@@ -56,8 +57,8 @@ async fn published(bus: &Bus, id: &str) -> Result<Option<Vec<u8>>> {
 }
 
 /// Writes the HTML report, and says where it is unless it was printed.
-pub(crate) fn write_html(report: &Report, path: &Path) -> Result<()> {
-    write_file(path, &nuncius_report::html::page(report))?;
+pub(crate) fn write_html(report: &Report, path: &Path, view: Option<&TraceView>) -> Result<()> {
+    write_file(path, &nuncius_report::html::page(report, view))?;
     if !is_standard_output(path) {
         note(&format!("HTML report: {}", path.display()));
     }
@@ -69,13 +70,14 @@ pub(super) async fn report(global: &Global, args: ReportArgs) -> Result<u8> {
     let bus = connect::possible(global, "nuncius-report").await?;
     let id = experiment_id::meant(global, bus.as_ref(), &args.id).await?;
     let report = fetch(global, bus.as_ref(), &id).await?;
+    let view = args.traces.jaeger_url.as_ref();
     if global.json {
-        print(&nuncius_report::json::pretty(&report)?);
+        print(&nuncius_report::json::pretty(&report, view)?);
     } else if !args.html.as_deref().is_some_and(is_standard_output) {
-        print(&nuncius_report::text::summary(&report, text_options()));
+        print(&nuncius_report::text::summary(&report, text_options(), view));
     }
     if let Some(path) = &args.html {
-        write_html(&report, path)?;
+        write_html(&report, path, view)?;
     }
     Ok(0)
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::{Result, bail};
 use nuncius_bus::Bus;
 use nuncius_bus::server::ChildServer;
+use nuncius_report::traces::TraceView;
 use nuncius_schemas::node::{NodeInfo, Role};
 use nuncius_schemas::report::Report;
 use nuncius_schemas::run::{RunStatus, exit_code};
@@ -89,7 +90,8 @@ async fn run_with(
             None => return Err(error),
         },
     };
-    conclude(global, bus, &id, data, args.quiet, true, args.html.clone(), args.report_json.as_deref()).await
+    let view = args.traces.jaeger_url.as_ref();
+    conclude(global, bus, &id, data, args.quiet, true, args.html.clone(), args.report_json.as_deref(), view).await
 }
 
 /// `nuncius watch`.
@@ -101,7 +103,8 @@ pub(super) async fn watch(global: &Global, args: WatchArgs) -> Result<u8> {
     if runs.get(&id).await?.is_none() {
         bail!("there is no experiment {id} there; `nuncius ps --all` lists all");
     }
-    conclude(global, &bus, &id, &data, false, false, args.html, None).await
+    let view = args.traces.jaeger_url.as_ref();
+    conclude(global, &bus, &id, &data, false, false, args.html, None, view).await
 }
 
 /// Follows to the end, then shows the report.
@@ -115,6 +118,7 @@ async fn conclude(
     owner: bool,
     html: Option<std::path::PathBuf>,
     json: Option<&std::path::Path>,
+    view: Option<&TraceView>,
 ) -> Result<u8> {
     let Some(ended) = follow(bus, id, quiet, owner).await? else {
         if owner {
@@ -123,20 +127,20 @@ async fn conclude(
         return Ok(exit_code(RunStatus::Cancelled, None));
     };
     let report: Report = fetch(global, Some(bus), id).await?;
-    let json_text = nuncius_report::json::pretty(&report)?;
+    let json_text = nuncius_report::json::pretty(&report, view)?;
     // One thing at a time: what was sent to standard output is alone there.
     let taken = json.is_some_and(is_standard_output) || html.as_deref().is_some_and(is_standard_output);
     if global.json {
         print(&json_text);
     } else if !taken {
-        print(&nuncius_report::text::summary(&report, text_options()));
+        print(&nuncius_report::text::summary(&report, text_options(), view));
     }
     if let Some(path) = json {
         write_file(path, &json_text)?;
     }
     if owner || html.is_some() {
         let path = html.unwrap_or_else(|| data.join("reports").join(format!("{id}.html")));
-        write_html(&report, &path)?;
+        write_html(&report, &path, view)?;
     }
     Ok(exit_code(ended.status, ended.verdict))
 }

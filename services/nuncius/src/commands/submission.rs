@@ -64,30 +64,33 @@ fn apply(args: &SubmissionArgs, submission: &mut Submission) -> Result<(), Usage
 
 /// Publishes, awaits the stream's acknowledgement and the daemon's answer; returns the id.
 pub(crate) async fn publish(bus: &Bus, submission: &Submission) -> Result<String> {
+    let (subject, message_id) = (bus.namespace().experiment_submit(), fresh_id());
     let span = info_span!(
         "submit",
-        "otel.name" = "send nuncius.experiment.submit",
+        "otel.name" = %format_args!("send {subject}"),
         "otel.kind" = "producer",
-        messaging.system = "nats"
+        "messaging.system" = "nats",
+        "messaging.operation.name" = "send",
+        "messaging.operation.type" = "send",
+        "messaging.destination.name" = subject,
+        "messaging.message.id" = message_id,
     );
-    publish_in_span(bus, submission).instrument(span).await
+    publish_in_span(bus, submission, &subject, &message_id).instrument(span).await
 }
 
-async fn publish_in_span(bus: &Bus, submission: &Submission) -> Result<String> {
+async fn publish_in_span(bus: &Bus, submission: &Submission, subject: &str, message_id: &str) -> Result<String> {
     let payload = serde_json::to_vec(&submission.to_value()?)?;
     if payload.len() > MESSAGE_MAX_BYTES {
         bail!("the experiment has {} bytes as JSON, at most {MESSAGE_MAX_BYTES} are taken", payload.len());
     }
     let inbox = bus.new_inbox();
     let mut answers = bus.subscribe(&inbox).await?;
-    let message_id = fresh_id();
     let mut headers = Headers::new()
         .with(HEADER_CONTENT_TYPE, "application/json")
         .with(HEADER_SCHEMA, "experiment.v1")
         .with(HEADER_REPLY, inbox);
     inject_current(&mut headers);
-    let subject = bus.namespace().experiment_submit();
-    match bus.publish_acked(&subject, &headers, payload.into(), Some(&message_id), None).await {
+    match bus.publish_acked(subject, &headers, payload.into(), Some(message_id), None).await {
         Ok(_) => {}
         Err(BusError::NoStream { .. }) => {
             bail!("nobody takes experiments there: start a daemon with `nuncius up` or `nuncius experimentd`")

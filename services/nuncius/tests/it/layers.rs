@@ -19,7 +19,8 @@ fn allowed(name: &str, place: &str) -> Vec<&'static str> {
         ("schemas" | "metrics" | "testkit" | "serve", _) => vec![],
         ("load" | "stats", _) => vec!["schemas"],
         ("bus" | "store" | "telemetry" | "report", _) => vec!["schemas", "load", "stats"],
-        ("jobs" | "machine", _) => vec!["schemas", "bus"],
+        ("machine", _) => vec!["schemas", "bus"],
+        ("jobs", _) => vec!["schemas", "bus", "telemetry"],
         ("engine", _) => vec!["schemas", "load", "stats", "telemetry", "bus", "jobs"],
         ("nuncius", _) => CRATES
             .iter()

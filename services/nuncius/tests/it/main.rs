@@ -44,6 +44,7 @@ mod routes;
 mod scaling;
 mod seconds;
 mod slow_bus;
+mod span_tree;
 mod store_faults;
 mod succession;
 mod takeover;

@@ -20,13 +20,14 @@ async fn one_experiment_is_one_trace_from_the_submission_to_a_sampled_request() 
 
     let wanted = [
         "send nuncius.experiment.submit",
-        "submit experiment",
+        "process nuncius.experiment.submit",
         "run experiment",
         "plan experiment",
         "start experiment",
         "prepare node",
         "start node",
-        "GET",
+        "offer load",
+        "GET /",
     ];
     let has_all = |spans: &[Span]| wanted.iter().all(|name| spans.iter().any(|span| span.name == *name));
     assert!(receiver.wait_for(has_all, PATIENCE).await.is_some(), "spans: {:?}", receiver.spans());
@@ -46,18 +47,21 @@ async fn one_experiment_is_one_trace_from_the_submission_to_a_sampled_request() 
         names.reverse();
         names
     };
-    let requests: Vec<&Span> = spans.iter().filter(|span| span.name == "GET").collect();
+    let requests: Vec<&Span> = spans.iter().filter(|span| span.name == "GET /").collect();
     assert!(requests.len() > 40, "about a fifth of 400 requests are sampled: {}", requests.len());
     for request in requests {
         assert_eq!(
             path(request),
             [
                 "send nuncius.experiment.submit",
-                "submit experiment",
+                "process nuncius.experiment.submit",
                 "run experiment",
                 "start experiment",
+                "request nuncius.node.{node}.command",
+                "process nuncius.node.{node}.command",
                 "start node",
-                "GET"
+                "offer load",
+                "GET /"
             ]
         );
         assert_eq!(request.service_name, "nuncius-client");

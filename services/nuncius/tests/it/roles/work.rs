@@ -40,6 +40,8 @@ pub(super) struct Scene {
 }
 
 pub(super) async fn work(role: UserRole, scene: &Scene) -> Outcome {
+    // Where its server is to tell how its messages go through it.
+    tell(&scene.bus, &scene.bus.namespace().hops()).await?;
     match role {
         UserRole::Experimentd => experimentd(scene).await,
         UserRole::Client => client(scene).await,
