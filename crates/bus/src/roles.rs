@@ -43,7 +43,7 @@ pub enum UserRole {
 
 impl UserRole {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Experimentd,
         Self::Client,
         Self::Frontend,

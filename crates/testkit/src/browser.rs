@@ -111,6 +111,14 @@ impl Browser {
     /// # Errors
     /// [`TestkitError::Start`] when the browser does not answer.
     pub fn open(&mut self, file: &Path, width: u32, scheme: Scheme) -> Result<Vec<String>, TestkitError> {
+        self.open_url(&format!("file://{}", file.display()), width, scheme)
+    }
+
+    /// The same of an address.
+    ///
+    /// # Errors
+    /// [`TestkitError::Start`] when the browser does not answer.
+    pub fn open_url(&mut self, url: &str, width: u32, scheme: Scheme) -> Result<Vec<String>, TestkitError> {
         let size = json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false });
         self.call("Emulation.setDeviceMetricsOverride", size)?;
         let value = match scheme {
@@ -120,7 +128,7 @@ impl Browser {
         let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": value }] });
         self.call("Emulation.setEmulatedMedia", features)?;
         self.complaints.clear();
-        self.call("Page.navigate", json!({ "url": format!("file://{}", file.display()) }))?;
+        self.call("Page.navigate", json!({ "url": url }))?;
         self.until(|message| message["method"] == "Page.loadEventFired")?;
         // A turn of its own: what the page does after it was loaded has happened then.
         self.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")?;

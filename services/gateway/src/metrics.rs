@@ -1,7 +1,7 @@
 //! What `/metrics` shows: the whole system, heard on the bus and asked of it, as Prometheus reads it.
 //!
 //! Each part keeps what it has heard and writes it into families when somebody asks: [`runs`] what the daemon told of
-//! experiments, [`processes`] what all processes tell of themselves, [`nodes`] who is there, [`nats`] how the bus
+//! experiments, [`processes`] what all processes tell of themselves, [`nodes`] who is there, [`machines`] what is sampled of machines, [`nats`] how the bus
 //! fares, [`own`] what was left out here. [`page`] answers scrapers, whoever and however many they are.
 
 use std::sync::Arc;
@@ -17,6 +17,8 @@ use crate::export::counts::Counts;
 
 mod budget;
 mod latency;
+mod machine;
+mod machines;
 mod nats;
 mod nodes;
 mod own;
@@ -86,6 +88,7 @@ struct Shown {
     own: own::Own,
     runs: runs::Runs,
     nodes: nodes::Nodes,
+    machines: machines::Machines,
     processes: processes::Processes,
     nats: nats::Nats,
     page: page::Page,
@@ -108,6 +111,7 @@ impl MetricsState {
             own: own::Own::default(),
             runs: runs::Runs::default(),
             nodes: nodes::Nodes::default(),
+            machines: machines::Machines::default(),
             processes: processes::Processes::new(&settings),
             nats: nats::Nats::default(),
             page: page::Page::default(),
@@ -118,6 +122,7 @@ impl MetricsState {
             runs::follow(state.clone(), shutdown.clone()).await?,
             nodes::follow(state.clone()).await?,
             nodes::hear(state.clone()).await?,
+            machines::hear(state.clone()).await?,
             processes::hear(state.clone()).await?,
             nats::ask(state.clone()),
         ] {
@@ -144,6 +149,7 @@ impl MetricsState {
         let mut families = shown.processes.families(now, &shown.nodes.by_instance());
         families.append(shown.runs.families(now, &shown.settings));
         families.append(shown.nodes.families(now, &shown.settings));
+        families.append(shown.machines.families(now, &shown.settings));
         families.append(shown.nats.families(&shown.settings));
         shown.own.add(&mut families, shown.runs.late_seconds());
         own::add_exported(&mut families, &shown.exported);

@@ -12,6 +12,7 @@ mod emulators;
 mod examples;
 mod gateway;
 mod global;
+mod observe;
 mod parse;
 mod queues;
 mod telemetry;
@@ -22,6 +23,7 @@ pub(crate) use emulators::{
 };
 pub(crate) use gateway::{Compression, GatewayArgs};
 pub(crate) use global::Global;
+pub(crate) use observe::ObserveArgs;
 pub(crate) use parse::{command, parse};
 pub(crate) use queues::{DeadCommand, DeviceArgs, FrontendArgs, QueueClientArgs, QueueCommand, WorkerArgs};
 pub(crate) use telemetry::{SamplerArgs, TelemetryArgs, TelemetryCommand, TelemetrySamplerArgs};
@@ -188,6 +190,8 @@ pub(crate) struct UpArgs {
     /// Where the stub listens.
     #[arg(long, default_value = "127.0.0.1:0")]
     pub(crate) stub_listen: SocketAddr,
+    #[command(flatten)]
+    pub(crate) observe: ObserveArgs,
     #[command(flatten)]
     pub(crate) sampler: SamplerArgs,
     #[command(flatten)]

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use nuncius_bus::server::{ChildServer, ServerOptions, URL_FILE, discover};
+use nuncius_bus::user_key::UserKey;
 use nuncius_bus::{Bus, BusError, ConnectOptions, Credentials, Namespace, Tls, connect};
 
 use nuncius_schemas::names::check_token;
@@ -236,4 +237,34 @@ pub(crate) fn is_transient(error: &anyhow::Error) -> bool {
 pub(crate) async fn child(directory: &Path, listen: std::net::SocketAddr) -> Result<ChildServer> {
     let options = ServerOptions { host: listen.ip(), port: listen.port(), ..ServerOptions::new(directory) };
     Ok(ChildServer::start(options).await?)
+}
+
+/// The same, and how its system account is spoken to: by a key that is made anew at every start, of which the server
+/// knows the public half. Everybody else comes in as before.
+///
+/// # Errors
+/// As [`child`].
+pub(crate) async fn child_with_system(
+    directory: &Path,
+    listen: std::net::SocketAddr,
+) -> Result<(ChildServer, ConnectOptions)> {
+    let key = UserKey::new()?;
+    let options = ServerOptions {
+        host: listen.ip(),
+        port: listen.port(),
+        config_extra: format!(
+            "authorization {{ users: [{{user: anybody, password: anybody}}] }}\n\
+             accounts {{ $SYS {{ users: [{{nkey: {}}}] }} }}\nno_auth_user: anybody\n",
+            key.public
+        ),
+        ..ServerOptions::new(directory)
+    };
+    let server = ChildServer::start(options).await?;
+    let system = ConnectOptions {
+        urls: vec![server.url().to_owned()],
+        name: "system".to_owned(),
+        credentials: Credentials::Nkey(key.seed),
+        ..ConnectOptions::default()
+    };
+    Ok((server, system))
 }

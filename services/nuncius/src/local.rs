@@ -16,10 +16,12 @@ use nuncius_emulator::oco::OcoConfig;
 use nuncius_emulator::resource::ResourceConfig;
 use nuncius_emulator::stub::{StubConfig, StubHandle};
 use nuncius_experimentd::{DaemonConfig, Timing};
+use nuncius_gateway::GatewayConfig;
 use nuncius_machine::publish::{self, TelemetryConfig};
 use nuncius_schemas::names::token_from_host;
 use nuncius_schemas::node::Capacity;
 use nuncius_store::StoreLimits;
+use nuncius_viewer::ViewerConfig;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -92,6 +94,20 @@ impl Local {
         let (ready, waiting) = oneshot::channel();
         let running = nuncius_frontend::run(config, self.bus.clone(), self.shutdown.clone(), Some(ready));
         self.start("the queue frontend", async move { Ok(running.await?) }, waiting).await
+    }
+
+    /// Starts a gateway; returns where its metrics are.
+    pub(crate) async fn gateway(&self, config: GatewayConfig) -> Result<SocketAddr> {
+        let (ready, waiting) = oneshot::channel();
+        let running = nuncius_gateway::run(config, self.bus.clone(), self.shutdown.clone(), Some(ready));
+        self.start("the gateway", async move { Ok(running.await?) }, waiting).await
+    }
+
+    /// Starts a viewer of traces; returns where its pages are.
+    pub(crate) async fn viewer(&self, config: ViewerConfig) -> Result<SocketAddr> {
+        let (ready, waiting) = oneshot::channel();
+        let running = nuncius_viewer::run(config, self.shutdown.clone(), Some(ready));
+        self.start("the viewer of traces", async move { Ok(running.await?) }, waiting).await
     }
 
     /// Starts an emulated device; returns the name its node got.

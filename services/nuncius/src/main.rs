@@ -7,6 +7,7 @@ mod connect;
 mod environment;
 mod live;
 mod local;
+mod observe;
 mod output;
 mod registration;
 mod telling;

@@ -339,6 +339,7 @@ fn gateway(grants: &mut Grants<'_>) {
     grants.publish("$JS.ACK.>".to_owned(), "telemetry that has been handed on");
     grants.subscribe(names.otlp(Signal::Metrics), "metrics of all processes");
     grants.subscribe(names.sample("*"), "how busy workers and devices are");
+    grants.subscribe(names.telemetry("*"), "samples of machines");
     grants.watch_keys(&names.bucket_node(), ">", "who is here");
     grants.watch_keys(&names.bucket_run(), "*", "which runs there are");
     for (stream, filter) in

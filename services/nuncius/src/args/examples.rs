@@ -29,6 +29,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
             ("nuncius up", "everything on this machine"),
             ("nuncius up --listen 0.0.0.0:4222 --clients 2", "for nodes on other machines, too"),
             ("nuncius up --queue sleep --emulator oco", "with a job queue and OCO backends"),
+            ("nuncius up --observe", "with Prometheus and traces to look at; see scripts/setup --observe"),
         ],
     ),
     (

@@ -11,6 +11,7 @@ use super::telemetry;
 use crate::args::{Global, UpArgs};
 use crate::connect::{self, Fallback};
 use crate::local::{Local, client_config, host_name};
+use crate::observe::{self, Observing};
 
 /// Runs until a signal, or until its nats-server cannot be kept alive.
 pub(super) async fn up(global: &Global, args: UpArgs) -> Result<u8> {
@@ -27,10 +28,12 @@ pub(super) async fn up(global: &Global, args: UpArgs) -> Result<u8> {
         }
         wanted.push((kind, address.to_owned()));
     }
+    let needed = observe::needed(&args.observe)?;
     let sampler = telemetry::sampler(&args.sampler, "up")?;
     let shutdown = stop_on_signal()?;
     connect::sweep(&std::env::temp_dir());
     let data = connect::data_directory(global)?;
+    let mut system = None;
     let (url, bus, server) = match &global.nats {
         // Services wait for their server, and this starts services.
         Some(url) => match connect::join(global, "nuncius-up", Fallback::DefaultAddress, &shutdown).await? {
@@ -38,7 +41,14 @@ pub(super) async fn up(global: &Global, args: UpArgs) -> Result<u8> {
             None => return Ok(0),
         },
         None => {
-            let server = connect::child(&data.join("nats"), args.listen).await?;
+            let directory = data.join("nats");
+            let server = if needed.is_some() {
+                let (server, options) = connect::child_with_system(&directory, args.listen).await?;
+                system = Some(options);
+                server
+            } else {
+                connect::child(&directory, args.listen).await?
+            };
             let url = server.url().to_owned();
             let bus = connect::connect_to_own(global, &url, "nuncius-up").await?;
             nuncius_bus::streams::ensure_streams(&bus).await?;
@@ -47,7 +57,12 @@ pub(super) async fn up(global: &Global, args: UpArgs) -> Result<u8> {
     };
     let local = Local::new(bus.clone());
     let url_file = data.join(URL_FILE);
+    let mut observing = None;
     let outcome = async {
+        if let Some(needed) = needed {
+            // First, so that nothing of the others is missed.
+            observing = Some(Observing::start(&local, &args.observe, needed, &data, system).await?);
+        }
         local.daemon(&data.join("nuncius.db")).await?;
         let mut names = Vec::new();
         for number in 1..=args.clients {
@@ -98,6 +113,9 @@ pub(super) async fn up(global: &Global, args: UpArgs) -> Result<u8> {
         if let Some(metrics) = metrics {
             super::print(&format!("queues  {} (metrics at http://{metrics}/metrics)", args.queues.join(", ")));
         }
+        for line in observing.iter().flat_map(Observing::told) {
+            super::print(&line);
+        }
         super::print("ready");
         let mut state = server.as_ref().map(|server| server.state());
         tokio::select! {
@@ -109,6 +127,9 @@ pub(super) async fn up(global: &Global, args: UpArgs) -> Result<u8> {
     .await;
     let _ = std::fs::remove_file(&url_file);
     local.stop().await;
+    if let Some(observing) = observing {
+        observing.stop().await;
+    }
     let _ = connect::leave(&bus).await;
     if let Some(server) = server {
         stop_server(server).await;

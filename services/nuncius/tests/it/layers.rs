@@ -10,8 +10,20 @@ use serde_json::Value;
 const LINES_MAX: usize = 500;
 
 /// Everything below the services but the testkit.
-const CRATES: &[&str] =
-    &["schemas", "metrics", "load", "stats", "bus", "store", "telemetry", "machine", "jobs", "engine", "report", "serve"];
+const CRATES: &[&str] = &[
+    "schemas",
+    "metrics",
+    "load",
+    "stats",
+    "bus",
+    "store",
+    "telemetry",
+    "machine",
+    "jobs",
+    "engine",
+    "report",
+    "serve",
+];
 
 /// What crate `name` at `place` in the tree may depend on, without the prefix of their names.
 fn allowed(name: &str, place: &str) -> Vec<&'static str> {
@@ -19,12 +31,13 @@ fn allowed(name: &str, place: &str) -> Vec<&'static str> {
         ("schemas" | "metrics" | "testkit" | "serve", _) => vec![],
         ("load" | "stats", _) => vec!["schemas"],
         ("bus" | "store" | "telemetry" | "report", _) => vec!["schemas", "load", "stats"],
+        ("dashboards", _) => vec!["metrics"],
         ("machine", _) => vec!["schemas", "bus"],
         ("jobs", _) => vec!["schemas", "bus", "telemetry"],
         ("engine", _) => vec!["schemas", "load", "stats", "telemetry", "bus", "jobs"],
         ("nuncius", _) => CRATES
             .iter()
-            .chain(&["client", "experimentd", "emulator", "frontend", "gateway", "worker"])
+            .chain(&["client", "experimentd", "emulator", "frontend", "gateway", "viewer", "worker"])
             .copied()
             .collect(),
         (_, "services") => CRATES.to_vec(),

@@ -383,6 +383,7 @@ async fn gateway(scene: &Scene) -> Outcome {
     bus.consumer_state(&stream, OTLP_CONSUMER).await?;
     hear(bus, admin, &names.otlp(Signal::Metrics), &names.otlp(Signal::Metrics)).await?;
     hear(bus, admin, &names.sample("*"), &names.sample(who)).await?;
+    hear(bus, admin, &names.telemetry("*"), &names.telemetry(who)).await?;
     entries(bus, &names.bucket_node(), ">").await?;
     admin.kv(&names.bucket_run()).await?.put(who, Bytes::from_static(b"x")).await?;
     entries(bus, &names.bucket_run(), "*").await?;
