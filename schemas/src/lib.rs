@@ -7,7 +7,8 @@
 //! Layout: [`units`], [`names`] and [`variable`] are the vocabulary; [`spec`] (with [`servo`] and [`stress`]),
 //! [`gate`] and [`galileo`] are what people write, [`submission`] any of it; [`node`], [`metric`], [`record`],
 //! [`event`], [`second`], [`run`], [`route`] and [`archive`] travel between processes, [`job`], [`queue`] and
-//! [`worker`] for queues, [`oco`] and [`resource`] for emulators, [`telemetry`] of machines; [`fault`] says whose fault something was;
+//! [`worker`] for queues, [`oco`] and [`resource`] for emulators, [`telemetry`] of machines; [`fault`] says whose
+//! fault something was;
 //! [`report`] is what comes out; [`codec`] turns bytes into all of these and says which field was wrong; [`subjects`]
 //! names the places.
 

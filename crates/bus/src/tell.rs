@@ -14,8 +14,8 @@ pub(crate) mod recent;
 use recent::{REMEMBERED_FOR, Telling};
 
 impl Bus {
-    /// Publishes without acknowledgement what is kept elsewhere. Whatever was told in the 20 s before a connection broke
-    /// (1,024 messages at most) is told again on the next: who listens hears it once or more often.
+    /// Publishes without acknowledgement what is kept elsewhere. Whatever was told in the 20 s before a connection
+    /// broke (1,024 messages at most) is told again on the next: who listens hears it once or more often.
     ///
     /// # Errors
     /// As [`Bus::publish`].

@@ -22,6 +22,8 @@ const LEAVE_PATIENCE: Duration = Duration::from_secs(1);
 pub struct WorkQueue {
     bus: Bus,
     wanted: ConsumerWanted,
+    /// Somebody else makes the consumer.
+    is_made_elsewhere: bool,
     pull: Option<Pull>,
     backoff: Backoff,
 }
@@ -56,13 +58,13 @@ impl Bus {
     /// The same of a consumer that somebody else makes: nothing is asked of the server before the first pull.
     pub fn existing_work_queue(&self, wanted: ConsumerWanted) -> WorkQueue {
         let backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
-        WorkQueue { bus: self.clone(), wanted, pull: None, backoff }
+        WorkQueue { bus: self.clone(), wanted, is_made_elsewhere: true, pull: None, backoff }
     }
 
     /// The same with all settings.
     pub async fn work_queue_with(&self, wanted: ConsumerWanted) -> Result<WorkQueue, BusError> {
         self.ensure_consumer(&wanted).await?;
-        Ok(self.existing_work_queue(wanted))
+        Ok(WorkQueue { is_made_elsewhere: false, ..self.existing_work_queue(wanted) })
     }
 }
 
@@ -123,6 +125,11 @@ impl WorkQueue {
     }
 
     async fn mend(&mut self) -> Result<(), BusError> {
+        if self.is_made_elsewhere && self.bus.role().is_some() {
+            // Its role may not make it: who does has seen to it, or will.
+            self.backoff.wait().await;
+            return Ok(());
+        }
         loop {
             self.backoff.wait().await;
             match self.bus.ensure_consumer(&self.wanted).await {

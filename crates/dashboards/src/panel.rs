@@ -120,6 +120,8 @@ pub(crate) fn unit(metric: &Metric) -> &'static str {
         Unit::Hertz => "hertz",
         Unit::Volts => "volt",
         Unit::Amperes => "amp",
+        Unit::BytesPerSecond => "Bps",
+        Unit::BitsPerSecond => "bps",
         Unit::DecibelMilliwatts => "dBm",
     }
 }
@@ -138,6 +140,8 @@ pub(crate) fn rate_unit(metric: &Metric) -> &'static str {
         | Unit::Hertz
         | Unit::Volts
         | Unit::Amperes
+        | Unit::BytesPerSecond
+        | Unit::BitsPerSecond
         | Unit::DecibelMilliwatts
         | Unit::Cores => "ops",
     }

@@ -34,7 +34,7 @@ impl Series {
     }
 
     /// Those whose label is something else.
-    pub(crate) fn is_not(mut self, label: &str, value: &str) -> Self {
+    pub(crate) fn without(mut self, label: &str, value: &str) -> Self {
         self.matchers.push(format!("{label}!=\"{value}\""));
         self
     }

@@ -71,7 +71,8 @@ pub struct MachineConfig {
     pub roots: Roots,
     /// How much is told.
     pub limits: MachineLimits,
-    /// Patterns of paths of control groups that are no containers and are sampled, too; `*` stands for anything but `/`.
+    /// Patterns of paths of control groups that are no containers and are sampled, too; `*` stands for anything but
+    /// `/`.
     pub cgroups: Vec<String>,
     /// A program that answers as [`crate::gpu::nvml::serve`] does, with its arguments: NVML is asked in a process of
     /// its own, as a driver's library may crash. None: it is not asked.

@@ -2,8 +2,8 @@
 //! their way onto the bus.
 //!
 //! It must never hold up load: one thread of low priority reads, nothing waits for it, what is too slow or too much is
-//! read less often or left out, and what cannot be read is told once. It never invents a figure: what a machine does not
-//! say is absent.
+//! read less often or left out, and what cannot be read is told once. It never invents a figure: what a machine does
+//! not say is absent.
 //!
 //! Layout: [`Sampler`] reads one [`nuncius_schemas::telemetry::NodeTelemetry`] after the other; `source` is how files
 //! are read, below roots that may be anywhere; `processor`, `memory`, `traffic`, `tcp`, `cgroup`, `power`, `gpu` each

@@ -161,8 +161,14 @@ fn what_nvml_says_is_told_in_base_units_and_what_it_does_not_know_is_absent() {
         int nvmlDeviceGetPowerUsage(void *device, unsigned *milliwatts) { *milliwatts = 123500; return 0; }
         int nvmlDeviceGetTotalEnergyConsumption(void *device, unsigned long long *mj) { *mj = 1500; return 0; }
         int nvmlDeviceGetTemperature(void *device, unsigned sensor, unsigned *celsius) { *celsius = 41; return 0; }
-        int nvmlDeviceGetClockInfo(void *device, unsigned clock, unsigned *mhz) { *mhz = clock == 1 ? 1980 : 2619; return 0; }
-        int nvmlDeviceGetCurrentClocksThrottleReasons(void *device, unsigned long long *reasons) { *reasons = 4; return 0; }
+        int nvmlDeviceGetClockInfo(void *device, unsigned clock, unsigned *mhz) {
+            *mhz = clock == 1 ? 1980 : 2619;
+            return 0;
+        }
+        int nvmlDeviceGetCurrentClocksThrottleReasons(void *device, unsigned long long *reasons) {
+            *reasons = 4;
+            return 0;
+        }
         int nvmlDeviceGetFanSpeed_v2(void *device, unsigned fan, unsigned *percent) { return 3; /* it has none */ }
     "#;
     let directory = TempDir::new("nvml").unwrap();

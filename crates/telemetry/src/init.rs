@@ -6,9 +6,6 @@ use std::time::Duration;
 use nuncius_schemas::subjects::Signal;
 use opentelemetry::global;
 use opentelemetry::trace::TracerProvider;
-use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
-use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing_subscriber::filter::{EnvFilter, FilterExt, LevelFilter, Targets};
@@ -114,7 +111,7 @@ fn prepare(options: TelemetryOptions<'_>) -> Result<(Telemetry, tracing::Dispatc
     }
     let attributes = resource_attributes(&options.service_name, &options.resource, environment)?;
     let out_box = Arc::new(OutBox::new(settings.limits.out_box));
-    let queue = export::start(&settings, resource_of(&attributes), &out_box)?;
+    let queue = export::start(&settings, &attributes, &out_box)?;
     let provider = leaves(Signal::Traces)
         .then(|| SdkTracerProvider::builder().with_span_processor(QueueProcessor(Arc::clone(&queue))).build());
     let spans = provider.as_ref().map(|provider| {
@@ -143,15 +140,6 @@ fn prepare(options: TelemetryOptions<'_>) -> Result<(Telemetry, tracing::Dispatc
 fn silencing(level: LevelFilter, targets: &[&'static str]) -> Targets {
     let off = targets.iter().map(|target| (*target, LevelFilter::OFF));
     Targets::new().with_default(level).with_targets(off)
-}
-
-fn resource_of(attributes: &[(String, String)]) -> Resource {
-    let pair = |(key, value): &(String, String)| KeyValue {
-        key: key.clone(),
-        value: Some(AnyValue { value: Some(Value::StringValue(value.clone())) }),
-        ..KeyValue::default()
-    };
-    Resource { attributes: attributes.iter().map(pair).collect(), ..Resource::default() }
 }
 
 /// What is logged.

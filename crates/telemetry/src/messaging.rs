@@ -28,8 +28,8 @@ impl Operation {
     }
 }
 
-/// The attributes every span around a message has. `name` is what the operation is called (`publish`, `request`, `ack`);
-/// `template` is the destination with its varying parts in braces, where it has some.
+/// The attributes every span around a message has. `name` is what the operation is called (`publish`, `request`,
+/// `ack`); `template` is the destination with its varying parts in braces, where it has some.
 pub fn messaging(
     system: &'static str,
     name: &'static str,

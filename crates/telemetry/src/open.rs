@@ -1,5 +1,5 @@
-//! Spans whose end is yet to come, for calls and messages: without `tracing`, whose spans cost more and show in each line
-//! of the log.
+//! Spans whose end is yet to come, for calls and messages: without `tracing`, whose spans cost more and show in each
+//! line of the log.
 
 use std::borrow::Cow;
 use std::time::{SystemTime, UNIX_EPOCH};

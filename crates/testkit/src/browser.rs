@@ -157,6 +157,15 @@ impl Browser {
         write(&answer, to)
     }
 
+    /// Writes a picture of what the window shows as PNG.
+    ///
+    /// # Errors
+    /// [`TestkitError::Start`].
+    pub fn screenshot_of_window(&mut self, to: &Path) -> Result<(), TestkitError> {
+        let answer = self.call("Page.captureScreenshot", json!({ "format": "png" }))?;
+        write(&answer, to)
+    }
+
     /// Prints the page as PDF, with its backgrounds, on A4.
     ///
     /// # Errors

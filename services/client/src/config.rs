@@ -34,7 +34,8 @@ pub struct ClientConfig {
     pub threads: usize,
     /// Environment that `${NAME}` in experiments may use on this node.
     pub environment: BTreeMap<String, String>,
-    /// How long a group stands at its horizon, with nobody to move it, until it ends; or its schedule, if that is first.
+    /// How long a group stands at its horizon, with nobody to move it, until it ends; or its schedule, if that is
+    /// first.
     pub orphan_limit: Duration,
     /// Seconds and batches of request records that wait for the bus at most. Seconds beyond that are folded into one,
     /// records beyond it are dropped, which is told.

@@ -1,5 +1,5 @@
-//! Where the messages came from that the daemon works on in batches: their traces are linked to, for none of them is the
-//! parent of the work on all.
+//! Where the messages came from that the daemon works on in batches: their traces are linked to, for none of them is
+//! the parent of the work on all.
 
 use std::collections::BTreeSet;
 

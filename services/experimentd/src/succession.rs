@@ -240,12 +240,7 @@ async fn left(running: &Running) -> Result<Option<Left>, Stopped> {
 }
 
 /// Whether anything was offered, or may yet be by a node that does not answer.
-async fn has_begun(
-    daemon: &Daemon,
-    checkpoint: &Checkpoint,
-    id: &str,
-    standings: &BTreeMap<String, Standing>,
-) -> bool {
+async fn has_begun(daemon: &Daemon, checkpoint: &Checkpoint, id: &str, standings: &BTreeMap<String, Standing>) -> bool {
     let has_nothing = checkpoint.nodes.iter().all(|node| match standings.get(&node.name) {
         Some(Standing::At { horizon_ns, .. }) => *horizon_ns == 0,
         // It was told to stop, or has come to its end: then it has told what it offered.

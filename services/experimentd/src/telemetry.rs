@@ -1,8 +1,8 @@
 //! Telemetry of the machines that an experiment chose: held while its load is offered, stored as it comes.
 //!
 //! It stands beside the run and never holds it up. What is lost, too much, or not to be had is told as a warning; the
-//! verdict does not rest on it. Another daemon that takes the run over goes on storing: holds outlive a daemon, and what
-//! is there already is kept once.
+//! verdict does not rest on it. Another daemon that takes the run over goes on storing: holds outlive a daemon, and
+//! what is there already is kept once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -332,8 +332,8 @@ impl Site {
         let too_many = self.books.too_many.load(Ordering::Relaxed);
         if too_many > 0 {
             missing.push(format!(
-                "{too_many} samples are not stored: more than {WAITING_MAX} of them, or {WAITING_MAX_BYTES} bytes, waited \
-                 for the store"
+                "{too_many} samples are not stored: more than {WAITING_MAX} of them, or {WAITING_MAX_BYTES} bytes, \
+                 waited for the store"
             ));
         }
         let beyond_limit = self.books.beyond_limit.load(Ordering::Relaxed);

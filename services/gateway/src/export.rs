@@ -2,8 +2,8 @@
 //!
 //! All gateways share one durable consumer, and are to be started alike. A message is acknowledged when the collector
 //! has it, or does not want it, or when it lies in a file of the spool: whatever happens to a gateway before that,
-//! another gets it. Meanwhile the server is told that it is in work. Each signal has a lane of its own, so that a collector that does not take one of them
-//! keeps back none of the others.
+//! another gets it. Meanwhile the server is told that it is in work. Each signal has a lane of its own, so that a
+//! collector that does not take one of them keeps back none of the others.
 //!
 //! Lines of this module stay on standard error: as telemetry each would make another.
 

@@ -1,9 +1,9 @@
-//! The way of sampled messages through nats-server as spans: what the servers' own message tracing tells, under the span
-//! of whoever sent the message.
+//! The way of sampled messages through nats-server as spans: what the servers' own message tracing tells, under the
+//! span of whoever sent the message.
 //!
-//! Processes that were told to (`--trace-hops`) ask for it with each message whose trace is sampled. Servers have clocks
-//! of their own: how long things took is theirs, and their beginning is laid where the message was sent. What cannot be
-//! read is nothing of ours, and is left alone.
+//! Processes that were told to (`--trace-hops`) ask for it with each message whose trace is sampled. Servers have
+//! clocks of their own: how long things took is theirs, and their beginning is laid where the message was sent. What
+//! cannot be read is nothing of ours, and is left alone.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

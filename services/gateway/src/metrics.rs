@@ -1,8 +1,9 @@
 //! What `/metrics` shows: the whole system, heard on the bus and asked of it, as Prometheus reads it.
 //!
 //! Each part keeps what it has heard and writes it into families when somebody asks: [`runs`] what the daemon told of
-//! experiments, [`processes`] what all processes tell of themselves, [`nodes`] who is there, [`machines`] what is sampled of machines, [`nats`] how the bus
-//! fares, [`own`] what was left out here. [`page`] answers scrapers, whoever and however many they are.
+//! experiments, [`processes`] what all processes tell of themselves, [`nodes`] who is there, [`machines`] what is
+//! sampled of machines, [`nats`] how the bus fares, [`own`] what was left out here. [`page`] answers scrapers, whoever
+//! and however many they are.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -3,8 +3,8 @@
 //! recorded under a subject that must have no record yet, told to the client once it is stored, and acknowledged; no
 //! priorities, no retries, no outages.
 //!
-//! `bare_jobs setup URL`, `bare_jobs worker URL SLOTS`, `bare_jobs client URL IN_FLIGHT SECONDS`. With `early` at the end
-//! the client hears records as they are published, also those that are refused: a message less, and a promise less.
+//! `bare_jobs setup URL`, `bare_jobs worker URL SLOTS`, `bare_jobs client URL IN_FLIGHT SECONDS`. With `early` at the
+//! end the client hears records as they are published, also those that are refused: a message less, and a promise less.
 #![allow(clippy::print_stdout, reason = "it is a program")]
 
 mod client;

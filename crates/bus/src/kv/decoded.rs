@@ -83,8 +83,8 @@ impl Kv {
         Ok(decoded)
     }
 
-    /// Shows the same messages one after the other, for buckets whose entries are too many to be held at once. Each entry
-    /// that cannot be read is logged as a warning.
+    /// Shows the same messages one after the other, for buckets whose entries are too many to be held at once. Each
+    /// entry that cannot be read is logged as a warning.
     ///
     /// # Errors
     /// When the bucket cannot be read.

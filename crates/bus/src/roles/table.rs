@@ -399,6 +399,7 @@ fn remove_queues(grants: &mut Grants<'_>) {
             grants.api(&format!("STREAM.MSG.DELETE.{stream}"), "empties queues");
         }
         grants.publish(names.record(&queue, "*", "*"), "records of jobs that are not run");
+        grants.publish(names.result(&queue, "*", "*"), "tells whoever submitted them");
         grants.watch_keys(&names.bucket_queue(), &format!("{queue}.>"), "what a queue leaves behind");
     }
 }

@@ -10,8 +10,8 @@ use crate::Headers;
 
 /// How long what was told is remembered: a dead connection is found out within two pings that nobody answered.
 pub(crate) const REMEMBERED_FOR: Duration = Duration::from_secs(20);
-/// How many are remembered. Who tells what a stream has taken waits for its answer to the next one first, so that no more
-/// of it is on its way than there are senders; more would only be out of the processor's cache.
+/// How many are remembered. Who tells what a stream has taken waits for its answer to the next one first, so that no
+/// more of it is on its way than there are senders; more would only be out of the processor's cache.
 const REMEMBERED_MAX: usize = 1_024;
 
 /// What was told a moment ago, the oldest first.

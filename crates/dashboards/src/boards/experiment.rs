@@ -74,7 +74,7 @@ pub(super) fn board() -> Board {
 
 fn mark(draft: &mut Draft) {
     let started = max(&["phase"], &of(&names::PHASE_START_TIME_SECONDS).plain());
-    let events = of(&names::EVENTS).is_not("kind", "status").plain();
+    let events = of(&names::EVENTS).without("kind", "status").plain();
     draft
         .mark(&Annotation {
             name: "Phases",

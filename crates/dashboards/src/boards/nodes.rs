@@ -38,9 +38,15 @@ pub(super) fn board() -> Board {
         is_descending: false,
     });
     draft.row("Who is there", &who()).row("Processes", &processes()).row("Workers and their devices", &workers());
-    let machine = machines();
-    if !machine.is_empty() {
-        draft.closed_row("Machines, as their telemetry says", &machine);
+    draft.row("Machines, as their telemetry says", &machines());
+    for (title, families) in [
+        ("Machines: processors", machine::processor::ALL),
+        ("Machines: memory", machine::memory::ALL),
+        ("Machines: network, disks, TCP", machine::traffic::ALL),
+        ("Machines: control groups and containers", machine::cgroup::ALL),
+        ("Machines: GPUs, energy, temperatures", machine::device::ALL),
+    ] {
+        draft.closed_row(title, &families.iter().copied().map(of_machine).collect::<Vec<_>>());
     }
     draft.done()
 }
@@ -216,9 +222,55 @@ fn workers() -> Vec<Panel> {
     ]
 }
 
-/// A panel for each family of a machine's telemetry, in their order.
+/// What is looked at first; the rows behind have a panel for each family.
 fn machines() -> Vec<Panel> {
-    machine::ALL.iter().copied().filter(|metric| metric.kind != Kind::Info).map(of_machine).collect()
+    let by = |metric, label: &'static str| sum(&["node", label], &of(metric).rate());
+    vec![
+        lines(
+            "Processors",
+            "Share in use.",
+            "percentunit",
+            vec![query("{{node}}", level(&machine::processor::CPU_RATIO))],
+        )
+        .of_one()
+        .sized(8, 8),
+        lines(
+            "Memory",
+            "What no new program could have, and all there is.",
+            "bytes",
+            vec![
+                query("{{node}}", level(&machine::memory::RAM_BYTES)),
+                query("{{node}} in all", level(&machine::memory::RAM_TOTAL_BYTES)),
+            ],
+        )
+        .sized(8, 8),
+        lines(
+            "Network",
+            "Received and sent, by interface.",
+            "Bps",
+            vec![
+                query("{{node}} {{interface}} received", by(&machine::traffic::NETWORK_RECEIVED_BYTES, "interface")),
+                query("{{node}} {{interface}} sent", by(&machine::traffic::NETWORK_SENT_BYTES, "interface")),
+            ],
+        )
+        .sized(8, 8),
+        table(
+            "Machines",
+            "Each that is sampled now, and the kernel's identifier of it since the boot.",
+            of(&machine::INFO).once(),
+        )
+        .sized(12, 6),
+        lines(
+            "Samples",
+            "Heard each second, and how old the last one is.",
+            "short",
+            vec![
+                query("{{node}}", rate(&machine::SAMPLES, &["node"])),
+                query("{{node}} age, s", format!("time() - {}", level(&machine::SAMPLED_SECONDS))),
+            ],
+        )
+        .sized(12, 6),
+    ]
 }
 
 fn of_machine(metric: &'static Metric) -> Panel {

@@ -10,8 +10,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use nuncius_engine::{
-    Caps, Control, EngineMessage, EngineOptions, Failure, FinishReason, GroupInput, GroupPlan, PlanError, Row,
-    SlowRow, TargetPolicy, monotonic_ns, plan_group, spawn_group,
+    Caps, Control, EngineMessage, EngineOptions, Failure, FinishReason, GroupInput, GroupPlan, PlanError, Row, SlowRow,
+    TargetPolicy, monotonic_ns, plan_group, spawn_group,
 };
 use nuncius_load::ShardSet;
 use nuncius_schemas::fault::GeneratorFault;

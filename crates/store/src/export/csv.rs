@@ -18,8 +18,8 @@ use crate::store::Store;
 /// `telemetry.csv` into `directory`, which is made when it is not there; returns the files.
 ///
 /// Absent values are empty fields, names and times have the units of the store (`_ns`, `_unix_ms`). `requests.csv` also
-/// has `created`, `sent` and `done` as seconds since the Unix epoch, of the planned instant, the sending and the end. `telemetry.csv`
-/// has Galileo's columns, and the unit.
+/// has `created`, `sent` and `done` as seconds since the Unix epoch, of the planned instant, the sending and the end.
+/// `telemetry.csv` has Galileo's columns, and the unit.
 ///
 /// # Errors
 /// When the experiment is not there, the store cannot be read, or a file cannot be written.

@@ -92,5 +92,5 @@ async fn an_experiment_without_results_can_be_exported() {
     export::json(&store, "e2", &mut bytes).await.unwrap();
     let document: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
     assert!(document["report"].is_null() && document["requests"].as_array().unwrap().is_empty());
-    assert_eq!(export::csv(&store, "e2", &directory.path().join("csv")).await.unwrap().len(), 6);
+    assert_eq!(export::csv(&store, "e2", &directory.path().join("csv")).await.unwrap().len(), 7);
 }

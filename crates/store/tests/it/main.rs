@@ -5,4 +5,5 @@
 mod common;
 mod export;
 mod store;
+mod telemetry;
 mod trouble;

@@ -10,7 +10,7 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use tokio::runtime::Runtime;
 
 use super::{Batch, ExportQueue, Losses};
-use crate::encode::{self, Encoding};
+use crate::encode::{self, Encoding, SpanEncoder};
 use crate::otlp::{Answer, Endpoint, Sender};
 use crate::settings::{Destination, Settings};
 use crate::{OutBox, TelemetryError};
@@ -43,7 +43,7 @@ struct Ways {
 /// [`TelemetryError::Exporter`] for settings that make no sender, [`TelemetryError::Thread`] when there is no thread.
 pub(crate) fn start(
     settings: &Settings,
-    resource: Resource,
+    attributes: &[(String, String)],
     out_box: &Arc<OutBox>,
 ) -> Result<Arc<ExportQueue>, TelemetryError> {
     let way = |signal: Signal| match settings.of(signal) {
@@ -59,6 +59,9 @@ pub(crate) fn start(
     } else {
         None
     };
+    let failed = |problem| TelemetryError::Exporter { endpoint: "the out-box".to_owned(), problem };
+    let encoder = SpanEncoder::new(attributes).map_err(failed)?;
+    let resource = encode::resource_of(attributes);
     let ways = Ways { traces, metrics, logs, runtime };
     let queue = Arc::new(ExportQueue::new(settings.limits));
     let of_thread = Arc::clone(&queue);
@@ -67,7 +70,7 @@ pub(crate) fn start(
         .spawn(move || {
             // What is done here must not become spans in turn.
             let _suppressed = Context::enter_telemetry_suppressed_scope();
-            carry(&of_thread, &ways, &resource);
+            carry(&of_thread, &ways, &encoder, &resource);
             of_thread.finish();
         })
         .map_err(TelemetryError::Thread)?;
@@ -81,11 +84,11 @@ fn sender(endpoint: &Endpoint) -> Result<Way, TelemetryError> {
 }
 
 /// Hands batches on until the queue has ended.
-fn carry(queue: &ExportQueue, ways: &Ways, resource: &Resource) {
+fn carry(queue: &ExportQueue, ways: &Ways, encoder: &SpanEncoder, resource: &Resource) {
     let limit_bytes = queue.limits.message_bytes;
     let mut told: Option<(Instant, Losses)> = None;
     while let Some(Batch { spans, records, messages, flush }) = queue.next_batch() {
-        hand_on(queue, ways, Signal::Traces, encode::spans(spans, resource, limit_bytes));
+        hand_on(queue, ways, Signal::Traces, encoder.encode(spans, limit_bytes));
         hand_on(queue, ways, Signal::Logs, encode::logs(records, resource, limit_bytes));
         for (signal, message) in messages {
             one(queue, ways, signal, message, 1);

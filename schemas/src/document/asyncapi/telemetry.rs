@@ -24,8 +24,8 @@ pub(super) fn channels(ns: &Namespace) -> [Channel; 2] {
             content_types: &[MESSAGE_PACK, JSON],
             headers: &[],
             inbound: true,
-            description: "Pauses and resumes the samples of a machine, changes their period, holds them for an experiment; \
-                          answered by how the sampler stands then.",
+            description: "Pauses and resumes the samples of a machine, changes their period, holds them for an \
+                          experiment; answered by how the sampler stands then.",
         },
     ]
 }

@@ -18,10 +18,14 @@ static NETWORK: &[Figure<NetworkTelemetry>] = &[
         net.sent_bytes_per_second
     })
     .telemd("kB/s, whole", "over the time between two samples, which do not overlap"),
-    figure(INTERFACE, "rx_bytes", Counter, Bytes, "Received", |net: &NetworkTelemetry| number(net.received_bytes))
-        .family("network_received"),
-    figure(INTERFACE, "tx_bytes", Counter, Bytes, "Sent", |net: &NetworkTelemetry| number(net.sent_bytes))
-        .family("network_sent"),
+    figure(INTERFACE, "rx_bytes", Counter, Bytes, "Received by an interface", |net: &NetworkTelemetry| {
+        number(net.received_bytes)
+    })
+    .family("network_received"),
+    figure(INTERFACE, "tx_bytes", Counter, Bytes, "Sent by an interface", |net: &NetworkTelemetry| {
+        number(net.sent_bytes)
+    })
+    .family("network_sent"),
     figure(INTERFACE, "rx_packets", Counter, Number, "Packets received", |net: &NetworkTelemetry| {
         number(net.received_packets)
     }),
@@ -74,9 +78,9 @@ static DISKS: &[Figure<DiskTelemetry>] = &[
         disk.written_bytes_per_second
     })
     .telemd("kB/s, whole", "over the time between two samples, which do not overlap"),
-    figure(DISK, "rd_bytes", Counter, Bytes, "Read", |disk: &DiskTelemetry| number(disk.read_bytes))
+    figure(DISK, "rd_bytes", Counter, Bytes, "Read from a disk", |disk: &DiskTelemetry| number(disk.read_bytes))
         .family("disk_read"),
-    figure(DISK, "wr_bytes", Counter, Bytes, "Written", |disk: &DiskTelemetry| number(disk.written_bytes))
+    figure(DISK, "wr_bytes", Counter, Bytes, "Written to a disk", |disk: &DiskTelemetry| number(disk.written_bytes))
         .family("disk_written"),
     figure(DISK, "rd_requests", Counter, Number, "Reads that ended", |disk: &DiskTelemetry| number(disk.reads)),
     figure(DISK, "wr_requests", Counter, Number, "Writes that ended", |disk: &DiskTelemetry| number(disk.writes)),

@@ -81,8 +81,8 @@ impl Processes {
         refused
     }
 
-    /// Their series. `names` has the names of nodes by what their processes are called: what a process tells of itself as
-    /// a whole, and of no node, gets its name here.
+    /// Their series. `names` has the names of nodes by what their processes are called: what a process tells of itself
+    /// as a whole, and of no node, gets its name here.
     pub(crate) fn families(&self, now: Instant, names: &HashMap<String, String>) -> Families {
         let mut known = self.lock();
         known.forget_silent(now);

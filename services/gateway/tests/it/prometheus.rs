@@ -108,6 +108,7 @@ fn record() -> RunRecord {
         ended_unix_ms: None,
         routes: Vec::new(),
         nodes: Vec::new(),
+        nodes_left_out: 0,
         attempt: 1,
         token: 1,
         traceparent: None,

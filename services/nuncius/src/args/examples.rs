@@ -229,6 +229,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
             ("nuncius telemetry show --json", "everything, for programs"),
         ],
     ),
+    ("nvml-sampler", &[("nuncius nvml-sampler", "what samplers start to ask NVML; no command for people")]),
     ("telemetry pause", &[("nuncius telemetry pause 'edge-*'", "nothing is sampled there from now on")]),
     ("telemetry resume", &[("nuncius telemetry resume 'edge-*'", "and again it is")]),
     (

@@ -258,11 +258,12 @@ fn summary(shown: &Shown) -> Vec<String> {
         let used = memory.total_bytes.saturating_sub(memory.available_bytes);
         format!("{} of {}", bytes(used), bytes(memory.total_bytes))
     }));
-    let rates = |pairs: Vec<(Option<f64>, Option<f64>)>| {
+    type Rates = (Option<f64>, Option<f64>);
+    let rates = |pairs: Vec<Rates>| {
         if pairs.iter().all(|(one, other)| one.is_none() && other.is_none()) {
             return none();
         }
-        let sum = |part: fn(&(Option<f64>, Option<f64>)) -> Option<f64>| pairs.iter().filter_map(part).sum::<f64>();
+        let sum = |part: fn(&Rates) -> Option<f64>| pairs.iter().filter_map(part).sum::<f64>();
         format!("{}/s in, {}/s out", bytes(sum(|pair| pair.0) as u64), bytes(sum(|pair| pair.1) as u64))
     };
     let networks = sample.map(|sample| sample.networks.as_slice()).unwrap_or_default();

@@ -42,8 +42,8 @@ pub(super) fn find_prometheus() -> Result<PathBuf> {
     let found = std::env::split_paths(&places).map(|place| place.join("prometheus")).find(|path| path.is_file());
     found.ok_or_else(|| {
         anyhow!(
-            "no prometheus found: run scripts/setup --observe (Debian: apt-get install prometheus), put prometheus 2.42 or \
-             newer on PATH, or set NUNCIUS_PROMETHEUS to it"
+            "no prometheus found: run scripts/setup --observe (Debian: apt-get install prometheus), put prometheus 2.42 \
+             or newer on PATH, or set NUNCIUS_PROMETHEUS to it"
         )
     })
 }

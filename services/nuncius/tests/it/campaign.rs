@@ -24,7 +24,8 @@ const AWAY_MAX_MS: u64 = 3_000;
 /// Users of the closed group, and how many requests one may send in a second.
 const USERS: u64 = 6;
 const USER_RATE_MAX: u64 = 11;
-/// A node without a word may have gone on for its horizon and the second that it had not told, in seconds; and a little.
+/// A node without a word may have gone on for its horizon and the second that it had not told, in seconds; and a
+/// little.
 const UNTOLD_SECONDS: u64 = 5;
 
 /// Who is disturbed.
@@ -163,7 +164,7 @@ impl Stage {
         let paths = ["open", "closed"].map(|group| format!("/{id}/{group}"));
         if record.status == RunStatus::Failed {
             // It could not be started: nothing was sent.
-            println!("{id}: {:?}", record.reason);
+            eprintln!("{id}: {:?}", record.reason);
             let text = format!("{id}: {record:?}");
             self.told.extend(paths.map(|path| Told { path, least: 0, most: 0, text: text.clone() }));
             return self.check_told(0);
@@ -185,13 +186,13 @@ impl Stage {
         // Users of a lost node have no schedule: what they had sent since they last told is known to no one but the
         // target, and bounded by what they can do in a horizon and the second that was not told.
         let sent = |group: &GroupReport| group.steps[0].sent;
-        let more = [report.unaccounted, untold(&report)];
-        let groups = paths.into_iter().zip([open, closed]).zip(more);
-        self.told.extend(groups.map(|((path, group), more)| Told {
-            path,
-            least: sent(group),
-            most: sent(group) + more,
-            text: told.clone(),
+        let lost = lost(&report);
+        let untold = [report.unaccounted, lost * USERS * USER_RATE_MAX * UNTOLD_SECONDS];
+        let groups = paths.into_iter().zip([open, closed]).zip(untold);
+        self.told.extend(groups.map(|((path, group), untold)| {
+            // What a lost node had taken when it was last heard of it may have sent since: it is censored.
+            let known = if lost > 0 { group.steps[0].planned } else { sent(group) };
+            Told { path, least: sent(group), most: known + untold, text: told.clone() }
         }));
         let least = [sent(open), sent(closed)];
         let recorder = &self.recorder;
@@ -250,10 +251,9 @@ impl Stage {
     }
 }
 
-/// Most requests that users of lost nodes may have sent without a word.
-fn untold(report: &Report) -> u64 {
-    let lost = report.events.iter().filter(|event| event.message.contains(" was lost: ")).count() as u64;
-    lost * USERS * USER_RATE_MAX * UNTOLD_SECONDS
+/// How many nodes were lost.
+fn lost(report: &Report) -> u64 {
+    report.events.iter().filter(|event| event.message.contains(" was lost: ")).count() as u64
 }
 
 #[tokio::test(flavor = "multi_thread")]

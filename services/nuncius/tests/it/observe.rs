@@ -70,9 +70,10 @@ fn name_of(pid: u32) -> Option<String> {
 async fn an_experiment_is_seen_in_prometheus_and_each_point_of_its_latencies_leads_to_a_trace() {
     let _machine = beside_others().await;
     let observed = Observed::start(&["--clients", "2"]);
-    let spec = "id: seen\nname: seen\nlag_limit: 10s\nrun_delay_limit: 1.0\nheartbeat_limit: 1h\ntrace_ratio: 0.05\n\
+    let spec = "id: seen\nname: seen\nlag_limit: 10s\nrun_delay_limit: 1.0\nheartbeat_limit: 1h\ntrace_ratio: 0.02\n\
                 groups:\n- name: browse\n  target: http://stub/\n  arrivals: poisson\n  stages:\n\
-                \x20 - {duration: 4s, rate: 20/s, to: 200/s}\n  - {duration: 6s, rate: 200/s}\n  - {duration: 2s, rate: 200/s, to: 0}\n";
+                \x20 - {duration: 4s, rate: 20/s, to: 200/s}\n  - {duration: 6s, rate: 200/s}\n\
+                \x20 - {duration: 2s, rate: 200/s, to: 0}\n";
     assert_eq!(tokio::task::block_in_place(|| observed.run("seen", spec)), 0);
 
     // All alerts are there and none has an error.
@@ -131,7 +132,7 @@ async fn shown(observed: &Observed, trace: &str) {
     let refused: Vec<&String> = complaints.iter().filter(|text| text.contains("Content Security Policy")).collect();
     assert!(refused.is_empty(), "{refused:?}");
     if let Some(shots) = &shots {
-        browser.screenshot(&Path::new(shots).join("trace.png")).unwrap();
+        browser.screenshot_of_window(&Path::new(shots).join("trace.png")).unwrap();
     }
     let search = format!("http://{}/search?service=nuncius-up&lookback=1h&limit=20", observed.traces);
     browser.open_url(&search, 1400, Scheme::Light).unwrap();
@@ -143,7 +144,7 @@ async fn shown(observed: &Observed, trace: &str) {
     let quantile =
         "histogram_quantile(0.99, sum by (le, step) (rate(nuncius_experiment_response_seconds_bucket[10s])))";
     let graph = format!(
-        "http://{}/classic/graph?g0.expr={}&g0.tab=0&g0.range_input=2m",
+        "http://{}/classic/graph?g0.expr={}&g0.tab=0&g0.range_input=30s",
         observed.prometheus,
         encoded(quantile)
     );
@@ -154,6 +155,6 @@ async fn shown(observed: &Observed, trace: &str) {
     })
     .await;
     if let Some(shots) = &shots {
-        browser.screenshot(&Path::new(shots).join("latencies.png")).unwrap();
+        browser.screenshot_of_window(&Path::new(shots).join("latencies.png")).unwrap();
     }
 }

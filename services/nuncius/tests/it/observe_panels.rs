@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use nuncius_bus::{ConnectOptions, Headers, connect};
 use nuncius_testkit::free_port;
 use serde_json::Value;
 
@@ -118,7 +119,8 @@ fn native(observed: &Observed) -> (Process, String) {
     std::fs::create_dir(&directory).unwrap();
     let config = directory.join("prometheus.yml");
     let text = format!(
-        "global: {{scrape_interval: 1s}}\nscrape_configs: [{{job_name: nuncius-gateway, static_configs: [{{targets: ['{}']}}]}}]\n",
+        "global: {{scrape_interval: 1s}}\nscrape_configs:\n\
+         - {{job_name: nuncius-gateway, static_configs: [{{targets: ['{}']}}]}}\n",
         observed.gateway
     );
     std::fs::write(&config, text).unwrap();
@@ -131,6 +133,19 @@ fn native(observed: &Observed) -> (Process, String) {
         .stdin(Stdio::null())
         .stdout(Stdio::null());
     (Process::start(&mut command, &observed.path("native.log")), address)
+}
+
+/// A machine with all the hardware there is, as it tells of itself: the message that the wire format is held to.
+const MACHINE: &[u8] = include_bytes!("../../../../schemas/examples/messages/node-telemetry.v1.msgpack");
+
+/// Tells of that machine once a second.
+async fn tell_of_a_machine(nats: String) {
+    let options = ConnectOptions { urls: vec![nats], name: "machine".to_owned(), ..ConnectOptions::default() };
+    let bus = connect(options).await.unwrap();
+    loop {
+        bus.publish(&bus.namespace().telemetry("edge-1"), &Headers::new(), MACHINE.into()).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -151,6 +166,7 @@ async fn every_panel_of_every_dashboard_shows_something_of_a_live_experiment() {
         "resource=127.0.0.1:0",
     ]);
     let (_native, native) = native(&observed);
+    let telling = tokio::spawn(tell_of_a_machine(observed.nats.clone()));
     let _others = [
         observed.spawn(&["emulator", "stub", "--listen", "127.0.0.1:0", "--error-rate", "0.1", "--register", "flaky"]),
         observed.spawn(&["emulator", "device", "gpu0", "--lanes", "2", "--work", "20ms"]),
@@ -207,6 +223,7 @@ async fn every_panel_of_every_dashboard_shows_something_of_a_live_experiment() {
             break;
         }
         assert!(Instant::now() < deadline, "panels without data: {bare:#?}\nqueries without data: {unexcused:#?}");
-        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
     }
+    telling.abort();
 }

@@ -1,4 +1,5 @@
-//! The tree of spans of one experiment with all that it may do: names, kinds, parents, links, attributes, and no orphan.
+//! The tree of spans of one experiment with all that it may do: names, kinds, parents, links, attributes, and no
+//! orphan.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
@@ -444,17 +445,24 @@ async fn servers_tell_how_sampled_jobs_went_through_them_where_that_was_asked_fo
     let mut command = system.command(&["run", file.to_str().unwrap(), "--quiet"]);
     let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
     let trace_id = system.report("hops").await.trace_id.unwrap_or_else(|| panic!("{output:?}"));
-    let has_ended = |spans: &[Span]| of(spans, "process nuncius.result.tree", CONSUMER).len() == 2;
+    // What the worker has sent may be exported after the client's.
+    let has_ended = |spans: &[Span]| {
+        let records = spans.iter().filter(|span| span.name == "send nuncius.record.tree");
+        of(spans, "process nuncius.result.tree", CONSUMER).len() == 2 && records.count() == 2
+    };
     assert!(receiver.wait_for(has_ended, PATIENCE).await.is_some());
     let sent: BTreeMap<String, Span> = receiver.spans().into_iter().map(|span| (span.span_id.clone(), span)).collect();
 
     let mut hops: Vec<Span> = Vec::new();
     let is_whole = |hops: &[Span]| {
-        let stored = |name: &str| {
+        // A record is told under the same span once it is stored.
+        let stored = |name: &str, subjects: &str| {
             let under = |hop: &Span| sent.get(&hop.parent_span_id).is_some_and(|parent| parent.name == name);
-            hops.iter().filter(|hop| hop.name == "nats ingress" && under(hop)).count()
+            let is_of = |hop: &Span| attribute(hop, "messaging.destination.name").starts_with(subjects);
+            hops.iter().filter(|hop| hop.name == "nats ingress" && is_of(hop) && under(hop)).count()
         };
-        stored("send nuncius.job.tree") == 2 && stored("send nuncius.record.tree") == 2
+        let jobs = stored("send nuncius.job.tree", "nuncius.job.");
+        jobs == 2 && stored("send nuncius.record.tree", "nuncius.record.") == 2
     };
     tokio::time::timeout(PATIENCE, async {
         while !is_whole(&hops) {

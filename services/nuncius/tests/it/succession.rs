@@ -23,7 +23,11 @@ pub(crate) async fn assert_undisturbed(system: &System, id: &str, requests: u64)
     assert_eq!(columns.offered.iter().sum::<u64>(), requests);
     assert_eq!(columns.succeeded.iter().sum::<u64>(), requests);
     // One start, one end, one row with all of its records.
-    let events = system.events(id).await;
+    let events = until("the end is told", async || {
+        let events = system.events(id).await;
+        events.iter().any(|event| event.status == Some(RunStatus::Finished)).then_some(events)
+    })
+    .await;
     for status in [RunStatus::Running, RunStatus::Finished] {
         let said = events.iter().filter(|event| event.status == Some(status)).count();
         assert_eq!(said, 1, "{status:?}: {events:?}");

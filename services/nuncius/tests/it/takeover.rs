@@ -54,8 +54,7 @@ struct Lossy {
 async fn run_that_loses_a_node(id: &str, load: &Load, more: &str, lose: impl AsyncFnOnce(&mut System)) -> Lossy {
     let mut system = System::start(4).await;
     let recorder = Recorder::start().unwrap();
-    let more =
-        format!("trace_ratio: 1.0\nrecords: all\ndrain: 2s\ngates: ['failures < 20%']\n{}\n{more}", load.more);
+    let more = format!("trace_ratio: 1.0\nrecords: all\ndrain: 2s\ngates: ['failures < 20%']\n{}\n{more}", load.more);
     let (rate, duration) = (format!("{}/s", load.rate), format!("{}s", load.seconds));
     system.publish(open_spec(id, &recorder.address(), &rate, &duration, &more).as_bytes()).await;
     until("load is offered", async || (recorder.requests() >= 4 * load.rate).then_some(())).await;
@@ -89,7 +88,7 @@ impl Lossy {
         let told = report.events.iter().any(|event| event.message.contains("offer what n4 was to offer"));
         assert!(told, "{:?}", report.events);
         let (offered, lost_at_s) = (&report.series[0].columns.offered, self.lost_at_s);
-        println!("lost at {lost_at_s:.1} s, {} of {} missing: {offered:?}", report.deficit, report.scheduled);
+        eprintln!("lost at {lost_at_s:.1} s, {} of {} missing: {offered:?}", report.deficit, report.scheduled);
         // From the first whole second after that on, two by two: what a thread takes a little after the end of a second
         // is in the next.
         let from = (lost_at_s + within_seconds as f64).ceil() as usize;

@@ -29,7 +29,13 @@ async fn one_experiment_is_one_trace_from_the_submission_to_a_sampled_request() 
         "offer load",
         "GET /",
     ];
-    let has_all = |spans: &[Span]| wanted.iter().all(|name| spans.iter().any(|span| span.name == *name));
+    // What was sent later may be exported earlier.
+    let is_rooted = |spans: &[Span]| {
+        let is_there = |id: &str| id.is_empty() || spans.iter().any(|span| span.span_id == id);
+        spans.iter().all(|span| is_there(&span.parent_span_id))
+    };
+    let has_all =
+        |spans: &[Span]| wanted.iter().all(|name| spans.iter().any(|span| span.name == *name)) && is_rooted(spans);
     assert!(receiver.wait_for(has_all, PATIENCE).await.is_some(), "spans: {:?}", receiver.spans());
     let spans = receiver.spans();
     let traces: std::collections::BTreeSet<&String> =

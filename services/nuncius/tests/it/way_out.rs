@@ -15,13 +15,13 @@ use crate::way_out_harness::{Gateway, all_came, came, nothing_waits, publish_spa
 /// The spans of an experiment, by name and service.
 const WANTED: [(&str, &str); 8] = [
     ("send nuncius.experiment.submit", "nuncius"),
-    ("submit experiment", "nuncius-experimentd"),
+    ("process nuncius.experiment.submit", "nuncius-experimentd"),
     ("run experiment", "nuncius-experimentd"),
     ("plan experiment", "nuncius-experimentd"),
     ("start experiment", "nuncius-experimentd"),
     ("prepare node", "nuncius-client"),
     ("start node", "nuncius-client"),
-    ("GET", "nuncius-client"),
+    ("GET /", "nuncius-client"),
 ];
 
 fn has_all(spans: &[Span]) -> bool {
@@ -56,7 +56,7 @@ async fn spans_and_log_lines_of_every_process_reach_the_collector_by_http_and_by
         let mine = |spans: &[Span]| spans.iter().filter(|span| span.trace_id == trace_id).cloned().collect::<Vec<_>>();
         let spans = receiver.wait_for(|spans| has_all(&mine(spans)), PATIENCE).await;
         let spans = mine(&spans.unwrap_or_else(|| panic!("{id}: {:?}", mine(&receiver.spans()))));
-        let requests = spans.iter().filter(|span| span.name == "GET").count();
+        let requests = spans.iter().filter(|span| span.name == "GET /").count();
         assert!(requests > 20, "about half of 100 requests are sampled: {requests}");
 
         let of_run = |line: &&LogLine| {
@@ -183,7 +183,7 @@ async fn where_nothing_but_the_bus_can_be_reached_spans_and_log_lines_still_arri
     assert_eq!(record.status, RunStatus::Finished, "{:?}", record.reason);
     let wanted = [
         ("start node", "nuncius-client"),
-        ("GET", "nuncius-client"),
+        ("GET /", "nuncius-client"),
         ("send nuncius.job.islanders", "nuncius-client"),
         ("process nuncius.job.islanders", "nuncius-worker"),
     ];

@@ -81,7 +81,7 @@ pub const GPU_MEMORY_BYTES: Metric =
         .of_gateway();
 
 /// Memory of a GPU.
-pub const GPU_MEMORY_BYTES: Metric =
+pub const GPU_MEMORY_TOTAL_BYTES: Metric =
     Metric::gauge("nuncius_machine_gpu_memory_total_bytes", Unit::Bytes, &["node", "gpu"], "Memory of a GPU.")
         .of_gateway();
 
@@ -129,7 +129,7 @@ pub const ALL: &[&Metric] = &[
     &GPU_POWER_WATTS,
     &GPU_ENERGY_JOULES,
     &GPU_MEMORY_BYTES,
-    &GPU_MEMORY_BYTES,
+    &GPU_MEMORY_TOTAL_BYTES,
     &GPU_MEMORY_FREQ_HERTZ,
     &GPU_TEMPERATURE_CELSIUS,
     &GPU_FAN_RATIO,

@@ -33,7 +33,7 @@ pub const RAM_BYTES: Metric =
         .of_gateway();
 
 /// Memory there is.
-pub const RAM_BYTES: Metric =
+pub const RAM_TOTAL_BYTES: Metric =
     Metric::gauge("nuncius_machine_ram_total_bytes", Unit::Bytes, &["node"], "Memory there is.").of_gateway();
 
 /// Memory that a new program could have.
@@ -81,7 +81,7 @@ pub const SWAP_BYTES: Metric =
     Metric::gauge("nuncius_machine_swap_bytes", Unit::Bytes, &["node"], "Swap in use.").of_gateway();
 
 /// Swap there is.
-pub const SWAP_BYTES: Metric =
+pub const SWAP_TOTAL_BYTES: Metric =
     Metric::gauge("nuncius_machine_swap_total_bytes", Unit::Bytes, &["node"], "Swap there is.").of_gateway();
 
 /// Read from swap.
@@ -223,7 +223,7 @@ pub const ALL: &[&Metric] = &[
     &THREADS,
     &PROCS_BLOCKED,
     &RAM_BYTES,
-    &RAM_BYTES,
+    &RAM_TOTAL_BYTES,
     &RAM_AVAILABLE_BYTES,
     &RAM_FREE_BYTES,
     &RAM_BUFFERS_BYTES,
@@ -231,7 +231,7 @@ pub const ALL: &[&Metric] = &[
     &RAM_DIRTY_BYTES,
     &RAM_SLAB_UNRECLAIMABLE_BYTES,
     &SWAP_BYTES,
-    &SWAP_BYTES,
+    &SWAP_TOTAL_BYTES,
     &SWAP_IN_BYTES,
     &SWAP_OUT_BYTES,
     &MAJOR_FAULTS,

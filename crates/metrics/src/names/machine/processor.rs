@@ -45,7 +45,7 @@ pub const CONTEXT_SWITCHES: Metric = Metric::counter(
 
 /// Interrupts.
 pub const INTERRUPTS: Metric =
-    Metric::counter("nuncius_machine_interrupts_total", Unit::None, &["node"], "Interrupts.").of_gateway();
+    Metric::counter("nuncius_machine_interrupts_total", Unit::None, &["node"], "Interrupts taken.").of_gateway();
 
 /// Processes and threads begun.
 pub const FORKS: Metric =

@@ -2,15 +2,23 @@
 
 use crate::{Metric, Unit};
 
-/// Received.
-pub const NETWORK_RECEIVED_BYTES: Metric =
-    Metric::counter("nuncius_machine_network_received_bytes_total", Unit::Bytes, &["node", "interface"], "Received.")
-        .of_gateway();
+/// Received by an interface.
+pub const NETWORK_RECEIVED_BYTES: Metric = Metric::counter(
+    "nuncius_machine_network_received_bytes_total",
+    Unit::Bytes,
+    &["node", "interface"],
+    "Received by an interface.",
+)
+.of_gateway();
 
-/// Sent.
-pub const NETWORK_SENT_BYTES: Metric =
-    Metric::counter("nuncius_machine_network_sent_bytes_total", Unit::Bytes, &["node", "interface"], "Sent.")
-        .of_gateway();
+/// Sent by an interface.
+pub const NETWORK_SENT_BYTES: Metric = Metric::counter(
+    "nuncius_machine_network_sent_bytes_total",
+    Unit::Bytes,
+    &["node", "interface"],
+    "Sent by an interface.",
+)
+.of_gateway();
 
 /// Packets received.
 pub const RX_PACKETS: Metric =
@@ -94,13 +102,14 @@ pub const RX_BITRATE_BITS_PER_SECOND: Metric = Metric::gauge(
 )
 .of_gateway();
 
-/// Read.
+/// Read from a disk.
 pub const DISK_READ_BYTES: Metric =
-    Metric::counter("nuncius_machine_disk_read_bytes_total", Unit::Bytes, &["node", "disk"], "Read.").of_gateway();
+    Metric::counter("nuncius_machine_disk_read_bytes_total", Unit::Bytes, &["node", "disk"], "Read from a disk.")
+        .of_gateway();
 
-/// Written.
+/// Written to a disk.
 pub const DISK_WRITTEN_BYTES: Metric =
-    Metric::counter("nuncius_machine_disk_written_bytes_total", Unit::Bytes, &["node", "disk"], "Written.")
+    Metric::counter("nuncius_machine_disk_written_bytes_total", Unit::Bytes, &["node", "disk"], "Written to a disk.")
         .of_gateway();
 
 /// Reads that ended.

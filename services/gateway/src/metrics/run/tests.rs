@@ -27,6 +27,7 @@ fn record(steps: usize) -> RunRecord {
         ended_unix_ms: None,
         routes: Vec::new(),
         nodes: Vec::new(),
+        nodes_left_out: 0,
         attempt: 1,
         token: 1,
         traceparent: None,
@@ -39,7 +40,7 @@ fn step(index: u16, ended: u64, failed: u64) -> StepSecond {
     let mut histogram = Histogram::new();
     (0..ended - failed).for_each(|number| histogram.record_ns(number * 1_000_000 + 500));
     let failures =
-        (failed > 0).then(|| FailureCount { kind: FailureKind::Connect, status: 0, count: failed, sample: None });
+        (failed > 0).then_some(FailureCount { kind: FailureKind::Connect, status: 0, count: failed, sample: None });
     StepSecond {
         step: index,
         name: format!("s{index}"),
@@ -63,6 +64,8 @@ fn second(number: u32, revision: u32, steps: Vec<StepSecond>) -> ExperimentSecon
         open: true,
         offered_ns: 1_000_000_000,
         scheduled: Some(10),
+        // The only step is the iteration, too.
+        iterations: if steps.len() > 1 { steps.first().cloned() } else { None },
         steps,
         ..GroupSecond::default()
     };

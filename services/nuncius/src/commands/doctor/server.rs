@@ -100,10 +100,8 @@ fn check_cluster(findings: &mut Findings, greetings: &BTreeMap<String, Result<Gr
         let advice = "start it, or take it out of --nats: what may be tried next is not there";
         findings.warn("servers", &format!("{address} says nothing: {problem}"), advice);
     }
-    let limits: BTreeMap<&String, usize> = greetings
-        .iter()
-        .filter_map(|(address, said)| Some((address, said.as_ref().ok()?.max_payload_bytes)))
-        .collect();
+    let limits: BTreeMap<&String, usize> =
+        greetings.iter().filter_map(|(address, said)| Some((address, said.as_ref().ok()?.max_payload_bytes))).collect();
     let (least, most) = (limits.values().min(), limits.values().max());
     if least == most {
         findings.good("servers", &format!("{} servers take messages of the same size", limits.len()));
