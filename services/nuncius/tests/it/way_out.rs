@@ -8,6 +8,7 @@ use nuncius_schemas::node::Role;
 use nuncius_schemas::run::{RunStatus, Verdict};
 use nuncius_schemas::subjects::Signal;
 use nuncius_testkit::{Island, LogLine, OtlpReceiver, Span};
+use opentelemetry_proto::tonic::metrics::v1::ResourceMetrics;
 
 use crate::harness::{PATIENCE, Process, System, nuncius, open_spec, until};
 use crate::way_out_harness::{Gateway, all_came, came, nothing_waits, publish_spans};
@@ -152,6 +153,7 @@ async fn where_nothing_but_the_bus_can_be_reached_spans_and_log_lines_still_arri
         let data = system.directory.path().join("island");
         command.arg("--data").arg(data).arg("--nats").arg(&url).args(arguments).stdout(Stdio::null());
         command.stderr(std::fs::File::create(system.directory.path().join(log)).unwrap());
+        command.env("OTEL_METRIC_EXPORT_INTERVAL", "500");
         Process { child: island.spawn(command).unwrap() }
     };
     let made = system.output(&["queue", "create", "islanders"]);
@@ -159,8 +161,9 @@ async fn where_nothing_but_the_bus_can_be_reached_spans_and_log_lines_still_arri
     let stub = put(&["emulator", "stub", "--listen", "127.0.0.1:8089", "--register", "island"], "stub.log");
     let client = put(&["client", "--name", "islander"], "islander.log");
     let worker = put(&["worker", "--queue", "islanders", "--ignore", "/bin/true"], "worker.log");
-    system.clients.extend([stub, client, worker]);
-    system.wait_for_nodes(3).await;
+    let sampler = put(&["telemetry", "--name", "sampler"], "sampler.log");
+    system.clients.extend([stub, client, worker, sampler]);
+    system.wait_for_nodes(4).await;
     // Nothing else goes out: the receiver is a stranger there.
     let endpoint = receiver.endpoint();
     let mut probe = Command::new("bash");
@@ -193,9 +196,12 @@ async fn where_nothing_but_the_bus_can_be_reached_spans_and_log_lines_still_arri
             .all(|(name, service)| spans.iter().any(|span| span.name == *name && span.service_name == *service))
     };
     assert!(receiver.wait_for(has, PATIENCE).await.is_some(), "{:?}", receiver.spans());
-    for service in ["nuncius-client", "nuncius-worker", "nuncius-emulator"] {
+    for service in ["nuncius-client", "nuncius-worker", "nuncius-emulator", "nuncius-telemetry"] {
         let told = |lines: &[LogLine]| lines.iter().any(|line| is_of(line, service));
         assert!(receiver.wait_for_logs(told, PATIENCE).await.is_some(), "{service}: {:?}", receiver.logs());
+        let of_service = format!("{service:?}");
+        let told = |all: &[ResourceMetrics]| all.iter().any(|of| format!("{:?}", of.resource).contains(&of_service));
+        assert!(receiver.wait_for_metrics(told, PATIENCE).await.is_some(), "no metrics of {service}");
     }
 }
 
