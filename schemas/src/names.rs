@@ -30,6 +30,13 @@ pub fn token_from_host(host: &str) -> String {
     if token.is_empty() { "node".to_owned() } else { token }
 }
 
+/// A token with something behind it, cut before that where the whole would be too long. A token is ASCII, so that bytes
+/// are characters.
+pub fn with_suffix(token: &str, suffix: &str) -> String {
+    let stem: String = token.chars().take(TOKEN_MAX_BYTES.saturating_sub(suffix.len())).collect();
+    format!("{stem}{suffix}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -42,6 +49,13 @@ mod tests {
         for name in ["", "a.b", "a b", ">", "*", "ü", &"x".repeat(65)] {
             assert!(check_token("node", name).is_err(), "{name}");
         }
+    }
+
+    #[test]
+    fn a_suffix_stays_and_what_is_before_it_makes_room() {
+        assert_eq!(with_suffix("edge", "-2"), "edge-2");
+        let long = with_suffix(&"x".repeat(64), "-resource");
+        assert_eq!((long.len(), long.ends_with("x-resource")), (64, true));
     }
 
     #[test]

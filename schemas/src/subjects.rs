@@ -455,7 +455,7 @@ mod tests {
             ns.telemetry_control("n"),
             ns.oco_servo("a", "b"),
             ns.resource("n", ResourceKind::Memory),
-            // Republished by the stream.
+            // Told by whoever wrote the record.
             ns.result("q", "c", "j"),
         ] {
             for stream in &streams {

@@ -81,6 +81,12 @@ pub async fn holder(bus: &Bus, bucket: &str, key: &str) -> Result<Option<String>
     }))
 }
 
+/// What leases are of whose keys begin so.
+pub async fn names_under(bucket: &Kv, prefix: &str) -> Result<Vec<String>, BusError> {
+    let entries = bucket.entries(&format!("{prefix}*")).await?;
+    Ok(entries.into_iter().filter_map(|entry| Some(entry.key.strip_prefix(prefix)?.to_owned())).collect())
+}
+
 /// The server counts from when it stored, which is not before the asking; the margin is for clocks that run unevenly.
 fn until(asked_at: Instant, ttl: Duration) -> Instant {
     asked_at + ttl - ttl / 10

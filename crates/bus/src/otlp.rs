@@ -8,9 +8,9 @@ use nuncius_schemas::subjects::{CONTENT_TYPE_PROTOBUF, HEADER_CONTENT_TYPE, Sign
 use crate::{Bus, BusError, Headers};
 
 impl Bus {
-    /// Publishes the bytes of an `Export…ServiceRequest`, to be taken by a gateway. Returns when they have been written
-    /// to the server, so that never more than one message of a caller is on its way, however slow the link is. May be
-    /// lost.
+    /// Publishes the bytes of an `Export…ServiceRequest`, to be taken by a gateway. Returns when they have been
+    /// written to the server, so that never more than one message of a caller is on its way, however slow the link is.
+    /// May be lost.
     ///
     /// # Errors
     /// [`BusError::PayloadTooLarge`], [`BusError::Closed`].

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use nuncius_schemas::codec;
-use nuncius_schemas::names::{TOKEN_MAX_BYTES, check_token};
+use nuncius_schemas::names::{check_token, with_suffix};
 use nuncius_schemas::node::{NodeInfo, Role};
 use tokio::sync::{mpsc, watch};
 
@@ -193,9 +193,7 @@ impl Keeper {
     async fn claim(&mut self) -> Result<(), BusError> {
         for number in 1..=MOST_SUFFIXES {
             let suffix = if number == 1 { String::new() } else { format!("-{number}") };
-            // A token is ASCII, so that bytes are characters.
-            let stem: String = self.wanted.chars().take(TOKEN_MAX_BYTES - suffix.len()).collect();
-            self.name = format!("{stem}{suffix}");
+            self.name = with_suffix(&self.wanted, &suffix);
             if let Some(listen) = &self.listen {
                 // What is somebody else's is not listened to, if that can be known.
                 if self.kv.get(&self.name).await?.is_some() {

@@ -6,12 +6,12 @@
 //! is in flight when the connection ends fails as `closed`; what is unconfirmed at the end is censored.
 //!
 //! A `consume` step is no part of the iteration. It counts what it receives of this run, from whichever node, each
-//! message once as planned, sent and succeeded: *response* is receipt − planned instant of the iteration that published
-//! it, *service* receipt − handed to the publisher's connection. The nodes of a run share its time within the error of
-//! their clocks, and so do these two. Everything else in the queue is acknowledged and not counted. A consumer that
-//! cannot be started, or ends, counts as one failure of its step and starts again. After its last confirm a node goes
-//! on consuming until it has received as many of its own messages as were confirmed to it, or until the drain is over:
-//! with several nodes on one queue that is the rule, since they receive each other's.
+//! message once as planned, sent and succeeded: *response* is receipt − planned instant of the iteration that
+//! published it, *service* receipt − handed to the publisher's connection. The nodes of a run share its time within
+//! the error of their clocks, and so do these two. Everything else in the queue is acknowledged and not counted. A
+//! consumer that cannot be started, or ends, counts as one failure of its step and starts again. After its last confirm
+//! a node goes on consuming until it has received as many of its own messages as were confirmed to it, or until the
+//! drain is over: with several nodes on one queue that is the rule, since they receive each other's.
 //!
 //! One thread has a runtime of its own, one connection for all its publishing steps with a channel for each, and one
 //! for each consuming step. lapin adds a thread for each connection.

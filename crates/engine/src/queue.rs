@@ -2,8 +2,8 @@
 //! next.
 //!
 //! A step is *sent* when its job is handed to the connection (so a thread with too many under way shows as *blocked*),
-//! and answered when its record comes: *service* is record − sent, with submission, queue wait, run and the way back in
-//! it; *response* record − planned. A job that failed, died or was dropped fails as `job`, one over its limit as
+//! and answered when its record comes: *service* is record − sent, with submission, queue wait, run and the way back
+//! in it; *response* record − planned. A job that failed, died or was dropped fails as `job`, one over its limit as
 //! `timeout`, one that the queue did not take as `refused`. A record that has not come within the group's timeout fails
 //! as `timeout` too, though its job may still run.
 //!

@@ -2,10 +2,10 @@
 //! adjustments.
 //!
 //! Every event is a step: *lag* is how late the loop took it after its planned instant (or after the answer it had to
-//! wait for), *blocked* the wait from then to its being written, for a connection or for that answer, *service* done −
-//! sent and *response* done − planned. A completed cycle is an `iteration` that succeeded, one that an error or a crash
-//! broke has failed, and one that the end interrupted is censored. The last report says how many servos completed how
-//! many cycles.
+//! wait for), *blocked* the wait from then to its being written, for a connection or for that answer, *service* done
+//! − sent and *response* done − planned. A completed cycle is an `iteration` that succeeded, one that an error or a
+//! crash broke has failed, and one that the end interrupted is censored. The last report says how many servos completed
+//! how many cycles.
 //!
 //! At the end of the time every servo that the service may know says goodbye; the answer it waits for comes first.
 

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use nuncius_bus::tail::StoredMessage;
 use nuncius_bus::{Bus, BusError, Headers};
-use nuncius_schemas::names::TOKEN_MAX_BYTES;
+use nuncius_schemas::names::with_suffix;
 use nuncius_schemas::subjects::{
     HEADER_ATTEMPTS, HEADER_CLIENT, HEADER_ID, HEADER_IF_CLIENT, HEADER_JOB, HEADER_PRIORITY, HEADER_REASON,
     HEADER_RETRY_OF,
@@ -151,9 +151,7 @@ fn next_id(id: &str) -> String {
         Some((stem, number)) => (stem, number.saturating_add(1)),
         None => (id, 1),
     };
-    let suffix = format!("-r{number}");
-    let stem: String = stem.chars().take(TOKEN_MAX_BYTES - suffix.len()).collect();
-    format!("{stem}{suffix}")
+    with_suffix(stem, &format!("-r{number}"))
 }
 
 #[cfg(test)]

@@ -153,8 +153,8 @@ struct Segment {
 impl Segment {
     /// The integral over the first `offset_ns` (at most the duration), rounded up.
     ///
-    /// Of a ramp r₀ → r₁ over d: 2 r₀ t + (r₁ − r₀) t² / d units; of a falling one the whole less the mirrored rest, so
-    /// that nothing is subtracted but whole numbers.
+    /// Of a ramp r₀ → r₁ over d: 2 r₀ t + (r₁ − r₀) t² / d units; of a falling one the whole less the
+    /// mirrored rest, so that nothing is subtracted but whole numbers.
     fn units_within(&self, offset_ns: u64) -> u128 {
         let steepness = u128::from(self.rate_start.abs_diff(self.rate_end));
         let low = u128::from(self.rate_start.min(self.rate_end));
@@ -187,9 +187,9 @@ impl Segment {
         self.ramp_offset_ns(units)
     }
 
-    /// The root of 2 r t + (Δ / d) t² = u from the low end of the ramp: t = u / (r + √(r² + u Δ / d)), a form without
-    /// cancellation. It is trusted where its error cannot reach the next whole nanosecond, else the exact integral
-    /// decides.
+    /// The root of 2 r t + (Δ / d) t² = u from the low end of the ramp: t = u / (r + √(r² + u Δ / d)), a form
+    /// without cancellation. It is trusted where its error cannot reach the next whole nanosecond, else the exact
+    /// integral decides.
     fn ramp_offset_ns(&self, units: u128) -> u64 {
         // Over 2⁻⁵³ times the roundings below, seven at most, with room to spare.
         const RELATIVE_ERROR: f64 = 2e-15;

@@ -3,6 +3,7 @@
 use nuncius_schemas::telemetry::{CgroupTelemetry, CgroupVersion, Omitted};
 
 use crate::config::MachineLimits;
+use crate::omitted::omit;
 use crate::paced::Paced;
 use crate::source::{Source, Tree};
 
@@ -53,16 +54,8 @@ impl Cgroups {
             (self.found, self.searched_ns) = (found, Some(now_ns));
         }
         let found = &self.found;
-        if found.beyond > 0 {
-            omitted.push(Omitted { what: "cgroups".to_owned(), count: found.beyond, limit: limits.cgroups as u64 });
-        }
-        if found.unvisited > 0 {
-            omitted.push(Omitted {
-                what: "cgroups not looked at".to_owned(),
-                count: found.unvisited,
-                limit: limits.cgroups_visited as u64,
-            });
-        }
+        omit(omitted, "cgroups", found.beyond, limits.cgroups);
+        omit(omitted, "cgroups not looked at", found.unvisited, limits.cgroups_visited);
         let read = || {
             let own = network::own(source);
             let mut groups = Vec::new();

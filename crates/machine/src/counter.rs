@@ -1,5 +1,37 @@
 //! Counters that may wrap, go back, or begin anew.
 
+use std::collections::BTreeMap;
+
+/// Pairs of counters as they were, by what they are of.
+#[derive(Debug, Default)]
+pub(crate) struct Rates {
+    before: BTreeMap<String, (u64, u64)>,
+    before_ns: u64,
+}
+
+impl Rates {
+    /// Tells each of `all` how much its two counters grew per second.
+    pub(crate) fn tell<T>(
+        &mut self,
+        now_ns: u64,
+        all: &mut [T],
+        counters: fn(&T) -> (&str, (u64, u64)),
+        told: fn(&mut T, [Option<f64>; 2]),
+    ) {
+        let elapsed_ns = now_ns.saturating_sub(self.before_ns);
+        let mut seen = BTreeMap::new();
+        for one in all {
+            let (name, now) = counters(one);
+            let name = name.to_owned();
+            if let Some(before) = self.before.get(&name) {
+                told(one, [per_second(before.0, now.0, elapsed_ns), per_second(before.1, now.1, elapsed_ns)]);
+            }
+            seen.insert(name, now);
+        }
+        (self.before, self.before_ns) = (seen, now_ns);
+    }
+}
+
 /// How far a counter has come since `before`; none where it began anew.
 ///
 /// Some counters of the kernel have 32 bits: one that was in the upper half of those and is in the lower half now has

@@ -1,10 +1,11 @@
 //! Disks.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use nuncius_schemas::telemetry::{DiskTelemetry, Omitted};
 
-use crate::counter::per_second;
+use crate::counter::Rates;
+use crate::omitted::omit;
 use crate::paced::Paced;
 use crate::source::{Source, Tree};
 
@@ -15,8 +16,7 @@ const MILLISECOND_NS: u64 = 1_000_000;
 /// Reads disks; keeps what rates need.
 #[derive(Debug)]
 pub(crate) struct Disks {
-    before: BTreeMap<String, (u64, u64)>,
-    before_ns: u64,
+    rates: Rates,
     listing: Paced,
     /// Whole disks, without their partitions.
     whole: BTreeSet<String>,
@@ -24,7 +24,7 @@ pub(crate) struct Disks {
 
 impl Disks {
     pub(crate) fn new() -> Self {
-        Self { before: BTreeMap::new(), before_ns: 0, listing: Paced::one_in(1_000), whole: BTreeSet::new() }
+        Self { rates: Rates::default(), listing: Paced::one_in(1_000), whole: BTreeSet::new() }
     }
 
     /// Whole disks that were ever used, in the order of the kernel, up to `limit`.
@@ -43,20 +43,13 @@ impl Disks {
         let is_whole = |name: &str| whole.is_empty() || whole.contains(name);
         let read = source.parse(Tree::Proc, "diskstats", |text| parse_diskstats(text, limit, is_whole));
         let Some((mut disks, beyond)) = read else { return Vec::new() };
-        if beyond > 0 {
-            omitted.push(Omitted { what: "disks".to_owned(), count: beyond, limit: limit as u64 });
-        }
-        let elapsed_ns = now_ns.saturating_sub(self.before_ns);
-        let mut seen = BTreeMap::new();
-        for disk in &mut disks {
-            let now = (disk.read_bytes, disk.written_bytes);
-            if let Some(before) = self.before.get(&disk.device) {
-                disk.read_bytes_per_second = per_second(before.0, now.0, elapsed_ns);
-                disk.written_bytes_per_second = per_second(before.1, now.1, elapsed_ns);
-            }
-            seen.insert(disk.device.clone(), now);
-        }
-        (self.before, self.before_ns) = (seen, now_ns);
+        omit(omitted, "disks", beyond, limit);
+        self.rates.tell(
+            now_ns,
+            &mut disks,
+            |disk| (&disk.device, (disk.read_bytes, disk.written_bytes)),
+            |disk, rates| [disk.read_bytes_per_second, disk.written_bytes_per_second] = rates,
+        );
         disks
     }
 }

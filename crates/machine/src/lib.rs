@@ -18,6 +18,7 @@ mod disk;
 pub mod gpu;
 mod memory;
 mod network;
+mod omitted;
 mod paced;
 mod power;
 mod problems;

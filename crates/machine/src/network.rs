@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use nuncius_schemas::telemetry::{NetworkTelemetry, Omitted, WirelessTelemetry};
 
-use crate::counter::per_second;
+use crate::counter::Rates;
+use crate::omitted::omit;
 use crate::paced::Paced;
 use crate::source::{Source, Tree};
 use crate::wireless;
@@ -15,8 +16,7 @@ const LOOPBACK: &str = "lo";
 /// Reads interfaces; keeps what rates need.
 #[derive(Debug)]
 pub(crate) struct Networks {
-    before: BTreeMap<String, (u64, u64)>,
-    before_ns: u64,
+    rates: Rates,
     slow: Paced,
     speeds: BTreeMap<String, u64>,
     wireless: BTreeMap<String, WirelessTelemetry>,
@@ -24,8 +24,8 @@ pub(crate) struct Networks {
 
 impl Networks {
     pub(crate) fn new() -> Self {
-        let (before, speeds, wireless) = Default::default();
-        Self { before, before_ns: 0, slow: Paced::one_in(500), speeds, wireless }
+        let (rates, speeds, wireless) = Default::default();
+        Self { rates, slow: Paced::one_in(500), speeds, wireless }
     }
 
     /// All interfaces but the loopback, in the order of the kernel, up to `limit`.
@@ -40,25 +40,20 @@ impl Networks {
         let Some((mut networks, beyond)) = source.parse(Tree::Proc, &file, |text| parse_dev(text, limit)) else {
             return Vec::new();
         };
-        if beyond > 0 {
-            omitted.push(Omitted { what: "networks".to_owned(), count: beyond, limit: limit as u64 });
-        }
+        omit(omitted, "networks", beyond, limit);
         if let Some((speeds, wireless)) = self.slow.run(now_ns, || slow_part(source, &networks)) {
             (self.speeds, self.wireless) = (speeds, wireless);
         }
-        let elapsed_ns = now_ns.saturating_sub(self.before_ns);
-        let mut seen = BTreeMap::new();
+        self.rates.tell(
+            now_ns,
+            &mut networks,
+            |network| (&network.interface, (network.received_bytes, network.sent_bytes)),
+            |network, rates| [network.received_bytes_per_second, network.sent_bytes_per_second] = rates,
+        );
         for network in &mut networks {
-            let now = (network.received_bytes, network.sent_bytes);
-            if let Some(before) = self.before.get(&network.interface) {
-                network.received_bytes_per_second = per_second(before.0, now.0, elapsed_ns);
-                network.sent_bytes_per_second = per_second(before.1, now.1, elapsed_ns);
-            }
             network.speed_bits_per_second = self.speeds.get(&network.interface).copied();
             network.wireless = self.wireless.get(&network.interface).copied();
-            seen.insert(network.interface.clone(), now);
         }
-        (self.before, self.before_ns) = (seen, now_ns);
         networks
     }
 }

@@ -11,7 +11,6 @@ const TEXT_MAX: usize = 240;
 #[derive(Debug, Default)]
 pub(crate) struct Problems {
     known: BTreeSet<String>,
-    told: Vec<String>,
     fresh: Vec<String>,
 }
 
@@ -28,7 +27,6 @@ impl Problems {
         };
         self.known.insert(kind.to_owned());
         tracing::warn!("{text}");
-        self.told.push(text.clone());
         self.fresh.push(text);
     }
 

@@ -4,6 +4,7 @@ use nuncius_schemas::telemetry::{
     CoreTelemetry, CpuTelemetry, CpuTimes, LoadTelemetry, Omitted, PressureResource, PressureTelemetry, PressureTotal,
 };
 
+use crate::omitted::omit;
 use crate::paced::Paced;
 use crate::source::{Source, Tree};
 
@@ -66,13 +67,7 @@ impl Processors {
             self.frequency_hertz.get(place).map(|(_, hertz)| *hertz)
         };
         let sum: u64 = self.frequency_hertz.iter().fold(0, |sum, (_, hertz)| sum.saturating_add(*hertz));
-        if stat.cores.len() > limit {
-            omitted.push(Omitted {
-                what: "cores".to_owned(),
-                count: (stat.cores.len() - limit) as u64,
-                limit: limit as u64,
-            });
-        }
+        omit(omitted, "cores", stat.cores.len().saturating_sub(limit) as u64, limit);
         let cores = stat.cores.iter().take(limit);
         let cores =
             cores.map(|(core, times)| CoreTelemetry { core: *core, times: *times, frequency_hertz: of_core(*core) });

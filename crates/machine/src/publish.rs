@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nuncius_bus::lease::{self, Lease};
 use nuncius_bus::{Bus, BusError, registry};
-use nuncius_schemas::names::{TOKEN_MAX_BYTES, token_from_host};
+use nuncius_schemas::names::{token_from_host, with_suffix};
 use nuncius_schemas::node::Role;
 use nuncius_schemas::subjects::telemetry_lease;
 use nuncius_schemas::units::HumanDuration;
@@ -149,8 +149,7 @@ impl Seat {
         let bucket = self.bus.namespace().bucket_lease();
         for number in 1..=SUFFIXES_MAX {
             let suffix = if number == 1 { String::new() } else { format!("-{number}") };
-            let stem: String = self.config.node.chars().take(TOKEN_MAX_BYTES - suffix.len()).collect();
-            let node = format!("{stem}{suffix}");
+            let node = with_suffix(&self.config.node, &suffix);
             let key = telemetry_lease(&node);
             let holder = format!("{} {} {}", self.machine, self.config.process, std::process::id());
             if let Some(lease) = lease::acquire(&self.bus, &bucket, &key, &holder).await? {
@@ -184,8 +183,7 @@ impl Present {
         if !config.is_alone {
             return Ok(Self(None));
         }
-        let stem: String = node.chars().take(TOKEN_MAX_BYTES - "-telemetry".len()).collect();
-        let name = format!("{stem}-telemetry");
+        let name = with_suffix(node, "-telemetry");
         let info = registry::this_process(&name, Role::Telemetry, &config.host);
         let registration = registry::join(bus, info).await?;
         let service = bus.namespace().service("telemetry");

@@ -179,8 +179,8 @@ fn civil_from_days(days: u64) -> (u64, u64, u64) {
     (year_of_era + era * 400 + u64::from(month <= 2), month, day)
 }
 
-/// Failures of one kind in words, each thing said once: `7 × status 503: upstream is away`, but `1 × status 400` where
-/// the sample says no more than that.
+/// Failures of one kind in words, each thing said once: `7 × status 503: upstream is away`, but `1 × status 400`
+/// where the sample says no more than that.
 pub fn failure_words(kind: FailureKind, status: u16, count_of: u64, sample: Option<&str>) -> String {
     let status = if status == 0 { String::new() } else { format!(" {status}") };
     let words = format!("{} × {}{status}", count(count_of), kind.name());

@@ -22,9 +22,9 @@ pub struct QuantileBounds {
 /// Bounds of quantile `q` from `n` observations, one-sided each at `confidence`; both in (0, 1), else no bounds.
 ///
 /// The r-th smallest observation is an upper bound when P(B ≥ r) ≤ 1 − confidence for B binomial in (n, q), and a
-/// lower bound when P(B ≤ r − 1) ≤ 1 − confidence (David and Nagaraja, "Order Statistics", 3rd ed., 7.1; Conover,
-/// "Practical Nonparametric Statistics", 3.2). The tails are summed exactly from the mode outward; beyond a variance of
-/// 10⁶ by the normal approximation with continuity and skewness corrections.
+/// lower bound when P(B ≤ r − 1) ≤ 1 − confidence (David and Nagaraja, "Order Statistics", 3rd ed., 7.1;
+/// Conover, "Practical Nonparametric Statistics", 3.2). The tails are summed exactly from the mode outward; beyond a
+/// variance of 10⁶ by the normal approximation with continuity and skewness corrections.
 pub fn quantile_bounds(n: u64, q: f64, confidence: f64) -> QuantileBounds {
     let inside = |share: f64| share > 0.0 && share < 1.0;
     if n == 0 || !inside(q) || !inside(confidence) {

@@ -8,12 +8,12 @@ const NORMAL_FROM: f64 = 1e6;
 /// Strips of the integral: even; the quantiles then have six correct digits or more.
 const STRIPS: u32 = 128;
 
-/// The value t with P(|T| ≤ t) = `confidence` for T of Student's distribution with `freedom` degrees of freedom, which
-/// need not be whole. Infinite when `confidence` is not in (0, 1) or `freedom` is below 1 (or no number).
+/// The value t with P(|T| ≤ t) = `confidence` for T of Student's distribution with `freedom` degrees of freedom,
+/// which need not be whole. Infinite when `confidence` is not in (0, 1) or `freedom` is below 1 (or no number).
 ///
-/// With t = √ν tan θ the probability is the integral of cos^(ν−1) from 0 to θ over half of B(1/2, ν/2) (Abramowitz and
-/// Stegun, 26.7.1 and 6.2.1), by Simpson's rule. It is concave in θ, so that Newton's steps from 0 rise to the root
-/// without passing it.
+/// With t = √ν tan θ the probability is the integral of cos^(ν−1) from 0 to θ over half of B(1/2, ν/2)
+/// (Abramowitz and Stegun, 26.7.1 and 6.2.1), by Simpson's rule. It is concave in θ, so that Newton's steps from 0
+/// rise to the root without passing it.
 pub(crate) fn two_sided_quantile(confidence: f64, freedom: f64) -> f64 {
     if !(confidence > 0.0 && confidence < 1.0 && freedom >= 1.0) {
         return f64::INFINITY;

@@ -1,7 +1,8 @@
 //! The universal scalability law fitted to throughput.
 //!
-//! X(N) = λN / (1 + α(N − 1) + βN(N − 1)) for N workers, with λ > 0, α ≥ 0 and β ≥ 0 (Gunther, "Guerrilla Capacity
-//! Planning", 2007; "A General Theory of Computational Scalability Based on Rational Functions", arXiv:0808.1431).
+//! X(N) = λN / (1 + α(N − 1) + βN(N − 1)) for N workers, with λ > 0, α ≥ 0 and β ≥ 0 (Gunther, "Guerrilla
+//! Capacity Planning", 2007; "A General Theory of Computational Scalability Based on Rational Functions",
+//! arXiv:0808.1431).
 //!
 //! **The fit** makes the sum of the squared residuals (X − f) / f relative to the law f the least, which suits noise
 //! in proportion to throughput. Divided by X the law is N/X = a + b(N − 1) + cN(N − 1) with a = 1/λ, b = α/λ, c = β/λ,
@@ -13,14 +14,14 @@
 //! **The intervals** are profiles of that sum S (Bates and Watts, "Nonlinear Regression Analysis and Its Applications",
 //! 1988, chapter 6; Seber and Wild, "Nonlinear Regression", 1989, chapter 5): a value of a parameter belongs to its
 //! interval when the least S with it held there is at most S (1 + F / (n − 3)), F being the 95 % quantile of Fisher's
-//! distribution with 1 and n − 3 degrees of freedom, the square of Student's two-sided one. A held α (b = αa), β (c =
-//! βa) or λ (a = 1/λ) leaves a linear problem of the same kind, so each profile is exact too; and since S is convex and
-//! each held set is cut from one cone by a half-plane that turns about the origin (or moves along a), the values of an
-//! interval hang together and bisection finds its ends. Where the true α or β is 0 the statistic can only be smaller
-//! than Fisher's, so that parameter's interval holds too often. The interval of the other one can then hold too seldom,
-//! but no less than 93.8 % of the time with many measurements: the worst angle between half-plane and half-line in the
-//! geometry of Self and Liang, JASA 82, 1987. The degrees of freedom are n − 3 also when a constraint binds: the wider
-//! side.
+//! distribution with 1 and n − 3 degrees of freedom, the square of Student's two-sided one. A held α (b = αa), β
+//! (c = βa) or λ (a = 1/λ) leaves a linear problem of the same kind, so each profile is exact too; and since S is
+//! convex and each held set is cut from one cone by a half-plane that turns about the origin (or moves along a), the
+//! values of an interval hang together and bisection finds its ends. Where the true α or β is 0 the statistic can
+//! only be smaller than Fisher's, so that parameter's interval holds too often. The interval of the other one can then
+//! hold too seldom, but no less than 93.8 % of the time with many measurements: the worst angle between half-plane and
+//! half-line in the geometry of Self and Liang, JASA 82, 1987. The degrees of freedom are n − 3 also when a
+//! constraint binds: the wider side.
 //!
 //! What the law does not say, such as one slow step in all its repeats, is no noise, and no interval accounts for it.
 
@@ -134,7 +135,8 @@ impl Problem {
             let workers = f64::from(*workers);
             let square_sum: f64 = step.iter().map(|(_, rate)| rate * rate).sum();
             let sum: f64 = step.iter().map(|(_, rate)| rate).sum();
-            // Throughputs below 10⁻¹⁶² of the highest have no square: whatever the law says there, it is off by all.
+            // Throughputs below 10⁻¹⁶² of the highest have no square: whatever the law says there, it is off by
+            // all.
             let (weight, best) = if square_sum > 0.0 { (square_sum.sqrt(), sum / square_sum) } else { (0.0, 0.0) };
             problem.within += step.iter().map(|(_, rate)| (1.0 - rate * best) * (1.0 - rate * best)).sum::<f64>();
             let column = weight / workers;
@@ -210,8 +212,8 @@ fn last_inside(inside: &dyn Fn(f64) -> bool, within: f64, outside: f64) -> f64 {
     within
 }
 
-/// Workers at which the law is highest: N* = √((1 − α) / β), where its derivative is 0 (Gunther 2007), but no fewer
-/// than one worker. `None` when it never falls.
+/// Workers at which the law is highest: N* = √((1 − α) / β), where its derivative is 0 (Gunther 2007), but no
+/// fewer than one worker. `None` when it never falls.
 fn peak(alpha: f64, beta: f64) -> Option<f64> {
     let peak = ((1.0 - alpha).max(0.0) / beta).sqrt().max(1.0);
     (beta > 0.0 && peak.is_finite()).then_some(peak)
@@ -232,7 +234,8 @@ fn residuals(fit: &UslFit, usable: &[(u32, f64)]) -> Vec<UslResidual> {
         .collect()
 }
 
-/// 1 − Σ(X − f)² / Σ(X − X̄)². Of throughputs that are all the same, 1 when the law is as constant and 0 when not.
+/// 1 − Σ(X − f)² / Σ(X − X̄)². Of throughputs that are all the same, 1 when the law is as constant and 0
+/// when not.
 fn r_squared(residuals: &[UslResidual], unit: f64) -> f64 {
     let mean = residuals.iter().map(|r| r.jobs_per_second / unit).sum::<f64>() / residuals.len() as f64;
     let square = |difference: f64| difference * difference;

@@ -60,6 +60,12 @@ impl Default for Nodes {
     }
 }
 
+/// An incarnation of a node that had this name, whatever its name is now.
+fn find<'a>(state: &'a State, name: &str, epoch: u64) -> Option<&'a NodeInfo> {
+    let is_it = |node: &&NodeInfo| node.epoch == epoch;
+    state.present.get(name).filter(is_it).or_else(|| state.present.values().find(is_it))
+}
+
 impl Nodes {
     fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
         act(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
@@ -117,24 +123,16 @@ impl Nodes {
 
     /// What an incarnation of a node says that had this name when it was planned with, whatever its name is now.
     pub(crate) fn incarnation(&self, name: &str, epoch: u64) -> Option<NodeInfo> {
-        self.with(|state| {
-            let is_it = |node: &&NodeInfo| node.epoch == epoch;
-            state.present.get(name).filter(is_it).or_else(|| state.present.values().find(is_it)).cloned()
-        })
+        self.with(|state| find(state, name, epoch).cloned())
     }
 
     /// Where an incarnation of a node is that had this name when it was planned with.
     pub(crate) fn whereabouts(&self, name: &str, epoch: u64) -> Whereabouts {
-        self.with(|state| {
-            let known = state.present.get(name);
-            if known.is_some_and(|node| node.epoch == epoch) {
-                return Whereabouts::Here;
-            }
-            match state.present.values().find(|node| node.epoch == epoch) {
-                Some(node) => Whereabouts::Renamed(node.name.clone()),
-                None if known.is_some() => Whereabouts::Replaced,
-                None => Whereabouts::Gone,
-            }
+        self.with(|state| match find(state, name, epoch) {
+            Some(node) if node.name == name => Whereabouts::Here,
+            Some(node) => Whereabouts::Renamed(node.name.clone()),
+            None if state.present.contains_key(name) => Whereabouts::Replaced,
+            None => Whereabouts::Gone,
         })
     }
 

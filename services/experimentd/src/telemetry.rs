@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use nuncius_bus::{Bus, Message};
+use nuncius_bus::{Bus, Message, lease};
 use nuncius_schemas::event::EventKind;
 use nuncius_schemas::spec::TelemetrySpec;
 use nuncius_schemas::subjects::telemetry_lease;
@@ -168,10 +168,9 @@ impl Site {
     /// The machines that are sampled and meant.
     async fn meant(&self) -> Result<Vec<String>, nuncius_bus::BusError> {
         let bucket = self.bus.kv(&self.bus.namespace().bucket_lease()).await?;
-        let prefix = telemetry_lease("");
-        let entries = bucket.entries(&telemetry_lease("*")).await?;
-        let nodes = entries.into_iter().filter_map(|entry| Some(entry.key.strip_prefix(&prefix)?.to_owned()));
-        Ok(nodes.filter(|node| self.wanted.nodes.contain(node)).collect())
+        let mut nodes = lease::names_under(&bucket, &telemetry_lease("")).await?;
+        nodes.retain(|node| self.wanted.nodes.contain(node));
+        Ok(nodes)
     }
 
     /// Has machines sampled until it is told to stop; then lets them go.

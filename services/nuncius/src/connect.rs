@@ -22,7 +22,7 @@ mod service;
 
 pub(crate) use private::{NamedServer, existing_to_look_on, possible_to_look_on};
 pub(crate) use private_directory::{PrivateDirectory, sweep};
-pub(crate) use service::{Fallback, at_once, join, serve};
+pub(crate) use service::{Fallback, at_once, close, join, serve};
 
 /// How often a command that waits looks again.
 pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(200);

@@ -1,19 +1,18 @@
 //! The metrics of this process: told for as long as it runs, by whichever way its telemetry leaves.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use nuncius_bus::Bus;
 use nuncius_metrics::names::process as names;
 use nuncius_metrics::otlp::Sender;
 use nuncius_metrics::{Families, Pace, Reporting, publish, report};
+use nuncius_schemas::codec::MESSAGE_MAX_BYTES;
 use nuncius_telemetry::Signal;
 
 use crate::{environment, way_out};
 
 /// OpenTelemetry's variable for how often metrics are told, in milliseconds.
 const INTERVAL_VARIABLE: &str = "OTEL_METRIC_EXPORT_INTERVAL";
-/// Longest message, in bytes: what all on the bus keep to.
-const MESSAGE_MAX_BYTES: usize = 256 * 1024;
 
 /// Tells, until it is dropped.
 pub(crate) struct Telling {
@@ -32,14 +31,13 @@ pub(crate) fn begin(service: &'static str) -> Option<Telling> {
     if !nuncius_telemetry::is_wanted(Signal::Metrics) {
         return None;
     }
-    let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let start_unix_ns = u64::try_from(started.as_nanos()).unwrap_or(u64::MAX);
+    let start_unix_ns = nuncius_bus::clock::unix_ns();
     let epoch = nuncius_bus::registry::process_epoch().to_string();
     let reporting = report(Pace::Steady, move |families| {
         // The gateway knows which node this process is.
         let node = "";
         families.info(&names::PROCESS_INFO, &[node, service, env!("CARGO_PKG_VERSION"), &epoch]);
-        families.number(&names::PROCESS_START_TIME_SECONDS, &[node], started.as_secs_f64());
+        families.number(&names::PROCESS_START_TIME_SECONDS, &[node], start_unix_ns as f64 / 1e9);
         nuncius_metrics::process::add_own(families, node);
         add_telemetry(families, node);
         way_out::with_bus(|bus| add_bus(families, node, bus));

@@ -19,19 +19,18 @@ const CLOCKS: [&str; 5] = ["gpu", "gm20b", "gp10b", "gv11b", "ga10b"];
 
 #[derive(Debug)]
 pub(super) struct Jetson {
-    load: Option<PathBuf>,
+    load: PathBuf,
     clock: Option<PathBuf>,
     model: Option<String>,
 }
 
 /// The GPU, if there is one.
 pub(super) fn find(source: &mut Source) -> Option<Jetson> {
-    let load = LOADS.into_iter().map(|file| source.path(Tree::Sys, file)).find(|path| path.exists());
+    // A board of somebody else's may have a clock of such a name, but not such a load.
+    let load = LOADS.into_iter().map(|file| source.path(Tree::Sys, file)).find(|path| path.exists())?;
     let clocks = source.path(Tree::Sys, "class/devfreq");
     let is_gpu = |name: &String| CLOCKS.iter().any(|end| name.ends_with(end));
     let clock = names_at(&clocks).into_iter().find(is_gpu).map(|name| clocks.join(name).join("cur_freq"));
-    // A board of somebody else's may have a clock of this name, but not such a load.
-    load.as_ref()?;
     let model = source.path(Tree::Sys, "firmware/devicetree/base/model");
     let model = source.line_at(&model);
     Some(Jetson { load, clock, model })
@@ -39,8 +38,8 @@ pub(super) fn find(source: &mut Source) -> Option<Jetson> {
 
 impl Jetson {
     pub(super) fn read(&self, source: &mut Source) -> Option<GpuTelemetry> {
-        let mut number = |path: &Option<PathBuf>| path.as_ref().and_then(|path| source.number_at(path));
-        let (thousandths, frequency_hertz) = (number(&self.load), number(&self.clock));
+        let thousandths = source.number_at(&self.load);
+        let frequency_hertz = self.clock.as_ref().and_then(|path| source.number_at(path));
         if thousandths.is_none() && frequency_hertz.is_none() {
             return None;
         }

@@ -27,12 +27,12 @@ pub(super) fn stations(interfaces: &[(String, u32)]) -> Result<Vec<(String, Wire
     )
     .map_err(told)?;
     let mut number = None;
-    ask(&socket, &get_family("nl80211"), |message| number = number.or_else(|| family(message.body)))?;
+    ask(&socket, &get_family("nl80211"), false, |message| number = number.or_else(|| family(message.body)))?;
     let number = number.ok_or("the kernel has no nl80211")?;
     let mut found = Vec::new();
     for (name, index) in interfaces {
         let mut stations = Vec::new();
-        ask(&socket, &get_stations(number, *index), |message| stations.extend(station(message.body)))?;
+        ask(&socket, &get_stations(number, *index), true, |message| stations.extend(station(message.body)))?;
         // An access point has many, none of which is its own connection.
         if let [wireless] = stations.as_slice() {
             found.push((name.clone(), *wireless));
@@ -41,10 +41,9 @@ pub(super) fn stations(interfaces: &[(String, u32)]) -> Result<Vec<(String, Wire
     Ok(found)
 }
 
-/// Asks, and sees every message of the answer.
-fn ask(socket: &OwnedFd, question: &[u8], mut see: impl FnMut(&Message<'_>)) -> Result<(), String> {
+/// Asks, and sees every message of the answer: one, or all of a dump.
+fn ask(socket: &OwnedFd, question: &[u8], is_dump: bool, mut see: impl FnMut(&Message<'_>)) -> Result<(), String> {
     let told = |error: Errno| std::io::Error::from(error).to_string();
-    let is_dump = question.get(7).is_some_and(|flags| *flags != 0) || question.get(6).is_some_and(|flags| *flags > 1);
     sendto(socket, question, SendFlags::empty(), &SocketAddrNetlink::new(0, 0)).map_err(told)?;
     let deadline = Instant::now() + PATIENCE;
     let mut buffer = vec![0u8; DATAGRAM_MAX_BYTES];

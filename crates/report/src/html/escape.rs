@@ -1,6 +1,7 @@
 //! Text from a report as text in a page.
 
-/// `text` as HTML text or as a quoted attribute value, at most `limit` characters of it; what was cut is marked by `…`.
+/// `text` as HTML text or as a quoted attribute value, at most `limit` characters of it; what was cut is marked by
+/// `…`.
 ///
 /// `& < > " '` become references, and control characters other than newlines and tabs the replacement character, as do
 /// the marks that reorder text on the screen.

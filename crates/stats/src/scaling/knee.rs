@@ -52,8 +52,8 @@ fn gain(from: &Throughput, to: &Throughput, base: &Throughput) -> f64 {
     (to.mean - from.mean) / ((to.workers - from.workers) * base.per_worker())
 }
 
-/// The upper end of the two-sided interval of [`gain`], by the contrast X_to − X_from − WORTHWHILE · (N_to − N_from) ·
-/// X_base / N_base: below 0 when the gain is below [`WORTHWHILE`], and linear in the three means.
+/// The upper end of the two-sided interval of [`gain`], by the contrast X_to − X_from − WORTHWHILE · (N_to −
+/// N_from) · X_base / N_base: below 0 when the gain is below [`WORTHWHILE`], and linear in the three means.
 fn upper_gain(from: &Throughput, to: &Throughput, base: &Throughput) -> f64 {
     let added = to.workers - from.workers;
     let weight = WORTHWHILE * added / base.workers;

@@ -12,8 +12,8 @@ pub(super) struct Solution {
     pub(super) squares: f64,
 }
 
-/// The coefficients c ≥ 0 for which Σ c · column comes nearest to `target`. Of solutions whose sums of squares differ
-/// by no more than `slack` the one with fewer coefficients above 0 is taken.
+/// The coefficients c ≥ 0 for which Σ c · column comes nearest to `target`. Of solutions whose sums of squares
+/// differ by no more than `slack` the one with fewer coefficients above 0 is taken.
 ///
 /// The solution of such a problem is the unconstrained one of some subset of its columns, the others being 0 (Lawson
 /// and Hanson, "Solving Least Squares Problems", 1974, 23.3: the Kuhn-Tucker conditions); with few columns every subset

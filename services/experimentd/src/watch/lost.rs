@@ -35,14 +35,12 @@ impl Watch<'_> {
                 Some("it was restarted")
             }
             Whereabouts::Replaced => None,
-            Whereabouts::Here | Whereabouts::Renamed(_) => {
-                let reasons = [
-                    (self.strangers.contains(name), "it does not work for the run any more"),
-                    (is_late, "its last delta did not come in time"),
-                    (self.is_silent(name), "it does not answer any more"),
-                ];
-                reasons.into_iter().find_map(|(is_so, reason)| is_so.then_some(reason))
-            }
+            Whereabouts::Here | Whereabouts::Renamed(_) => match () {
+                () if self.strangers.contains(name) => Some("it does not work for the run any more"),
+                () if is_late => Some("its last delta did not come in time"),
+                () if self.is_silent(name) => Some("it does not answer any more"),
+                () => None,
+            },
         };
         waiting.filter_map(|name| Some((name.clone(), reason_of(name)?.to_owned()))).collect()
     }

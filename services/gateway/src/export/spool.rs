@@ -283,8 +283,8 @@ async fn remove(path: PathBuf) {
     }
 }
 
-/// Whether this has the outer form of an `Export…ServiceRequest`: nothing but its one field, a list. What is inside is
-/// the collector's to judge; but what has not this form would spoil the messages that it is sent with.
+/// Whether this has the outer form of an `Export…ServiceRequest`: nothing but its one field, a list. What is inside
+/// is the collector's to judge; but what has not this form would spoil the messages that it is sent with.
 pub(super) fn is_otlp(message: &[u8]) -> bool {
     const RESOURCES: u8 = 0x0a;
     let mut rest = message;

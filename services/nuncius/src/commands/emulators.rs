@@ -8,7 +8,7 @@ use nuncius_emulator::oco::{self, OcoConfig, StateStore};
 use nuncius_emulator::resource::{self, ResourceConfig};
 use nuncius_machine::publish::TelemetryConfig;
 use nuncius_schemas::codec::CodecError;
-use nuncius_schemas::names::check_token;
+use nuncius_schemas::names::{check_token, with_suffix};
 use nuncius_schemas::resource::Amount;
 use nuncius_schemas::submission;
 use nuncius_serve::HttpLimits;
@@ -107,10 +107,7 @@ fn oco_limits(hosts: &HostArgs, connections_max: Option<usize>) -> HttpLimits {
 
 /// `nuncius emulator resource`.
 pub(super) async fn resource(global: &Global, args: ResourceArgs) -> Result<u8> {
-    let name = args.name.unwrap_or_else(|| {
-        let host: String = host_token().chars().take(55).collect();
-        format!("{host}-resource")
-    });
+    let name = args.name.unwrap_or_else(|| with_suffix(&host_token(), "-resource"));
     let bytes = |flag: &str, amount: Amount| match amount {
         Amount::Percent(_) => Err(Usage(format!("{flag} {amount}: write bytes, as 512MiB"))),
         other => other.to_bytes(0).map_err(|error| Usage(format!("{flag}: {error}"))),
@@ -192,7 +189,7 @@ async fn beside_search(
 /// Leaves the bus; a server that is away is not waited for.
 async fn leave(bus: Option<Bus>) {
     if let Some(bus) = bus {
-        let _ = tokio::time::timeout(FAREWELL, connect::leave(&bus)).await;
+        connect::close(bus).await;
     }
 }
 

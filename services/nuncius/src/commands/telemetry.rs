@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use futures_util::future::join_all;
-use nuncius_bus::Bus;
+use nuncius_bus::{Bus, lease};
 use nuncius_machine::publish::{self, TelemetryConfig};
 use nuncius_machine::{MachineConfig, MachineLimits, Roots};
 use nuncius_report::format::bytes;
@@ -73,14 +73,14 @@ pub(crate) fn sampler(args: &SamplerArgs, process: &str) -> Result<Option<Teleme
     }
     check_period(period).map_err(|error| Usage(format!("--telemetry-period: {error}")))?;
     let usual = TelemetryConfig::new(&host_name(), process);
-    let machine = MachineConfig { nvml: nvml_command(), ..MachineConfig::default() };
+    let machine = MachineConfig { nvml: Some(nvml_command()), ..MachineConfig::default() };
     Ok(Some(TelemetryConfig { period, machine, ..usual }))
 }
 
 /// This program, as the process that asks NVML.
-fn nvml_command() -> Option<Vec<std::ffi::OsString>> {
+fn nvml_command() -> Vec<std::ffi::OsString> {
     // Under the link of the kernel, so that a program that was replaced meanwhile is still the same.
-    Some(vec!["/proc/self/exe".into(), NVML_COMMAND.into()])
+    vec!["/proc/self/exe".into(), NVML_COMMAND.into()]
 }
 
 /// Does something with the machine sampled beside it.
@@ -110,7 +110,7 @@ async fn sample(global: &Global, args: TelemetrySamplerArgs) -> Result<u8> {
         roots: Roots { proc: args.proc, sys: args.sys, ..Roots::default() },
         limits: MachineLimits { cgroups: args.cgroups_max, ..MachineLimits::default() },
         cgroups: if args.cgroups.is_empty() { usual.machine.cgroups.clone() } else { args.cgroups },
-        nvml: if args.no_nvml { None } else { nvml_command() },
+        nvml: (!args.no_nvml).then(nvml_command),
     };
     let config = TelemetryConfig { node, period: args.period, machine, is_alone: true, ..usual };
     let shutdown = stop_on_signal()?;
@@ -124,11 +124,8 @@ async fn sample(global: &Global, args: TelemetrySamplerArgs) -> Result<u8> {
 async fn select(bus: &Bus, patterns: &[String], wait: Duration) -> Result<Vec<String>> {
     let deadline = Instant::now() + wait;
     let bucket = bus.kv(&bus.namespace().bucket_lease()).await?;
-    let prefix = telemetry_lease("");
     loop {
-        let entries = bucket.entries(&telemetry_lease("*")).await?;
-        let mut nodes: Vec<String> =
-            entries.into_iter().filter_map(|entry| Some(entry.key.strip_prefix(&prefix)?.to_owned())).collect();
+        let mut nodes = lease::names_under(&bucket, &telemetry_lease("")).await?;
         nodes.retain(|node| patterns.is_empty() || patterns.iter().any(|pattern| matches(pattern, node)));
         nodes.sort();
         if !nodes.is_empty() {

@@ -48,8 +48,8 @@ fn number(row: &Value, name: &str) -> f64 {
 ///   response(k) = F + k/r − k/λ = F − k·(1/λ − 1/r)
 ///
 /// which falls with k, so that exactly k of all N requests took longer. The q-quantile of all is therefore response((1
-/// − q)·N). With r = ∞ that is the well-known p95 = F − 1 s, p99 = F − 0.2 s for N = 20 000, λ = 1000/s. The drain rate
-/// is taken from the request records, F from the clock around the two signals.
+/// − q)·N). With r = ∞ that is the well-known p95 = F − 1 s, p99 = F − 0.2 s for N = 20 000, λ = 1000/s. The
+/// drain rate is taken from the request records, F from the clock around the two signals.
 ///
 /// A machine that is too busy to measure says so: then there is nothing to compare, and it is asked again.
 #[tokio::test(flavor = "multi_thread")]
