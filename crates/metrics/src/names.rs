@@ -2,6 +2,9 @@
 //!
 //! Names are `nuncius_<noun>_<unit>[_total]`; those of [`queue`] that begin with `hpa_` are the scalability tester's.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use crate::Metric;
 
 pub mod daemon;
@@ -36,5 +39,7 @@ pub fn all() -> impl Iterator<Item = &'static Metric> {
 
 /// The family of this name, as it is scraped.
 pub fn find(name: &str) -> Option<&'static Metric> {
-    all().find(|metric| metric.name == name)
+    static BY_NAME: LazyLock<HashMap<&'static str, &'static Metric>> =
+        LazyLock::new(|| all().map(|metric| (metric.name, metric)).collect());
+    BY_NAME.get(name).copied()
 }

@@ -16,6 +16,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::export::counts::Counts;
 
+use budget::FoldedCounts;
+
 mod budget;
 mod latency;
 mod machine;
@@ -147,10 +149,12 @@ impl MetricsState {
     fn families(&self) -> Families {
         let shown = &self.shown;
         let now = std::time::Instant::now();
-        let mut families = shown.processes.families(now, &shown.nodes.by_instance());
-        families.append(shown.runs.families(now, &shown.settings));
-        families.append(shown.nodes.families(now, &shown.settings));
-        families.append(shown.machines.families(now, &shown.settings));
+        let mut folded = FoldedCounts::new();
+        let mut families = shown.processes.families(now, &shown.nodes.by_instance(), &mut folded);
+        families.append(shown.runs.families(now, &shown.settings, &mut folded));
+        families.append(shown.nodes.families(now, &shown.settings, &mut folded));
+        families.append(shown.machines.families(now, &shown.settings, &mut folded));
+        budget::add_counts(&mut families, &folded);
         families.append(shown.nats.families(&shown.settings));
         shown.own.add(&mut families, shown.runs.late_seconds());
         own::add_exported(&mut families, &shown.exported);

@@ -2,10 +2,21 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use nuncius_metrics::names::gateway;
 use nuncius_metrics::{Families, Family, Kind, Metric, Series, Unit, Value};
 
 /// The value of labels that are not told apart.
 pub(crate) const OTHER: &str = "other";
+
+/// How many series of each family are told together, of all reporters.
+pub(crate) type FoldedCounts = BTreeMap<&'static str, u64>;
+
+/// Tells how many they are.
+pub(crate) fn add_counts(families: &mut Families, counts: &FoldedCounts) {
+    for (name, count) in counts {
+        families.count(&gateway::FOLDED_SERIES, &[name], *count);
+    }
+}
 
 /// The places of the families of one reporter.
 #[derive(Debug, Default)]
@@ -21,7 +32,7 @@ pub(crate) struct Folded {
     /// All of them together, by family.
     pub(crate) values: BTreeMap<&'static str, (&'static Metric, Value)>,
     /// How many they are.
-    pub(crate) counts: BTreeMap<&'static str, u64>,
+    pub(crate) counts: FoldedCounts,
 }
 
 impl Folded {
@@ -36,8 +47,11 @@ impl Folded {
         }
     }
 
-    /// Adds one series for each family, whose labels are `own` and then `other`.
-    pub(crate) fn add_to(self, families: &mut Families, own: &[&str]) {
+    /// Adds one series for each family, whose labels are `own` and then `other`, and how many these stand for.
+    pub(crate) fn add_to(self, families: &mut Families, own: &[&str], counts: &mut FoldedCounts) {
+        for (name, count) in self.counts {
+            *counts.entry(name).or_default() += count;
+        }
         for (metric, value) in self.values.into_values() {
             let mut labels: Vec<String> = metric.labels_scraped().map(|_| OTHER.to_owned()).collect();
             for (label, own) in labels.iter_mut().zip(own) {

@@ -3,18 +3,14 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use nuncius_metrics::names::machine as names;
+use nuncius_metrics::names::{find, machine as names};
 use nuncius_metrics::{Families, Metric};
 use nuncius_schemas::telemetry::{MetricUnit, NodeTelemetry, for_each_value};
-
-/// Families by their names.
-static BY_NAME: LazyLock<HashMap<&'static str, &'static Metric>> =
-    LazyLock::new(|| names::ALL.iter().map(|metric| (metric.name, *metric)).collect());
 
 /// Families by the figures they are of, which are known by the places where they are described.
 static BY_FIGURE: LazyLock<HashMap<&'static str, &'static Metric>> = LazyLock::new(|| {
     let figures = nuncius_schemas::telemetry::metrics();
-    figures.iter().filter_map(|figure| Some((figure.name, *BY_NAME.get(figure.family_name().as_str())?))).collect()
+    figures.iter().filter_map(|figure| Some((figure.name, find(&figure.family_name())?))).collect()
 });
 
 /// Adds what a machine told last; `samples` is how often it was heard.
@@ -81,7 +77,7 @@ mod tests {
     fn every_figure_has_its_family_and_every_family_its_figures() {
         let mut used = BTreeSet::from([names::INFO.name, names::SAMPLES.name, names::SAMPLED_SECONDS.name]);
         for figure in metrics() {
-            let found = BY_NAME.get(figure.family_name().as_str()).copied();
+            let found = find(&figure.family_name());
             if !is_shown(figure.unit, figure.of, figure.kind) {
                 assert!(found.is_none(), "{}", figure.name);
                 continue;

@@ -7,10 +7,9 @@ use std::time::{Duration, Instant};
 use futures_util::future::BoxFuture;
 use nuncius_bus::BusError;
 use nuncius_metrics::Families;
-use nuncius_metrics::names::gateway;
 use nuncius_schemas::telemetry::NodeTelemetry;
 
-use super::budget::Budget;
+use super::budget::{Budget, FoldedCounts};
 use super::machine::machine_families;
 use super::own::What;
 use super::{MetricsSettings, MetricsState};
@@ -39,7 +38,7 @@ impl Known {
 
 impl Machines {
     /// Their series; of each family a machine has as many as a process may have.
-    pub(crate) fn families(&self, now: Instant, settings: &MetricsSettings) -> Families {
+    pub(crate) fn families(&self, now: Instant, settings: &MetricsSettings, counts: &mut FoldedCounts) -> Families {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.retain(|_, machine| !machine.is_old(now));
         let mut all = Families::new();
@@ -47,10 +46,7 @@ impl Machines {
             let mut families = Families::new();
             machine_families(&mut families, &machine.told, machine.samples);
             let (mut bounded, folded) = machine.budget.bound(families, settings.family_series_max);
-            for (name, count) in &folded.counts {
-                bounded.count(&gateway::FOLDED_SERIES, &[name], *count);
-            }
-            folded.add_to(&mut bounded, &[node]);
+            folded.add_to(&mut bounded, &[node], counts);
             all.append(bounded);
         }
         all

@@ -157,7 +157,7 @@ async fn own(state: &MetricsState) {
         Err(error) => failed(state, "account", &error),
     }
     let streams = match state.bus.stream_figures(most).await {
-        Ok((streams, _)) => streams,
+        Ok(streams) => streams,
         Err(error) => return failed(state, "streams", &error),
     };
     let mut consumers: Vec<(String, ConsumerFigures)> = Vec::new();
@@ -168,7 +168,7 @@ async fn own(state: &MetricsState) {
         }
         match state.bus.consumer_figures(&stream.name, room).await {
             // Readers come and go, each under a name of its own: only those that stay have series.
-            Ok((of_stream, _)) => consumers.extend(
+            Ok(of_stream) => consumers.extend(
                 of_stream.into_iter().filter(|consumer| consumer.is_durable).map(|one| (stream.name.clone(), one)),
             ),
             // Gone meanwhile.

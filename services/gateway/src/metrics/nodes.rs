@@ -8,12 +8,12 @@ use futures_util::future::BoxFuture;
 use nuncius_bus::BusError;
 use nuncius_bus::registry::{self, NodeEvent};
 use nuncius_metrics::Families;
-use nuncius_metrics::names::{device, gateway, node as names};
+use nuncius_metrics::names::{device, node as names};
 use nuncius_schemas::codec;
 use nuncius_schemas::node::NodeInfo;
 use nuncius_schemas::worker::NodeSample;
 
-use super::budget::Budget;
+use super::budget::{Budget, FoldedCounts};
 use super::own::What;
 use super::{MetricsSettings, MetricsState};
 
@@ -49,7 +49,7 @@ impl Nodes {
     }
 
     /// Their series.
-    pub(crate) fn families(&self, now: Instant, settings: &MetricsSettings) -> Families {
+    pub(crate) fn families(&self, now: Instant, settings: &MetricsSettings, counts: &mut FoldedCounts) -> Families {
         let mut known = self.lock();
         let mut families = Families::new();
         // A role that was there once is told as 0 when nobody is left.
@@ -68,10 +68,7 @@ impl Nodes {
             }
         }
         let (mut bounded, folded) = known.budget.bound(families, settings.family_series_max);
-        for (name, count) in &folded.counts {
-            bounded.count(&gateway::FOLDED_SERIES, &[name], *count);
-        }
-        folded.add_to(&mut bounded, &[]);
+        folded.add_to(&mut bounded, &[], counts);
         bounded
     }
 }

@@ -11,7 +11,7 @@ use nuncius_metrics::otlp::{Heard, HeardFamily, Limits, Refused, decode};
 use nuncius_metrics::{Families, Family, Source};
 use nuncius_schemas::subjects::Signal;
 
-use super::budget::{Budget, Folded};
+use super::budget::{Budget, Folded, FoldedCounts};
 use super::{MetricsSettings, MetricsState};
 
 /// What is not told again within so many of its periods is not so any more.
@@ -83,7 +83,12 @@ impl Processes {
 
     /// Their series. `names` has the names of nodes by what their processes are called: what a process tells of itself
     /// as a whole, and of no node, gets its name here.
-    pub(crate) fn families(&self, now: Instant, names: &HashMap<String, String>) -> Families {
+    pub(crate) fn families(
+        &self,
+        now: Instant,
+        names: &HashMap<String, String>,
+        counts: &mut FoldedCounts,
+    ) -> Families {
         let mut known = self.lock();
         known.forget_silent(now);
         let mut families = Families::new();
@@ -118,10 +123,7 @@ impl Processes {
             families.count(&gateway::QUEUE_HOLDERS, &[queue], holders.len() as u64);
         }
         families.count(&gateway::PROCESSES, &[], known.processes.len() as u64);
-        for (name, count) in &folded_series.counts {
-            families.count(&gateway::FOLDED_SERIES, &[name], *count);
-        }
-        folded_series.add_to(&mut families, &[]);
+        folded_series.add_to(&mut families, &[], counts);
         families
     }
 }

@@ -16,7 +16,7 @@ use nuncius_schemas::run::RunRecord;
 use nuncius_schemas::second::ExperimentSecond;
 use tokio_util::sync::CancellationToken;
 
-use super::budget::Budget;
+use super::budget::{Budget, FoldedCounts};
 use super::own::What;
 use super::run::Run;
 use super::{MetricsSettings, MetricsState};
@@ -52,24 +52,17 @@ impl Runs {
     }
 
     /// The series of all runs; those that ended long ago are forgotten.
-    pub(crate) fn families(&self, now: Instant, settings: &MetricsSettings) -> Families {
+    pub(crate) fn families(&self, now: Instant, settings: &MetricsSettings, counts: &mut FoldedCounts) -> Families {
         let mut known = self.lock();
         known.forget_ended(now, settings.ended_for);
         let mut families = Families::new();
-        let mut folded_series = BTreeMap::new();
         for followed in known.runs.values_mut() {
             let (bounded, folded) = followed.budget.bound(followed.run.families(), settings.family_series_max);
             families.append(bounded);
-            for (name, count) in &folded.counts {
-                *folded_series.entry(*name).or_insert(0u64) += count;
-            }
-            folded.add_to(&mut families, &[followed.run.id()]);
+            folded.add_to(&mut families, &[followed.run.id()], counts);
         }
         families.count(&gateway::RUNS, &[], known.runs.len() as u64);
         families.count(&gateway::LEFT_OUT_RUNS, &[], known.left_out);
-        for (name, count) in folded_series {
-            families.count(&gateway::FOLDED_SERIES, &[name], count);
-        }
         families
     }
 
