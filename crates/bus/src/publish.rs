@@ -121,7 +121,11 @@ impl Bus {
                 write_header(map.get_or_insert_default(), name, value)?;
             }
         }
-        let answer = match self.ask(subject, map, payload, ACK_TIMEOUT, || headers.wire_bytes()).await {
+        let head_bytes = || {
+            let added = added.iter().filter_map(|(name, value)| Some(((*name).to_owned(), (*value)?.to_owned())));
+            added.fold(headers.clone(), |all, (name, value)| all.with(name, value)).wire_bytes()
+        };
+        let answer = match self.ask(subject, map, payload, ACK_TIMEOUT, head_bytes).await {
             Err(BusError::NoResponders { subject }) => return Err(BusError::NoStream { subject }),
             answer => answer?,
         };

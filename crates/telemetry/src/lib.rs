@@ -37,7 +37,7 @@ pub use nuncius_schemas::subjects::Signal;
 pub use open::OpenSpan;
 pub use opentelemetry::Value;
 pub use out_box::{OutBox, OutBoxLimits, Parcel};
-pub use process::{flush, is_wanted, losses, out_box, resource, send};
+pub use process::{flush, is_wanted, lose, losses, out_box, resource, send};
 pub use record::{LINKS_MAX, SpanKind, SpanRecord, is_recording, record_span};
 pub use settings::{check_endpoint, pairs};
 

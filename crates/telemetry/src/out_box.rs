@@ -70,8 +70,7 @@ impl OutBox {
         has_room
     }
 
-    /// Counts a message that was lost on its way.
-    pub fn drop_one(&self, signal: Signal) {
+    fn drop_one(&self, signal: Signal) {
         self.counter(signal).fetch_add(1, Ordering::Relaxed);
     }
 

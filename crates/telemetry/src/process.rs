@@ -42,6 +42,13 @@ pub fn send(signal: Signal, message: Bytes) -> bool {
     }
 }
 
+/// Counts a message that was taken from the out-box and lost on its way.
+pub fn lose(signal: Signal) {
+    if let Some(process) = PROCESS.get() {
+        process.queue.lose(signal, 1);
+    }
+}
+
 /// Whether what is told of this kind leaves the process: ask before making it.
 pub fn is_wanted(signal: Signal) -> bool {
     PROCESS.get().is_some_and(|process| process.settings.of(signal) != &Destination::Nowhere)

@@ -168,7 +168,7 @@ fn steps_of(group: &Group, namespace: &Namespace) -> Vec<StepSpan> {
 }
 
 fn http(group: &Group, step: &Step) -> StepSpan {
-    let base = path_of(&group.target);
+    let (_, base) = parts_of(&group.target);
     let path = match &step.path {
         Some(path) => format!("{}{path}", base.trim_end_matches('/')),
         None if base.is_empty() => "/".to_owned(),
@@ -189,11 +189,7 @@ fn http_span(group: &Group, method: &str, is_custom: bool, template: String) -> 
         attributes.push(("http.request.method", method.to_owned().into()));
         method
     };
-    let origin = group.target.find("://").map_or(group.target.as_str(), |scheme| {
-        let rest = group.target.get(scheme + 3..).unwrap_or_default();
-        let end = rest.find(['/', '?', '#']).map_or(group.target.len(), |end| scheme + 3 + end);
-        group.target.get(..end).unwrap_or_default()
-    });
+    let (origin, _) = parts_of(&group.target);
     attributes.push(("url.full", redact_url(&format!("{origin}{template}")).into()));
     attributes.push(("url.template", template.clone().into()));
     StepSpan { name: format!("{name} {template}"), kind: SpanKind::Client, attributes, has_http_status: true }
@@ -236,18 +232,20 @@ fn servo(group: &Group, namespace: &Namespace, event: &str) -> StepSpan {
         let attributes = messaging("nats", "request", Operation::Send, destination, Some(template.clone()));
         StepSpan { name: format!("request {template}"), kind: SpanKind::Client, attributes, has_http_status: false }
     } else {
-        let base = path_of(&group.target).trim_end_matches('/');
+        let base = parts_of(&group.target).1.trim_end_matches('/');
         http_span(group, "POST", false, format!("{base}/accounts/{{account}}/applications/{{app}}/servo"))
     };
     span.attributes.push(("nuncius.servo.event", event.to_owned().into()));
     span
 }
 
-/// Of a URL without its query.
-fn path_of(target: &str) -> &str {
-    let rest = target.split_once("://").map_or(target, |(_, rest)| rest);
-    let path = rest.find('/').and_then(|at| rest.get(at..)).unwrap_or_default();
-    path.split(['?', '#']).next().unwrap_or_default()
+/// Origin and path of a URL, without its query.
+fn parts_of(target: &str) -> (&str, &str) {
+    let authority = target.find("://").map_or(0, |scheme| scheme + 3);
+    let after = target.get(authority..).unwrap_or_default();
+    let end = after.find(['/', '?', '#']).map_or(target.len(), |at| authority + at);
+    let (origin, rest) = target.split_at(end);
+    (origin, rest.split(['?', '#']).next().unwrap_or_default())
 }
 
 /// `server.address` and `server.port` of a URL; the name of a service where its host is one.
@@ -313,6 +311,13 @@ mod tests {
         assert_eq!(spans(r#""target": "https://[::1]""#)[0].0, "GET /");
         assert!(spans(r#""target": "https://[::1]""#)[0].2.contains(&"server.address=::1".to_owned()));
         assert!(spans(r#""target": "https://[::1]""#)[0].2.contains(&"server.port=443".to_owned()));
+    }
+
+    #[test]
+    fn what_is_asked_for_is_no_part_of_a_path() {
+        let made = spans(r#""target": "http://shop?next=/token""#);
+        assert_eq!(made[0].0, "GET /");
+        assert!(!format!("{made:?}").contains("token"), "{made:?}");
     }
 
     #[test]

@@ -59,7 +59,7 @@ async fn carry(bus: Bus, out_box: Arc<OutBox>) {
             () = bus.closed() => return,
             parcel = out_box.next() => {
                 if bus.publish_otlp(parcel.signal, parcel.message.clone()).await.is_err() {
-                    out_box.drop_one(parcel.signal);
+                    nuncius_telemetry::lose(parcel.signal);
                 } else if let Some(count) = PUBLISHED.get(parcel.signal as usize) {
                     count.fetch_add(1, Ordering::Relaxed);
                 }
