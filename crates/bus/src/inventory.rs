@@ -8,7 +8,7 @@ use serde::Deserialize;
 use tokio::time::{Instant, timeout_at};
 
 use crate::streams::parse_time;
-use crate::{Bus, BusError, Headers};
+use crate::{Bus, BusError};
 
 /// A stream as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,8 +88,8 @@ struct Page<T> {
     #[serde(default)]
     total: u64,
     // Null where there are none.
-    streams: Option<Vec<T>>,
-    consumers: Option<Vec<T>>,
+    #[serde(alias = "streams", alias = "consumers")]
+    items: Option<Vec<T>>,
 }
 
 #[derive(Deserialize)]
@@ -151,9 +151,8 @@ struct WireServer {
     name: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(default)]
-#[derive(Default)]
 struct WireVariables {
     version: String,
     start: String,
@@ -215,13 +214,13 @@ struct WireConnection {
 }
 
 impl Bus {
-    /// The streams of the own account, at most so many, and how many there are in all.
+    /// The streams of the own account, at most so many.
     ///
     /// # Errors
     /// When JetStream does not answer, or not to us.
-    pub async fn stream_figures(&self, most: usize) -> Result<(Vec<StreamFigures>, u64), BusError> {
+    pub async fn stream_figures(&self, most: usize) -> Result<Vec<StreamFigures>, BusError> {
         let limit = |limit: i64| u64::try_from(limit).ok();
-        let (streams, total) = self.pages("STREAM.LIST", most, |page: Page<WireStream>| page.streams).await?;
+        let streams: Vec<WireStream> = self.pages("STREAM.LIST", most).await?;
         let figures = streams.into_iter().map(|WireStream { config, state }| StreamFigures {
             name: config.name,
             messages: state.messages,
@@ -232,16 +231,16 @@ impl Bus {
             max_messages: limit(config.max_msgs).filter(|most| *most > 0),
             max_bytes: limit(config.max_bytes).filter(|most| *most > 0),
         });
-        Ok((figures.collect(), total))
+        Ok(figures.collect())
     }
 
-    /// The consumers of a stream, at most so many, and how many there are in all.
+    /// The consumers of a stream, at most so many.
     ///
     /// # Errors
     /// As [`Self::stream_figures`].
-    pub async fn consumer_figures(&self, stream: &str, most: usize) -> Result<(Vec<ConsumerFigures>, u64), BusError> {
+    pub async fn consumer_figures(&self, stream: &str, most: usize) -> Result<Vec<ConsumerFigures>, BusError> {
         let operation = format!("CONSUMER.LIST.{stream}");
-        let (consumers, total) = self.pages(&operation, most, |page: Page<WireConsumer>| page.consumers).await?;
+        let consumers: Vec<WireConsumer> = self.pages(&operation, most).await?;
         let figures = consumers.into_iter().map(|consumer| ConsumerFigures {
             name: consumer.name,
             is_durable: consumer.config.durable_name.is_some(),
@@ -250,27 +249,22 @@ impl Bus {
             redelivered: consumer.num_redelivered,
             waiting_pulls: consumer.num_waiting,
         });
-        Ok((figures.collect(), total))
+        Ok(figures.collect())
     }
 
-    async fn pages<T: serde::de::DeserializeOwned>(
-        &self,
-        operation: &str,
-        most: usize,
-        items: fn(Page<T>) -> Option<Vec<T>>,
-    ) -> Result<(Vec<T>, u64), BusError> {
+    async fn pages<T: serde::de::DeserializeOwned>(&self, operation: &str, most: usize) -> Result<Vec<T>, BusError> {
         let mut all = Vec::new();
         loop {
             let body = serde_json::json!({ "offset": all.len() });
             let what = || format!("asking for {operation}");
             let page: Page<T> = self.api_done(what, operation, &body).await?;
             let total = page.total;
-            let more = items(page).unwrap_or_default();
+            let more = page.items.unwrap_or_default();
             let is_last = more.is_empty();
             all.extend(more);
             if is_last || all.len() as u64 >= total || all.len() >= most {
                 all.truncate(most);
-                return Ok((all, total));
+                return Ok(all);
             }
         }
     }
@@ -313,7 +307,7 @@ impl Bus {
     ) -> Result<Vec<Bytes>, BusError> {
         let inbox = self.new_inbox();
         let mut answers = self.subscribe(&inbox).await?;
-        self.publish_asking(subject, &inbox, &Headers::new(), question).await?;
+        self.publish_asking(subject, &inbox, question).await?;
         let mut all = Vec::new();
         let deadline = Instant::now() + patience;
         while all.len() < most {

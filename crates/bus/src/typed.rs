@@ -34,7 +34,7 @@ pub enum TypedError {
 
 /// Headers of a message of this schema, with the current span as its parent.
 pub fn headers(schema: &str) -> Headers {
-    let mut headers = Headers::new().with(HEADER_CONTENT_TYPE, CONTENT_TYPE_MESSAGE_PACK).with(HEADER_SCHEMA, schema);
+    let mut headers = headers_of(schema, None);
     inject_current(&mut headers);
     headers
 }

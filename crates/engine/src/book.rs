@@ -6,7 +6,7 @@
 use std::sync::mpsc::{SyncSender, TrySendError};
 
 use nuncius_schemas::fault::{FaultCount, GeneratorFault};
-use nuncius_schemas::metric::FailureKind;
+use nuncius_schemas::metric::{FailureKind, FailureLatency};
 use nuncius_schemas::record::RecordOutcome;
 
 use crate::clock::monotonic_ns;
@@ -142,7 +142,24 @@ impl Book {
         self.row(row);
     }
 
-    /// Keeps a request that [`Slowest::admits`].
+    /// Whether a request is among the slowest of its second by now. What ended before the target had its time is not
+    /// slow.
+    #[inline]
+    pub(crate) fn is_slow(
+        &mut self,
+        step: u16,
+        planned_ns: u64,
+        outcome: RecordOutcome,
+        failure: Option<FailureKind>,
+        now_ns: u64,
+    ) -> bool {
+        let response_ns = now_ns.saturating_sub(planned_ns);
+        self.step(usize::from(step)).is_some_and(|step| step.slowest.admits(response_ns))
+            && outcome != RecordOutcome::Censored
+            && failure.is_none_or(|kind| kind.latency() != FailureLatency::Short)
+    }
+
+    /// Keeps a request that [`Self::is_slow`].
     #[cold]
     pub(crate) fn keep_slow(&mut self, exchange: &Exchange, is_sampled: bool, now_ns: u64) {
         let row = self.row_of(exchange, now_ns);

@@ -4,7 +4,6 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use opentelemetry::Context;
 use opentelemetry::trace::TraceContextExt;
@@ -18,6 +17,7 @@ use tracing_subscriber::layer::{Context as LayerContext, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::export::ExportQueue;
+use crate::open::unix_ns;
 
 /// The attribute that names an experiment, on spans and on log records.
 const EXPERIMENT: &str = "nuncius.experiment.id";
@@ -52,8 +52,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LogLayer {
         });
         let mut attributes = fields.attributes;
         attributes.extend(experiment.map(|id| pair(EXPERIMENT, Value::StringValue(id))));
-        let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
-        let time_unix_nano = u64::try_from(time).unwrap_or(u64::MAX);
+        let time_unix_nano = unix_ns();
         let (severity, severity_text) = severity(event.metadata().level());
         let mut record = LogRecord {
             time_unix_nano,

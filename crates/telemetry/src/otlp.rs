@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use nuncius_schemas::redact::redact_url;
 use nuncius_schemas::subjects::Signal;
 
@@ -166,7 +166,33 @@ impl Sender {
     }
 }
 
+impl Sender {
+    /// Adds what every request says beside its protocol's own; the receiver's headers come last, and win.
+    fn add_headers(&self, headers: &mut HeaderMap) {
+        headers.insert(header::USER_AGENT, HeaderValue::from_static(answer::USER_AGENT));
+        if let Some(authorization) = &self.dialer.authorization {
+            headers.insert(header::AUTHORIZATION, authorization.clone());
+        }
+        headers.extend(self.headers.clone());
+    }
+}
+
 type SendError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Drives a connection until there is an answer.
+async fn answered<E: Into<SendError>>(
+    connection: impl Future<Output = Result<(), E>>,
+    answer: impl Future<Output = Result<Answer, SendError>>,
+) -> Result<Answer, SendError> {
+    tokio::pin!(answer, connection);
+    tokio::select! {
+        answer = &mut answer => answer,
+        ended = &mut connection => {
+            ended.map_err(Into::into)?;
+            answer.await
+        }
+    }
+}
 
 /// An error with its causes: those of the HTTP library say nothing by themselves.
 fn told(error: &(dyn std::error::Error + 'static)) -> String {

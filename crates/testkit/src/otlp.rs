@@ -100,7 +100,6 @@ pub(crate) struct Received {
     pub(crate) spans: watch::Sender<Vec<Span>>,
     pub(crate) logs: watch::Sender<Vec<LogLine>>,
     pub(crate) metrics: watch::Sender<Vec<ResourceMetrics>>,
-    pub(crate) requests: watch::Sender<u64>,
     pub(crate) manner: watch::Sender<Manner>,
 }
 
@@ -122,7 +121,6 @@ impl OtlpReceiver {
             spans: watch::Sender::default(),
             logs: watch::Sender::default(),
             metrics: watch::Sender::default(),
-            requests: watch::Sender::default(),
             manner: watch::Sender::default(),
         };
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
@@ -191,11 +189,6 @@ impl OtlpReceiver {
         self.received.metrics.borrow().clone()
     }
 
-    /// How many requests there were so far, those that were refused included.
-    pub fn requests(&self) -> u64 {
-        *self.received.requests.borrow()
-    }
-
     /// Waits until `predicate` holds for all spans so far; the spans, or `None` once `deadline` (from now) has passed.
     pub async fn wait_for(&self, predicate: impl Fn(&[Span]) -> bool, deadline: Duration) -> Option<Vec<Span>> {
         wait(&self.received.spans, predicate, deadline).await
@@ -217,12 +210,6 @@ impl OtlpReceiver {
         deadline: Duration,
     ) -> Option<Vec<ResourceMetrics>> {
         wait(&self.received.metrics, predicate, deadline).await
-    }
-
-    /// Waits until there were more than `count` requests.
-    pub async fn wait_for_requests(&self, count: u64, deadline: Duration) -> bool {
-        let mut requests = self.received.requests.subscribe();
-        tokio::time::timeout(deadline, requests.wait_for(|requests| *requests > count)).await.is_ok()
     }
 }
 

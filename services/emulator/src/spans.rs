@@ -7,8 +7,7 @@ use nuncius_telemetry::{OpenSpan, Operation, SpanKind, messaging};
 
 /// A request over the bus; `template` is its subject with the varying parts in braces.
 pub(crate) fn of_message(message: &Message, template: impl Fn() -> String) -> OpenSpan {
-    let subject = message.subject.clone();
-    let attributes = || messaging("nats", "process", Operation::Process, subject, Some(template()));
+    let attributes = || messaging("nats", "process", Operation::Process, message.subject.clone(), Some(template()));
     let parent = message.headers.get(HEADER_TRACEPARENT);
     OpenSpan::child_of(parent, SpanKind::Server, || format!("process {}", template()), attributes)
 }

@@ -47,6 +47,8 @@ pub(crate) struct Trace {
 #[derive(Debug)]
 pub(crate) struct Kept {
     traces: HashMap<TraceId, Trace>,
+    /// The same by when they were added to last.
+    by_age: BTreeMap<u64, TraceId>,
     bytes: usize,
     bytes_max: usize,
     trace_spans_max: usize,
@@ -56,7 +58,7 @@ pub(crate) struct Kept {
 
 impl Kept {
     pub(crate) fn new(bytes_max: usize, trace_spans_max: usize) -> Self {
-        Self { traces: HashMap::new(), bytes: 0, bytes_max, trace_spans_max, clock: 0 }
+        Self { traces: HashMap::new(), by_age: BTreeMap::new(), bytes: 0, bytes_max, trace_spans_max, clock: 0 }
     }
 
     /// Takes the spans of one export; how many had no ids, or ids of another length, and were not taken.
@@ -89,8 +91,9 @@ impl Kept {
         scope: &Arc<InstrumentationScope>,
     ) {
         self.clock += 1;
+        self.by_age.insert(self.clock, trace);
         let trace = self.traces.entry(trace).or_default();
-        trace.touched = self.clock;
+        self.by_age.remove(&std::mem::replace(&mut trace.touched, self.clock));
         if trace.spans.len() >= self.trace_spans_max && !trace.spans.contains_key(&id) {
             trace.left_out += 1;
             return;
@@ -105,11 +108,8 @@ impl Kept {
     /// Forgets the traces that were added to longest ago.
     fn make_room(&mut self) {
         while self.bytes > self.bytes_max {
-            let Some(oldest) = self.traces.iter().min_by_key(|(_, trace)| trace.touched).map(|(id, _)| *id) else {
-                return;
-            };
-            let bytes = self.traces.remove(&oldest).map_or(0, |trace| trace.bytes);
-            self.bytes -= bytes;
+            let Some((_, oldest)) = self.by_age.pop_first() else { return };
+            self.bytes -= self.traces.remove(&oldest).map_or(0, |trace| trace.bytes);
         }
     }
 

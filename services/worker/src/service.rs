@@ -155,7 +155,7 @@ async fn serve(
         }),
         slots: config.slots,
         free: (0..config.slots).rev().collect(),
-        hands: Vec::new(),
+        hands: (0..config.slots.max(1)).map(|_| None).collect(),
         freed,
         free_again,
         inventory,
@@ -335,9 +335,6 @@ impl Worker {
         // There is one: the queue was asked for no more than there are.
         let slot = self.free.pop().unwrap_or(0);
         let place = usize::try_from(slot).unwrap_or(usize::MAX);
-        if self.hands.len() <= place {
-            self.hands.resize_with(place + 1, || None);
-        }
         let Some(hand) = self.hands.get_mut(place) else { return };
         let item = match hand {
             Some(hand) => match hand.try_send(item) {

@@ -22,16 +22,10 @@ impl Bus {
     }
 
     /// The same, with a subject on which answers are wanted.
-    pub(crate) async fn publish_asking(
-        &self,
-        subject: &str,
-        reply: &str,
-        headers: &Headers,
-        payload: Bytes,
-    ) -> Result<(), BusError> {
+    pub(crate) async fn publish_asking(&self, subject: &str, reply: &str, payload: Bytes) -> Result<(), BusError> {
         let size_bytes = payload.len();
         let sent = self.client().publish_with_reply(subject.to_owned(), reply.to_owned(), payload).await;
-        sent.map_err(|e| self.publish_error(&e, subject, headers, size_bytes))
+        sent.map_err(|e| self.publish_error(&e, subject, &Headers::new(), size_bytes))
     }
 
     /// Asks and waits for one answer.

@@ -224,7 +224,7 @@ impl Dispatcher {
         failure: Option<FailureKind>,
         now_ns: u64,
     ) {
-        if self.is_slow(iteration, outcome, failure, now_ns) {
+        if self.book.is_slow(iteration.step, iteration.planned_ns, outcome, failure, now_ns) {
             let exchange = exchange(iteration, status, outcome, failure, self.identifiers(iteration));
             self.book.keep_slow(&exchange, iteration.is_sampled, now_ns);
         }
@@ -238,22 +238,6 @@ impl Dispatcher {
         }
         let identifiers = if iteration.is_sampled { self.identifiers(iteration) } else { (0, 0) };
         self.book.keep(&exchange(iteration, status, outcome, failure, identifiers), now_ns);
-    }
-
-    /// Whether it is among the slowest of the second by now. What ended before the target had its time is not slow.
-    #[inline]
-    fn is_slow(
-        &mut self,
-        iteration: &Iteration,
-        outcome: RecordOutcome,
-        failure: Option<FailureKind>,
-        now_ns: u64,
-    ) -> bool {
-        let response_ns = now_ns.saturating_sub(iteration.planned_ns);
-        let admits = self.book.step(usize::from(iteration.step)).is_some_and(|step| step.slowest.admits(response_ns));
-        admits
-            && outcome != RecordOutcome::Censored
-            && failure.is_none_or(|kind| kind.latency() != FailureLatency::Short)
     }
 
     /// A message of this run came back at a step beside the iteration, so long after it was written and was planned.

@@ -190,12 +190,7 @@ impl Ledger {
         let &Flight { step, index, planned_ns, sent_ns, .. } = flight;
         let exchange =
             |identifiers| Exchange { step, index, planned_ns, sent_ns, status, outcome, failure, identifiers };
-        // What ended before the target had its time is not slow.
-        let may_be_slow =
-            outcome != RecordOutcome::Censored && failure.is_none_or(|kind| kind.latency() != FailureLatency::Short);
-        let response_ns = now_ns.saturating_sub(planned_ns);
-        let admits = self.book.step(usize::from(step)).is_some_and(|step| step.slowest.admits(response_ns));
-        if may_be_slow && admits {
+        if self.book.is_slow(step, planned_ns, outcome, failure, now_ns) {
             self.book.keep_slow(&exchange(self.identifiers(flight)), flight.is_sampled, now_ns);
         }
         if self.options.records != RecordsMode::All && !flight.is_sampled {

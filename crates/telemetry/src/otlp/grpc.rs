@@ -9,7 +9,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use nuncius_schemas::subjects::Signal;
 
 use super::answer::{self, ANSWER_MAX_BYTES, rejected_of};
-use super::{Answer, SendError, Sender, compressed};
+use super::{Answer, SendError, Sender, answered, compressed};
 
 /// Whether it is compressed, and its length.
 const PREFIX_BYTES: usize = 5;
@@ -51,15 +51,11 @@ pub(super) async fn send(sender: &Sender, message: &Bytes, patience: Duration) -
     if let Some(headers) = request.headers_mut() {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
-        headers.insert(header::USER_AGENT, HeaderValue::from_static(answer::USER_AGENT));
         headers.insert("grpc-timeout", format!("{}m", patience.as_millis().min(99_999_999)).parse()?);
-        if let Some(authorization) = &dialer.authorization {
-            headers.insert(header::AUTHORIZATION, authorization.clone());
-        }
         if sender.gzip {
             headers.insert("grpc-encoding", HeaderValue::from_static("gzip"));
         }
-        headers.extend(sender.headers.clone());
+        sender.add_headers(headers);
     }
     let request = request.body(Full::new(framed(message, sender.gzip)?))?;
     let stream = TokioIo::new(dialer.connect().await?);
@@ -70,14 +66,7 @@ pub(super) async fn send(sender: &Sender, message: &Bytes, patience: Duration) -
         let trailers = collected.trailers().cloned().unwrap_or_default();
         Ok(judge(parts.status, &parts.headers, &trailers, &collected.to_bytes()))
     };
-    tokio::pin!(answer, connection);
-    tokio::select! {
-        answer = &mut answer => answer,
-        ended = &mut connection => {
-            ended?;
-            answer.await
-        }
-    }
+    answered(connection, answer).await
 }
 
 /// A message with what goes before it.

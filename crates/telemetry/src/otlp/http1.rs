@@ -6,7 +6,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
 
 use super::answer::{self, ANSWER_MAX_BYTES, rejected_of};
-use super::{Answer, SendError, Sender, compressed};
+use super::{Answer, SendError, Sender, answered, compressed};
 
 /// Sends one message, and reads the answer.
 pub(super) async fn send(sender: &Sender, message: &Bytes) -> Result<Answer, SendError> {
@@ -16,14 +16,10 @@ pub(super) async fn send(sender: &Sender, message: &Bytes) -> Result<Answer, Sen
         // The path alone, and the host as a header (RFC 9112, 3.2.1).
         headers.insert(header::HOST, dialer.authority.parse()?);
         headers.insert(header::CONTENT_TYPE, http::HeaderValue::from_static("application/x-protobuf"));
-        headers.insert(header::USER_AGENT, http::HeaderValue::from_static(super::answer::USER_AGENT));
-        if let Some(authorization) = &dialer.authorization {
-            headers.insert(header::AUTHORIZATION, authorization.clone());
-        }
         if sender.gzip {
             headers.insert(header::CONTENT_ENCODING, http::HeaderValue::from_static("gzip"));
         }
-        headers.extend(sender.headers.clone());
+        sender.add_headers(headers);
     }
     let body = if sender.gzip { Bytes::from(compressed(message)?) } else { message.clone() };
     let request = request.body(Full::new(body))?;
@@ -34,14 +30,7 @@ pub(super) async fn send(sender: &Sender, message: &Bytes) -> Result<Answer, Sen
         let body = Limited::new(body, ANSWER_MAX_BYTES).collect().await?.to_bytes();
         Ok(judge(parts.status, &parts.headers, &body))
     };
-    tokio::pin!(answer, connection);
-    tokio::select! {
-        answer = &mut answer => answer,
-        ended = &mut connection => {
-            ended?;
-            answer.await
-        }
-    }
+    answered(connection, answer).await
 }
 
 /// What an answer means (OTLP 1.0, "OTLP/HTTP Response").

@@ -33,7 +33,6 @@ pub(super) struct Calls(pub(super) Arc<Received>);
 impl Calls {
     /// Behaves; how many items are not wanted.
     async fn begin(&self) -> Result<i64, Status> {
-        self.0.requests.send_modify(|requests| *requests += 1);
         let manner = self.0.manner.borrow().clone();
         match manner {
             Manner::Takes => Ok(0),

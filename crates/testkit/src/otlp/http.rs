@@ -19,7 +19,6 @@ pub(super) async fn answer(
 ) -> Result<Response<Full<Bytes>>, hyper::Error> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
-    received.requests.send_modify(|requests| *requests += 1);
     let manner = received.manner.borrow().clone();
     let mut rejected = 0;
     match manner {

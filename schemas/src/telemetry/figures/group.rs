@@ -1,7 +1,7 @@
 //! Figures of control groups.
 
 use super::{Figure, See, figure, list_of, number, seconds, see_all};
-use crate::telemetry::cgroup::{CgroupTelemetry, Runtime};
+use crate::telemetry::cgroup::{CgroupNetwork, CgroupTelemetry, Runtime};
 use crate::telemetry::metric::{MetricKind::*, MetricOf, MetricUnit::*, TelemetryMetric};
 
 const CGROUP: MetricOf = MetricOf::Cgroup;
@@ -184,18 +184,14 @@ pub(super) fn visit(group: &CgroupTelemetry, see: See<'_>) {
     if group.networks.is_empty() {
         return;
     }
-    let of_all = |bytes: fn((u64, u64)) -> u64| {
-        let both = group.networks.iter().map(|net| (net.received_bytes, net.sent_bytes));
-        both.map(bytes).fold(0u64, u64::saturating_add)
-    };
-    let both: fn((u64, u64)) -> u64 = |(received, sent)| received.saturating_add(sent);
-    see_all(net, &of_all(both), &group.name, see);
+    let both = |network: &CgroupNetwork| network.received_bytes.saturating_add(network.sent_bytes);
+    let all = group.networks.iter().map(both).fold(0u64, u64::saturating_add);
+    see_all(net, &all, &group.name, see);
     for network in &group.networks {
         let place = format!("{}/{}", group.name, network.interface);
-        let (received, sent) = (network.received_bytes, network.sent_bytes);
-        see_all(net, &both((received, sent)), &place, see);
-        see_all(net, &received, &format!("{place}/rx"), see);
-        see_all(net, &sent, &format!("{place}/tx"), see);
+        see_all(net, &both(network), &place, see);
+        see_all(net, &network.received_bytes, &format!("{place}/rx"), see);
+        see_all(net, &network.sent_bytes, &format!("{place}/tx"), see);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use nuncius_bus::Message;
 use nuncius_schemas::node::NodeCommand;
-use nuncius_schemas::subjects::HEADER_TRACEPARENT;
+use nuncius_schemas::subjects::{HEADER_TRACEPARENT, Namespace};
 use nuncius_telemetry::{OpenSpan, Operation, SpanKind, messaging};
 
 /// A command to this node.
@@ -13,15 +13,11 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    pub(crate) fn new(message: Message, command: &NodeCommand) -> Self {
+    pub(crate) fn new(namespace: &Namespace, message: Message, command: &NodeCommand) -> Self {
         if !command.is_traced() {
             return Self::untraced(message);
         }
-        // Everything but the node's name, which is the last token but one.
-        let template = || match message.subject.rsplitn(3, '.').nth(2) {
-            Some(prefix) => format!("{prefix}.{{node}}.command"),
-            None => message.subject.clone(),
-        };
+        let template = || namespace.node_command("{node}");
         let attributes = || {
             let subject = message.subject.clone();
             let mut attributes = messaging("nats", "process", Operation::Process, subject, Some(template()));

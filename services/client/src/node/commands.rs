@@ -35,7 +35,7 @@ impl Node {
             NodeCommand::Take(take) => (take.experiment.clone(), take.token, take.attempt),
             NodeCommand::Inquire(inquire) => (inquire.experiment.clone(), inquire.token, inquire.attempt),
         };
-        let mut call = Call::new(message, &command);
+        let mut call = Call::new(self.bus.namespace(), message, &command);
         if let Err(held) = self.fences.pass(&experiment, token) {
             let reason = format!("token {token} is older than {held}: another daemon holds the run");
             return self.refuse(&mut call, RefusalCode::Stale, reason).await;

@@ -72,12 +72,8 @@ impl Told {
     }
 }
 
-fn caller_of(message: &Message) -> Caller {
-    let template = || match message.subject.rsplitn(3, '.').nth(2) {
-        Some(prefix) => format!("{prefix}.{{device}}.run"),
-        None => message.subject.clone(),
-    };
-    let span = spans::of_message(message, template);
+fn caller_of(bus: &Bus, message: &Message) -> Caller {
+    let span = spans::of_message(message, || bus.namespace().device_run("{device}"));
     Caller { reply: message.reply.clone(), form: Form::of(&message.payload), span }
 }
 
@@ -230,7 +226,7 @@ impl Device {
 
     async fn take(&mut self, message: &Message, now_ns: u64) {
         // Nothing of the message is kept but where to answer: many may wait, and each may be large.
-        let caller = caller_of(message);
+        let caller = caller_of(&self.bus, message);
         let work_ns = match request::read(&message.payload) {
             Ok(Some(work_ns)) => work_ns,
             Ok(None) => {
@@ -307,7 +303,7 @@ impl Device {
         }
         if requests.drain().await.is_ok() {
             while let Some(message) = requests.next().await {
-                let caller = caller_of(&message);
+                let caller = caller_of(&self.bus, &message);
                 self.refuse(caller, &error).await;
             }
         }
