@@ -9,6 +9,7 @@ mod supervise;
 pub use binary::{MINIMUM_VERSION, find_binary};
 pub use child::{ChildServer, ServerOptions, ServerState};
 pub use discover::{Found, How, URL_FILE, discover};
+pub use supervise::end_child;
 
 use std::path::PathBuf;
 

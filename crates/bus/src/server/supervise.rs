@@ -63,7 +63,7 @@ impl Supervisor {
         let ports = match wait_until_ready(&mut child, &binary, &options) {
             Ok(ports) => ports,
             Err(error) => {
-                end(&mut child);
+                end_child(&mut child, STOP_DEADLINE);
                 return Err(error);
             }
         };
@@ -120,7 +120,7 @@ impl Supervisor {
     fn respawn(&mut self) -> Result<(), ServerError> {
         self.child = spawn(&self.binary, &self.options, &self.lock)?;
         if let Err(error) = wait_until_ready(&mut self.child, &self.binary, &self.options) {
-            end(&mut self.child);
+            end_child(&mut self.child, STOP_DEADLINE);
             return Err(error);
         }
         self.state.send_replace(ServerState::Running { pid: self.child.id() });
@@ -133,7 +133,7 @@ impl Supervisor {
             match commands.recv_timeout(POLL) {
                 Ok(Command::Kill) => drop(self.child.kill()),
                 Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => {
-                    end(&mut self.child);
+                    end_child(&mut self.child, STOP_DEADLINE);
                     self.state.send_replace(ServerState::Stopped);
                     return None;
                 }
@@ -273,14 +273,14 @@ fn reachable(options: &ServerOptions) -> String {
     }
 }
 
-/// SIGTERM, then SIGKILL; reaps it.
-fn end(child: &mut Child) {
+/// Ends a child process: SIGTERM, and SIGKILL after `patience`; reaps it.
+pub fn end_child(child: &mut Child, patience: Duration) {
     if let Ok(None) = child.try_wait()
         && let Some(pid) = Pid::from_raw(child.id().cast_signed())
     {
         // The child is not reaped yet, so the number is still its own.
         let _ = kill_process(pid, Signal::TERM);
-        let until = Instant::now() + STOP_DEADLINE;
+        let until = Instant::now() + patience;
         while Instant::now() < until {
             if !matches!(child.try_wait(), Ok(None)) {
                 return;

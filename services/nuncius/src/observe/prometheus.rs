@@ -9,7 +9,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
-use rustix::process::{Pid, Signal, kill_process};
+use nuncius_bus::server::end_child;
+use rustix::process::Signal;
 use tokio::sync::oneshot;
 use tracing::{error, info};
 
@@ -148,16 +149,16 @@ fn attend(
         Err(problem) => return drop(ready.send(Err(problem))),
     };
     if let Err(problem) = wait_until_ready(&mut child, directory, address) {
-        end(&mut child);
+        end_child(&mut child, STOP_PATIENCE);
         return drop(ready.send(Err(problem)));
     }
     info!(%address, pid = child.id(), "prometheus answers");
     if ready.send(Ok(())).is_err() {
-        return end(&mut child);
+        return end_child(&mut child, STOP_PATIENCE);
     }
     loop {
         match stopped.recv_timeout(POLL) {
-            Ok(()) | Err(RecvTimeoutError::Disconnected) => return end(&mut child),
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => return end_child(&mut child, STOP_PATIENCE),
             Err(RecvTimeoutError::Timeout) => {}
         }
         if let Ok(Some(status)) = child.try_wait() {
@@ -231,21 +232,6 @@ fn is_ready(address: SocketAddr) -> std::io::Result<bool> {
 fn last_words(directory: &Path) -> String {
     let text = std::fs::read_to_string(log(directory)).unwrap_or_default();
     text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("without a word").to_owned()
-}
-
-fn end(child: &mut Child) {
-    if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
-        let _ = kill_process(pid, Signal::TERM);
-    }
-    let until = Instant::now() + STOP_PATIENCE;
-    while Instant::now() < until {
-        if !matches!(child.try_wait(), Ok(None)) {
-            return;
-        }
-        std::thread::sleep(POLL);
-    }
-    let _ = child.kill();
-    let _ = child.wait();
 }
 
 #[cfg(test)]
