@@ -135,8 +135,7 @@ impl Namespace {
         format!("{}.job-event.{queue}", self.0)
     }
 
-    /// Where the terminal record of one job is published: its stream keeps it, unless the job has one, as
-    /// [`Namespace::result`].
+    /// Where the terminal record of one job is published and kept, unless the job has one.
     pub fn record(&self, queue: &str, client: &str, job: &str) -> String {
         format!("{}.record.{queue}.{client}.{job}", self.0)
     }
@@ -146,8 +145,8 @@ impl Namespace {
         format!("{}.record.{queue}.*.*", self.0)
     }
 
-    /// The terminal record of one job, as the stream has it. Who listens hears what was stored, and nothing that was
-    /// refused.
+    /// Where the terminal record of one job is told once the stream has it: no stream takes it, and who listens hears
+    /// nothing that was refused.
     pub fn result(&self, queue: &str, client: &str, job: &str) -> String {
         format!("{}.result.{queue}.{client}.{job}", self.0)
     }

@@ -44,7 +44,7 @@ const SCHEMA: &str = "job.v1";
 /// Which token of a subject is the client: `<namespace>.job.<queue>.<priority>.<client>`,
 /// `<namespace>.result.<queue>.<client>.<job>`.
 const JOB_CLIENT_TOKEN: usize = 4;
-const RESULT_CLIENT_TOKEN: usize = 3;
+const RECORD_CLIENT_TOKEN: usize = 3;
 
 /// Who submits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -375,9 +375,9 @@ impl Inner {
             self.deliver(record);
             return Ok(Acceptance::Ended);
         }
-        let of_any_client = names.result(queue, "*", id);
+        let of_any_client = names.record(queue, "*", id);
         match self.bus.next_message(&names.stream_result(queue), &of_any_client, 1).await? {
-            Some(record) => Err(taken(&record.subject, RESULT_CLIENT_TOKEN)),
+            Some(record) => Err(taken(&record.subject, RECORD_CLIENT_TOKEN)),
             None => Err(JobError::RecordGone { queue: queue.clone(), job: id.to_owned() }),
         }
     }
@@ -435,7 +435,7 @@ impl Inner {
     /// The record as the stream has it.
     async fn fetch(&self, id: &str) -> Result<Option<JobResult>, BusError> {
         let names = self.bus.namespace();
-        let subject = names.result(&self.options.queue, &self.options.client, id);
+        let subject = names.record(&self.options.queue, &self.options.client, id);
         let found = self.bus.last_direct(&names.stream_result(&self.options.queue), &subject).await?;
         Ok(found.and_then(|found| codec::decode(&found.payload).ok()))
     }

@@ -272,13 +272,13 @@ fn queue_channels(ns: &Namespace) -> Vec<Channel> {
             content_types: &[MESSAGE_PACK, JSON],
             headers: &[],
             inbound: true,
-            description: "Where workers publish the record of a job, expecting that its subject has none. The stream \
-                          keeps it as the channel result.",
+            description: "Where workers publish the record of a job, expecting that its subject has none. It is \
+                          told on the channel result then.",
         },
         Channel {
             name: "result",
             address: ns.result("{queue}", "{client}", "{job}"),
-            carrier: Carrier::Stream(ns.stream_result("{queue}")),
+            carrier: Carrier::Core,
             messages: &["job-result"],
             content_types: &[MESSAGE_PACK, JSON],
             headers: &[],

@@ -158,7 +158,7 @@ fn jobs(grants: &mut Grants<'_>) {
         grants.api(&format!("DIRECT.GET.{jobs}"), "whose job has the same id");
         let results = grants.stream_of(&queue, |names, queue| names.stream_result(queue));
         grants.api(&format!("DIRECT.GET.{results}"), "whose job had the same id");
-        let record = names.result(&queue, "*", "*");
+        let record = names.record(&queue, "*", "*");
         grants.api(&format!("DIRECT.GET.{results}.{record}"), "results that were missed");
     }
     grants.write_key(&names.bucket_lease(), "client.*", "that the client of its jobs is there");
@@ -229,7 +229,7 @@ fn worker(grants: &mut Grants<'_>) {
         let jobs = grants.stream_of(&queue, |names, queue| names.stream_job(queue));
         grants.api(&format!("CONSUMER.MSG.NEXT.{jobs}.*"), "takes jobs");
         let results = grants.stream_of(&queue, |names, queue| names.stream_result(queue));
-        let record = names.result(&queue, "*", "*");
+        let record = names.record(&queue, "*", "*");
         grants.api(&format!("DIRECT.GET.{results}.{record}"), "whether a job has its record already");
         grants.publish(names.record(&queue, "*", "*"), "records of jobs");
         grants.publish(names.result(&queue, "*", "*"), "tells whoever submitted them");
