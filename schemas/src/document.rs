@@ -27,7 +27,10 @@ use crate::telemetry::{NodeTelemetry, TelemetryControl, TelemetryState};
 use crate::worker::{DeviceReply, DeviceRequest, NodeSample};
 
 pub mod asyncapi;
+mod files;
 pub mod yaml;
+
+pub use files::files;
 
 /// A message type: its name on the bus and its schema.
 #[derive(Debug, Clone, Copy)]
@@ -119,21 +122,4 @@ fn sorted(value: Value) -> Value {
         Value::Array(items) => Value::Array(items.into_iter().map(sorted).collect()),
         other => other,
     }
-}
-
-/// Every generated file: its path below `schemas/` and its content.
-pub fn files() -> Vec<(String, String)> {
-    let mut files: Vec<(String, String)> = messages()
-        .iter()
-        .map(|message| {
-            let mut schema = (message.schema)();
-            if let Some(map) = schema.as_object_mut() {
-                map.insert("$id".to_owned(), format!("urn:nuncius:schema:{}", message.schema_name()).into());
-            }
-            (message.schema_path(), format!("{:#}\n", sorted(schema)))
-        })
-        .collect();
-    let head = "# Generated from the types: NUNCIUS_UPDATE=1 cargo test -p nuncius-schemas --test documents\n";
-    files.push(("asyncapi.yaml".to_owned(), format!("{head}{}", yaml::to_yaml(&asyncapi::document()))));
-    files
 }

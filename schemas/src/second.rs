@@ -89,10 +89,21 @@ pub struct GroupSecond {
 impl GroupSecond {
     /// Where its iterations are counted: the whole iteration, or the only step.
     pub fn iteration(&self) -> Option<&StepSecond> {
-        self.iterations.as_ref().or(match self.steps.as_slice() {
-            [only] => Some(only),
+        self.iterations.as_ref().or(self.only_step())
+    }
+
+    /// The step that is the iteration: the only one where nothing is told of the whole.
+    pub fn only_step(&self) -> Option<&StepSecond> {
+        match (self.steps.as_slice(), &self.iterations) {
+            ([only], None) => Some(only),
             _ => None,
-        })
+        }
+    }
+
+    /// Everything it tells of, steps first, each with whether iterations are counted there.
+    pub fn recorders(&self) -> impl Iterator<Item = (bool, &StepSecond)> {
+        let is_only = self.only_step().is_some();
+        self.steps.iter().map(move |step| (is_only, step)).chain(self.iterations.iter().map(|whole| (true, whole)))
     }
 }
 

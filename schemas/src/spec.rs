@@ -8,25 +8,30 @@ use serde::{Deserialize, Serialize};
 use crate::gate::Gate;
 use crate::scaling::ScalingSpec;
 use crate::servo::{SERVO_STEPS, ServoOptions};
+use crate::steps::StepTable;
 use crate::stress::StressStep;
 use crate::units::{HumanDuration, Rate, SECOND_NS};
 
 mod amqp;
 mod backoff;
+mod check;
 mod connection;
 mod expect;
+pub mod limits;
 mod method;
+mod nodes;
 pub mod telemetry;
 pub mod texts;
 pub mod validate;
 
 pub use amqp::{AmqpConsume, AmqpPublish};
 pub use backoff::Backoff;
+pub use check::SpecError;
 pub use connection::{Connections, TlsOptions};
 pub use expect::{Expect, STATUS_ENTRIES_MAX, Statuses};
 pub use method::{METHOD_MAX_BYTES, Method};
+pub use nodes::NodeSelection;
 pub use telemetry::{TelemetryNodes, TelemetrySpec};
-pub use validate::SpecError;
 
 /// One experiment. The smallest has one group with a target, a rate and a duration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -151,21 +156,6 @@ pub enum OnNodeLoss {
     Shrink,
     /// The run ends.
     End,
-}
-
-/// Which nodes take part; all that are client nodes when nothing is said.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NodeSelection {
-    /// How many; absent means all that match.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub count: Option<u32>,
-    /// Labels a node must have, each with exactly this value.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub labels: BTreeMap<String, String>,
-    /// Regular expression that a node's whole name must match.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub names: Option<String>,
 }
 
 /// Which requests leave a record of their own in the store.
@@ -454,6 +444,11 @@ impl Group {
             .enumerate()
             .map(|(index, step)| step.name.clone().unwrap_or_else(|| format!("step-{}", index + 1)))
             .collect()
+    }
+
+    /// The steps by number, and where iterations are counted.
+    pub fn step_table(&self) -> StepTable {
+        StepTable::new(self.step_names())
     }
 }
 

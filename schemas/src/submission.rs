@@ -9,6 +9,7 @@ use crate::foreign::{self, Foreign};
 use crate::galileo::GalileoInput;
 use crate::names::check_token;
 use crate::spec::{ExperimentSpec, SpecError};
+use crate::target::Target;
 use crate::tree::Node;
 
 /// One submission, read and checked as far as it can be without knowing the nodes.
@@ -53,10 +54,10 @@ impl Submission {
         }
     }
 
-    /// The services that it sends to, as targets name them: hosts with and without a port.
+    /// The services that it sends to, as targets name them: hosts without a port.
     pub fn hosts(&self) -> Vec<&str> {
         match self {
-            Self::Spec(spec) => spec.groups.iter().filter_map(|group| host_of(&group.target)).collect(),
+            Self::Spec(spec) => spec.groups.iter().filter_map(|group| service_of(&group.target)).collect(),
             Self::Galileo(input) => input.hosts(),
         }
     }
@@ -99,9 +100,8 @@ impl Submission {
     }
 }
 
-fn host_of(target: &str) -> Option<&str> {
-    let (_, rest) = target.split_once("://")?;
-    rest.split(['/', '?']).next()
+fn service_of(target: &str) -> Option<&str> {
+    Target::parse(target)?.host().ok()?.service()
 }
 
 impl From<SpecError> for CodecError {

@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use serde::de::{self, DeserializeOwned};
+use serde::de;
 
 use crate::suggest;
 
@@ -212,17 +212,6 @@ impl Node {
             (here, rest) = (&entry.value, path.get(entry.key.len()..).unwrap_or_default());
         }
         position
-    }
-
-    /// A typed value.
-    ///
-    /// # Errors
-    /// The field that is unknown, missing or of the wrong type.
-    pub fn read<T: DeserializeOwned>(&self) -> Result<T, ReadError> {
-        T::deserialize(read::Reader(self)).map_err(|mut error: ReadError| {
-            error.position = error.position.or(self.position);
-            error
-        })
     }
 }
 

@@ -49,5 +49,5 @@ pub use nuncius_schemas::subjects::Namespace;
 pub use peers::Greeting;
 pub use publish::PubAck;
 pub use refusal::{Access, Refusal};
-pub use server_clock::{ClockReading, ServerClock};
+pub use server_clock::ServerClock;
 pub use typed::TypedError;

@@ -12,6 +12,7 @@ mod inspect;
 mod limits;
 mod numbers;
 mod owner;
+mod owner_lock;
 mod read;
 mod records;
 mod rows;

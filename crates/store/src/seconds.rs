@@ -9,7 +9,6 @@ use sqlx::{FromRow, QueryBuilder, Row as _, Sqlite};
 use crate::error::StoreError;
 use crate::numbers::{count, optional_count};
 use crate::store::Store;
-use crate::write::Piece;
 use crate::writing::Writing;
 
 /// Rows of one INSERT: 32 columns × 200 stay well below SQLite's 32 766 values.
@@ -130,15 +129,6 @@ struct Row<'a> {
 }
 
 impl Store {
-    /// Keeps a merged second; one that is kept already is replaced, a late piece is kept beside it. A second is given
-    /// whole, not in parts.
-    ///
-    /// # Errors
-    /// When the experiment is not known, or the store cannot be written.
-    pub async fn put_second(&self, second: &ExperimentSecond) -> Result<(), StoreError> {
-        self.keep(&[Piece::Second(second)]).await
-    }
-
     /// Hands each row of the seconds of an experiment to `take`, in order: by second, group and step. Row by row, so
     /// that a long run needs no more memory.
     ///
@@ -185,9 +175,7 @@ pub(crate) async fn insert_second(
 ) -> Result<(), StoreError> {
     let mut rows = Vec::new();
     for group in &second.groups {
-        let is_only = group.iterations.is_none() && group.steps.len() == 1;
-        let steps = group.steps.iter().map(|step| (is_only, step));
-        for (is_iteration, step) in steps.chain(group.iterations.iter().map(|step| (true, step))) {
+        for (is_iteration, step) in group.recorders() {
             let json = |source| store.json("second", &second.experiment, source);
             rows.push(Row {
                 group,

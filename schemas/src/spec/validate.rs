@@ -2,93 +2,29 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::check::{Reading, SpecError, at_most, refuse};
+use super::limits::{
+    DURATION_MAX_NS, ENTRIES_MAX, GATES_MAX, GROUPS_MAX, HORIZON_MAX_NS, HORIZON_MIN_NS, NAME_MAX_CHARACTERS,
+    NODE_NAMES_MAX_BYTES, RATE_MAX, STAGES_MAX, STEPS_MAX, TIMEOUT_MAX_NS, URL_MAX_BYTES, USERS_MAX, VALUE_MAX_BYTES,
+};
 use super::texts::TextKind;
 use super::{EngineKind, ExperimentSpec, Group, NodeSelection, Stage};
 use crate::metric::SLOWEST_MAX;
 use crate::names::check_token;
 use crate::queue::check_queue_name;
-use crate::units::{Rate, SECOND_NS};
+use crate::steps::ITERATION;
+use crate::target::{Host, Target, split_scheme};
 use crate::variable::{self, has_variables};
 
 mod connection;
 mod gates;
 mod scaling;
+mod servo;
 mod step;
+mod stress;
 mod telemetry;
 
 use step::{check_headers, check_step};
-
-/// Most groups in an experiment.
-pub const GROUPS_MAX: usize = 64;
-/// Most steps in a group.
-pub const STEPS_MAX: usize = 64;
-/// Most gates in an experiment.
-pub const GATES_MAX: usize = 64;
-/// Most stages in a group.
-pub const STAGES_MAX: usize = 10_000;
-/// Most labels, metadata entries, headers or services in one place.
-pub const ENTRIES_MAX: usize = 64;
-/// Longest name of a group or a step, in characters.
-pub const NAME_MAX_CHARACTERS: usize = 64;
-/// Longest value of a label, a header or a metadata entry, in bytes.
-pub const VALUE_MAX_BYTES: usize = 8 * 1024;
-/// Longest offered load.
-pub const DURATION_MAX_NS: u64 = 30 * 86_400 * SECOND_NS;
-/// Shortest horizon of a run, in nanoseconds: nodes report once a second.
-pub const HORIZON_MIN_NS: u64 = 2 * SECOND_NS;
-/// Longest horizon of a run, in nanoseconds.
-pub const HORIZON_MAX_NS: u64 = 3_600 * SECOND_NS;
-/// Longest timeout of a request, and longest drain.
-pub const TIMEOUT_MAX_NS: u64 = 3_600 * SECOND_NS;
-/// Highest rate of a group.
-pub const RATE_MAX: Rate = Rate::per_second(10_000_000);
-/// Most users of a group.
-pub const USERS_MAX: u32 = 1_000_000;
-/// Longest expression that selects nodes, in bytes: room for the names of 256 nodes.
-pub const NODE_NAMES_MAX_BYTES: usize = 32 * 1024;
-/// Longest URL or path, in bytes.
-pub const URL_MAX_BYTES: usize = 8 * 1024;
-/// Longest exchange, routing key or queue, in bytes: what AMQP can say.
-pub const AMQP_NAME_MAX_BYTES: usize = 255;
-/// Longest window of a gate.
-pub const WINDOW_MAX_NS: u64 = 3_600 * SECOND_NS;
-
-/// A field that does not make sense.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{field}: {problem}")]
-pub struct SpecError {
-    /// Path of the field: `groups[0].rate`.
-    pub field: String,
-    /// What is wrong and what to do.
-    pub problem: String,
-}
-
-/// How far a specification has come: what a variable stands for is known only on the node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reading {
-    /// As it was written: a text with variables can be anything.
-    Written,
-    /// Its variables are filled in.
-    FilledIn,
-}
-
-impl Reading {
-    /// Whether it is known what this text says.
-    pub(crate) fn knows(self, text: &str) -> bool {
-        match self {
-            Self::Written => !has_variables(text),
-            Self::FilledIn => true,
-        }
-    }
-}
-
-fn refuse<T>(field: impl Into<String>, problem: impl Into<String>) -> Result<T, SpecError> {
-    Err(SpecError { field: field.into(), problem: problem.into() })
-}
-
-fn at_most(field: &str, count: usize, limit: usize) -> Result<(), SpecError> {
-    if count > limit { refuse(field, format!("{count} entries, at most {limit} are taken")) } else { Ok(()) }
-}
 
 impl ExperimentSpec {
     /// Refuses variables that are misspelt, and those that stand where nobody fills them in.
@@ -162,7 +98,7 @@ impl ExperimentSpec {
         }
         // None where a group goes on until it is stopped.
         let ends: Option<Vec<u64>> = self.groups.iter().map(Group::offered_ns).collect();
-        crate::stress::check(&self.stress, ends.and_then(|ends| ends.into_iter().max()), check_nodes)?;
+        stress::check(&self.stress, ends.and_then(|ends| ends.into_iter().max()), check_nodes)?;
         at_most("gates", self.gates.len(), GATES_MAX)?;
         for (index, gate) in self.gates.iter().enumerate() {
             gates::check(self, &format!("gates[{index}]"), gate)?;
@@ -190,7 +126,7 @@ fn check_services(services: &BTreeMap<String, Vec<String>>, reading: Reading) ->
     at_most("services", services.len(), ENTRIES_MAX)?;
     for (name, addresses) in services {
         let field = format!("services.{}", name.chars().take(64).collect::<String>());
-        if !is_host(name) {
+        if !is_host_name(name) {
             return refuse(field, "not a service name: use 1 to 255 of A-Z a-z 0-9 . _ -");
         }
         if addresses.is_empty() {
@@ -230,21 +166,19 @@ fn check_display_name(field: &str, name: &str) -> Result<(), SpecError> {
 }
 
 /// A name, an IPv4 address or an IPv6 address in brackets.
-fn is_host(host: &str) -> bool {
-    let plain = |extra: &[u8]| host.bytes().all(|b| b.is_ascii_alphanumeric() || extra.contains(&b));
-    (1..=255).contains(&host.len())
-        && (plain(b"._-") || (host.starts_with('[') && host.ends_with(']') && plain(b"[]:.%")))
+fn is_host(host: Host<'_>) -> bool {
+    host.is_bracketed || is_host_name(host.name)
 }
 
-fn is_port(port: &str) -> bool {
-    port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0)
+fn is_host_name(name: &str) -> bool {
+    (1..=255).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
 }
 
 fn check_address(field: &str, address: &str) -> Result<(), SpecError> {
-    match address.rsplit_once(':') {
-        Some((host, port)) if is_host(host) && is_port(port) => Ok(()),
-        _ => refuse(field, format!("`{}` is not host:port", address.chars().take(80).collect::<String>())),
+    if Host::read(address).is_ok_and(|host| host.port.is_some() && is_host(host)) {
+        return Ok(());
     }
+    refuse(field, format!("`{}` is not host:port", address.chars().take(80).collect::<String>()))
 }
 
 fn check_nodes(path: &str, nodes: &NodeSelection) -> Result<(), SpecError> {
@@ -282,8 +216,8 @@ fn check_group(path: &str, group: &Group, reading: Reading) -> Result<(), SpecEr
         if names.iter().take(index).any(|earlier| earlier == name) {
             return refuse(format!("{path}.name"), format!("`{name}` is taken by another step"));
         }
-        if name == "iteration" {
-            return refuse(format!("{path}.name"), "`iteration` is what reports call all steps together");
+        if name == ITERATION {
+            return refuse(format!("{path}.name"), format!("`{ITERATION}` is what reports call all steps together"));
         }
         check_step(&path, group.engine, step, reading)?;
     }
@@ -297,7 +231,7 @@ fn check_group(path: &str, group: &Group, reading: Reading) -> Result<(), SpecEr
     if group.engine == EngineKind::Amqp && group.steps.iter().all(|step| step.publish.is_none()) {
         return refuse(format!("{path}.steps"), "an amqp group needs a step with `publish`");
     }
-    crate::servo::check_group(path, group, reading)?;
+    servo::check_group(path, group, reading)?;
     check_load(path, group)?;
     if group.max_in_flight == 0 {
         return refuse(format!("{path}.max_in_flight"), "0 would let nothing through");
@@ -314,10 +248,10 @@ fn check_group(path: &str, group: &Group, reading: Reading) -> Result<(), SpecEr
 fn check_target(path: &str, group: &Group, reading: Reading) -> Result<(), SpecError> {
     let field = format!("{path}.target");
     let schemes: &[&str] = match group.engine {
-        EngineKind::Http => &["http://", "https://"],
-        EngineKind::Amqp => &["amqp://", "amqps://"],
-        EngineKind::Queue => &["queue://"],
-        EngineKind::Servo => &["http://", "nats://"],
+        EngineKind::Http => &["http", "https"],
+        EngineKind::Amqp => &["amqp", "amqps"],
+        EngineKind::Queue => &["queue"],
+        EngineKind::Servo => &["http", "nats"],
     };
     if group.target.len() > URL_MAX_BYTES {
         return refuse(field, format!("longer than {URL_MAX_BYTES} bytes"));
@@ -325,8 +259,9 @@ fn check_target(path: &str, group: &Group, reading: Reading) -> Result<(), SpecE
     if !reading.knows(&group.target) && group.target.starts_with('$') {
         return Ok(());
     }
-    let Some(rest) = schemes.iter().find_map(|scheme| group.target.strip_prefix(scheme)) else {
+    let Some((scheme, rest)) = split_scheme(&group.target).filter(|(scheme, _)| schemes.contains(scheme)) else {
         let shown: String = crate::redact::redact_url(&group.target).chars().take(80).collect();
+        let schemes: Vec<String> = schemes.iter().map(|scheme| format!("{scheme}://")).collect();
         return refuse(field, format!("`{shown}` does not start with {}", schemes.join(" or ")));
     };
     if group.engine == EngineKind::Queue {
@@ -342,16 +277,11 @@ fn check_target(path: &str, group: &Group, reading: Reading) -> Result<(), SpecE
     if !reading.knows(rest) {
         return Ok(());
     }
-    let authority = rest.split(['/', '?']).next().unwrap_or_default();
-    let host = authority.rsplit('@').next().unwrap_or_default();
-    if host.is_empty() {
+    let target = Target::with_scheme(scheme, rest);
+    if target.authority.is_empty() {
         return refuse(field, "no host: name a service or host:port");
     }
-    let fine = match host.rsplit_once(':').filter(|_| !host.ends_with(']')) {
-        Some((name, port)) => is_host(name) && is_port(port),
-        None => is_host(host),
-    };
-    if !fine {
+    if !target.host().is_ok_and(is_host) {
         return refuse(field, "the host is neither a service nor host:port; a `/` in a password is written %2F");
     }
     Ok(())

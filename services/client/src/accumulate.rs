@@ -9,6 +9,7 @@ use nuncius_schemas::fault::{FaultCount, GeneratorFault};
 use nuncius_schemas::metric::{
     FailureCount, Health, MetricDelta, RecordsWritten, Shortfall, SlowRequest, StatusCount, StepDelta,
 };
+use nuncius_schemas::steps::iteration_among;
 use nuncius_stats::{Histogram, Totals};
 
 use crate::message::pack;
@@ -93,9 +94,9 @@ impl Accumulated {
             let step = u16::try_from(index).unwrap_or(u16::MAX);
             self.steps.entry((report.group, step)).or_default().add(report.thread, recorder);
         }
-        // They belong to the whole iteration, which comes last.
-        if let Some(last) = report.steps.len().checked_sub(1).and_then(|last| u16::try_from(last).ok()) {
-            let cycles = &mut self.steps.entry((report.group, last)).or_default().cycles;
+        // They belong to the whole iteration.
+        if let Some(iteration) = iteration_among(report.steps.len()) {
+            let cycles = &mut self.steps.entry((report.group, iteration)).or_default().cycles;
             for (completed, servos) in &report.cycles {
                 *cycles.entry(*completed).or_default() += servos;
             }

@@ -6,6 +6,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use nuncius_clock::{monotonic_ns, process_cpu_ns};
 use nuncius_schemas::metric::Health;
 
 /// Counters at one instant.
@@ -75,7 +76,7 @@ impl HealthMeter {
 
 fn read(threads: &[i32], throttle_file: Option<&ThrottleFile>) -> Reading {
     Reading {
-        at_ns: nuncius_bus::clock::monotonic_ns(),
+        at_ns: monotonic_ns(),
         threads: threads.iter().filter_map(|id| Some((*id, schedule_of(*id)?))).collect(),
         throttled_ns: throttle_file.and_then(read_throttled_ns).unwrap_or(0),
         cpu_ns: process_cpu_ns(),
@@ -130,11 +131,6 @@ fn find_throttle_file() -> Option<ThrottleFile> {
         }
     }
     found
-}
-
-fn process_cpu_ns() -> u64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
 }
 
 fn resident_bytes() -> u64 {

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use nuncius_bus::Bus;
-use nuncius_bus::clock::monotonic_ns;
+use nuncius_clock::monotonic_ns;
 use nuncius_engine::{Caps, Control, EngineMessage};
 use nuncius_schemas::node::{NodeReply, Prepare, RefusalCode, Start};
 use tokio::sync::mpsc;

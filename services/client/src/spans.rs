@@ -5,12 +5,13 @@
 
 use std::sync::{Arc, OnceLock};
 
-use nuncius_bus::clock::unix_ns;
+use nuncius_clock::unix_ns;
 use nuncius_engine::sink::{Row, SlowRow};
 use nuncius_schemas::metric::FailureKind;
 use nuncius_schemas::redact::redact_url;
 use nuncius_schemas::spec::{AmqpPublish, EngineKind, ExperimentSpec, Group, Method, Step};
 use nuncius_schemas::subjects::Namespace;
+use nuncius_schemas::target::Target;
 use nuncius_telemetry::{Operation, SpanKind, SpanRecord, Value, messaging, record_span, traceparent};
 
 /// What the spans of one step have in common.
@@ -241,31 +242,21 @@ fn servo(group: &Group, namespace: &Namespace, event: &str) -> StepSpan {
 
 /// Origin and path of a URL, without its query.
 fn parts_of(target: &str) -> (&str, &str) {
-    let authority = target.find("://").map_or(0, |scheme| scheme + 3);
-    let after = target.get(authority..).unwrap_or_default();
-    let end = after.find(['/', '?', '#']).map_or(target.len(), |at| authority + at);
-    let (origin, rest) = target.split_at(end);
-    (origin, rest.split(['?', '#']).next().unwrap_or_default())
+    // A variable may stand for the scheme as well.
+    let parts = Target::parse(target).unwrap_or_else(|| Target::with_scheme("", target));
+    let Target { path, query, fragment, .. } = parts;
+    let origin = target.get(..target.len() - path.len() - query.len() - fragment.len()).unwrap_or_default();
+    (origin, path)
 }
 
 /// `server.address` and `server.port` of a URL; the name of a service where its host is one.
 fn server_of(target: &str) -> Vec<(&'static str, Value)> {
-    let Some((scheme, rest)) = target.split_once("://") else { return Vec::new() };
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let authority = authority.rsplit_once('@').map_or(authority, |(_, authority)| authority);
-    let (host, port) = match authority.rsplit_once(':') {
-        Some((host, port)) if !port.contains(']') => (host, port.parse::<u16>().ok()),
-        _ => (authority, None),
-    };
-    let default_port = match scheme {
-        "http" => Some(80),
-        "https" => Some(443),
-        "amqp" => Some(5_672),
-        "amqps" => Some(5_671),
-        _ => None,
-    };
-    let mut attributes = vec![("server.address", Value::from(host.trim_matches(['[', ']']).to_owned()))];
-    attributes.extend(port.or(default_port).map(|port| ("server.port", Value::from(i64::from(port)))));
+    let Some(target) = Target::parse(target) else { return Vec::new() };
+    // What a variable stands for is not known here.
+    let Ok(host) = target.host() else { return Vec::new() };
+    let mut attributes = vec![("server.address", Value::from(host.name.to_owned()))];
+    let port = host.port.or(target.default_port());
+    attributes.extend(port.map(|port| ("server.port", Value::from(i64::from(port)))));
     attributes
 }
 

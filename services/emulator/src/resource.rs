@@ -16,6 +16,7 @@ mod compat;
 mod config;
 mod cpu;
 mod disk;
+mod face;
 mod group;
 mod http;
 mod keeper;
@@ -24,6 +25,7 @@ mod limits;
 mod memory;
 mod noise;
 mod program;
+mod refusal;
 mod run;
 
 pub use config::{DEFAULT_NUMBER_TO_FACTOR, Ready, ResourceConfig, ResourceError};

@@ -14,9 +14,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, stream};
-use nuncius_bus::clock::{answer_pings, monotonic_ns};
+use nuncius_bus::clock::answer_pings;
 use nuncius_bus::registry::{self, Registration};
 use nuncius_bus::{Bus, ConnectOptions, Message, connect};
+use nuncius_clock::monotonic_ns;
 use nuncius_load::{RateProfile, Schedule, ShardSet};
 use nuncius_schemas::metric::{Health, MetricDelta, StatusCount, StepDelta};
 use nuncius_schemas::node::{Capacity, NodeCommand, NodeInfo, NodeReply, Prepare, RefusalCode, Role};

@@ -11,6 +11,7 @@ use nuncius_schemas::metric::{FailureCount, StatusCount};
 use nuncius_schemas::run::RunStatus;
 use nuncius_schemas::second::{ExperimentSecond, GroupSecond, GroupSums, NodeSecond, StepSecond};
 use nuncius_schemas::spec::ExperimentSpec;
+use nuncius_schemas::steps::{ITERATION, StepTable};
 use nuncius_schemas::units::SECOND_NS;
 use nuncius_stats::second::{add_piece, add_sums, distribution, distributions, distributions_mut};
 
@@ -53,7 +54,7 @@ struct GroupFrame {
     group: u16,
     name: String,
     open: bool,
-    steps: Vec<String>,
+    steps: StepTable,
     schedule: Option<SecondsOfSchedule>,
     so_far: GroupSums,
 }
@@ -81,15 +82,15 @@ pub struct Seconds {
 impl Seconds {
     /// None yet, of a run whose groups run on so many nodes.
     pub fn new(experiment: &str, spec: &ExperimentSpec, nodes_per_group: &[u32], start_unix_ns: u64) -> Self {
-        let names: Vec<(String, Vec<String>)> =
-            spec.groups.iter().map(|group| (group.name.clone(), group.step_names())).collect();
+        let tables: Vec<(String, StepTable)> =
+            spec.groups.iter().map(|group| (group.name.clone(), group.step_table())).collect();
         let groups = (0u16..)
             .zip(&spec.groups)
             .map(|(index, group)| GroupFrame {
                 group: index,
                 name: group.name.clone(),
                 open: group.is_open(),
-                steps: group.step_names(),
+                steps: group.step_table(),
                 schedule: {
                     let nodes = nodes_per_group.get(usize::from(index)).copied().unwrap_or(1);
                     SecondsOfSchedule::new(spec, index, group, nodes)
@@ -111,7 +112,7 @@ impl Seconds {
             recent_bytes: 0,
             late_pieces: 0,
             last_offered_second: None,
-            series: Series::new(&names),
+            series: Series::new(&tables),
         }
     }
 
@@ -268,15 +269,14 @@ fn group_second(
         let in_flight = in_flight.get(&key).copied().unwrap_or(0);
         step_second(index, name, totals.steps.get(&key).unwrap_or(&nothing), in_flight, slowest)
     };
-    let count = u16::try_from(frame.steps.len()).unwrap_or(u16::MAX);
     GroupSecond {
         group: frame.group,
         name: frame.name.clone(),
         open: frame.open,
         offered_ns: 0,
         scheduled: None,
-        iterations: (count > 1).then(|| step((count, "iteration"))),
-        steps: (0u16..).zip(frame.steps.iter().map(String::as_str)).map(step).collect(),
+        iterations: frame.steps.whole().map(|whole| step((whole, ITERATION))),
+        steps: frame.steps.steps().map(step).collect(),
         so_far: GroupSums::default(),
     }
 }

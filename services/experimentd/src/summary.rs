@@ -12,6 +12,7 @@ use nuncius_schemas::report::{
 };
 use nuncius_schemas::run::{RunRecord, RunStatus, Verdict};
 use nuncius_schemas::spec::Group;
+use nuncius_schemas::target::Target;
 use nuncius_stats::Observed;
 
 use crate::judge::OfferedSeconds;
@@ -106,17 +107,16 @@ pub fn report(record: &RunRecord, totals: &RunTotals, scheduled: &[Option<u64>],
 
 fn group_report(index: usize, group: &Group, totals: &RunTotals, scheduled: Option<u64>, seconds: f64) -> GroupReport {
     let number = u16::try_from(index).unwrap_or(u16::MAX);
-    let names = group.step_names();
+    let table = group.step_table();
     let mut steps = Vec::new();
     let mut offered = 0;
-    for (step, name) in names.iter().cloned().chain((names.len() > 1).then(|| "iteration".to_owned())).enumerate() {
-        let step = u16::try_from(step).unwrap_or(u16::MAX);
+    for (step, name) in table.recorders() {
         let empty = StepTotals::default();
         let one = totals.steps.get(&(number, step)).unwrap_or(&empty);
-        if totals.is_iteration(number, step) {
+        if step == table.iteration() {
             offered = one.planned;
         }
-        steps.push(step_report(name, usize::from(step) == names.len(), one, seconds));
+        steps.push(step_report(name.to_owned(), table.whole() == Some(step), one, seconds));
     }
     GroupReport {
         name: group.name.clone(),
@@ -135,7 +135,7 @@ fn group_report(index: usize, group: &Group, totals: &RunTotals, scheduled: Opti
 
 /// Whether the peers of a group that speaks TLS were checked.
 fn tls_verified(group: &Group) -> Option<bool> {
-    let is_secure = group.target.starts_with("https://") || group.target.starts_with("amqps://");
+    let is_secure = Target::parse(&group.target).is_some_and(|target| target.is_secure());
     is_secure.then(|| group.tls.as_ref().is_none_or(|tls| tls.verify))
 }
 

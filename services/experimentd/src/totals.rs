@@ -127,8 +127,8 @@ pub struct NodeTotals {
 /// The books.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct RunTotals {
-    /// How many steps each group has, without the whole iteration.
-    steps_per_group: Vec<u16>,
+    /// Where the iterations of each group are counted.
+    iterations: Vec<u16>,
     /// By group and step, over the run.
     pub steps: BTreeMap<(u16, u16), StepTotals>,
     /// Of groups of servos: how many servos completed each number of cycles.
@@ -143,10 +143,10 @@ pub struct RunTotals {
 }
 
 impl RunTotals {
-    /// Empty books for groups with these numbers of steps.
-    pub fn new(steps_per_group: Vec<u16>) -> Self {
+    /// Empty books for groups whose iterations are counted at these recorders.
+    pub fn new(iterations: Vec<u16>) -> Self {
         Self {
-            steps_per_group,
+            iterations,
             steps: BTreeMap::new(),
             cycles: BTreeMap::new(),
             nodes: BTreeMap::new(),
@@ -167,7 +167,7 @@ impl RunTotals {
 
     /// Whether `step` is where a group's iterations are counted: its only step, or the whole iteration.
     pub fn is_iteration(&self, group: u16, step: u16) -> bool {
-        is_iteration(&self.steps_per_group, group, step)
+        is_iteration(&self.iterations, group, step)
     }
 
     /// Adds a delta; `false` when it had been added before or is of an earlier incarnation.
@@ -206,7 +206,7 @@ impl RunTotals {
                 *self.cycles.entry(step.group).or_default().entry(*completed).or_default() += servos;
             }
             add(&mut lag_of_second, &one.lag.completed);
-            if is_iteration(&self.steps_per_group, step.group, step.step) {
+            if is_iteration(&self.iterations, step.group, step.step) {
                 offered += step.planned;
             }
             let of_node = node.steps.entry(key).or_default();
@@ -227,8 +227,7 @@ impl RunTotals {
         node.offered += offered;
         add(&mut node.lag, &lag_of_second);
         node.health.add(delta.last_second, delta.health.as_ref(), &lag_of_second);
-        let iterations =
-            node.steps.iter().filter(|((group, step), _)| is_iteration(&self.steps_per_group, *group, *step));
+        let iterations = node.steps.iter().filter(|((group, step), _)| is_iteration(&self.iterations, *group, *step));
         node.in_flight = if delta.last { 0 } else { iterations.map(|(_, step)| step.in_flight).sum() };
         part.in_flight = node.in_flight;
         if delta.last {
@@ -316,13 +315,8 @@ impl RunTotals {
     }
 }
 
-/// Where a group's iterations are counted: at its only step, or one past the last.
-fn is_iteration(steps_per_group: &[u16], group: u16, step: u16) -> bool {
-    match steps_per_group.get(usize::from(group)) {
-        Some(1) => step == 0,
-        Some(steps) => step == *steps,
-        None => false,
-    }
+fn is_iteration(iterations: &[u16], group: u16, step: u16) -> bool {
+    iterations.get(usize::from(group)) == Some(&step)
 }
 
 /// Sums over all groups' iterations.

@@ -18,7 +18,6 @@ use nuncius_emulator::stub::{StubConfig, StubHandle};
 use nuncius_experimentd::{DaemonConfig, Timing};
 use nuncius_gateway::GatewayConfig;
 use nuncius_machine::publish::{self, TelemetryConfig};
-use nuncius_schemas::names::token_from_host;
 use nuncius_schemas::node::Capacity;
 use nuncius_store::StoreLimits;
 use nuncius_viewer::ViewerConfig;
@@ -27,8 +26,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::error;
 
-use crate::Usage;
 use crate::args::NodeArgs;
+use crate::exit::Usage;
+use crate::host::host_name;
 use crate::registration::{Registration, register};
 
 /// How long a service may take to be ready.
@@ -227,17 +227,6 @@ pub(crate) fn labels(
         }
     }
     Ok(labels)
-}
-
-/// The host's name as the host gives it.
-pub(crate) fn host_name() -> String {
-    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    if name.is_empty() { "localhost".to_owned() } else { name }
-}
-
-/// The host's name as a node's name.
-pub(crate) fn host_token() -> String {
-    token_from_host(&host_name())
 }
 
 /// Open files below which a node cannot hold the default number of requests in flight.

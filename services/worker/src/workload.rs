@@ -12,8 +12,7 @@ mod files;
 mod tests;
 
 pub use arguments::{FILENAME, SLEEP_MAX_SECONDS};
-pub use error::{PrepareError, WorkloadError};
-pub use files::GLOB_MATCHES_MAX;
+pub use error::{GLOB_MATCHES_MAX, PrepareError, WorkloadError};
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -3,7 +3,8 @@
 use nuncius_schemas::subjects::{Namespace, OTLP_CONSUMER, Signal, telemetry_lease};
 
 use super::build::Grants;
-use super::{Grant, Place, UserRole, inbox_prefix};
+use super::grant::{Grant, Place};
+use super::role::{UserRole, inbox_prefix};
 
 pub(super) fn of(place: &Place, role: UserRole) -> Vec<Grant> {
     let mut grants = Grants::new(place);

@@ -6,7 +6,7 @@ use nuncius_schemas::report::{GroupReport, Report, StepReport};
 use nuncius_schemas::run::RunStatus;
 
 use super::escape::escape;
-use super::{TEXT_CHARACTERS, tone};
+use super::shown::{TEXT_CHARACTERS, tone};
 use crate::format::{bytes, count, duration, duration_f64, duration_or_absent, gate_value, rate, share, utc};
 use crate::text::{
     CLOSED_NOTE, QUANTILES, UNVERIFIED_NOTE, clock_words, cycles_line, gate_evidence, is_planned, quantity_cells,

@@ -24,7 +24,8 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use super::{Manner, Received, plain};
+use super::plain;
+use super::received::{Manner, Received};
 
 /// What is called.
 #[derive(Debug, Clone)]

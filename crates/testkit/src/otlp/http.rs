@@ -11,7 +11,8 @@ use hyper::{Request, Response, StatusCode, header};
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTracePartialSuccess, ExportTraceServiceResponse};
 use prost::Message;
 
-use super::{Manner, Received, plain};
+use super::plain;
+use super::received::{Manner, Received};
 
 pub(super) async fn answer(
     request: Request<Incoming>,

@@ -1,7 +1,8 @@
 //! Gates that could never be decided, whatever is measured, are refused; what could be judged instead is named.
 
-use super::{SpecError, WINDOW_MAX_NS, refuse};
 use crate::gate::{Gate, GateMetric, Quantity};
+use crate::spec::check::{SpecError, refuse};
+use crate::spec::limits::WINDOW_MAX_NS;
 use crate::spec::{Arrivals, EngineKind, ExperimentSpec, Group};
 use crate::units::{HumanDuration, SECOND_NS};
 

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{AMQP_NAME_MAX_BYTES, Reading, SpecError, URL_MAX_BYTES, VALUE_MAX_BYTES, at_most, refuse};
 use crate::job::ARGUMENTS_MAX;
 use crate::queue::PRIORITIES_MAX;
+use crate::spec::check::{Reading, SpecError, at_most, refuse};
+use crate::spec::limits::{AMQP_NAME_MAX_BYTES, URL_MAX_BYTES, VALUE_MAX_BYTES};
 use crate::spec::{AmqpConsume, AmqpPublish, EngineKind, JobStep, Step};
 use crate::variable::has_variables;
 

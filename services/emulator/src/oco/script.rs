@@ -2,7 +2,7 @@
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 
-use super::machine::State;
+use super::state::State;
 
 /// Most commands of a script.
 pub const MOST_COMMANDS: usize = 10_000;

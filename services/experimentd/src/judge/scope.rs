@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use nuncius_schemas::gate::{Gate, LatencyOf, Quantity};
 use nuncius_schemas::spec::ExperimentSpec;
+use nuncius_schemas::steps::StepTable;
 use nuncius_stats::{GateData, Histogram, Observed, OfferedTime, Totals};
 
 use super::schedule::GroupSchedule;
@@ -14,19 +15,18 @@ pub(super) type Key = (u16, u16);
 
 /// Names of groups and steps.
 pub(super) struct Groups {
-    groups: Vec<(String, Vec<String>)>,
+    groups: Vec<(String, StepTable)>,
 }
 
 impl Groups {
     pub(super) fn of(spec: &ExperimentSpec) -> Self {
-        Self { groups: spec.groups.iter().map(|group| (group.name.clone(), group.step_names())).collect() }
+        Self { groups: spec.groups.iter().map(|group| (group.name.clone(), group.step_table())).collect() }
     }
 
     /// Where a group's iterations are counted: its only step, or what comes after the last.
     pub(super) fn iterations(&self, group: usize) -> Option<Key> {
         let (_, steps) = self.groups.get(group)?;
-        let step = if steps.len() == 1 { 0 } else { u16::try_from(steps.len()).ok()? };
-        Some((u16::try_from(group).ok()?, step))
+        Some((u16::try_from(group).ok()?, steps.iteration()))
     }
 }
 
@@ -55,16 +55,16 @@ impl Scope {
         for (index, (name, steps)) in groups.groups.iter().enumerate() {
             let wanted = gate.group.as_ref().is_none_or(|wanted| wanted == name);
             let (Ok(group), Some(iterations)) = (u16::try_from(index), groups.iterations(index)) else { continue };
-            let keys = (0..u16::try_from(steps.len()).unwrap_or(u16::MAX)).map(|step| (group, step));
-            let place = gate.step.as_ref().map(|step| steps.iter().position(|name| name == step));
+            let keys = steps.steps().map(|(step, _)| (group, step));
+            let place = gate.step.as_ref().map(|step| steps.position(step));
             match place {
                 _ if !wanted => continue,
                 Some(None) => continue,
                 Some(Some(step)) => {
-                    let key = (group, u16::try_from(step).unwrap_or(u16::MAX));
+                    let key = (group, step);
                     scope.counted.push(key);
                     scope.steps.push(key);
-                    scope.is_schedule &= steps.len() == 1;
+                    scope.is_schedule &= key == iterations;
                 }
                 None => {
                     scope.counted.push(iterations);

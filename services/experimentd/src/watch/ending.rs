@@ -6,8 +6,7 @@ use nuncius_schemas::event::EventKind;
 use tracing::debug;
 
 use super::Watch;
-use crate::finish::CutShort;
-use crate::run::cut_by;
+use crate::outcome::CutShort;
 use crate::stress::Pressure;
 use crate::timing::nanoseconds;
 
@@ -42,7 +41,7 @@ impl Watch<'_> {
             && self.cut_short.is_none()
         {
             // Taken at the very end: whoever was told so shall find it.
-            self.cut(cut_by(reason)).await;
+            self.cut(CutShort::cancelled(reason)).await;
         }
         if let Some(pressure) = pressure {
             self.asking.release(pressure);

@@ -17,13 +17,14 @@ use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::run;
-use super::services::stop_on_signal;
 use super::telemetry;
-use crate::Usage;
 use crate::args::{Global, HostArgs, NodeArgs, OcoArgs, ResourceArgs, RunArgs, SamplerArgs, ServoArgs, SubmissionArgs};
 use crate::connect::{self, Fallback};
-use crate::local::{host_name, host_token, labels};
+use crate::exit::Usage;
+use crate::host::{host_name, host_token};
+use crate::local::labels;
 use crate::registration::register;
+use crate::signals::stop_on_signal;
 
 /// How long an emulator tries to leave the bus in order.
 const FAREWELL: std::time::Duration = std::time::Duration::from_secs(1);

@@ -9,7 +9,8 @@ use nuncius_schemas::run::RunRecord;
 use nuncius_store::{Store, StoreError};
 
 use crate::args::Global;
-use crate::{Usage, connect};
+use crate::connect;
+use crate::exit::Usage;
 
 /// Stands for the experiment that was submitted last.
 const LAST: &str = "last";

@@ -1,7 +1,10 @@
 //! `nuncius nodes`.
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
-use nuncius_schemas::node::NodeInfo;
+use nuncius_bus::Bus;
+use nuncius_schemas::node::{NodeInfo, Role};
 
 use crate::args::Global;
 use crate::connect;
@@ -27,4 +30,10 @@ pub(super) async fn nodes(global: &Global) -> Result<u8> {
     let heading = ["node", "role", "version", "host", "experiment", "labels"];
     print_table(&heading, &rows, &[1, 2, 3, 4, 5], "no node is there; start some with `nuncius up`");
     Ok(0)
+}
+
+/// The roles that somebody has.
+pub(super) async fn present(bus: &Bus) -> Result<BTreeSet<Role>> {
+    let nodes: Vec<NodeInfo> = bus.kv(&bus.namespace().bucket_node()).await?.decoded(">").await?.into_values();
+    Ok(nodes.into_iter().map(|info| info.role).collect())
 }

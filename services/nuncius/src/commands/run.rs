@@ -1,17 +1,16 @@
 //! `nuncius run` and `nuncius watch`.
 
-use std::collections::BTreeSet;
-
 use anyhow::{Result, bail};
 use nuncius_bus::Bus;
 use nuncius_bus::server::ChildServer;
 use nuncius_report::traces::TraceView;
-use nuncius_schemas::node::{NodeInfo, Role};
+use nuncius_schemas::node::Role;
 use nuncius_schemas::report::Report;
 use nuncius_schemas::run::{RunStatus, exit_code};
 use nuncius_schemas::submission::Submission;
 
 use super::experiment_id;
+use super::nodes::present;
 use super::report::{fetch, write_html};
 use super::scaling;
 use super::submission::{Refused, prepare, publish};
@@ -171,12 +170,6 @@ async fn bring_missing(
         local.daemon(&data.join("nuncius.db")).await?;
     }
     Ok(())
-}
-
-/// The roles that somebody has.
-pub(super) async fn present(bus: &Bus) -> Result<BTreeSet<Role>> {
-    let nodes: Vec<NodeInfo> = bus.kv(&bus.namespace().bucket_node()).await?.decoded(">").await?.into_values();
-    Ok(nodes.into_iter().map(|info| info.role).collect())
 }
 
 /// Whether a submission sends to the service `stub` without saying where that is.

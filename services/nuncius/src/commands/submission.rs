@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use nuncius_bus::clock::unix_ms;
 use nuncius_bus::{Bus, BusError, Headers, TypedError, inject_current};
+use nuncius_clock::unix_ms;
 use nuncius_schemas::codec::{self, CodecError, MESSAGE_MAX_BYTES};
 use nuncius_schemas::names::check_token;
 use nuncius_schemas::run::{Control, ControlReply, RunRecord, RunStatus, SubmitReply, Verdict};
@@ -15,9 +15,9 @@ use nuncius_schemas::submission::{self, Submission};
 use tracing::{Instrument, info_span};
 
 use super::{certificates, experiment_id};
-use crate::Usage;
 use crate::args::{CancelArgs, Global, REQUEST_TIMEOUT, SubmissionArgs, SubmitArgs};
 use crate::connect;
+use crate::exit::Usage;
 use crate::output::say;
 
 /// How long the daemon may take to say whether it takes an experiment.

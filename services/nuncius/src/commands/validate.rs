@@ -14,9 +14,9 @@ use serde::Serialize;
 
 use super::run::STUB_SERVICE;
 use super::submission::prepare;
-use crate::Usage;
 use crate::args::{Global, NodeArgs, ValidateArgs};
 use crate::connect;
+use crate::exit::Usage;
 use crate::local::client_config;
 use crate::output::{print, print_json};
 

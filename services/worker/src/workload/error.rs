@@ -3,7 +3,8 @@
 use nuncius_schemas::job::OUTPUT_TAIL_MAX_BYTES;
 use nuncius_schemas::names::NameError;
 
-use super::files::GLOB_MATCHES_MAX;
+/// Most files that a pattern may match.
+pub const GLOB_MATCHES_MAX: usize = 4096;
 
 /// Why a worker cannot start with its workload.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -2,10 +2,11 @@
 
 use anyhow::Result;
 use nuncius_bus::Bus;
-use nuncius_bus::clock::{measure_offset, monotonic_ns};
+use nuncius_bus::clock::measure_offset;
+use nuncius_clock::monotonic_ns;
 use nuncius_schemas::node::{NodeInfo, Role};
 
-use super::Findings;
+use super::findings::Findings;
 use crate::args::REQUEST_TIMEOUT;
 
 /// Round trips of the clock measurement.

@@ -14,8 +14,7 @@ use nuncius_schemas::units::HumanDuration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::measure::pause;
-use super::{Scene, Wanted};
+use super::scene::{Scene, Wanted, pause};
 
 mod kubectl;
 mod processes;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use nuncius_bus::clock::{answer_pings, measure_offset, monotonic_ns};
+use nuncius_bus::clock::{answer_pings, measure_offset};
 use nuncius_bus::kv::{BucketWanted, Kv};
 use nuncius_bus::lease;
 use nuncius_bus::registry;
@@ -13,6 +13,7 @@ use nuncius_bus::streams::{StreamLimits, ensure_streams, inspect_streams};
 use nuncius_bus::tail::Start;
 use nuncius_bus::work_queue::WorkItem;
 use nuncius_bus::{Bus, BusError, Headers};
+use nuncius_clock::monotonic_ns;
 use nuncius_jobs::abandoned::{Sweeper, purge};
 use nuncius_jobs::books::Books;
 use nuncius_jobs::{Finisher, Queues, Submission, Submitter, SubmitterOptions, Taker, admit, dead};

@@ -19,12 +19,12 @@ pub(crate) mod statistics;
 #[cfg(test)]
 mod tests;
 
-/// Parts of the book, each with a lock of its own.
+/// Parts of them, each with a lock of its own.
 const SHARDS: usize = 16;
 /// Applications whose entries are written to a bucket at a time, at most.
 const LANES: usize = 1024;
 
-/// Where the book is kept.
+/// Where they are kept.
 #[derive(Debug)]
 pub(crate) enum Keeper {
     Nowhere,
@@ -63,7 +63,7 @@ type Shard = HashMap<Box<str>, App>;
 
 /// All applications.
 #[derive(Debug)]
-pub(crate) struct Book {
+pub(crate) struct Applications {
     shards: [Mutex<Shard>; SHARDS],
     pub(crate) live: Live,
     keeper: Keeper,
@@ -86,8 +86,8 @@ struct Planned {
     outcome: Result<Reply, Refusal>,
 }
 
-impl Book {
-    /// A book with what was kept of an earlier one.
+impl Applications {
+    /// With what was kept by an earlier process.
     pub(crate) fn new(live: Live, keeper: Keeper, kept: impl IntoIterator<Item = (Kept<'static>, u64)>) -> Self {
         let mut shards: [Shard; SHARDS] = std::array::from_fn(|_| Shard::new());
         let counters = Counters::default();

@@ -1,4 +1,4 @@
-//! What is told of the book: how far applications have come, how evenly, and how much is asked.
+//! What is told of them all: how far applications have come, how evenly, and how much is asked.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -8,8 +8,9 @@ use nuncius_metrics::Families;
 use nuncius_metrics::names::emulator as names;
 use serde::Serialize;
 
-use super::{Book, lock};
-use crate::oco::machine::{Event, State};
+use super::{Applications, lock};
+use crate::oco::machine::Event;
+use crate::oco::state::State;
 
 /// Seconds over which the rate of requests is taken.
 const RATE_SECONDS: usize = 10;
@@ -99,15 +100,15 @@ impl Rate {
 }
 
 /// `GET /`.
-pub(crate) fn summary(book: &Book) -> String {
-    serde_json::to_string(&summarised(book).0).unwrap_or_default()
+pub(crate) fn summary(applications: &Applications) -> String {
+    serde_json::to_string(&summarised(applications).0).unwrap_or_default()
 }
 
 /// `GET /stats`; with `apps` of each application, too.
-pub(crate) fn statistics(book: &Book, rate: &Rate, apps: bool) -> String {
-    let (summary, cycles) = summarised(book);
-    let requests = book.counters.requests();
-    let (errors, unreadable) = book.counters.errors();
+pub(crate) fn statistics(applications: &Applications, rate: &Rate, apps: bool) -> String {
+    let (summary, cycles) = summarised(applications);
+    let requests = applications.counters.requests();
+    let (errors, unreadable) = applications.counters.errors();
     let statistics = Statistics {
         n: summary.n,
         average: summary.average,
@@ -118,26 +119,26 @@ pub(crate) fn statistics(book: &Book, rate: &Rate, apps: bool) -> String {
         requests,
         requests_per_second: rate.now(requests),
         uptime_seconds: rate.begun.elapsed().as_secs_f64(),
-        events: named(book.counters.events()),
+        events: named(applications.counters.events()),
         errors,
         unreadable,
-        apps: apps.then(|| each(book)),
+        apps: apps.then(|| each(applications)),
     };
     serde_json::to_string(&statistics).unwrap_or_default()
 }
 
 /// `GET /metrics`, in Prometheus' text format: of a page of its own, which has no need of a name.
-pub(crate) fn metrics(book: &Book, rate: &Rate) -> String {
+pub(crate) fn metrics(applications: &Applications, rate: &Rate) -> String {
     let mut families = Families::new();
-    add_metrics(&mut families, "", book, rate);
+    add_metrics(&mut families, "", applications, rate);
     nuncius_metrics::expose::text(&families)
 }
 
 /// What is known, as metrics of the node of this name.
-pub(crate) fn add_metrics(families: &mut Families, node: &str, book: &Book, rate: &Rate) {
-    let (summary, cycles) = summarised(book);
-    let (errors, unreadable) = book.counters.errors();
-    for (name, count) in named(book.counters.events()) {
+pub(crate) fn add_metrics(families: &mut Families, node: &str, applications: &Applications, rate: &Rate) {
+    let (summary, cycles) = summarised(applications);
+    let (errors, unreadable) = applications.counters.errors();
+    for (name, count) in named(applications.counters.events()) {
         families.count(&names::OCO_EVENTS, &[node, name], count);
     }
     families.count(&names::OCO_ERRORS, &[node], errors);
@@ -152,20 +153,20 @@ pub(crate) fn add_metrics(families: &mut Families, node: &str, book: &Book, rate
     families.number(&names::OCO_UPTIME_SECONDS, &[node], rate.begun.elapsed().as_secs_f64());
 }
 
-fn summarised(book: &Book) -> (Summary, u64) {
-    let mut cycles = Vec::with_capacity(usize::try_from(book.counters.apps()).unwrap_or(0));
-    for shard in &book.shards {
+fn summarised(applications: &Applications) -> (Summary, u64) {
+    let mut cycles = Vec::with_capacity(usize::try_from(applications.counters.apps()).unwrap_or(0));
+    for shard in &applications.shards {
         cycles.extend(lock(shard).values().map(|app| app.machine.cycles));
     }
     Summary::of(cycles.into_iter())
 }
 
-fn each(book: &Book) -> BTreeMap<String, AppStatistics> {
+fn each(applications: &Applications) -> BTreeMap<String, AppStatistics> {
     let mut apps = BTreeMap::new();
-    for shard in &book.shards {
+    for shard in &applications.shards {
         for (key, app) in lock(shard).iter() {
             let mut counts = app.events.iter();
-            let events = book.counters.events().map(|(event, _)| (event, counts.next().copied().unwrap_or(0)));
+            let events = applications.counters.events().map(|(event, _)| (event, counts.next().copied().unwrap_or(0)));
             let told = AppStatistics {
                 state: app.machine.state,
                 cycles: app.machine.cycles,
