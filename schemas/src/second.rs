@@ -8,7 +8,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::metric::{FailureCount, SlowRequest, StatusCount};
+use crate::metric::{CheckCount, FailureCount, Series, SlowRequest, StatusCount};
 use crate::run::RunStatus;
 
 /// Message on `<namespace>.experiment.<id>.second`.
@@ -131,6 +131,9 @@ pub struct Counts {
     pub failed: u64,
     /// Unanswered or unsent at the stop.
     pub censored: u64,
+    /// Passed by, or given up before anything was sent, by the rules of the test itself.
+    #[serde(default)]
+    pub skipped: u64,
 }
 
 /// Counts and distributions of one step, or of whole iterations, in a second.
@@ -151,10 +154,16 @@ pub struct StepSecond {
     pub failed: u64,
     /// Unanswered or unsent at the stop.
     pub censored: u64,
+    /// Passed by, or given up before anything was sent, by the rules of the test itself.
+    #[serde(default)]
+    pub skipped: u64,
     /// Under way at the end of the second.
     pub in_flight: u64,
     /// Sent again because the server had closed the connection without seeing the request.
     pub retried: u64,
+    /// Answers that led elsewhere and were followed: requests beside those that were sent.
+    #[serde(default)]
+    pub redirects: u64,
     /// Bytes written to connections.
     pub bytes_sent: u64,
     /// Bytes read from connections.
@@ -163,6 +172,9 @@ pub struct StepSecond {
     pub statuses: Vec<StatusCount>,
     /// Failures by kind.
     pub failures: Vec<FailureCount>,
+    /// Checks by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<CheckCount>,
     /// Done − planned, of what succeeded or waited its timeout.
     pub response: Distribution,
     /// Done − sent, of what succeeded or waited its timeout.
@@ -188,6 +200,36 @@ pub struct StepSecond {
     /// The histograms were left out because they alone exceed the message limit; counts and quantiles are complete.
     #[serde(default)]
     pub without_histograms: bool,
+}
+
+impl StepSecond {
+    /// One of its distributions.
+    pub const fn series(&self, series: Series) -> &Distribution {
+        match series {
+            Series::Lag => &self.lag,
+            Series::Blocked => &self.blocked,
+            Series::Service => &self.service,
+            Series::Response => &self.response,
+            Series::FailedService => &self.failed_service,
+            Series::FailedResponse => &self.failed_response,
+            Series::CensoredService => &self.censored_service,
+            Series::CensoredResponse => &self.censored_response,
+        }
+    }
+
+    /// One of its distributions, to be changed.
+    pub const fn series_mut(&mut self, series: Series) -> &mut Distribution {
+        match series {
+            Series::Lag => &mut self.lag,
+            Series::Blocked => &mut self.blocked,
+            Series::Service => &mut self.service,
+            Series::Response => &mut self.response,
+            Series::FailedService => &mut self.failed_service,
+            Series::FailedResponse => &mut self.failed_response,
+            Series::CensoredService => &mut self.censored_service,
+            Series::CensoredResponse => &mut self.censored_response,
+        }
+    }
 }
 
 /// A distribution: a histogram that adds without loss, and a few of its quantiles.

@@ -4,26 +4,32 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nuncius_load::{ProfileError, RateProfile, Schedule, ShardSet};
+use nuncius_load::{RateProfile, Schedule, ShardSet};
+use nuncius_schemas::meter::Meter;
 use nuncius_schemas::route::Route;
-use nuncius_schemas::spec::{EngineKind, ExperimentSpec, Group, JobStep, Stage, Step};
+use nuncius_schemas::spec::{EngineKind, ExperimentSpec, Group, JobStep, Stage};
+use nuncius_schemas::steps::StepTable;
 use nuncius_schemas::units::Rate;
-use nuncius_schemas::variable::VariableError;
 
-use crate::feed::Backoff;
+use crate::error::PlanError;
+use crate::host::Host;
 use crate::policy::TargetPolicy;
+use crate::sequence::Sequence;
 
+pub(crate) mod amqp;
 mod environment;
+pub(crate) mod load;
 mod lookup;
 mod request;
 mod servo;
 mod spread;
 mod target;
 
-pub(crate) use request::{HttpPlan, TRACEPARENT_BYTES, traceparent, write_traceparent};
+pub(crate) use amqp::AmqpPlan;
+pub(crate) use load::Load;
+pub(crate) use request::{HttpPlan, RequestPlan, TRACEPARENT_BYTES, traceparent, write_traceparent};
 pub(crate) use servo::ServoPlan;
 pub(crate) use spread::{Picker, Spread};
-pub(crate) use target::Host;
 
 /// Most engine threads of one group.
 pub const THREADS_MAX: usize = 256;
@@ -49,74 +55,6 @@ pub struct GroupInput<'a> {
     pub threads: usize,
 }
 
-/// Why a group cannot be run on this node. Never shows the value of an environment variable.
-#[derive(Debug, thiserror::Error)]
-pub enum PlanError {
-    /// There is no such group.
-    #[error("groups[{0}]: there is no such group")]
-    NoGroup(u16),
-    /// A field that does not make sense.
-    #[error("{field}: {problem}")]
-    Field {
-        /// Path of the field.
-        field: String,
-        /// What is wrong and what to do.
-        problem: String,
-    },
-    /// The host is neither a known service nor an address.
-    #[error(
-        "{field}: no service is named `{service}`: add it to `services` or to the routing table, or write an address with its port"
-    )]
-    UnknownService {
-        /// Path of the field.
-        field: String,
-        /// The name.
-        service: String,
-    },
-    /// The host has no address.
-    #[error("{field}: `{host}` has no address: {reason}")]
-    Resolve {
-        /// Path of the field.
-        field: String,
-        /// The name.
-        host: String,
-        /// What the resolver said.
-        reason: String,
-    },
-    /// A variable cannot be filled in.
-    #[error("{field}: {problem}")]
-    Environment {
-        /// Path of the field.
-        field: String,
-        /// Which variable, and what to do.
-        problem: VariableError,
-    },
-    /// The node may not be aimed at this.
-    #[error("target `{host}` ({address}) is not allowed on this node: start it with --allow-target to permit it")]
-    Forbidden {
-        /// As in the target.
-        host: String,
-        /// What it stands for.
-        address: SocketAddr,
-    },
-    /// An entry of the allow-list is none.
-    #[error("--allow-target `{entry}`: {problem}")]
-    Policy {
-        /// The entry.
-        entry: String,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// The rate makes no schedule.
-    #[error("{field}: {source}")]
-    Profile {
-        /// Path of the field.
-        field: String,
-        /// Why.
-        source: ProfileError,
-    },
-}
-
 /// A group, ready to be run on this node.
 #[derive(Debug)]
 pub struct GroupPlan {
@@ -136,25 +74,10 @@ pub struct GroupPlan {
     pub(crate) hosts: Arc<[Host]>,
     /// How requests are shared over the hosts.
     pub(crate) spread: Spread,
-    pub(crate) step_names: Vec<String>,
+    pub(crate) steps: StepTable,
+    /// Figures of its own.
+    pub(crate) meters: Vec<Arc<Meter>>,
     pub(crate) action: Action,
-}
-
-/// How load is offered.
-#[derive(Debug, Clone)]
-pub(crate) enum Load {
-    /// `end_ns` is when the profile ends (run time); absent when the number of iterations ends it.
-    Open {
-        schedule: Box<Schedule>,
-        end_ns: Option<u64>,
-    },
-    Closed {
-        users: u32,
-        iterations: Option<u64>,
-        duration_ns: Option<u64>,
-        think_ns: u64,
-        backoff: Backoff,
-    },
 }
 
 /// What an iteration does.
@@ -177,23 +100,6 @@ pub(crate) struct QueuePlan {
     pub(crate) presence: bool,
 }
 
-/// An AMQP group with its environment resolved.
-#[derive(Debug)]
-pub(crate) struct AmqpPlan {
-    /// `amqps`.
-    pub(crate) secure: bool,
-    /// `user:password` of the target, as written.
-    pub(crate) credentials: Option<String>,
-    /// Path of the target without its first slash, as written (percent-encoded).
-    pub(crate) vhost: String,
-    /// What to do.
-    pub(crate) steps: Vec<Step>,
-    /// How the broker is checked.
-    pub(crate) tls: Option<nuncius_schemas::spec::TlsOptions>,
-    /// The name a TLS broker must have.
-    pub(crate) server_name: String,
-}
-
 impl GroupPlan {
     /// Index of the group.
     pub fn group(&self) -> u16 {
@@ -207,24 +113,40 @@ impl GroupPlan {
 
     /// Names of the steps.
     pub fn step_names(&self) -> &[String] {
-        &self.step_names
+        self.steps.names()
     }
 
     /// The steps that an iteration takes, in order: all but those that consume, which go on beside it for the whole
     /// run.
     pub(crate) fn iteration_path(&self) -> Vec<u16> {
-        let steps = u16::try_from(self.step_names.len()).unwrap_or(u16::MAX);
         let takes = |step: &u16| match &self.action {
             Action::Http(_) | Action::Queue(_) | Action::Servo(_) => true,
             Action::Amqp(amqp) => amqp.steps.get(usize::from(*step)).is_some_and(|step| step.publish.is_some()),
         };
-        (0..steps).filter(takes).collect()
+        self.steps.steps().map(|(step, _)| step).filter(takes).collect()
     }
 
     /// How many recorders a report has: one for each step, and one more for the iteration when there are several.
     pub fn recorders(&self) -> usize {
-        let steps = self.step_names.len();
-        if steps > 1 { steps + 1 } else { steps }
+        self.steps.recorders().count()
+    }
+
+    /// Where arrivals are counted beside the iteration: the first step, where that is the same in every iteration.
+    pub(crate) fn entry(&self) -> u16 {
+        match &self.action {
+            Action::Http(_) | Action::Queue(_) | Action::Amqp(_) => self.iteration_path().first().copied().unwrap_or(0),
+            Action::Servo(_) => self.steps.iteration(),
+        }
+    }
+
+    /// The order of the steps that an iteration takes.
+    pub(crate) fn sequence(&self) -> Sequence {
+        Sequence::new(&self.iteration_path(), self.steps.names().len())
+    }
+
+    /// Chooses hosts for a thread whose first shard this is.
+    pub(crate) fn picker(&self, first_shard: u32) -> Picker {
+        Picker::new(&self.spread, &self.load, self.shards.shards(), first_shard)
     }
 
     /// The queue that jobs are submitted to, of a group of jobs.
@@ -309,7 +231,8 @@ pub fn plan_group(
         timeout_ns: group.timeout.0.max(1),
         hosts: hosts.into(),
         spread,
-        step_names: group.step_names(),
+        steps: group.step_table(),
+        meters: Vec::new(),
         action,
     })
 }
@@ -331,7 +254,7 @@ fn plan_action(
     let target = target::parse(&format!("{path}.target"), &group.target)?;
     let hosts = target::resolve(&format!("{path}.target"), &target, &filled.services, &filled.routes, policy)?;
     let action = match group.engine {
-        EngineKind::Amqp => Action::Amqp(plan_amqp(path, group, target)?),
+        EngineKind::Amqp => Action::Amqp(amqp::plan_amqp(path, group, target)?),
         EngineKind::Servo => Action::Servo(servo::plan_servo(path, group, Some(&target))?),
         EngineKind::Http | EngineKind::Queue => Action::Http(request::plan_http(path, group, &target)?),
     };
@@ -345,7 +268,7 @@ fn plan_load(path: &str, group: &Group, input: &GroupInput<'_>) -> Result<Load, 
             iterations: group.iterations,
             duration_ns: group.duration.map(|duration| duration.0),
             think_ns: group.think_time.0,
-            backoff: Backoff { first_ns: group.backoff.first.0.max(1), max_ns: group.backoff.max.0.max(1) },
+            backoff: load::Backoff { first_ns: group.backoff.first.0.max(1), max_ns: group.backoff.max.0.max(1) },
         });
     }
     let mut stages: Vec<Stage> = group.effective_stages();
@@ -373,32 +296,6 @@ fn plan_queue(path: &str, group: &Group) -> Result<QueuePlan, PlanError> {
         jobs.push(JobStep::default());
     }
     Ok(QueuePlan { queue, jobs, presence: group.users.is_some() })
-}
-
-fn plan_amqp(path: &str, group: &Group, target: target::Target) -> Result<AmqpPlan, PlanError> {
-    let steps = group.steps.clone();
-    let named = group.tls.as_ref().and_then(|tls| tls.server_name.clone());
-    let plan = AmqpPlan {
-        secure: target.secure,
-        credentials: target.credentials,
-        vhost: target.path.trim_start_matches('/').to_owned(),
-        steps,
-        tls: group.tls.clone(),
-        server_name: named.unwrap_or(target.host),
-    };
-    let field = || format!("{path}.target");
-    if !target.query.is_empty() {
-        return Err(PlanError::Field { field: field(), problem: "a broker's address has no query".to_owned() });
-    }
-    match crate::amqp::login(&plan) {
-        Ok(_) => Ok(plan),
-        // The problem is told without the text: it holds a password.
-        Err(_) => Err(PlanError::Field {
-            field: field(),
-            problem: "user, password or virtual host are not percent-encoded UTF-8, or longer than 255 bytes"
-                .to_owned(),
-        }),
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use crate::plan::PlanError;
+use crate::error::PlanError;
 
 /// Most entries of an allow-list.
 pub const ENTRIES_MAX: usize = 1_024;

@@ -6,8 +6,10 @@ use nuncius_schemas::archive::{ArchiveFile, ArchiveRefusal, ArchiveReply, Archiv
 use nuncius_schemas::event::{EventKind, ExperimentEvent};
 use nuncius_schemas::fault::{FaultCount, GeneratorFault};
 use nuncius_schemas::galileo::{InstructionExperiment, TickExperiment};
+use nuncius_schemas::meter::{MeterDelta, MeterKind, MeterUnit};
 use nuncius_schemas::metric::{
-    FailureCount, FailureKind, Health, MetricDelta, RecordsWritten, Shortfall, SlowRequest, StatusCount, StepDelta,
+    CheckCount, FailureCount, FailureKind, Health, MetricDelta, RecordsWritten, Shortfall, SlowRequest, StatusCount,
+    StepDelta,
 };
 use nuncius_schemas::node::{
     Capacity, Extend, GroupAssignment, Inquire, NodeCommand, NodeInfo, NodeReply, Prepare, RefusalCode, Role, ShardRun,
@@ -195,8 +197,10 @@ pub(crate) fn metric_delta() -> MetricDelta {
             succeeded: 90,
             failed: 5,
             censored: 5,
+            skipped: 6,
             in_flight: 4,
             retried: 1,
+            redirects: 7,
             held_back: 3,
             backed_off: 2,
             bytes_sent: 9_900,
@@ -208,6 +212,7 @@ pub(crate) fn metric_delta() -> MetricDelta {
                 count: 5,
                 sample: Some("busy".into()),
             }],
+            checks: vec![CheckCount { name: "has a price".into(), passed: 88, failed: 2 }],
             lag: vec![1, 2, 255],
             blocked: vec![],
             service: vec![0],
@@ -219,6 +224,24 @@ pub(crate) fn metric_delta() -> MetricDelta {
             cycles: vec![(3, 20)],
             slowest: vec![SlowRequest { node: String::new(), ..slow_request() }],
         }],
+        meters: vec![
+            MeterDelta {
+                group: 1,
+                name: "events".into(),
+                kind: MeterKind::Counter,
+                unit: MeterUnit::Number,
+                sum: 12,
+                histogram: Vec::new(),
+            },
+            MeterDelta {
+                group: 1,
+                name: "sizes".into(),
+                kind: MeterKind::Histogram,
+                unit: MeterUnit::Bytes,
+                sum: 0,
+                histogram: vec![1, 2, 255],
+            },
+        ],
         health: Some(Health {
             interval_ns: 1_000_000_000,
             run_delay_ns: 2,
@@ -290,7 +313,8 @@ pub(crate) fn experiment_second() -> ExperimentSecond {
         max_ns: Some(4 * ns),
         histogram: vec![1, 2, 255],
     };
-    let counts = |offered: u64| Counts { offered, sent: offered - 1, succeeded: 90, failed: 5, censored: 1 };
+    let counts =
+        |offered: u64| Counts { offered, sent: offered - 1, succeeded: 90, failed: 5, censored: 1, skipped: 2 };
     let failure = FailureCount { kind: FailureKind::Status, status: 503, count: 5, sample: Some("busy".into()) };
     let step = |index: u16, name: &str| StepSecond {
         step: index,
@@ -300,12 +324,15 @@ pub(crate) fn experiment_second() -> ExperimentSecond {
         succeeded: 90,
         failed: 5,
         censored: 1,
+        skipped: 2,
         in_flight: 4,
         retried: 1,
+        redirects: 3,
         bytes_sent: 9_900,
         bytes_received: 20_000,
         statuses: vec![StatusCount { status: 200, count: 90 }, StatusCount { status: 503, count: 5 }],
         failures: vec![failure.clone()],
+        checks: vec![CheckCount { name: "has a price".into(), passed: 88, failed: 2 }],
         response: distribution(1_000_000),
         service: distribution(900_000),
         blocked: distribution(50_000),

@@ -23,6 +23,7 @@ mod reporter;
 mod roster;
 mod session;
 mod spans;
+mod totals;
 
 pub use caps::over_caps;
 pub use config::ClientConfig;

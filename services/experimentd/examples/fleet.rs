@@ -268,6 +268,7 @@ impl Node {
             stopped,
             shortfall: None,
             records: None,
+            meters: Vec::new(),
             steps: vec![step],
             health: Some(Health { interval_ns: SECOND_NS, cpu_ns: SECOND_NS / 100, ..Health::default() }),
         };

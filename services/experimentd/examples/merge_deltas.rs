@@ -170,6 +170,7 @@ fn delta(node: usize, second: u32, random: &mut fastrand::Rng) -> MetricDelta {
         stopped: None,
         shortfall: None,
         records: None,
+        meters: Vec::new(),
         steps: vec![step],
         health: Some(Health { interval_ns: 1_000_000_000, cpu_ns: 200_000_000, ..Health::default() }),
     }

@@ -153,6 +153,7 @@ mod tests {
             stopped: None,
             shortfall: None,
             records: None,
+            meters: Vec::new(),
             steps: vec![StepDelta {
                 planned,
                 sent: planned,

@@ -171,7 +171,7 @@ fn distrust(running: &Running, plan: &Plan, offered: &Offered, deficit: &Deficit
         invalid.push(format!("{} arrivals more than scheduled were offered", deficit.excess));
     }
     let sums = offered.totals.iterations();
-    let ended = sums.succeeded + sums.failed + sums.censored;
+    let ended = sums.succeeded + sums.failed + sums.censored + sums.skipped;
     if ended != sums.offered {
         invalid.push(format!("the books do not balance: {} offered, {ended} accounted for", sums.offered));
     }

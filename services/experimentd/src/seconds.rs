@@ -7,13 +7,13 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use nuncius_schemas::codec::{self, MESSAGE_MAX_BYTES};
-use nuncius_schemas::metric::{FailureCount, StatusCount};
+use nuncius_schemas::metric::{self, FailureCount, StatusCount};
 use nuncius_schemas::run::RunStatus;
 use nuncius_schemas::second::{ExperimentSecond, GroupSecond, GroupSums, NodeSecond, StepSecond};
 use nuncius_schemas::spec::ExperimentSpec;
 use nuncius_schemas::steps::{ITERATION, StepTable};
 use nuncius_schemas::units::SECOND_NS;
-use nuncius_stats::second::{add_piece, add_sums, distribution, distributions, distributions_mut};
+use nuncius_stats::second::{add_piece, add_sums, distribution};
 
 use crate::offered::{OfferedTimes, SecondsOfSchedule};
 use crate::series::Series;
@@ -288,7 +288,7 @@ fn step_second(step: u16, name: &str, totals: &StepTotals, in_flight: u64, slowe
         count: *count,
         sample: sample.clone(),
     };
-    StepSecond {
+    let mut told = StepSecond {
         step,
         name: name.to_owned(),
         offered: totals.planned,
@@ -296,8 +296,10 @@ fn step_second(step: u16, name: &str, totals: &StepTotals, in_flight: u64, slowe
         succeeded: totals.succeeded,
         failed: totals.failed,
         censored: totals.censored,
+        skipped: totals.skipped,
         in_flight,
         retried: totals.retried,
+        redirects: totals.redirects,
         bytes_sent: totals.bytes_sent,
         bytes_received: totals.bytes_received,
         statuses: totals
@@ -306,17 +308,14 @@ fn step_second(step: u16, name: &str, totals: &StepTotals, in_flight: u64, slowe
             .map(|(status, count)| StatusCount { status: *status, count: *count })
             .collect(),
         failures: totals.failures.iter().map(failure).collect(),
-        response: distribution(&totals.response.completed),
-        service: distribution(&totals.service.completed),
-        blocked: distribution(&totals.blocked.completed),
-        lag: distribution(&totals.lag.completed),
-        failed_response: distribution(&totals.failed_response.completed),
-        failed_service: distribution(&totals.failed_service.completed),
-        censored_response: distribution(&totals.response.censored),
-        censored_service: distribution(&totals.service.censored),
+        checks: totals.checks.clone(),
         slowest: totals.slowest.iter().take(slowest).cloned().collect(),
-        without_histograms: false,
+        ..StepSecond::default()
+    };
+    for series in metric::Series::ALL {
+        *told.series_mut(series) = distribution(totals.series(series));
     }
+    told
 }
 
 /// Each node's part, and how many were left out: of very many, half of those that are told had the longest lag, the
@@ -348,10 +347,12 @@ fn node_seconds(totals: &SecondTotals) -> (Vec<NodeSecond>, u32) {
 
 /// About how long a step's message form is.
 fn step_bytes(step: &StepSecond) -> usize {
-    // Names of fields and their numbers, about 400 bytes; then what varies.
+    // Names of fields and their numbers, about 440 bytes; then what varies.
     let samples: usize = step.failures.iter().map(|f| 80 + f.sample.as_ref().map_or(0, String::len)).sum();
-    let histograms: usize = distributions(step).iter().map(|distribution| 90 + distribution.histogram.len()).sum();
-    400 + step.name.len() + samples + step.statuses.len() * 32 + step.slowest.len() * SLOW_BYTES + histograms
+    let checks: usize = step.checks.iter().map(|check| 48 + check.name.len()).sum();
+    let histograms: usize =
+        metric::Series::ALL.into_iter().map(|series| 90 + step.series(series).histogram.len()).sum();
+    440 + step.name.len() + samples + checks + step.statuses.len() * 32 + step.slowest.len() * SLOW_BYTES + histograms
 }
 
 fn estimated_bytes(second: &ExperimentSecond) -> usize {
@@ -381,7 +382,7 @@ fn split_within(second: ExperimentSecond, limit_bytes: usize, envelope_bytes: us
         let whole = group.iterations.into_iter().map(|step| (true, step));
         for (is_iteration, mut step) in whole.chain(group.steps.into_iter().map(|step| (false, step))) {
             if envelope_bytes + frame_bytes + step_bytes(&step) > limit_bytes {
-                distributions_mut(&mut step).into_iter().for_each(|distribution| distribution.histogram.clear());
+                metric::Series::ALL.into_iter().for_each(|series| step.series_mut(series).histogram.clear());
                 step.without_histograms = true;
             }
             let size = step_bytes(&step) + frame_bytes;

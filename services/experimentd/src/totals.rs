@@ -11,8 +11,10 @@ use nuncius_stats::{Accept, Histogram, Incarnation, Ledger, Totals};
 
 use crate::health::NodeHealth;
 
+mod meter;
 mod step;
 
+pub use meter::MeterTotals;
 pub use step::StepTotals;
 pub(crate) use step::add;
 
@@ -29,6 +31,18 @@ pub enum MergeError {
         group: u16,
         /// Index of the step.
         step: u16,
+        /// Node that sent it.
+        node: String,
+        /// What was wrong.
+        problem: String,
+    },
+    /// A meter's bytes are not what they should be, or it is another one than was told before.
+    #[error("meter `{meter}` of group {group} from {node}: {problem}")]
+    Meter {
+        /// Index of the group.
+        group: u16,
+        /// Name of the meter.
+        meter: String,
         /// Node that sent it.
         node: String,
         /// What was wrong.
@@ -89,7 +103,7 @@ pub struct NodeSecondTotals {
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 struct NodeStep {
     planned: u64,
-    /// Succeeded, failed or censored.
+    /// Succeeded, failed, censored or skipped.
     ended: u64,
     /// Under way, as last said.
     in_flight: u64,
@@ -133,6 +147,9 @@ pub struct RunTotals {
     pub steps: BTreeMap<(u16, u16), StepTotals>,
     /// Of groups of servos: how many servos completed each number of cycles.
     pub cycles: BTreeMap<u16, BTreeMap<u32, u64>>,
+    /// Meters by group and name.
+    #[serde(default)]
+    pub meters: BTreeMap<(u16, String), MeterTotals>,
     /// By node.
     pub nodes: BTreeMap<String, NodeTotals>,
     /// Seconds that deltas may still come for.
@@ -149,6 +166,7 @@ impl RunTotals {
             iterations,
             steps: BTreeMap::new(),
             cycles: BTreeMap::new(),
+            meters: BTreeMap::new(),
             nodes: BTreeMap::new(),
             open_seconds: BTreeMap::new(),
             ledger: Ledger::default(),
@@ -211,10 +229,21 @@ impl RunTotals {
             }
             let of_node = node.steps.entry(key).or_default();
             of_node.planned += step.planned;
-            of_node.ended += step.succeeded + step.failed + step.censored;
+            of_node.ended += step.succeeded + step.failed + step.censored + step.skipped;
             of_node.in_flight = step.in_flight;
             second.steps.entry(key).or_default().merge(&one);
             second.in_flight.insert((delta.node.clone(), step.group, step.step), step.in_flight);
+        }
+        for meter in &delta.meters {
+            let key = (meter.group, meter.name.clone());
+            if let Err(text) = self.meters.entry(key).or_insert_with(|| MeterTotals::new(meter)).add(meter) {
+                problem.get_or_insert(MergeError::Meter {
+                    group: meter.group,
+                    meter: meter.name.clone(),
+                    node: delta.node.clone(),
+                    problem: text,
+                });
+            }
         }
         let part = second.nodes.entry(delta.node.clone()).or_default();
         part.offered += offered;
@@ -309,6 +338,7 @@ impl RunTotals {
                 sum.succeeded += totals.succeeded;
                 sum.failed += totals.failed;
                 sum.censored += totals.censored;
+                sum.skipped += totals.skipped;
             }
         }
         sum
@@ -330,4 +360,6 @@ pub struct Iterations {
     pub failed: u64,
     /// Unanswered or unsent at the stop.
     pub censored: u64,
+    /// Given up before anything was sent, by the rules of the test itself.
+    pub skipped: u64,
 }

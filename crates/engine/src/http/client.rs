@@ -16,11 +16,11 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use crate::connect;
+use crate::failure::Failure;
+use crate::host::Host;
 use crate::http::response::{Progress, ResponseReader};
 use crate::http::reuse::{self, Rest};
-use crate::plan::Host;
 use crate::tls::{self, Tls};
-use crate::trouble::Trouble;
 
 /// Size of the one buffer of a thread for answers.
 const READ_BYTES: usize = 32 * 1024;
@@ -103,16 +103,16 @@ pub(crate) struct Answer {
 #[derive(Debug)]
 pub(crate) enum Ending {
     /// The peer had closed the connection before any of it reached it.
-    Unseen(Trouble),
+    Unseen(Failure),
     /// The peer cut the connection without having read all of it (RFC 9293, 3.10.4), before any of the answer came.
-    Cut(Trouble),
+    Cut(Failure),
     /// The connection ended before any of the answer came.
-    Unanswered(Trouble),
-    Failed(Trouble),
+    Unanswered(Failure),
+    Failed(Failure),
 }
 
 /// Opens a connection to a host, with a TLS session on it where one is wanted.
-pub(crate) async fn connect(target: &Host, host: usize, tls: Option<&Tls>) -> Result<Client, Trouble> {
+pub(crate) async fn connect(target: &Host, host: usize, tls: Option<&Tls>) -> Result<Client, Failure> {
     let socket = connect::connect(target).await?;
     let address = socket.peer_addr().unwrap_or(target.address);
     let stream = match tls {
@@ -120,7 +120,7 @@ pub(crate) async fn connect(target: &Host, host: usize, tls: Option<&Tls>) -> Re
         Some(tls) => {
             let connector = tokio_rustls::TlsConnector::from(Arc::clone(&tls.config));
             let stream = connector.connect(tls.server_name.clone(), socket).await;
-            Stream::Secure(Box::new(stream.map_err(|error| tls_trouble(address, &error))?))
+            Stream::Secure(Box::new(stream.map_err(|error| tls_failure(address, &error))?))
         }
     };
     Ok(Client {
@@ -136,12 +136,12 @@ pub(crate) async fn connect(target: &Host, host: usize, tls: Option<&Tls>) -> Re
     })
 }
 
-fn tls_trouble(address: SocketAddr, error: &io::Error) -> Trouble {
-    match Trouble::of_error(FailureKind::Tls, "", error) {
-        Trouble::Target(FailureKind::Tls, _) => {
-            Trouble::Target(FailureKind::Tls, format!("tls {address}: {}", tls::in_words(error)))
+fn tls_failure(address: SocketAddr, error: &io::Error) -> Failure {
+    match Failure::of_error(FailureKind::Tls, "", error) {
+        Failure::Failed(FailureKind::Tls, _) => {
+            Failure::Failed(FailureKind::Tls, format!("tls {address}: {}", tls::in_words(error)))
         }
-        other @ (Trouble::Target(..) | Trouble::Generator(_)) => other,
+        other @ (Failure::Failed(..) | Failure::Unmade(_)) => other,
     }
 }
 
@@ -273,7 +273,7 @@ impl Client {
                     }
                     Err(error) => {
                         let sample = format!("{}: {error}", self.address);
-                        return Poll::Ready(Err(Ending::Failed(Trouble::Target(FailureKind::Protocol, sample))));
+                        return Poll::Ready(Err(Ending::Failed(Failure::Failed(FailureKind::Protocol, sample))));
                     }
                 }
             }
@@ -284,21 +284,21 @@ impl Client {
     fn broken(&self, request_bytes: usize, error: Option<&io::Error>) -> Ending {
         let address = self.address;
         let is_end = error.is_none_or(|error| error.kind() == io::ErrorKind::UnexpectedEof);
-        let trouble = match error {
-            Some(error) if tls::is_tls(error) => tls_trouble(address, error),
-            Some(error) if !is_end => Trouble::of_error(FailureKind::Closed, address, error),
+        let failure = match error {
+            Some(error) if tls::is_tls(error) => tls_failure(address, error),
+            Some(error) if !is_end => Failure::of_error(FailureKind::Closed, address, error),
             _ => {
                 let sample = format!("{address}: closed by the peer before the answer was complete");
-                Trouble::Target(FailureKind::Closed, sample)
+                Failure::Failed(FailureKind::Closed, sample)
             }
         };
-        if self.read_bytes > 0 || !matches!(trouble, Trouble::Target(FailureKind::Closed, _)) {
-            return Ending::Failed(trouble);
+        if self.read_bytes > 0 || !matches!(failure, Failure::Failed(FailureKind::Closed, _)) {
+            return Ending::Failed(failure);
         }
         let is_whole = matches!(self.stream, Stream::Plain(_)) || request_bytes <= RECORD_BYTES;
         if self.written_bytes == 0 || is_end && is_whole && reuse::is_unseen(&self.stream, request_bytes) {
-            return Ending::Unseen(trouble);
+            return Ending::Unseen(failure);
         }
-        if is_end { Ending::Unanswered(trouble) } else { Ending::Cut(trouble) }
+        if is_end { Ending::Unanswered(failure) } else { Ending::Cut(failure) }
     }
 }

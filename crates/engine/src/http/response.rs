@@ -6,17 +6,12 @@
 //! proper.
 
 mod error;
+mod framing;
 mod head;
 
 pub(crate) use error::{Problem, ResponseError};
+use framing::{CHUNK_LINE_MAX_BYTES, HEAD_MAX_BYTES, State};
 use head::{Head, parse_head};
-
-/// Longest head of an answer, in bytes.
-pub(crate) const HEAD_MAX_BYTES: usize = 64 * 1024;
-/// Most header fields of an answer.
-const FIELDS_MAX: usize = 128;
-/// Longest line that gives the size of a chunk, in bytes.
-const CHUNK_LINE_MAX_BYTES: u32 = 1024;
 
 /// How far an answer has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,18 +20,6 @@ pub(crate) enum Progress {
     Partial,
     /// The answer is complete; so many bytes of what was given belong to it.
     Complete { consumed: usize },
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Head,
-    Sized { left: u64 },
-    ToEnd,
-    ChunkSize { size: u64, digits: u32, length: u32, is_extension: bool },
-    ChunkData { left: u64 },
-    ChunkEnd,
-    Trailer { line: u32, total: u32 },
-    Done,
 }
 
 /// One answer being read.

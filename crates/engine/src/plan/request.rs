@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use nuncius_schemas::spec::{Connections, Group, Method, Step, TlsOptions};
 
-use super::PlanError;
 use super::target::Target;
+use crate::error::PlanError;
 
 pub(super) const USER_AGENT: &str = concat!("nuncius/", env!("CARGO_PKG_VERSION"));
 

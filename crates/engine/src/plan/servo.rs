@@ -3,8 +3,9 @@
 use nuncius_schemas::servo::ServoOptions;
 use nuncius_schemas::spec::Group;
 
+use super::request;
 use super::target::Target;
-use super::{PlanError, request};
+use crate::error::PlanError;
 
 /// Servos, with the environment resolved.
 #[derive(Debug)]

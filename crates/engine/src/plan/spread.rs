@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::{GroupPlan, Load};
+use super::load::Load;
 
 /// Most steps of making a cycle: requests of the cycle times hosts.
 const CYCLE_STEPS_MAX: u128 = 1 << 26;
@@ -97,17 +97,17 @@ pub(crate) struct Picker {
 }
 
 impl Picker {
-    /// `first_shard` is the first one of the thread's shards.
-    pub(crate) fn new(plan: &GroupPlan, first_shard: u32) -> Self {
-        let begin = plan.spread.begin(u64::from(first_shard), u64::from(plan.shards.shards()));
-        let position = match &plan.load {
+    /// Of a group of so many shards; `first_shard` is the first one of the thread's own.
+    pub(crate) fn new(spread: &Spread, load: &Load, shards: u32, first_shard: u32) -> Self {
+        let begin = spread.begin(u64::from(first_shard), u64::from(shards));
+        let position = match load {
             Load::Open { .. } => Position::Index,
             Load::Closed { users, iterations: Some(iterations), .. } => {
                 Position::Rounds { users: u64::from(*users).max(1), iterations: *iterations }
             }
             Load::Closed { iterations: None, .. } => Position::Count(begin),
         };
-        Self { spread: plan.spread.clone(), position, ahead: begin }
+        Self { spread: spread.clone(), position, ahead: begin }
     }
 
     /// The host of the iteration of this index.

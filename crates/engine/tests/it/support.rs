@@ -9,12 +9,14 @@ use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
+use nuncius_clock::monotonic_ns;
 use nuncius_engine::{
-    Caps, Control, EngineMessage, EngineOptions, Failure, FinishReason, GroupInput, GroupPlan, PlanError, Row, SlowRow,
-    TargetPolicy, monotonic_ns, plan_group, spawn_group,
+    Caps, Control, EngineMessage, EngineOptions, FinishReason, GroupInput, GroupPlan, PlanError, Row, SlowRow,
+    TargetPolicy, plan_group, spawn_group,
 };
 use nuncius_load::ShardSet;
 use nuncius_schemas::fault::GeneratorFault;
+use nuncius_schemas::metric::{BySeries, FailureCount, Series};
 use nuncius_schemas::route::Route;
 use nuncius_schemas::spec::{ExperimentSpec, RecordsMode};
 use nuncius_stats::Totals;
@@ -196,21 +198,20 @@ pub struct Step {
     pub failed: u64,
     pub censored: u64,
     pub in_flight: u64,
-    pub failures: Vec<Failure>,
-    pub lag: Totals,
-    pub blocked: Totals,
+    pub failures: Vec<FailureCount>,
     pub retried: u64,
     pub held_back: u64,
     pub backed_off: u64,
     pub bytes_sent: u64,
     pub bytes_received: u64,
     pub statuses: std::collections::BTreeMap<u16, u64>,
-    pub service: Totals,
-    pub response: Totals,
-    pub failed_service: Totals,
-    pub failed_response: Totals,
-    pub censored_response: Totals,
-    pub censored_service: Totals,
+    pub series: BySeries<Totals>,
+}
+
+impl Step {
+    pub fn of(&self, series: Series) -> &Totals {
+        self.series.of(series)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -233,7 +234,7 @@ impl Outcome {
     pub fn step(&self) -> &Step {
         assert_eq!(self.steps.len(), 1);
         let step = &self.steps[0];
-        assert_eq!(step.planned, step.succeeded + step.failed + step.censored, "{step:?}");
+        assert_eq!(step.planned, step.succeeded + step.failed + step.censored + step.skipped, "{step:?}");
         assert_eq!(step.in_flight, 0);
         step
     }
@@ -349,12 +350,9 @@ impl<'a> Run<'a> {
                         total.censored += step.censored;
                         total.in_flight = step.in_flight;
                         total.failures.extend(step.failures.iter().cloned());
-                        total.lag.add(&step.lag).unwrap();
-                        total.blocked.add(&step.blocked).unwrap();
-                        total.service.add(&step.service).unwrap();
-                        total.response.add(&step.response).unwrap();
-                        total.failed_service.add(&step.failed_service).unwrap();
-                        total.failed_response.add(&step.failed_response).unwrap();
+                        for (series, histogram) in step.series.iter() {
+                            total.series.of_mut(series).add(histogram).unwrap();
+                        }
                         total.retried += step.retried;
                         total.held_back += step.held_back;
                         total.backed_off += step.backed_off;
@@ -363,8 +361,6 @@ impl<'a> Run<'a> {
                         for answers in &step.statuses {
                             *total.statuses.entry(answers.status).or_default() += answers.count;
                         }
-                        total.censored_response.add(&step.censored_response).unwrap();
-                        total.censored_service.add(&step.censored_service).unwrap();
                     }
                 }
             }

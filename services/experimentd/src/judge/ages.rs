@@ -141,6 +141,7 @@ mod tests {
             stopped: None,
             shortfall: None,
             records: None,
+            meters: Vec::new(),
             steps: vec![step],
             health: None,
         }

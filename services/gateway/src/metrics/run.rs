@@ -139,7 +139,10 @@ impl Run {
             for (step, name) in steps.steps() {
                 let place = run.place(index, step, &group.name, name);
                 if let Some(series) = run.steps.get_mut(place) {
-                    for kind in FailureKind::ALL.into_iter().filter(|kind| *kind != FailureKind::Status) {
+                    for kind in FailureKind::ALL
+                        .into_iter()
+                        .filter(|kind| !kind.is_of_session() && *kind != FailureKind::Status)
+                    {
                         series.sums.failures.entry((kind, 0)).or_default();
                     }
                 }

@@ -2,7 +2,8 @@
 
 use std::mem::MaybeUninit;
 
-use super::{FIELDS_MAX, HEAD_MAX_BYTES, Problem, ResponseError, State};
+use super::error::{Problem, ResponseError};
+use super::framing::{FIELDS_MAX, HEAD_MAX_BYTES, State};
 
 /// What a head says.
 #[derive(Debug, Clone, Copy)]

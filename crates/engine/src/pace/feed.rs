@@ -8,26 +8,7 @@ use std::collections::{BinaryHeap, VecDeque};
 use nuncius_load::closed::{iterations_of_user, users_of};
 use nuncius_load::{Arrival, Schedule, ShardSet};
 
-use crate::plan::Load;
-
-/// Pauses of a user whose iterations end without an answer: a target that is not there must not be hammered in a loop
-/// that never sleeps. Twice as long after each further one, up to a limit; each is shortened by up to half, so that
-/// users who failed together do not come back together.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Backoff {
-    pub(crate) first_ns: u64,
-    pub(crate) max_ns: u64,
-}
-
-impl Backoff {
-    /// The pause after `unanswered` of them in a row, at least 1; the same for the same user and iteration.
-    fn pause_ns(self, unanswered: u32, user: u32, begun: u64) -> u64 {
-        let doublings = unanswered.saturating_sub(1).min(63);
-        let whole_ns = self.first_ns.saturating_mul(1 << doublings).min(self.max_ns);
-        let mut random = fastrand::Rng::with_seed(u64::from(user) << 32 ^ begun);
-        whole_ns - random.u64(0..=whole_ns / 2)
-    }
-}
+use crate::plan::load::{Backoff, Load};
 
 /// Something to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -223,22 +204,5 @@ impl ClosedFeed {
             self.thinking.push(Reverse((now_ns.saturating_add(pause_ns), slot)));
         }
         backoff_ns > self.think_ns
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_double_up_to_their_limit_and_users_do_not_come_back_together() {
-        let backoff = Backoff { first_ns: 10_000_000, max_ns: 1_000_000_000 };
-        for (unanswered, whole_ns) in [(1, 10_000_000), (2, 20_000_000), (4, 80_000_000), (8, 1_000_000_000)] {
-            let pauses: Vec<u64> = (0..100).map(|user| backoff.pause_ns(unanswered, user, 3)).collect();
-            assert!(pauses.iter().all(|pause| (whole_ns / 2..=whole_ns).contains(pause)), "{pauses:?}");
-            let distinct: std::collections::BTreeSet<&u64> = pauses.iter().collect();
-            assert!(distinct.len() > 90);
-        }
-        assert!(backoff.pause_ns(u32::MAX, 1, u64::MAX) <= 1_000_000_000);
     }
 }

@@ -14,13 +14,13 @@ const GAP_MAX_NS: u64 = 4 * DENSE_GAP_NS;
 
 /// How far apart the arrivals of late were planned.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct Dense {
     last_planned_ns: u64,
     /// Exponentially weighted over about eight arrivals.
     gap_ns: u64,
 }
 
-impl Pace {
+impl Dense {
     pub(super) const fn new() -> Self {
         Self { last_planned_ns: 0, gap_ns: GAP_MAX_NS }
     }
@@ -44,10 +44,10 @@ impl Pace {
 mod tests {
     use super::*;
 
-    fn paced(gap_ns: u64, count: u64) -> Pace {
-        let mut pace = Pace::new();
-        (0..count).for_each(|index| pace.taken(1_000_000_000 + index * gap_ns));
-        pace
+    fn paced(gap_ns: u64, count: u64) -> Dense {
+        let mut dense = Dense::new();
+        (0..count).for_each(|index| dense.taken(1_000_000_000 + index * gap_ns));
+        dense
     }
 
     #[test]
@@ -55,29 +55,29 @@ mod tests {
         for gap_ns in [60_000, 1_000_000, 1_000_000_000] {
             assert_eq!(paced(gap_ns, 100).wake_ns(1_000, 400), 1_000, "{gap_ns}");
         }
-        assert_eq!(Pace::new().wake_ns(1_000, 400), 1_000);
+        assert_eq!(Dense::new().wake_ns(1_000, 400), 1_000);
     }
 
     #[test]
     fn dense_arrivals_share_a_wake_up_that_is_at_most_so_late() {
-        let pace = paced(15_000, 100);
-        assert_eq!(pace.wake_ns(1_000, 400), 400 + TOGETHER_NS);
-        assert_eq!(pace.wake_ns(400 + TOGETHER_NS + 1, 400), 400 + TOGETHER_NS + 1);
-        assert_eq!(pace.wake_ns(u64::MAX, 400), u64::MAX);
+        let dense = paced(15_000, 100);
+        assert_eq!(dense.wake_ns(1_000, 400), 400 + TOGETHER_NS);
+        assert_eq!(dense.wake_ns(400 + TOGETHER_NS + 1, 400), 400 + TOGETHER_NS + 1);
+        assert_eq!(dense.wake_ns(u64::MAX, 400), u64::MAX);
     }
 
     #[test]
     fn two_arrivals_that_chance_brings_together_are_not_yet_dense() {
-        let mut pace = paced(200_000, 100);
-        pace.taken(pace.last_planned_ns + 1);
-        assert_eq!(pace.wake_ns(1_000, 400), 1_000);
+        let mut dense = paced(200_000, 100);
+        dense.taken(dense.last_planned_ns + 1);
+        assert_eq!(dense.wake_ns(1_000, 400), 1_000);
     }
 
     #[test]
     fn a_pause_is_forgotten_after_a_dozen_arrivals() {
-        let mut pace = paced(10_000, 100);
-        pace.taken(pace.last_planned_ns + 60_000_000_000);
-        (0..12).for_each(|_| pace.taken(pace.last_planned_ns + 10_000));
-        assert_eq!(pace.wake_ns(1_000, 400), 400 + TOGETHER_NS);
+        let mut dense = paced(10_000, 100);
+        dense.taken(dense.last_planned_ns + 60_000_000_000);
+        (0..12).for_each(|_| dense.taken(dense.last_planned_ns + 10_000));
+        assert_eq!(dense.wake_ns(1_000, 400), 400 + TOGETHER_NS);
     }
 }

@@ -1,13 +1,16 @@
 //! What happens at the horizon, and to shards that were another node's before.
 
+use std::collections::VecDeque;
+
 use super::*;
+use crate::sink::FinishReason;
 
 const SECOND_NS: u64 = 1_000_000_000;
 
 /// A group whose thread is driven by the test's clock, against a target that answers each request so long after it was
 /// sent.
 struct Clocked {
-    dispatcher: Dispatcher,
+    sequencer: Sequencer,
     messages: Receiver<EngineMessage>,
     control: Arc<Control>,
     now_ns: u64,
@@ -19,8 +22,13 @@ impl Clocked {
     fn new(load: &str, joins_at_ns: Option<u64>, horizon_ns: u64) -> Self {
         let control = Control::new();
         control.start(START_NS, horizon_ns);
-        let (dispatcher, messages) = group(load, joins_at_ns, Arc::clone(&control));
-        Self { dispatcher, messages, control, now_ns: START_NS - 1, under_way: VecDeque::new(), service_ns: 1_000_000 }
+        let plan = http(load);
+        let plan = match joins_at_ns {
+            Some(at_ns) => plan.joining(at_ns, 1, 1_000),
+            None => plan,
+        };
+        let (sequencer, messages) = sequencer_of(&plan, Arc::clone(&control), ROOM);
+        Self { sequencer, messages, control, now_ns: START_NS - 1, under_way: VecDeque::new(), service_ns: 1_000_000 }
     }
 
     /// Goes on until an instant of run time; what it began: when each was planned, in milliseconds of run time, and its
@@ -28,25 +36,24 @@ impl Clocked {
     fn run_to(&mut self, until_ms: u64) -> Vec<(u64, u64)> {
         let until_ns = START_NS + until_ms * 1_000_000;
         let mut began = Vec::new();
-        // The first turn is that of its bell, which was rung when it was told anything.
+        // The first turn is that of its waker, which was woken when it was told anything.
         for _ in 0..100_000 {
             while let Some((_, iteration)) = self.under_way.front().copied().filter(|(at_ns, _)| *at_ns <= self.now_ns)
             {
                 self.under_way.pop_front();
-                assert!(self.dispatcher.answered(iteration, 200, true, self.now_ns).is_none());
+                assert!(self.sequencer.answered(iteration, 200, true, self.now_ns).is_none());
             }
-            self.dispatcher.poll(self.now_ns);
-            while let Some(mut iteration) = self.dispatcher.next(self.now_ns) {
-                self.dispatcher.begun(&mut iteration, self.now_ns);
-                self.dispatcher.sent(&mut iteration, self.now_ns);
-                began.push(((iteration.planned_ns - START_NS) / 1_000_000, iteration.index));
+            self.sequencer.poll(self.now_ns);
+            while let Some(mut iteration) = self.sequencer.next(self.now_ns) {
+                self.sequencer.sent(&mut iteration, self.now_ns);
+                began.push(((iteration.exchange.planned_ns - START_NS) / 1_000_000, iteration.exchange.index));
                 self.under_way.push_back((self.now_ns + self.service_ns, iteration));
             }
-            if self.now_ns >= until_ns || self.dispatcher.is_over() {
+            if self.now_ns >= until_ns || self.sequencer.pace.is_over() {
                 return began;
             }
             let answer_ns = self.under_way.front().map_or(u64::MAX, |(at_ns, _)| *at_ns);
-            self.now_ns = self.dispatcher.due_ns().min(answer_ns).min(until_ns).max(self.now_ns);
+            self.now_ns = self.sequencer.pace.due_ns().min(answer_ns).min(until_ns).max(self.now_ns);
         }
         panic!("it wakes for nothing at {} ns", self.now_ns - START_NS)
     }
@@ -61,13 +68,13 @@ impl Clocked {
 
     /// Why it ended, how long it says that it stood, and which seconds it told of.
     fn end(self) -> (FinishReason, u64, Vec<(u32, u32)>) {
-        assert!(self.dispatcher.is_over());
-        self.dispatcher.close(self.now_ns);
+        assert!(self.sequencer.pace.is_over());
+        self.sequencer.close(None, self.now_ns);
         let mut seconds = Vec::new();
         for message in self.messages.try_iter() {
             match message {
                 EngineMessage::Second(report) => {
-                    assert_eq!(report.steps[0].lag.summary().max_ns, 0, "nothing is offered late");
+                    assert_eq!(report.steps[0].series.of(Series::Lag).summary().max_ns, 0, "nothing is offered late");
                     seconds.push((report.first_second, report.last_second));
                 }
                 EngineMessage::Rows(_) => {}
@@ -151,7 +158,7 @@ fn a_group_stands_for_as_long_as_its_node_has_patience_whatever_its_schedule() {
     ] {
         let mut group = Clocked::new(load, None, SECOND_NS);
         group.run_to(30_900);
-        assert!(!group.dispatcher.is_over(), "{load}");
+        assert!(!group.sequencer.pace.is_over(), "{load}");
         group.run_to(60_000);
         assert_eq!(group.now_ns, START_NS + 31 * SECOND_NS, "{load}");
         let (reason, ..) = group.end();

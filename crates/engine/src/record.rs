@@ -1,0 +1,467 @@
+//! How everything counts that is measured: arrivals, the requests of steps, whole iterations, checks and meters.
+//!
+//! For each recorder, at every instant: planned = succeeded + failed + censored + skipped + waiting or in flight. What of
+//! a failure's length counts is in one list, [`FailureKind::latency`]. Nothing here does I/O or reads a clock; all
+//! instants are on CLOCK_MONOTONIC.
+
+use std::sync::mpsc::SyncSender;
+
+use nuncius_load::sample::{is_sampled, span_id};
+use nuncius_schemas::fault::GeneratorFault;
+use nuncius_schemas::metric::{FailureKind, FailureLatency, Series, add_check};
+use nuncius_schemas::record::RecordOutcome;
+
+use crate::failure::Failure;
+use crate::options::EngineOptions;
+use crate::plan::GroupPlan;
+use crate::sink::{EngineMessage, FinishReason, StepRecorder};
+use crate::start::Start;
+
+mod beside;
+mod exchange;
+mod rows;
+mod seconds;
+
+pub(crate) use exchange::Exchange;
+
+use seconds::Seconds;
+
+#[derive(Debug)]
+pub(crate) struct Recorder {
+    seconds: Seconds,
+    /// Where arrivals are counted, beside the iteration: the first step where it is the same in every iteration.
+    entry: u16,
+    /// Where iterations are counted.
+    iteration: u16,
+    /// The same where it is none of the steps.
+    whole: Option<u16>,
+    group: u16,
+    run_key: u64,
+    trace_id: u128,
+    options: EngineOptions,
+}
+
+impl Recorder {
+    /// Of one thread of a group.
+    pub(crate) fn new(
+        plan: &GroupPlan,
+        thread: usize,
+        options: EngineOptions,
+        sink: SyncSender<EngineMessage>,
+    ) -> Self {
+        let shape = (plan.steps.recorders().count(), options.trace_slowest);
+        Self {
+            seconds: Seconds::new((plan.group, thread), shape, &plan.meters, sink),
+            entry: plan.entry(),
+            iteration: plan.steps.iteration(),
+            whole: plan.steps.whole(),
+            group: plan.group,
+            run_key: plan.run_key,
+            trace_id: plan.trace_id,
+            options,
+        }
+    }
+
+    /// Run time began at `start_ns`; what there is to tell begins with the second of `first_ns`.
+    pub(crate) fn start(&mut self, start_ns: u64, first_ns: u64) {
+        self.seconds.start(start_ns, first_ns);
+    }
+
+    /// Run time at an instant; 0 before the start.
+    pub(crate) fn run_time_ns(&self, at_ns: u64) -> u64 {
+        self.seconds.run_time_ns(at_ns)
+    }
+
+    /// When [`Recorder::tick`] has something to do.
+    #[inline]
+    pub(crate) fn second_end_ns(&self) -> u64 {
+        self.seconds.second_end_ns()
+    }
+
+    /// Ends the seconds that are over.
+    pub(crate) fn tick(&mut self, now_ns: u64) {
+        self.seconds.tick(now_ns);
+    }
+
+    /// Whether nobody listens any more.
+    pub(crate) fn is_deaf(&self) -> bool {
+        self.seconds.is_deaf()
+    }
+
+    /// The last messages; waits for room.
+    pub(crate) fn close(self, now_ns: u64, reason: FinishReason, stood_ns: u64) {
+        self.seconds.close(now_ns, reason, stood_ns);
+    }
+
+    /// Whether an iteration carries a sampled trace.
+    #[inline]
+    pub(crate) fn is_sampled(&self, index: u64) -> bool {
+        let ratio = self.options.trace_ratio;
+        ratio > 0.0 && is_sampled(self.options.seed, u32::from(self.group), index, ratio)
+    }
+
+    /// Trace and span of an exchange.
+    pub(crate) fn identifiers(&self, exchange: &Exchange) -> (u128, u64) {
+        let (seed, stream) = (self.options.seed, u32::from(self.group));
+        (self.trace_id, span_id(seed, self.run_key, stream, exchange.index, u32::from(exchange.step)))
+    }
+
+    #[inline]
+    fn step(&mut self, recorder: u16) -> Option<&mut StepRecorder> {
+        self.seconds.step(recorder)
+    }
+
+    /// Where arrivals are counted: the entry, and the iteration where that is another recorder.
+    #[inline]
+    fn count_arrivals(&mut self, count: impl Fn(&mut StepRecorder)) {
+        if let Some(recorder) = self.step(self.entry) {
+            count(recorder);
+        }
+        if self.iteration != self.entry
+            && let Some(recorder) = self.step(self.iteration)
+        {
+            count(recorder);
+        }
+    }
+
+    /// So many arrivals were taken from the schedule, or begun by users.
+    #[inline]
+    pub(crate) fn arrived(&mut self, count: u64) {
+        self.count_arrivals(|recorder| recorder.planned += count);
+    }
+
+    /// An arrival is handed to the engine.
+    #[inline]
+    pub(crate) fn launched(
+        &mut self,
+        index: u64,
+        user: u32,
+        (planned_ns, taken_ns): (u64, u64),
+        has_plan: bool,
+        now_ns: u64,
+    ) -> Start {
+        self.count_arrivals(|recorder| recorder.in_flight += 1);
+        let is_sampled = self.is_sampled(index);
+        Start { index, planned_ns, taken_ns, launched_ns: now_ns, begun_ns: 0, user, has_plan, is_sampled }
+    }
+
+    /// The node's cap on the rate has held a start back since `since_ns`: that is lag.
+    #[cold]
+    pub(crate) fn let_through(&mut self, start: &mut Start, since_ns: u64, now_ns: u64) {
+        let held_ns = now_ns.saturating_sub(since_ns.max(start.taken_ns));
+        start.taken_ns = start.taken_ns.saturating_add(held_ns);
+        self.held_back(self.entry);
+    }
+
+    /// A request waited for the node's cap on the rate.
+    pub(crate) fn held_back(&mut self, step: u16) {
+        if let Some(recorder) = self.step(step) {
+            recorder.held_back += 1;
+        }
+    }
+
+    /// A user pauses because its iteration ended without an answer.
+    pub(crate) fn backed_off(&mut self) {
+        if let Some(recorder) = self.step(self.entry) {
+            recorder.backed_off += 1;
+        }
+    }
+
+    /// The engine turns to a start: what it took to do so since it was given it is lag. A second time changes nothing.
+    #[inline]
+    pub(crate) fn begun(&mut self, start: &mut Start, now_ns: u64) {
+        if start.begun_ns != 0 {
+            return;
+        }
+        start.begun_ns = now_ns;
+        start.taken_ns = start.taken_ns.saturating_add(now_ns.saturating_sub(start.launched_ns));
+        if start.has_plan
+            && let Some(recorder) = self.step(self.entry)
+        {
+            recorder.record_ns(Series::Lag, start.taken_ns.saturating_sub(start.planned_ns));
+        }
+    }
+
+    /// The end has come before the engine turned to a start: it was late to the end.
+    pub(crate) fn never_begun(&mut self, mut start: Start, now_ns: u64) {
+        self.begun(&mut start, now_ns);
+        if Some(self.entry) != self.whole {
+            self.censored(self.enter(&start), now_ns);
+        }
+        if let Some(whole) = self.whole(&start) {
+            self.censored(whole, now_ns);
+        }
+    }
+
+    /// The iteration of a start as an exchange of its own; `None` where the only step is the iteration.
+    #[inline]
+    pub(crate) fn whole(&self, start: &Start) -> Option<Exchange> {
+        Some(Exchange { step: self.whole?, ..self.enter(start) })
+    }
+
+    /// The first step of an iteration that always begins with it: it was counted with the arrival.
+    #[inline]
+    pub(crate) fn enter(&self, start: &Start) -> Exchange {
+        Exchange {
+            step: self.entry,
+            index: start.index,
+            planned_ns: start.planned_ns,
+            taken_ns: start.taken_ns,
+            sent_ns: 0,
+            has_plan: start.has_plan,
+            is_sampled: start.is_sampled,
+            is_held: false,
+        }
+    }
+
+    /// The first step of an iteration that may begin with any: it counts from the planned instant, and what the engine
+    /// itself needed since it has begun is its lag.
+    pub(crate) fn first(&mut self, step: u16, start: &Start, now_ns: u64) -> Exchange {
+        let lag_ns = now_ns.saturating_sub(start.begun_ns);
+        self.open(step, Some(lag_ns));
+        Exchange { step, taken_ns: start.taken_ns.saturating_add(lag_ns), ..self.enter(start) }
+    }
+
+    /// A later step, planned at an instant that is known beforehand, such as the end of the one before plus the user's
+    /// think time: what the engine came later to it is lag.
+    pub(crate) fn later(&mut self, step: u16, start: &Start, planned_ns: u64, now_ns: u64) -> Exchange {
+        let of = Exchange { step, planned_ns, ..self.enter(start) };
+        self.plan(of, planned_ns, now_ns)
+    }
+
+    /// A later step that is planned when it begins.
+    #[inline]
+    pub(crate) fn next(&mut self, step: u16, before: &Exchange, now_ns: u64) -> Exchange {
+        self.open(step, None);
+        Exchange {
+            step,
+            planned_ns: now_ns,
+            taken_ns: now_ns,
+            sent_ns: 0,
+            has_plan: false,
+            is_held: false,
+            index: before.index,
+            is_sampled: before.is_sampled,
+        }
+    }
+
+    /// Something that was planned at an instant, and had to wait for something else until `ready_ns`: that is no lag, but
+    /// shows as blocked.
+    pub(crate) fn plan(&mut self, of: Exchange, ready_ns: u64, now_ns: u64) -> Exchange {
+        let lag_ns = now_ns.saturating_sub(of.planned_ns.max(ready_ns));
+        self.open(of.step, Some(lag_ns));
+        Exchange { taken_ns: of.planned_ns.saturating_add(lag_ns), ..of }
+    }
+
+    #[inline]
+    fn open(&mut self, step: u16, lag_ns: Option<u64>) {
+        let Some(recorder) = self.step(step) else { return };
+        recorder.planned += 1;
+        recorder.in_flight += 1;
+        if let Some(lag_ns) = lag_ns {
+            recorder.record_ns(Series::Lag, lag_ns);
+        }
+    }
+
+    /// A step that an iteration passes by, by its own rules.
+    pub(crate) fn skip(&mut self, step: u16) {
+        if let Some(recorder) = self.step(step) {
+            recorder.planned += 1;
+            recorder.skipped += 1;
+        }
+    }
+
+    /// The node's cap on the rate lets an exchange through; where it had held it back before it was sent, it is planned
+    /// anew.
+    #[inline]
+    pub(crate) fn permitted(&mut self, exchange: &mut Exchange, now_ns: u64) {
+        if std::mem::take(&mut exchange.is_held) {
+            if exchange.sent_ns == 0 {
+                (exchange.planned_ns, exchange.taken_ns) = (now_ns, now_ns);
+            }
+            self.held_back(exchange.step);
+        }
+    }
+
+    /// The request of an exchange is being written; of a whole iteration, that of its first step. A second time changes
+    /// nothing.
+    #[inline]
+    pub(crate) fn sent(&mut self, exchange: &mut Exchange, now_ns: u64) {
+        if exchange.sent_ns != 0 {
+            return;
+        }
+        exchange.sent_ns = now_ns;
+        if let Some(recorder) = self.step(exchange.step) {
+            recorder.sent += 1;
+            recorder.record_ns(Series::Blocked, now_ns.saturating_sub(exchange.taken_ns));
+        }
+    }
+
+    /// It ended as expected, with `status`, which is 0 for protocols without one.
+    #[inline]
+    pub(crate) fn succeeded(&mut self, exchange: Exchange, status: u16, now_ns: u64) {
+        if let Some(recorder) = self.step(exchange.step) {
+            recorder.in_flight = recorder.in_flight.saturating_sub(1);
+            recorder.count_status(status);
+            recorder.succeeded += 1;
+            if exchange.sent_ns != 0 {
+                recorder.record_ns(Series::Service, now_ns.saturating_sub(exchange.sent_ns));
+            }
+            if exchange.has_plan {
+                recorder.record_ns(Series::Response, now_ns.saturating_sub(exchange.planned_ns));
+            }
+        }
+        self.row(&exchange, status, RecordOutcome::Succeeded, None, now_ns);
+    }
+
+    /// It failed, answered with `status` or, where that is 0, without an answer that has one. `sample` is a text about
+    /// it that never holds what the target sent.
+    pub(crate) fn failed(
+        &mut self,
+        exchange: Exchange,
+        kind: FailureKind,
+        status: u16,
+        now_ns: u64,
+        sample: impl FnOnce() -> String,
+    ) {
+        let is_whole = Some(exchange.step) == self.whole;
+        if let Some(recorder) = self.step(exchange.step) {
+            // Answers are counted by status where they were asked for.
+            if !is_whole {
+                recorder.count_status(status);
+            }
+            measure_failed(recorder, &exchange, kind.latency(), now_ns);
+        }
+        self.broken_off(exchange, kind, status, sample);
+        self.row(&exchange, status, RecordOutcome::Failed, Some(kind), now_ns);
+    }
+
+    /// It was given up for a failure of something else: that has been measured, and the length of this says nothing.
+    pub(crate) fn broken_off(
+        &mut self,
+        exchange: Exchange,
+        kind: FailureKind,
+        status: u16,
+        sample: impl FnOnce() -> String,
+    ) {
+        self.close_gauge(exchange.step);
+        self.seconds.fail(exchange.step, kind, status, sample);
+    }
+
+    /// It did not succeed: it failed, or is censored where the generator could not make it.
+    pub(crate) fn ended(&mut self, exchange: Exchange, failure: Failure, now_ns: u64) {
+        match failure {
+            Failure::Failed(kind, sample) => self.failed(exchange, kind, 0, now_ns, || sample),
+            Failure::Unmade(fault) => {
+                self.fault(fault);
+                self.censored(exchange, now_ns);
+            }
+        }
+    }
+
+    /// The end has come before its own did, or the generator could not make it.
+    pub(crate) fn censored(&mut self, exchange: Exchange, now_ns: u64) {
+        self.close_gauge(exchange.step);
+        if let Some(recorder) = self.step(exchange.step) {
+            recorder.censored += 1;
+            if exchange.has_plan {
+                recorder.record_ns(Series::CensoredResponse, now_ns.saturating_sub(exchange.planned_ns));
+            }
+            if exchange.sent_ns != 0 {
+                recorder.record_ns(Series::CensoredService, now_ns.saturating_sub(exchange.sent_ns));
+            }
+        }
+        self.row(&exchange, 0, RecordOutcome::Censored, None, now_ns);
+    }
+
+    /// It was given up by the rules of the test itself, before anything was sent.
+    pub(crate) fn skipped(&mut self, exchange: Exchange) {
+        self.close_gauge(exchange.step);
+        if let Some(recorder) = self.step(exchange.step) {
+            recorder.skipped += 1;
+        }
+    }
+
+    #[inline]
+    fn close_gauge(&mut self, step: u16) {
+        if let Some(recorder) = self.step(step) {
+            recorder.in_flight = recorder.in_flight.saturating_sub(1);
+        }
+    }
+
+    /// Counts what the generator had not enough of to make a request.
+    pub(crate) fn fault(&mut self, fault: GeneratorFault) {
+        self.seconds.fault(fault);
+    }
+
+    /// A request is written once more, because the peer had closed the connection without seeing it.
+    pub(crate) fn retried(&mut self, step: u16) {
+        if let Some(recorder) = self.step(step) {
+            recorder.retried += 1;
+        }
+    }
+
+    /// An answer led elsewhere, and was followed: a request more of the same exchange. The answer is none of those that
+    /// are counted by status.
+    pub(crate) fn redirected(&mut self, step: u16) {
+        if let Some(recorder) = self.step(step) {
+            recorder.redirects += 1;
+        }
+    }
+
+    /// Bytes of a step's request were written.
+    #[inline]
+    pub(crate) fn written(&mut self, step: u16, bytes: u64) {
+        if let Some(recorder) = self.step(step) {
+            recorder.bytes_sent += bytes;
+        }
+    }
+
+    /// Bytes of a step's answer were read.
+    #[inline]
+    pub(crate) fn read(&mut self, step: u16, bytes: u64) {
+        if let Some(recorder) = self.step(step) {
+            recorder.bytes_received += bytes;
+        }
+    }
+
+    /// A check of this name was made on what a step has got.
+    pub(crate) fn check(&mut self, step: u16, name: &str, has_passed: bool) {
+        if let Some(recorder) = self.step(step) {
+            add_check(&mut recorder.checks, name, u64::from(has_passed), u64::from(!has_passed));
+        }
+    }
+
+    /// Adds to a meter, by its number in the plan: to the sum of a counter; to a histogram one value.
+    pub(crate) fn meter(&mut self, meter: usize, value: u64) {
+        if let Some(recorder) = self.seconds.meter(meter) {
+            recorder.record(value);
+        }
+    }
+
+    /// For the last report: see [`crate::SecondReport::cycles`].
+    pub(crate) fn cycles(&mut self, cycles: Vec<(u32, u64)>) {
+        self.seconds.cycles(cycles);
+    }
+}
+
+/// The length of a failure, as the one list says ([`FailureKind::latency`]). What waited its timeout without being sent
+/// was blocked for so long.
+fn measure_failed(recorder: &mut StepRecorder, exchange: &Exchange, latency: FailureLatency, now_ns: u64) {
+    let (service, response) = match latency {
+        FailureLatency::Short => return,
+        FailureLatency::Waited => (Series::Service, Series::Response),
+        FailureLatency::Answered => (Series::FailedService, Series::FailedResponse),
+    };
+    if exchange.has_plan {
+        recorder.record_ns(response, now_ns.saturating_sub(exchange.planned_ns));
+    }
+    if exchange.sent_ns != 0 {
+        recorder.record_ns(service, now_ns.saturating_sub(exchange.sent_ns));
+    } else if latency == FailureLatency::Waited {
+        recorder.record_ns(Series::Blocked, now_ns.saturating_sub(exchange.taken_ns));
+    }
+}
+
+#[cfg(test)]
+mod tests;

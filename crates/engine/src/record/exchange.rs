@@ -1,0 +1,25 @@
+//! One thing that is measured, from its plan to its end.
+
+/// One thing that is measured: the request of a step, or a whole iteration. There may be any number of them at once.
+///
+/// It ends in exactly one of `succeeded`, `failed`, `ended`, `censored` and `skipped` of
+/// [`Recorder`](super::Recorder). All instants are on CLOCK_MONOTONIC.
+#[must_use]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Exchange {
+    /// The recorder that it counts at.
+    pub(crate) step: u16,
+    /// See [`crate::sink::Row::index`].
+    pub(crate) index: u64,
+    /// Planned instant; where there is none, when it was begun.
+    pub(crate) planned_ns: u64,
+    /// Planned plus lag: what is later than this was *blocked*.
+    pub(crate) taken_ns: u64,
+    /// When it was written; 0 before.
+    pub(crate) sent_ns: u64,
+    /// Its response, done − planned, means something.
+    pub(crate) has_plan: bool,
+    pub(crate) is_sampled: bool,
+    /// Waits for the node's cap on the rate.
+    pub(crate) is_held: bool,
+}
