@@ -21,6 +21,13 @@ impl StepTable {
         Self { names, iteration }
     }
 
+    /// The same where iterations are counted apart, however few steps there are: a step may come any number of times in
+    /// one of them.
+    pub fn apart(names: Vec<String>) -> Self {
+        let iteration = number(names.len());
+        Self { names, iteration }
+    }
+
     /// Names of the steps, the whole iteration not among them.
     pub fn names(&self) -> &[String] {
         &self.names
@@ -85,6 +92,14 @@ mod tests {
         assert_eq!((one.iteration(), one.whole()), (0, None));
         assert_eq!(one.recorders().collect::<Vec<_>>(), [(0, "get")]);
         assert_eq!((one.name(0), one.name(1)), (Some("get"), None));
+    }
+
+    #[test]
+    fn iterations_may_be_counted_apart_from_their_only_step() {
+        let apart = StepTable::apart(vec!["get".to_owned()]);
+        assert_eq!((apart.iteration(), apart.whole()), (1, Some(1)));
+        assert_eq!(apart.recorders().collect::<Vec<_>>(), [(0, "get"), (1, ITERATION)]);
+        assert_eq!(StepTable::apart(Vec::new()).recorders().collect::<Vec<_>>(), [(0, ITERATION)]);
     }
 
     #[test]

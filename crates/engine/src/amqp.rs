@@ -45,7 +45,8 @@ mod runtime;
 mod shared;
 
 use connection::Access;
-use shared::{Publish, Setup, Shared, State, Tally};
+pub(crate) use shared::Setup;
+use shared::{Publish, Shared, State, Tally};
 
 /// How long a broker is given to take leave.
 const GOODBYE: Duration = Duration::from_millis(500);

@@ -473,7 +473,8 @@ impl PlainEngine {
             }
             if !iteration.is_resent && (is_unseen || request.is_some_and(|request| request.idempotent)) {
                 self.sequencer.recorder.retried(iteration.exchange.step);
-                let mut iteration = Iteration { is_resent: true, ..iteration };
+                let mut iteration = iteration;
+                iteration.is_resent = true;
                 if self.is_permitted(connection.host, &mut iteration, now_ns) {
                     self.open_for(connection.host, iteration, now_ns);
                 }

@@ -7,7 +7,7 @@ use nuncius_schemas::route::Route;
 use nuncius_schemas::spec::texts::Text;
 use nuncius_schemas::spec::validate::check_filled_in;
 use nuncius_schemas::spec::{Group, SpecError};
-use nuncius_schemas::variable::{self, VariableError};
+use nuncius_schemas::variable;
 
 use crate::error::PlanError;
 

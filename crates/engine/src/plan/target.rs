@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use nuncius_schemas::route::Route;
+use nuncius_schemas::target as url;
 
 use super::lookup::{self, Address};
 use crate::error::PlanError;
@@ -35,55 +36,26 @@ pub(super) fn parse(field: &str, text: &str) -> Result<Target, PlanError> {
     if text.chars().any(|c| c.is_control() || c == ' ') {
         return Err(refuse("holds spaces or control characters"));
     }
-    let (scheme, rest) = text.split_once("://").ok_or_else(|| refuse("no scheme such as http://"))?;
-    let (secure, default_port) = match scheme {
-        "http" => (false, 80),
-        "https" => (true, 443),
-        "amqp" => (false, 5_672),
-        "amqps" => (true, 5_671),
-        _ => return Err(refuse("a scheme is http, https, amqp or amqps")),
+    let parts = url::Target::parse(text).ok_or_else(|| refuse("no scheme such as http://"))?;
+    let default_port = match parts.scheme {
+        "http" | "https" | "amqp" | "amqps" => parts.default_port(),
+        _ => None,
     };
-    let rest = rest.split('#').next().unwrap_or_default();
-    let (authority, tail) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-    let (credentials, authority) = match authority.rsplit_once('@') {
-        Some((credentials, authority)) => (Some(credentials.to_owned()), authority),
-        None => (None, authority),
-    };
-    if credentials.is_some() && scheme.starts_with("http") {
+    let default_port = default_port.ok_or_else(|| refuse("a scheme is http, https, amqp or amqps"))?;
+    if parts.userinfo.is_some() && parts.scheme.starts_with("http") {
         return Err(refuse("holds credentials: give a header `authorization` with ${NAME} instead"));
     }
-    let (host, port) = split_authority(authority).ok_or_else(|| refuse("its host or port cannot be read"))?;
-    let (path, query) = tail.split_at(tail.find('?').unwrap_or(tail.len()));
+    let host = parts.host().map_err(|error| refuse(&format!("its host or port cannot be read: {error}")))?;
     Ok(Target {
-        secure,
-        credentials,
-        authority: authority.to_owned(),
-        host: host.to_owned(),
-        port,
+        secure: parts.is_secure(),
+        credentials: parts.userinfo.map(str::to_owned),
+        authority: parts.authority.to_owned(),
+        host: host.name.to_owned(),
+        port: host.port,
         default_port,
-        path: path.to_owned(),
-        query: query.to_owned(),
+        path: parts.path.to_owned(),
+        query: parts.query.to_owned(),
     })
-}
-
-/// `host`, `host:port`, `[v6]` or `[v6]:port`; `None` when it is none of them.
-fn split_authority(authority: &str) -> Option<(&str, Option<u16>)> {
-    let (host, port) = match authority.strip_prefix('[') {
-        Some(rest) => {
-            let (host, tail) = rest.split_once(']')?;
-            host.parse::<std::net::Ipv6Addr>().ok()?;
-            (host, if tail.is_empty() { None } else { Some(tail.strip_prefix(':')?) })
-        }
-        None => match authority.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (authority, None),
-        },
-    };
-    let port = match port {
-        Some(port) => Some(port.parse::<u16>().ok().filter(|port| *port > 0)?),
-        None => None,
-    };
-    (!host.is_empty()).then_some((host, port))
 }
 
 /// The addresses of a target: those of the service its host names, else of the host itself. Each is checked.
@@ -120,7 +92,8 @@ pub(super) fn resolve(
 }
 
 fn route_addresses(field: &str, address: &str, policy: &TargetPolicy) -> Result<Vec<Address>, PlanError> {
-    let Some((host, Some(port))) = split_authority(address) else {
+    let host = url::Host::read(address).ok();
+    let Some((host, port)) = host.and_then(|host| Some((host.name, host.port?))) else {
         let problem = format!("address `{address}` of the service is not host:port");
         return Err(PlanError::Field { field: field.to_owned(), problem });
     };

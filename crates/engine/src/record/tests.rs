@@ -169,10 +169,12 @@ fn checks_and_redirects_are_told_beside_the_outcome() {
     recorder.check(1, "has a price", true);
     recorder.check(1, "has a price", false);
     recorder.redirected(1);
+    recorder.skip(0);
     let report = closed(recorder, &messages);
     let step = &report.steps[1];
     assert_eq!((step.checks[0].passed, step.checks[0].failed, step.redirects), (1, 1, 1));
     assert_eq!((step.planned, step.failed), (0, 0));
+    assert_eq!((report.steps[0].planned, report.steps[0].skipped), (1, 1));
 }
 
 /// How an exchange may end.
