@@ -8,7 +8,7 @@ use crate::codec::{self, CodecError};
 use crate::foreign::{self, Foreign};
 use crate::galileo::GalileoInput;
 use crate::names::check_token;
-use crate::spec::{ExperimentSpec, SpecError};
+use crate::spec::{ExperimentSpec, Group, SpecError};
 use crate::target::Target;
 use crate::tree::Node;
 
@@ -57,7 +57,7 @@ impl Submission {
     /// The services that it sends to, as targets name them: hosts without a port.
     pub fn hosts(&self) -> Vec<&str> {
         match self {
-            Self::Spec(spec) => spec.groups.iter().filter_map(|group| service_of(&group.target)).collect(),
+            Self::Spec(spec) => spec.groups.iter().flat_map(Group::urls).filter_map(service_of).collect(),
             Self::Galileo(input) => input.hosts(),
         }
     }

@@ -3,15 +3,18 @@
 use std::convert::Infallible;
 
 use super::{Arguments, REDACTED, is_secret_name, redact_text, redact_url};
+use crate::flow::template;
 use crate::spec::ExperimentSpec;
 use crate::spec::texts::TextKind;
 use crate::variable::is_variable;
 
-/// Whether a value is nothing but a variable, perhaps after a scheme: `Bearer ${NAME}`. A default is part of the text.
+/// Whether a value is nothing but a variable, or the name of one in a template, perhaps after a scheme: `Bearer
+/// ${NAME}`, `Bearer {{ token }}`. A default is part of the text, and so is a literal.
 fn is_reference(value: &str) -> bool {
+    let refers = |text: &str| is_variable(text) || template::is_reference(text);
     match value.split_once(' ') {
-        Some((scheme, word)) if scheme.bytes().all(|b| b.is_ascii_alphabetic()) => is_variable(word),
-        _ => is_variable(value),
+        Some((scheme, word)) if scheme.bytes().all(|b| b.is_ascii_alphabetic()) => refers(word),
+        _ => refers(value),
     }
 }
 
@@ -32,9 +35,17 @@ pub fn redact_spec(spec: &ExperimentSpec) -> ExperimentSpec {
 
 fn redact_kind(kind: TextKind<'_>, value: &str, arguments: &mut Arguments) -> String {
     match kind {
-        TextKind::Name | TextKind::Address | TextKind::Place | TextKind::Body => redact_text(value),
+        TextKind::Name
+        | TextKind::Address
+        | TextKind::Place
+        | TextKind::Body
+        | TextKind::Template
+        | TextKind::Pattern
+        | TextKind::Script => redact_text(value),
         TextKind::Url => redact_text(&redact_url(value)),
-        TextKind::Note(name) | TextKind::Label(name) | TextKind::Header(name) => redact_entry(name, value),
+        TextKind::Note(name) | TextKind::Label(name) | TextKind::Header(name) | TextKind::Value(name) => {
+            redact_entry(name, value)
+        }
         TextKind::Argument(index) | TextKind::Command(index) => arguments.redact(index, value),
         // Only certificates belong here; what else was put here by mistake is nobody's business.
         TextKind::Certificate if value.contains("PRIVATE KEY") => REDACTED.to_owned(),

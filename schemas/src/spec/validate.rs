@@ -4,27 +4,31 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::check::{Reading, SpecError, at_most, refuse};
 use super::limits::{
-    DURATION_MAX_NS, ENTRIES_MAX, GATES_MAX, GROUPS_MAX, HORIZON_MAX_NS, HORIZON_MIN_NS, NAME_MAX_CHARACTERS,
-    NODE_NAMES_MAX_BYTES, RATE_MAX, STAGES_MAX, STEPS_MAX, TIMEOUT_MAX_NS, URL_MAX_BYTES, USERS_MAX, VALUE_MAX_BYTES,
+    DURATION_MAX_NS, ENTRIES_MAX, GATES_MAX, GROUPS_MAX, HORIZON_MAX_NS, HORIZON_MIN_NS, NODE_NAMES_MAX_BYTES,
+    RATE_MAX, STAGES_MAX, TIMEOUT_MAX_NS, URL_MAX_BYTES, USERS_MAX, VALUE_MAX_BYTES,
 };
 use super::texts::TextKind;
 use super::{EngineKind, ExperimentSpec, Group, NodeSelection, Stage};
 use crate::metric::SLOWEST_MAX;
 use crate::names::check_token;
 use crate::queue::check_queue_name;
-use crate::steps::ITERATION;
 use crate::target::{Host, Target, split_scheme};
 use crate::variable::{self, has_variables};
 
 mod connection;
 mod gates;
+pub(crate) mod headers;
+pub(crate) mod names;
+mod options;
 mod scaling;
 mod servo;
 mod step;
+mod steps;
 mod stress;
 mod telemetry;
 
-use step::{check_headers, check_step};
+use headers::check_headers;
+use names::{check_display_name, is_host, is_host_name};
 
 impl ExperimentSpec {
     /// Refuses variables that are misspelt, and those that stand where nobody fills them in.
@@ -154,26 +158,6 @@ fn check_values<'a>(field: &str, entries: impl Iterator<Item = (&'a String, &'a 
     Ok(())
 }
 
-/// A name that people read: it never becomes part of a subject, a key or a file name.
-fn check_display_name(field: &str, name: &str) -> Result<(), SpecError> {
-    if name.trim().is_empty() || name.trim() != name {
-        return refuse(field, "empty, or begins or ends with a space");
-    }
-    if name.chars().count() > NAME_MAX_CHARACTERS || name.chars().any(char::is_control) {
-        return refuse(field, format!("longer than {NAME_MAX_CHARACTERS} characters, or holds control characters"));
-    }
-    Ok(())
-}
-
-/// A name, an IPv4 address or an IPv6 address in brackets.
-fn is_host(host: Host<'_>) -> bool {
-    host.is_bracketed || is_host_name(host.name)
-}
-
-fn is_host_name(name: &str) -> bool {
-    (1..=255).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
-}
-
 fn check_address(field: &str, address: &str) -> Result<(), SpecError> {
     if Host::read(address).is_ok_and(|host| host.port.is_some() && is_host(host)) {
         return Ok(());
@@ -208,26 +192,8 @@ fn check_group(path: &str, group: &Group, reading: Reading) -> Result<(), SpecEr
     }
     at_most(&format!("{path}.headers"), group.headers.len(), ENTRIES_MAX)?;
     check_headers(&format!("{path}.headers"), group.headers.iter())?;
-    at_most(&format!("{path}.steps"), group.steps.len(), STEPS_MAX)?;
-    let names = group.step_names();
-    for (index, (step, name)) in group.steps.iter().zip(&names).enumerate() {
-        let path = format!("{path}.steps[{index}]");
-        check_display_name(&format!("{path}.name"), name)?;
-        if names.iter().take(index).any(|earlier| earlier == name) {
-            return refuse(format!("{path}.name"), format!("`{name}` is taken by another step"));
-        }
-        if name == ITERATION {
-            return refuse(format!("{path}.name"), format!("`{ITERATION}` is what reports call all steps together"));
-        }
-        check_step(&path, group.engine, step, reading)?;
-    }
-    if group.engine == EngineKind::Http
-        && group.target.contains('?')
-        && let Some(index) = group.steps.iter().position(|step| step.path.is_some())
-    {
-        let problem = format!("its query would not be sent: steps[{index}] has a path; write the query into the paths");
-        return refuse(format!("{path}.target"), problem);
-    }
+    options::check(path, group, reading)?;
+    steps::check(path, group, reading)?;
     if group.engine == EngineKind::Amqp && group.steps.iter().all(|step| step.publish.is_none()) {
         return refuse(format!("{path}.steps"), "an amqp group needs a step with `publish`");
     }

@@ -144,7 +144,8 @@ impl RunSpans {
 fn steps_of(group: &Group, namespace: &Namespace) -> Vec<StepSpan> {
     let names = group.step_names();
     let ordinary = Step::default();
-    let step_of = |index: usize| group.steps.get(index).unwrap_or(&ordinary);
+    let steps = group.measured_steps();
+    let step_of = |index: usize| steps.get(index).map_or(&ordinary, |measured| measured.step);
     names
         .iter()
         .enumerate()
@@ -169,19 +170,27 @@ fn steps_of(group: &Group, namespace: &Namespace) -> Vec<StepSpan> {
 }
 
 fn http(group: &Group, step: &Step) -> StepSpan {
-    let (_, base) = parts_of(&group.target);
-    let path = match &step.path {
-        Some(path) => format!("{}{path}", base.trim_end_matches('/')),
-        None if base.is_empty() => "/".to_owned(),
-        None => base.to_owned(),
+    let Some((verb, request)) = step.request() else {
+        // What a function of the script asks for is known when it asks.
+        let attributes = server_of(&group.target);
+        return StepSpan { name: "call".to_owned(), kind: SpanKind::Client, attributes, has_http_status: true };
+    };
+    let is_whole = request.url.contains("://");
+    let target = if is_whole { request.url.as_str() } else { group.target.as_str() };
+    let (_, base) = parts_of(target);
+    let path = match request.url.is_empty() || is_whole {
+        false => format!("{}{}", base.trim_end_matches('/'), request.url),
+        true if base.is_empty() => "/".to_owned(),
+        true => base.to_owned(),
     };
     let template = path.split(['?', '#']).next().unwrap_or_default().to_owned();
-    let method = step.method.as_ref();
-    http_span(group, method.map_or("GET", Method::name), method.is_some_and(Method::is_custom), template)
+    let method = request.method.as_ref();
+    let name = verb.method().or(method.map(Method::name)).unwrap_or("GET");
+    http_span(target, name, method.is_some_and(Method::is_custom), template)
 }
 
-fn http_span(group: &Group, method: &str, is_custom: bool, template: String) -> StepSpan {
-    let mut attributes = server_of(&group.target);
+fn http_span(target: &str, method: &str, is_custom: bool, template: String) -> StepSpan {
+    let mut attributes = server_of(target);
     let name = if is_custom {
         attributes.push(("http.request.method", "_OTHER".into()));
         attributes.push(("http.request.method_original", method.to_owned().into()));
@@ -190,7 +199,7 @@ fn http_span(group: &Group, method: &str, is_custom: bool, template: String) -> 
         attributes.push(("http.request.method", method.to_owned().into()));
         method
     };
-    let (origin, _) = parts_of(&group.target);
+    let (origin, _) = parts_of(target);
     attributes.push(("url.full", redact_url(&format!("{origin}{template}")).into()));
     attributes.push(("url.template", template.clone().into()));
     StepSpan { name: format!("{name} {template}"), kind: SpanKind::Client, attributes, has_http_status: true }
@@ -234,7 +243,7 @@ fn servo(group: &Group, namespace: &Namespace, event: &str) -> StepSpan {
         StepSpan { name: format!("request {template}"), kind: SpanKind::Client, attributes, has_http_status: false }
     } else {
         let base = parts_of(&group.target).1.trim_end_matches('/');
-        http_span(group, "POST", false, format!("{base}/accounts/{{account}}/applications/{{app}}/servo"))
+        http_span(&group.target, "POST", false, format!("{base}/accounts/{{account}}/applications/{{app}}/servo"))
     };
     span.attributes.push(("nuncius.servo.event", event.to_owned().into()));
     span
@@ -302,6 +311,20 @@ mod tests {
         assert_eq!(spans(r#""target": "https://[::1]""#)[0].0, "GET /");
         assert!(spans(r#""target": "https://[::1]""#)[0].2.contains(&"server.address=::1".to_owned()));
         assert!(spans(r#""target": "https://[::1]""#)[0].2.contains(&"server.port=443".to_owned()));
+    }
+
+    #[test]
+    fn spans_of_a_scenario_are_those_of_its_measured_steps() {
+        let made = spans(
+            r#""target": "http://shop/api/", "script": "a.js", "steps": [
+                {"think": "1s"}, {"loop": {"count": 2, "steps": [{"post": "/cart/{{ id }}?token=secret"}]}},
+                {"get": "http://other:81/x"}, {"get": ""}, {"call": "f"}]"#,
+        );
+        let names: Vec<&str> = made.iter().map(|span| span.0.as_str()).collect();
+        assert_eq!(names, ["POST /api/cart/{{ id }}", "GET /x", "GET /api/", "call"]);
+        assert!(made[0].2.contains(&"nuncius.step=post-1".to_owned()));
+        assert!(made[1].2.contains(&"server.address=other".to_owned()));
+        assert!(!format!("{made:?}").contains("secret"));
     }
 
     #[test]

@@ -78,12 +78,21 @@ pub(crate) fn write_traceparent(out: &mut [u8], trace_id: u128, span_id: u64) {
 }
 
 pub(super) fn plan_http(path: &str, group: &Group, target: &Target) -> Result<HttpPlan, PlanError> {
-    let get = [Step::default()];
-    let steps: &[Step] = if group.steps.is_empty() { &get } else { &group.steps };
+    let Some(mut steps) = group.static_steps() else {
+        let problem = "they need sessions, which this node cannot run yet: it sends steps that are the same for every \
+                       user and every time"
+            .to_owned();
+        return Err(PlanError::Field { field: format!("{path}.steps"), problem });
+    };
+    let mut paths: Vec<String> = group.measured_steps().into_iter().map(|step| step.path).collect();
+    if steps.is_empty() {
+        steps.push(Step::default());
+        paths.push("steps[0]".to_owned());
+    }
     let requests = steps
         .iter()
-        .enumerate()
-        .map(|(index, step)| plan_request(path, &format!("{path}.steps[{index}]"), group, step, target))
+        .zip(&paths)
+        .map(|(step, below)| plan_request(path, &format!("{path}.{below}"), group, step, target))
         .collect::<Result<_, _>>()?;
     let named = group.tls.as_ref().and_then(|tls| tls.server_name.clone());
     Ok(HttpPlan {
