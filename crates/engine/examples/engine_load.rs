@@ -43,6 +43,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         run_key: 1,
         trace_id: 1,
         threads: 1,
+        bundle: None,
+        variables: None,
     };
     let mut plan = plan_group(&input, &TargetPolicy::default(), &|name| std::env::var(name).ok())?;
     if has("--general") {

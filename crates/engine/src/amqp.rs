@@ -89,7 +89,7 @@ pub(crate) fn run(pace: Pace, recorder: Recorder, plan: Arc<GroupPlan>, setup: S
 fn amqp(plan: &GroupPlan) -> Option<&AmqpPlan> {
     match &plan.action {
         Action::Amqp(amqp) => Some(amqp),
-        Action::Http(_) | Action::Queue(_) | Action::Servo(_) => None,
+        Action::Http(_) | Action::Queue(_) | Action::Servo(_) | Action::Session(_) => None,
     }
 }
 

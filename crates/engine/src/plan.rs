@@ -1,6 +1,7 @@
 //! From a group of a specification to what a node does: names resolved, policy kept, requests rendered.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,20 +11,22 @@ use nuncius_schemas::route::Route;
 use nuncius_schemas::spec::{EngineKind, ExperimentSpec, Group, JobStep, Stage};
 use nuncius_schemas::steps::StepTable;
 use nuncius_schemas::units::Rate;
+use serde_json::{Map, Value};
 
 use crate::error::PlanError;
 use crate::host::Host;
 use crate::policy::TargetPolicy;
+use crate::program::{self, Part, Program, ProgramInput};
 use crate::sequence::Sequence;
 
 pub(crate) mod amqp;
 mod environment;
 pub(crate) mod load;
 mod lookup;
-mod request;
+pub(crate) mod request;
 mod servo;
-mod spread;
-mod target;
+pub(crate) mod spread;
+pub(crate) mod target;
 
 pub(crate) use amqp::AmqpPlan;
 pub(crate) use load::Load;
@@ -53,6 +56,11 @@ pub struct GroupInput<'a> {
     pub trace_id: u128,
     /// Engine threads, at least 1.
     pub threads: usize,
+    /// Where the files are that the experiment names: the root of its bundle, read only, there for as long as the plan
+    /// is. Absent where it names none.
+    pub bundle: Option<&'a Path>,
+    /// Variables that were made before the load, for all sessions.
+    pub variables: Option<&'a Map<String, Value>>,
 }
 
 /// A group, ready to be run on this node.
@@ -87,6 +95,7 @@ pub(crate) enum Action {
     Amqp(AmqpPlan),
     Queue(QueuePlan),
     Servo(ServoPlan),
+    Session(Box<Program>),
 }
 
 /// Jobs on a queue, with the environment resolved.
@@ -120,7 +129,7 @@ impl GroupPlan {
     /// run.
     pub(crate) fn iteration_path(&self) -> Vec<u16> {
         let takes = |step: &u16| match &self.action {
-            Action::Http(_) | Action::Queue(_) | Action::Servo(_) => true,
+            Action::Http(_) | Action::Queue(_) | Action::Servo(_) | Action::Session(_) => true,
             Action::Amqp(amqp) => amqp.steps.get(usize::from(*step)).is_some_and(|step| step.publish.is_some()),
         };
         self.steps.steps().map(|(step, _)| step).filter(takes).collect()
@@ -135,7 +144,7 @@ impl GroupPlan {
     pub(crate) fn entry(&self) -> u16 {
         match &self.action {
             Action::Http(_) | Action::Queue(_) | Action::Amqp(_) => self.iteration_path().first().copied().unwrap_or(0),
-            Action::Servo(_) => self.steps.iteration(),
+            Action::Servo(_) | Action::Session(_) => self.steps.iteration(),
         }
     }
 
@@ -153,8 +162,21 @@ impl GroupPlan {
     pub fn queue(&self) -> Option<&str> {
         match &self.action {
             Action::Queue(queue) => Some(&queue.queue),
-            Action::Http(_) | Action::Amqp(_) | Action::Servo(_) => None,
+            Action::Http(_) | Action::Amqp(_) | Action::Servo(_) | Action::Session(_) => None,
         }
+    }
+
+    /// What sessions run.
+    pub(crate) fn program(&self) -> Option<&Program> {
+        match &self.action {
+            Action::Session(program) => Some(program),
+            Action::Http(_) | Action::Amqp(_) | Action::Queue(_) | Action::Servo(_) => None,
+        }
+    }
+
+    /// The meter of this name.
+    pub(crate) fn meter(&self, name: &str) -> Option<usize> {
+        self.meters.iter().position(|meter| meter.name == name)
     }
 
     /// Resolved addresses of the target, those that are tried when nobody listens at another included.
@@ -212,24 +234,31 @@ pub fn plan_group(
         return Err(PlanError::Field { field: path, problem });
     }
     let filled = environment::fill_in(&path, group, &input.spec.services, input.routes, environment)?;
-    let (action, hosts) = plan_action(&path, &filled, policy).map_err(|error| filled.masked(error))?;
+    let planned = plan_action(&path, &filled, input, policy, environment);
+    let (action, hosts) = planned.map_err(|error| filled.masked(error))?;
     let group = &filled.group;
     let weights: Vec<u64> = hosts.iter().map(|host| host.weight).collect();
     let spread =
         Spread::new(&weights).map_err(|problem| PlanError::Field { field: format!("{path}.target"), problem })?;
+    let (mut threads, mut iterations) = (input.threads, group.iterations);
+    if let Action::Session(program) = &action {
+        // Each thread has connections of its own, and no iteration begins that there is no data for.
+        threads = threads.min(program.max_connections);
+        iterations = iterations.into_iter().chain(program.stops_at()).min();
+    }
     Ok(GroupPlan {
         group: input.group,
         name: group.name.clone(),
         shards: input.shards.clone(),
-        threads: input.threads,
+        threads,
         first_thread: 0,
         joins_at_ns: None,
         run_key: input.run_key,
         trace_id: input.trace_id,
-        load: plan_load(&path, group, input)?,
+        load: plan_load(&path, group, iterations, input)?,
         max_in_flight: group.max_in_flight.max(1),
         timeout_ns: group.timeout.0.max(1),
-        hosts: hosts.into(),
+        hosts,
         spread,
         steps: group.step_table(),
         meters: Vec::new(),
@@ -237,35 +266,119 @@ pub fn plan_group(
     })
 }
 
+/// Plans what a group does once, by one user; `None` where there is nothing. May block on DNS.
+///
+/// # Errors
+/// As [`plan_group`].
+pub(crate) fn plan_once(
+    input: &GroupInput<'_>,
+    policy: &TargetPolicy,
+    environment: &dyn Fn(&str) -> Option<String>,
+    part: Part,
+) -> Result<Option<GroupPlan>, PlanError> {
+    let path = format!("groups[{}]", input.group);
+    let group = input.spec.groups.get(usize::from(input.group)).ok_or(PlanError::NoGroup(input.group))?;
+    let is_empty = match part {
+        Part::Load => false,
+        Part::Before => group.before.is_empty(),
+        Part::After => group.after.is_empty(),
+    };
+    if is_empty {
+        return Ok(None);
+    }
+    let filled = environment::fill_in(&path, group, &input.spec.services, input.routes, environment)?;
+    let planned = plan_program(&path, &filled, input, policy, environment, part);
+    let (action, hosts) = planned.map_err(|error| filled.masked(error))?;
+    let group = &filled.group;
+    let weights: Vec<u64> = hosts.iter().map(|host| host.weight).collect();
+    let spread =
+        Spread::new(&weights).map_err(|problem| PlanError::Field { field: format!("{path}.target"), problem })?;
+    let backoff = load::Backoff { first_ns: 1, max_ns: 1 };
+    Ok(Some(GroupPlan {
+        group: input.group,
+        name: group.name.clone(),
+        shards: ShardSet::all(input.shards.shards()),
+        threads: 1,
+        first_thread: 0,
+        joins_at_ns: None,
+        run_key: input.run_key,
+        trace_id: input.trace_id,
+        load: Load::Closed { users: 1, iterations: Some(1), duration_ns: None, think_ns: 0, backoff },
+        max_in_flight: 1,
+        timeout_ns: group.timeout.0.max(1),
+        hosts,
+        spread,
+        steps: StepTable::apart(program::step_names(group, part)),
+        meters: Vec::new(),
+        action,
+    }))
+}
+
+/// What sessions do, and the addresses of the group's target.
+fn plan_program(
+    path: &str,
+    filled: &environment::FilledIn<'_>,
+    input: &GroupInput<'_>,
+    policy: &TargetPolicy,
+    environment: &dyn Fn(&str) -> Option<String>,
+    part: Part,
+) -> Result<(Action, Arc<[Host]>), PlanError> {
+    let program = program::compile(
+        &filled.group,
+        &ProgramInput {
+            path,
+            number: input.group,
+            seed: input.spec.seed,
+            routes: &filled.routes,
+            services: &filled.services,
+            policy,
+            bundle: input.bundle,
+            given: input.variables,
+            environment,
+            part,
+        },
+    )?;
+    let hosts = program.targets.first().map_or_else(|| Arc::from([]), |target| Arc::clone(&target.hosts));
+    Ok((Action::Session(Box::new(program)), hosts))
+}
+
 /// What an iteration does, and the addresses that it does it to.
 fn plan_action(
     path: &str,
     filled: &environment::FilledIn<'_>,
+    input: &GroupInput<'_>,
     policy: &TargetPolicy,
-) -> Result<(Action, Vec<Host>), PlanError> {
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<(Action, Arc<[Host]>), PlanError> {
     let group = &filled.group;
     if group.engine == EngineKind::Queue {
         // Reached over the bus, which is not a target: no address, and no policy to ask.
-        return Ok((Action::Queue(plan_queue(path, group)?), Vec::new()));
+        return Ok((Action::Queue(plan_queue(path, group)?), Arc::new([])));
     }
     if group.engine == EngineKind::Servo && group.target.starts_with("nats://") {
-        return Ok((Action::Servo(servo::plan_servo(path, group, None)?), Vec::new()));
+        return Ok((Action::Servo(servo::plan_servo(path, group, None)?), Arc::new([])));
+    }
+    let steps = group.static_steps();
+    if group.engine == EngineKind::Http && steps.is_none() {
+        return plan_program(path, filled, input, policy, environment, Part::Load);
     }
     let target = target::parse(&format!("{path}.target"), &group.target)?;
     let hosts = target::resolve(&format!("{path}.target"), &target, &filled.services, &filled.routes, policy)?;
     let action = match group.engine {
         EngineKind::Amqp => Action::Amqp(amqp::plan_amqp(path, group, target)?),
         EngineKind::Servo => Action::Servo(servo::plan_servo(path, group, Some(&target))?),
-        EngineKind::Http | EngineKind::Queue => Action::Http(request::plan_http(path, group, &target)?),
+        EngineKind::Http | EngineKind::Queue => {
+            Action::Http(request::plan_http(path, group, steps.unwrap_or_default(), &target)?)
+        }
     };
-    Ok((action, hosts))
+    Ok((action, hosts.into()))
 }
 
-fn plan_load(path: &str, group: &Group, input: &GroupInput<'_>) -> Result<Load, PlanError> {
+fn plan_load(path: &str, group: &Group, iterations: Option<u64>, input: &GroupInput<'_>) -> Result<Load, PlanError> {
     if let Some(users) = group.users {
         return Ok(Load::Closed {
             users,
-            iterations: group.iterations,
+            iterations,
             duration_ns: group.duration.map(|duration| duration.0),
             think_ns: group.think_time.0,
             backoff: load::Backoff { first_ns: group.backoff.first.0.max(1), max_ns: group.backoff.max.0.max(1) },
@@ -281,8 +394,8 @@ fn plan_load(path: &str, group: &Group, input: &GroupInput<'_>) -> Result<Load, 
     }
     let field = || format!("{path}.{}", if group.stages.is_empty() { "rate" } else { "stages" });
     let profile = RateProfile::new(&stages).map_err(|source| PlanError::Profile { field: field(), source })?;
-    let end_ns = group.iterations.is_none().then(|| profile.duration_ns());
-    let schedule = Schedule::new(profile, group.arrivals, input.spec.seed, u32::from(input.group), group.iterations);
+    let end_ns = iterations.is_none().then(|| profile.duration_ns());
+    let schedule = Schedule::new(profile, group.arrivals, input.spec.seed, u32::from(input.group), iterations);
     Ok(Load::Open { schedule: Box::new(schedule), end_ns })
 }
 

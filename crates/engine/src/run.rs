@@ -18,7 +18,7 @@ use crate::record::Recorder;
 use crate::sink::EngineMessage;
 use crate::tls::{self, Tls};
 use crate::wake::Waker;
-use crate::{amqp, queue, servo};
+use crate::{amqp, queue, servo, session};
 
 /// Most connections that a thread opens before the start.
 const CONNECTIONS_AHEAD_MAX: usize = 4_096;
@@ -45,6 +45,7 @@ enum Means {
     Queue(Bus),
     /// Over the bus, or over HTTP.
     Servo(Option<Bus>),
+    Session,
 }
 
 impl Means {
@@ -60,6 +61,7 @@ impl Means {
             Action::Amqp(amqp) => Self::Amqp(amqp::setup(plan, amqp)?),
             Action::Queue(_) => Self::Queue(bus()?),
             Action::Servo(servo) => Self::Servo(if servo.is_bus { Some(bus()?) } else { None }),
+            Action::Session(_) => Self::Session,
         })
     }
 }
@@ -71,6 +73,7 @@ enum Engine {
     Amqp { pace: Pace, setup: amqp::Setup },
     Queue { pace: Pace, bus: Bus },
     Servo { frame: Frame, share: Share, bus: Option<Bus> },
+    Session { pace: Pace, thread: usize, ahead: usize },
 }
 
 impl Engine {
@@ -87,6 +90,11 @@ impl Engine {
             }
             Means::Amqp(setup) => Self::Amqp { pace: pace(share), setup },
             Means::Queue(bus) => Self::Queue { pace: pace(share), bus },
+            Means::Session => {
+                let thread = share.thread.saturating_sub(plan.first_thread);
+                let pace = pace(share);
+                Self::Session { ahead: connections_ahead(plan, &pace), pace, thread }
+            }
             Means::Servo(bus) => {
                 Self::Servo { frame: Frame::new(Arc::clone(control), options, plan.joins_at_ns), share, bus }
             }
@@ -100,6 +108,7 @@ impl Engine {
             Self::General { pace, tls, ahead } => general::run(pace, recorder, plan, tls, waker, ahead),
             Self::Amqp { pace, setup } => amqp::run(pace, recorder, plan, setup, waker),
             Self::Queue { pace, bus } => queue::run(pace, recorder, plan, &bus, waker),
+            Self::Session { pace, thread, ahead } => session::run((pace, recorder), plan, thread, waker, ahead),
             Self::Servo { frame, share, bus } => {
                 servo::run(&plan, &share, options, (frame, recorder), bus.as_ref(), &waker);
             }

@@ -39,6 +39,8 @@ pub(crate) fn plan(group: &str) -> GroupPlan {
         run_key: 0,
         trace_id: 1,
         threads: 1,
+        bundle: None,
+        variables: None,
     };
     plan_group(&input, &TargetPolicy::default(), &|_| None).unwrap()
 }

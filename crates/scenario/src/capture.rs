@@ -215,10 +215,7 @@ impl Capture {
                 }
             }
             Source::Cookie(name) => {
-                // Of two the later one is what the user has afterwards.
-                let headers = answer.headers.get_all(SET_COOKIE).iter().rev();
-                let set = headers.filter_map(|header| pair(header.as_bytes())).find(|(set, _)| *set == name.as_ref());
-                if let Some(value) = set.map(|(_, value)| value).or_else(|| answer.jar?.value_of(name)) {
+                if let Some(value) = cookie(answer, name) {
                     taken.add_text(Cow::Borrowed(value))?;
                 }
             }
@@ -227,6 +224,14 @@ impl Capture {
         }
         taken.into_value().ok_or_else(|| CaptureError::Nothing { what: self.what.to_string() })
     }
+}
+
+/// The value of the cookie that an answer sets, else of one that the user has. Of two that it sets the later one is what
+/// the user has afterwards.
+pub(crate) fn cookie<'a>(answer: &Answer<'a>, name: &str) -> Option<&'a str> {
+    let set = answer.headers.get_all(SET_COOKIE).iter().rev().filter_map(|header| pair(header.as_bytes()));
+    let set = set.filter(|(set, _)| *set == name).map(|(_, value)| value).next();
+    set.or_else(|| answer.jar?.value_of(name))
 }
 
 /// The header of a name, whatever its case.

@@ -5,7 +5,7 @@ use regex::bytes::Regex;
 use serde_json::Value;
 
 use crate::answer::Answer;
-use crate::capture::header_name;
+use crate::capture::{cookie, header_name};
 use crate::compile_error::CompileError;
 use crate::draw::Draws;
 use crate::error::{TemplateError, shown};
@@ -44,6 +44,7 @@ enum Compiled {
 enum Kind {
     Status(Box<[u16]>),
     Header(HeaderName, Compiled),
+    Cookie(Box<str>, Compiled),
     Json(Query, Box<str>, Compiled),
     Body(Compiled),
     Size(Compiled),
@@ -94,6 +95,14 @@ impl Check {
         Ok(Self { kind: Kind::Header(header_name(name)?, compile(test)?) })
     }
 
+    /// The cookie of a name that the answer sets, else one that the user has.
+    ///
+    /// # Errors
+    /// A pattern that is none.
+    pub fn cookie(name: &str, test: Test) -> Result<Self, CompileError> {
+        Ok(Self { kind: Kind::Cookie(name.into(), compile(test)?) })
+    }
+
     /// The first value that a JSONPath (RFC 9535) gives.
     ///
     /// # Errors
@@ -135,7 +144,7 @@ impl Check {
     pub const fn needs_body(&self) -> bool {
         match self.kind {
             Kind::Json(..) | Kind::Body(_) => true,
-            Kind::Status(_) | Kind::Header(..) | Kind::Size(_) | Kind::Time(_) => false,
+            Kind::Status(_) | Kind::Header(..) | Kind::Cookie(..) | Kind::Size(_) | Kind::Time(_) => false,
         }
     }
 
@@ -164,6 +173,10 @@ impl Check {
             Kind::Header(name, test) => {
                 let value = answer.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into());
                 put(&format!("header {name}"), value.as_ref(), test)
+            }
+            Kind::Cookie(name, test) => {
+                let value = cookie(answer, name).map(Value::from);
+                put(&format!("cookie `{}`", shown(name)), value.as_ref(), test)
             }
             Kind::Json(query, path, test) => match query.values(answer.body) {
                 Ok(values) => put(&format!("`{path}`"), values.first().copied(), test),

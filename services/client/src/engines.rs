@@ -149,6 +149,8 @@ impl Engines {
             run_key: self.prepare.run_key,
             trace_id: self.trace_id,
             threads: self.config.threads,
+            bundle: None,
+            variables: None,
         };
         Ok(plan_group(&input, &self.config.policy, &environment)?)
     }

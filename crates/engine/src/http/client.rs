@@ -5,21 +5,18 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use nuncius_schemas::metric::FailureKind;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
-use tokio_rustls::client::TlsStream;
+use tokio::io::{AsyncRead, ReadBuf};
 
-use crate::connect;
 use crate::failure::Failure;
 use crate::host::Host;
-use crate::http::response::{Progress, ResponseReader};
+use crate::http::response::{Part, Progress, ResponseReader};
 use crate::http::reuse::{self, Rest};
+use crate::http::stream::{self, Stream, tls_failure};
 use crate::tls::{self, Tls};
 
 /// Size of the one buffer of a thread for answers.
@@ -29,47 +26,6 @@ const RECORD_BYTES: usize = 16 * 1024;
 
 thread_local! {
     static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
-}
-
-enum Stream {
-    Plain(TcpStream),
-    Secure(Box<TlsStream<TcpStream>>),
-}
-
-impl Stream {
-    fn socket(&self) -> &TcpStream {
-        match self {
-            Self::Plain(socket) => socket,
-            Self::Secure(stream) => stream.get_ref().0,
-        }
-    }
-
-    fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Self::Plain(socket) => Pin::new(socket).poll_read(context, buffer),
-            Self::Secure(stream) => Pin::new(stream).poll_read(context, buffer),
-        }
-    }
-
-    fn poll_write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self {
-            Self::Plain(socket) => Pin::new(socket).poll_write(context, bytes),
-            Self::Secure(stream) => Pin::new(stream).poll_write(context, bytes),
-        }
-    }
-
-    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Self::Plain(socket) => Pin::new(socket).poll_flush(context),
-            Self::Secure(stream) => Pin::new(stream).poll_flush(context),
-        }
-    }
-}
-
-impl AsFd for Stream {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket().as_fd()
-    }
 }
 
 /// An open connection.
@@ -113,16 +69,7 @@ pub(crate) enum Ending {
 
 /// Opens a connection to a host, with a TLS session on it where one is wanted.
 pub(crate) async fn connect(target: &Host, host: usize, tls: Option<&Tls>) -> Result<Client, Failure> {
-    let socket = connect::connect(target).await?;
-    let address = socket.peer_addr().unwrap_or(target.address);
-    let stream = match tls {
-        None => Stream::Plain(socket),
-        Some(tls) => {
-            let connector = tokio_rustls::TlsConnector::from(Arc::clone(&tls.config));
-            let stream = connector.connect(tls.server_name.clone(), socket).await;
-            Stream::Secure(Box::new(stream.map_err(|error| tls_failure(address, &error))?))
-        }
-    };
+    let (stream, address) = stream::open(target, tls).await?;
     Ok(Client {
         stream,
         reader: ResponseReader::new(),
@@ -134,15 +81,6 @@ pub(crate) async fn connect(target: &Host, host: usize, tls: Option<&Tls>) -> Re
         read_bytes: 0,
         idle_until_ns: u64::MAX,
     })
-}
-
-fn tls_failure(address: SocketAddr, error: &io::Error) -> Failure {
-    match Failure::of_error(FailureKind::Tls, "", error) {
-        Failure::Failed(FailureKind::Tls, _) => {
-            Failure::Failed(FailureKind::Tls, format!("tls {address}: {}", tls::in_words(error)))
-        }
-        other @ (Failure::Failed(..) | Failure::Unmade(_)) => other,
-    }
 }
 
 impl Client {
@@ -195,28 +133,62 @@ impl Client {
         &mut self,
         request: &[u8],
         is_head: bool,
-        mut written: impl FnMut(),
+        written: impl FnMut(),
         mut body: impl FnMut(&[u8]),
+    ) -> Result<Answer, Ending> {
+        let parts = |part: Part<'_>| {
+            match part {
+                Part::Head(..) => {}
+                Part::Body(bytes) => body(bytes),
+            }
+            Ok(())
+        };
+        self.exchange_parts([request, &[]], is_head, written, parts).await
+    }
+
+    /// The same for a request in two pieces, sent one after the other; head and body of the answer are given to
+    /// `parts`, which may refuse them: that ends the exchange.
+    pub(crate) async fn exchange_parts(
+        &mut self,
+        request: [&[u8]; 2],
+        is_head: bool,
+        mut written: impl FnMut(),
+        mut parts: impl FnMut(Part<'_>) -> Result<(), Failure>,
     ) -> Result<Answer, Ending> {
         (self.written_bytes, self.read_bytes) = (0, 0);
         self.reader.reset(is_head);
-        let mut left = request;
+        let [mut left, mut behind] = request;
+        let request_bytes = left.len() + behind.len();
         let (mut is_flushed, mut is_told) = (false, false);
         let ended = poll_fn(|context| {
-            if let Err(error) = self.write(context, &mut left, &mut is_flushed) {
-                return Poll::Ready(Err(self.broken(request.len(), Some(&error))));
+            loop {
+                if let Err(error) = self.write(context, &mut left, &mut is_flushed) {
+                    return Poll::Ready(Err(self.broken(request_bytes, Some(&error))));
+                }
+                if behind.is_empty() || !left.is_empty() {
+                    break;
+                }
+                // Who has stopped to listen is not told the rest.
+                let is_cut = self.written_bytes < (request_bytes - behind.len()) as u64;
+                left = std::mem::take(&mut behind);
+                if is_cut {
+                    left = &[];
+                    break;
+                }
+                is_flushed = false;
             }
             if is_flushed && !is_told {
                 is_told = true;
                 written();
             }
-            self.read(context, request.len(), &mut body)
+            self.read(context, request_bytes, &mut parts)
         })
         .await?;
         self.served = self.served.saturating_add(1);
         self.is_reused = true;
         // Who has not taken the whole request may misread the next.
-        Ok(Answer { keeps: ended.keeps && left.is_empty(), ..ended })
+        let is_whole = left.is_empty() && self.written_bytes == request_bytes as u64;
+        Ok(Answer { keeps: ended.keeps && is_whole, ..ended })
     }
 
     /// As much of the request as there is room for. An error counts only where none of it could be written: later ones
@@ -246,7 +218,7 @@ impl Client {
         &mut self,
         context: &mut Context<'_>,
         request_bytes: usize,
-        body: &mut impl FnMut(&[u8]),
+        parts: &mut impl FnMut(Part<'_>) -> Result<(), Failure>,
     ) -> Poll<Result<Answer, Ending>> {
         BUFFER.with_borrow_mut(|buffer| {
             loop {
@@ -264,7 +236,16 @@ impl Client {
                     });
                 }
                 self.read_bytes += read.len() as u64;
-                match self.reader.feed_to(read, &mut *body) {
+                let mut refused = None;
+                let progress = self.reader.feed_parts(read, |part| {
+                    if refused.is_none() {
+                        refused = parts(part).err();
+                    }
+                });
+                if let Some(failure) = refused {
+                    return Poll::Ready(Err(Ending::Failed(failure)));
+                }
+                match progress {
                     Ok(Progress::Partial) => {}
                     Ok(Progress::Complete { consumed }) => {
                         // What follows an answer was not asked for.

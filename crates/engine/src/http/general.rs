@@ -69,7 +69,7 @@ pub(crate) fn run(
 fn http(plan: &GroupPlan) -> Option<&HttpPlan> {
     match &plan.action {
         Action::Http(http) => Some(http),
-        Action::Amqp(_) | Action::Queue(_) | Action::Servo(_) => None,
+        Action::Amqp(_) | Action::Queue(_) | Action::Servo(_) | Action::Session(_) => None,
     }
 }
 

@@ -170,7 +170,10 @@ impl PlainEngine {
     fn http(plan: &GroupPlan) -> Option<&HttpPlan> {
         match &plan.action {
             crate::plan::Action::Http(http) => Some(http),
-            crate::plan::Action::Amqp(_) | crate::plan::Action::Queue(_) | crate::plan::Action::Servo(_) => None,
+            crate::plan::Action::Amqp(_)
+            | crate::plan::Action::Queue(_)
+            | crate::plan::Action::Servo(_)
+            | crate::plan::Action::Session(_) => None,
         }
     }
 

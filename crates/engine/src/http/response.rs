@@ -10,7 +10,8 @@ mod framing;
 mod head;
 
 pub(crate) use error::{Problem, ResponseError};
-use framing::{CHUNK_LINE_MAX_BYTES, HEAD_MAX_BYTES, State};
+use framing::{CHUNK_LINE_MAX_BYTES, State};
+pub(crate) use framing::{HEAD_MAX_BYTES, Part};
 use head::{Head, parse_head};
 
 /// How far an answer has come.
@@ -94,7 +95,7 @@ impl ResponseReader {
     /// Takes the next bytes of the answer.
     #[inline]
     pub(crate) fn feed(&mut self, bytes: &[u8]) -> Result<Progress, Box<ResponseError>> {
-        self.feed_to(bytes, |_| {})
+        self.feed_parts(bytes, |_| {})
     }
 
     /// The same; the bytes of the body, without what frames them, are given to `body` as they come.
@@ -104,29 +105,42 @@ impl ResponseReader {
         bytes: &[u8],
         mut body: impl FnMut(&[u8]),
     ) -> Result<Progress, Box<ResponseError>> {
+        self.feed_parts(bytes, |part| match part {
+            Part::Head(..) => {}
+            Part::Body(bytes) => body(bytes),
+        })
+    }
+
+    /// The same; the head is given to `parts`, too, once it is complete.
+    #[inline]
+    pub(crate) fn feed_parts(
+        &mut self,
+        bytes: &[u8],
+        mut parts: impl FnMut(Part<'_>),
+    ) -> Result<Progress, Box<ResponseError>> {
         let mut at = 0;
         loop {
             let rest = bytes.get(at..).unwrap_or_default();
             match self.state {
                 State::Done => return Ok(Progress::Complete { consumed: at }),
                 _ if rest.is_empty() => return Ok(Progress::Partial),
-                State::Head => match self.read_head(rest)? {
+                State::Head => match self.read_head(rest, &mut parts)? {
                     Some(consumed) => at += consumed,
                     None => return Ok(Progress::Partial),
                 },
                 State::Sized { left } => {
                     let taken = left.min(rest.len() as u64);
-                    body(rest.get(..taken as usize).unwrap_or_default());
+                    parts(Part::Body(rest.get(..taken as usize).unwrap_or_default()));
                     at += taken as usize;
                     self.state = if taken == left { State::Done } else { State::Sized { left: left - taken } };
                 }
                 State::ToEnd => {
-                    body(rest);
+                    parts(Part::Body(rest));
                     return Ok(Progress::Partial);
                 }
                 State::ChunkData { left } => {
                     let taken = left.min(rest.len() as u64);
-                    body(rest.get(..taken as usize).unwrap_or_default());
+                    parts(Part::Body(rest.get(..taken as usize).unwrap_or_default()));
                     at += taken as usize;
                     self.state = if taken == left { State::ChunkEnd } else { State::ChunkData { left: left - taken } };
                 }
@@ -140,9 +154,13 @@ impl ResponseReader {
 
     /// How many bytes of `rest` belong to the head, if it is complete.
     #[inline]
-    fn read_head(&mut self, rest: &[u8]) -> Result<Option<usize>, Box<ResponseError>> {
+    fn read_head(
+        &mut self,
+        rest: &[u8],
+        parts: &mut impl FnMut(Part<'_>),
+    ) -> Result<Option<usize>, Box<ResponseError>> {
         if self.head.is_empty() {
-            let parsed = parse_head(rest, self.is_head_request)?;
+            let parsed = parse_head(rest, self.is_head_request, parts)?;
             return match parsed {
                 Some(head) => Ok(Some(self.begin_body(head))),
                 None => {
@@ -159,7 +177,7 @@ impl ResponseReader {
         self.head.extend_from_slice(rest.get(..room).unwrap_or_default());
         // A head ends with a line: without a new one it cannot be complete, and need not be parsed again.
         if rest.contains(&b'\n')
-            && let Some(head) = parse_head(&self.head, self.is_head_request)?
+            && let Some(head) = parse_head(&self.head, self.is_head_request, parts)?
         {
             let consumed = head.length.saturating_sub(known);
             self.head.clear();

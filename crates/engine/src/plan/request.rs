@@ -6,7 +6,7 @@ use nuncius_schemas::spec::{Connections, Group, Method, Step, TlsOptions};
 use super::target::Target;
 use crate::error::PlanError;
 
-pub(super) const USER_AGENT: &str = concat!("nuncius/", env!("CARGO_PKG_VERSION"));
+pub(crate) const USER_AGENT: &str = concat!("nuncius/", env!("CARGO_PKG_VERSION"));
 
 /// Longest head of a request, in bytes.
 const REQUEST_HEAD_MAX_BYTES: usize = 64 * 1024;
@@ -77,13 +77,13 @@ pub(crate) fn write_traceparent(out: &mut [u8], trace_id: u128, span_id: u64) {
     let _ = write!(out, "00-{trace_id:032x}-{span_id:016x}-01");
 }
 
-pub(super) fn plan_http(path: &str, group: &Group, target: &Target) -> Result<HttpPlan, PlanError> {
-    let Some(mut steps) = group.static_steps() else {
-        let problem = "they need sessions, which this node cannot run yet: it sends steps that are the same for every \
-                       user and every time"
-            .to_owned();
-        return Err(PlanError::Field { field: format!("{path}.steps"), problem });
-    };
+/// `steps` are those of the group in the form of version 1.
+pub(super) fn plan_http(
+    path: &str,
+    group: &Group,
+    mut steps: Vec<Step>,
+    target: &Target,
+) -> Result<HttpPlan, PlanError> {
     let mut paths: Vec<String> = group.measured_steps().into_iter().map(|step| step.path).collect();
     if steps.is_empty() {
         steps.push(Step::default());

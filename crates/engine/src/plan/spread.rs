@@ -113,15 +113,21 @@ impl Picker {
     /// The host of the iteration of this index.
     #[inline]
     pub(crate) fn pick(&mut self, index: u64) -> usize {
-        let position = match &mut self.position {
+        let position = self.position(index);
+        self.spread.host(position)
+    }
+
+    /// Where the iteration of this index stands among all: who knows it can choose hosts of other targets, too.
+    #[inline]
+    pub(crate) fn position(&mut self, index: u64) -> u64 {
+        match &mut self.position {
             Position::Index => index,
             Position::Rounds { users, iterations } => in_round(index, *users, *iterations),
             Position::Count(at) => {
                 *at = at.wrapping_add(1);
                 at.wrapping_sub(1)
             }
-        };
-        self.spread.host(position)
+        }
     }
 
     /// The next host for what belongs to no iteration, such as a connection opened ahead of need.

@@ -16,22 +16,22 @@ const ADDRESSES_MAX: usize = 1_024;
 
 /// The parts of a target's URL.
 #[derive(Debug)]
-pub(super) struct Target {
-    pub(super) secure: bool,
-    pub(super) credentials: Option<String>,
+pub(crate) struct Target {
+    pub(crate) secure: bool,
+    pub(crate) credentials: Option<String>,
     /// Host and port as written: the `Host` of requests.
-    pub(super) authority: String,
-    pub(super) host: String,
-    pub(super) port: Option<u16>,
-    pub(super) default_port: u16,
+    pub(crate) authority: String,
+    pub(crate) host: String,
+    pub(crate) port: Option<u16>,
+    pub(crate) default_port: u16,
     /// Without the query; empty when there is none.
-    pub(super) path: String,
+    pub(crate) path: String,
     /// With its question mark; empty when there is none.
-    pub(super) query: String,
+    pub(crate) query: String,
 }
 
 /// Reads a target.
-pub(super) fn parse(field: &str, text: &str) -> Result<Target, PlanError> {
+pub(crate) fn parse(field: &str, text: &str) -> Result<Target, PlanError> {
     let refuse = |problem: &str| PlanError::Field { field: field.to_owned(), problem: problem.to_owned() };
     if text.chars().any(|c| c.is_control() || c == ' ') {
         return Err(refuse("holds spaces or control characters"));
@@ -59,7 +59,7 @@ pub(super) fn parse(field: &str, text: &str) -> Result<Target, PlanError> {
 }
 
 /// The addresses of a target: those of the service its host names, else of the host itself. Each is checked.
-pub(super) fn resolve(
+pub(crate) fn resolve(
     field: &str,
     target: &Target,
     services: &BTreeMap<String, Vec<String>>,

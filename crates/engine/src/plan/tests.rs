@@ -18,6 +18,8 @@ fn plan_with(group: &str, routes: &[Route]) -> Result<GroupPlan, PlanError> {
         run_key: 0,
         trace_id: 1,
         threads: 1,
+        bundle: None,
+        variables: None,
     };
     plan_group(&input, &TargetPolicy::default(), &|name| (name == "CRLF").then(|| "a\r\nb: c".to_owned()))
 }
@@ -106,6 +108,8 @@ fn equal_addresses_of_a_specification_are_one_host() {
         run_key: 0,
         trace_id: 1,
         threads: 1,
+        bundle: None,
+        variables: None,
     };
     let plan = plan_group(&input, &TargetPolicy::default(), &|_| None).unwrap();
     assert_eq!(
@@ -175,7 +179,18 @@ fn plan_where(services: &str, group: &str, routes: &[Route], known: &[(&str, &st
     let text = format!(r#"{{"services": {services}, "groups": [{{{group}, "rate": "1/s", "duration": "1s"}}]}}"#);
     let spec: ExperimentSpec = nuncius_schemas::codec::decode(text.as_bytes()).unwrap();
     let shards = ShardSet::all(256);
-    let input = GroupInput { spec: &spec, group: 0, shards, nodes: 1, routes, run_key: 0, trace_id: 1, threads: 1 };
+    let input = GroupInput {
+        spec: &spec,
+        group: 0,
+        shards,
+        nodes: 1,
+        routes,
+        run_key: 0,
+        trace_id: 1,
+        threads: 1,
+        bundle: None,
+        variables: None,
+    };
     let known: std::collections::BTreeMap<&str, &str> = known.iter().copied().collect();
     plan_group(&input, &TargetPolicy::default(), &|name| known.get(name).map(|value| (*value).to_owned()))
 }

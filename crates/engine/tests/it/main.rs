@@ -7,6 +7,7 @@ mod caps;
 mod conformance;
 mod limits;
 mod servo;
+mod sessions;
 mod support;
 mod targets;
 mod tls;

@@ -1,7 +1,7 @@
 //! How an answer is framed, and the limits that its framing has.
 
 /// Longest head of an answer, in bytes.
-pub(super) const HEAD_MAX_BYTES: usize = 64 * 1024;
+pub(crate) const HEAD_MAX_BYTES: usize = 64 * 1024;
 /// Most header fields of an answer.
 pub(super) const FIELDS_MAX: usize = 128;
 /// Longest line that gives the size of a chunk, in bytes.
@@ -18,4 +18,13 @@ pub(super) enum State {
     ChunkEnd,
     Trailer { line: u32, total: u32 },
     Done,
+}
+
+/// A part of an answer, as it comes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Part<'a> {
+    /// The head of the answer proper, not of a 1xx one: its status and fields.
+    Head(u16, &'a [httparse::Header<'a>]),
+    /// Bytes of the body, without what frames them.
+    Body(&'a [u8]),
 }

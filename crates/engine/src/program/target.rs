@@ -1,0 +1,172 @@
+//! Whom a program sends to: the target of its group, others that its steps name, and those that are known only while it
+//! runs. All go through the node's allow-list.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use nuncius_schemas::route::Route;
+use nuncius_schemas::spec::TlsOptions;
+use nuncius_schemas::target::{Target, split_scheme};
+use rustls::ClientConfig;
+
+use crate::error::PlanError;
+use crate::host::Host;
+use crate::plan::spread::Spread;
+use crate::plan::target;
+use crate::policy::TargetPolicy;
+use crate::tls::{self, Tls};
+
+/// Most targets that become known while a program runs.
+pub(crate) const FOUND_MAX: usize = 256;
+
+/// One target: an origin (RFC 6454), and the addresses behind it.
+#[derive(Debug)]
+pub(crate) struct TargetPlan {
+    /// Scheme and authority: `http://shop:8080`.
+    pub(crate) origin: String,
+    /// Host and port as written: the `Host` of requests.
+    pub(crate) authority: String,
+    /// The host alone.
+    pub(crate) host: String,
+    /// How its peers are met over TLS.
+    pub(crate) tls: Option<Tls>,
+    pub(crate) hosts: Arc<[Host]>,
+    /// How iterations are shared over the hosts.
+    pub(crate) spread: Spread,
+}
+
+impl TargetPlan {
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+}
+
+/// What it takes to make a target of an origin.
+#[derive(Debug)]
+pub(crate) struct Resolver {
+    services: BTreeMap<String, Vec<String>>,
+    routes: Vec<Route>,
+    policy: TargetPolicy,
+    tls: Option<TlsOptions>,
+    /// What is offered in TLS (RFC 7301).
+    protocol: &'static str,
+    /// Certificates are read once, for the first target that needs them.
+    config: OnceLock<Result<Arc<ClientConfig>, String>>,
+    found: Mutex<HashMap<String, Arc<TargetPlan>>>,
+}
+
+impl Resolver {
+    /// `protocol` is the name in TLS of what is spoken.
+    pub(crate) fn new(
+        services: BTreeMap<String, Vec<String>>,
+        routes: Vec<Route>,
+        policy: TargetPolicy,
+        tls: Option<TlsOptions>,
+        protocol: &'static str,
+    ) -> Self {
+        let (config, found) = (OnceLock::new(), Mutex::new(HashMap::new()));
+        Self { services, routes, policy, tls, protocol, config, found }
+    }
+
+    /// The target of an origin, `scheme://authority`. May block on DNS. `path` is that of the group, `field` that of
+    /// what names the origin.
+    ///
+    /// # Errors
+    /// It is none, has no address, or one that this node may not be aimed at.
+    pub(crate) fn target(&self, path: &str, field: &str, origin: &str) -> Result<TargetPlan, PlanError> {
+        let target = target::parse(field, origin)?;
+        if !origin.starts_with("http://") && !origin.starts_with("https://") {
+            let problem = "a request goes to http:// or https://".to_owned();
+            return Err(PlanError::Field { field: field.to_owned(), problem });
+        }
+        let hosts = target::resolve(field, &target, &self.services, &self.routes, &self.policy)?;
+        let weights: Vec<u64> = hosts.iter().map(|host| host.weight).collect();
+        let refused = |field: String, problem: String| PlanError::Field { field, problem };
+        let spread = Spread::new(&weights).map_err(|problem| refused(field.to_owned(), problem))?;
+        let tls = if target.secure {
+            // The problem begins with the field of the group.
+            let tls = self.tls(&target.host).map_err(|problem| match problem.split_once(": ") {
+                Some((field, problem)) => refused(format!("{path}.{field}"), problem.to_owned()),
+                None => refused(format!("{path}.tls"), problem),
+            })?;
+            Some(tls)
+        } else {
+            None
+        };
+        let (authority, host) = (target.authority, target.host);
+        Ok(TargetPlan { origin: origin.to_owned(), authority, host, tls, hosts: hosts.into(), spread })
+    }
+
+    fn tls(&self, host: &str) -> Result<Tls, String> {
+        let name = self.tls.as_ref().and_then(|tls| tls.server_name.as_deref()).unwrap_or(host);
+        let config =
+            self.config.get_or_init(|| tls::setup(self.tls.as_ref(), name, Some(self.protocol)).map(|tls| tls.config));
+        Ok(Tls { config: Arc::clone(config.as_ref().map_err(Clone::clone)?), server_name: tls::server_name(name)? })
+    }
+
+    /// Whether the target of an origin is known without asking anybody.
+    pub(crate) fn is_near(&self, origin: &str) -> bool {
+        let host = split_scheme(origin).map(|(scheme, rest)| Target::with_scheme(scheme, rest));
+        let Some(host) = host.and_then(|target| target.host().ok()) else { return true };
+        let is_service =
+            |name: &str| self.services.contains_key(name) || self.routes.iter().any(|route| route.service == name);
+        host.name.parse::<std::net::IpAddr>().is_ok() || host.service().is_some_and(is_service)
+    }
+
+    /// The target of an origin that became known while the program runs, made once for all threads. May block on DNS.
+    ///
+    /// # Errors
+    /// As [`Resolver::target`]; also when there are too many of them.
+    pub(crate) fn found(&self, origin: &str) -> Result<Arc<TargetPlan>, PlanError> {
+        if let Some(known) = self.known(origin) {
+            return Ok(known);
+        }
+        let target = Arc::new(self.target("", "url", origin)?);
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        if found.len() >= FOUND_MAX {
+            let problem = format!("more than {FOUND_MAX} hosts became known while the load went on");
+            return Err(PlanError::Field { field: "url".to_owned(), problem });
+        }
+        Ok(Arc::clone(found.entry(origin.to_owned()).or_insert(target)))
+    }
+
+    /// The same, if it is known already.
+    pub(crate) fn known(&self, origin: &str) -> Option<Arc<TargetPlan>> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).get(origin).cloned()
+    }
+}
+
+/// The targets that a program names, each origin once; the first is that of its group.
+#[derive(Debug)]
+pub(crate) struct Targets {
+    /// Path of the group.
+    path: String,
+    resolver: Resolver,
+    all: Vec<Arc<TargetPlan>>,
+}
+
+impl Targets {
+    pub(crate) fn new(path: &str, resolver: Resolver) -> Self {
+        Self { path: path.to_owned(), resolver, all: Vec::new() }
+    }
+
+    /// The number of the target of an origin. May block on DNS.
+    ///
+    /// # Errors
+    /// As [`Resolver::target`].
+    pub(crate) fn number(&mut self, field: &str, origin: &str) -> Result<u32, PlanError> {
+        let index = match self.all.iter().position(|target| target.origin == origin) {
+            Some(index) => index,
+            None => {
+                let target = self.resolver.target(&self.path, field, origin)?;
+                self.all.push(Arc::new(target));
+                self.all.len() - 1
+            }
+        };
+        Ok(u32::try_from(index).unwrap_or(u32::MAX))
+    }
+
+    pub(crate) fn finish(self) -> (Vec<Arc<TargetPlan>>, Resolver) {
+        (self.all, self.resolver)
+    }
+}

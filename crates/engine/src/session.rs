@@ -1,0 +1,206 @@
+//! Sessions: iterations that go step by step through a program, each a task with variables, cookies and connections.
+//!
+//! One thread with a runtime of its own: a loop that begins what is due, and one task for each iteration under way. A
+//! session that thinks holds neither a connection nor room at the target.
+
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::{Arc, PoisonError};
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use nuncius_clock::monotonic_ns;
+use nuncius_schemas::metric::FailureKind;
+use tokio::task::LocalSet;
+
+use crate::failure::Failure;
+use crate::in_flight::{InFlight, Iteration, Outcome};
+use crate::pace::Pace;
+use crate::plan::GroupPlan;
+use crate::program::action::Action;
+use crate::program::instruction::Pc;
+use crate::program::machine::{self, Cursor, Event, Fault};
+use crate::record::Recorder;
+use crate::wake::Waker;
+
+mod ahead;
+mod answer;
+mod fetch;
+mod follow;
+mod pool;
+mod request;
+mod scripts;
+mod send;
+mod shared;
+mod sleep;
+mod state;
+mod token;
+mod user;
+
+use shared::Shared;
+use state::{Ready, Session, Stop};
+
+/// Runs the share of a thread to the end; `thread` is its number in the group, from 0.
+pub(crate) fn run(
+    (pace, recorder): (Pace, Recorder),
+    plan: Arc<GroupPlan>,
+    thread: usize,
+    waker: Arc<Waker>,
+    ahead: usize,
+) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return pace.close_broken(recorder, "start a runtime", &error, monotonic_ns()),
+    };
+    let first_shard = pace.first_shard();
+    let is_open = pace.is_open();
+    let in_flight = InFlight::new(pace, recorder);
+    let shared = match Shared::new(in_flight, plan, (first_shard, thread), is_open) {
+        Ok(shared) => Rc::new(shared),
+        Err((in_flight, error)) => return in_flight.close(Err(error)),
+    };
+    let local = LocalSet::new();
+    let outcome = local.block_on(&runtime, offer(&shared, waker, ahead));
+    shared.in_flight.close(outcome);
+    // Its tasks borrow what they share.
+    drop(local);
+}
+
+async fn offer(shared: &Rc<Shared>, waker: Arc<Waker>, ahead: usize) -> io::Result<()> {
+    let sleepers = Rc::clone(shared);
+    let sleep = tokio::task::spawn_local(async move { sleepers.sleepers.run().await });
+    ahead::open(shared, ahead);
+    let launch = |iteration| {
+        tokio::task::spawn_local(iterate(Rc::clone(shared), iteration));
+    };
+    let offered = shared.in_flight.offer(waker, || false, launch);
+    tokio::select! {
+        offered = offered => offered,
+        slept = sleep => slept.unwrap_or_else(|error| Err(io::Error::other(error))),
+    }
+}
+
+/// One iteration, to its end.
+async fn iterate(shared: Rc<Shared>, iteration: Iteration) {
+    shared.in_flight.begun(iteration);
+    let Some(program) = shared.plan.program() else { return };
+    let user = shared.user(iteration, program);
+    let user_number = shared.user_number(iteration);
+    let position = shared.position(iteration.index);
+    let session = Session { shared: &shared, program, iteration, user, user_number, position };
+    let outcome = match session.data() {
+        Ok(()) => {
+            let entry = Cursor::at(program.entry(iteration.index));
+            session.go(entry, None).await.map_or_else(Stop::outcome, |_| Outcome::Succeeded)
+        }
+        Err(stop) => stop.outcome(),
+    };
+    if program.is_once && outcome == Outcome::Succeeded {
+        session.tell();
+    }
+    let Session { user, .. } = session;
+    shared.part(iteration, user, program);
+    shared.in_flight.finish(iteration, outcome, monotonic_ns());
+}
+
+impl Session<'_> {
+    /// The rows of data that the iteration has.
+    fn data(&self) -> Result<(), Stop> {
+        let mut memory = self.user.memory.borrow_mut();
+        for (number, feeder) in (0u32..).zip(&self.program.feeders) {
+            match self.shared.row(self.program, number, self.iteration.index) {
+                Ok(row) => memory.set(feeder.slot, Some(row)),
+                Err(None) => return Err(Stop::Skipped),
+                Err(Some(problem)) => {
+                    drop(memory);
+                    let step = self.program.place(0).map_or(0, |place| place.step);
+                    let text = format!("feeder `{}`: {problem}", feeder.name);
+                    return Err(self.fail_at(step, None, Failure::new(FailureKind::Data, text)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes on from here to the end of the iteration, or of the branch.
+    async fn go(&self, mut cursor: Cursor, mut ready: Ready) -> Result<Ready, Stop> {
+        loop {
+            let pc = cursor.pc;
+            let event = self.with_facts(|facts| {
+                machine::advance(self.program, &mut cursor, &mut self.user.memory.borrow_mut(), facts)
+            });
+            match event {
+                Err(fault) => return Err(self.fault(&fault, ready)),
+                Ok(Event::Do(number, draws)) => match self.program.actions.get(usize::from(number)) {
+                    Some(Action::Http(action)) => {
+                        ready = Some(self.request(action, &mut cursor, draws, ready).await?);
+                    }
+                    None => return Ok(ready),
+                },
+                Ok(Event::Call(number, draws)) => {
+                    if let Some(call) = self.program.calls.get(usize::from(number)) {
+                        ready = self.call(call, draws, ready).await?;
+                    }
+                }
+                Ok(Event::Think(pause_ns)) => {
+                    let from_ns = ready.unwrap_or_else(|| self.planned_ns());
+                    let until_ns = from_ns.saturating_add(pause_ns);
+                    self.shared.sleepers.until(until_ns).await;
+                    ready = Some(until_ns);
+                }
+                Ok(Event::Skipped(steps)) => {
+                    self.in_flight().record(|recorder| steps.iter().for_each(|step| recorder.skip(*step)));
+                }
+                Ok(Event::Fork(branches, at_most)) => {
+                    ready = self.at_once(&cursor, branches, at_most, ready).await?;
+                }
+                Ok(Event::Log(text)) => self.shared.log.line(self.program.group, self.iteration.index, &text),
+                Ok(Event::Breath) => tokio::task::yield_now().await,
+                Ok(Event::Joined | Event::Ended) => {
+                    debug_assert!(usize::from(pc) < self.program.instructions.len());
+                    return Ok(ready);
+                }
+            }
+        }
+    }
+
+    /// Branches at once; all that were begun are waited for, whatever becomes of one.
+    async fn at_once(&self, cursor: &Cursor, branches: &[Pc], at_most: usize, ready: Ready) -> Result<Ready, Stop> {
+        let mut left = branches.iter();
+        let mut under_way: FuturesUnordered<Pin<Box<dyn Future<Output = Result<Ready, Stop>> + '_>>> =
+            FuturesUnordered::new();
+        let (mut last, mut stop) = (ready, None);
+        // A branch that waits for room is planned when there is some.
+        let mut begins = ready;
+        loop {
+            while stop.is_none()
+                && under_way.len() < at_most.max(1)
+                && let Some(branch) = left.next()
+            {
+                under_way.push(Box::pin(self.go(cursor.branch(*branch), begins)));
+            }
+            match under_way.next().await {
+                None => return stop.map_or(Ok(last), Err),
+                Some(Ok(ended)) => {
+                    last = last.max(ended);
+                    begins = ended.or(begins);
+                }
+                Some(Err(other)) => stop = stop.or(Some(other)),
+            }
+        }
+    }
+
+    /// Tells what the iteration has made.
+    fn tell(&self) {
+        let variables = self.variables();
+        *self.program.made.lock().unwrap_or_else(PoisonError::into_inner) = Some(variables);
+    }
+
+    /// Something went wrong between two steps: it counts at the one that comes next.
+    fn fault(&self, fault: &Fault, ready: Ready) -> Stop {
+        let place = self.program.place(fault.pc);
+        let (step, path) = place.map_or((0, ""), |place| (place.step, place.path.as_ref()));
+        self.fail_at(step, ready, Failure::new(fault.kind, format!("{path}: {}", fault.text)))
+    }
+}

@@ -1,0 +1,198 @@
+//! The functions that the prelude calls, and what several of them need.
+
+use std::rc::Rc;
+
+use rquickjs::function::{Params, RustFunction};
+use rquickjs::{Class, Ctx, Error, Exception, Function, Object, Result, Value};
+
+use super::{Host, Live, OVER, requests, variables};
+use crate::call::{Level, Meter, MeterKind};
+use crate::exchange::Wanted;
+use crate::{describe, json};
+
+/// Longest name of a meter, in bytes.
+const METER_NAME_BYTES: usize = 64;
+
+/// What the prelude is given.
+pub(crate) fn object<'js>(ctx: &Ctx<'js>, host: &Rc<Host>) -> Result<Object<'js>> {
+    let object = Object::new(ctx.clone())?;
+    let own: [(&str, HostFunction<'js>); 10] = [
+        ("current", current),
+        ("settle", settle),
+        ("reject", reject),
+        ("about", about),
+        ("random", random),
+        ("log", log),
+        ("meter", meter),
+        ("failing", failing),
+        ("timer", timer),
+        ("cancel", cancel),
+    ];
+    for (name, function) in own.into_iter().chain(variables::functions()).chain(requests::functions()) {
+        let host = Rc::clone(host);
+        object.set(name, native(ctx, move |params| function(&host, &params))?)?;
+    }
+    Ok(object)
+}
+
+/// A function that the prelude can call.
+pub(super) type HostFunction<'js> = for<'a> fn(&Host, &Params<'a, 'js>) -> Result<Value<'js>>;
+
+/// A JavaScript function of a Rust one.
+///
+/// Not by `Function::new`: that caches a prototype in the runtime, which keeps the context alive until the runtime is
+/// freed, so that nobody could look whether something leaked before.
+fn native<'js, F>(ctx: &Ctx<'js>, function: F) -> Result<Function<'js>>
+where
+    F: for<'a> Fn(Params<'a, 'js>) -> Result<Value<'js>> + 'js,
+{
+    let class = Class::instance_proto(RustFunction(Box::new(function)), Function::prototype(ctx.clone()))?;
+    class.into_value().into_function().ok_or(Error::Unknown)
+}
+
+/// The number at a place; 0 for what is none.
+pub(super) fn number(params: &Params<'_, '_>, index: usize) -> f64 {
+    params.arg(index).and_then(|value| value.as_number()).unwrap_or(0.0)
+}
+
+/// The call or ask at a place.
+pub(super) fn id(params: &Params<'_, '_>, index: usize) -> u64 {
+    number(params, index) as u64
+}
+
+/// The text at a place.
+pub(super) fn text(params: &Params<'_, '_>, index: usize) -> Result<String> {
+    match params.arg(index) {
+        Some(value) if value.is_string() => json::text_of(&value),
+        Some(_) | None => Err(Exception::throw_type(params.ctx(), "a text is needed here")),
+    }
+}
+
+/// Does something with a call; throws if it is over.
+pub(super) fn with<R>(host: &Host, ctx: &Ctx<'_>, id: u64, act: impl FnOnce(&mut Live) -> R) -> Result<R> {
+    match host.state.borrow_mut().live(id) {
+        Some(live) => Ok(act(live)),
+        None => Err(Exception::throw_type(ctx, OVER)),
+    }
+}
+
+pub(super) fn undefined<'js>(ctx: &Ctx<'js>) -> Value<'js> {
+    Value::new_undefined(ctx.clone())
+}
+
+/// Counters of this crate stay far below what a double holds exactly.
+pub(super) fn whole<'js>(ctx: &Ctx<'js>, number: u64) -> Value<'js> {
+    Value::new_number(ctx.clone(), number as f64)
+}
+
+fn current<'js>(host: &Host, params: &Params<'_, 'js>) -> Result<Value<'js>> {
+    Ok(whole(params.ctx(), host.state.borrow().current))
+}
+
+/// `(call, value)`: the promise of the call is fulfilled.
+fn settle<'js>(host: &Host, params: &Params<'_, 'js>) -> Result<Value<'js>> {
+    let ctx = params.ctx();
+    let value = params.arg(1).unwrap_or_else(|| undefined(ctx));
+    let outcome = describe::returned(host, &value)?;
+    host.state.borrow_mut().settle(id(params, 0), outcome);
+    Ok(undefined(ctx))
+}
+
+/// `(call, error)`: the promise of the call is rejected.
+fn reject<'js>(host: &Host, params: &Params<'_, 'js>) -> Result<Value<'js>> {
+    let ctx = params.ctx();
+    let id = id(params, 0);
+    let thrown = params.arg(1).unwrap_or_else(|| undefined(ctx));
+    let error = describe::call_error(host, id, &thrown);
+    host.state.borrow_mut().settle(id, Err(error));
+    Ok(undefined(ctx))
+}
+
+/// `(call, 0 | 1 | 2)`: its iteration, user, time.
+fn about<'js>(host: &Host, params: &Params<'_, 'js>) -> Result<Value<'js>> {
+    let which = id(params, 1);
+    let number = with(host, params.ctx(), id(params, 0), |live| match which {
+        0 => live.iteration,
+        1 => live.user,
+        _ => live.now_unix_ms,
+    })?;
+    Ok(whole(params.ctx(), number))
+}
+
+/// `(call)`: its next draw.
+fn random<'js>(host: &Host, params: &Params<'_, 'js>) -> Result<Value<'js>> {
+    let fraction = with(host, params.ctx(), id(params, 0), |live| live.draws.fraction())?;
+    Ok(Value::new_float(params.ctx().clone(), fraction))
+}
+
+/// `(call, level, text)`.
+fn log<'js>(host: &Host, params: &Params<'_, 'js>) -> Result<Value<'js>> {
+    let level = match id(params, 1) {
+        0 => Level::Info,
+        1 => Level::Warn,
+        _ => Level::Error,
+    };
+    let text = text(params, 2)?;
+    // A line that comes after its call has nowhere to go.
+    if let Some(live) = host.state.borrow_mut().live(id(params, 0)) {
+        live.log(level, &text, &host.limits);
+    }
+    Ok(undefined(params.ctx()))
+}
+
+/// `(call, 0 counter | 1 histogram, name, value)`.
+fn meter<'js>(host: &Host, params: &Params<'_, 'js>) -> Result<Value<'js>> {
+    let ctx = params.ctx();
+    let name = text(params, 2)?;
+    if name.is_empty() || name.len() > METER_NAME_BYTES {
+        return Err(Exception::throw_type(ctx, &format!("a meter has a name of 1 to {METER_NAME_BYTES} bytes")));
+    }
+    let value = params.arg(3).and_then(|value| value.as_number()).filter(|value| value.is_finite());
+    let Some(value) = value else {
+        return Err(Exception::throw_type(ctx, &format!("meter `{name}`: a number is needed")));
+    };
+    let kind = if id(params, 1) == 0 { MeterKind::Counter } else { MeterKind::Histogram };
+    let most = host.limits.meters;
+    let fits = with(host, ctx, id(params, 0), |live| {
+        let fits = live.meters.len() < most;
+        if fits {
+            live.meters.push(Meter { name, kind, value });
+        }
+        fits
+    })?;
+    if fits {
+        Ok(undefined(ctx))
+    } else {
+        Err(Exception::throw_range(ctx, &format!("one call gave more than {most} numbers to meters (limit meters)")))
+    }
+}
+
+/// `(call, text)`: what it throws next is a failure that it means.
+fn failing<'js>(host: &Host, params: &Params<'_, 'js>) -> Result<Value<'js>> {
+    let text = text(params, 1)?;
+    with(host, params.ctx(), id(params, 0), |live| live.failing = Some(text))?;
+    Ok(undefined(params.ctx()))
+}
+
+/// `(call, milliseconds)`: an ask.
+fn timer<'js>(host: &Host, params: &Params<'_, 'js>) -> Result<Value<'js>> {
+    let after_ms = number(params, 1);
+    // What is no time is none, as everywhere else that has timers; what is too long saturates.
+    let after_ns = if after_ms > 0.0 { (after_ms * 1_000_000.0) as u64 } else { 0 };
+    ask(host, params.ctx(), id(params, 0), Wanted::Timer { after_ns })
+}
+
+/// `(ask)`: it is of no interest any more.
+fn cancel<'js>(host: &Host, params: &Params<'_, 'js>) -> Result<Value<'js>> {
+    host.state.borrow_mut().answered(id(params, 0));
+    Ok(undefined(params.ctx()))
+}
+
+/// Asks for something on behalf of a call.
+pub(super) fn ask<'js>(host: &Host, ctx: &Ctx<'js>, id: u64, wanted: Wanted) -> Result<Value<'js>> {
+    let asked = host.state.borrow_mut().ask(id, wanted, &host.limits);
+    match asked {
+        Ok(ask) => Ok(whole(ctx, ask)),
+        Err(why) => Err(Exception::throw_range(ctx, &why)),
+    }
+}
