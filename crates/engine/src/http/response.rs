@@ -98,20 +98,7 @@ impl ResponseReader {
         self.feed_parts(bytes, |_| {})
     }
 
-    /// The same; the bytes of the body, without what frames them, are given to `body` as they come.
-    #[inline]
-    pub(crate) fn feed_to(
-        &mut self,
-        bytes: &[u8],
-        mut body: impl FnMut(&[u8]),
-    ) -> Result<Progress, Box<ResponseError>> {
-        self.feed_parts(bytes, |part| match part {
-            Part::Head(..) => {}
-            Part::Body(bytes) => body(bytes),
-        })
-    }
-
-    /// The same; the head is given to `parts`, too, once it is complete.
+    /// The same; head and body are given to `parts` as they come.
     #[inline]
     pub(crate) fn feed_parts(
         &mut self,

@@ -66,14 +66,6 @@ impl Text {
         self.write(scope, draws, &mut out)?;
         Ok(out)
     }
-
-    /// What it always is, if it is always the same.
-    pub(crate) fn constant(&self) -> Option<&str> {
-        match self {
-            Self::Constant(text) => Some(text),
-            Self::Made(_) => None,
-        }
-    }
 }
 
 /// Adds a path with its query, what cannot be sent percent-encoded.

@@ -14,7 +14,7 @@ const TWO_STEPS: &str = r#""rate": "1/s", "duration": "1s", "steps": [{"path": "
 
 /// Of a group whose iterations may begin with any of its steps.
 fn of_any_steps() -> GroupPlan {
-    plan(r#""engine": "servo", "target": "nats://", "users": 1, "duration": "9s""#)
+    plan(r#""engine": "servo", "target": "nats://oco", "users": 1, "duration": "9s""#)
 }
 
 fn recorder(plan: &GroupPlan) -> (Recorder, Receiver<EngineMessage>) {

@@ -1,5 +1,7 @@
 //! What the operator of a node allows is kept while load is offered, in requests, by all groups together.
 
+use nuncius_clock::monotonic_ns;
+use nuncius_schemas::metric::Series;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;

@@ -218,7 +218,7 @@ fn over_tls_it_is_agreed_on_and_a_server_that_does_not_speak_it_is_told_so() {
     let authority = include_str!("../tls/authority.pem").replace('\n', "\\n");
     let fields = |address: SocketAddr| {
         format!(
-            "groups:\n- {{target: 'https://localhost:{}', users: 2, iterations: 4, http: 2, tls: {{ca: \"{authority}\"}}, steps: [{{get: '/{{{{ user() }}}}'}}]}}\n",
+            "groups:\n- {{target: 'https://localhost:{}', users: 2, iterations: 4, http: 2, tls: {{ca: \"{authority}\", server_name: shop.test}}, steps: [{{get: '/{{{{ user() }}}}'}}]}}\n",
             address.port()
         )
     };

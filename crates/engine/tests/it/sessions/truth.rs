@@ -35,7 +35,7 @@ fn in_the_open_model_the_iteration_and_its_first_step_count_from_the_planned_ins
             later.of(Series::Response).count(),
             iteration.of(Series::Response).count()
         ),
-        (5, 0, 5)
+        (5, 5, 5)
     );
     assert_eq!((later.of(Series::Lag).count(), iteration.of(Series::Lag).count()), (5, 5));
     assert!(
