@@ -79,10 +79,9 @@ fn exchanges_that_are_open_at_once_count_each_by_itself_and_the_iteration_as_one
     );
     assert_eq!(reason, FinishReason::ScheduleEnded);
     let of = |step| {
-        let sent = sum(&seconds, step, |step| step.sent);
-        let [planned, succeeded, failed]: [u64; 3] =
-            [|step: &crate::StepRecorder| step.planned, |step| step.succeeded, |step| step.failed]
-                .map(|of| sum(&seconds, step, of));
+        let counters: [fn(&crate::StepRecorder) -> u64; 4] =
+            [|step| step.planned, |step| step.sent, |step| step.succeeded, |step| step.failed];
+        let [planned, sent, succeeded, failed] = counters.map(|of| sum(&seconds, step, of));
         (planned, sent, succeeded, failed)
     };
     assert_eq!((of(1), of(2), of(8)), ((3, 3, 0, 3), (3, 3, 3, 0), (3, 3, 0, 3)));
