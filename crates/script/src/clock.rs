@@ -23,17 +23,21 @@ impl Clock {
         self.started_ns.set(processor_ns());
     }
 
-    /// What was used since [`begin`](Self::begin).
-    pub(crate) fn used_ns(&self) -> u64 {
-        processor_ns().saturating_sub(self.started_ns.get())
-    }
-
     /// Whether what runs has to end. Once it has, it has: until the next beginning.
     pub(crate) fn must_end(&self) -> bool {
-        if !self.interrupted.get() && self.used_ns() > self.budget_ns.get() {
-            self.interrupted.set(true);
+        if !self.interrupted.get() {
+            self.end();
         }
         self.interrupted.get()
+    }
+
+    /// What was used since [`begin`](Self::begin). If it is too much, it was made to end now at the latest.
+    pub(crate) fn end(&self) -> u64 {
+        let used_ns = processor_ns().saturating_sub(self.started_ns.get());
+        if used_ns > self.budget_ns.get() {
+            self.interrupted.set(true);
+        }
+        used_ns
     }
 
     /// Whether it was made to end.

@@ -67,25 +67,25 @@ impl Compiled {
         if source.contains('\0') {
             return Err(wrong("has a NUL character in it, which JavaScript has not".to_owned()));
         }
-        let attempt = |form: Form| {
+        let attempt = |form: Form| -> Result<Self, ScriptError> {
             let source = Source { file: file.to_owned(), text: source.to_owned(), form };
             let machine = Machine::new(&source, Rc::new(Host::new(file, limits)))?;
             let exports = Exports { names: machine.exports.clone() };
             Ok(Self { source: Arc::new(source), exports: Arc::new(exports), limits })
         };
         let likely = Form::likely(source);
-        attempt(likely).or_else(|error| match &error {
+        attempt(likely).or_else(|error| {
+            let is_syntax = match &error {
+                ScriptError::Code { message, .. } => message.starts_with(SYNTAX_ERROR),
+                ScriptError::Import { .. }
+                | ScriptError::NoFunction { .. }
+                | ScriptError::Source { .. }
+                | ScriptError::Limit { .. }
+                | ScriptError::Waits { .. }
+                | ScriptError::Interpreter { .. } => false,
+            };
             // What is no JavaScript in one form may be in the other; if in neither, the likelier one knows better why.
-            ScriptError::Code { message, .. } if message.starts_with(SYNTAX_ERROR) => {
-                attempt(likely.other()).map_err(|_: ScriptError| error)
-            }
-            ScriptError::Code { .. }
-            | ScriptError::Import { .. }
-            | ScriptError::NoFunction { .. }
-            | ScriptError::Source { .. }
-            | ScriptError::Limit { .. }
-            | ScriptError::Waits { .. }
-            | ScriptError::Interpreter { .. } => Err(error),
+            if is_syntax { attempt(likely.other()).map_err(|_| error) } else { Err(error) }
         })
     }
 

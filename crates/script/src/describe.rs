@@ -43,8 +43,11 @@ pub(crate) fn catch(file: &str, ctx: &Ctx<'_>, error: &Error) -> Thrown {
     match error {
         // `Unknown` and `Allocation`: the interpreter could not make room for something and said so, or could not.
         Error::Exception | Error::Unknown | Error::Allocation => {
-            let value = ctx.catch();
-            if matches!(error, Error::Exception) || value.is_error() { look(file, &value) } else { memory() }
+            if ctx.has_exception() {
+                look(file, &ctx.catch())
+            } else {
+                memory()
+            }
         }
         other => Thrown { kind: Kind::Other, message: other.to_string(), place: None },
     }
@@ -59,8 +62,8 @@ pub(crate) fn look(file: &str, value: &ScriptValue<'_>) -> Thrown {
     if value.is_uncatchable_error() {
         return Thrown { kind: Kind::Interrupted, message: "interrupted".to_owned(), place: None };
     }
-    if matches!(value.type_of(), rquickjs::Type::Uninitialized) {
-        // There was no room for an exception either.
+    if value.is_null() || matches!(value.type_of(), rquickjs::Type::Uninitialized) {
+        // There was no room for an error either; then the interpreter throws `null`.
         return memory();
     }
     let Some(object) = value.as_object().filter(|_| value.is_error()) else {
@@ -70,7 +73,8 @@ pub(crate) fn look(file: &str, value: &ScriptValue<'_>) -> Thrown {
     let message = property(object, PredefinedAtom::Message);
     let place = place_in(&property(object, PredefinedAtom::Stack), file);
     let kind = match (name.as_str(), message.as_str()) {
-        ("InternalError", "out of memory") => Kind::Memory,
+        // Without a message: there was room for the error, but not for its text.
+        ("InternalError", "out of memory" | "") => Kind::Memory,
         ("RangeError", "Maximum call stack size exceeded") => Kind::Stack,
         ("Failure", _) => Kind::Failure,
         ("ReferenceError", message) => match message.strip_prefix("could not load module '") {
@@ -181,7 +185,8 @@ mod tests {
 
     #[test]
     fn the_topmost_place_of_the_script_is_found() {
-        let stack = "    at write (native)\n    at set (nuncius:12:3)\n    at checkout (hooks.js:31:9)\n    at buy (hooks.js:7:1)\n";
+        let stack = "    at write (native)\n    at set (nuncius:12:3)\n\
+            \x20   at checkout (hooks.js:31:9)\n    at buy (hooks.js:7:1)\n";
         let place = place_in(stack, "hooks.js").unwrap();
         assert_eq!((place.line, place.column, place.function.as_deref()), (31, 9, Some("checkout")));
         assert_eq!(place.to_string(), "hooks.js:31:9 in checkout");

@@ -49,7 +49,8 @@ pub enum ScriptError {
     },
     /// There is nothing to call.
     #[error(
-        "{file}: exports no function; write `module.exports = {{ name }}`, `exports.name = …` or `export function name`"
+        "{file}: exports no function; write `module.exports = {{ name }}`, `exports.name = …` or `export function \
+         name`"
     )]
     NoFunction {
         /// Name of the script.
@@ -139,7 +140,8 @@ pub enum CallError {
         /// The limit.
         limit_ms: u64,
     },
-    /// The heap that all calls of the thread share is full.
+    /// The heap that all calls of the thread share is full. `throw null` looks like this, too: the interpreter does it
+    /// when there is no room for an error.
     #[error("{function}: out of memory: the scripts of one thread may use {heap_bytes} bytes (limit heap_bytes)")]
     Memory {
         /// The exported function.

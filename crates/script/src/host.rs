@@ -15,6 +15,7 @@ use crate::limits::Limits;
 use crate::random::Draws;
 
 pub(crate) mod functions;
+mod headers;
 mod requests;
 mod variables;
 
@@ -278,7 +279,7 @@ impl State {
                 let mut live = self.calls.remove(&id)?;
                 let open = std::mem::take(&mut live.open);
                 self.forget(&open);
-                Some(Stand::Over(live.finish(id, outcome), open))
+                Some(Stand::Over(Box::new(live.finish(id, outcome)), open))
             }
         }
     }
@@ -349,7 +350,7 @@ impl State {
 pub(crate) enum Stand {
     Waiting(Vec<Ask>),
     /// With the asks that it left open.
-    Over(Finished, Vec<u64>),
+    Over(Box<Finished>, Vec<u64>),
 }
 
 /// No longer than `bytes`, and still UTF-8.

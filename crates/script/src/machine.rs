@@ -11,7 +11,7 @@ use crate::call::Level;
 use crate::describe::{self, Kind, Thrown};
 use crate::error::{CallError, ScriptError};
 use crate::exchange::Answer;
-use crate::host::{Host, functions};
+use crate::host::{Host, LOADING, functions};
 use crate::json;
 use crate::limits::Limits;
 use crate::source::{Form, Source};
@@ -43,6 +43,8 @@ pub(crate) struct Machine {
 
 /// What the host calls, resolved once.
 struct Handles {
+    /// What `invoke` gives when the call goes on later.
+    pending: Persistent<ScriptValue<'static>>,
     invoke: Persistent<Function<'static>>,
     answer: Persistent<Function<'static>>,
     forget: Persistent<Function<'static>>,
@@ -134,23 +136,34 @@ impl Machine {
     /// Lets a call go on: its own part first, then all jobs that are due.
     pub(crate) fn enter(&mut self, id: u64, work: Work, budget_ns: u64) -> Entered {
         let host = Rc::clone(&self.host);
-        let (Some(context), Some(handles)) = (&self.context, &self.handles) else {
+        let (Some(runtime), Some(context), Some(handles)) = (&self.runtime, &self.context, &self.handles) else {
             return Entered { used_ns: 0, broken: Some("its interpreter is gone".to_owned()) };
         };
         host.clock.begin(budget_ns);
         let outcome = catch_unwind(AssertUnwindSafe(|| {
+            let caught = |ctx: &Ctx<'_>, error| describe::catch(&host.file, ctx, &error);
+            let mut thrown: Vec<Thrown> = Vec::new();
+            thrown.extend(
+                context.with(|ctx| handles.work(&ctx, &host, id, work).map_err(|error| caught(&ctx, error)).err()),
+            );
+            drain(&host, || {
+                // Not by the context's own method: that hides what a job threw, such as that there is no memory.
+                runtime.execute_pending_job().unwrap_or_else(|job| {
+                    thrown.push(job.0.with(|ctx| caught(&ctx, rquickjs::Error::Exception)));
+                    true
+                })
+            });
             context.with(|ctx| {
-                let done = handles.work(&ctx, &host, id, work);
-                let mut thrown: Vec<Thrown> =
-                    done.err().map(|error| describe::catch(&host.file, &ctx, &error)).into_iter().collect();
-                thrown.extend(run_jobs(&ctx, &host));
+                // What the interpreter could not do on the way of a promise, and did not tell.
+                if ctx.has_exception() {
+                    thrown.push(caught(&ctx, rquickjs::Error::Exception));
+                }
                 tell_of_rejections(&ctx, &host, id);
-                thrown
-            })
+            });
+            thrown
         }));
         // What asked nobody whether it has to stop may have taken too long all the same.
-        host.clock.must_end();
-        let used_ns = host.clock.used_ns();
+        let used_ns = host.clock.end();
         let broken = match outcome {
             Err(_) => Some("the interpreter gave up".to_owned()),
             Ok(thrown) => self.judge(id, thrown),
@@ -205,8 +218,8 @@ impl Machine {
                 if sum.is_err() {
                     ctx.catch();
                 }
-                let jobs = run_jobs(&ctx, host);
-                matches!(sum, Ok(PROBED)) && jobs.is_none()
+                drain(host, || ctx.execute_pending_job());
+                matches!(sum, Ok(PROBED)) && !ctx.has_exception()
             })
         }));
         proved.unwrap_or(false) && !host.clock.interrupted()
@@ -285,7 +298,7 @@ impl Handles {
                 let function = function.clone().restore(ctx)?;
                 let invoke = self.invoke.clone().restore(ctx)?;
                 let returned: ScriptValue<'_> = invoke.call((id as f64, function))?;
-                if !returned.is_symbol() {
+                if !(returned.is_symbol() && returned == self.pending.clone().restore(ctx)?) {
                     let outcome = describe::returned(host, &returned)?;
                     host.state.borrow_mut().settle(id, outcome);
                 }
@@ -308,21 +321,16 @@ impl Handles {
     }
 }
 
-/// Runs all jobs that are due. Gives back what was left pending by one: an exception that no promise took.
-fn run_jobs(ctx: &Ctx<'_>, host: &Host) -> Option<Thrown> {
+/// Runs all jobs that are due, one by one: `next` says whether there was one.
+fn drain(host: &Host, mut next: impl FnMut() -> bool) {
     let mut since_look = 0_u32;
-    let mut left = None;
-    while !host.clock.interrupted() && ctx.execute_pending_job() {
-        if ctx.has_exception() {
-            left = Some(describe::catch(&host.file, ctx, &rquickjs::Error::Exception));
-        }
+    while !host.clock.interrupted() && next() {
         since_look += 1;
         if since_look >= JOBS_PER_LOOK {
             since_look = 0;
             host.clock.must_end();
         }
     }
-    left
 }
 
 /// A promise that was rejected and that nothing awaits hides an error: the call says so in a line of its own.
@@ -360,14 +368,17 @@ fn load<'js>(ctx: &Ctx<'js>, host: &Rc<Host>, source: &Source) -> Result<(Handle
     let keep = |name: &str| -> rquickjs::Result<Persistent<Function<'static>>> {
         Ok(Persistent::save(ctx, own.get::<_, Function<'js>>(name)?))
     };
-    let mut handles =
-        Handles { invoke: keep("invoke")?, answer: keep("answer")?, forget: keep("forget")?, exported: Vec::new() };
+    let mut handles = Handles {
+        pending: Persistent::save(ctx, own.get::<_, ScriptValue<'js>>("PENDING")?),
+        invoke: keep("invoke")?,
+        answer: keep("answer")?,
+        forget: keep("forget")?,
+        exported: Vec::new(),
+    };
     let namespace = match source.form {
         Form::Module => {
             let (module, promise) = Module::declare(ctx.clone(), source.file.as_str(), source.text.as_str())?.eval()?;
-            if let Some(thrown) = run_jobs(ctx, host) {
-                return Err(Failure::Thrown(thrown));
-            }
+            drain(host, || ctx.execute_pending_job());
             match promise.result::<()>() {
                 Some(evaluated) => evaluated?,
                 None => return Err(Failure::Thrown(waits())),
@@ -379,9 +390,8 @@ fn load<'js>(ctx: &Ctx<'js>, host: &Rc<Host>, source: &Source) -> Result<(Handle
             ScriptValue::new_undefined(ctx.clone())
         }
     };
-    if let Some(thrown) = run_jobs(ctx, host) {
-        return Err(Failure::Thrown(thrown));
-    }
+    drain(host, || ctx.execute_pending_job());
+    tell_of_rejections(ctx, host, LOADING);
     let exported: Function<'js> = own.get("exported")?;
     let found: Array<'js> = exported.call((namespace,))?;
     let mut names = Vec::new();
@@ -431,5 +441,33 @@ fn load_error(host: &Host, source: &Source, thrown: Thrown) -> ScriptError {
                 None => ScriptError::Source { file, why: message },
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn machine(host: &Rc<Host>) -> Machine {
+        let source = Source { file: "x.js".into(), text: "exports.f = () => [{}];".into(), form: Form::Common };
+        Machine::new(&source, Rc::clone(host)).unwrap()
+    }
+
+    #[test]
+    fn a_machine_that_is_used_up_is_freed() {
+        let host = Rc::new(Host::new("x.js", Limits::default()));
+        drop(machine(&host));
+        assert_eq!(host.left_behind.get(), 0);
+    }
+
+    #[test]
+    fn a_machine_in_which_something_leaked_is_left_behind_and_does_not_end_the_process() {
+        let host = Rc::new(Host::new("x.js", Limits::default()));
+        let machine = machine(&host);
+        let leaked = machine.handles.as_ref().unwrap().invoke.clone();
+        drop(machine);
+        assert_eq!(host.left_behind.get(), 1);
+        // Its runtime is still there, so this is no use after the end; but nobody is left to free the value.
+        std::mem::forget(leaked);
     }
 }

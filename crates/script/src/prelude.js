@@ -80,33 +80,12 @@
   });
   hidden(HEADERS, Symbol.iterator, HEADERS.entries);
 
-  // A name that comes more than once, however it is written, has a list.
-  function headersOf(pairs, from, lower) {
-    const headers = create(HEADERS);
-    const spelled = new Map();
-    for (let i = from; i + 1 < pairs.length; i += 2) {
-      const small = pairs[i].toLowerCase();
-      const name = spelled.get(small);
-      if (name === undefined) {
-        const first = lower ? small : pairs[i];
-        spelled.set(small, first);
-        defineProperty(headers, first, { value: pairs[i + 1], writable: true, enumerable: true, configurable: true });
-      } else if (Array.isArray(headers[name])) headers[name].push(pairs[i + 1]);
-      else headers[name] = [headers[name], pairs[i + 1]];
-    }
-    return headers;
-  }
-
-  function pairsOf(headers) {
-    const pairs = [];
-    const add = (name, value) => {
-      if (Array.isArray(value)) for (const one of value) pairs.push(`${name}`, `${one}`);
-      else if (value !== undefined && value !== null) pairs.push(`${name}`, `${value}`);
-    };
-    if (Array.isArray(headers) || headers instanceof Map) for (const [name, value] of headers) add(name, value);
-    else if (isObject(headers)) for (const name of keys(headers)) add(name, headers[name]);
-    else if (headers !== undefined && headers !== null) throw new TypeError('headers are an object');
-    return pairs;
+  // Pairs, as the Headers of browsers take them, too.
+  function byName(headers) {
+    if (!Array.isArray(headers) && !(headers instanceof Map)) return headers;
+    const named = create(null);
+    for (const [name, value] of headers) named[name] = name in named ? [named[name], value].flat() : value;
+    return named;
   }
 
   function bodyOf(body) {
@@ -135,7 +114,7 @@
       return host.url(this.#id, this.#ask);
     }
     get headers() {
-      return (this.#headers ??= headersOf(host.headers(this.#id, this.#ask), 0, true));
+      return (this.#headers ??= host.headers(this.#id, this.#ask, HEADERS));
     }
     get body() {
       return (this.#body ??= host.body(this.#id, this.#ask));
@@ -176,7 +155,7 @@
     return new Promise((resolve, reject) => {
       check('fetch', options, OPTIONS);
       const { method = 'GET', headers, body } = options;
-      const ask = host.fetch(id, `${method}`, `${url}`, pairsOf(headers), bodyOf(body));
+      const ask = host.fetch(id, `${method}`, `${url}`, byName(headers), bodyOf(body));
       waiting.set(ask, { id, resolve, reject });
     });
   }
@@ -222,12 +201,7 @@
       return this.#vars;
     }
     get request() {
-      if (this.#request === null) {
-        const parts = host.request(this.#id);
-        if (parts === undefined) return undefined;
-        const [method, url, body] = parts;
-        this.#request = { method, url, headers: headersOf(parts, 3, false), body };
-      }
+      if (this.#request === null) this.#request = host.request(this.#id, HEADERS);
       return this.#request;
     }
     get response() {
@@ -271,10 +245,10 @@
       const held = context.#target === null ? null : context.#target.held;
       if (held !== null) for (const [name, value] of held) host.writeBack(id, name, value);
       const request = context.#request;
-      if (request !== null) {
+      if (isObject(request)) {
         check('a request', request, REQUEST);
         const { method, url, headers, body } = request;
-        host.requestBack(id, `${method}`, `${url}`, pairsOf(headers), bodyOf(body));
+        host.requestBack(id, `${method}`, `${url}`, byName(headers), bodyOf(body));
       }
     }
   }
@@ -366,6 +340,25 @@
     defineProperty(prototype, 'constructor', { value: constructor, writable: false, configurable: false });
   }
   hidden(globalThis, 'eval', off('eval'));
+
+  // What goes through a list to its end without asking whether it has to stop. A list can say that it is as long as it
+  // likes without having anything in it; one that has cannot be longer than the heap.
+  const ENDLESS = ['concat', 'copyWithin', 'fill', 'join', 'reverse', 'shift', 'slice', 'sort', 'splice',
+    'toLocaleString', 'toReversed', 'toSorted', 'toSpliced', 'unshift', 'with'];
+  const most = host.lengthMax();
+  for (const name of ENDLESS) {
+    const original = Array.prototype[name];
+    const tooLong = (list) => list !== undefined && list !== null && list.length > most;
+    const bounded = {
+      [name](...values) {
+        if (tooLong(this) || (name === 'concat' && values.some(tooLong))) {
+          throw new RangeError(`${name} of a list that is longer than ${most}, for which there is no memory`);
+        }
+        return Reflect.apply(original, this, values);
+      },
+    };
+    hidden(Array.prototype, name, bounded[name]);
+  }
   // What depends on when the garbage collector runs, or shares memory between threads.
   for (const name of ['WeakRef', 'FinalizationRegistry', 'Atomics', 'SharedArrayBuffer']) delete globalThis[name];
 
@@ -390,5 +383,5 @@
     throw new ReferenceError(`could not load module '${name}'`);
   });
 
-  return { invoke, answer, forget, exported };
+  return { PENDING, invoke, answer, forget, exported };
 });

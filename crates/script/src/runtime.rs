@@ -83,6 +83,12 @@ impl Runtime {
         self.remade
     }
 
+    /// How many broken interpreters had to be left where they are; see [`LEFT_BEHIND_MAX`].
+    #[must_use]
+    pub fn left_behind(&self) -> u32 {
+        self.host.left_behind.get()
+    }
+
     /// Calls a function. It runs until it ends or waits.
     pub fn call(&mut self, function: FunctionId, call: Call) -> CallState {
         let name = self.compiled.exports().name(function).unwrap_or("a function of another script").to_owned();
@@ -192,7 +198,7 @@ impl Runtime {
             Stand::Waiting(asks) => CallState::Waiting(Waiting { call: CallId(id), asks }),
             Stand::Over(finished, open) => {
                 self.forget(&open);
-                CallState::Done(Box::new(finished))
+                CallState::Done(finished)
             }
         })
     }

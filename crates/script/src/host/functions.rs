@@ -10,13 +10,16 @@ use crate::call::{Level, Meter, MeterKind};
 use crate::exchange::Wanted;
 use crate::{describe, json};
 
+/// Bytes of the smallest value of a list.
+const VALUE_BYTES: usize = 8;
+
 /// Longest name of a meter, in bytes.
 const METER_NAME_BYTES: usize = 64;
 
 /// What the prelude is given.
 pub(crate) fn object<'js>(ctx: &Ctx<'js>, host: &Rc<Host>) -> Result<Object<'js>> {
     let object = Object::new(ctx.clone())?;
-    let own: [(&str, HostFunction<'js>); 10] = [
+    let own: [(&str, HostFunction<'js>); 11] = [
         ("current", current),
         ("settle", settle),
         ("reject", reject),
@@ -27,6 +30,7 @@ pub(crate) fn object<'js>(ctx: &Ctx<'js>, host: &Rc<Host>) -> Result<Object<'js>
         ("failing", failing),
         ("timer", timer),
         ("cancel", cancel),
+        ("lengthMax", length_max),
     ];
     for (name, function) in own.into_iter().chain(variables::functions()).chain(requests::functions()) {
         let host = Rc::clone(host);
@@ -83,6 +87,12 @@ pub(super) fn undefined<'js>(ctx: &Ctx<'js>) -> Value<'js> {
 /// Counters of this crate stay far below what a double holds exactly.
 pub(super) fn whole<'js>(ctx: &Ctx<'js>, number: u64) -> Value<'js> {
     Value::new_number(ctx.clone(), number as f64)
+}
+
+/// How many values a list can have that is in the heap.
+fn length_max<'js>(host: &Host, params: &Params<'_, 'js>) -> Result<Value<'js>> {
+    let most = host.limits.heap_bytes / VALUE_BYTES;
+    Ok(whole(params.ctx(), u64::try_from(most).unwrap_or(u64::MAX)))
 }
 
 fn current<'js>(host: &Host, params: &Params<'_, 'js>) -> Result<Value<'js>> {

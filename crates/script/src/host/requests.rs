@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 use rquickjs::function::Params;
-use rquickjs::{Array, Ctx, Exception, Object, Result, Value};
+use rquickjs::{Ctx, Exception, Object, Result, Value};
 
 use super::functions::{HostFunction, ask, id, text, undefined, whole, with};
+use super::headers::{self, has_control};
 use super::{Host, Live};
 use crate::exchange::{RequestView, ResponseView, Wanted};
 use crate::json;
@@ -24,31 +25,33 @@ pub(super) fn functions<'js>() -> [(&'static str, HostFunction<'js>); 9] {
         ("hasResponse", has_response),
         ("status", status),
         ("url", url),
-        ("headers", headers),
+        ("headers", response_headers),
         ("body", body),
         ("json", parsed),
         ("fetch", fetch),
     ]
 }
 
-/// `(call)`: `[method, url, body or null, name, value, name, value …]`; `undefined` for no request.
+/// `(call, prototype of headers)`: an object; `undefined` for no request.
 fn request<'js>(host: &Host, params: &Params<'_, 'js>) -> Result<Value<'js>> {
     let ctx = params.ctx();
     let Some(request) = with(host, ctx, id(params, 0), |live| live.request.clone())? else {
         return Ok(undefined(ctx));
     };
-    let list = Array::new(ctx.clone())?;
-    list.set(0, request.method.as_str())?;
-    list.set(1, request.url.as_str())?;
+    let prototype = params.arg(1);
+    let prototype = prototype.as_ref().and_then(|prototype| prototype.as_object());
+    let object = Object::new(ctx.clone())?;
+    object.set("method", request.method)?;
+    object.set("url", request.url)?;
+    object.set("headers", headers::to_script(ctx, prototype, &request.headers, false)?)?;
     match &request.body {
-        Some(body) => list.set(2, &*text_of(body))?,
-        None => list.set(2, Value::new_null(ctx.clone()))?,
+        Some(body) => object.set("body", &*text_of(body))?,
+        None => object.set("body", Value::new_null(ctx.clone()))?,
     }
-    put_pairs(&list, 3, &request.headers)?;
-    Ok(list.into_value())
+    Ok(object.into_value())
 }
 
-/// `(call, method, url, pairs, body)`: the request as the script left it.
+/// `(call, method, url, headers, body)`: the request as the script left it.
 fn request_back<'js>(host: &Host, params: &Params<'_, 'js>) -> Result<Value<'js>> {
     let ctx = params.ctx();
     let changed = read_request(&host.limits, params)?;
@@ -71,7 +74,7 @@ fn request_back<'js>(host: &Host, params: &Params<'_, 'js>) -> Result<Value<'js>
     Ok(undefined(ctx))
 }
 
-/// `(call, method, url, pairs, body)`: an ask.
+/// `(call, method, url, headers, body)`: an ask.
 fn fetch<'js>(host: &Host, params: &Params<'_, 'js>) -> Result<Value<'js>> {
     let request = read_request(&host.limits, params)?;
     ask(host, params.ctx(), id(params, 0), Wanted::Fetch(request))
@@ -82,8 +85,8 @@ fn read_request(limits: &Limits, params: &Params<'_, '_>) -> Result<RequestView>
     let ctx = params.ctx();
     let wrong = |why: String| Err(Exception::throw_type(ctx, &why));
     let method = text(params, 1)?;
-    if method.is_empty() || method.len() > METHOD_BYTES || !method.bytes().all(|byte| byte.is_ascii_alphabetic()) {
-        return wrong(format!("a method is 1 to {METHOD_BYTES} letters"));
+    if method.is_empty() || method.len() > METHOD_BYTES || !method.bytes().all(is_token) {
+        return wrong(format!("a method is a word of 1 to {METHOD_BYTES} letters"));
     }
     let url = text(params, 2)?;
     if url.len() > limits.url_bytes {
@@ -92,26 +95,7 @@ fn read_request(limits: &Limits, params: &Params<'_, '_>) -> Result<RequestView>
     if has_control(&url) {
         return wrong("the URL has a control character in it".to_owned());
     }
-    let mut headers: Vec<(String, String)> = Vec::new();
-    let pairs = params.arg(3);
-    if let Some(pairs) = pairs.as_ref().and_then(|pairs| pairs.as_object()) {
-        let count = pairs.get::<_, Value<'_>>("length")?.as_number().unwrap_or(0.0) as usize / 2;
-        if count > limits.headers {
-            return wrong(format!("there are more than {} headers (limit headers)", limits.headers));
-        }
-        for index in 0..u32::try_from(count).unwrap_or(0) {
-            let name = item(pairs, index * 2)?;
-            let value = item(pairs, index * 2 + 1)?;
-            if name.is_empty() || has_control(&name) || has_control(&value) {
-                return wrong(format!("header `{}` has a control character in it, or no name", name.escape_debug()));
-            }
-            // The same name written otherwise, later: the script means to replace it.
-            if headers.last().is_none_or(|(last, _)| *last != name) {
-                headers.retain(|(other, _)| !other.eq_ignore_ascii_case(&name));
-            }
-            headers.push((name, value));
-        }
-    }
+    let headers = headers::from_script(ctx, params.arg(3), limits)?;
     let body = match params.arg(4) {
         Some(body) if body.is_string() => {
             let body = json::text_of(&body)?;
@@ -125,12 +109,9 @@ fn read_request(limits: &Limits, params: &Params<'_, '_>) -> Result<RequestView>
     Ok(RequestView { method: method.to_ascii_uppercase(), url, headers, body })
 }
 
-fn item(list: &Object<'_>, index: u32) -> Result<String> {
-    json::text_of(&list.get::<_, Value<'_>>(index)?)
-}
-
-fn has_control(text: &str) -> bool {
-    text.chars().any(char::is_control)
+/// What words of HTTP are made of (RFC 9110, 5.6.2).
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// `(call)`: whether the step has a response.
@@ -165,12 +146,12 @@ fn url<'js>(host: &Host, params: &Params<'_, 'js>) -> Result<Value<'js>> {
     string(params.ctx(), &url)
 }
 
-/// `[name, value, name, value …]`.
-fn headers<'js>(host: &Host, params: &Params<'_, 'js>) -> Result<Value<'js>> {
-    let headers = look(host, params, |response| response.headers.clone())?;
-    let list = Array::new(params.ctx().clone())?;
-    put_pairs(&list, 0, &headers)?;
-    Ok(list.into_value())
+/// `(call, ask, prototype of headers)`: an object by small name.
+fn response_headers<'js>(host: &Host, params: &Params<'_, 'js>) -> Result<Value<'js>> {
+    let pairs = look(host, params, |response| response.headers.clone())?;
+    let prototype = params.arg(2);
+    let prototype = prototype.as_ref().and_then(|prototype| prototype.as_object());
+    Ok(headers::to_script(params.ctx(), prototype, &pairs, true)?.into_value())
 }
 
 fn body<'js>(host: &Host, params: &Params<'_, 'js>) -> Result<Value<'js>> {
@@ -200,12 +181,4 @@ fn text_of(body: &Bytes) -> std::borrow::Cow<'_, str> {
 
 fn string<'js>(ctx: &Ctx<'js>, text: &str) -> Result<Value<'js>> {
     rquickjs::String::from_str(ctx.clone(), text).map(rquickjs::String::into_value)
-}
-
-fn put_pairs(list: &Array<'_>, from: usize, pairs: &[(String, String)]) -> Result<()> {
-    for (index, (name, value)) in pairs.iter().enumerate() {
-        list.set(from + index * 2, name.as_str())?;
-        list.set(from + index * 2 + 1, value.as_str())?;
-    }
-    Ok(())
 }

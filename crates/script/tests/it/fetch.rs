@@ -268,20 +268,26 @@ fn time_in_which_a_call_waits_is_not_its_own() {
 
 #[test]
 fn time_is_counted_over_all_parts_of_a_call() {
-    let limits = Limits { call_ns: 200_000_000, ..limits() };
-    let burn = "{ let sum = 0; const end = Date.now() + 90; while (Date.now() < end) sum++; }";
-    let text = format!("{burn} await fetch('/1'); {burn} await fetch('/2'); {burn} await fetch('/3'); {burn}");
-    let (mut runtime, mut state) = start_with(&text, json!({}), limits);
-    let mut parts = 1;
-    let finished = loop {
-        match state {
-            CallState::Done(finished) => break finished,
-            CallState::Waiting(waiting) => state = runtime.resume(waiting.asks[0].id, response(200, "")).unwrap(),
+    let burn = "for (let i = 0; i < 300000; i++) sum += i;";
+    let text =
+        format!("let sum = 0; {burn} await fetch('/1'); {burn} await fetch('/2'); {burn} await fetch('/3'); {burn}");
+    let to_the_end = |limits| {
+        let (mut runtime, mut state) = start_with(&text, json!({}), limits);
+        let mut parts = 1;
+        loop {
+            match state {
+                CallState::Done(finished) => return (finished, parts),
+                CallState::Waiting(waiting) => state = runtime.resume(waiting.asks[0].id, response(200, "")).unwrap(),
+            }
+            parts += 1;
         }
-        parts += 1;
     };
-    assert!(matches!(finished.result.unwrap_err(), CallError::Time { limit_ms: 200, .. }));
-    assert!(parts > 1, "the first part alone is not too long");
+    let (free, parts) = to_the_end(limits());
+    assert_eq!((free.result.unwrap(), parts), (Value::Null, 4));
+    // Enough for each part, but not for all of them.
+    let (bounded, parts) = to_the_end(Limits { call_ns: free.processor_ns / 2, ..limits() });
+    assert!(matches!(bounded.result.unwrap_err(), CallError::Time { .. }));
+    assert!((2..4).contains(&parts), "{parts}");
 }
 
 #[test]
@@ -365,19 +371,17 @@ async fn many_users_share_a_runtime() {
     let f = function(source, "f");
     let at_once = Cell::new(0_usize);
     let most = Cell::new(0_usize);
+    let (at_once, most) = (&at_once, &most);
     let users = (0..50_u64).map(|user| {
-        drive::run(&runtime, f, Call { user, ..Call::default() }, |wanted| {
-            let (at_once, most) = (&at_once, &most);
-            async move {
-                at_once.set(at_once.get() + 1);
-                most.set(most.get().max(at_once.get()));
-                for _ in 0..user % 5 {
-                    tokio::task::yield_now().await;
-                }
-                at_once.set(at_once.get() - 1);
-                let Wanted::Fetch(request) = wanted else { panic!("a timer") };
-                response(200, request.url.trim_start_matches('/'))
+        drive::run(&runtime, f, Call { user, ..Call::default() }, move |wanted| async move {
+            at_once.set(at_once.get() + 1);
+            most.set(most.get().max(at_once.get()));
+            for _ in 0..user % 5 {
+                tokio::task::yield_now().await;
             }
+            at_once.set(at_once.get() - 1);
+            let Wanted::Fetch(request) = wanted else { panic!("a timer") };
+            response(200, request.url.trim_start_matches('/'))
         })
     });
     let finished: Vec<Box<Finished>> = futures_util::future::join_all(users).await;

@@ -74,7 +74,8 @@ fn a_body_can_be_taken_away() {
 #[test]
 fn headers_are_found_however_they_are_written() {
     let finished = before(
-        "const h = context.request.headers; return [h.get('content-TYPE'), h.has('x-many'), h.get('none'), [...h].length];",
+        "const h = context.request.headers; \
+         return [h.get('content-TYPE'), h.has('x-many'), h.get('none'), [...h].length];",
         request(),
     );
     assert_eq!(finished.result.unwrap(), json!(["text/plain", true, null, 2]));
@@ -84,7 +85,7 @@ fn headers_are_found_however_they_are_written() {
 fn what_no_request_can_be_is_refused() {
     for (text, why) in [
         ("context.request.json = { a: 1 };", "a request has method, url, headers, body, but no `json`"),
-        ("context.request.method = 'GE T';", "a method is"),
+        ("context.request.method = 'GE T';", "a method is a word"),
         ("context.request.url = '/a\\r\\nHost: x';", "control character"),
         ("context.request.headers.a = 'x\\r\\nb: c';", "control character"),
         ("context.request.body = { a: 1 };", "a body is a text"),
@@ -106,7 +107,8 @@ fn what_no_request_can_be_is_refused() {
 #[test]
 fn a_hook_reads_the_response() {
     let finished = after(
-        "const r = context.response; return [r.status, r.ok, r.url, r.headers['content-type'], r.header('Content-Type'), \
+        "const r = context.response; \
+         return [r.status, r.ok, r.url, r.headers['content-type'], r.header('Content-Type'), \
          r.headers['set-cookie'], r.headers.get('Set-Cookie'), r.body, r.json().items[1]];",
         b"{\"items\":[1,{\"a\":\"\xc3\xa4\"}]}",
     );

@@ -64,7 +64,8 @@ fn nothing_is_there_that_reaches_out_or_shares() {
 fn functions_are_still_functions() {
     assert_eq!(
         value(
-            "return [(() => 1) instanceof Function, Function.prototype === Object.getPrototypeOf(() => 1), typeof Function];"
+            "return [(() => 1) instanceof Function, Function.prototype === Object.getPrototypeOf(() => 1), \
+             typeof Function];"
         ),
         json!([true, true, "function"])
     );
@@ -82,9 +83,11 @@ fn nothing_is_imported_later_either() {
 
 #[test]
 fn the_usual_language_is_there() {
-    let text = "const parts = []; parts.push(JSON.stringify({ a: 1 }), /a(.)c/u.exec('abc')[1], new Date(0).toISOString(), \
+    let text = "const parts = []; \
+        parts.push(JSON.stringify({ a: 1 }), /a(.)c/u.exec('abc')[1], new Date(0).toISOString(), \
         [...new Set([1, 1, 2])].length, new Map([['a', 1]]).get('a'), Uint8Array.from([1, 2]).length, 10n ** 3n + '', \
-        [3, 1, 2].toSorted().join(), 'x'.padStart(3, '-'), Object.groupBy([1, 2], (n) => n % 2 ? 'odd' : 'even').odd[0], \
+        [3, 1, 2].toSorted().join(), 'x'.padStart(3, '-'), \
+        Object.groupBy([1, 2], (n) => n % 2 ? 'odd' : 'even').odd[0], \
         encodeURIComponent('a b'), parseInt('12'), Symbol.iterator.toString(), structuredCloneLike({ a: [1] }).a[0], \
         atob(btoa('hi')), typeof performance.now()); \
         function structuredCloneLike(v) { return JSON.parse(JSON.stringify(v)); } return parts;";

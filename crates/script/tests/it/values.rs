@@ -9,7 +9,8 @@ use crate::support::{body, done, error, function, limits, load, load_with, run, 
 #[test]
 fn variables_are_read_and_written() {
     let finished = run(
-        "const { vars } = context; vars.total = vars.price * vars.count; vars.name = `${vars.first} B`; return vars.total;",
+        "const { vars } = context; vars.total = vars.price * vars.count; \
+         vars.name = `${vars.first} B`; return vars.total;",
         json!({"price": 2.5, "count": 4, "first": "A"}),
     );
     assert_eq!(finished.result.unwrap(), json!(10));
@@ -21,7 +22,8 @@ fn variables_are_read_and_written() {
 fn variables_look_like_a_plain_object() {
     let finished = run(
         "const v = context.vars; delete v.b; v.c = undefined; \
-         return [Object.keys(v), 'a' in v, 'b' in v, v.nothing, JSON.stringify(v), { ...v, d: 1 }, v.hasOwnProperty('a'), \
+         return [Object.keys(v), 'a' in v, 'b' in v, v.nothing, JSON.stringify(v), { ...v, d: 1 }, \
+         v.hasOwnProperty('a'), \
          Object.entries(v), `${v}`];",
         json!({"a": 1, "b": 2, "c": 3}),
     );
@@ -97,7 +99,7 @@ fn what_json_does_not_have_is_refused_with_its_place() {
         ("return -1 / 0;", "is -Infinity"),
         ("const a = {}; a.a = a; return a;", "limit value_depth"),
         ("return { cart: [0, { price: 1n }] };", "at `cart[1].price`: is a BigInt"),
-        ("return new Proxy([], { get: (t, k) => k === 'length' ? 1e15 : 1 });", "limit value_bytes"),
+        ("const a = []; a.length = 4e9; return a;", "limit value_bytes"),
         ("return 'x'.repeat(3e6);", "limit value_bytes"),
         ("const a = []; for (let i = 0; i < 3e5; i++) a.push(i); return a;", "limit value_bytes"),
     ] {
@@ -233,7 +235,6 @@ fn errors_say_where_they_were_thrown() {
         ("throw 'text';", "threw \"text\""),
         ("throw { code: 1 };", "threw {\"code\":1}"),
         ("throw undefined;", "threw undefined"),
-        ("throw null;", "threw null"),
         ("throw () => 1;", "threw a function"),
     ] {
         assert_eq!(crate::support::error(text).to_string(), shown);

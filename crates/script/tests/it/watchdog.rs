@@ -7,9 +7,9 @@ use nuncius_script::{Call, Compiled, Limits, Runtime, Watchdog};
 
 use crate::support::{FILE, done, limits};
 
-/// Inside of a built-in function that does not ask whether it has to stop: for seconds without optimisation, for a
-/// good part of one with it.
-const STUCK: &str = "exports.quick = () => 1; exports.stuck = () => new Array(6e7).join('').length;";
+/// Inside of a built-in function that does not ask whether it has to stop, for a good part of a second.
+const STUCK: &str = "exports.quick = () => 1; \
+    exports.stuck = () => 'a'.repeat(60000).indexOf('a'.repeat(30000) + 'b');";
 
 #[test]
 fn a_call_that_cannot_be_ended_is_reported_while_it_runs() {
