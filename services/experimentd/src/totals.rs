@@ -363,3 +363,65 @@ pub struct Iterations {
     /// Given up before anything was sent, by the rules of the test itself.
     pub skipped: u64,
 }
+
+#[cfg(test)]
+mod tests {
+    use nuncius_schemas::meter::{MeterDelta, MeterKind, MeterUnit};
+    use nuncius_schemas::metric::{CheckCount, StepDelta};
+
+    use super::*;
+
+    const FIRST: Incarnation = Incarnation { epoch: 1, attempt: 1 };
+
+    fn delta(sequence: u64, step: StepDelta, events: u64) -> MetricDelta {
+        let meter = MeterDelta {
+            group: 0,
+            name: "events".to_owned(),
+            kind: MeterKind::Counter,
+            unit: MeterUnit::Number,
+            sum: events,
+            histogram: Vec::new(),
+        };
+        MetricDelta {
+            experiment: "e".to_owned(),
+            node: "n".to_owned(),
+            epoch: FIRST.epoch,
+            attempt: FIRST.attempt,
+            sequence,
+            part: 0,
+            parts: 1,
+            first_second: 0,
+            last_second: 0,
+            last: false,
+            stopped: None,
+            shortfall: None,
+            records: None,
+            steps: vec![step],
+            meters: vec![meter],
+            health: None,
+        }
+    }
+
+    #[test]
+    fn checks_redirects_and_meters_are_added_once_each_and_what_was_skipped_has_ended() {
+        let mut totals = RunTotals::new(vec![0]);
+        totals.enroll("n", FIRST);
+        let checks = vec![CheckCount { name: "has a price".to_owned(), passed: 3, failed: 1 }];
+        let step = StepDelta { planned: 9, succeeded: 4, skipped: 2, redirects: 5, checks, ..StepDelta::default() };
+        for (sequence, is_new) in [(1, true), (1, false), (2, true)] {
+            assert_eq!(totals.merge(&delta(sequence, step.clone(), 7)).unwrap(), is_new);
+        }
+        let merged = &totals.steps[&(0, 0)];
+        assert_eq!((merged.skipped, merged.redirects, merged.checks[0].passed, merged.checks[0].failed), (4, 10, 6, 2));
+        assert_eq!(totals.meters[&(0, "events".to_owned())].sum, 14);
+        totals.lose("n");
+        assert_eq!(totals.iterations().censored, 18 - 8 - 4);
+        let Iterations { offered, succeeded, failed, censored, skipped } = totals.iterations();
+        assert_eq!(offered, succeeded + failed + censored + skipped);
+        // A meter that is another one than was told before is a hole, not a sum of apples and pears.
+        let mut other = delta(3, StepDelta::default(), 1);
+        other.meters[0].unit = MeterUnit::Bytes;
+        assert!(totals.merge(&other).unwrap_err().to_string().contains("meter `events` of group 0 from n"));
+        assert_eq!((totals.refused, totals.meters[&(0, "events".to_owned())].sum), (1, 14));
+    }
+}

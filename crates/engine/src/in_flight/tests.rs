@@ -8,7 +8,7 @@ use super::*;
 use crate::control::Control;
 use crate::plan::GroupPlan;
 use crate::sink::{EngineMessage, FinishReason, SecondReport};
-use crate::testing::{http, plan, thread};
+use crate::testing::{http, of_any_steps, thread};
 
 /// Runs all iterations of a group, each by `task`, until nothing is in flight or it is told to stop; what was measured.
 fn run<F: Future<Output = ()> + 'static>(
@@ -45,11 +45,11 @@ fn ended(messages: &Receiver<EngineMessage>) -> (Vec<Box<SecondReport>>, FinishR
     panic!("it did not say that it has ended")
 }
 
-/// Of a group whose iterations may begin with any of their steps; users begin one iteration each.
-fn of_any_steps(users: u32) -> GroupPlan {
-    let mut any = plan(r#""engine": "servo", "target": "nats://", "users": 1, "duration": "9s""#);
-    any.load = http(&format!(r#""users": {users}, "iterations": {users}"#)).load;
-    any
+/// A group of so many users, who begin one iteration each.
+fn of_users(users: u32) -> GroupPlan {
+    let mut plan = of_any_steps();
+    plan.load = http(&format!(r#""users": {users}, "iterations": {users}"#)).load;
+    plan
 }
 
 fn sum(seconds: &[Box<SecondReport>], step: usize, of: fn(&crate::StepRecorder) -> u64) -> u64 {
@@ -58,7 +58,7 @@ fn sum(seconds: &[Box<SecondReport>], step: usize, of: fn(&crate::StepRecorder) 
 
 #[test]
 fn exchanges_that_are_open_at_once_count_each_by_itself_and_the_iteration_as_one() {
-    let plan = of_any_steps(3);
+    let plan = of_users(3);
     let (seconds, reason) = run(
         &plan,
         |_| {},
@@ -92,7 +92,7 @@ fn exchanges_that_are_open_at_once_count_each_by_itself_and_the_iteration_as_one
 
 #[test]
 fn what_is_open_at_the_end_is_censored_every_exchange_and_every_iteration() {
-    let plan = of_any_steps(2);
+    let plan = of_users(2);
     let stop = |control: &Control| control.stop(0);
     let (seconds, reason) = run(&plan, stop, |in_flight, iteration| async move {
         in_flight.begun(iteration);
@@ -111,7 +111,7 @@ fn what_is_open_at_the_end_is_censored_every_exchange_and_every_iteration() {
 
 #[test]
 fn an_iteration_that_ends_takes_what_it_left_open_with_it_and_a_skipped_one_pauses_its_user() {
-    let mut plan = of_any_steps(1);
+    let mut plan = of_any_steps();
     plan.load = http(r#""users": 1, "iterations": 2"#).load;
     let (seconds, _) = run(
         &plan,
