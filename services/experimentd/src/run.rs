@@ -77,6 +77,7 @@ async fn go_on(running: &mut Running, left: Left) -> Result<(Plan, Offered), Sto
 }
 
 async fn prepare_and_offer(running: &mut Running) -> Result<(Plan, Offered), Stopped> {
+    refuse_what_is_done_once(running)?;
     resolve_services(running).await?;
     let mut excluded = BTreeSet::new();
     let mut excused = Excused::default();
@@ -133,6 +134,20 @@ async fn prepare_and_offer(running: &mut Running) -> Result<(Plan, Offered), Sto
             }
         }
     }
+}
+
+/// What would be left out in silence is refused.
+fn refuse_what_is_done_once(running: &Running) -> Result<(), Stopped> {
+    for (index, group) in running.journal.record.spec.groups.iter().enumerate() {
+        for (list, steps) in [("before", &group.before), ("after", &group.after)] {
+            if !steps.is_empty() {
+                let problem = "steps that are done once for all are not run by this version: make them steps of the \
+                               group, or do them by hand";
+                return Err(Stopped::Failed(format!("groups[{index}].{list}: {problem}")));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Starts that failed for no fault of a node.
