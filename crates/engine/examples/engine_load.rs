@@ -71,12 +71,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     control.start(start_ns, u64::MAX);
     let (mut planned, mut succeeded, mut failed, mut censored) = (0, 0, 0, 0);
     let mut run_delay_ns = 0;
+    let mut peak_bytes = resident_bytes()?;
     let (mut lag, mut service) = (Totals::new(), Totals::new());
     for message in messages {
         match message {
             EngineMessage::Second(report) => {
                 // As long as the threads live: their files end with them.
                 let delays = threads.iter().filter_map(|thread| run_delay_of(thread.thread_id));
+                peak_bytes = peak_bytes.max(resident_bytes()?);
                 run_delay_ns = delays.max().unwrap_or(0).max(run_delay_ns);
                 // The whole iteration is no request.
                 for step in report.steps.iter().take(steps) {
@@ -104,7 +106,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!(
         "engine mode={mode} requests={succeeded} planned={planned} failed={failed} censored={censored} rate={:.0} \
          cpu_seconds={cpu:.3} requests_per_cpu_second={:.0} lag_p50_us={:.1} lag_p99_us={:.1} service_p50_us={:.1} \
-         service_p99_us={:.1} run_delay_ms={:.1} resident_bytes={}",
+         service_p99_us={:.1} run_delay_ms={:.1} resident_bytes={} peak_bytes={peak_bytes}",
         succeeded as f64 / elapsed,
         succeeded as f64 / cpu,
         us(&lag, 0.5),

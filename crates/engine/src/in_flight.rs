@@ -55,7 +55,6 @@ pub(crate) enum Outcome {
     /// It ended because the generator had not what it takes to go on; the fault has been counted. It is censored.
     Unmade,
     /// It was given up by the rules of the test itself, before anything was sent.
-    #[cfg_attr(not(test), expect(dead_code, reason = "until there is an engine of sessions"))]
     Skipped,
 }
 
@@ -323,7 +322,6 @@ impl InFlight {
 }
 
 /// Tasks whose iterations may begin with any step.
-#[cfg_attr(not(test), expect(dead_code, reason = "until there is an engine of sessions"))]
 impl InFlight {
     /// Its first step, whichever that is: see [`Recorder::first`].
     pub(crate) fn first(&self, iteration: Iteration, step: u16) -> ExchangeId {

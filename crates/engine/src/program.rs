@@ -28,7 +28,7 @@ mod http;
 pub(crate) mod instruction;
 pub(crate) mod machine;
 pub(crate) mod render;
-mod script;
+pub(crate) mod script;
 pub(crate) mod target;
 pub(crate) mod text;
 
@@ -162,7 +162,7 @@ pub(crate) fn compile(group: &Group, input: &ProgramInput<'_>) -> Result<Program
         targets: &mut targets,
         identities: &mut identities,
         auth: AuthPlan::None,
-        exports: script.as_ref().map(nuncius_script::Compiled::exports),
+        exports: script.as_ref().map(script::Script::exports),
         bundle: input.bundle,
     };
     if let Some(auth) = &group.auth {

@@ -12,15 +12,18 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use nuncius_clock::monotonic_ns;
 use nuncius_schemas::metric::FailureKind;
+use tokio::runtime::Runtime;
 use tokio::task::LocalSet;
 
 use crate::failure::Failure;
 use crate::in_flight::{InFlight, Iteration, Outcome};
 use crate::pace::Pace;
 use crate::plan::GroupPlan;
+use crate::program::Program;
 use crate::program::action::Action;
 use crate::program::instruction::Pc;
 use crate::program::machine::{self, Cursor, Event, Fault};
+use crate::program::script::Script;
 use crate::record::Recorder;
 use crate::wake::Waker;
 
@@ -41,6 +44,9 @@ mod user;
 use shared::Shared;
 use state::{Ready, Session, Stop};
 
+/// A branch under way.
+type Branch<'b> = Pin<Box<dyn Future<Output = Result<Ready, Stop>> + 'b>>;
+
 /// Runs the share of a thread to the end; `thread` is its number in the group, from 0.
 pub(crate) fn run(
     (pace, recorder): (Pace, Recorder),
@@ -49,22 +55,31 @@ pub(crate) fn run(
     waker: Arc<Waker>,
     ahead: usize,
 ) {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return pace.close_broken(recorder, "start a runtime", &error, monotonic_ns()),
+    let Some(program) = plan.program() else {
+        return pace.close_failed(recorder, "the plan has no program".to_owned(), monotonic_ns());
     };
-    let first_shard = pace.first_shard();
-    let is_open = pace.is_open();
+    let (runtime, script) = match start(program) {
+        Ok(started) => started,
+        Err((what, error)) => return pace.close_broken(recorder, what, &error, monotonic_ns()),
+    };
+    let (first_shard, is_open) = (pace.first_shard(), pace.is_open());
     let in_flight = InFlight::new(pace, recorder);
-    let shared = match Shared::new(in_flight, plan, (first_shard, thread), is_open) {
-        Ok(shared) => Rc::new(shared),
-        Err((in_flight, error)) => return in_flight.close(Err(error)),
-    };
+    let shared = Rc::new(Shared::new(in_flight, &plan, program, script, (first_shard, thread), is_open));
     let local = LocalSet::new();
     let outcome = local.block_on(&runtime, offer(&shared, waker, ahead));
     shared.in_flight.close(outcome);
-    // Its tasks borrow what they share.
     drop(local);
+    // Nobody waits for names that are still looked up.
+    runtime.shutdown_background();
+}
+
+/// What a thread needs before anything else; or what could not be done, and why.
+fn start(program: &Program) -> Result<(Runtime, Option<nuncius_script::Runtime>), (&'static str, io::Error)> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| ("start a runtime", error))?;
+    let script = program.script.as_ref().map(Script::load).transpose();
+    let script = script.map_err(|error| ("load the script", io::Error::other(error.to_string())))?;
+    Ok((runtime, script))
 }
 
 async fn offer(shared: &Rc<Shared>, waker: Arc<Waker>, ahead: usize) -> io::Result<()> {
@@ -168,8 +183,7 @@ impl Session<'_> {
     /// Branches at once; all that were begun are waited for, whatever becomes of one.
     async fn at_once(&self, cursor: &Cursor, branches: &[Pc], at_most: usize, ready: Ready) -> Result<Ready, Stop> {
         let mut left = branches.iter();
-        let mut under_way: FuturesUnordered<Pin<Box<dyn Future<Output = Result<Ready, Stop>> + '_>>> =
-            FuturesUnordered::new();
+        let mut under_way: FuturesUnordered<Branch<'_>> = FuturesUnordered::new();
         let (mut last, mut stop) = (ready, None);
         // A branch that waits for room is planned when there is some.
         let mut begins = ready;
@@ -204,3 +218,6 @@ impl Session<'_> {
         self.fail_at(step, ready, Failure::new(fault.kind, format!("{path}: {}", fault.text)))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,7 @@ fn run<F: Future<Output = ()> + 'static>(
     plan: &GroupPlan,
     stop: impl Fn(&Control) + 'static,
     task: impl Fn(Rc<InFlight>, Iteration) -> F,
-) -> (Vec<Box<SecondReport>>, FinishReason) {
+) -> (Vec<SecondReport>, FinishReason) {
     let control = Control::new();
     let (pace, recorder, messages) = thread(plan, Arc::clone(&control), 100);
     let in_flight = Rc::new(InFlight::new(pace, recorder));
@@ -33,11 +33,11 @@ fn run<F: Future<Output = ()> + 'static>(
     ended(&messages)
 }
 
-fn ended(messages: &Receiver<EngineMessage>) -> (Vec<Box<SecondReport>>, FinishReason) {
+fn ended(messages: &Receiver<EngineMessage>) -> (Vec<SecondReport>, FinishReason) {
     let mut seconds = Vec::new();
     for message in messages.try_iter() {
         match message {
-            EngineMessage::Second(report) => seconds.push(report),
+            EngineMessage::Second(report) => seconds.push(*report),
             EngineMessage::Rows(_) => {}
             EngineMessage::Finished { reason, .. } => return (seconds, reason),
         }
@@ -52,7 +52,7 @@ fn of_users(users: u32) -> GroupPlan {
     plan
 }
 
-fn sum(seconds: &[Box<SecondReport>], step: usize, of: fn(&crate::StepRecorder) -> u64) -> u64 {
+fn sum(seconds: &[SecondReport], step: usize, of: fn(&crate::StepRecorder) -> u64) -> u64 {
     seconds.iter().map(|second| of(&second.steps[step])).sum()
 }
 

@@ -13,6 +13,7 @@ use super::action::{Action, CallPlan};
 use super::auth::{Grant, Login, Tokens};
 use super::feeder::FeederPlan;
 use super::instruction::{Instruction, Pc, Place};
+use super::script::Script;
 use super::target::{Resolver, TargetPlan};
 
 /// What an iteration has made.
@@ -44,7 +45,7 @@ pub(crate) struct Program {
     /// The tokens that all users share.
     pub(crate) tokens: Tokens,
     pub(crate) feeders: Box<[FeederPlan]>,
-    pub(crate) script: Option<nuncius_script::Compiled>,
+    pub(crate) script: Option<Script>,
     pub(crate) key: DrawKey,
     pub(crate) seed: u64,
     pub(crate) group: u32,

@@ -186,7 +186,7 @@ fn run<'p>(
             let text = format!("more than {INSTRUCTIONS_MAX} instructions without a request or a pause");
             return Err(Fault { pc, kind: FailureKind::Template, text });
         }
-        if cursor.busy % BREATH_INSTRUCTIONS == 0 {
+        if cursor.busy.is_multiple_of(BREATH_INSTRUCTIONS) {
             return Ok(Event::Breath);
         }
         // Whoever runs off the end is at the end.

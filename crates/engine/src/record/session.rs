@@ -5,7 +5,6 @@ use nuncius_schemas::metric::add_check;
 use super::{Exchange, Recorder};
 use crate::start::Start;
 
-#[cfg_attr(not(test), expect(dead_code, reason = "until there is an engine of sessions"))]
 impl Recorder {
     /// The first step of an iteration that may begin with any: it counts from the planned instant, and what the engine
     /// itself needed since it has begun is its lag.

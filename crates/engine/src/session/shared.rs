@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::io;
 use std::sync::Arc;
 
 use nuncius_clock::monotonic_ns;
@@ -62,6 +61,7 @@ pub(super) struct Shared {
     picker: RefCell<Picker>,
     /// Of each feeder.
     readers: RefCell<Vec<RowReader>>,
+    #[expect(clippy::vec_box, reason = "a session holds a pointer, not what it points to")]
     buffers: RefCell<Vec<Box<Buffers>>>,
     memories: RefCell<Vec<Memory>>,
     /// Of the closed model, those who are between two iterations.
@@ -72,22 +72,14 @@ pub(super) struct Shared {
 
 impl Shared {
     /// Of thread `thread` of the group, counted from 0, whose first shard is `first_shard`.
-    ///
-    /// # Errors
-    /// The script cannot be loaded.
     pub(super) fn new(
         in_flight: InFlight,
-        plan: Arc<GroupPlan>,
+        plan: &Arc<GroupPlan>,
+        program: &Program,
+        script: Option<Runtime>,
         (first_shard, thread): (u32, usize),
         is_open: bool,
-    ) -> Result<Self, (InFlight, io::Error)> {
-        let Some(program) = plan.program() else {
-            return Err((in_flight, io::Error::other("the plan has no program")));
-        };
-        let script = match program.script.as_ref().map(|script| Runtime::new(script, None)).transpose() {
-            Ok(script) => script.map(RefCell::new),
-            Err(error) => return Err((in_flight, io::Error::other(error.to_string()))),
-        };
+    ) -> Self {
         let threads = plan.threads.max(1);
         let open_max = match program.max_connections {
             usize::MAX => usize::MAX,
@@ -101,11 +93,11 @@ impl Shared {
         let targets = program.targets.to_vec();
         let readers = program.feeders.iter().map(|_| RowReader::default()).collect();
         let picker = plan.picker(first_shard);
-        Ok(Self {
+        Self {
             in_flight,
             pool,
             sleepers: Sleepers::default(),
-            script,
+            script: script.map(RefCell::new),
             log: Log::default(),
             targets: RefCell::new(targets),
             found: RefCell::default(),
@@ -116,8 +108,8 @@ impl Shared {
             users: RefCell::default(),
             owners: Cell::new(0),
             is_open,
-            plan,
-        })
+            plan: Arc::clone(plan),
+        }
     }
 
     /// The user of an iteration, ready for it.
