@@ -159,7 +159,7 @@ bench_bounds() {
 import sqlite3, sys
 store = sqlite3.connect(sys.argv[1])
 columns = [row[1] for row in store.execute("PRAGMA table_info(experiment)")]
-values = ", ".join("'stored-' || number" if name == "id" else "'{}'" if name in ("spec", "report") else name for name in columns)
+values = ", ".join("'stored-' || number" if name == "id" else "'{}'" if name == "report" else name for name in columns)
 store.execute(f"""WITH RECURSIVE numbers(number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM numbers WHERE number < 100000)
   INSERT INTO experiment ({", ".join(columns)}) SELECT {values} FROM experiment, numbers WHERE id = 'wide'""")
 store.commit()

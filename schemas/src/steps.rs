@@ -21,8 +21,8 @@ impl StepTable {
         Self { names, iteration }
     }
 
-    /// Of steps with these names, in order, none of which is the iteration, even where it is the only one: a session
-    /// may take it several times, or never.
+    /// The same where iterations are counted apart, however few steps there are: a step may come any number of times in
+    /// one of them.
     pub fn apart(names: Vec<String>) -> Self {
         let iteration = number(names.len());
         Self { names, iteration }
@@ -109,14 +109,6 @@ mod tests {
         assert_eq!(several.steps().collect::<Vec<_>>(), [(0, "log in"), (1, "pay")]);
         assert_eq!(several.recorders().last(), Some((2, "iteration")));
         assert_eq!((several.name(2), several.name(3)), (Some("iteration"), None));
-    }
-
-    #[test]
-    fn the_only_step_of_a_session_is_not_its_iteration() {
-        let one = StepTable::apart(vec!["get".to_owned()]);
-        assert_eq!((one.iteration(), one.whole()), (1, Some(1)));
-        assert_eq!(one.recorders().collect::<Vec<_>>(), [(0, "get"), (1, "iteration")]);
-        assert_eq!(iteration_among(one.recorders().count()), Some(1));
     }
 
     proptest! {

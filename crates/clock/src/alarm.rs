@@ -26,8 +26,8 @@ impl Counter {
     /// When the runtime has no I/O driver, or the kernel cannot wait for it.
     #[expect(
         deprecated,
-        reason = "deprecated for types that may close their descriptor early, which an OwnedFd cannot; what stands in \
-                  its place is unsafe"
+        reason = "deprecated for types that may close their descriptor early, which an OwnedFd cannot; the successor is \
+                  unsafe"
     )]
     pub fn new(descriptor: OwnedFd) -> io::Result<Self> {
         AsyncFd::with_interest(descriptor, Interest::READABLE).map(Self)

@@ -50,11 +50,6 @@ pub(crate) fn http(load: &str) -> GroupPlan {
     plan(&format!(r#""target": "http://127.0.0.1:1/", {load}"#))
 }
 
-/// A group whose iterations may begin with any of its eight steps.
-pub(crate) fn of_any_steps() -> GroupPlan {
-    plan(r#""engine": "servo", "target": "nats://oco", "users": 1, "duration": "9s""#)
-}
-
 /// The one thread of a group.
 pub(crate) fn thread(
     plan: &GroupPlan,

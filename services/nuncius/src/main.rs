@@ -23,10 +23,6 @@ use crate::args::{Command, EmulatorCommand, TelemetryArgs};
 use crate::exit::{EXIT_FAILED, EXIT_USAGE, exit_code_of};
 use crate::output::note;
 
-/// Jobs and messages are made of many small pieces, which glibc's allocator spends a third of a worker's time on.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// How long spans may take to leave at the end.
 const TELEMETRY_PATIENCE: Duration = Duration::from_secs(3);
 

@@ -119,6 +119,17 @@ impl Outgoing {
         self.path = self.append(|text| text.push_str(path));
     }
 
+    /// Sets the path to what `write` writes.
+    ///
+    /// # Errors
+    /// That of `write`.
+    pub(crate) fn try_set_path<E>(&mut self, write: impl FnOnce(&mut String) -> Result<(), E>) -> Result<(), E> {
+        let at = self.text.len();
+        write(&mut self.text)?;
+        self.path = at..self.text.len();
+        Ok(())
+    }
+
     /// Adds a field.
     pub(crate) fn add(&mut self, name: &str, value: &str) {
         let name = self.append(|text| text.push_str(name));

@@ -8,14 +8,14 @@ use super::*;
 use crate::control::Control;
 use crate::plan::GroupPlan;
 use crate::sink::{EngineMessage, FinishReason, SecondReport};
-use crate::testing::{http, of_any_steps, thread};
+use crate::testing::{http, plan, thread};
 
 /// Runs all iterations of a group, each by `task`, until nothing is in flight or it is told to stop; what was measured.
 fn run<F: Future<Output = ()> + 'static>(
     plan: &GroupPlan,
     stop: impl Fn(&Control) + 'static,
     task: impl Fn(Rc<InFlight>, Iteration) -> F,
-) -> (Vec<SecondReport>, FinishReason) {
+) -> (Vec<Box<SecondReport>>, FinishReason) {
     let control = Control::new();
     let (pace, recorder, messages) = thread(plan, Arc::clone(&control), 100);
     let in_flight = Rc::new(InFlight::new(pace, recorder));
@@ -33,11 +33,11 @@ fn run<F: Future<Output = ()> + 'static>(
     ended(&messages)
 }
 
-fn ended(messages: &Receiver<EngineMessage>) -> (Vec<SecondReport>, FinishReason) {
+fn ended(messages: &Receiver<EngineMessage>) -> (Vec<Box<SecondReport>>, FinishReason) {
     let mut seconds = Vec::new();
     for message in messages.try_iter() {
         match message {
-            EngineMessage::Second(report) => seconds.push(*report),
+            EngineMessage::Second(report) => seconds.push(report),
             EngineMessage::Rows(_) => {}
             EngineMessage::Finished { reason, .. } => return (seconds, reason),
         }
@@ -45,20 +45,20 @@ fn ended(messages: &Receiver<EngineMessage>) -> (Vec<SecondReport>, FinishReason
     panic!("it did not say that it has ended")
 }
 
-/// A group of so many users, who begin one iteration each.
-fn of_users(users: u32) -> GroupPlan {
-    let mut plan = of_any_steps();
-    plan.load = http(&format!(r#""users": {users}, "iterations": {users}"#)).load;
-    plan
+/// Of a group whose iterations may begin with any of their steps; users begin one iteration each.
+fn of_any_steps(users: u32) -> GroupPlan {
+    let mut any = plan(r#""engine": "servo", "target": "nats://", "users": 1, "duration": "9s""#);
+    any.load = http(&format!(r#""users": {users}, "iterations": {users}"#)).load;
+    any
 }
 
-fn sum(seconds: &[SecondReport], step: usize, of: fn(&crate::StepRecorder) -> u64) -> u64 {
+fn sum(seconds: &[Box<SecondReport>], step: usize, of: fn(&crate::StepRecorder) -> u64) -> u64 {
     seconds.iter().map(|second| of(&second.steps[step])).sum()
 }
 
 #[test]
 fn exchanges_that_are_open_at_once_count_each_by_itself_and_the_iteration_as_one() {
-    let plan = of_users(3);
+    let plan = of_any_steps(3);
     let (seconds, reason) = run(
         &plan,
         |_| {},
@@ -79,9 +79,13 @@ fn exchanges_that_are_open_at_once_count_each_by_itself_and_the_iteration_as_one
     );
     assert_eq!(reason, FinishReason::ScheduleEnded);
     let of = |step| {
-        let counters: [fn(&crate::StepRecorder) -> u64; 4] =
-            [|step| step.planned, |step| step.sent, |step| step.succeeded, |step| step.failed];
-        let [planned, sent, succeeded, failed] = counters.map(|of| sum(&seconds, step, of));
+        let sent = sum(&seconds, step, |step| step.sent);
+        let [planned, succeeded, failed]: [u64; 3] = [
+            |step: &crate::StepRecorder| step.planned,
+            |step: &crate::StepRecorder| step.succeeded,
+            |step: &crate::StepRecorder| step.failed,
+        ]
+        .map(|of| sum(&seconds, step, of));
         (planned, sent, succeeded, failed)
     };
     assert_eq!((of(1), of(2), of(8)), ((3, 3, 0, 3), (3, 3, 3, 0), (3, 3, 0, 3)));
@@ -92,7 +96,7 @@ fn exchanges_that_are_open_at_once_count_each_by_itself_and_the_iteration_as_one
 
 #[test]
 fn what_is_open_at_the_end_is_censored_every_exchange_and_every_iteration() {
-    let plan = of_users(2);
+    let plan = of_any_steps(2);
     let stop = |control: &Control| control.stop(0);
     let (seconds, reason) = run(&plan, stop, |in_flight, iteration| async move {
         in_flight.begun(iteration);
@@ -111,7 +115,7 @@ fn what_is_open_at_the_end_is_censored_every_exchange_and_every_iteration() {
 
 #[test]
 fn an_iteration_that_ends_takes_what_it_left_open_with_it_and_a_skipped_one_pauses_its_user() {
-    let mut plan = of_any_steps();
+    let mut plan = of_any_steps(1);
     plan.load = http(r#""users": 1, "iterations": 2"#).load;
     let (seconds, _) = run(
         &plan,

@@ -8,7 +8,7 @@ use nuncius_schemas::flow::OAuth2Grant;
 use super::action::{Address, BodyPlan, HttpAction, PartContent};
 use super::auth::{AuthPlan, Grant, Login};
 use super::compiled::Program;
-use super::text::{Text, push_parameter, push_path};
+use super::text::{Text, encode_parameter, encode_path, push_path};
 use crate::http::outgoing::{Body, Outgoing, OutgoingError};
 
 /// Whom a request goes to.
@@ -80,31 +80,34 @@ fn path(
     out: &mut Outgoing,
 ) -> Result<Destination, RenderError> {
     let template = |error| RenderError::Template("url", error);
-    let (target, known) = match &action.address {
-        Address::Constant(target, path) if action.query.is_empty() => {
-            out.set_path(path);
-            return Ok(Destination::Target(*target));
-        }
-        Address::Constant(target, path) => (Destination::Target(*target), path.to_string()),
-        Address::Path(target, before, path) => {
-            let mut made = String::new();
-            path.render_into(scope, draws, &mut made).map_err(template)?;
-            let mut path = before.to_string();
-            push_path(&mut path, &made);
-            (Destination::Target(*target), path)
-        }
+    let (destination, made) = match &action.address {
+        Address::Constant(target, _) | Address::Path(target, ..) => (Destination::Target(*target), String::new()),
         Address::Made(url) => made_url(program, &url.text(scope, draws).map_err(template)?)?,
     };
-    let mut path = known;
-    for (name, value) in &action.query {
-        path.push(if path.contains('?') { '&' } else { '?' });
-        path.push_str(name);
-        path.push('=');
-        let text = value.text(scope, draws).map_err(|error| RenderError::Parameter(name.clone(), error))?;
-        push_parameter(&mut path, &text);
-    }
-    out.set_path(&path);
-    Ok(target)
+    out.try_set_path(|text| {
+        let at = text.len();
+        match &action.address {
+            Address::Constant(_, path) => text.push_str(path),
+            Address::Path(_, before, path) => {
+                text.push_str(before);
+                let made_at = text.len();
+                path.render_into(scope, draws, text).map_err(template)?;
+                encode_path(text, made_at);
+            }
+            Address::Made(_) => text.push_str(&made),
+        }
+        for (name, value) in &action.query {
+            let has_query = text.get(at..).is_some_and(|path| path.contains('?'));
+            text.push(if has_query { '&' } else { '?' });
+            text.push_str(name);
+            text.push('=');
+            let made_at = text.len();
+            value.write(scope, draws, text).map_err(|error| RenderError::Parameter(name.clone(), error))?;
+            encode_parameter(text, made_at);
+        }
+        Ok(())
+    })?;
+    Ok(destination)
 }
 
 /// A path at the group's target, or a whole URL.

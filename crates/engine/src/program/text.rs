@@ -70,16 +70,33 @@ impl Text {
 
 /// Adds a path with its query, what cannot be sent percent-encoded.
 pub(crate) fn push_path(out: &mut String, path: &str) {
-    if path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/?&=-._~%:@!$'()*+,;[]".contains(&byte)) {
-        out.push_str(path);
-    } else {
-        out.extend(utf8_percent_encode(path, NOT_IN_PATH));
-    }
+    out.extend(utf8_percent_encode(path, NOT_IN_PATH));
 }
 
 /// Adds the name or the value of a parameter, percent-encoded.
 pub(crate) fn push_parameter(out: &mut String, text: &str) {
     out.extend(utf8_percent_encode(text, NOT_IN_PARAMETER));
+}
+
+/// Encodes what stands behind `at`, as [`push_path`] does.
+#[inline]
+pub(crate) fn encode_path(out: &mut String, at: usize) {
+    encode(out, at, NOT_IN_PATH, |byte| byte.is_ascii_alphanumeric() || b"/?&=-._~%:@!$'()*+,;[]".contains(&byte));
+}
+
+/// Encodes what stands behind `at`, as [`push_parameter`] does.
+#[inline]
+pub(crate) fn encode_parameter(out: &mut String, at: usize) {
+    encode(out, at, NOT_IN_PARAMETER, |byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte));
+}
+
+/// Most texts can be sent as they are, and stay where they are.
+fn encode(out: &mut String, at: usize, set: &'static AsciiSet, is_plain: impl Fn(u8) -> bool) {
+    if out.as_bytes().iter().skip(at).all(|byte| is_plain(*byte)) {
+        return;
+    }
+    let plain = out.split_off(at);
+    out.extend(utf8_percent_encode(&plain, set));
 }
 
 #[cfg(test)]
@@ -96,13 +113,19 @@ mod tests {
             ("/ä\r\nX: y", "/%C3%A4%0D%0AX:%20y"),
             ("/a#b", "/a%23b"),
         ] {
-            let mut out = String::new();
+            let mut out = String::from("x y");
             push_path(&mut out, path);
-            assert_eq!(out, expected);
+            assert_eq!(out, format!("x y{expected}"));
+            let mut out = format!("x y{path}");
+            encode_path(&mut out, 3);
+            assert_eq!(out, format!("x y{expected}"));
         }
         let mut out = String::new();
         push_parameter(&mut out, "a b&c=ü/~");
         assert_eq!(out, "a%20b%26c%3D%C3%BC%2F~");
+        let mut out = "x=a b&c=ü/~".to_owned();
+        encode_parameter(&mut out, 2);
+        assert_eq!(out, "x=a%20b%26c%3D%C3%BC%2F~");
     }
 
     proptest! {
@@ -111,6 +134,9 @@ mod tests {
             let mut out = String::new();
             push_path(&mut out, &path);
             prop_assert!(out.bytes().all(|byte| byte.is_ascii_graphic()));
+            let mut same = path;
+            encode_path(&mut same, 0);
+            prop_assert_eq!(same, out);
         }
     }
 }

@@ -8,9 +8,14 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::sink::{MeterValue, SecondReport};
-use crate::testing::{OPTIONS, START_NS, http, of_any_steps, told};
+use crate::testing::{OPTIONS, START_NS, http, plan, told};
 
 const TWO_STEPS: &str = r#""rate": "1/s", "duration": "1s", "steps": [{"path": "/a"}, {"path": "/b"}]"#;
+
+/// Of a group whose iterations may begin with any of its steps.
+fn of_any_steps() -> GroupPlan {
+    plan(r#""engine": "servo", "target": "nats://oco", "users": 1, "duration": "9s""#)
+}
 
 fn recorder(plan: &GroupPlan) -> (Recorder, Receiver<EngineMessage>) {
     let (sink, messages) = sync_channel(64);

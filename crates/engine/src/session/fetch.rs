@@ -1,5 +1,7 @@
 //! Requests that a script makes: exchanges of the step whose function it is.
 
+use std::cell::Cell;
+
 use nuncius_clock::monotonic_ns;
 use nuncius_schemas::metric::FailureKind;
 use nuncius_script::{Answer, RequestView};
@@ -12,21 +14,21 @@ use crate::http::received::Wanted;
 use crate::plan::request::USER_AGENT;
 
 /// How a script's requests are made.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct Fetching {
     /// The step that they count at.
     pub(super) step: u16,
     pub(super) timeout_ns: u64,
     pub(super) redirects: u32,
-    /// When the step was planned, where the first of them is to count from then.
-    pub(super) ready: Option<Ready>,
+    /// When the step was planned: the first of them counts from then, the others from when they are asked for.
+    pub(super) ready: Cell<Option<Ready>>,
 }
 
 impl Session<'_> {
     /// Makes a request of a script.
-    pub(super) async fn fetch(&self, request: RequestView, fetching: Fetching) -> Answer {
-        let Fetching { step, timeout_ns, redirects, ready } = fetching;
-        let ready = ready.filter(|_| !self.user.has_sent.get()).unwrap_or_else(|| Some(monotonic_ns()));
+    pub(super) async fn fetch(&self, request: RequestView, fetching: &Fetching) -> Answer {
+        let Fetching { step, timeout_ns, redirects, ref ready } = *fetching;
+        let ready = ready.take().unwrap_or_else(|| Some(monotonic_ns()));
         let exchange = self.open(step, ready);
         let mut buffers = self.shared.take_buffers();
         let fetched = async {

@@ -1,7 +1,7 @@
 //! Functions of the script: hooks around requests, and calls of their own. What they compute is the generator's time;
 //! what they fetch goes through the session's own client, under the node's rules.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
@@ -71,7 +71,7 @@ impl Session<'_> {
         &self,
         function: FunctionId,
         call: Call,
-        fetching: Fetching,
+        fetching: &Fetching,
         waits: impl FnOnce(),
     ) -> Result<(Box<Finished>, bool), Failure> {
         let runtime = self.runtime()?;
@@ -137,9 +137,9 @@ impl Session<'_> {
             step: plan.step,
             timeout_ns: plan.timeout_ns,
             redirects: plan.redirects.max(REDIRECTS_MAX),
-            ready: if self.user.has_sent.get() { None } else { Some(ready) },
+            ready: Cell::new(Some(ready)),
         };
-        let called = Box::pin(self.script(plan.function, self.new_call(draws.bits()), fetching, || {})).await;
+        let called = Box::pin(self.script(plan.function, self.new_call(draws.bits()), &fetching, || {})).await;
         match called {
             Ok((_, true)) => Ok(Some(monotonic_ns())),
             Ok((_, false)) => Ok(ready),
@@ -164,14 +164,14 @@ impl Session<'_> {
         };
         let request = view(outgoing, &url);
         let call = Call { request: Some(request.clone()), ..self.new_call(seed) };
-        let exchange = std::cell::Cell::new(opened);
+        let exchange = Cell::new(opened);
         let open = || {
             if exchange.get().is_none() {
                 exchange.set(Some(self.open(step, ready)));
             }
         };
-        let fetching = Fetching { step, timeout_ns, redirects: REDIRECTS_MAX, ready: None };
-        let called = self.script(function, call, fetching, open).await;
+        let fetching = Fetching { step, timeout_ns, redirects: REDIRECTS_MAX, ready: Cell::new(None) };
+        let called = self.script(function, call, &fetching, open).await;
         open();
         let exchange = exchange.get().unwrap_or_else(|| self.open(step, ready));
         let changed = called.and_then(|(mut finished, _)| match finished.request.take() {
@@ -231,8 +231,8 @@ impl Session<'_> {
     ) -> Result<u64, Stop> {
         let response = response(received, url);
         let call = Call { response: Some(response), ..self.new_call(seed) };
-        let fetching = Fetching { step, timeout_ns, redirects: REDIRECTS_MAX, ready: None };
-        match self.script(function, call, fetching, || {}).await {
+        let fetching = Fetching { step, timeout_ns, redirects: REDIRECTS_MAX, ready: Cell::new(None) };
+        match self.script(function, call, &fetching, || {}).await {
             Ok((_, true)) => Ok(monotonic_ns()),
             Ok((_, false)) => Ok(ended.1),
             Err(failure) => Err(self.refuse(exchange, step, ended, failure)),

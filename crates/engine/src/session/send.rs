@@ -81,8 +81,7 @@ impl Session<'_> {
         let mut lease = pool.lease(key).await;
         let mut is_resent = false;
         loop {
-            // Others at rest may have been closed together with the one that was: the second time is on a new one.
-            let client = if !is_resent && lease.take(monotonic_ns()) {
+            let client = if lease.take(monotonic_ns()) {
                 lease.client()
             } else {
                 lease.opening();

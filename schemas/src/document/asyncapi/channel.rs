@@ -45,7 +45,7 @@ impl Carrier {
 /// One subject and what goes over it.
 #[derive(Debug, Clone)]
 pub struct Channel {
-    /// Name of the function of [`crate::subjects::Namespace`] that makes it.
+    /// Name of the function of [`Namespace`] that makes it.
     pub name: &'static str,
     /// Subject with `{parameters}`.
     pub address: String,

@@ -104,7 +104,7 @@ impl Scope {
     pub(super) fn sum(&self, steps: &BTreeMap<Key, StepTotals>, of: LatencyOf) -> Scoped {
         let mut sum = Scoped::default();
         for one in self.counted.iter().filter_map(|key| steps.get(key)) {
-            sum.planned += wanted(one);
+            sum.planned += one.planned;
             sum.succeeded += one.succeeded;
             sum.failed += one.failed;
             sum.censored += one.censored;
@@ -143,18 +143,13 @@ const fn position(quantity: Quantity) -> usize {
     }
 }
 
-/// What was planned and not given up by the test itself: that is no request anybody judges.
-fn wanted(step: &StepTotals) -> u64 {
-    step.planned.saturating_sub(step.skipped)
-}
-
 fn ended(step: &StepTotals) -> u64 {
     step.succeeded + step.failed + step.censored
 }
 
 /// Requests that have not ended, as far as is known.
 fn under_way(step: &StepTotals) -> u64 {
-    wanted(step).saturating_sub(ended(step))
+    step.planned.saturating_sub(ended(step))
 }
 
 /// Of how many requests a quantity is not known and may yet be, or would have been, anything.
@@ -164,7 +159,7 @@ fn unknown_of(quantity: Quantity, step: &StepTotals) -> u64 {
         // Known from the sending on: what waits for a connection, and what waited until the stop.
         Quantity::Blocked => {
             let unsent_at_stop = step.censored.saturating_sub(step.service.censored.count());
-            unsent_at_stop + wanted(step).saturating_sub(step.sent.max(ended(step)))
+            unsent_at_stop + step.planned.saturating_sub(step.sent.max(ended(step)))
         }
         // Known as soon as there is a request.
         Quantity::Lag => 0,

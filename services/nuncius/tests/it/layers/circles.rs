@@ -9,6 +9,44 @@ use std::path::Path;
 use super::modules::{Files, Modules};
 use super::{packages, sources};
 
+/// Files that stand in circles still: crate, and place below `src`. The list only shrinks.
+const KNOWN: &[(&str, &[&str])] = &[(
+    "engine",
+    &[
+        "amqp.rs",
+        "amqp/connection.rs",
+        "amqp/consume.rs",
+        "amqp/publish.rs",
+        "connect.rs",
+        "dispatch.rs",
+        "feed.rs",
+        "flights.rs",
+        "http/general.rs",
+        "http/plain.rs",
+        "http/plain/connection.rs",
+        "http/response.rs",
+        "http/response/error.rs",
+        "http/response/head.rs",
+        "plan.rs",
+        "plan/environment.rs",
+        "plan/request.rs",
+        "plan/servo.rs",
+        "plan/spread.rs",
+        "plan/target.rs",
+        "policy.rs",
+        "queue.rs",
+        "run.rs",
+        "servo.rs",
+        "servo/driver.rs",
+        "servo/http.rs",
+        "servo/ledger.rs",
+        "servo/nats.rs",
+        "servo/script.rs",
+        "servo/script/operation.rs",
+        "servo/transport.rs",
+    ],
+)];
+
 /// Which file imports which, with a path that says so.
 type Arrows = BTreeMap<(String, String), String>;
 
@@ -16,14 +54,35 @@ type Arrows = BTreeMap<(String, String), String>;
 fn no_files_of_a_crate_import_each_other_in_a_circle() {
     let mut problems = Vec::new();
     for package in packages() {
-        let arrows = arrows_of(&package.directory.join("src"));
-        problems.extend(circles(&arrows).iter().map(|circle| format!("{}: {}", package.name, told(circle, &arrows))));
+        let (files, arrows) = arrows_of(&package.directory.join("src"));
+        let known: BTreeSet<&str> = KNOWN
+            .iter()
+            .filter(|(name, _)| *name == package.name)
+            .flat_map(|(_, files)| files.iter().copied())
+            .collect();
+        let mut found = BTreeSet::new();
+        for circle in circles(&arrows) {
+            if !circle.iter().all(|file| known.contains(file.as_str())) {
+                problems.push(format!("{}: {}", package.name, told(&circle, &arrows)));
+            }
+            found.extend(circle);
+        }
+        for file in known {
+            let is_there = files.contains_key(file);
+            if !found.contains(file) {
+                problems.push(format!(
+                    "{}: {file} {} no more: take it from the list of known ones",
+                    package.name,
+                    if is_there { "stands in a circle" } else { "is there" }
+                ));
+            }
+        }
     }
     assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
 
-/// The arrows between the files of a crate.
-fn arrows_of(source: &Path) -> Arrows {
+/// The files of a crate, and the arrows between them.
+fn arrows_of(source: &Path) -> (Files, Arrows) {
     let place = |file: &Path| file.strip_prefix(source).unwrap().to_string_lossy().into_owned();
     let files: Files =
         sources(source).iter().map(|file| (place(file), std::fs::read_to_string(file).unwrap())).collect();
@@ -33,7 +92,8 @@ fn arrows_of(source: &Path) -> Arrows {
         let is_read = read.iter().any(|modules| modules.is_read(file));
         assert!(is_read, "{}: no `mod` leads to {file}", source.display());
     }
-    read.iter().flat_map(Modules::arrows).collect()
+    let arrows = read.iter().flat_map(Modules::arrows).collect();
+    (files, arrows)
 }
 
 /// Sets of files of which each can be reached from each.
