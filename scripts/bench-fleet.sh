@@ -130,63 +130,7 @@ YAML
   row processes-memory "the largest client: peak" MiB
 }
 
-# The largest plan that is taken, 64 groups of 64 steps, and 100,000 experiments that a store holds.
-bench_bounds() {
-  local stub step group client idle
-  start_system
-  start stub "$BUILT/nuncius" emulator stub --listen 127.0.0.1:0
-  stub=$started
-  listening stub
-  start client "$BUILT/nuncius" --nats "$nats_url" client --name wide
-  client=$started
-  said client joined 20
-  {
-    printf 'id: wide\nlag_limit: 1s\nrun_delay_limit: 1.0\nheartbeat_limit: 1h\ngroups:\n'
-    for group in $(seq 64); do
-      printf -- '- name: g%s\n  target: http://%s/\n  rate: 1/s\n  duration: 20s\n  steps:\n' "$group" "$address"
-      for step in $(seq 64); do printf -- '  - path: /%s\n' "$step"; done
-    done
-  } >"$work/wide.yaml"
-  nuncius submit "$work/wide.yaml" >/dev/null
-  follow wide "$daemon" "$server"
-  verdict wide
-  note wide-cpu "$(tail -n 1 "$work/values/cpu-daemon")"
-  note wide-daemon "$(peak_mib "$daemon")"
-  note wide-client "$(peak_mib "$client")"
-  end "$client" "$stub" "$daemon"
-  # As many more as there may be, each with its report, of which only the id differs.
-  python3 - "$work/data/nuncius.db" <<'PYTHON'
-import sqlite3, sys
-store = sqlite3.connect(sys.argv[1])
-columns = [row[1] for row in store.execute("PRAGMA table_info(experiment)")]
-values = ", ".join("'stored-' || number" if name == "id" else "'{}'" if name in ("spec", "report") else name for name in columns)
-store.execute(f"""WITH RECURSIVE numbers(number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM numbers WHERE number < 100000)
-  INSERT INTO experiment ({", ".join(columns)}) SELECT {values} FROM experiment, numbers WHERE id = 'wide'""")
-store.commit()
-PYTHON
-  idle=$(date +%s%N)
-  start daemon "$BUILT/nuncius" --nats "$nats_url" --data "$work/data" experimentd
-  daemon=$started
-  said daemon "taking experiments" 60
-  note stored-start_ms "$(calc "($(date +%s%N) - $idle) / 1e6")"
-  sleep 5
-  note stored-daemon "$(peak_mib "$daemon")"
-  idle=$(date +%s%N)
-  "$BUILT/nuncius" --nats "$nats_url" --data "$work/data" ps --all >"$work/listed"
-  note stored-list_ms "$(calc "($(date +%s%N) - $idle) / 1e6")"
-  end "$daemon"
-  end "$server"
-  say "64 groups of 64 steps at 4,096 requests a second, 20 s: passed; then a store of 100,000 experiments"
-  row wide-cpu "daemon, of one processor" %
-  row wide-daemon "daemon: peak with 4,096 steps" MiB lt 1024
-  row wide-client "client: peak with 4,096 steps" MiB
-  row stored-start_ms "daemon on 100,000 experiments: ready after" ms
-  row stored-daemon "daemon on 100,000 experiments: peak" MiB lt 256
-  row stored-list_ms "the latest of them listed in" ms
-}
-
 bench_fleet() {
   bench_simulated
   bench_processes
-  bench_bounds
 }

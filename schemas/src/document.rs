@@ -8,6 +8,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
 
 use crate::archive::{ArchiveReply, ArchiveRequest};
+use crate::bundle::AppRecord;
 use crate::event::ExperimentEvent;
 use crate::galileo::{InstructionExperiment, TickExperiment};
 use crate::job::{Job, JobEvent, JobRepeat, JobResult};
@@ -27,10 +28,7 @@ use crate::telemetry::{NodeTelemetry, TelemetryControl, TelemetryState};
 use crate::worker::{DeviceReply, DeviceRequest, NodeSample};
 
 pub mod asyncapi;
-mod files;
 pub mod yaml;
-
-pub use files::files;
 
 /// A message type: its name on the bus and its schema.
 #[derive(Debug, Clone, Copy)]
@@ -62,7 +60,7 @@ const fn message(name: &'static str, summary: &'static str, schema: fn() -> Valu
 }
 
 /// Every type that crosses the bus or that people write.
-pub const fn messages() -> [MessageType; 35] {
+pub const fn messages() -> [MessageType; 36] {
     [
         message("experiment", "An experiment as people write it.", schema_of::<ExperimentSpec>),
         message("galileo-instructions", "An experiment as Galileo's commands.", schema_of::<InstructionExperiment>),
@@ -85,6 +83,7 @@ pub const fn messages() -> [MessageType; 35] {
         message("archive-request", "A request about what a daemon has stored.", schema_of::<ArchiveRequest>),
         message("archive-reply", "What a daemon has stored, or why it does not say.", schema_of::<ArchiveReply>),
         message("route", "The addresses of a service.", schema_of::<Route>),
+        message("app", "A deployed application and its bundles.", schema_of::<AppRecord>),
         MessageType { version: 2, ..message("report", "How an experiment went.", schema_of::<Report>) },
         message("scaling-report", "How throughput grew with the workers of a queue.", schema_of::<ScalingReport>),
         message("job", "A job that waits in a queue.", schema_of::<Job>),
@@ -122,4 +121,21 @@ fn sorted(value: Value) -> Value {
         Value::Array(items) => Value::Array(items.into_iter().map(sorted).collect()),
         other => other,
     }
+}
+
+/// Every generated file: its path below `schemas/` and its content.
+pub fn files() -> Vec<(String, String)> {
+    let mut files: Vec<(String, String)> = messages()
+        .iter()
+        .map(|message| {
+            let mut schema = (message.schema)();
+            if let Some(map) = schema.as_object_mut() {
+                map.insert("$id".to_owned(), format!("urn:nuncius:schema:{}", message.schema_name()).into());
+            }
+            (message.schema_path(), format!("{:#}\n", sorted(schema)))
+        })
+        .collect();
+    let head = "# Generated from the types: NUNCIUS_UPDATE=1 cargo test -p nuncius-schemas --test documents\n";
+    files.push(("asyncapi.yaml".to_owned(), format!("{head}{}", yaml::to_yaml(&asyncapi::document()))));
+    files
 }

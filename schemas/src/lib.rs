@@ -4,25 +4,24 @@
 //! (that is `nuncius-bus`) nor how it is stored (that is `nuncius-store`). Every type that crosses the bus is here,
 //! with its limits, and is documented by the JSON Schemas under `schemas/json`, which a test keeps true.
 //!
-//! Layout: [`units`], [`names`], [`target`] and [`variable`] are the vocabulary; [`spec`] (with [`flow`], [`servo`] and
-//! [`stress`]), [`gate`] and [`galileo`] are what people write, [`submission`] any of it, and [`steps`] numbers the
-//! steps of a group; [`node`], [`metric`] (with [`meter`]), [`record`], [`event`], [`second`], [`run`], [`route`] and
-//! [`archive`] travel
-//! between processes, [`job`], [`queue`] and [`worker`] for queues, [`oco`] and [`resource`] for emulators,
-//! [`telemetry`] of machines; [`fault`] says whose fault something was; [`report`] is what comes out; [`codec`] turns
-//! bytes into all of these and says which field was wrong; [`subjects`] names the places.
+//! Layout: [`units`], [`names`] and [`variable`] are the vocabulary; [`spec`] (with [`servo`] and [`stress`]),
+//! [`gate`] and [`galileo`] are what people write, [`submission`] any of it, [`bundle`] what it needs; [`node`],
+//! [`metric`], [`record`], [`event`], [`second`], [`run`], [`route`] and [`archive`] travel between processes, [`job`],
+//! [`queue`] and [`worker`] for queues, [`oco`] and [`resource`] for emulators, [`telemetry`] of machines; [`fault`]
+//! says whose fault something was;
+//! [`report`] is what comes out; [`codec`] turns bytes into all of these and says which field was wrong; [`subjects`]
+//! names the places.
 
 pub mod archive;
+pub mod bundle;
 pub mod codec;
 pub mod document;
 pub mod event;
 pub mod fault;
-pub mod flow;
 pub mod foreign;
 pub mod galileo;
 pub mod gate;
 pub mod job;
-pub mod meter;
 pub mod metric;
 pub mod names;
 pub mod node;
@@ -38,12 +37,10 @@ pub mod scaling;
 pub mod second;
 pub mod servo;
 pub mod spec;
-pub mod steps;
 pub mod stress;
 pub mod subjects;
 pub mod submission;
 pub mod suggest;
-pub mod target;
 pub mod telemetry;
 pub mod tree;
 pub mod units;

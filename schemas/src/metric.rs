@@ -7,13 +7,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::fault::FaultCount;
-use crate::meter::MeterDelta;
-
-mod check;
-mod series;
-
-pub use check::{CHECK_NAME_MAX_BYTES, CHECKS_MAX, CHECKS_OTHERS, CheckCount, add_check, add_checks, sum_checks};
-pub use series::{BySeries, Series};
 
 /// One message on a node's metric subject.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -49,9 +42,6 @@ pub struct MetricDelta {
     pub records: Option<RecordsWritten>,
     /// What the steps measured.
     pub steps: Vec<StepDelta>,
-    /// What the groups' meters added up; those without anything to add are absent.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub meters: Vec<MeterDelta>,
     /// How the generator itself fared; in part 0 only.
     pub health: Option<Health>,
 }
@@ -99,18 +89,11 @@ pub struct StepDelta {
     pub failed: u64,
     /// Planned, and unanswered or unsent at the stop.
     pub censored: u64,
-    /// Planned, and passed by or given up before anything was sent, by the rules of the test itself. Together with what
-    /// succeeded, failed, was censored and is still open it is all that was planned.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub skipped: u64,
     /// Under way at the end of the delta: a gauge.
     pub in_flight: u64,
     /// Sent again because the server had closed the connection without seeing the request.
     #[serde(default)]
     pub retried: u64,
-    /// Answers that led elsewhere and were followed: requests beside those that were sent.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub redirects: u64,
     /// Waited for the node's cap on the rate before they were made.
     #[serde(default)]
     pub held_back: u64,
@@ -128,9 +111,6 @@ pub struct StepDelta {
     pub statuses: Vec<StatusCount>,
     /// Failures by kind.
     pub failures: Vec<FailureCount>,
-    /// Checks by name; at most [`CHECKS_MAX`] and [`CHECKS_OTHERS`].
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub checks: Vec<CheckCount>,
     /// Taken − planned, encoded by `nuncius-stats`; empty when nothing was recorded.
     #[serde(with = "serde_bytes")]
     #[schemars(with = "Vec<u8>")]
@@ -171,41 +151,6 @@ pub struct StepDelta {
     /// Empty for the whole iteration.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub slowest: Vec<SlowRequest>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
-const fn is_zero(number: &u64) -> bool {
-    *number == 0
-}
-
-impl StepDelta {
-    /// One of its distributions, encoded.
-    pub const fn series(&self, series: Series) -> &Vec<u8> {
-        match series {
-            Series::Lag => &self.lag,
-            Series::Blocked => &self.blocked,
-            Series::Service => &self.service,
-            Series::Response => &self.response,
-            Series::FailedService => &self.failed_service,
-            Series::FailedResponse => &self.failed_response,
-            Series::CensoredService => &self.censored_service,
-            Series::CensoredResponse => &self.censored_response,
-        }
-    }
-
-    /// One of its distributions, to be changed.
-    pub const fn series_mut(&mut self, series: Series) -> &mut Vec<u8> {
-        match series {
-            Series::Lag => &mut self.lag,
-            Series::Blocked => &mut self.blocked,
-            Series::Service => &mut self.service,
-            Series::Response => &mut self.response,
-            Series::FailedService => &mut self.failed_service,
-            Series::FailedResponse => &mut self.failed_response,
-            Series::CensoredService => &mut self.censored_service,
-            Series::CensoredResponse => &mut self.censored_response,
-        }
-    }
 }
 
 /// Most of the slowest requests that are told of one step and second.
@@ -287,18 +232,6 @@ pub enum FailureKind {
     Resolve,
     /// The job ended otherwise than well: it failed, was given up or dropped.
     Job,
-    /// The answer has nothing of what was to be taken from it.
-    Capture,
-    /// A check failed that ends the iteration.
-    Check,
-    /// The body of the answer was longer than what is kept for captures, checks and scripts.
-    BodyLimit,
-    /// A template could not be filled in: the test's own fault.
-    Template,
-    /// The test's script failed: the test's own fault.
-    Script,
-    /// There was no data for it, such as another row: the test's own fault.
-    Data,
 }
 
 /// How long a failure took, as a latency.
@@ -314,7 +247,7 @@ pub enum FailureLatency {
 
 impl FailureKind {
     /// Every kind.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 9] = [
         Self::Status,
         Self::Timeout,
         Self::Connect,
@@ -324,12 +257,6 @@ impl FailureKind {
         Self::Refused,
         Self::Resolve,
         Self::Job,
-        Self::Capture,
-        Self::Check,
-        Self::BodyLimit,
-        Self::Template,
-        Self::Script,
-        Self::Data,
     ];
 
     /// Whether and as what the length of such a failure counts as latency: the one list that all engines go by.
@@ -338,52 +265,8 @@ impl FailureKind {
     pub const fn latency(self) -> FailureLatency {
         match self {
             Self::Timeout => FailureLatency::Waited,
-            Self::Status | Self::Refused | Self::Job | Self::Capture | Self::Check | Self::BodyLimit => {
-                FailureLatency::Answered
-            }
-            Self::Connect
-            | Self::Tls
-            | Self::Closed
-            | Self::Protocol
-            | Self::Resolve
-            | Self::Template
-            | Self::Script
-            | Self::Data => FailureLatency::Short,
-        }
-    }
-
-    /// Whether it is the test's own fault, and says nothing of the target.
-    pub const fn is_of_test(self) -> bool {
-        match self {
-            Self::Template | Self::Script | Self::Data => true,
-            Self::Status
-            | Self::Timeout
-            | Self::Connect
-            | Self::Tls
-            | Self::Closed
-            | Self::Protocol
-            | Self::Refused
-            | Self::Resolve
-            | Self::Job
-            | Self::Capture
-            | Self::Check
-            | Self::BodyLimit => false,
-        }
-    }
-
-    /// Whether only sessions meet it: what they take from answers, check, fill in or run.
-    pub const fn is_of_session(self) -> bool {
-        match self {
-            Self::Capture | Self::Check | Self::BodyLimit | Self::Template | Self::Script | Self::Data => true,
-            Self::Status
-            | Self::Timeout
-            | Self::Connect
-            | Self::Tls
-            | Self::Closed
-            | Self::Protocol
-            | Self::Refused
-            | Self::Resolve
-            | Self::Job => false,
+            Self::Status | Self::Refused | Self::Job => FailureLatency::Answered,
+            Self::Connect | Self::Tls | Self::Closed | Self::Protocol | Self::Resolve => FailureLatency::Short,
         }
     }
 
@@ -399,12 +282,6 @@ impl FailureKind {
             Self::Refused => "refused",
             Self::Resolve => "resolve",
             Self::Job => "job",
-            Self::Capture => "capture",
-            Self::Check => "check",
-            Self::BodyLimit => "body_limit",
-            Self::Template => "template",
-            Self::Script => "script",
-            Self::Data => "data",
         }
     }
 }

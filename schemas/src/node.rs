@@ -8,10 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::metric::first_attempt;
 use crate::route::Route;
 use crate::spec::ExperimentSpec;
-use crate::target::Target;
 use crate::worker::WorkerInfo;
-
-pub mod resources;
 
 /// What a process does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -209,12 +206,13 @@ impl GroupAssignment {
 impl Prepare {
     /// The route that the target of a group is resolved by, if its host is a service of the routing table.
     pub fn route_of(&self, group: u16) -> Option<&Route> {
-        let target = Target::parse(&self.spec.groups.get(usize::from(group))?.target)?;
-        let service = target.host().ok()?.service()?;
-        if self.spec.services.contains_key(service) {
+        let target = self.spec.groups.get(usize::from(group))?.target.as_str();
+        let authority = target.split_once("://")?.1.split(['/', '?']).next()?;
+        let host = authority.rsplit('@').next()?;
+        if self.spec.services.contains_key(host) {
             return None;
         }
-        self.routes.iter().find(|route| route.service == service)
+        self.routes.iter().find(|route| route.service == host)
     }
 }
 

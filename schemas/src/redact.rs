@@ -1,11 +1,10 @@
 //! Taking secrets out of what is stored, shown or logged.
 
-use crate::target::split_userinfo;
+use std::convert::Infallible;
+
+use crate::spec::ExperimentSpec;
+use crate::spec::texts::TextKind;
 use crate::variable::is_variable;
-
-mod spec;
-
-pub use spec::redact_spec;
 
 /// What stands where a secret was.
 pub const REDACTED: &str = "[redacted]";
@@ -70,12 +69,14 @@ pub fn redact_user_information(text: &str) -> String {
         out.push_str(before);
         let end = after.find(|c: char| "/?#\"'<>,".contains(c) || c.is_whitespace()).unwrap_or(after.len());
         let (authority, next) = after.split_at(end);
-        let (userinfo, host) = split_userinfo(authority);
-        if userinfo.is_some() {
-            out.push_str(REDACTED);
-            out.push('@');
+        match authority.rsplit_once('@') {
+            Some((_, host)) => {
+                out.push_str(REDACTED);
+                out.push('@');
+                out.push_str(host);
+            }
+            None => out.push_str(authority),
         }
-        out.push_str(host);
         rest = next;
     }
     out.push_str(rest);
@@ -212,15 +213,59 @@ fn bracket_end(text: &str) -> usize {
     text.len()
 }
 
+/// Whether a value is nothing but a variable, perhaps after a scheme: `Bearer ${NAME}`. A default is part of the text.
+fn is_reference(value: &str) -> bool {
+    match value.split_once(' ') {
+        Some((scheme, word)) if scheme.bytes().all(|b| b.is_ascii_alphabetic()) => is_variable(word),
+        _ => is_variable(value),
+    }
+}
+
+/// The specification as it may be stored and shown: every text of it as [`redact_kind`] has it.
+///
+/// A `${NAME}` that stands alone stays as it is: it is filled in only on the node that uses it.
+pub fn redact_spec(spec: &ExperimentSpec) -> ExperimentSpec {
+    let mut spec = spec.clone();
+    let mut arguments = Arguments::default();
+    let done = spec.visit_texts::<Infallible>(&mut |text| {
+        *text.value = redact_kind(text.kind, text.value, &mut arguments);
+        Ok(())
+    });
+    match done {
+        Ok(()) => spec,
+    }
+}
+
+fn redact_kind(kind: TextKind<'_>, value: &str, arguments: &mut Arguments) -> String {
+    match kind {
+        TextKind::Name | TextKind::File | TextKind::Address | TextKind::Place | TextKind::Body => redact_text(value),
+        TextKind::Url => redact_text(&redact_url(value)),
+        TextKind::Note(name) | TextKind::Label(name) | TextKind::Header(name) => redact_entry(name, value),
+        TextKind::Argument(index) | TextKind::Command(index) => arguments.redact(index, value),
+        // Only certificates belong here; what else was put here by mistake is nobody's business.
+        TextKind::Certificate if value.contains("PRIVATE KEY") => REDACTED.to_owned(),
+        TextKind::Certificate => value.to_owned(),
+        TextKind::Credential if is_reference(value) => value.to_owned(),
+        TextKind::Credential => REDACTED.to_owned(),
+    }
+}
+
+fn redact_entry(name: &str, value: &str) -> String {
+    match (is_reference(value), is_secret_name(name)) {
+        (true, _) => value.to_owned(),
+        (false, true) => REDACTED.to_owned(),
+        (false, false) => redact_text(value),
+    }
+}
+
 /// Arguments of a command in their order: what follows `--password` or `Bearer` is a secret, whatever it looks like.
 #[derive(Debug, Default)]
-pub(crate) struct Arguments {
+struct Arguments {
     secret_follows: bool,
 }
 
 impl Arguments {
-    /// The one at `index` of a command; those before it were asked for before it.
-    pub(crate) fn redact(&mut self, index: usize, value: &str) -> String {
+    fn redact(&mut self, index: usize, value: &str) -> String {
         let is_secret = self.secret_follows && index > 0;
         let word = value.trim_end_matches(':');
         let names_secret = value.starts_with('-') && !value.contains('=') && is_secret_name(word)
@@ -306,6 +351,20 @@ mod tests {
         ] {
             assert_eq!(redact_text(text), text);
         }
+    }
+
+    #[test]
+    fn a_specification_keeps_references_and_loses_secrets() {
+        let spec: ExperimentSpec = serde_json::from_str(
+            r#"{"metadata":{"note":"password=hunter2"},"groups":[{"target":"http://me:hunter2@shop/","rate":1,"duration":"1s",
+            "headers":{"Authorization":"Bearer ${SHOP_TOKEN}","X-Api-Key":"${A}hunter2","Referer":"http://a:hunter2@b/"},
+            "steps":[{"path":"/?token=hunter2","body":"{\"secret\":\"hunter2\"}",
+                      "publish":{"routing_key":"q","body":"token=hunter2"}}]}]}"#,
+        )
+        .unwrap();
+        let redacted = serde_json::to_string(&redact_spec(&spec)).unwrap();
+        assert!(!redacted.contains("hunter2"), "{redacted}");
+        assert!(redacted.contains("Bearer ${SHOP_TOKEN}"), "{redacted}");
     }
 
     proptest::proptest! {

@@ -7,8 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::ExperimentEvent;
 use crate::gate::Quantity;
-use crate::meter::{MeterKind, MeterUnit};
-use crate::metric::{CheckCount, FailureKind, SlowRequest, StatusCount};
+use crate::metric::{FailureKind, SlowRequest, StatusCount};
 use crate::run::{RunStatus, Verdict};
 use crate::spec::{EngineKind, ExperimentSpec};
 
@@ -108,46 +107,6 @@ pub struct GroupReport {
     /// Of servos: how many cycles they completed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cycles: Option<CyclesReport>,
-    /// Figures that the test or its protocol has of its own, by name.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub meters: Vec<MeterReport>,
-}
-
-/// One meter over the run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct MeterReport {
-    /// Name.
-    pub name: String,
-    /// What it adds up.
-    pub kind: MeterKind,
-    /// What its values are of.
-    pub unit: MeterUnit,
-    /// Of a counter: the sum.
-    #[serde(default)]
-    pub sum: u64,
-    /// The same per second of the group's offered load.
-    #[serde(default)]
-    pub sum_per_second: f64,
-    /// Of a histogram: its values, in its unit; absent without any.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub values: Option<MeterSummary>,
-}
-
-/// The values of a meter, in its unit.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct MeterSummary {
-    /// Values.
-    pub count: u64,
-    /// Values beyond the histogram's range.
-    pub overflow: u64,
-    /// Smallest.
-    pub min: f64,
-    /// Mean.
-    pub mean: f64,
-    /// Largest.
-    pub max: f64,
-    /// p50, p90, p95, p99, p99.9, p99.99 as far as they mean something: quantile and value.
-    pub quantiles: Vec<(f64, f64)>,
 }
 
 /// Cycles of measurement and adjustment that servos completed.
@@ -188,15 +147,9 @@ pub struct StepReport {
     pub failed: u64,
     /// Unanswered or unsent at the stop.
     pub censored: u64,
-    /// Passed by, or given up before anything was sent, by the rules of the test itself.
-    #[serde(default)]
-    pub skipped: u64,
     /// Sent again because the server had closed the connection without seeing the request.
     #[serde(default)]
     pub retried: u64,
-    /// Answers that led elsewhere and were followed: requests beside those that were sent.
-    #[serde(default)]
-    pub redirects: u64,
     /// Waited for a node's cap on the rate before they were made.
     #[serde(default)]
     pub held_back: u64,
@@ -222,9 +175,6 @@ pub struct StepReport {
     pub statuses: Vec<StatusCount>,
     /// Failures, the most frequent first.
     pub failures: Vec<FailureReport>,
-    /// Checks by name; a check that failed is told apart from a request that did.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub checks: Vec<CheckCount>,
     /// The four quantities of what succeeded or waited its timeout; those without data are absent.
     pub quantities: BTreeMap<Quantity, Summary>,
     /// Response and service of answers that failed; those without data are absent.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::job::ARGUMENTS_MAX;
 use crate::names::check_token;
-use crate::spec::limits::{DURATION_MAX_NS, VALUE_MAX_BYTES};
+use crate::spec::validate::{DURATION_MAX_NS, VALUE_MAX_BYTES};
 use crate::units::{HumanDuration, SECOND_NS};
 
 mod report;

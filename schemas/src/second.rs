@@ -8,7 +8,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::metric::{CheckCount, FailureCount, Series, SlowRequest, StatusCount};
+use crate::metric::{FailureCount, SlowRequest, StatusCount};
 use crate::run::RunStatus;
 
 /// Message on `<namespace>.experiment.<id>.second`.
@@ -89,21 +89,10 @@ pub struct GroupSecond {
 impl GroupSecond {
     /// Where its iterations are counted: the whole iteration, or the only step.
     pub fn iteration(&self) -> Option<&StepSecond> {
-        self.iterations.as_ref().or(self.only_step())
-    }
-
-    /// The step that is the iteration: the only one where nothing is told of the whole.
-    pub fn only_step(&self) -> Option<&StepSecond> {
-        match (self.steps.as_slice(), &self.iterations) {
-            ([only], None) => Some(only),
+        self.iterations.as_ref().or(match self.steps.as_slice() {
+            [only] => Some(only),
             _ => None,
-        }
-    }
-
-    /// Everything it tells of, steps first, each with whether iterations are counted there.
-    pub fn recorders(&self) -> impl Iterator<Item = (bool, &StepSecond)> {
-        let is_only = self.only_step().is_some();
-        self.steps.iter().map(move |step| (is_only, step)).chain(self.iterations.iter().map(|whole| (true, whole)))
+        })
     }
 }
 
@@ -131,9 +120,6 @@ pub struct Counts {
     pub failed: u64,
     /// Unanswered or unsent at the stop.
     pub censored: u64,
-    /// Passed by, or given up before anything was sent, by the rules of the test itself.
-    #[serde(default)]
-    pub skipped: u64,
 }
 
 /// Counts and distributions of one step, or of whole iterations, in a second.
@@ -154,16 +140,10 @@ pub struct StepSecond {
     pub failed: u64,
     /// Unanswered or unsent at the stop.
     pub censored: u64,
-    /// Passed by, or given up before anything was sent, by the rules of the test itself.
-    #[serde(default)]
-    pub skipped: u64,
     /// Under way at the end of the second.
     pub in_flight: u64,
     /// Sent again because the server had closed the connection without seeing the request.
     pub retried: u64,
-    /// Answers that led elsewhere and were followed: requests beside those that were sent.
-    #[serde(default)]
-    pub redirects: u64,
     /// Bytes written to connections.
     pub bytes_sent: u64,
     /// Bytes read from connections.
@@ -172,9 +152,6 @@ pub struct StepSecond {
     pub statuses: Vec<StatusCount>,
     /// Failures by kind.
     pub failures: Vec<FailureCount>,
-    /// Checks by name.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub checks: Vec<CheckCount>,
     /// Done − planned, of what succeeded or waited its timeout.
     pub response: Distribution,
     /// Done − sent, of what succeeded or waited its timeout.
@@ -200,36 +177,6 @@ pub struct StepSecond {
     /// The histograms were left out because they alone exceed the message limit; counts and quantiles are complete.
     #[serde(default)]
     pub without_histograms: bool,
-}
-
-impl StepSecond {
-    /// One of its distributions.
-    pub const fn series(&self, series: Series) -> &Distribution {
-        match series {
-            Series::Lag => &self.lag,
-            Series::Blocked => &self.blocked,
-            Series::Service => &self.service,
-            Series::Response => &self.response,
-            Series::FailedService => &self.failed_service,
-            Series::FailedResponse => &self.failed_response,
-            Series::CensoredService => &self.censored_service,
-            Series::CensoredResponse => &self.censored_response,
-        }
-    }
-
-    /// One of its distributions, to be changed.
-    pub const fn series_mut(&mut self, series: Series) -> &mut Distribution {
-        match series {
-            Series::Lag => &mut self.lag,
-            Series::Blocked => &mut self.blocked,
-            Series::Service => &mut self.service,
-            Series::Response => &mut self.response,
-            Series::FailedService => &mut self.failed_service,
-            Series::FailedResponse => &mut self.failed_response,
-            Series::CensoredService => &mut self.censored_service,
-            Series::CensoredResponse => &mut self.censored_response,
-        }
-    }
 }
 
 /// A distribution: a histogram that adds without loss, and a few of its quantiles.

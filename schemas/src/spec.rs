@@ -4,43 +4,32 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use crate::flow::{Auth, ByteSize, Feeder, HttpVersion, Scenario, ScriptSource};
+use crate::bundle::BundleReference;
 use crate::gate::Gate;
 use crate::scaling::ScalingSpec;
-use crate::servo::ServoOptions;
-use crate::steps::StepTable;
+use crate::servo::{SERVO_STEPS, ServoOptions};
 use crate::stress::StressStep;
 use crate::units::{HumanDuration, Rate, SECOND_NS};
 
-pub(crate) mod amqp;
+mod amqp;
 mod backoff;
-pub(crate) mod check;
 mod connection;
-pub(crate) mod expect;
-mod group_steps;
-pub mod limits;
-pub(crate) mod method;
-mod nodes;
+mod expect;
+mod files;
+mod method;
 pub mod telemetry;
-pub(crate) mod text;
 pub mod texts;
 pub mod validate;
 
 pub use amqp::{AmqpConsume, AmqpPublish};
 pub use backoff::Backoff;
-pub use check::SpecError;
 pub use connection::{Connections, TlsOptions};
 pub use expect::{Expect, STATUS_ENTRIES_MAX, Statuses};
+pub use files::{NamedFile, files_of};
 pub use method::{METHOD_MAX_BYTES, Method};
-pub use nodes::NodeSelection;
 pub use telemetry::{TelemetryNodes, TelemetrySpec};
-
-pub use crate::flow::{JobStep, Step};
-
-/// Most of a body that is kept for captures, checks and hooks unless the group says otherwise, in bytes.
-pub const BODY_LIMIT_DEFAULT_BYTES: u64 = 1 << 20;
+pub use validate::SpecError;
 
 /// One experiment. The smallest has one group with a target, a rate and a duration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -64,6 +53,10 @@ pub struct ExperimentSpec {
     /// Service names and their `host:port` addresses; a name that is not here is looked up in the routing table.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub services: BTreeMap<String, Vec<String>>,
+    /// Where the files are that it names: nodes fetch them before they get ready. `nuncius run` of a directory, or of a
+    /// file that names others, packs them and fills this in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<BundleReference>,
     /// Which nodes take part.
     #[serde(default)]
     pub nodes: NodeSelection,
@@ -165,6 +158,21 @@ pub enum OnNodeLoss {
     Shrink,
     /// The run ends.
     End,
+}
+
+/// Which nodes take part; all that are client nodes when nothing is said.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NodeSelection {
+    /// How many; absent means all that match.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<u32>,
+    /// Labels a node must have, each with exactly this value.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Regular expression that a node's whole name must match.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub names: Option<String>,
 }
 
 /// Which requests leave a record of their own in the store.
@@ -286,52 +294,6 @@ pub struct Group {
     /// What the servos of `engine: servo` are; all as when it is not said when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub servo: Option<ServoOptions>,
-    /// HTTP: the version; 1 when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub http: Option<HttpVersion>,
-    /// HTTP: most connections that the group has open on one node; as many as there are users under way when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_connections: Option<u32>,
-    /// HTTP: how many redirects are followed for a request. Each is a request of its own, counted apart.
-    #[serde(default, skip_serializing_if = "is_nothing")]
-    pub redirects: u32,
-    /// HTTP: whether each user keeps the cookies that answers set. When absent they do, except where all steps are the
-    /// same for every user and every time: such a group has no sessions.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cookies: Option<bool>,
-    /// HTTP: whether compressed answers are asked for (gzip, deflate, br). They are decoded where a capture, a check or
-    /// a hook wants the body.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub compression: bool,
-    /// HTTP: most of a body that is kept for captures, checks and hooks, 1MiB when absent; the step fails where they
-    /// need more.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub body_limit: Option<ByteSize>,
-    /// HTTP: who requests are sent as.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub auth: Option<Auth>,
-    /// What begins in this time is sent and does not count; it is shown apart.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub warm_up: HumanDuration,
-    /// HTTP: constants that every step sees, by their names.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub variables: BTreeMap<String, Value>,
-    /// HTTP: rows of data, one for each iteration.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub feeders: Vec<Feeder>,
-    /// HTTP: the JavaScript whose functions steps call.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub script: Option<ScriptSource>,
-    /// HTTP: what is done once for the whole experiment, before the load; what it captures and sets is given to all.
-    /// It is shown apart from the steps.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub before: Vec<Step>,
-    /// HTTP: what is done once, when the load is over.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub after: Vec<Step>,
-    /// HTTP: what users do, each iteration one of them by its weight, instead of `steps`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub scenarios: Vec<Scenario>,
 }
 
 fn default_group_name() -> String {
@@ -350,9 +312,52 @@ fn is_zero(duration: &HumanDuration) -> bool {
     duration.0 == 0
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
-fn is_nothing(number: &u32) -> bool {
-    *number == 0
+/// One action of an iteration.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// Name in the report, at most 64 characters; made from the position when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// HTTP: method, GET when absent; one that is not registered as `{custom: NAME}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<Method>,
+    /// HTTP: path and query, joined to the target's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// HTTP: headers, beside the group's.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// HTTP: body.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
+    /// HTTP: what counts as success; 200 to 399 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expect: Option<Expect>,
+    /// AMQP: publish a message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub publish: Option<AmqpPublish>,
+    /// AMQP: consume a queue for the whole run, measuring from planned publish to receipt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consume: Option<AmqpConsume>,
+    /// Queue: submit a job and wait for its result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<JobStep>,
+}
+
+/// A job to submit.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JobStep {
+    /// Arguments for the workload.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub args: Vec<String>,
+    /// Priority, 0 the most urgent.
+    #[serde(default)]
+    pub priority: u8,
+    /// Longest run; the smaller one of this and the worker's counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<HumanDuration>,
 }
 
 impl ExperimentSpec {
@@ -365,6 +370,7 @@ impl ExperimentSpec {
             metadata: BTreeMap::new(),
             seed: default_seed(),
             services: BTreeMap::new(),
+            bundle: None,
             nodes: NodeSelection::default(),
             groups,
             stress: Vec::new(),
@@ -409,26 +415,7 @@ impl Group {
             connections: Connections::default(),
             tls: None,
             servo: None,
-            http: None,
-            max_connections: None,
-            redirects: 0,
-            cookies: None,
-            compression: false,
-            body_limit: None,
-            auth: None,
-            warm_up: HumanDuration::default(),
-            variables: BTreeMap::new(),
-            feeders: Vec::new(),
-            script: None,
-            before: Vec::new(),
-            after: Vec::new(),
-            scenarios: Vec::new(),
         }
-    }
-
-    /// Most of a body that is kept for captures, checks and hooks, in bytes.
-    pub fn body_limit_bytes(&self) -> u64 {
-        self.body_limit.map_or(BODY_LIMIT_DEFAULT_BYTES, |limit| limit.0)
     }
 
     /// Whether the group follows a schedule.
@@ -462,14 +449,19 @@ impl Group {
         }
     }
 
-    /// The steps by number, and where iterations are counted.
-    pub fn step_table(&self) -> StepTable {
-        let names = self.step_names();
-        if self.engine == EngineKind::Http && !self.is_static() {
-            StepTable::apart(names)
-        } else {
-            StepTable::new(names)
+    /// Names of the steps, as reports show them.
+    pub fn step_names(&self) -> Vec<String> {
+        if self.engine == EngineKind::Servo {
+            return SERVO_STEPS.map(str::to_owned).to_vec();
         }
+        if self.steps.is_empty() {
+            return vec![if self.engine == EngineKind::Queue { "job" } else { "get" }.to_owned()];
+        }
+        self.steps
+            .iter()
+            .enumerate()
+            .map(|(index, step)| step.name.clone().unwrap_or_else(|| format!("step-{}", index + 1)))
+            .collect()
     }
 }
 

@@ -135,7 +135,8 @@ impl Namespace {
         format!("{}.job-event.{queue}", self.0)
     }
 
-    /// Where the terminal record of one job is published and kept, unless the job has one.
+    /// Where the terminal record of one job is published: its stream keeps it, unless the job has one, as
+    /// [`Namespace::result`].
     pub fn record(&self, queue: &str, client: &str, job: &str) -> String {
         format!("{}.record.{queue}.{client}.{job}", self.0)
     }
@@ -145,8 +146,8 @@ impl Namespace {
         format!("{}.record.{queue}.*.*", self.0)
     }
 
-    /// Where the terminal record of one job is told once the stream has it: no stream takes it, and who listens hears
-    /// nothing that was refused.
+    /// The terminal record of one job, as the stream has it. Who listens hears what was stored, and nothing that was
+    /// refused.
     pub fn result(&self, queue: &str, client: &str, job: &str) -> String {
         format!("{}.result.{queue}.{client}.{job}", self.0)
     }
@@ -318,6 +319,16 @@ impl Namespace {
     /// Bucket: what an emulated OCO backend knows of its applications.
     pub fn bucket_oco(&self) -> String {
         format!("{}_oco", self.0)
+    }
+
+    /// Bucket: applications, and which bundles they are. The object store of the bundles has the same name.
+    pub fn bucket_app(&self) -> String {
+        format!("{}_app", self.0)
+    }
+
+    /// The object that holds a bundle of an application.
+    pub fn app_bundle(&self, app: &str, digest: &str) -> String {
+        format!("{app}/{digest}")
     }
 
     /// Object store: reports and profiles.

@@ -8,8 +8,7 @@ use crate::codec::{self, CodecError};
 use crate::foreign::{self, Foreign};
 use crate::galileo::GalileoInput;
 use crate::names::check_token;
-use crate::spec::{ExperimentSpec, Group, SpecError};
-use crate::target::Target;
+use crate::spec::{ExperimentSpec, SpecError};
 use crate::tree::Node;
 
 /// One submission, read and checked as far as it can be without knowing the nodes.
@@ -54,10 +53,10 @@ impl Submission {
         }
     }
 
-    /// The services that it sends to, as targets name them: hosts without a port.
+    /// The services that it sends to, as targets name them: hosts with and without a port.
     pub fn hosts(&self) -> Vec<&str> {
         match self {
-            Self::Spec(spec) => spec.groups.iter().flat_map(Group::urls).filter_map(service_of).collect(),
+            Self::Spec(spec) => spec.groups.iter().filter_map(|group| host_of(&group.target)).collect(),
             Self::Galileo(input) => input.hosts(),
         }
     }
@@ -100,8 +99,9 @@ impl Submission {
     }
 }
 
-fn service_of(target: &str) -> Option<&str> {
-    Target::parse(target)?.host().ok()?.service()
+fn host_of(target: &str) -> Option<&str> {
+    let (_, rest) = target.split_once("://")?;
+    rest.split(['/', '?']).next()
 }
 
 impl From<SpecError> for CodecError {

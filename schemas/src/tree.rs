@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use serde::de;
+use serde::de::{self, DeserializeOwned};
 
 use crate::suggest;
 
@@ -212,6 +212,17 @@ impl Node {
             (here, rest) = (&entry.value, path.get(entry.key.len()..).unwrap_or_default());
         }
         position
+    }
+
+    /// A typed value.
+    ///
+    /// # Errors
+    /// The field that is unknown, missing or of the wrong type.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, ReadError> {
+        T::deserialize(read::Reader(self)).map_err(|mut error: ReadError| {
+            error.position = error.position.or(self.position);
+            error
+        })
     }
 }
 

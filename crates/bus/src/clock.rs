@@ -1,9 +1,8 @@
 //! The offset between two processes' monotonic clocks, by round trips.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use nuncius_clock::{monotonic_ns, unix_ns};
 
 use crate::{Bus, BusError, Headers, Subscription};
 
@@ -19,6 +18,24 @@ pub struct Offset {
     pub error_ns: u64,
     /// The remote wall clock at that moment, unix nanoseconds.
     pub remote_unix_ns: u64,
+}
+
+/// CLOCK_MONOTONIC in nanoseconds.
+pub fn monotonic_ns() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+    seconds * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or_default()
+}
+
+/// The wall clock, unix nanoseconds.
+pub fn unix_ns() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The same in milliseconds.
+pub fn unix_ms() -> u64 {
+    unix_ns() / 1_000_000
 }
 
 /// Asks `subject` `samples` times (at least once) and keeps the least round trip. `monotonic` is the local clock. The

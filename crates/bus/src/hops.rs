@@ -4,8 +4,9 @@
 //! A user who may not publish there loses the message, so that it is asked for by those alone who were told to.
 
 use async_nats::HeaderMap;
-use nuncius_clock::unix_ns;
 use nuncius_schemas::subjects::{HEADER_SENT_UNIX_NS, HEADER_TRACE_DESTINATION, HEADER_TRACEPARENT, Namespace};
+
+use crate::clock::unix_ns;
 
 /// Adds what the server goes by to the headers of a sampled message.
 pub(crate) fn ask(map: &mut HeaderMap, namespace: &Namespace, subject: &str) {

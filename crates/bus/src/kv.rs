@@ -220,6 +220,34 @@ impl Kv {
             Err(error) => Err(error),
         }
     }
+
+    /// All keys that have a value now.
+    pub async fn keys(&self) -> Result<Vec<String>, BusError> {
+        let mut keys = Vec::new();
+        self.visit(">", |entry| keys.push(entry.key)).await?;
+        Ok(keys)
+    }
+
+    /// All entries whose key matches `filter` (`>` for all, `node.*`) and that have a value now.
+    pub async fn entries(&self, filter: &str) -> Result<Vec<Entry>, BusError> {
+        let mut entries = Vec::new();
+        self.visit(filter, |entry| entries.push(entry)).await?;
+        Ok(entries)
+    }
+
+    /// Shows the same entries one after the other, for buckets whose entries are too many to be held at once.
+    pub async fn visit(&self, filter: &str, mut see: impl FnMut(Entry)) -> Result<(), BusError> {
+        let mut watch = self.watch(filter).await?;
+        loop {
+            match watch.next().await? {
+                KvEvent::Entry(entry) if entry.operation == Operation::Put => see(entry),
+                KvEvent::Entry(_) => {}
+                KvEvent::Current => break,
+            }
+        }
+        watch.close().await;
+        Ok(())
+    }
 }
 
 /// Servers count the life of a message in whole seconds.

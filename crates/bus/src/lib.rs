@@ -5,10 +5,11 @@
 //!
 //! Layout: [`connection`], [`message`], [`headers`] are core NATS; [`streams`], [`publish`], [`work_queue`], [`tail`],
 //! [`kv`], [`object`] are JetStream; [`otlp`] is the way out of telemetry; [`lease`], [`registry`], [`expiry`],
-//! [`clock`], [`service`] are built on them; [`inventory`] is what there is to be shown of it all; [`roles`] says what
-//! each kind of process may do there; [`server`] finds and supervises a nats-server.
+//! [`clock`], [`service`], [`apps`] are built on them; [`inventory`] is what there is to be shown of it all; [`roles`]
+//! says what each kind of process may do there; [`server`] finds and supervises a nats-server.
 
 mod api;
+pub mod apps;
 mod backoff;
 mod peers;
 mod pull;
@@ -49,5 +50,5 @@ pub use nuncius_schemas::subjects::Namespace;
 pub use peers::Greeting;
 pub use publish::PubAck;
 pub use refusal::{Access, Refusal};
-pub use server_clock::ServerClock;
+pub use server_clock::{ClockReading, ServerClock};
 pub use typed::TypedError;

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use nuncius_schemas::target::Target;
 use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::TcpStream;
@@ -44,12 +43,15 @@ pub(crate) async fn greetings(servers: impl Iterator<Item = String>) -> BTreeMap
 
 /// Host and port of a server, as `nats://user@host:4222` or `host:4222`; none of those that speak WebSocket.
 fn address_of(server: &str) -> Option<String> {
-    let server = Target::parse(server).unwrap_or_else(|| Target::with_scheme("nats", server));
-    if !matches!(server.scheme, "nats" | "tls") {
+    let (scheme, rest) = server.split_once("://").unwrap_or(("nats", server));
+    if !matches!(scheme, "nats" | "tls") {
         return None;
     }
-    let has_port = server.host().ok()?.port.is_some();
-    Some(if has_port { server.authority.to_owned() } else { format!("{}:{USUAL_PORT}", server.authority) })
+    let authority = rest.split(['/', '?']).next()?;
+    let host = authority.rsplit('@').next().filter(|host| !host.is_empty())?;
+    // The colons of an address of version 6 stand in brackets.
+    let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok() && !port.contains(']'));
+    Some(if has_port { host.to_owned() } else { format!("{host}:{USUAL_PORT}") })
 }
 
 async fn greeting(address: &str) -> Result<Greeting, String> {

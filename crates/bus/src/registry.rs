@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use nuncius_clock::unix_ms;
 use nuncius_schemas::codec;
 use nuncius_schemas::names::{check_token, with_suffix};
 use nuncius_schemas::node::{NodeInfo, Role};
 use tokio::sync::{mpsc, watch};
 
+use crate::clock::unix_ms;
 use crate::expiry::ExpiryWatch;
 use crate::kv::{Entry, Kv, KvEvent, Operation};
 use crate::{Bus, BusError};

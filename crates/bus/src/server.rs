@@ -3,14 +3,12 @@
 mod binary;
 mod child;
 mod discover;
-mod options;
 mod probe;
 mod supervise;
 
 pub use binary::{MINIMUM_VERSION, find_binary};
-pub use child::ChildServer;
+pub use child::{ChildServer, ServerOptions, ServerState};
 pub use discover::{Found, How, URL_FILE, discover};
-pub use options::{ServerOptions, ServerState};
 pub use supervise::end_child;
 
 use std::path::PathBuf;

@@ -7,13 +7,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use nuncius_clock::{ClockReading, monotonic_ns};
 use tokio::time::Instant;
 
+use crate::clock::monotonic_ns;
 use crate::{Bus, BusError};
 
 /// How old a measurement may be before the clock is measured anew, beside whatever goes on.
 const MEASURE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How the server's wall clock stands to a local clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClockReading {
+    /// The server's wall clock, in unix nanoseconds, minus the local clock.
+    pub offset_ns: i64,
+    /// The offset is right within ± this: half of the least round trip.
+    pub error_ns: u64,
+}
 
 /// A handle of the server's wall clock; cheap to clone, measured when it is first asked and every minute from then on.
 #[derive(Debug, Clone)]
@@ -79,7 +88,8 @@ impl ServerClock {
     /// # Errors
     /// As [`ServerClock::reading`].
     pub async fn now_unix_ns(&self) -> Result<i64, BusError> {
-        Ok(self.reading().await?.unix_ns((self.0.local)()))
+        let offset_ns = self.reading().await?.offset_ns;
+        Ok(i64::try_from((self.0.local)()).unwrap_or(i64::MAX).saturating_add(offset_ns))
     }
 
     /// How long ago the server's clock said so, in nanoseconds; 0 for what is still to come.
@@ -87,7 +97,8 @@ impl ServerClock {
     /// # Errors
     /// As [`ServerClock::reading`].
     pub async fn age_ns(&self, unix_ns: i64) -> Result<u64, BusError> {
-        Ok(self.reading().await?.age_ns((self.0.local)(), unix_ns))
+        let age_ns = self.now_unix_ns().await?.saturating_sub(unix_ns);
+        Ok(u64::try_from(age_ns).unwrap_or(0))
     }
 
     /// The same in seconds.

@@ -2,35 +2,37 @@
 //!
 //! `engine_load closed URL USERS SECONDS` or `engine_load open URL RATE SECONDS`; `--general` at the end uses the
 //! general client, `--poisson` Poisson arrivals; `--traced` samples every request, `--untraced` none, and does not tell
-//! the slowest either; `--fields YAML` adds fields of the group, such as `steps: [{get: /}]`.
+//! the slowest either.
 #![allow(clippy::print_stdout, reason = "it is a program")]
 
 use std::sync::mpsc::sync_channel;
 
-use nuncius_clock::monotonic_ns;
-use nuncius_engine::{Control, EngineMessage, EngineOptions, GroupInput, TargetPolicy, plan_group, spawn_group};
+use nuncius_engine::{
+    Control, EngineMessage, EngineOptions, GroupInput, TargetPolicy, monotonic_ns, plan_group, spawn_group,
+};
 use nuncius_load::ShardSet;
-use nuncius_schemas::metric::Series;
 use nuncius_schemas::spec::{ExperimentSpec, RecordsMode};
 use nuncius_stats::Totals;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args_os().skip(1).filter_map(|text| text.into_string().ok()).collect();
     let [mode, url, amount, seconds, flags @ ..] = arguments.as_slice() else {
-        let flags = "[--general] [--poisson] [--traced|--untraced] [--fields YAML]";
+        let flags = "[--general] [--poisson] [--traced|--untraced]";
         return Err(format!("usage: engine_load closed|open URL USERS|RATE SECONDS {flags}").into());
     };
     let has = |flag: &str| flags.iter().any(|given| given == flag);
     let load = match mode.as_str() {
-        "closed" => format!("users: {amount}"),
-        "open" => format!("rate: {amount}/s"),
+        "closed" => format!("\"users\": {amount}"),
+        "open" => format!("\"rate\": \"{amount}/s\""),
         _ => return Err("the model is closed or open".into()),
     };
     let arrivals = if has("--poisson") { "poisson" } else { "constant" };
-    let fields = flags.iter().skip_while(|flag| *flag != "--fields").nth(1).map_or("", String::as_str);
-    let spec: ExperimentSpec = nuncius_schemas::codec::from_text(&format!(
-        "groups:\n- {{target: '{url}', {load}, duration: {seconds}s, arrivals: {arrivals}, {fields}}}\n"
-    ))?;
+    let spec: ExperimentSpec = nuncius_schemas::codec::decode(
+        format!(
+            "{{\"groups\": [{{\"target\": \"{url}\", {load}, \"duration\": \"{seconds}s\", \"arrivals\": \"{arrivals}\"}}]}}"
+        )
+        .as_bytes(),
+    )?;
     spec.validate()?;
     let input = GroupInput {
         spec: &spec,
@@ -42,7 +44,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         trace_id: 1,
         threads: 1,
         bundle: None,
-        variables: None,
     };
     let mut plan = plan_group(&input, &TargetPolicy::default(), &|name| std::env::var(name).ok())?;
     if has("--general") {
@@ -62,7 +63,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         drain_ns: 1_000_000_000,
         orphan_limit_ns: u64::MAX,
     };
-    let steps = plan.step_names().len();
     let control = Control::new();
     let (sink, messages) = sync_channel(64);
     let threads = spawn_group(plan, options, control.clone(), sink, None)?;
@@ -71,23 +71,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     control.start(start_ns, u64::MAX);
     let (mut planned, mut succeeded, mut failed, mut censored) = (0, 0, 0, 0);
     let mut run_delay_ns = 0;
-    let mut peak_bytes = resident_bytes()?;
     let (mut lag, mut service) = (Totals::new(), Totals::new());
     for message in messages {
         match message {
             EngineMessage::Second(report) => {
                 // As long as the threads live: their files end with them.
                 let delays = threads.iter().filter_map(|thread| run_delay_of(thread.thread_id));
-                peak_bytes = peak_bytes.max(resident_bytes()?);
                 run_delay_ns = delays.max().unwrap_or(0).max(run_delay_ns);
-                // The whole iteration is no request.
-                for step in report.steps.iter().take(steps) {
+                for step in &report.steps {
                     planned += step.planned;
                     succeeded += step.succeeded;
                     failed += step.failed;
                     censored += step.censored;
-                    lag.add(step.series.of(Series::Lag))?;
-                    service.add(step.series.of(Series::Service))?;
+                    lag.add(&step.lag)?;
+                    service.add(&step.service)?;
                     for failure in &step.failures {
                         println!("failure {failure:?}");
                     }
@@ -106,7 +103,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!(
         "engine mode={mode} requests={succeeded} planned={planned} failed={failed} censored={censored} rate={:.0} \
          cpu_seconds={cpu:.3} requests_per_cpu_second={:.0} lag_p50_us={:.1} lag_p99_us={:.1} service_p50_us={:.1} \
-         service_p99_us={:.1} run_delay_ms={:.1} resident_bytes={} peak_bytes={peak_bytes}",
+         service_p99_us={:.1} run_delay_ms={:.1} resident_bytes={}",
         succeeded as f64 / elapsed,
         succeeded as f64 / cpu,
         us(&lag, 0.5),

@@ -19,37 +19,67 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use lapin::types::ShortString;
-use nuncius_clock::monotonic_ns;
 use nuncius_schemas::metric::FailureKind;
 use tokio::sync::Notify;
 use tokio::task::LocalSet;
 use tokio::time::timeout;
 
-use crate::error::EngineError;
-use crate::failure::Failure;
-use crate::in_flight::{InFlight, Iteration};
-use crate::pace::Pace;
-use crate::plan::{Action, AmqpPlan, GroupPlan};
-use crate::record::Recorder;
-use crate::wake::Waker;
+use crate::clock::monotonic_ns;
+use crate::dispatch::{Dispatcher, Iteration};
+use crate::flights::Flights;
+use crate::plan::{Action, AmqpPlan, GroupPlan, Picker};
+use crate::run::EngineError;
+use crate::trouble::Trouble;
+use crate::wake::Bell;
 
 mod connection;
 mod consume;
 mod message;
 mod publish;
 mod runtime;
-mod shared;
 
-use connection::Access;
-pub(crate) use shared::Setup;
-use shared::{Publish, Shared, State, Tally};
+pub(crate) use connection::{Access, login};
+
+use publish::State;
 
 /// How long a broker is given to take leave.
 const GOODBYE: Duration = Duration::from_millis(500);
+
+/// What the threads of a group on this node know together.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    /// Tells this node's messages from others'.
+    publisher: u64,
+    next_message: AtomicU64,
+    confirmed: AtomicU64,
+    received: AtomicU64,
+}
+
+impl Tally {
+    fn new() -> Self {
+        Self {
+            publisher: fastrand::u64(..),
+            next_message: AtomicU64::new(1),
+            confirmed: AtomicU64::new(0),
+            received: AtomicU64::new(0),
+        }
+    }
+
+    fn is_received(&self) -> bool {
+        self.received.load(Ordering::Relaxed) >= self.confirmed.load(Ordering::Relaxed)
+    }
+}
+
+/// What the threads of a group need to reach the broker.
+#[derive(Debug, Clone)]
+pub(crate) struct Setup {
+    access: Arc<Access>,
+    tally: Arc<Tally>,
+}
 
 /// Reads authorities and credentials once for a group.
 pub(crate) fn setup(plan: &GroupPlan, amqp: &AmqpPlan) -> Result<Setup, EngineError> {
@@ -57,20 +87,44 @@ pub(crate) fn setup(plan: &GroupPlan, amqp: &AmqpPlan) -> Result<Setup, EngineEr
     Ok(Setup { access: Arc::new(access), tally: Arc::new(Tally::new()) })
 }
 
+/// What the tasks of a thread share.
+struct Shared {
+    flights: Flights,
+    plan: Arc<GroupPlan>,
+    setup: Setup,
+    /// Of this run, in every message.
+    run: String,
+    /// Of each step; `None` for those that consume.
+    publishes: Vec<Option<Publish>>,
+    in_flight_max: usize,
+    state: RefCell<State>,
+    /// An attempt to connect has ended.
+    opened: Notify,
+    picker: RefCell<Picker>,
+}
+
+/// What a step publishes.
+struct Publish {
+    exchange: ShortString,
+    routing_key: ShortString,
+    body: Vec<u8>,
+    persistent: bool,
+    declare: bool,
+}
+
 /// Runs a thread's share to the end.
-pub(crate) fn run(pace: Pace, recorder: Recorder, plan: Arc<GroupPlan>, setup: Setup, waker: Arc<Waker>) {
+pub(crate) fn run(dispatcher: Dispatcher, plan: Arc<GroupPlan>, setup: Setup, bell: Arc<Bell>) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return pace.close_broken(recorder, "start a runtime", &error, monotonic_ns()),
+        Err(error) => return dispatcher.close_unstarted("start a runtime", &error),
     };
     let Some(publishes) = publishes(&plan) else {
-        return pace.close_failed(recorder, "a name is longer than 255 bytes".to_owned(), monotonic_ns());
+        return dispatcher.close_failed("a name is longer than 255 bytes".to_owned(), monotonic_ns());
     };
     let shared = Rc::new(Shared {
-        in_flight_max: pace.in_flight_max(),
-        picker: RefCell::new(plan.picker(pace.first_shard())),
-        in_flight: InFlight::new(pace, recorder),
-        sequence: plan.sequence(),
+        in_flight_max: dispatcher.in_flight_max(),
+        picker: RefCell::new(Picker::new(&plan, dispatcher.first_shard())),
+        flights: Flights::new(dispatcher),
         setup,
         run: format!("{:016x}", plan.run_key),
         publishes,
@@ -79,8 +133,8 @@ pub(crate) fn run(pace: Pace, recorder: Recorder, plan: Arc<GroupPlan>, setup: S
         opened: Notify::new(),
     });
     let local = LocalSet::new();
-    let outcome = local.block_on(&runtime, offer(Rc::clone(&shared), waker));
-    shared.in_flight.close(outcome);
+    let outcome = local.block_on(&runtime, offer(Rc::clone(&shared), bell));
+    shared.flights.close(outcome);
     local.block_on(&runtime, async {
         let _ = tokio::time::timeout(GOODBYE, shared.close()).await;
     });
@@ -89,7 +143,7 @@ pub(crate) fn run(pace: Pace, recorder: Recorder, plan: Arc<GroupPlan>, setup: S
 fn amqp(plan: &GroupPlan) -> Option<&AmqpPlan> {
     match &plan.action {
         Action::Amqp(amqp) => Some(amqp),
-        Action::Http(_) | Action::Queue(_) | Action::Servo(_) | Action::Session(_) => None,
+        Action::Http(_) | Action::Queue(_) | Action::Servo(_) => None,
     }
 }
 
@@ -107,7 +161,7 @@ fn publishes(plan: &GroupPlan) -> Option<Vec<Option<Publish>>> {
     amqp(plan)?.steps.iter().map(one).collect()
 }
 
-async fn offer(shared: Rc<Shared>, waker: Arc<Waker>) -> std::io::Result<()> {
+async fn offer(shared: Rc<Shared>, bell: Arc<Bell>) -> std::io::Result<()> {
     let steps = amqp(&shared.plan).map(|amqp| amqp.steps.as_slice()).unwrap_or_default();
     let mut consumes = false;
     for (step, consume) in (0u16..).zip(steps).filter_map(|(step, planned)| Some((step, planned.consume.clone()?))) {
@@ -117,31 +171,47 @@ async fn offer(shared: Rc<Shared>, waker: Arc<Waker>) -> std::io::Result<()> {
     let ahead = Rc::clone(&shared);
     // Who needs the connection is told why there is none.
     tokio::task::spawn_local(async move { drop(ahead.publisher().await) });
-    let launch = |iteration| {
-        tokio::task::spawn_local(run_iteration(Rc::clone(&shared), iteration));
+    let launch = |flight, iteration| {
+        tokio::task::spawn_local(fly(Rc::clone(&shared), flight, iteration));
     };
-    shared.in_flight.offer(waker, || consumes && !shared.setup.tally.is_received(), launch).await
+    shared.flights.offer(bell, || consumes && !shared.setup.tally.is_received(), launch).await
 }
 
 /// One iteration, to its end.
-async fn run_iteration(shared: Rc<Shared>, iteration: Iteration) {
-    let in_flight = &shared.in_flight;
-    in_flight.begun(iteration);
-    let (mut step, mut exchange) = (shared.plan.entry(), in_flight.enter(iteration));
+async fn fly(shared: Rc<Shared>, flight: u64, mut iteration: Iteration) {
+    shared.flights.begun(flight, &mut iteration);
     loop {
         let published = match timeout(shared.timeout(), shared.publisher()).await {
-            Ok(Ok(publisher)) => shared.publish(iteration, (step, exchange), &publisher).await,
-            Ok(Err(failure)) => Err(failure),
-            Err(_) => Err(Failure::new(FailureKind::Timeout, "no connection within the timeout")),
+            Ok(Ok(publisher)) => shared.publish(flight, &mut iteration, &publisher).await,
+            Ok(Err(trouble)) => Err(trouble),
+            Err(_) => Err(Trouble::target(FailureKind::Timeout, "no connection within the timeout")),
         };
-        if let Err(failure) = published {
-            return in_flight.broken((iteration, exchange), failure);
+        if let Err(trouble) = published {
+            return shared.flights.failed(flight, iteration, trouble);
         }
         shared.setup.tally.confirmed.fetch_add(1, Ordering::Relaxed);
-        match in_flight.answered((iteration, exchange), &shared.sequence, 0, true, monotonic_ns()) {
-            Some(next) => (step, exchange) = next,
+        match shared.flights.answered(flight, iteration, 0, true, monotonic_ns()) {
+            Some(next) => iteration = next,
             None => return,
         }
-        in_flight.permit(exchange).await;
+        shared.flights.permit(flight, &mut iteration).await;
+    }
+}
+
+impl Shared {
+    fn timeout(&self) -> Duration {
+        Duration::from_nanos(self.plan.timeout_ns)
+    }
+
+    /// The host of the thread's next connection.
+    fn next_host(&self) -> usize {
+        self.picker.borrow_mut().next_ahead()
+    }
+
+    async fn close(&self) {
+        let state = self.state.replace(State::default());
+        if let State::Up(publisher) = state {
+            publisher.close().await;
+        }
     }
 }

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use nuncius_clock::monotonic_ns;
+use crate::clock::monotonic_ns;
 
 /// How far the rate may catch up after a pause: what lateness of the generator itself must not add up to.
 const CATCH_UP_NS: u64 = 10_000_000;

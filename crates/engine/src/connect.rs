@@ -11,8 +11,8 @@ use nuncius_schemas::fault::GeneratorFault;
 use nuncius_schemas::metric::FailureKind;
 use tokio::net::TcpStream;
 
-use crate::failure::Failure;
-use crate::host::Host;
+use crate::plan::Host;
+use crate::trouble::Trouble;
 
 /// How long an address has before the next one is tried beside it (RFC 8305, 5).
 const STAGGER: Duration = Duration::from_millis(250);
@@ -38,14 +38,14 @@ impl ConnectError {
     }
 }
 
-impl From<ConnectError> for Failure {
+impl From<ConnectError> for Trouble {
     /// The generator's own fault where one of the attempts failed for it; a wait that ended where all of them did.
     fn from(error: ConnectError) -> Self {
         if let Some(fault) = error.tried.iter().find_map(|(_, error)| GeneratorFault::of_error(error)) {
-            return Self::Unmade(fault);
+            return Self::Generator(fault);
         }
         let is_wait = error.tried.iter().all(|(_, error)| error.kind() == io::ErrorKind::TimedOut);
-        Self::Failed(if is_wait { FailureKind::Timeout } else { FailureKind::Connect }, error.to_string())
+        Self::Target(if is_wait { FailureKind::Timeout } else { FailureKind::Connect }, error.to_string())
     }
 }
 

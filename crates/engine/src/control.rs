@@ -5,10 +5,9 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use nuncius_clock::monotonic_ns;
-
 use crate::caps::Caps;
-use crate::wake::Waker;
+use crate::clock::monotonic_ns;
+use crate::wake::Bell;
 
 const NEVER: u64 = u64::MAX;
 
@@ -22,7 +21,7 @@ pub struct Control {
     abandoned: AtomicBool,
     /// Held while a stop is put into force: one that comes at the same time must find it whole.
     stopping: Mutex<()>,
-    wakers: Mutex<Vec<Arc<Waker>>>,
+    bells: Mutex<Vec<Arc<Bell>>>,
     /// Do as this one is told.
     adopted: Mutex<Vec<Arc<Self>>>,
     caps: Arc<Caps>,
@@ -43,7 +42,7 @@ impl Control {
             stop_drain_ns: AtomicU64::new(0),
             abandoned: AtomicBool::new(false),
             stopping: Mutex::default(),
-            wakers: Mutex::new(Vec::new()),
+            bells: Mutex::new(Vec::new()),
             adopted: Mutex::default(),
             caps,
         })
@@ -89,7 +88,7 @@ impl Control {
     fn start_within_caps(&self, start_at_ns: u64, horizon_ns: u64) {
         self.horizon_ns.fetch_max(horizon_ns, Ordering::Release);
         let _ = self.start_at_ns.compare_exchange(NEVER, start_at_ns, Ordering::AcqRel, Ordering::Acquire);
-        self.wake();
+        self.ring();
         self.tell(|other| other.start_within_caps(start_at_ns, horizon_ns));
     }
 
@@ -97,7 +96,7 @@ impl Control {
     /// changes nothing.
     pub fn extend(&self, horizon_ns: u64) {
         self.horizon_ns.fetch_max(horizon_ns, Ordering::AcqRel);
-        self.wake();
+        self.ring();
         self.tell(|other| other.extend(horizon_ns));
     }
 
@@ -118,14 +117,14 @@ impl Control {
             }
         }
         drop(stopping);
-        self.wake();
+        self.ring();
         self.tell(|other| other.stop(drain_ns));
     }
 
     /// Prepared without ever being started: the threads end. After a start it changes nothing.
     pub fn abandon(&self) {
         self.abandoned.store(true, Ordering::Release);
-        self.wake();
+        self.ring();
         self.tell(Self::abandon);
     }
 
@@ -158,19 +157,19 @@ impl Control {
         self.abandoned.load(Ordering::Acquire)
     }
 
-    /// It is woken at every change from now on.
-    pub(crate) fn listen(&self, waker: Arc<Waker>) {
-        self.wakers.lock().unwrap_or_else(PoisonError::into_inner).push(waker);
+    /// The bell is rung at every change from now on.
+    pub(crate) fn listen(&self, bell: Arc<Bell>) {
+        self.bells.lock().unwrap_or_else(PoisonError::into_inner).push(bell);
     }
 
     /// A thread that has ended needs no waking.
-    pub(crate) fn forget(&self, waker: &Arc<Waker>) {
-        self.wakers.lock().unwrap_or_else(PoisonError::into_inner).retain(|known| !Arc::ptr_eq(known, waker));
+    pub(crate) fn forget(&self, bell: &Arc<Bell>) {
+        self.bells.lock().unwrap_or_else(PoisonError::into_inner).retain(|known| !Arc::ptr_eq(known, bell));
     }
 
-    fn wake(&self) {
-        for waker in self.wakers.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            waker.wake();
+    fn ring(&self) {
+        for bell in self.bells.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            bell.ring();
         }
     }
 }

@@ -9,42 +9,32 @@
 //! schedule: each ends as succeeded, failed or censored.
 
 mod amqp;
+mod book;
 pub mod caps;
+mod clock;
 mod connect;
 pub mod control;
-mod error;
-mod failure;
-mod host;
+mod dispatch;
+mod feed;
+mod flights;
 mod http;
-mod in_flight;
-mod once;
-mod options;
-mod pace;
 pub mod plan;
 pub mod policy;
-mod program;
 mod queue;
-mod record;
 mod row;
 pub mod run;
-mod sequence;
-mod sequencer;
 mod servo;
-mod session;
 pub mod sink;
 mod slowest;
-mod start;
-#[cfg(test)]
-mod testing;
+mod stand;
 mod tls;
+mod trouble;
 mod wake;
 
 pub use caps::Caps;
+pub use clock::monotonic_ns;
 pub use control::Control;
-pub use error::{EngineError, PlanError};
-pub use once::{Once, OnceError, run_once};
-pub use options::EngineOptions;
-pub use plan::{GroupInput, GroupPlan, plan_group};
+pub use plan::{GroupInput, GroupPlan, PlanError, plan_group};
 pub use policy::TargetPolicy;
-pub use run::{EngineThread, spawn_group};
-pub use sink::{EngineMessage, FinishReason, Row, SecondReport, SlowRow, StepRecorder};
+pub use run::{EngineError, EngineOptions, EngineThread, spawn_group};
+pub use sink::{EngineMessage, Failure, FinishReason, Row, SecondReport, SlowRow, StepRecorder};

@@ -5,34 +5,26 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nuncius_load::{RateProfile, Schedule, ShardSet};
-use nuncius_schemas::meter::Meter;
+use nuncius_load::{ProfileError, RateProfile, Schedule, ShardSet};
 use nuncius_schemas::route::Route;
-use nuncius_schemas::spec::{EngineKind, ExperimentSpec, Group, JobStep, Stage};
-use nuncius_schemas::steps::StepTable;
+use nuncius_schemas::spec::{EngineKind, ExperimentSpec, Group, JobStep, Stage, Step};
 use nuncius_schemas::units::Rate;
-use serde_json::{Map, Value};
+use nuncius_schemas::variable::VariableError;
 
-use crate::error::PlanError;
-use crate::host::Host;
+use crate::feed::Backoff;
 use crate::policy::TargetPolicy;
-use crate::program::{self, Part, Program, ProgramInput};
-use crate::sequence::Sequence;
 
-pub(crate) mod amqp;
 mod environment;
-pub(crate) mod load;
 mod lookup;
-pub(crate) mod request;
+mod request;
 mod servo;
-pub(crate) mod spread;
-pub(crate) mod target;
+mod spread;
+mod target;
 
-pub(crate) use amqp::AmqpPlan;
-pub(crate) use load::Load;
-pub(crate) use request::{HttpPlan, RequestPlan, TRACEPARENT_BYTES, traceparent, write_traceparent};
+pub(crate) use request::{HttpPlan, TRACEPARENT_BYTES, traceparent, write_traceparent};
 pub(crate) use servo::ServoPlan;
 pub(crate) use spread::{Picker, Spread};
+pub(crate) use target::Host;
 
 /// Most engine threads of one group.
 pub const THREADS_MAX: usize = 256;
@@ -59,8 +51,74 @@ pub struct GroupInput<'a> {
     /// Where the files are that the experiment names: the root of its bundle, read only, there for as long as the plan
     /// is. Absent where it names none.
     pub bundle: Option<&'a Path>,
-    /// Variables that were made before the load, for all sessions.
-    pub variables: Option<&'a Map<String, Value>>,
+}
+
+/// Why a group cannot be run on this node. Never shows the value of an environment variable.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// There is no such group.
+    #[error("groups[{0}]: there is no such group")]
+    NoGroup(u16),
+    /// A field that does not make sense.
+    #[error("{field}: {problem}")]
+    Field {
+        /// Path of the field.
+        field: String,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// The host is neither a known service nor an address.
+    #[error(
+        "{field}: no service is named `{service}`: add it to `services` or to the routing table, or write an address with its port"
+    )]
+    UnknownService {
+        /// Path of the field.
+        field: String,
+        /// The name.
+        service: String,
+    },
+    /// The host has no address.
+    #[error("{field}: `{host}` has no address: {reason}")]
+    Resolve {
+        /// Path of the field.
+        field: String,
+        /// The name.
+        host: String,
+        /// What the resolver said.
+        reason: String,
+    },
+    /// A variable cannot be filled in.
+    #[error("{field}: {problem}")]
+    Environment {
+        /// Path of the field.
+        field: String,
+        /// Which variable, and what to do.
+        problem: VariableError,
+    },
+    /// The node may not be aimed at this.
+    #[error("target `{host}` ({address}) is not allowed on this node: start it with --allow-target to permit it")]
+    Forbidden {
+        /// As in the target.
+        host: String,
+        /// What it stands for.
+        address: SocketAddr,
+    },
+    /// An entry of the allow-list is none.
+    #[error("--allow-target `{entry}`: {problem}")]
+    Policy {
+        /// The entry.
+        entry: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The rate makes no schedule.
+    #[error("{field}: {source}")]
+    Profile {
+        /// Path of the field.
+        field: String,
+        /// Why.
+        source: ProfileError,
+    },
 }
 
 /// A group, ready to be run on this node.
@@ -82,10 +140,25 @@ pub struct GroupPlan {
     pub(crate) hosts: Arc<[Host]>,
     /// How requests are shared over the hosts.
     pub(crate) spread: Spread,
-    pub(crate) steps: StepTable,
-    /// Figures of its own.
-    pub(crate) meters: Vec<Arc<Meter>>,
+    pub(crate) step_names: Vec<String>,
     pub(crate) action: Action,
+}
+
+/// How load is offered.
+#[derive(Debug, Clone)]
+pub(crate) enum Load {
+    /// `end_ns` is when the profile ends (run time); absent when the number of iterations ends it.
+    Open {
+        schedule: Box<Schedule>,
+        end_ns: Option<u64>,
+    },
+    Closed {
+        users: u32,
+        iterations: Option<u64>,
+        duration_ns: Option<u64>,
+        think_ns: u64,
+        backoff: Backoff,
+    },
 }
 
 /// What an iteration does.
@@ -95,7 +168,6 @@ pub(crate) enum Action {
     Amqp(AmqpPlan),
     Queue(QueuePlan),
     Servo(ServoPlan),
-    Session(Box<Program>),
 }
 
 /// Jobs on a queue, with the environment resolved.
@@ -107,6 +179,23 @@ pub(crate) struct QueuePlan {
     pub(crate) jobs: Vec<JobStep>,
     /// Jobs are dropped when this node goes away: in the closed model somebody waits for each.
     pub(crate) presence: bool,
+}
+
+/// An AMQP group with its environment resolved.
+#[derive(Debug)]
+pub(crate) struct AmqpPlan {
+    /// `amqps`.
+    pub(crate) secure: bool,
+    /// `user:password` of the target, as written.
+    pub(crate) credentials: Option<String>,
+    /// Path of the target without its first slash, as written (percent-encoded).
+    pub(crate) vhost: String,
+    /// What to do.
+    pub(crate) steps: Vec<Step>,
+    /// How the broker is checked.
+    pub(crate) tls: Option<nuncius_schemas::spec::TlsOptions>,
+    /// The name a TLS broker must have.
+    pub(crate) server_name: String,
 }
 
 impl GroupPlan {
@@ -122,61 +211,32 @@ impl GroupPlan {
 
     /// Names of the steps.
     pub fn step_names(&self) -> &[String] {
-        self.steps.names()
+        &self.step_names
     }
 
     /// The steps that an iteration takes, in order: all but those that consume, which go on beside it for the whole
     /// run.
     pub(crate) fn iteration_path(&self) -> Vec<u16> {
+        let steps = u16::try_from(self.step_names.len()).unwrap_or(u16::MAX);
         let takes = |step: &u16| match &self.action {
-            Action::Http(_) | Action::Queue(_) | Action::Servo(_) | Action::Session(_) => true,
+            Action::Http(_) | Action::Queue(_) | Action::Servo(_) => true,
             Action::Amqp(amqp) => amqp.steps.get(usize::from(*step)).is_some_and(|step| step.publish.is_some()),
         };
-        self.steps.steps().map(|(step, _)| step).filter(takes).collect()
+        (0..steps).filter(takes).collect()
     }
 
     /// How many recorders a report has: one for each step, and one more for the iteration when there are several.
     pub fn recorders(&self) -> usize {
-        self.steps.recorders().count()
-    }
-
-    /// Where arrivals are counted beside the iteration: the first step, where that is the same in every iteration.
-    pub(crate) fn entry(&self) -> u16 {
-        match &self.action {
-            Action::Http(_) | Action::Queue(_) | Action::Amqp(_) => self.iteration_path().first().copied().unwrap_or(0),
-            Action::Servo(_) | Action::Session(_) => self.steps.iteration(),
-        }
-    }
-
-    /// The order of the steps that an iteration takes.
-    pub(crate) fn sequence(&self) -> Sequence {
-        Sequence::new(&self.iteration_path(), self.steps.names().len())
-    }
-
-    /// Chooses hosts for a thread whose first shard this is.
-    pub(crate) fn picker(&self, first_shard: u32) -> Picker {
-        Picker::new(&self.spread, &self.load, self.shards.shards(), first_shard)
+        let steps = self.step_names.len();
+        if steps > 1 { steps + 1 } else { steps }
     }
 
     /// The queue that jobs are submitted to, of a group of jobs.
     pub fn queue(&self) -> Option<&str> {
         match &self.action {
             Action::Queue(queue) => Some(&queue.queue),
-            Action::Http(_) | Action::Amqp(_) | Action::Servo(_) | Action::Session(_) => None,
+            Action::Http(_) | Action::Amqp(_) | Action::Servo(_) => None,
         }
-    }
-
-    /// What sessions run.
-    pub(crate) fn program(&self) -> Option<&Program> {
-        match &self.action {
-            Action::Session(program) => Some(program),
-            Action::Http(_) | Action::Amqp(_) | Action::Queue(_) | Action::Servo(_) => None,
-        }
-    }
-
-    /// The meter of this name.
-    pub(crate) fn meter(&self, name: &str) -> Option<usize> {
-        self.meters.iter().position(|meter| meter.name == name)
     }
 
     /// Resolved addresses of the target, those that are tried when nobody listens at another included.
@@ -234,154 +294,62 @@ pub fn plan_group(
         return Err(PlanError::Field { field: path, problem });
     }
     let filled = environment::fill_in(&path, group, &input.spec.services, input.routes, environment)?;
-    let planned = plan_action(&path, &filled, input, policy, environment);
-    let (action, hosts) = planned.map_err(|error| filled.masked(error))?;
+    let (action, hosts) = plan_action(&path, &filled, policy).map_err(|error| filled.masked(error))?;
     let group = &filled.group;
     let weights: Vec<u64> = hosts.iter().map(|host| host.weight).collect();
     let spread =
         Spread::new(&weights).map_err(|problem| PlanError::Field { field: format!("{path}.target"), problem })?;
-    let (mut threads, mut iterations) = (input.threads, group.iterations);
-    if let Action::Session(program) = &action {
-        // Each thread has connections of its own, and no iteration begins that there is no data for.
-        threads = threads.min(program.max_connections);
-        iterations = iterations.into_iter().chain(program.stops_at()).min();
-    }
     Ok(GroupPlan {
         group: input.group,
         name: group.name.clone(),
         shards: input.shards.clone(),
-        threads,
+        threads: input.threads,
         first_thread: 0,
         joins_at_ns: None,
         run_key: input.run_key,
         trace_id: input.trace_id,
-        load: plan_load(&path, group, iterations, input)?,
+        load: plan_load(&path, group, input)?,
         max_in_flight: group.max_in_flight.max(1),
         timeout_ns: group.timeout.0.max(1),
-        hosts,
+        hosts: hosts.into(),
         spread,
-        steps: group.step_table(),
-        meters: Vec::new(),
+        step_names: group.step_names(),
         action,
     })
-}
-
-/// Plans what a group does once, by one user; `None` where there is nothing. May block on DNS.
-///
-/// # Errors
-/// As [`plan_group`].
-pub(crate) fn plan_once(
-    input: &GroupInput<'_>,
-    policy: &TargetPolicy,
-    environment: &dyn Fn(&str) -> Option<String>,
-    part: Part,
-) -> Result<Option<GroupPlan>, PlanError> {
-    let path = format!("groups[{}]", input.group);
-    let group = input.spec.groups.get(usize::from(input.group)).ok_or(PlanError::NoGroup(input.group))?;
-    let is_empty = match part {
-        Part::Load => false,
-        Part::Before => group.before.is_empty(),
-        Part::After => group.after.is_empty(),
-    };
-    if is_empty {
-        return Ok(None);
-    }
-    let filled = environment::fill_in(&path, group, &input.spec.services, input.routes, environment)?;
-    let planned = plan_program(&path, &filled, input, policy, environment, part);
-    let (action, hosts) = planned.map_err(|error| filled.masked(error))?;
-    let group = &filled.group;
-    let weights: Vec<u64> = hosts.iter().map(|host| host.weight).collect();
-    let spread =
-        Spread::new(&weights).map_err(|problem| PlanError::Field { field: format!("{path}.target"), problem })?;
-    let backoff = load::Backoff { first_ns: 1, max_ns: 1 };
-    Ok(Some(GroupPlan {
-        group: input.group,
-        name: group.name.clone(),
-        shards: ShardSet::all(input.shards.shards()),
-        threads: 1,
-        first_thread: 0,
-        joins_at_ns: None,
-        run_key: input.run_key,
-        trace_id: input.trace_id,
-        load: Load::Closed { users: 1, iterations: Some(1), duration_ns: None, think_ns: 0, backoff },
-        max_in_flight: 1,
-        timeout_ns: group.timeout.0.max(1),
-        hosts,
-        spread,
-        steps: StepTable::apart(program::step_names(group, part)),
-        meters: Vec::new(),
-        action,
-    }))
-}
-
-/// What sessions do, and the addresses of the group's target.
-fn plan_program(
-    path: &str,
-    filled: &environment::FilledIn<'_>,
-    input: &GroupInput<'_>,
-    policy: &TargetPolicy,
-    environment: &dyn Fn(&str) -> Option<String>,
-    part: Part,
-) -> Result<(Action, Arc<[Host]>), PlanError> {
-    let program = program::compile(
-        &filled.group,
-        &ProgramInput {
-            path,
-            number: input.group,
-            seed: input.spec.seed,
-            routes: &filled.routes,
-            services: &filled.services,
-            policy,
-            bundle: input.bundle,
-            given: input.variables,
-            environment,
-            part,
-        },
-    )?;
-    let hosts = program.targets.first().map_or_else(|| Arc::from([]), |target| Arc::clone(&target.hosts));
-    Ok((Action::Session(Box::new(program)), hosts))
 }
 
 /// What an iteration does, and the addresses that it does it to.
 fn plan_action(
     path: &str,
     filled: &environment::FilledIn<'_>,
-    input: &GroupInput<'_>,
     policy: &TargetPolicy,
-    environment: &dyn Fn(&str) -> Option<String>,
-) -> Result<(Action, Arc<[Host]>), PlanError> {
+) -> Result<(Action, Vec<Host>), PlanError> {
     let group = &filled.group;
     if group.engine == EngineKind::Queue {
         // Reached over the bus, which is not a target: no address, and no policy to ask.
-        return Ok((Action::Queue(plan_queue(path, group)?), Arc::new([])));
+        return Ok((Action::Queue(plan_queue(path, group)?), Vec::new()));
     }
     if group.engine == EngineKind::Servo && group.target.starts_with("nats://") {
-        return Ok((Action::Servo(servo::plan_servo(path, group, None)?), Arc::new([])));
-    }
-    let steps = group.static_steps();
-    if group.engine == EngineKind::Http && steps.is_none() {
-        return plan_program(path, filled, input, policy, environment, Part::Load);
+        return Ok((Action::Servo(servo::plan_servo(path, group, None)?), Vec::new()));
     }
     let target = target::parse(&format!("{path}.target"), &group.target)?;
     let hosts = target::resolve(&format!("{path}.target"), &target, &filled.services, &filled.routes, policy)?;
     let action = match group.engine {
-        EngineKind::Amqp => Action::Amqp(amqp::plan_amqp(path, group, target)?),
+        EngineKind::Amqp => Action::Amqp(plan_amqp(path, group, target)?),
         EngineKind::Servo => Action::Servo(servo::plan_servo(path, group, Some(&target))?),
-        EngineKind::Http | EngineKind::Queue => {
-            Action::Http(request::plan_http(path, group, steps.unwrap_or_default(), &target)?)
-        }
+        EngineKind::Http | EngineKind::Queue => Action::Http(request::plan_http(path, group, &target)?),
     };
-    Ok((action, hosts.into()))
+    Ok((action, hosts))
 }
 
-fn plan_load(path: &str, group: &Group, iterations: Option<u64>, input: &GroupInput<'_>) -> Result<Load, PlanError> {
+fn plan_load(path: &str, group: &Group, input: &GroupInput<'_>) -> Result<Load, PlanError> {
     if let Some(users) = group.users {
         return Ok(Load::Closed {
             users,
-            iterations,
+            iterations: group.iterations,
             duration_ns: group.duration.map(|duration| duration.0),
             think_ns: group.think_time.0,
-            backoff: load::Backoff { first_ns: group.backoff.first.0.max(1), max_ns: group.backoff.max.0.max(1) },
+            backoff: Backoff { first_ns: group.backoff.first.0.max(1), max_ns: group.backoff.max.0.max(1) },
         });
     }
     let mut stages: Vec<Stage> = group.effective_stages();
@@ -394,8 +362,8 @@ fn plan_load(path: &str, group: &Group, iterations: Option<u64>, input: &GroupIn
     }
     let field = || format!("{path}.{}", if group.stages.is_empty() { "rate" } else { "stages" });
     let profile = RateProfile::new(&stages).map_err(|source| PlanError::Profile { field: field(), source })?;
-    let end_ns = iterations.is_none().then(|| profile.duration_ns());
-    let schedule = Schedule::new(profile, group.arrivals, input.spec.seed, u32::from(input.group), iterations);
+    let end_ns = group.iterations.is_none().then(|| profile.duration_ns());
+    let schedule = Schedule::new(profile, group.arrivals, input.spec.seed, u32::from(input.group), group.iterations);
     Ok(Load::Open { schedule: Box::new(schedule), end_ns })
 }
 
@@ -409,6 +377,32 @@ fn plan_queue(path: &str, group: &Group) -> Result<QueuePlan, PlanError> {
         jobs.push(JobStep::default());
     }
     Ok(QueuePlan { queue, jobs, presence: group.users.is_some() })
+}
+
+fn plan_amqp(path: &str, group: &Group, target: target::Target) -> Result<AmqpPlan, PlanError> {
+    let steps = group.steps.clone();
+    let named = group.tls.as_ref().and_then(|tls| tls.server_name.clone());
+    let plan = AmqpPlan {
+        secure: target.secure,
+        credentials: target.credentials,
+        vhost: target.path.trim_start_matches('/').to_owned(),
+        steps,
+        tls: group.tls.clone(),
+        server_name: named.unwrap_or(target.host),
+    };
+    let field = || format!("{path}.target");
+    if !target.query.is_empty() {
+        return Err(PlanError::Field { field: field(), problem: "a broker's address has no query".to_owned() });
+    }
+    match crate::amqp::login(&plan) {
+        Ok(_) => Ok(plan),
+        // The problem is told without the text: it holds a password.
+        Err(_) => Err(PlanError::Field {
+            field: field(),
+            problem: "user, password or virtual host are not percent-encoded UTF-8, or longer than 255 bytes"
+                .to_owned(),
+        }),
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use crate::error::PlanError;
+use crate::plan::PlanError;
 
 /// Most entries of an allow-list.
 pub const ENTRIES_MAX: usize = 1_024;

@@ -16,19 +16,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nuncius_bus::{Bus, BusError, TypedError};
-use nuncius_clock::monotonic_ns;
 use nuncius_jobs::{JobError, Submission, Submitter, SubmitterOptions};
 use nuncius_schemas::job::{JobResult, JobStatus};
 use nuncius_schemas::metric::FailureKind;
 use tokio::task::LocalSet;
 
-use crate::failure::Failure;
-use crate::in_flight::{ExchangeId, InFlight, Iteration};
-use crate::pace::Pace;
+use crate::clock::monotonic_ns;
+use crate::dispatch::{Dispatcher, Iteration};
+use crate::flights::Flights;
 use crate::plan::{Action, GroupPlan, QueuePlan};
-use crate::record::Recorder;
-use crate::sequence::Sequence;
-use crate::wake::Waker;
+use crate::trouble::Trouble;
+use crate::wake::Bell;
 
 /// How long a connection may take to be made, and to take leave.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -36,42 +34,39 @@ const GOODBYE: Duration = Duration::from_millis(500);
 
 /// What the tasks of a thread share.
 struct Shared {
-    in_flight: InFlight,
-    sequence: Sequence,
+    flights: Flights,
     plan: Arc<GroupPlan>,
     submissions: Vec<Submission>,
     submitter: Submitter,
 }
 
 /// Runs a thread's share to the end.
-pub(crate) fn run(pace: Pace, recorder: Recorder, plan: Arc<GroupPlan>, bus: &Bus, waker: Arc<Waker>) {
-    let fail = |pace: Pace, recorder, reason| pace.close_failed(recorder, reason, monotonic_ns());
+pub(crate) fn run(dispatcher: Dispatcher, plan: Arc<GroupPlan>, bus: &Bus, bell: Arc<Bell>) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return pace.close_broken(recorder, "start a runtime", &error, monotonic_ns()),
+        Err(error) => return dispatcher.close_unstarted("start a runtime", &error),
     };
     let Action::Queue(queue) = &plan.action else {
-        return fail(pace, recorder, "the group has no queue".to_owned());
+        return dispatcher.close_failed("the group has no queue".to_owned(), monotonic_ns());
     };
     let local = LocalSet::new();
     let opened = local.block_on(&runtime, async { tokio::time::timeout(CONNECT, open(&plan, queue, bus)).await });
     let (bus, submitter) = match opened {
         Ok(Ok(opened)) => opened,
-        Ok(Err(error)) => return fail(pace, recorder, error.to_string()),
-        Err(_) => return fail(pace, recorder, format!("no connection to NATS within {CONNECT:?}")),
+        Ok(Err(error)) => return dispatcher.close_failed(error.to_string(), monotonic_ns()),
+        Err(_) => return dispatcher.close_failed(format!("no connection to NATS within {CONNECT:?}"), monotonic_ns()),
     };
     let shared = Rc::new(Shared {
-        in_flight: InFlight::new(pace, recorder),
-        sequence: plan.sequence(),
+        flights: Flights::new(dispatcher),
         submissions: submissions(queue),
         submitter,
         plan: Arc::clone(&plan),
     });
-    let launch = |iteration| {
-        tokio::task::spawn_local(run_iteration(Rc::clone(&shared), iteration));
+    let launch = |flight, iteration| {
+        tokio::task::spawn_local(fly(Rc::clone(&shared), flight, iteration));
     };
-    let outcome = local.block_on(&runtime, shared.in_flight.offer(waker, || false, launch));
-    shared.in_flight.close(outcome);
+    let outcome = local.block_on(&runtime, shared.flights.offer(bell, || false, launch));
+    shared.flights.close(outcome);
     // Tasks of censored iterations hold their shares; they go with the set.
     drop(local);
     if let Ok(shared) = Rc::try_unwrap(shared) {
@@ -106,46 +101,47 @@ fn submissions(queue: &QueuePlan) -> Vec<Submission> {
 }
 
 /// One iteration, to its end.
-async fn run_iteration(shared: Rc<Shared>, iteration: Iteration) {
-    let in_flight = &shared.in_flight;
-    in_flight.begun(iteration);
-    let (mut step, mut exchange) = (shared.plan.entry(), in_flight.enter(iteration));
+async fn fly(shared: Rc<Shared>, flight: u64, mut iteration: Iteration) {
+    shared.flights.begun(flight, &mut iteration);
     loop {
-        if let Err(failure) = shared.job(step, exchange).await {
-            return in_flight.broken((iteration, exchange), failure);
+        if let Err(trouble) = shared.job(flight, &mut iteration).await {
+            return shared.flights.failed(flight, iteration, trouble);
         }
-        match in_flight.answered((iteration, exchange), &shared.sequence, 0, true, monotonic_ns()) {
-            Some(next) => (step, exchange) = next,
+        match shared.flights.answered(flight, iteration, 0, true, monotonic_ns()) {
+            Some(next) => iteration = next,
             None => return,
         }
-        in_flight.permit(exchange).await;
+        shared.flights.permit(flight, &mut iteration).await;
     }
 }
 
 impl Shared {
-    /// Submits the job of a step and waits for its record.
-    async fn job(&self, step: u16, exchange: ExchangeId) -> Result<(), Failure> {
-        let Some(submission) = self.submissions.get(usize::from(step)) else {
-            return Err(Failure::new(FailureKind::Protocol, "the step has no job"));
+    /// Submits the job of the iteration's step and waits for its record.
+    async fn job(&self, flight: u64, iteration: &mut Iteration) -> Result<(), Trouble> {
+        let Some(submission) = self.submissions.get(usize::from(iteration.step)) else {
+            return Err(Trouble::target(FailureKind::Protocol, "the step has no job"));
         };
-        let submission = Submission { traceparent: self.in_flight.trace_of(exchange), ..submission.clone() };
-        self.in_flight.sent(exchange);
+        let submission = Submission { traceparent: self.flights.trace_of(iteration), ..submission.clone() };
+        if let Some(dispatcher) = self.flights.dispatcher.borrow_mut().as_mut() {
+            dispatcher.sent(iteration, monotonic_ns());
+        }
+        self.flights.note(flight, *iteration);
         let timeout = Duration::from_nanos(self.plan.timeout_ns);
         let whole = async {
             let ticket = self.submitter.submit(submission).await.map_err(refused)?;
             match ticket.result().await {
                 Some(result) => judge(&result),
-                None => Err(Failure::new(FailureKind::Closed, "the connection ended before the result came")),
+                None => Err(Trouble::target(FailureKind::Closed, "the connection ended before the result came")),
             }
         };
         match tokio::time::timeout(timeout, whole).await {
             Ok(ended) => ended,
-            Err(_) => Err(Failure::new(FailureKind::Timeout, "no result within the timeout")),
+            Err(_) => Err(Trouble::target(FailureKind::Timeout, "no result within the timeout")),
         }
     }
 }
 
-fn refused(error: JobError) -> Failure {
+fn refused(error: JobError) -> Trouble {
     let kind = match &error {
         JobError::Bus(BusError::Timeout { .. }) | JobError::Typed(TypedError::Bus(BusError::Timeout { .. })) => {
             FailureKind::Timeout
@@ -153,14 +149,14 @@ fn refused(error: JobError) -> Failure {
         JobError::Bus(_) | JobError::Typed(_) => FailureKind::Closed,
         _ => FailureKind::Refused,
     };
-    Failure::Failed(kind, error.to_string())
+    Trouble::Target(kind, error.to_string())
 }
 
-fn judge(result: &JobResult) -> Result<(), Failure> {
+fn judge(result: &JobResult) -> Result<(), Trouble> {
     let reason = || result.error.clone().unwrap_or_else(|| "without a reason".to_owned());
     match result.status {
         JobStatus::Succeeded => Ok(()),
-        _ if result.timed_out => Err(Failure::Failed(FailureKind::Timeout, reason())),
-        status => Err(Failure::Failed(FailureKind::Job, format!("{}: {}", status.name(), reason()))),
+        _ if result.timed_out => Err(Trouble::Target(FailureKind::Timeout, reason())),
+        status => Err(Trouble::Target(FailureKind::Job, format!("{}: {}", status.name(), reason()))),
     }
 }

@@ -4,24 +4,76 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
-use nuncius_bus::Bus;
 use nuncius_load::ShardSet;
 use nuncius_schemas::fault::GeneratorFault;
+use nuncius_schemas::spec::RecordsMode;
+
+use nuncius_bus::Bus;
 
 use crate::control::Control;
-use crate::error::EngineError;
+use crate::dispatch::{Dispatcher, Share};
 use crate::http::{general, plain};
-use crate::options::EngineOptions;
-use crate::pace::{Frame, Pace, Share};
 use crate::plan::{Action, GroupPlan, Load};
-use crate::record::Recorder;
-use crate::sink::EngineMessage;
-use crate::tls::{self, Tls};
-use crate::wake::Waker;
-use crate::{amqp, queue, servo, session};
+use crate::sink::{EngineMessage, FinishReason};
+use crate::wake::Bell;
+use crate::{amqp, queue, servo, tls};
 
 /// Most connections that a thread opens before the start.
 const CONNECTIONS_AHEAD_MAX: usize = 4_096;
+
+/// What all groups of an experiment share.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EngineOptions {
+    /// Which requests leave a row.
+    pub records: RecordsMode,
+    /// Share of the iterations that carry a sampled trace, 0 to 1.
+    pub trace_ratio: f64,
+    /// How many of the slowest requests of each second and step are told.
+    pub trace_slowest: usize,
+    /// Seed of sampling and of identifiers.
+    pub seed: u64,
+    /// How long after the end of the schedule answers are waited for, in nanoseconds.
+    pub drain_ns: u64,
+    /// How long a group stands at its horizon until it ends, in nanoseconds; or until its schedule does.
+    pub orphan_limit_ns: u64,
+}
+
+impl EngineOptions {
+    /// Why a group ended that stood for that long.
+    pub(crate) fn orphan_reason(&self) -> FinishReason {
+        let limit = nuncius_schemas::units::HumanDuration(self.orphan_limit_ns);
+        FinishReason::Failed(format!("stopped: nobody had moved its horizon for {limit} (--orphan-limit)"))
+    }
+}
+
+/// Why threads could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The system gave no thread or descriptor.
+    #[error("cannot start an engine thread for group `{group}`: {advice} ({source})")]
+    Start {
+        /// Group.
+        group: String,
+        /// What was missing, and what to do about it.
+        advice: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Jobs cannot be submitted, nor servos heard over the bus, without a connection.
+    #[error("groups[{group}].engine: it needs a connection to NATS, and this node has none")]
+    NoBus {
+        /// Group.
+        group: u16,
+    },
+    /// TLS cannot be set up.
+    #[error("groups[{group}].{problem}")]
+    Tls {
+        /// Group.
+        group: u16,
+        /// Which field of the group, and why.
+        problem: String,
+    },
+}
 
 /// A running engine thread.
 #[derive(Debug)]
@@ -36,95 +88,12 @@ pub struct EngineThread {
     pub handle: JoinHandle<()>,
 }
 
-/// What the threads of a group have in common, made once for all of them.
-#[derive(Clone)]
-enum Means {
-    Plain,
-    General(Option<Tls>),
-    Amqp(amqp::Setup),
-    Queue(Bus),
-    /// Over the bus, or over HTTP.
-    Servo(Option<Bus>),
-    Session,
-}
-
-impl Means {
-    fn of(plan: &GroupPlan, bus: Option<&Bus>) -> Result<Self, EngineError> {
-        let bus = || bus.cloned().ok_or(EngineError::NoBus { group: plan.group });
-        Ok(match &plan.action {
-            Action::Http(http) if http.secure => {
-                let tls = tls::setup(http.tls.as_ref(), &http.server_name, Some("http/1.1"));
-                Self::General(Some(tls.map_err(|problem| EngineError::Tls { group: plan.group, problem })?))
-            }
-            Action::Http(http) if http.general || !plain::is_available() => Self::General(None),
-            Action::Http(_) => Self::Plain,
-            Action::Amqp(amqp) => Self::Amqp(amqp::setup(plan, amqp)?),
-            Action::Queue(_) => Self::Queue(bus()?),
-            Action::Servo(servo) => Self::Servo(if servo.is_bus { Some(bus()?) } else { None }),
-            Action::Session(_) => Self::Session,
-        })
-    }
-}
-
-/// What one thread runs, with what only it has.
-enum Engine {
-    Plain { pace: Pace, ahead: usize },
-    General { pace: Pace, tls: Option<Tls>, ahead: usize },
-    Amqp { pace: Pace, setup: amqp::Setup },
-    Queue { pace: Pace, bus: Bus },
-    Servo { frame: Frame, share: Share, bus: Option<Bus> },
-    Session { pace: Pace, thread: usize, ahead: usize },
-}
-
-impl Engine {
-    fn new(means: &Means, plan: &GroupPlan, share: Share, options: EngineOptions, control: &Arc<Control>) -> Self {
-        let pace = |share| Pace::new(plan, share, options, Arc::clone(control));
-        match means.clone() {
-            Means::Plain => {
-                let pace = pace(share);
-                Self::Plain { ahead: connections_ahead(plan, &pace), pace }
-            }
-            Means::General(tls) => {
-                let pace = pace(share);
-                Self::General { ahead: connections_ahead(plan, &pace), pace, tls }
-            }
-            Means::Amqp(setup) => Self::Amqp { pace: pace(share), setup },
-            Means::Queue(bus) => Self::Queue { pace: pace(share), bus },
-            Means::Session => {
-                let thread = share.thread.saturating_sub(plan.first_thread);
-                let pace = pace(share);
-                Self::Session { ahead: connections_ahead(plan, &pace), pace, thread }
-            }
-            Means::Servo(bus) => {
-                Self::Servo { frame: Frame::new(Arc::clone(control), options, plan.joins_at_ns), share, bus }
-            }
-        }
-    }
-
-    /// To its end.
-    fn run(self, recorder: Recorder, plan: Arc<GroupPlan>, options: EngineOptions, waker: Arc<Waker>) {
-        match self {
-            Self::Plain { pace, ahead } => plain::run(pace, recorder, plan, waker, ahead),
-            Self::General { pace, tls, ahead } => general::run(pace, recorder, plan, tls, waker, ahead),
-            Self::Amqp { pace, setup } => amqp::run(pace, recorder, plan, setup, waker),
-            Self::Queue { pace, bus } => queue::run(pace, recorder, plan, &bus, waker),
-            Self::Session { pace, thread, ahead } => session::run((pace, recorder), plan, thread, waker, ahead),
-            Self::Servo { frame, share, bus } => {
-                servo::run(&plan, &share, options, (frame, recorder), bus.as_ref(), &waker);
-            }
-        }
-    }
-}
-
 /// Starts the threads of a group. They connect ahead of need and wait for [`Control::start`]; each ends with
 /// [`EngineMessage::Finished`].
 ///
 /// `sink` should have room for a few seconds of all threads: when it is full, seconds are folded and rows dropped (and
 /// counted). When its receiver is dropped, the threads end. Groups of jobs make connections of their own to the servers
 /// of `bus`.
-///
-/// # Errors
-/// When TLS cannot be set up, the group needs a bus and there is none, or the system gives no thread or descriptor.
 pub fn spawn_group(
     plan: GroupPlan,
     options: EngineOptions,
@@ -133,34 +102,68 @@ pub fn spawn_group(
     bus: Option<&Bus>,
 ) -> Result<Vec<EngineThread>, EngineError> {
     let plan = Arc::new(plan);
-    let means = Means::of(&plan, bus)?;
+    let is_plain = matches!(&plan.action, Action::Http(http) if !http.secure && !http.general) && plain::is_available();
+    let tls = match &plan.action {
+        Action::Http(http) if http.secure => Some({
+            let tls = tls::setup(http.tls.as_ref(), &http.server_name, Some("http/1.1"));
+            tls.map_err(|problem| EngineError::Tls { group: plan.group, problem })?
+        }),
+        _ => None,
+    };
+    let broker = match &plan.action {
+        Action::Amqp(amqp) => Some(amqp::setup(&plan, amqp)?),
+        Action::Http(_) | Action::Queue(_) | Action::Servo(_) => None,
+    };
+    let bus = match (&plan.action, bus) {
+        (Action::Queue(_), Some(bus)) => Some(bus.clone()),
+        (Action::Servo(servo), Some(bus)) if servo.is_bus => Some(bus.clone()),
+        (Action::Queue(_), None) => return Err(EngineError::NoBus { group: plan.group }),
+        (Action::Servo(servo), None) if servo.is_bus => return Err(EngineError::NoBus { group: plan.group }),
+        _ => None,
+    };
     let start_error = |source| {
         let advice = GeneratorFault::of_spawn(&source).advice();
         EngineError::Start { group: plan.name.clone(), advice, source }
     };
     let mut threads = Vec::with_capacity(plan.threads);
     for share in shares(&plan) {
-        let waker = Arc::new(Waker::new().map_err(start_error)?);
+        let bell = Arc::new(Bell::new().map_err(start_error)?);
         let (group, thread) = (plan.group, share.thread);
-        let recorder = Recorder::new(&plan, thread, options, sink.clone());
-        let engine = Engine::new(&means, &plan, share, options, &control);
-        control.listen(Arc::clone(&waker));
-        let (its_plan, its_control, its_waker) = (Arc::clone(&plan), Arc::clone(&control), Arc::clone(&waker));
+        let name = format!("load-{group}-{thread}");
+        let dispatcher = Dispatcher::new(&plan, share.clone(), options, Arc::clone(&control), sink.clone());
+        let ahead = connections_ahead(&plan, &dispatcher);
+        control.listen(Arc::clone(&bell));
+        let (thread_plan, thread_control, thread_tls) = (Arc::clone(&plan), Arc::clone(&control), tls.clone());
+        let (thread_broker, thread_bus) = (broker.clone(), bus.clone());
+        let thread_sink = sink.clone();
         let (told, identity) = mpsc::sync_channel(1);
+        let thread_bell = Arc::clone(&bell);
         let body = move || {
             let _ = told.send(rustix::thread::gettid().as_raw_nonzero().get());
             // The default lets the kernel wake a sleeper 50 µs late; no harm where this is refused.
             let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
-            engine.run(recorder, its_plan, options, Arc::clone(&its_waker));
-            its_control.forget(&its_waker);
+            if let Action::Servo(_) = &thread_plan.action {
+                let caller = (Arc::clone(&thread_control), thread_sink);
+                servo::run(&thread_plan, share, options, caller, thread_bus.as_ref(), &thread_bell);
+            } else if let Some(bus) = thread_bus {
+                queue::run(dispatcher, thread_plan, &bus, Arc::clone(&thread_bell));
+            } else if let Some(broker) = thread_broker {
+                amqp::run(dispatcher, thread_plan, broker, Arc::clone(&thread_bell));
+            } else if is_plain {
+                plain::run(dispatcher, thread_plan, Arc::clone(&thread_bell), ahead);
+            } else {
+                general::run(dispatcher, thread_plan, thread_tls, Arc::clone(&thread_bell), ahead);
+            }
+            thread_control.forget(&thread_bell);
         };
-        match std::thread::Builder::new().name(format!("load-{group}-{thread}")).spawn(body) {
+        let spawned = std::thread::Builder::new().name(name).spawn(body);
+        match spawned {
             Ok(handle) => {
                 let thread_id = identity.recv().unwrap_or(0);
                 threads.push(EngineThread { group, thread, thread_id, handle });
             }
             Err(source) => {
-                control.forget(&waker);
+                control.forget(&bell);
                 // Those that run already wait for a start that will not come.
                 control.abandon();
                 return Err(start_error(source));
@@ -190,8 +193,8 @@ fn shares(plan: &GroupPlan) -> Vec<Share> {
 }
 
 /// How many connections to open before the start: what 50 ms of the first second's load need, or one for each user.
-fn connections_ahead(plan: &GroupPlan, pace: &Pace) -> usize {
-    let most = pace.in_flight_max();
+fn connections_ahead(plan: &GroupPlan, dispatcher: &Dispatcher) -> usize {
+    let most = dispatcher.in_flight_max();
     match &plan.load {
         Load::Closed { .. } => most.min(CONNECTIONS_AHEAD_MAX),
         Load::Open { schedule, .. } => {

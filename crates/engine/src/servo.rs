@@ -9,30 +9,35 @@
 //!
 //! At the end of the time every servo that the service may know says goodbye; the answer it waits for comes first.
 
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use nuncius_bus::Bus;
-use nuncius_clock::monotonic_ns;
 use nuncius_load::closed::users_of;
 use tokio::task::LocalSet;
 
-use crate::options::EngineOptions;
-use crate::pace::{Frame, Share};
+use crate::book::Book;
+use crate::clock::monotonic_ns;
+use crate::control::Control;
+use crate::dispatch::Share;
 use crate::plan::{Action, GroupPlan, ServoPlan};
-use crate::record::Recorder;
-use crate::wake::Waker;
+use crate::run::EngineOptions;
+use crate::sink::{EngineMessage, FinishReason};
+use crate::wake::Bell;
 
 mod body;
 mod draw;
 mod driver;
 mod http;
+mod ledger;
 mod nats;
-mod order;
 mod script;
 mod transport;
 
-use driver::Driver;
+use driver::{Driver, Limits};
 use http::Http;
+use ledger::Ledger;
 use nats::Nats;
 use script::Rules;
 use transport::Transport;
@@ -44,36 +49,31 @@ const LEAVE: Duration = Duration::from_millis(500);
 /// Runs a thread's share to the end.
 pub(crate) fn run(
     plan: &GroupPlan,
-    share: &Share,
+    share: Share,
     options: EngineOptions,
-    (mut frame, mut recorder): (Frame, Recorder),
+    (control, sink): (Arc<Control>, SyncSender<EngineMessage>),
     bus: Option<&Bus>,
-    waker: &Waker,
+    bell: &Bell,
 ) {
-    let fail = |mut frame: Frame, recorder, reason| {
-        frame.fail(reason);
-        frame.close(recorder, 0, monotonic_ns());
-    };
-    let Action::Servo(servo) = &plan.action else {
-        return fail(frame, recorder, "the group has no servos".to_owned());
-    };
+    let book = Book::new(plan.group, share.thread, plan.recorders(), options.trace_slowest, sink);
+    let fail = |book: Book, reason: String| book.close(monotonic_ns(), FinishReason::Failed(reason), 0);
+    let Action::Servo(servo) = &plan.action else { return fail(book, "the group has no servos".to_owned()) };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => {
-            frame.fail_at(&mut recorder, "start a runtime", &error);
-            return frame.close(recorder, 0, monotonic_ns());
-        }
+        Err(error) => return book.close_unstarted("start a runtime", &error),
     };
     let numbers: Vec<u32> = users_of(&share.shards, servo.users).collect();
     let local = LocalSet::new();
     let timeout = Duration::from_nanos(plan.timeout_ns);
     let transport = match local.block_on(&runtime, open(plan, servo, bus, numbers.len())) {
         Ok(transport) => transport,
-        Err(reason) => return fail(frame, recorder, reason),
+        Err(reason) => return fail(book, reason),
     };
+    let ledger = Ledger::new(book, plan.group, plan.run_key, plan.trace_id, options);
     let rules = Rules { seed: options.seed, group: u32::from(plan.group), options: servo.options.clone() };
-    let mut driver = Driver::new((servo, rules), numbers, (frame, recorder), transport, timeout);
-    let outcome = local.block_on(&runtime, driver.drive(waker));
+    let limits = Limits { timeout, joins_at_ns: plan.joins_at_ns, options };
+    let mut driver = Driver::new(servo, rules, numbers, ledger, transport, control, limits);
+    let outcome = local.block_on(&runtime, driver.drive(bell));
     local.block_on(&runtime, driver.leave_bus(LEAVE));
     // Tasks of censored events go with the set.
     drop(local);

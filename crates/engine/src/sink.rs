@@ -1,10 +1,7 @@
 //! What comes out of engine threads.
 
-use std::sync::Arc;
-
 use nuncius_schemas::fault::FaultCount;
-use nuncius_schemas::meter::{Meter, MeterKind};
-use nuncius_schemas::metric::{BySeries, CheckCount, FailureCount, Series, StatusCount};
+use nuncius_schemas::metric::{FailureKind, StatusCount};
 use nuncius_stats::Histogram;
 
 pub use crate::row::Row;
@@ -67,8 +64,6 @@ pub struct SecondReport {
     pub faults: Vec<FaultCount>,
     /// Of servos, in the last report only: numbers of completed cycles, each with how many servos completed so many.
     pub cycles: Vec<(u32, u64)>,
-    /// What the group's meters have added up to since the last report, in the order of the plan.
-    pub meters: Vec<MeterRecorder>,
 }
 
 /// Counts and distributions of one step. Times in nanoseconds.
@@ -84,14 +79,10 @@ pub struct StepRecorder {
     pub failed: u64,
     /// Unanswered or unsent at the end.
     pub censored: u64,
-    /// Passed by, or given up before anything was sent, by the rules of the test itself.
-    pub skipped: u64,
     /// On a connection at the end of the report: a gauge. What waits for a connection is not in it.
     pub in_flight: u64,
     /// Sent again because the peer had closed the connection without seeing the request.
     pub retried: u64,
-    /// Answers that led elsewhere and were followed: requests beside those that were sent.
-    pub redirects: u64,
     /// Waited for the node's cap on the rate.
     pub held_back: u64,
     /// Pauses of users whose iteration ended without an answer.
@@ -102,12 +93,24 @@ pub struct StepRecorder {
     pub bytes_received: u64,
     /// Answers by status, successes included; at most [`STATUS_MAX`] + 1 of them.
     pub statuses: Vec<StatusCount>,
-    /// Failures by kind and status, each with a sample of at most 256 bytes that never holds what the target sent.
-    pub failures: Vec<FailureCount>,
-    /// Checks by name; at most [`CHECKS_MAX`](nuncius_schemas::metric::CHECKS_MAX), and one for all others.
-    pub checks: Vec<CheckCount>,
-    /// Its distributions.
-    pub series: BySeries<Histogram>,
+    /// Failures by kind and status.
+    pub failures: Vec<Failure>,
+    /// Taken − planned.
+    pub lag: Histogram,
+    /// Sent − taken.
+    pub blocked: Histogram,
+    /// Done − sent, of what succeeded or waited its timeout.
+    pub service: Histogram,
+    /// Done − planned, of what succeeded or waited its timeout.
+    pub response: Histogram,
+    /// Done − sent, of answers that failed.
+    pub failed_service: Histogram,
+    /// Done − planned, of answers that failed.
+    pub failed_response: Histogram,
+    /// End − planned, of what was censored.
+    pub censored_response: Histogram,
+    /// End − sent, of what was censored after it was sent.
+    pub censored_service: Histogram,
     /// The slowest requests that ended: not of the whole iteration, nor of steps beside it.
     pub slowest: Slowest,
 }
@@ -116,11 +119,6 @@ pub struct StepRecorder {
 pub const STATUS_MAX: u16 = 999;
 
 impl StepRecorder {
-    #[inline]
-    pub(crate) fn record_ns(&mut self, series: Series, value_ns: u64) {
-        self.series.of_mut(series).record_ns(value_ns);
-    }
-
     /// Counts an answer by its status; 0 is that of protocols without one, and is not counted.
     #[inline]
     pub(crate) fn count_status(&mut self, status: u16) {
@@ -133,37 +131,15 @@ impl StepRecorder {
     }
 }
 
-/// One meter of a group.
-#[derive(Debug)]
-pub struct MeterRecorder {
-    /// What it is.
-    pub meter: Arc<Meter>,
-    /// What it says.
-    pub value: MeterValue,
-}
-
-/// What a meter says.
-#[derive(Debug)]
-pub enum MeterValue {
-    /// The sum of what was added.
-    Counter(u64),
-    /// How the values are distributed; see [`Meter::scaled`].
-    Histogram(Box<Histogram>),
-}
-
-impl MeterRecorder {
-    pub(crate) fn new(meter: &Arc<Meter>) -> Self {
-        let value = match meter.kind {
-            MeterKind::Counter => MeterValue::Counter(0),
-            MeterKind::Histogram => MeterValue::Histogram(Box::default()),
-        };
-        Self { meter: Arc::clone(meter), value }
-    }
-
-    pub(crate) fn record(&mut self, value: u64) {
-        match &mut self.value {
-            MeterValue::Counter(sum) => *sum = sum.saturating_add(value),
-            MeterValue::Histogram(histogram) => histogram.record_ns(self.meter.scaled(value)),
-        }
-    }
+/// Failures of one kind and status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// What went wrong.
+    pub kind: FailureKind,
+    /// Status of the answer, 0 when there was none.
+    pub status: u16,
+    /// How many.
+    pub count: u64,
+    /// One of them, at most 256 bytes; never holds what the target sent.
+    pub sample: Option<String>,
 }

@@ -43,7 +43,9 @@ pub(crate) fn setup(options: Option<&TlsOptions>, server_name: &str, protocol: O
             Verifier::of(roots, Vec::new(), &provider)?
         }
     };
-    let server_name = self::server_name(server_name)?;
+    let name = server_name.trim_end_matches('.').trim_start_matches('[').trim_end_matches(']').to_owned();
+    let server_name = ServerName::try_from(name.clone())
+        .map_err(|_| format!("tls.server_name: `{name}` is neither a host name nor an address"))?;
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| format!("tls: {error}"))?
@@ -65,16 +67,6 @@ pub(crate) fn setup(options: Option<&TlsOptions>, server_name: &str, protocol: O
     };
     config.alpn_protocols = protocol.into_iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
     Ok(Tls { config: Arc::new(config), server_name })
-}
-
-/// The name that a peer must have.
-///
-/// # Errors
-/// Begins with the field.
-pub(crate) fn server_name(name: &str) -> Result<ServerName<'static>, String> {
-    let name = name.trim_end_matches('.').trim_start_matches('[').trim_end_matches(']').to_owned();
-    ServerName::try_from(name.clone())
-        .map_err(|_| format!("tls.server_name: `{name}` is neither a host name nor an address"))
 }
 
 fn certificates(field: &str, pem: &str) -> Result<Vec<CertificateDer<'static>>, String> {

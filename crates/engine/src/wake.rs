@@ -4,35 +4,35 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{EventfdFlags, eventfd};
 
-/// A counter of the kernel that epoll sees as readable once it was woken.
+/// A counter of the kernel that epoll sees as readable once it was rung.
 #[derive(Debug)]
-pub(crate) struct Waker(OwnedFd);
+pub(crate) struct Bell(OwnedFd);
 
-impl Waker {
-    /// One that nobody has woken yet.
+impl Bell {
+    /// A bell that nobody has rung yet.
     pub(crate) fn new() -> std::io::Result<Self> {
         Ok(Self(eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?))
     }
 
     /// Wakes whoever waits for it, now or the next time.
-    pub(crate) fn wake(&self) {
-        // A full counter (EAGAIN) means that it is woken already.
+    pub(crate) fn ring(&self) {
+        // A full counter (EAGAIN) means that it is rung already.
         let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
     }
 
-    /// Another descriptor of the same one.
+    /// Another descriptor of the same bell.
     pub(crate) fn descriptor(&self) -> std::io::Result<OwnedFd> {
         self.0.try_clone()
     }
 
-    /// Takes note: it waits for the next time.
-    pub(crate) fn reset(&self) {
+    /// Makes it silent again.
+    pub(crate) fn hush(&self) {
         let mut counter = [0u8; 8];
         let _ = rustix::io::read(&self.0, &mut counter);
     }
 }
 
-impl AsFd for Waker {
+impl AsFd for Bell {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }

@@ -12,9 +12,9 @@ use nuncius_schemas::subjects::queue_returned;
 use nuncius_telemetry::OpenSpan;
 use tokio::sync::watch;
 
-use crate::attempt::{Taken, returned};
 use crate::name::Name;
 use crate::record::{Settled, settle, settled};
+use crate::take::{Taken, returned};
 use crate::{JobError, Queues, dead, spans};
 
 /// How an attempt ended for the queue.

@@ -14,7 +14,6 @@
 //! dead letters.
 
 pub mod abandoned;
-mod attempt;
 pub mod books;
 pub mod dead;
 pub mod definitions;
@@ -31,14 +30,13 @@ pub mod submit;
 pub mod take;
 pub mod waits;
 
-pub use attempt::Taken;
 pub use definitions::Definition;
 pub use error::JobError;
 pub use finish::{Finish, Finisher};
 pub use info::{Moment, QueueInfo};
 pub use queue::Queues;
 pub use submit::{Acceptance, Prepared, Submission, Submitter, SubmitterOptions, Ticket};
-pub use take::{Taker, admit};
+pub use take::{Taken, Taker, admit};
 pub use waits::Waits;
 
 /// How long a worker may be silent about a job before another gets it.

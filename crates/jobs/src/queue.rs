@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use nuncius_bus::consumer::ConsumerWanted;
 use nuncius_bus::kv::Kv;
-use nuncius_bus::streams::{Discard, Retention, StreamWanted};
+use nuncius_bus::streams::{Discard, Retention, StoredAs, StreamWanted};
 use nuncius_bus::{Bus, BusError, ServerClock};
 use nuncius_schemas::codec;
 use nuncius_schemas::queue::{QueueDefinition, QueueSettings, QueueState, QueueTotals, check_queue_name};
@@ -271,6 +271,10 @@ fn wanted_streams(bus: &Bus, definition: &QueueDefinition, slots: u64) -> [Strea
         name: names.stream_result(name),
         description: format!("terminal records of queue {name}"),
         subjects: vec![names.record_all(name), names.repeat_all(name)],
+        stored_as: Some(StoredAs {
+            from: names.record_all(name),
+            to: names.result(name, "{{wildcard(1)}}", "{{wildcard(2)}}"),
+        }),
         discard: Discard::New,
         max_age: Some(definition.max_wait.to_std() + RESULT_MARGIN),
         max_bytes: Some(definition.result_bytes),

@@ -81,14 +81,13 @@ pub(crate) async fn settled(
     job_sequence: u64,
 ) -> Result<Option<(Settled, Option<JobResult>)>, JobError> {
     let names = bus.namespace();
-    let client_token = client_token(client);
-    let subject = names.record(queue, &client_token, job);
+    let subject = names.result(queue, &client_token(client), job);
     let Some(found) = bus.last_direct(&names.stream_result(queue), &subject).await? else { return Ok(None) };
     let record: Option<JobResult> = codec::decode(&found.payload).ok();
     // One that cannot be read is in no total: then the message counts as a repeat of whatever that was.
     let recorded_job_sequence = record.as_ref().map_or(0, |record| record.job_sequence);
     if recorded_job_sequence == job_sequence {
-        tell_again(bus, &names.result(queue, &client_token, job), &found).await?;
+        tell_again(bus, &subject, &found).await?;
         return Ok(Some((Settled::Elsewhere, record)));
     }
     let repeat = JobRepeat {

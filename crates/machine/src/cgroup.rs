@@ -5,7 +5,7 @@ use nuncius_schemas::telemetry::{CgroupTelemetry, CgroupVersion, Omitted};
 use crate::config::MachineLimits;
 use crate::omitted::omit;
 use crate::paced::Paced;
-use crate::source::Source;
+use crate::source::{Source, Tree};
 
 mod files;
 mod find;
@@ -86,4 +86,9 @@ impl Cgroups {
         };
         self.reading.run(now_ns, read).unwrap_or_default()
     }
+}
+
+/// The directory of all groups.
+fn root(source: &Source) -> std::path::PathBuf {
+    source.path(Tree::Sys, "fs/cgroup")
 }

@@ -36,7 +36,7 @@ impl Networks {
         limit: usize,
         omitted: &mut Vec<Omitted>,
     ) -> Vec<NetworkTelemetry> {
-        let file = source.network_file("net/dev");
+        let file = of_machine(source, "net/dev");
         let Some((mut networks, beyond)) = source.parse(Tree::Proc, &file, |text| parse_dev(text, limit)) else {
             return Vec::new();
         };
@@ -56,6 +56,13 @@ impl Networks {
         }
         networks
     }
+}
+
+/// A file of the network of the machine: below another root, ours is that of a container.
+pub(crate) fn of_machine(source: &Source, file: &str) -> String {
+    let of_first = format!("1/{file}");
+    let is_elsewhere = source.roots().proc.as_path() != std::path::Path::new("/proc");
+    if is_elsewhere && source.path(Tree::Proc, &of_first).exists() { of_first } else { file.to_owned() }
 }
 
 /// Speeds of links and Wi-Fi connections: questions to drivers.

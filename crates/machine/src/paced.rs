@@ -1,6 +1,13 @@
 //! What is costly is read less often, so that it never takes more than its share of a processor.
 
-use nuncius_clock::thread_cpu_ns;
+use rustix::time::{ClockId, clock_gettime};
+
+/// Processor time of this thread, in nanoseconds.
+pub(crate) fn thread_cpu_ns() -> u64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(time.tv_nsec).unwrap_or(0))
+}
 
 /// When something is read again.
 #[derive(Debug)]

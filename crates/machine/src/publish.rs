@@ -4,23 +4,22 @@ use std::time::Duration;
 
 use nuncius_bus::lease::{self, Lease};
 use nuncius_bus::{Bus, BusError, registry};
-use nuncius_schemas::names::with_suffix;
+use nuncius_schemas::names::{token_from_host, with_suffix};
 use nuncius_schemas::node::Role;
 use nuncius_schemas::subjects::telemetry_lease;
+use nuncius_schemas::units::HumanDuration;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use crate::config::MachineConfig;
 use crate::describe::describe;
 
-mod config;
 mod desk;
 mod fit;
 mod teller;
 
 use teller::Teller;
-
-pub use config::TelemetryConfig;
 
 /// How often a process that stands by asks whether it is needed.
 const STANDBY: Duration = Duration::from_secs(3);
@@ -30,6 +29,37 @@ const REFUSED: Duration = Duration::from_secs(60);
 const SUFFIXES_MAX: u32 = 100;
 /// How long a server may take to hear that the process leaves.
 const FAREWELL: Duration = Duration::from_millis(700);
+
+/// How a process tells of its machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TelemetryConfig {
+    /// Name of the machine on the bus, a token; another machine that has it already makes this one `name-2`.
+    pub node: String,
+    /// Host name as the host gives it.
+    pub host: String,
+    /// What the process is: `telemetry`, `client`, `worker`, `emulator`.
+    pub process: String,
+    /// Time between two samples.
+    pub period: HumanDuration,
+    /// What is sampled.
+    pub machine: MachineConfig,
+    /// The process does nothing else: it is in the registry under the machine's name with `-telemetry`.
+    pub is_alone: bool,
+}
+
+impl TelemetryConfig {
+    /// Of a process on this machine: a sample a second, of everything there is.
+    pub fn new(host: &str, process: &str) -> Self {
+        Self {
+            node: token_from_host(host),
+            host: host.to_owned(),
+            process: process.to_owned(),
+            period: HumanDuration::from_secs(1),
+            machine: MachineConfig::default(),
+            is_alone: false,
+        }
+    }
+}
 
 /// Tells of the machine until `shutdown`, whenever no other process of it does; `ready` is told under which name, once
 /// this one does. A bus that is away is waited for.

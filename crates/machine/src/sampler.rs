@@ -1,6 +1,6 @@
 //! One sample after the other.
 
-use nuncius_clock::{monotonic_ns, thread_cpu_ns, unix_ns};
+use nuncius_bus::clock::{monotonic_ns, unix_ns};
 use nuncius_schemas::telemetry::{NodeTelemetry, SamplingCost};
 
 use crate::cgroup::Cgroups;
@@ -10,6 +10,7 @@ use crate::disk::Disks;
 use crate::gpu::Gpus;
 use crate::memory;
 use crate::network::Networks;
+use crate::paced::thread_cpu_ns;
 use crate::power::Power;
 use crate::processor::{self, Processors};
 use crate::source::Source;

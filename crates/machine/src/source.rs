@@ -38,13 +38,6 @@ impl Source {
         &self.roots
     }
 
-    /// A file of the network of the machine: below another root, ours is that of a container.
-    pub(crate) fn network_file(&self, file: &str) -> String {
-        let of_first = format!("1/{file}");
-        let is_elsewhere = self.roots.proc.as_path() != Path::new("/proc");
-        if is_elsewhere && self.path(Tree::Proc, &of_first).exists() { of_first } else { file.to_owned() }
-    }
-
     pub(crate) fn problems(&mut self) -> &mut Problems {
         &mut self.problems
     }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use nuncius_schemas::telemetry::{TcpStates, TcpTelemetry};
 
+use crate::network::of_machine;
 use crate::paced::Paced;
 use crate::source::{Source, Tree, is_gone};
 
@@ -26,14 +27,14 @@ impl Tcp {
     }
 
     pub(crate) fn read(&mut self, source: &mut Source, now_ns: u64) -> Option<TcpTelemetry> {
-        let snmp = source.network_file("net/snmp");
+        let snmp = of_machine(source, "net/snmp");
         let mut tcp = source.parse(Tree::Proc, &snmp, parse_snmp)?;
-        let netstat = source.network_file("net/netstat");
+        let netstat = of_machine(source, "net/netstat");
         if let Some((overflows, drops)) = source.parse(Tree::Proc, &netstat, |text| Ok(parse_netstat(text))) {
             (tcp.listen_overflows, tcp.listen_drops) = (overflows, drops);
         }
         let page_bytes = rustix::param::page_size() as u64;
-        let sockstat = source.network_file("net/sockstat");
+        let sockstat = of_machine(source, "net/sockstat");
         if let Some((orphans, pages)) = source.parse(Tree::Proc, &sockstat, |text| Ok(parse_sockstat(text))) {
             tcp.orphans = orphans;
             tcp.memory_bytes = pages.map(|pages| pages.saturating_mul(page_bytes));
@@ -50,7 +51,7 @@ fn count_tables(source: &mut Source) -> Option<TcpStates> {
     let mut states = TcpStates::default();
     let mut is_there = false;
     for file in ["net/tcp", "net/tcp6"] {
-        let path = source.path(Tree::Proc, &source.network_file(file));
+        let path = source.path(Tree::Proc, &of_machine(source, file));
         match count_file(&path, &mut states) {
             Ok(found) => is_there |= found,
             Err(problem) => {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use nuncius_schemas::telemetry::WirelessTelemetry;
 
+use crate::network::of_machine;
 use crate::source::{Source, Tree};
 
 mod message;
@@ -11,7 +12,7 @@ mod socket;
 
 /// Connections by interface.
 pub(crate) fn read(source: &mut Source) -> BTreeMap<String, WirelessTelemetry> {
-    let file = source.network_file("net/wireless");
+    let file = of_machine(source, "net/wireless");
     let mut all = source.parse(Tree::Proc, &file, |text| Ok(parse_wireless(text))).unwrap_or_default();
     // Sockets know the interfaces of this machine, and of this network namespace, only.
     if source.roots().sys.as_path() != std::path::Path::new("/sys") {

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use nuncius_clock::unix_ns;
 use tokio::time::MissedTickBehavior;
 
 use crate::otlp::{Sender, encode};
@@ -44,4 +43,9 @@ pub fn tell(sender: &Sender, pace: Pace, period: Duration, push: impl Fn(Bytes) 
             tracing::debug!("metrics found no room on their way out");
         }
     }
+}
+
+fn unix_ns() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }

@@ -57,9 +57,7 @@ fn step(name: &str, open: bool) -> StepReport {
         succeeded: 59_990,
         failed: 8,
         censored: 2,
-        skipped: 0,
         retried: 0,
-        redirects: 0,
         held_back: 0,
         backed_off: 0,
         bytes_sent: 6_000_000,
@@ -77,7 +75,6 @@ fn step(name: &str, open: bool) -> StepReport {
             },
             FailureReport { kind: FailureKind::Timeout, status: 0, count: 1, sample: None },
         ],
-        checks: Vec::new(),
         quantities,
         failed_quantities: BTreeMap::from([(Quantity::Service, summary(500_000, 0))]),
         slowest: vec![
@@ -141,7 +138,6 @@ pub(crate) fn checkout() -> Report {
                 tls_verified: None,
                 steps: vec![step("get", true)],
                 cycles: None,
-                meters: Vec::new(),
             },
             GroupReport {
                 name: "loop".to_owned(),
@@ -155,7 +151,6 @@ pub(crate) fn checkout() -> Report {
                 tls_verified: Some(false),
                 steps: vec![step("publish", false)],
                 cycles: None,
-                meters: Vec::new(),
             },
         ],
         gates: vec![GateReport {

@@ -5,6 +5,7 @@
 //! has a limit, and the page says what was left out.
 
 use nuncius_schemas::report::Report;
+use nuncius_schemas::run::{RunStatus, Verdict};
 
 use crate::format::{bytes, count, duration_f64, headline, share, utc};
 use crate::text::{first_reason, title};
@@ -15,18 +16,18 @@ pub(crate) mod escape;
 mod heat;
 mod plots;
 mod series;
-mod shown;
 mod slowest;
 pub(crate) mod tables;
 
 use escape::escape;
-pub(crate) use shown::{TEXT_CHARACTERS, tone};
 
 const STYLE: &str = include_str!("html/style.css");
 const SCRIPT: &str = include_str!("html/script.js");
 
 /// Reasons in the header.
 const REASONS_MAX: usize = 20;
+/// Longest text of a person or a target in the page, in characters.
+pub(crate) const TEXT_CHARACTERS: usize = 2_000;
 /// Longest specification, in characters.
 const SPEC_CHARACTERS: usize = 200_000;
 
@@ -64,6 +65,16 @@ pub(crate) fn document(title: &str, body: &str) -> String {
     out.push_str(&format!("<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n{body}"));
     out.push_str(&format!("</main>\n<div id=\"tip\" hidden></div>\n<script>\n{SCRIPT}</script>\n</body>\n</html>\n"));
     out
+}
+
+/// The class that colours a verdict or a status.
+pub(crate) fn tone(status: RunStatus, verdict: Option<Verdict>) -> &'static str {
+    match (status, verdict) {
+        (RunStatus::Finished, Some(Verdict::Pass)) => "pass",
+        (RunStatus::Finished, Some(Verdict::Fail)) | (RunStatus::Failed, _) => "fail",
+        (RunStatus::Finished, Some(Verdict::Invalid)) => "invalid",
+        _ => "undetermined",
+    }
 }
 
 fn header(report: &Report, word: &str, view: Option<&TraceView>) -> String {

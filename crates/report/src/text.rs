@@ -1,11 +1,7 @@
 //! The report for a terminal, and the live view of a run.
 
 use nuncius_schemas::gate::Quantity;
-use nuncius_schemas::meter::MeterUnit;
-use nuncius_schemas::metric::{CheckCount, sum_checks};
-use nuncius_schemas::report::{
-    CyclesReport, GateReport, GroupReport, MeterReport, NodeReport, Report, StepReport, Summary,
-};
+use nuncius_schemas::report::{CyclesReport, GateReport, GroupReport, NodeReport, Report, StepReport, Summary};
 use nuncius_schemas::run::{RunStatus, Verdict};
 use nuncius_schemas::spec::EngineKind;
 
@@ -210,9 +206,6 @@ fn group_lines(group: &GroupReport, paint: Paint, width: usize) -> String {
     if let Some(cycles) = &group.cycles {
         out.push_str(&format!("  {}\n", cycles_line(cycles)));
     }
-    for meter in &group.meters {
-        out.push_str(&fold(&format!("  {}", meter_line(meter)), width, 6));
-    }
     if !is_planned(group) {
         out.push_str(&format!("  {CLOSED_NOTE}\n"));
     }
@@ -234,40 +227,6 @@ pub(crate) fn cycles_line(cycles: &CyclesReport) -> String {
     let (total, servos) = (count(*total), count(*servos));
     let idle = if *idle > 0 { format!("; {} servos completed none", count(*idle)) } else { String::new() };
     format!("cycles {total} of {servos} servos: {min} to {max}, average {average:.2}, {evenness}{idle}")
-}
-
-/// A check by name, and how often it failed.
-pub(crate) fn check_words(check: &CheckCount) -> String {
-    let all = check.passed.saturating_add(check.failed);
-    let of_all = share(check.failed as f64 / all.max(1) as f64);
-    format!("`{}` failed {} of {} times ({of_all})", plain(&check.name, 64), count(check.failed), count(all))
-}
-
-/// What a meter says.
-pub(crate) fn meter_line(meter: &MeterReport) -> String {
-    let name = plain(&meter.name, NAME_CHARACTERS);
-    let Some(values) = &meter.values else {
-        let per_second = meter_value(meter.unit, meter.sum_per_second);
-        return format!("{name} {} ({per_second} per second)", meter_value(meter.unit, meter.sum as f64));
-    };
-    let shown = |(quantile, value): &(f64, f64)| {
-        let (_, name) = QUANTILES.iter().find(|(known, _)| (known - quantile).abs() < 1e-9)?;
-        Some(format!(", {name} {}", meter_value(meter.unit, *value)))
-    };
-    let quantiles: String = values.quantiles.iter().filter_map(shown).collect();
-    let [min, mean, max] = [values.min, values.mean, values.max].map(|value| meter_value(meter.unit, value));
-    format!("{name} {} values: {min} to {max}, mean {mean}{quantiles}", count(values.count))
-}
-
-fn meter_value(unit: MeterUnit, value: f64) -> String {
-    match unit {
-        MeterUnit::Nanoseconds => duration_f64(value),
-        MeterUnit::Bytes => bytes(value.round().max(0.0) as u64),
-        MeterUnit::Number => {
-            let text = format!("{value:.2}");
-            text.trim_end_matches('0').trim_end_matches('.').to_owned()
-        }
-    }
 }
 
 /// The quantities a group shows: without a planned instant nothing that counts from one.
@@ -322,19 +281,8 @@ fn failure_lines(step: &StepReport, paint: Paint, width: usize) -> String {
         out.push('\n');
     }
     let name = plain(&step.name, NAME_CHARACTERS);
-    for check in step.checks.iter().filter(|check| check.failed > 0) {
-        let text = format!("  {name} check {}", check_words(check));
-        out.push_str(&paint.with("31", fold(&text, width, 6).trim_end()));
-        out.push('\n');
-    }
-    let (passed, failed) = sum_checks(&step.checks);
-    if passed + failed > 0 {
-        out.push_str(&format!("  {name} checks: {} passed, {} failed\n", count(passed), count(failed)));
-    }
     let told = [
         (step.backed_off, "× a user paused after an iteration that ended without an answer (`backoff`)"),
-        (step.skipped, "× it was passed by or given up, by the rules of the test itself (skipped)"),
-        (step.redirects, "× a redirect was followed"),
         (step.held_back, "× a request waited for the node's cap on the rate (--max-rate)"),
     ];
     for (times, what) in told.into_iter().filter(|(times, _)| *times > 0) {

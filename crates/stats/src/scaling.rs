@@ -23,11 +23,9 @@ use crate::student::two_sided_quantile;
 use crate::usl;
 
 mod knee;
-mod throughput;
 
-pub use throughput::SCALING_CONFIDENCE;
-use throughput::{Throughput, pooled, workers_text};
-
+/// Confidence of the intervals, two-sided.
+pub const SCALING_CONFIDENCE: f64 = 0.95;
 /// Variance of a count that comes from where its two ends fall: of the difference of two even chances, in jobs².
 pub const ENDS_VARIANCE_JOBS: f64 = 1.0 / 6.0;
 
@@ -75,6 +73,27 @@ pub struct ScalingJudgement {
     pub knee: Option<u32>,
     /// How the knee was found or why there is none.
     pub knee_reason: String,
+}
+
+/// The mean throughput of a step in jobs per second.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Throughput {
+    workers: f64,
+    mean: f64,
+    /// Of the mean.
+    variance: f64,
+    /// Degrees of freedom of the variance; infinite when it is not from the measurements' spread.
+    freedom: f64,
+}
+
+impl Throughput {
+    fn per_worker(&self) -> f64 {
+        self.mean / self.workers
+    }
+
+    fn relative_variance(&self) -> f64 {
+        self.variance / (self.mean * self.mean)
+    }
 }
 
 /// What can be said of a step's measurements.
@@ -199,6 +218,13 @@ fn efficiency(rate: &Throughput, base: &Throughput) -> Option<ScalingEstimate> {
     Some(ScalingEstimate { value, lower: Some(value / reach), upper: Some(value * reach) })
 }
 
+/// The sum of independent variances, each with its degrees of freedom, and those of the sum by Welch and Satterthwaite.
+fn pooled(terms: &[(f64, f64)]) -> (f64, f64) {
+    let variance: f64 = terms.iter().map(|(variance, _)| variance).sum();
+    let spread: f64 = terms.iter().map(|(variance, freedom)| variance * variance / freedom).sum();
+    (variance, variance * variance / spread)
+}
+
 fn judge_step(
     step: MeasuredStep,
     reading: &Reading,
@@ -298,6 +324,10 @@ fn overall(steps: &[ScalingStep], least: f64) -> (Verdict, String) {
         }
         None => (Verdict::Undetermined, "no two judged steps had throughput to compare".to_owned()),
     }
+}
+
+fn workers_text(workers: f64) -> String {
+    if workers == 1.0 { "1 worker".to_owned() } else { format!("{workers} workers") }
 }
 
 fn estimate_text(estimate: &ScalingEstimate) -> String {

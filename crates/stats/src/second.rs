@@ -2,7 +2,7 @@
 //!
 //! Counts are added, histograms are merged bucket by bucket, and quantiles are taken again from what was merged.
 
-use nuncius_schemas::metric::{FailureCount, SLOWEST_MAX, Series, SlowRequest, StatusCount, add_checks};
+use nuncius_schemas::metric::{FailureCount, SLOWEST_MAX, SlowRequest, StatusCount};
 use nuncius_schemas::second::{Counts, Distribution, ExperimentSecond, GroupSecond, GroupSums, StepSecond};
 
 use crate::Totals;
@@ -48,6 +48,34 @@ pub fn add_distribution(sum: &mut Distribution, other: &Distribution) -> Result<
     totals.merge_delta(&other.histogram)?;
     *sum = distribution(&totals);
     Ok(())
+}
+
+/// The distributions of a step, always in the same order.
+pub fn distributions(step: &StepSecond) -> [&Distribution; 8] {
+    [
+        &step.response,
+        &step.service,
+        &step.blocked,
+        &step.lag,
+        &step.failed_response,
+        &step.failed_service,
+        &step.censored_response,
+        &step.censored_service,
+    ]
+}
+
+/// As [`distributions`], to be changed.
+pub fn distributions_mut(step: &mut StepSecond) -> [&mut Distribution; 8] {
+    [
+        &mut step.response,
+        &mut step.service,
+        &mut step.blocked,
+        &mut step.lag,
+        &mut step.failed_response,
+        &mut step.failed_service,
+        &mut step.censored_response,
+        &mut step.censored_service,
+    ]
 }
 
 /// Adds answers by status, rising.
@@ -98,19 +126,16 @@ pub fn add_step(sum: &mut StepSecond, other: &StepSecond) -> Result<(), DecodeEr
     sum.succeeded += other.succeeded;
     sum.failed += other.failed;
     sum.censored += other.censored;
-    sum.skipped += other.skipped;
     sum.in_flight += other.in_flight;
     sum.retried += other.retried;
-    sum.redirects += other.redirects;
     sum.bytes_sent += other.bytes_sent;
     sum.bytes_received += other.bytes_received;
     sum.without_histograms |= other.without_histograms;
     add_statuses(&mut sum.statuses, &other.statuses);
     add_failures(&mut sum.failures, &other.failures);
-    add_checks(&mut sum.checks, &other.checks);
     add_slowest(&mut sum.slowest, &other.slowest, SLOWEST_MAX);
-    for series in Series::ALL {
-        add_distribution(sum.series_mut(series), other.series(series))?;
+    for (sum, other) in distributions_mut(sum).into_iter().zip(distributions(other)) {
+        add_distribution(sum, other)?;
     }
     Ok(())
 }
@@ -122,7 +147,6 @@ pub fn add_counts(sum: &mut Counts, step: &StepSecond) {
     sum.succeeded += step.succeeded;
     sum.failed += step.failed;
     sum.censored += step.censored;
-    sum.skipped += step.skipped;
 }
 
 /// Adds what a group did to its sums from the start on; failures come most frequent first.

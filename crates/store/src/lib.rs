@@ -12,7 +12,6 @@ mod inspect;
 mod limits;
 mod numbers;
 mod owner;
-mod owner_lock;
 mod read;
 mod records;
 mod rows;

@@ -2,7 +2,6 @@
 
 use nuncius_schemas::record::{BATCH_ROWS_MAX, RecordBatch};
 use nuncius_schemas::spec::ExperimentSpec;
-use nuncius_schemas::steps::StepTable;
 use sqlx::{QueryBuilder, Sqlite};
 
 use crate::error::StoreError;
@@ -15,19 +14,30 @@ const ROWS_PER_INSERT: usize = 500;
 /// Names of the groups and steps that a batch refers to by index.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct StepNames {
-    groups: Vec<(String, StepTable)>,
+    groups: Vec<(String, Vec<String>)>,
 }
 
 impl StepNames {
     /// The names that reports show: with several steps, one past the last is the whole `iteration`.
     pub fn of(spec: &ExperimentSpec) -> Self {
-        Self { groups: spec.groups.iter().map(|group| (group.name.clone(), group.step_table())).collect() }
+        let groups = spec
+            .groups
+            .iter()
+            .map(|group| {
+                let mut steps = group.step_names();
+                if steps.len() > 1 {
+                    steps.push("iteration".to_owned());
+                }
+                (group.name.clone(), steps)
+            })
+            .collect();
+        Self { groups }
     }
 
     /// Names of the group and step at these indices.
     pub fn get(&self, group: u16, step: u16) -> Option<(&str, &str)> {
         let (name, steps) = self.groups.get(usize::from(group))?;
-        Some((name, steps.name(step)?))
+        Some((name, steps.get(usize::from(step))?))
     }
 }
 

@@ -9,6 +9,7 @@ use sqlx::{FromRow, QueryBuilder, Row as _, Sqlite};
 use crate::error::StoreError;
 use crate::numbers::{count, optional_count};
 use crate::store::Store;
+use crate::write::Piece;
 use crate::writing::Writing;
 
 /// Rows of one INSERT: 32 columns × 200 stay well below SQLite's 32 766 values.
@@ -129,6 +130,15 @@ struct Row<'a> {
 }
 
 impl Store {
+    /// Keeps a merged second; one that is kept already is replaced, a late piece is kept beside it. A second is given
+    /// whole, not in parts.
+    ///
+    /// # Errors
+    /// When the experiment is not known, or the store cannot be written.
+    pub async fn put_second(&self, second: &ExperimentSecond) -> Result<(), StoreError> {
+        self.keep(&[Piece::Second(second)]).await
+    }
+
     /// Hands each row of the seconds of an experiment to `take`, in order: by second, group and step. Row by row, so
     /// that a long run needs no more memory.
     ///
@@ -175,7 +185,9 @@ pub(crate) async fn insert_second(
 ) -> Result<(), StoreError> {
     let mut rows = Vec::new();
     for group in &second.groups {
-        for (is_iteration, step) in group.recorders() {
+        let is_only = group.iterations.is_none() && group.steps.len() == 1;
+        let steps = group.steps.iter().map(|step| (is_only, step));
+        for (is_iteration, step) in steps.chain(group.iterations.iter().map(|step| (true, step))) {
             let json = |source| store.json("second", &second.experiment, source);
             rows.push(Row {
                 group,

@@ -4,9 +4,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use nuncius_clock::unix_ms;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, SqlSafeStr as _};
@@ -14,7 +13,8 @@ use tokio::sync::Mutex;
 
 use crate::error::StoreError;
 use crate::limits::StoreLimits;
-use crate::owner_lock::OwnerLock;
+use crate::owner::OwnerLock;
+use crate::writing::Writing;
 
 /// Connections that only read.
 const READERS: u32 = 4;
@@ -31,11 +31,11 @@ const GONE_PATIENCE: Duration = Duration::from_secs(1);
 /// instead of failing; readers see the last finished transaction. A file that was removed is made anew at the next use.
 #[derive(Debug, Clone)]
 pub struct Store {
-    file: Arc<OpenFile>,
+    shared: Arc<Shared>,
 }
 
 #[derive(Debug)]
-struct OpenFile {
+struct Shared {
     path: PathBuf,
     limits: StoreLimits,
     /// Of this process, if it looks after experiments.
@@ -81,14 +81,14 @@ impl Store {
     async fn open_with(path: &Path, limits: StoreLimits, owner: Option<String>) -> Result<Self, StoreError> {
         let pools = Mutex::new(Pools::open(path, &limits, owner.as_deref(), None).await?);
         let (generation, is_closed) = Default::default();
-        let file = OpenFile { path: path.to_path_buf(), limits, owner, pools, generation, is_closed };
-        Ok(Self { file: Arc::new(file) })
+        let shared = Shared { path: path.to_path_buf(), limits, owner, pools, generation, is_closed };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// Waits until what is being written is written, and closes the file. Other clones can no longer be used.
     pub async fn close(&self) {
-        self.file.is_closed.store(true, Ordering::SeqCst);
-        let mut pools = self.file.pools.lock().await;
+        self.shared.is_closed.store(true, Ordering::SeqCst);
+        let mut pools = self.shared.pools.lock().await;
         pools.readers.close().await;
         pools.writer.close().await;
         pools.owner = None;
@@ -96,20 +96,20 @@ impl Store {
 
     /// Where the file is.
     pub fn path(&self) -> &Path {
-        &self.file.path
+        &self.shared.path
     }
 
     /// How often the file was made anew because it had been removed: what was written under another number is gone.
     pub fn generation(&self) -> u64 {
-        self.file.generation.load(Ordering::SeqCst)
+        self.shared.generation.load(Ordering::SeqCst)
     }
 
     pub(crate) fn limits(&self) -> &StoreLimits {
-        &self.file.limits
+        &self.shared.limits
     }
 
     pub(crate) fn owner(&self) -> Option<&str> {
-        self.file.owner.as_deref()
+        self.shared.owner.as_deref()
     }
 
     pub(crate) async fn writer(&self) -> Result<SqlitePool, StoreError> {
@@ -122,11 +122,11 @@ impl Store {
 
     /// The connections; new ones where the file is no longer the one that the old ones have open.
     async fn pools(&self) -> Result<Pools, StoreError> {
-        let OpenFile { path, limits, owner, .. } = &*self.file;
-        let mut pools = self.file.pools.lock().await;
+        let Shared { path, limits, owner, .. } = &*self.shared;
+        let mut pools = self.shared.pools.lock().await;
         // Without an identity the last attempt to make it anew failed half-way.
         let is_same = pools.identity.is_some() && identity(path) == pools.identity;
-        if is_same || self.file.is_closed.load(Ordering::SeqCst) {
+        if is_same || self.shared.is_closed.load(Ordering::SeqCst) {
             return Ok(pools.clone());
         }
         tracing::warn!(path = %path.display(), "the store is no longer the file that was opened: it is made anew");
@@ -140,8 +140,13 @@ impl Store {
         let _ = tokio::time::timeout(GONE_PATIENCE, closing).await;
         let held = pools.owner.clone();
         *pools = Pools::open(path, limits, owner.as_deref(), held).await?;
-        self.file.generation.fetch_add(1, Ordering::SeqCst);
+        self.shared.generation.fetch_add(1, Ordering::SeqCst);
         Ok(pools.clone())
+    }
+
+    /// A transaction.
+    pub(crate) async fn begin<'a>(&'a self, action: &'static str, id: &'a str) -> Result<Writing<'a>, StoreError> {
+        Writing::begin(self, action, id).await
     }
 
     /// What a failed statement means.
@@ -221,6 +226,11 @@ fn random() -> u64 {
     use std::hash::{BuildHasher, RandomState};
     // Its keys are random; the standard library has no other source.
     RandomState::new().hash_one((std::process::id(), unix_ms()))
+}
+
+fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Makes a file that only its owner reads, where there is none: results may tell what is nobody else's business. SQLite

@@ -47,15 +47,6 @@ impl Store {
         self.keep(&[Piece::Experiment(record)]).await
     }
 
-    /// Keeps a merged second; one that is kept already is replaced, a late piece is kept beside it. A second is given
-    /// whole, not in parts.
-    ///
-    /// # Errors
-    /// When the experiment is not known, or the store cannot be written.
-    pub async fn put_second(&self, second: &ExperimentSecond) -> Result<(), StoreError> {
-        self.keep(&[Piece::Second(second)]).await
-    }
-
     /// Keeps pieces of one experiment, which is known or among them, in their order and in one transaction.
     ///
     /// # Errors

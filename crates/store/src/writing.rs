@@ -32,15 +32,8 @@ impl Drop for Writing<'_> {
     }
 }
 
-impl Store {
-    /// A transaction.
-    pub(crate) async fn begin<'a>(&'a self, action: &'static str, id: &'a str) -> Result<Writing<'a>, StoreError> {
-        Writing::begin(self, action, id).await
-    }
-}
-
 impl<'a> Writing<'a> {
-    async fn begin(store: &'a Store, action: &'static str, id: &'a str) -> Result<Self, StoreError> {
+    pub(crate) async fn begin(store: &'a Store, action: &'static str, id: &'a str) -> Result<Self, StoreError> {
         let limit = store.limits().write;
         let deadline = Instant::now() + limit;
         let mut writing = Self { store, action, id, connection: None, limit, deadline };

@@ -5,7 +5,6 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use nuncius_clock::unix_ns;
 use opentelemetry::Context;
 use opentelemetry::trace::TraceContextExt;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -18,6 +17,7 @@ use tracing_subscriber::layer::{Context as LayerContext, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::export::ExportQueue;
+use crate::open::unix_ns;
 
 /// The attribute that names an experiment, on spans and on log records.
 const EXPERIMENT: &str = "nuncius.experiment.id";

@@ -2,8 +2,8 @@
 //! line of the log.
 
 use std::borrow::Cow;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use nuncius_clock::unix_ns;
 use opentelemetry::Value;
 
 use crate::context::{current_traceparent, parse_traceparent, traceparent};
@@ -88,4 +88,9 @@ impl Drop for OpenSpan {
             record_span(*record);
         }
     }
+}
+
+pub(crate) fn unix_ns() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use nuncius_schemas::subjects::Signal;
-use nuncius_schemas::target::{HostError, Target};
 
 use crate::otlp::{DEFAULT_TIMEOUT, Endpoint, Protocol};
 use crate::{OutBoxLimits, TelemetryError};
@@ -183,17 +182,26 @@ pub fn check_endpoint(variable: &str, value: &str) -> Result<(), TelemetryError>
         let shown = nuncius_schemas::redact::redact_url(value);
         Err(wrong(variable, &shown, format!("{problem}; write an address like http://localhost:4318")))
     };
-    let Some(target) = Target::parse(value).filter(|target| matches!(target.scheme, "http" | "https")) else {
+    let Some(rest) = value.strip_prefix("http://").or_else(|| value.strip_prefix("https://")) else {
         return bad("it does not begin with http:// or https://");
     };
     if value.chars().any(|c| c.is_whitespace() || c.is_control()) {
         return bad("it has a blank in it");
     }
-    match target.host() {
-        Ok(_) => Ok(()),
-        Err(HostError::Missing) => bad("it has no host"),
-        Err(HostError::Address) => bad("its host in brackets is no IPv6 address"),
-        Err(HostError::Port) => bad("its port is no number from 1 to 65535"),
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or("");
+    let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    // The colons inside an IPv6 address in brackets separate no port.
+    let (host, port) = match authority.rfind(']') {
+        Some(end) => authority.split_at(end + 1),
+        None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
+    };
+    if host.is_empty() {
+        return bad("it has no host");
+    }
+    match port.strip_prefix(':') {
+        None if port.is_empty() => Ok(()),
+        Some(digits) if digits.parse::<u16>().is_ok_and(|port| port > 0) => Ok(()),
+        _ => bad("its port is no number from 1 to 65535"),
     }
 }
 

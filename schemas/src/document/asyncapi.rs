@@ -9,13 +9,73 @@ use crate::subjects::{
     HEADER_REPLY, HEADER_RETRY_OF, HEADER_SCHEMA, HEADER_TRACEPARENT, Namespace,
 };
 
-mod channel;
+mod apps;
 mod emulators;
 mod otlp;
 mod telemetry;
 
-pub use channel::{Carrier, Channel};
-use channel::{JSON, MESSAGE_PACK, OCTETS, YAML};
+const MESSAGE_PACK: &str = "application/msgpack";
+const JSON: &str = "application/json";
+const YAML: &str = "application/yaml";
+const OCTETS: &str = "application/octet-stream";
+
+/// How messages of a channel travel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Carrier {
+    /// Kept in the named JetStream stream until it is worked off.
+    WorkQueue(String),
+    /// Kept in the named JetStream stream up to its limits.
+    Stream(String),
+    /// A NATS request with an answer, of the named message type or in prose.
+    Request(&'static str),
+    /// Core NATS: whoever listens hears it, and it may be lost.
+    Core,
+    /// The latest value per key in the named bucket.
+    KeyValue(String),
+    /// Objects in the named bucket.
+    ObjectStore(String),
+}
+
+impl Carrier {
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::WorkQueue(_) => "stream, work queue",
+            Self::Stream(_) => "stream, limits",
+            Self::Request(_) => "request",
+            Self::Core => "core",
+            Self::KeyValue(_) => "key-value bucket",
+            Self::ObjectStore(_) => "object store",
+        }
+    }
+
+    fn store(&self) -> Option<&str> {
+        match self {
+            Self::WorkQueue(name) | Self::Stream(name) | Self::KeyValue(name) | Self::ObjectStore(name) => Some(name),
+            Self::Request(_) | Self::Core => None,
+        }
+    }
+}
+
+/// One subject and what goes over it.
+#[derive(Debug, Clone)]
+pub struct Channel {
+    /// Name of the function of [`Namespace`] that makes it.
+    pub name: &'static str,
+    /// Subject with `{parameters}`.
+    pub address: String,
+    /// How it travels.
+    pub carrier: Carrier,
+    /// Names of message types; empty where the payload is no message of ours.
+    pub messages: &'static [&'static str],
+    /// MIME types of the payload.
+    pub content_types: &'static [&'static str],
+    /// Headers beyond `Content-Type`, `Nuncius-Schema` and `traceparent`.
+    pub headers: &'static [&'static str],
+    /// Whether others speak to Nuncius here, rather than it to them.
+    pub inbound: bool,
+    /// For people.
+    pub description: &'static str,
+}
 
 /// Every channel, in the namespace `nuncius`.
 pub fn channels() -> Vec<Channel> {
@@ -174,6 +234,7 @@ pub fn channels() -> Vec<Channel> {
             description: "Reports, one object per experiment, named <experiment>-report.json.",
         },
     ];
+    channels.extend(apps::channels(&ns));
     channels.extend(queue_channels(&ns));
     channels.extend(emulators::channels(&ns));
     channels.extend(otlp::channels(&ns));
@@ -213,13 +274,13 @@ fn queue_channels(ns: &Namespace) -> Vec<Channel> {
             content_types: &[MESSAGE_PACK, JSON],
             headers: &[],
             inbound: true,
-            description: "Where workers publish the record of a job, expecting that its subject has none. It is \
-                          told on the channel result then.",
+            description: "Where workers publish the record of a job, expecting that its subject has none. The stream \
+                          keeps it as the channel result.",
         },
         Channel {
             name: "result",
             address: ns.result("{queue}", "{client}", "{job}"),
-            carrier: Carrier::Core,
+            carrier: Carrier::Stream(ns.stream_result("{queue}")),
             messages: &["job-result"],
             content_types: &[MESSAGE_PACK, JSON],
             headers: &[],

@@ -6,7 +6,7 @@ use regex::{Regex, RegexBuilder};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::words::{group_name, in_flight_of, parse_time, push_stage, shown, target_of};
+use super::{group_name, in_flight_of, parse_time, push_stage, shown, target_of};
 use crate::spec::{ExperimentSpec, Group, NodeSelection, RecordsMode, SpecError, Stage};
 use crate::units::Rate;
 

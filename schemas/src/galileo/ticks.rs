@@ -6,8 +6,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-use super::words::{group_name, in_flight_of, parse_time, push_stage, shown, target_of};
-use crate::spec::limits::{GROUPS_MAX, STAGES_MAX};
+use super::{group_name, in_flight_of, parse_time, push_stage, shown, target_of};
+use crate::spec::validate::{GROUPS_MAX, STAGES_MAX};
 use crate::spec::{Arrivals, ExperimentSpec, Group, Method, RecordsMode, SpecError, Step};
 use crate::units::{HumanDuration, Rate};
 

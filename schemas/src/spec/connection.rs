@@ -1,30 +1,17 @@
 //! How requests share connections, and how those are secured.
 
-use schemars::{JsonSchema, Schema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Whether the requests of an HTTP group share connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-#[schemars(transform = with_aliases)]
 pub enum Connections {
-    /// A connection is used again, by whoever needs one, for as long as both sides keep it open. `shared` is the same.
+    /// A connection is used again for as long as both sides keep it open.
     #[default]
-    #[serde(alias = "shared")]
     KeepAlive,
     /// Every request opens a connection of its own and asks the server to close it.
     PerRequest,
-    /// Every virtual user has connections of its own, as a browser has.
-    User,
-}
-
-/// Another word for the default is taken, too.
-fn with_aliases(schema: &mut Schema) {
-    if let Some(words) = schema.get_mut("oneOf").and_then(|words| words.as_array_mut()) {
-        words.push(
-            serde_json::json!({ "const": "shared", "type": "string", "description": "The same as `keep_alive`." }),
-        );
-    }
 }
 
 impl Connections {

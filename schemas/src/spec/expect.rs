@@ -61,16 +61,6 @@ impl fmt::Display for StatusRange {
     }
 }
 
-impl fmt::Display for Statuses {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, range) in self.0.iter().enumerate() {
-            let before = if index == 0 { "" } else { ", " };
-            write!(f, "{before}{range}")?;
-        }
-        Ok(())
-    }
-}
-
 fn range_of(text: &str) -> Option<StatusRange> {
     let code = |text: &str| text.trim().parse::<u16>().ok();
     if let Some(class) = text.strip_suffix("xx").or_else(|| text.strip_suffix("XX")) {

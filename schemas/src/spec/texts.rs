@@ -2,15 +2,86 @@
 //!
 //! Each type is taken apart without `..`, so that a new field does not compile until somebody has said what it is.
 
-use super::{ExperimentSpec, Group, NodeSelection, Stage, TelemetrySpec, TlsOptions};
-use crate::flow::texts::visit_values;
+use super::{
+    AmqpConsume, AmqpPublish, Expect, ExperimentSpec, Group, JobStep, NodeSelection, Stage, Step, TelemetrySpec,
+    TlsOptions,
+};
+use crate::bundle::BundleReference;
 use crate::gate::Gate;
 use crate::scaling::{EmulatedDevice, ScalingSpec, ScalingWorkers};
 use crate::servo::{ServoFaults, ServoOptions};
 use crate::stress::StressStep;
 
-pub use super::text::{Text, TextKind};
-use super::text::{Visit, maybe, one};
+/// What a text is: how it is redacted, and whether variables are filled in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TextKind<'a> {
+    /// A name, a pattern or a label, shown as it is. Variables are refused.
+    Name,
+    /// The path of a file that is not in the specification itself, from its directory: one of its bundle. Variables are
+    /// refused.
+    File,
+    /// A value that is kept under this name and used nowhere. Variables mean nothing in it.
+    Note(&'a str),
+    /// A value that must be equal to that of a node's label of this name. Variables are refused.
+    Label(&'a str),
+    /// A URL, or its path and query.
+    Url,
+    /// The address of a service.
+    Address,
+    /// The name of something at the target.
+    Place,
+    /// The value of the header of this name.
+    Header(&'a str),
+    /// A body.
+    Body,
+    /// The argument of this number of a job.
+    Argument(usize),
+    /// The word of this number of a command that is run on this machine, where a shell may have variables of its own.
+    Command(usize),
+    /// Certificates.
+    Certificate,
+    /// What proves who somebody is: a private key, a token.
+    Credential,
+}
+
+impl TextKind<'_> {
+    /// Whether variables are filled in, on the node that uses the text.
+    pub const fn is_filled_in(self) -> bool {
+        match self {
+            Self::Name | Self::File | Self::Note(_) | Self::Label(_) | Self::Command(_) => false,
+            Self::Url
+            | Self::Address
+            | Self::Place
+            | Self::Header(_)
+            | Self::Body
+            | Self::Argument(_)
+            | Self::Certificate
+            | Self::Credential => true,
+        }
+    }
+}
+
+/// One text.
+#[derive(Debug)]
+pub struct Text<'a> {
+    /// Path of its field: `groups[0].headers.X-A`.
+    pub field: String,
+    /// What it is.
+    pub kind: TextKind<'a>,
+    /// The text itself.
+    pub value: &'a mut String,
+}
+
+/// What is done with each text.
+type Visit<'v, E> = dyn FnMut(Text<'_>) -> Result<(), E> + 'v;
+
+fn one<E>(field: String, kind: TextKind<'_>, value: &mut String, visit: &mut Visit<'_, E>) -> Result<(), E> {
+    visit(Text { field, kind, value })
+}
+
+fn maybe<E>(field: String, kind: TextKind<'_>, value: &mut Option<String>, visit: &mut Visit<'_, E>) -> Result<(), E> {
+    value.as_mut().map_or(Ok(()), |value| one(field, kind, value, visit))
+}
 
 impl ExperimentSpec {
     /// Goes through every text, in the order of the fields, until `visit` fails.
@@ -25,6 +96,7 @@ impl ExperimentSpec {
             metadata,
             seed: _,
             services,
+            bundle,
             nodes,
             groups,
             stress,
@@ -52,6 +124,10 @@ impl ExperimentSpec {
             for (index, address) in addresses.iter_mut().enumerate() {
                 one(format!("services.{name}[{index}]"), TextKind::Address, address, visit)?;
             }
+        }
+        if let Some(BundleReference { digest, name, bytes: _ }) = bundle {
+            one("bundle.digest".to_owned(), TextKind::Name, digest, visit)?;
+            one("bundle.name".to_owned(), TextKind::Name, name, visit)?;
         }
         visit_nodes("nodes", nodes, visit)?;
         for (index, group) in groups.iter_mut().enumerate() {
@@ -102,20 +178,6 @@ impl Group {
             connections: _,
             tls,
             servo,
-            http: _,
-            max_connections: _,
-            redirects: _,
-            cookies: _,
-            compression: _,
-            body_limit: _,
-            auth,
-            warm_up: _,
-            variables,
-            feeders,
-            script,
-            before,
-            after,
-            scenarios,
         } = self;
         one(format!("{path}.name"), TextKind::Name, name, visit)?;
         one(format!("{path}.target"), TextKind::Url, target, visit)?;
@@ -138,23 +200,10 @@ impl Group {
         if let Some(servo) = servo {
             visit_servo(&format!("{path}.servo"), servo, visit)?;
         }
-        if let Some(auth) = auth {
-            auth.visit_texts(&format!("{path}.auth"), visit)?;
+        for (index, step) in steps.iter_mut().enumerate() {
+            visit_step(&format!("{path}.steps[{index}]"), step, visit)?;
         }
-        visit_values(&format!("{path}.variables"), variables, visit)?;
-        for (index, feeder) in feeders.iter_mut().enumerate() {
-            feeder.visit_texts(&format!("{path}.feeders[{index}]"), visit)?;
-        }
-        if let Some(script) = script {
-            script.visit_texts(&format!("{path}.script"), visit)?;
-        }
-        for (list, steps) in [("before", before), ("steps", steps), ("after", after)] {
-            for (index, step) in steps.iter_mut().enumerate() {
-                step.visit_texts(&format!("{path}.{list}[{index}]"), visit)?;
-            }
-        }
-        let mut numbered = scenarios.iter_mut().enumerate();
-        numbered.try_for_each(|(index, scenario)| scenario.visit_texts(&format!("{path}.scenarios[{index}]"), visit))
+        Ok(())
     }
 }
 
@@ -184,6 +233,31 @@ fn visit_servo<E>(path: &str, servo: &mut ServoOptions, visit: &mut Visit<'_, E>
     one(format!("{path}.account"), TextKind::Place, account, visit)?;
     one(format!("{path}.app_template"), TextKind::Place, app_template, visit)?;
     maybe(format!("{path}.token"), TextKind::Credential, token, visit)
+}
+
+fn visit_step<E>(path: &str, step: &mut Step, visit: &mut Visit<'_, E>) -> Result<(), E> {
+    let Step { name, method: _, path: target, headers, body, expect, publish, consume, job } = step;
+    maybe(format!("{path}.name"), TextKind::Name, name, visit)?;
+    maybe(format!("{path}.path"), TextKind::Url, target, visit)?;
+    for (name, value) in headers {
+        one(format!("{path}.headers.{name}"), TextKind::Header(name), value, visit)?;
+    }
+    maybe(format!("{path}.body"), TextKind::Body, body, visit)?;
+    if let Some(Expect { status: _ }) = expect {}
+    if let Some(AmqpPublish { exchange, routing_key, body, persistent: _, declare: _ }) = publish {
+        one(format!("{path}.publish.exchange"), TextKind::Place, exchange, visit)?;
+        one(format!("{path}.publish.routing_key"), TextKind::Place, routing_key, visit)?;
+        one(format!("{path}.publish.body"), TextKind::Body, body, visit)?;
+    }
+    if let Some(AmqpConsume { queue, prefetch: _ }) = consume {
+        one(format!("{path}.consume.queue"), TextKind::Place, queue, visit)?;
+    }
+    if let Some(JobStep { args, priority: _, limit: _ }) = job {
+        for (index, argument) in args.iter_mut().enumerate() {
+            one(format!("{path}.job.args[{index}]"), TextKind::Argument(index), argument, visit)?;
+        }
+    }
+    Ok(())
 }
 
 fn visit_scaling<E>(scaling: &mut ScalingSpec, visit: &mut Visit<'_, E>) -> Result<(), E> {

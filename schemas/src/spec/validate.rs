@@ -2,33 +2,94 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::check::{Reading, SpecError, at_most, refuse};
-use super::limits::{
-    DURATION_MAX_NS, ENTRIES_MAX, GATES_MAX, GROUPS_MAX, HORIZON_MAX_NS, HORIZON_MIN_NS, NODE_NAMES_MAX_BYTES,
-    RATE_MAX, STAGES_MAX, TIMEOUT_MAX_NS, URL_MAX_BYTES, USERS_MAX, VALUE_MAX_BYTES,
-};
 use super::texts::TextKind;
 use super::{EngineKind, ExperimentSpec, Group, NodeSelection, Stage};
+use crate::bundle::{BundleReference, check_app_name, check_digest};
 use crate::metric::SLOWEST_MAX;
 use crate::names::check_token;
 use crate::queue::check_queue_name;
-use crate::target::{Host, Target, split_scheme};
+use crate::units::{Rate, SECOND_NS};
 use crate::variable::{self, has_variables};
 
 mod connection;
 mod gates;
-pub(crate) mod headers;
-pub(crate) mod names;
-mod options;
 mod scaling;
-mod servo;
 mod step;
-mod steps;
-mod stress;
 mod telemetry;
 
-use headers::check_headers;
-use names::{check_display_name, is_host, is_host_name};
+use step::{check_headers, check_step};
+
+/// Most groups in an experiment.
+pub const GROUPS_MAX: usize = 64;
+/// Most steps in a group.
+pub const STEPS_MAX: usize = 64;
+/// Most gates in an experiment.
+pub const GATES_MAX: usize = 64;
+/// Most stages in a group.
+pub const STAGES_MAX: usize = 10_000;
+/// Most labels, metadata entries, headers or services in one place.
+pub const ENTRIES_MAX: usize = 64;
+/// Longest name of a group or a step, in characters.
+pub const NAME_MAX_CHARACTERS: usize = 64;
+/// Longest value of a label, a header or a metadata entry, in bytes.
+pub const VALUE_MAX_BYTES: usize = 8 * 1024;
+/// Longest offered load.
+pub const DURATION_MAX_NS: u64 = 30 * 86_400 * SECOND_NS;
+/// Shortest horizon of a run, in nanoseconds: nodes report once a second.
+pub const HORIZON_MIN_NS: u64 = 2 * SECOND_NS;
+/// Longest horizon of a run, in nanoseconds.
+pub const HORIZON_MAX_NS: u64 = 3_600 * SECOND_NS;
+/// Longest timeout of a request, and longest drain.
+pub const TIMEOUT_MAX_NS: u64 = 3_600 * SECOND_NS;
+/// Highest rate of a group.
+pub const RATE_MAX: Rate = Rate::per_second(10_000_000);
+/// Most users of a group.
+pub const USERS_MAX: u32 = 1_000_000;
+/// Longest expression that selects nodes, in bytes: room for the names of 256 nodes.
+pub const NODE_NAMES_MAX_BYTES: usize = 32 * 1024;
+/// Longest URL or path, in bytes.
+pub const URL_MAX_BYTES: usize = 8 * 1024;
+/// Longest exchange, routing key or queue, in bytes: what AMQP can say.
+pub const AMQP_NAME_MAX_BYTES: usize = 255;
+/// Longest window of a gate.
+pub const WINDOW_MAX_NS: u64 = 3_600 * SECOND_NS;
+
+/// A field that does not make sense.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {problem}")]
+pub struct SpecError {
+    /// Path of the field: `groups[0].rate`.
+    pub field: String,
+    /// What is wrong and what to do.
+    pub problem: String,
+}
+
+/// How far a specification has come: what a variable stands for is known only on the node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// As it was written: a text with variables can be anything.
+    Written,
+    /// Its variables are filled in.
+    FilledIn,
+}
+
+impl Reading {
+    /// Whether it is known what this text says.
+    pub(crate) fn knows(self, text: &str) -> bool {
+        match self {
+            Self::Written => !has_variables(text),
+            Self::FilledIn => true,
+        }
+    }
+}
+
+fn refuse<T>(field: impl Into<String>, problem: impl Into<String>) -> Result<T, SpecError> {
+    Err(SpecError { field: field.into(), problem: problem.into() })
+}
+
+fn at_most(field: &str, count: usize, limit: usize) -> Result<(), SpecError> {
+    if count > limit { refuse(field, format!("{count} entries, at most {limit} are taken")) } else { Ok(()) }
+}
 
 impl ExperimentSpec {
     /// Refuses variables that are misspelt, and those that stand where nobody fills them in.
@@ -37,7 +98,7 @@ impl ExperimentSpec {
             kind if kind.is_filled_in() => {
                 variable::check(text.value).map_err(|error| SpecError { field: text.field, problem: error.to_string() })
             }
-            TextKind::Name | TextKind::Label(_) if has_variables(text.value) => {
+            TextKind::Name | TextKind::File | TextKind::Label(_) if has_variables(text.value) => {
                 refuse(text.field, "variables are not filled in here: it is needed before any node is asked")
             }
             _ => Ok(()),
@@ -62,6 +123,7 @@ impl ExperimentSpec {
         at_most("metadata", self.metadata.len(), ENTRIES_MAX)?;
         check_values("metadata", self.metadata.iter())?;
         check_services(&self.services, Reading::Written)?;
+        self.bundle.as_ref().map_or(Ok(()), check_bundle)?;
         check_nodes("nodes", &self.nodes)?;
         if !(0.0..=1.0).contains(&self.run_delay_limit) {
             return refuse("run_delay_limit", "not within 0 to 1");
@@ -102,7 +164,7 @@ impl ExperimentSpec {
         }
         // None where a group goes on until it is stopped.
         let ends: Option<Vec<u64>> = self.groups.iter().map(Group::offered_ns).collect();
-        stress::check(&self.stress, ends.and_then(|ends| ends.into_iter().max()), check_nodes)?;
+        crate::stress::check(&self.stress, ends.and_then(|ends| ends.into_iter().max()), check_nodes)?;
         at_most("gates", self.gates.len(), GATES_MAX)?;
         for (index, gate) in self.gates.iter().enumerate() {
             gates::check(self, &format!("gates[{index}]"), gate)?;
@@ -130,7 +192,7 @@ fn check_services(services: &BTreeMap<String, Vec<String>>, reading: Reading) ->
     at_most("services", services.len(), ENTRIES_MAX)?;
     for (name, addresses) in services {
         let field = format!("services.{}", name.chars().take(64).collect::<String>());
-        if !is_host_name(name) {
+        if !is_host(name) {
             return refuse(field, "not a service name: use 1 to 255 of A-Z a-z 0-9 . _ -");
         }
         if addresses.is_empty() {
@@ -142,6 +204,16 @@ fn check_services(services: &BTreeMap<String, Vec<String>>, reading: Reading) ->
         }
     }
     Ok(())
+}
+
+fn check_bundle(bundle: &BundleReference) -> Result<(), SpecError> {
+    if let Err(error) = check_digest(&bundle.digest) {
+        return refuse("bundle.digest", error.to_string());
+    }
+    if let Err(error) = check_app_name(&bundle.name) {
+        return refuse("bundle.name", error.to_string());
+    }
+    if bundle.bytes == 0 { refuse("bundle.bytes", "no bundle is empty") } else { Ok(()) }
 }
 
 fn check_values<'a>(field: &str, entries: impl Iterator<Item = (&'a String, &'a String)>) -> Result<(), SpecError> {
@@ -158,11 +230,33 @@ fn check_values<'a>(field: &str, entries: impl Iterator<Item = (&'a String, &'a 
     Ok(())
 }
 
-fn check_address(field: &str, address: &str) -> Result<(), SpecError> {
-    if Host::read(address).is_ok_and(|host| host.port.is_some() && is_host(host)) {
-        return Ok(());
+/// A name that people read: it never becomes part of a subject, a key or a file name.
+fn check_display_name(field: &str, name: &str) -> Result<(), SpecError> {
+    if name.trim().is_empty() || name.trim() != name {
+        return refuse(field, "empty, or begins or ends with a space");
     }
-    refuse(field, format!("`{}` is not host:port", address.chars().take(80).collect::<String>()))
+    if name.chars().count() > NAME_MAX_CHARACTERS || name.chars().any(char::is_control) {
+        return refuse(field, format!("longer than {NAME_MAX_CHARACTERS} characters, or holds control characters"));
+    }
+    Ok(())
+}
+
+/// A name, an IPv4 address or an IPv6 address in brackets.
+fn is_host(host: &str) -> bool {
+    let plain = |extra: &[u8]| host.bytes().all(|b| b.is_ascii_alphanumeric() || extra.contains(&b));
+    (1..=255).contains(&host.len())
+        && (plain(b"._-") || (host.starts_with('[') && host.ends_with(']') && plain(b"[]:.%")))
+}
+
+fn is_port(port: &str) -> bool {
+    port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0)
+}
+
+fn check_address(field: &str, address: &str) -> Result<(), SpecError> {
+    match address.rsplit_once(':') {
+        Some((host, port)) if is_host(host) && is_port(port) => Ok(()),
+        _ => refuse(field, format!("`{}` is not host:port", address.chars().take(80).collect::<String>())),
+    }
 }
 
 fn check_nodes(path: &str, nodes: &NodeSelection) -> Result<(), SpecError> {
@@ -192,12 +286,30 @@ fn check_group(path: &str, group: &Group, reading: Reading) -> Result<(), SpecEr
     }
     at_most(&format!("{path}.headers"), group.headers.len(), ENTRIES_MAX)?;
     check_headers(&format!("{path}.headers"), group.headers.iter())?;
-    options::check(path, group, reading)?;
-    steps::check(path, group, reading)?;
+    at_most(&format!("{path}.steps"), group.steps.len(), STEPS_MAX)?;
+    let names = group.step_names();
+    for (index, (step, name)) in group.steps.iter().zip(&names).enumerate() {
+        let path = format!("{path}.steps[{index}]");
+        check_display_name(&format!("{path}.name"), name)?;
+        if names.iter().take(index).any(|earlier| earlier == name) {
+            return refuse(format!("{path}.name"), format!("`{name}` is taken by another step"));
+        }
+        if name == "iteration" {
+            return refuse(format!("{path}.name"), "`iteration` is what reports call all steps together");
+        }
+        check_step(&path, group.engine, step, reading)?;
+    }
+    if group.engine == EngineKind::Http
+        && group.target.contains('?')
+        && let Some(index) = group.steps.iter().position(|step| step.path.is_some())
+    {
+        let problem = format!("its query would not be sent: steps[{index}] has a path; write the query into the paths");
+        return refuse(format!("{path}.target"), problem);
+    }
     if group.engine == EngineKind::Amqp && group.steps.iter().all(|step| step.publish.is_none()) {
         return refuse(format!("{path}.steps"), "an amqp group needs a step with `publish`");
     }
-    servo::check_group(path, group, reading)?;
+    crate::servo::check_group(path, group, reading)?;
     check_load(path, group)?;
     if group.max_in_flight == 0 {
         return refuse(format!("{path}.max_in_flight"), "0 would let nothing through");
@@ -214,10 +326,10 @@ fn check_group(path: &str, group: &Group, reading: Reading) -> Result<(), SpecEr
 fn check_target(path: &str, group: &Group, reading: Reading) -> Result<(), SpecError> {
     let field = format!("{path}.target");
     let schemes: &[&str] = match group.engine {
-        EngineKind::Http => &["http", "https"],
-        EngineKind::Amqp => &["amqp", "amqps"],
-        EngineKind::Queue => &["queue"],
-        EngineKind::Servo => &["http", "nats"],
+        EngineKind::Http => &["http://", "https://"],
+        EngineKind::Amqp => &["amqp://", "amqps://"],
+        EngineKind::Queue => &["queue://"],
+        EngineKind::Servo => &["http://", "nats://"],
     };
     if group.target.len() > URL_MAX_BYTES {
         return refuse(field, format!("longer than {URL_MAX_BYTES} bytes"));
@@ -225,9 +337,8 @@ fn check_target(path: &str, group: &Group, reading: Reading) -> Result<(), SpecE
     if !reading.knows(&group.target) && group.target.starts_with('$') {
         return Ok(());
     }
-    let Some((scheme, rest)) = split_scheme(&group.target).filter(|(scheme, _)| schemes.contains(scheme)) else {
+    let Some(rest) = schemes.iter().find_map(|scheme| group.target.strip_prefix(scheme)) else {
         let shown: String = crate::redact::redact_url(&group.target).chars().take(80).collect();
-        let schemes: Vec<String> = schemes.iter().map(|scheme| format!("{scheme}://")).collect();
         return refuse(field, format!("`{shown}` does not start with {}", schemes.join(" or ")));
     };
     if group.engine == EngineKind::Queue {
@@ -243,11 +354,16 @@ fn check_target(path: &str, group: &Group, reading: Reading) -> Result<(), SpecE
     if !reading.knows(rest) {
         return Ok(());
     }
-    let target = Target::with_scheme(scheme, rest);
-    if target.authority.is_empty() {
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    if host.is_empty() {
         return refuse(field, "no host: name a service or host:port");
     }
-    if !target.host().is_ok_and(is_host) {
+    let fine = match host.rsplit_once(':').filter(|_| !host.ends_with(']')) {
+        Some((name, port)) => is_host(name) && is_port(port),
+        None => is_host(host),
+    };
+    if !fine {
         return refuse(field, "the host is neither a service nor host:port; a `/` in a password is written %2F");
     }
     Ok(())

@@ -2,16 +2,82 @@
 //! docs/telemetry.md is made from here.
 
 use super::NodeTelemetry;
-use super::metric::TelemetryMetric;
+use super::metric::{MetricKind, MetricOf, MetricUnit, TelemdMetric, TelemetryMetric};
+use crate::units::SECOND_NS;
 
 mod device;
-mod figure;
 mod group;
 mod processor;
 mod traffic;
 
-use figure::See;
-pub use figure::TelemetryValue;
+/// One figure of a message.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TelemetryValue<'a> {
+    /// What it is.
+    pub metric: &'static TelemetryMetric,
+    /// Which of several it is of: a core, an interface, a disk, a control group; empty for the machine.
+    pub subsystem: &'a str,
+    /// How much, in the metric's unit.
+    pub value: f64,
+}
+
+/// A figure, and where it is found.
+struct Figure<T: 'static> {
+    metric: TelemetryMetric,
+    value: fn(&T) -> Option<f64>,
+}
+
+impl<T> Figure<T> {
+    /// It has telemd's name; the unit there, and what was mended beside it.
+    const fn telemd(mut self, unit: &'static str, mended: &'static str) -> Self {
+        self.metric.telemd = Some(TelemdMetric { unit, mended });
+        self
+    }
+
+    /// It is one of those that are told together.
+    const fn family(mut self, family: &'static str) -> Self {
+        self.metric.family = family;
+        self
+    }
+
+    /// It is one mode of a family of times.
+    const fn mode(mut self, family: &'static str, mode: &'static str) -> Self {
+        self.metric.family = family;
+        self.metric.member = Some(("mode", mode));
+        self
+    }
+}
+
+const fn figure<T>(
+    of: MetricOf,
+    name: &'static str,
+    kind: MetricKind,
+    unit: MetricUnit,
+    help: &'static str,
+    value: fn(&T) -> Option<f64>,
+) -> Figure<T> {
+    Figure { metric: TelemetryMetric { name, family: name, member: None, unit, kind, of, help, telemd: None }, value }
+}
+
+/// Nanoseconds as seconds.
+fn seconds(nanoseconds: u64) -> f64 {
+    nanoseconds as f64 / SECOND_NS as f64
+}
+
+/// A number, or bytes.
+fn number(count: u64) -> Option<f64> {
+    Some(count as f64)
+}
+
+type See<'s> = &'s mut dyn FnMut(TelemetryValue<'_>);
+
+fn see_all<T>(figures: &'static [Figure<T>], part: &T, subsystem: &str, see: See<'_>) {
+    for figure in figures {
+        if let Some(value) = (figure.value)(part) {
+            see(TelemetryValue { metric: &figure.metric, subsystem, value });
+        }
+    }
+}
 
 /// Every figure of a message, in a fixed order.
 pub fn for_each_value(message: &NodeTelemetry, mut see: impl FnMut(TelemetryValue<'_>)) {
@@ -34,11 +100,14 @@ pub fn metrics() -> Vec<&'static TelemetryMetric> {
     all
 }
 
+fn list_of<T>(figures: &'static [Figure<T>], metrics: &mut Vec<&'static TelemetryMetric>) {
+    metrics.extend(figures.iter().map(|figure| &figure.metric));
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
-    use super::super::metric::MetricOf;
     use super::*;
 
     #[test]

@@ -1,8 +1,8 @@
 //! Typed values from a tree.
 
 use serde::de::{
-    DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, Error, IntoDeserializer, MapAccess, SeqAccess,
-    Unexpected, VariantAccess, Visitor,
+    DeserializeSeed, Deserializer, EnumAccess, Error, IntoDeserializer, MapAccess, SeqAccess, Unexpected,
+    VariantAccess, Visitor,
 };
 use serde::forward_to_deserialize_any;
 
@@ -11,22 +11,9 @@ use super::{Content, Entry, Meaning, Node, ReadError, Scalar, item_step, key_ste
 /// The name of a type that wants the own text of a scalar, but takes lists and maps, too.
 pub(crate) const OWN_TEXT: &str = "$nuncius::OwnText";
 
-impl Node {
-    /// A typed value.
-    ///
-    /// # Errors
-    /// The field that is unknown, missing or of the wrong type.
-    pub fn read<T: DeserializeOwned>(&self) -> Result<T, ReadError> {
-        T::deserialize(Reader(self)).map_err(|mut error: ReadError| {
-            error.position = error.position.or(self.position);
-            error
-        })
-    }
-}
-
 /// Reads one node.
 #[derive(Clone, Copy)]
-struct Reader<'a>(&'a Node);
+pub(super) struct Reader<'a>(pub(super) &'a Node);
 
 impl<'a> Reader<'a> {
     fn text(self) -> Result<&'a str, ReadError> {

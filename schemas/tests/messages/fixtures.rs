@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 
 use nuncius_schemas::archive::{ArchiveFile, ArchiveRefusal, ArchiveReply, ArchiveRequest};
+use nuncius_schemas::bundle::{AppRecord, AppVersion};
 use nuncius_schemas::event::{EventKind, ExperimentEvent};
 use nuncius_schemas::fault::{FaultCount, GeneratorFault};
 use nuncius_schemas::galileo::{InstructionExperiment, TickExperiment};
-use nuncius_schemas::meter::{MeterDelta, MeterKind, MeterUnit};
 use nuncius_schemas::metric::{
-    CheckCount, FailureCount, FailureKind, Health, MetricDelta, RecordsWritten, Shortfall, SlowRequest, StatusCount,
-    StepDelta,
+    FailureCount, FailureKind, Health, MetricDelta, RecordsWritten, Shortfall, SlowRequest, StatusCount, StepDelta,
 };
 use nuncius_schemas::node::{
     Capacity, Extend, GroupAssignment, Inquire, NodeCommand, NodeInfo, NodeReply, Prepare, RefusalCode, Role, ShardRun,
@@ -32,6 +31,8 @@ pub(crate) fn experiment() -> ExperimentSpec {
         r#"{
         "id": "e-1", "name": "shop", "creator": "me", "metadata": {"purpose": "golden"}, "seed": 7,
         "services": {"shop": ["127.0.0.1:8080", "[::1]:8080"], "broker": ["127.0.0.1:5672"]},
+        "bundle": {"digest": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", "name": "shop",
+                   "bytes": 4711},
         "nodes": {"count": 2, "labels": {"zone": "a"}, "names": "edge-.*"},
         "groups": [
             {"name": "browse", "target": "https://shop/", "stages": [
@@ -197,10 +198,8 @@ pub(crate) fn metric_delta() -> MetricDelta {
             succeeded: 90,
             failed: 5,
             censored: 5,
-            skipped: 6,
             in_flight: 4,
             retried: 1,
-            redirects: 7,
             held_back: 3,
             backed_off: 2,
             bytes_sent: 9_900,
@@ -212,7 +211,6 @@ pub(crate) fn metric_delta() -> MetricDelta {
                 count: 5,
                 sample: Some("busy".into()),
             }],
-            checks: vec![CheckCount { name: "has a price".into(), passed: 88, failed: 2 }],
             lag: vec![1, 2, 255],
             blocked: vec![],
             service: vec![0],
@@ -224,24 +222,6 @@ pub(crate) fn metric_delta() -> MetricDelta {
             cycles: vec![(3, 20)],
             slowest: vec![SlowRequest { node: String::new(), ..slow_request() }],
         }],
-        meters: vec![
-            MeterDelta {
-                group: 1,
-                name: "events".into(),
-                kind: MeterKind::Counter,
-                unit: MeterUnit::Number,
-                sum: 12,
-                histogram: Vec::new(),
-            },
-            MeterDelta {
-                group: 1,
-                name: "sizes".into(),
-                kind: MeterKind::Histogram,
-                unit: MeterUnit::Bytes,
-                sum: 0,
-                histogram: vec![1, 2, 255],
-            },
-        ],
         health: Some(Health {
             interval_ns: 1_000_000_000,
             run_delay_ns: 2,
@@ -313,8 +293,7 @@ pub(crate) fn experiment_second() -> ExperimentSecond {
         max_ns: Some(4 * ns),
         histogram: vec![1, 2, 255],
     };
-    let counts =
-        |offered: u64| Counts { offered, sent: offered - 1, succeeded: 90, failed: 5, censored: 1, skipped: 2 };
+    let counts = |offered: u64| Counts { offered, sent: offered - 1, succeeded: 90, failed: 5, censored: 1 };
     let failure = FailureCount { kind: FailureKind::Status, status: 503, count: 5, sample: Some("busy".into()) };
     let step = |index: u16, name: &str| StepSecond {
         step: index,
@@ -324,15 +303,12 @@ pub(crate) fn experiment_second() -> ExperimentSecond {
         succeeded: 90,
         failed: 5,
         censored: 1,
-        skipped: 2,
         in_flight: 4,
         retried: 1,
-        redirects: 3,
         bytes_sent: 9_900,
         bytes_received: 20_000,
         statuses: vec![StatusCount { status: 200, count: 90 }, StatusCount { status: 503, count: 5 }],
         failures: vec![failure.clone()],
-        checks: vec![CheckCount { name: "has a price".into(), passed: 88, failed: 2 }],
         response: distribution(1_000_000),
         service: distribution(900_000),
         blocked: distribution(50_000),
@@ -423,6 +399,20 @@ pub(crate) fn archive_replies() -> Vec<(&'static str, ArchiveReply)> {
         ("-files", ArchiveReply::Files { files: vec![file] }),
         ("-refused", ArchiveReply::Refused { code: ArchiveRefusal::Unknown, reason }),
     ]
+}
+
+pub(crate) fn app() -> AppRecord {
+    AppRecord {
+        name: "shop".into(),
+        versions: vec![AppVersion {
+            digest: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08".into(),
+            bytes: 4_711,
+            unpacked_bytes: 47_110,
+            files: 3,
+            spec: "experiment.yaml".into(),
+            deployed_unix_ms: 1_700_000_000_000,
+        }],
+    }
 }
 
 pub(crate) fn route() -> Route {

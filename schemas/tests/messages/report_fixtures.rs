@@ -1,11 +1,10 @@
 //! A report with every field set to something.
 
 use nuncius_schemas::gate::Quantity;
-use nuncius_schemas::meter::{MeterKind, MeterUnit};
-use nuncius_schemas::metric::{CheckCount, FailureKind, StatusCount};
+use nuncius_schemas::metric::{FailureKind, StatusCount};
 use nuncius_schemas::report::{
-    CyclesReport, FailureReport, FailureSeries, GateReport, GroupReport, HeatMap, MeterReport, MeterSummary,
-    NodeReport, QuantileReport, REPORT_SCHEMA, Report, SeriesColumns, SeriesReport, StatusSeries, StepReport, Summary,
+    CyclesReport, FailureReport, FailureSeries, GateReport, GroupReport, HeatMap, NodeReport, QuantileReport,
+    REPORT_SCHEMA, Report, SeriesColumns, SeriesReport, StatusSeries, StepReport, Summary,
 };
 use nuncius_schemas::run::{RunStatus, Verdict};
 use nuncius_schemas::spec::EngineKind;
@@ -38,9 +37,7 @@ pub(crate) fn report() -> Report {
         succeeded: 90,
         failed: 5,
         censored: 5,
-        skipped: 6,
         retried: 2,
-        redirects: 7,
         held_back: 3,
         backed_off: 2,
         bytes_sent: 9_900,
@@ -50,7 +47,6 @@ pub(crate) fn report() -> Report {
         bytes_received_per_second: 2_000.5,
         statuses: vec![StatusCount { status: 200, count: 90 }],
         failures: vec![FailureReport { kind: FailureKind::Timeout, status: 0, count: 5, sample: Some("30s".into()) }],
-        checks: vec![CheckCount { name: "has a price".into(), passed: 88, failed: 2 }],
         quantities: Quantity::ALL.into_iter().map(|quantity| (quantity, summary.clone())).collect(),
         failed_quantities: [(Quantity::Service, summary)].into(),
         slowest: vec![slow_request()],
@@ -92,21 +88,6 @@ pub(crate) fn report() -> Report {
                 idle: 0,
                 unevenness: Some(0.25),
             }),
-            meters: vec![MeterReport {
-                name: "sizes".into(),
-                kind: MeterKind::Histogram,
-                unit: MeterUnit::Bytes,
-                sum: 0,
-                sum_per_second: 0.0,
-                values: Some(MeterSummary {
-                    count: 90,
-                    overflow: 1,
-                    min: 1.0,
-                    mean: 512.5,
-                    max: 4_096.0,
-                    quantiles: vec![(0.5, 500.0)],
-                }),
-            }],
         }],
         gates: vec![GateReport {
             gate: "p99(response) < 250ms".into(),

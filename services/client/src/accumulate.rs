@@ -7,18 +7,11 @@ use std::collections::BTreeMap;
 use nuncius_engine::sink::{SecondReport, SlowRow, StepRecorder};
 use nuncius_schemas::fault::{FaultCount, GeneratorFault};
 use nuncius_schemas::metric::{
-    BySeries, CheckCount, FailureCount, Health, MetricDelta, RecordsWritten, Shortfall, SlowRequest, StatusCount,
-    StepDelta, add_checks,
+    FailureCount, Health, MetricDelta, RecordsWritten, Shortfall, SlowRequest, StatusCount, StepDelta,
 };
-use nuncius_schemas::steps::iteration_among;
-use nuncius_stats::Totals;
+use nuncius_stats::{Histogram, Totals};
 
-use crate::message::{Packed, pack};
-use crate::totals::{add, merge};
-
-mod meter;
-
-use meter::MeterSum;
+use crate::message::pack;
 
 /// Most parts of a sequence, as the daemon's ledger takes them.
 const PARTS_MAX: usize = nuncius_stats::ledger::PARTS_MAX as usize;
@@ -35,18 +28,22 @@ struct StepSum {
     succeeded: u64,
     failed: u64,
     censored: u64,
-    skipped: u64,
     in_flight: BTreeMap<usize, u64>,
     retried: u64,
-    redirects: u64,
     held_back: u64,
     backed_off: u64,
     bytes_sent: u64,
     bytes_received: u64,
     statuses: BTreeMap<u16, u64>,
     failures: Vec<FailureCount>,
-    checks: Vec<CheckCount>,
-    series: BySeries<Totals>,
+    lag: Totals,
+    blocked: Totals,
+    service: Totals,
+    response: Totals,
+    failed_service: Totals,
+    failed_response: Totals,
+    censored_response: Totals,
+    censored_service: Totals,
     /// Numbers of completed cycles, each with how many servos completed so many.
     cycles: BTreeMap<u32, u64>,
     /// Slowest first, at most as many as a thread told.
@@ -62,8 +59,6 @@ pub(crate) struct Accumulated {
     /// Last second covered.
     pub(crate) last_second: u32,
     steps: BTreeMap<(u16, u16), StepSum>,
-    /// By group and name.
-    meters: BTreeMap<(u16, String), MeterSum>,
     dropped_rows: u64,
     faults: BTreeMap<GeneratorFault, u64>,
     health: Option<Health>,
@@ -98,13 +93,9 @@ impl Accumulated {
             let step = u16::try_from(index).unwrap_or(u16::MAX);
             self.steps.entry((report.group, step)).or_default().add(report.thread, recorder);
         }
-        for recorder in &report.meters {
-            let key = (report.group, recorder.meter.name.clone());
-            self.meters.entry(key).or_insert_with(|| MeterSum::new(&recorder.meter)).add(&recorder.value);
-        }
-        // They belong to the whole iteration.
-        if let Some(iteration) = iteration_among(report.steps.len()) {
-            let cycles = &mut self.steps.entry((report.group, iteration)).or_default().cycles;
+        // They belong to the whole iteration, which comes last.
+        if let Some(last) = report.steps.len().checked_sub(1).and_then(|last| u16::try_from(last).ok()) {
+            let cycles = &mut self.steps.entry((report.group, last)).or_default().cycles;
             for (completed, servos) in &report.cycles {
                 *cycles.entry(*completed).or_default() += servos;
             }
@@ -156,9 +147,6 @@ impl Accumulated {
         for (key, sum) in later.steps {
             self.steps.entry(key).or_default().fold(sum);
         }
-        for (key, sum) in later.meters {
-            self.meters.entry(key).or_insert_with(|| MeterSum::new(&sum.meter)).fold(&sum);
-        }
     }
 
     /// As many messages as it needs, each with at most `room_bytes` of steps. They are the parts of one sequence, or of
@@ -171,15 +159,14 @@ impl Accumulated {
             health.faults = self.faults.into_iter().map(|(fault, count)| FaultCount { fault, count }).collect();
         }
         let steps = self.steps.into_iter().map(|((group, step), sum)| sum.into_delta(group, step));
-        let meters = self.meters.into_iter().filter_map(|((group, _), sum)| sum.into_delta(group));
-        let messages = pack(steps, meters, room_bytes);
-        let sequences: Vec<&[Packed]> = messages.chunks(PARTS_MAX).collect();
+        let messages = pack(steps, room_bytes);
+        let sequences: Vec<&[Vec<StepDelta>]> = messages.chunks(PARTS_MAX).collect();
         let last = sequences.len().saturating_sub(1);
         let mut deltas = Vec::with_capacity(messages.len());
         for (at, parts) in sequences.into_iter().enumerate() {
             let count = u32::try_from(parts.len()).unwrap_or(u32::MAX);
             let is_last = head.last && at == last;
-            for (part, packed) in (0u32..).zip(parts) {
+            for (part, steps) in (0u32..).zip(parts) {
                 deltas.push(MetricDelta {
                     experiment: head.experiment.to_owned(),
                     node: head.node.to_owned(),
@@ -194,8 +181,7 @@ impl Accumulated {
                     stopped: head.stopped.map(|(_, text)| text.to_owned()),
                     shortfall: head.stopped.map(|(shortfall, _)| shortfall),
                     records: head.records,
-                    steps: packed.steps.clone(),
-                    meters: packed.meters.clone(),
+                    steps: steps.clone(),
                     health: health.take(),
                 });
             }
@@ -223,11 +209,8 @@ impl StepSum {
         self.succeeded += recorder.succeeded;
         self.failed += recorder.failed;
         self.censored += recorder.censored;
-        self.skipped += recorder.skipped;
         self.in_flight.insert(thread, recorder.in_flight);
         self.retried += recorder.retried;
-        self.redirects += recorder.redirects;
-        add_checks(&mut self.checks, &recorder.checks);
         self.held_back += recorder.held_back;
         self.backed_off += recorder.backed_off;
         self.bytes_sent += recorder.bytes_sent;
@@ -241,9 +224,14 @@ impl StepSum {
         self.slowest_most = self.slowest_most.max(recorder.slowest.most());
         self.slowest.extend_from_slice(recorder.slowest.rows());
         self.keep_slowest();
-        for (series, histogram) in recorder.series.iter() {
-            add(self.series.of_mut(series), histogram);
-        }
+        add(&mut self.lag, &recorder.lag);
+        add(&mut self.blocked, &recorder.blocked);
+        add(&mut self.service, &recorder.service);
+        add(&mut self.response, &recorder.response);
+        add(&mut self.failed_service, &recorder.failed_service);
+        add(&mut self.failed_response, &recorder.failed_response);
+        add(&mut self.censored_response, &recorder.censored_response);
+        add(&mut self.censored_service, &recorder.censored_service);
     }
 
     fn fold(&mut self, later: Self) {
@@ -252,11 +240,8 @@ impl StepSum {
         self.succeeded += later.succeeded;
         self.failed += later.failed;
         self.censored += later.censored;
-        self.skipped += later.skipped;
         self.in_flight.extend(later.in_flight);
         self.retried += later.retried;
-        self.redirects += later.redirects;
-        add_checks(&mut self.checks, &later.checks);
         self.held_back += later.held_back;
         self.backed_off += later.backed_off;
         self.bytes_sent += later.bytes_sent;
@@ -276,9 +261,14 @@ impl StepSum {
         self.slowest_most = self.slowest_most.max(later.slowest_most);
         self.slowest.extend(later.slowest);
         self.keep_slowest();
-        for (series, totals) in later.series.iter() {
-            merge(self.series.of_mut(series), totals);
-        }
+        merge(&mut self.lag, &later.lag);
+        merge(&mut self.blocked, &later.blocked);
+        merge(&mut self.service, &later.service);
+        merge(&mut self.response, &later.response);
+        merge(&mut self.failed_service, &later.failed_service);
+        merge(&mut self.failed_response, &later.failed_response);
+        merge(&mut self.censored_response, &later.censored_response);
+        merge(&mut self.censored_service, &later.censored_service);
     }
 
     fn keep_slowest(&mut self) {
@@ -286,7 +276,7 @@ impl StepSum {
         self.slowest.truncate(self.slowest_most);
     }
 
-    fn add_failure(&mut self, failure: &FailureCount) {
+    fn add_failure(&mut self, failure: &nuncius_engine::sink::Failure) {
         let full = self.failures.len() >= FAILURE_KINDS_MAX;
         let known = self.failures.iter_mut().find(|f| f.kind == failure.kind && (f.status == failure.status || full));
         if let Some(known) = known {
@@ -307,7 +297,7 @@ impl StepSum {
 
     /// As it travels.
     fn into_delta(self, group: u16, step: u16) -> StepDelta {
-        let mut delta = StepDelta {
+        StepDelta {
             group,
             step,
             planned: self.planned,
@@ -315,25 +305,25 @@ impl StepSum {
             succeeded: self.succeeded,
             failed: self.failed,
             censored: self.censored,
-            skipped: self.skipped,
             in_flight: self.in_flight.values().sum(),
             retried: self.retried,
-            redirects: self.redirects,
             held_back: self.held_back,
             backed_off: self.backed_off,
             bytes_sent: self.bytes_sent,
             bytes_received: self.bytes_received,
             statuses: self.statuses.into_iter().map(|(status, count)| StatusCount { status, count }).collect(),
             failures: self.failures,
-            checks: self.checks,
+            lag: self.lag.encode(),
+            blocked: self.blocked.encode(),
+            service: self.service.encode(),
+            response: self.response.encode(),
+            failed_service: self.failed_service.encode(),
+            failed_response: self.failed_response.encode(),
+            censored_response: self.censored_response.encode(),
+            censored_service: self.censored_service.encode(),
             cycles: self.cycles.into_iter().collect(),
             slowest: self.slowest.iter().map(slow_request).collect(),
-            ..StepDelta::default()
-        };
-        for (series, totals) in self.series.iter() {
-            *delta.series_mut(series) = totals.encode();
         }
-        delta
     }
 }
 
@@ -354,5 +344,18 @@ fn slow_request(slow: &SlowRow) -> SlowRequest {
         failure: row.failure,
         sampled: slow.is_sampled,
         node: String::new(),
+    }
+}
+
+fn add(totals: &mut Totals, histogram: &Histogram) {
+    // Fails only where 64-bit counters would overflow: not within one delta.
+    if let Err(error) = totals.add(histogram) {
+        tracing::error!(%error, "a histogram could not be added");
+    }
+}
+
+fn merge(totals: &mut Totals, other: &Totals) {
+    if let Err(error) = totals.merge(other) {
+        tracing::error!(%error, "histograms could not be folded");
     }
 }

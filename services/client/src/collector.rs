@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use nuncius_clock::monotonic_ns;
+use nuncius_bus::clock::monotonic_ns;
 use nuncius_engine::sink::{EngineMessage, FinishReason, Row};
 use nuncius_schemas::metric::Shortfall;
 use nuncius_schemas::units::SECOND_NS;

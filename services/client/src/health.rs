@@ -6,7 +6,6 @@
 use std::fs;
 use std::path::PathBuf;
 
-use nuncius_clock::{monotonic_ns, process_cpu_ns};
 use nuncius_schemas::metric::Health;
 
 /// Counters at one instant.
@@ -76,7 +75,7 @@ impl HealthMeter {
 
 fn read(threads: &[i32], throttle_file: Option<&ThrottleFile>) -> Reading {
     Reading {
-        at_ns: monotonic_ns(),
+        at_ns: nuncius_bus::clock::monotonic_ns(),
         threads: threads.iter().filter_map(|id| Some((*id, schedule_of(*id)?))).collect(),
         throttled_ns: throttle_file.and_then(read_throttled_ns).unwrap_or(0),
         cpu_ns: process_cpu_ns(),
@@ -131,6 +130,11 @@ fn find_throttle_file() -> Option<ThrottleFile> {
         }
     }
     found
+}
+
+fn process_cpu_ns() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
 }
 
 fn resident_bytes() -> u64 {

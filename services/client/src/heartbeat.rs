@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use nuncius_clock::monotonic_ns;
+use nuncius_bus::clock::monotonic_ns;
 
 /// Time between two beats, in nanoseconds: a stop is seen as shorter by at most this.
 const PERIOD_NS: u64 = 20_000_000;

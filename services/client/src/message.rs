@@ -2,8 +2,7 @@
 //! apart into pieces that add up to it.
 
 use nuncius_schemas::codec::MESSAGE_MAX_BYTES;
-use nuncius_schemas::meter::MeterDelta;
-use nuncius_schemas::metric::{CheckCount, FailureCount, Series, StepDelta};
+use nuncius_schemas::metric::StepDelta;
 use nuncius_stats::Totals;
 
 /// Room for a message's headers: its id, schema, trace context.
@@ -11,7 +10,7 @@ const HEADERS_BYTES_MAX: usize = 1_024;
 /// Room in a delta for everything that is not a step: names, numbers, the generator's health.
 const ENVELOPE_BYTES_MAX: usize = 1_536;
 /// Most bytes of a step's names and numbers, without what is of variable length.
-const STEP_BYTES_MAX: usize = 704;
+const STEP_BYTES_MAX: usize = 640;
 /// Least room that is left for steps, however small the server's messages are.
 const ROOM_BYTES_MIN: usize = 1_024;
 
@@ -21,58 +20,42 @@ pub(crate) fn room_bytes(max_payload_bytes: usize) -> usize {
     payload_bytes.saturating_sub(ENVELOPE_BYTES_MAX).max(ROOM_BYTES_MIN)
 }
 
-/// What one message holds.
-#[derive(Debug, Default)]
-pub(crate) struct Packed {
-    pub(crate) steps: Vec<StepDelta>,
-    pub(crate) meters: Vec<MeterDelta>,
-}
-
-/// Steps and meters message by message, each within `room_bytes`. There is one at least.
-pub(crate) fn pack(
-    steps: impl Iterator<Item = StepDelta>,
-    meters: impl Iterator<Item = MeterDelta>,
-    room_bytes: usize,
-) -> Vec<Packed> {
-    let mut packing = Packing { messages: Vec::new(), last: Packed::default(), used_bytes: 0, room_bytes };
-    for step in steps.flat_map(|step| pieces(step, room_bytes)) {
-        packing.make_room(size_bytes(&step)).steps.push(step);
-    }
-    for meter in meters.flat_map(|meter| meter_pieces(meter, room_bytes)) {
-        packing.make_room(meter_bytes(&meter)).meters.push(meter);
-    }
-    packing.messages.push(packing.last);
-    packing.messages
-}
-
-struct Packing {
-    messages: Vec<Packed>,
-    last: Packed,
-    used_bytes: usize,
-    room_bytes: usize,
-}
-
-impl Packing {
-    /// The message that has room for so many bytes more.
-    fn make_room(&mut self, bytes: usize) -> &mut Packed {
-        if self.used_bytes + bytes > self.room_bytes && self.used_bytes > 0 {
-            self.messages.push(std::mem::take(&mut self.last));
-            self.used_bytes = 0;
+/// Steps message by message, each within `room_bytes`.
+pub(crate) fn pack(steps: impl Iterator<Item = StepDelta>, room_bytes: usize) -> Vec<Vec<StepDelta>> {
+    let mut messages: Vec<Vec<StepDelta>> = vec![Vec::new()];
+    let mut used_bytes = 0;
+    for piece in steps.flat_map(|step| pieces(step, room_bytes)) {
+        let size = size_bytes(&piece);
+        if used_bytes + size > room_bytes && used_bytes > 0 {
+            messages.push(Vec::new());
+            used_bytes = 0;
         }
-        self.used_bytes += bytes;
-        &mut self.last
+        used_bytes += size;
+        if let Some(message) = messages.last_mut() {
+            message.push(piece);
+        }
     }
+    messages
 }
 
 /// At most this many bytes.
 fn size_bytes(step: &StepDelta) -> usize {
+    let histograms = [
+        &step.lag,
+        &step.blocked,
+        &step.service,
+        &step.response,
+        &step.failed_service,
+        &step.failed_response,
+        &step.censored_response,
+        &step.censored_service,
+    ];
     STEP_BYTES_MAX
         + step.failures.iter().map(failure_bytes).sum::<usize>()
-        + step.checks.iter().map(check_bytes).sum::<usize>()
         + step.statuses.len() * STATUS_BYTES_MAX
         + step.cycles.len() * CYCLE_BYTES_MAX
         + step.slowest.len() * SLOW_BYTES_MAX
-        + Series::ALL.into_iter().map(|series| step.series(series).len()).sum::<usize>()
+        + histograms.iter().map(|bytes| bytes.len()).sum::<usize>()
 }
 
 /// Two names, two numbers of at most 3 and 9 bytes, and the map around them.
@@ -83,32 +66,8 @@ const CYCLE_BYTES_MAX: usize = 15;
 const SLOW_BYTES_MAX: usize = 256;
 
 /// Four names, two numbers, the kind, and the sample.
-fn failure_bytes(failure: &FailureCount) -> usize {
+fn failure_bytes(failure: &nuncius_schemas::metric::FailureCount) -> usize {
     64 + failure.sample.as_ref().map_or(0, String::len)
-}
-
-/// Three names, two numbers, and the name of the check.
-fn check_bytes(check: &CheckCount) -> usize {
-    48 + check.name.len()
-}
-
-/// Names and numbers of a meter, and what its values are.
-const METER_BYTES_MAX: usize = 96;
-
-fn meter_bytes(meter: &MeterDelta) -> usize {
-    METER_BYTES_MAX + meter.name.len() + meter.histogram.len()
-}
-
-/// The meter itself if it fits, else what adds up to it.
-fn meter_pieces(mut meter: MeterDelta, room_bytes: usize) -> Vec<MeterDelta> {
-    if meter_bytes(&meter) <= room_bytes {
-        return vec![meter];
-    }
-    let histogram = std::mem::take(&mut meter.histogram);
-    let left_bytes = room_bytes.saturating_sub(meter_bytes(&meter));
-    let pieces = split(histogram, left_bytes).into_iter();
-    let pieces: Vec<MeterDelta> = pieces.map(|histogram| MeterDelta { sum: 0, histogram, ..meter.clone() }).collect();
-    std::iter::once(meter).chain(pieces).collect()
 }
 
 /// The step itself if it fits, else what adds up to it: counts are in the first, what is of variable length follows.
@@ -121,10 +80,10 @@ fn pieces(mut step: StepDelta, room_bytes: usize) -> Vec<StepDelta> {
     let empty = || StepDelta { group, step: number, in_flight, ..StepDelta::default() };
     let left_bytes = room_bytes.saturating_sub(STEP_BYTES_MAX);
     let mut pieces = Vec::new();
-    for series in Series::ALL {
-        for histogram in split(std::mem::take(step.series_mut(series)), left_bytes) {
+    for (take, put) in HISTOGRAMS {
+        for histogram in split(std::mem::take(take(&mut step)), left_bytes) {
             let mut piece = empty();
-            *piece.series_mut(series) = histogram;
+            put(&mut piece, histogram);
             pieces.push(piece);
         }
     }
@@ -133,9 +92,6 @@ fn pieces(mut step: StepDelta, room_bytes: usize) -> Vec<StepDelta> {
     }
     for failures in chunks(std::mem::take(&mut step.failures), left_bytes, failure_bytes) {
         pieces.push(StepDelta { failures, ..empty() });
-    }
-    for checks in chunks(std::mem::take(&mut step.checks), left_bytes, check_bytes) {
-        pieces.push(StepDelta { checks, ..empty() });
     }
     for cycles in chunks(std::mem::take(&mut step.cycles), left_bytes, |_| CYCLE_BYTES_MAX) {
         pieces.push(StepDelta { cycles, ..empty() });
@@ -146,6 +102,21 @@ fn pieces(mut step: StepDelta, room_bytes: usize) -> Vec<StepDelta> {
     pieces.insert(0, step);
     pieces
 }
+
+type Take = fn(&mut StepDelta) -> &mut Vec<u8>;
+type Put = fn(&mut StepDelta, Vec<u8>);
+
+/// Every histogram of a step.
+const HISTOGRAMS: [(Take, Put); 8] = [
+    (|step| &mut step.lag, |step, bytes| step.lag = bytes),
+    (|step| &mut step.blocked, |step, bytes| step.blocked = bytes),
+    (|step| &mut step.service, |step, bytes| step.service = bytes),
+    (|step| &mut step.response, |step, bytes| step.response = bytes),
+    (|step| &mut step.failed_service, |step, bytes| step.failed_service = bytes),
+    (|step| &mut step.failed_response, |step, bytes| step.failed_response = bytes),
+    (|step| &mut step.censored_response, |step, bytes| step.censored_response = bytes),
+    (|step| &mut step.censored_service, |step, bytes| step.censored_service = bytes),
+];
 
 fn split(bytes: Vec<u8>, left_bytes: usize) -> Vec<Vec<u8>> {
     if bytes.is_empty() {
@@ -178,10 +149,7 @@ fn chunks<T>(items: Vec<T>, left_bytes: usize, bytes_of: impl Fn(&T) -> usize) -
 #[cfg(test)]
 mod tests {
     use nuncius_schemas::codec;
-    use nuncius_schemas::meter::{MeterKind, MeterUnit};
-    use nuncius_schemas::metric::{
-        BySeries, CHECKS_MAX, FailureKind, MetricDelta, SLOWEST_MAX, SlowRequest, StatusCount,
-    };
+    use nuncius_schemas::metric::{FailureCount, FailureKind, MetricDelta, SLOWEST_MAX, SlowRequest, StatusCount};
     use nuncius_stats::Histogram;
 
     use super::*;
@@ -212,7 +180,6 @@ mod tests {
             sampled: true,
             node: String::new(),
         };
-        let check = CheckCount { name: "c".repeat(128), passed: u64::MAX, failed: u64::MAX };
         StepDelta {
             group: u16::MAX,
             step: u16::MAX,
@@ -221,17 +188,14 @@ mod tests {
             succeeded: u64::MAX,
             failed: u64::MAX,
             censored: u64::MAX,
-            skipped: u64::MAX,
             in_flight: u64::MAX,
             retried: u64::MAX,
-            redirects: u64::MAX,
             held_back: u64::MAX,
             backed_off: u64::MAX,
             bytes_sent: u64::MAX,
             bytes_received: u64::MAX,
             statuses: (0..600).map(|status| StatusCount { status, count: u64::MAX }).collect(),
             failures: (400..464).map(failure).collect(),
-            checks: (0..=CHECKS_MAX).map(|_| check.clone()).collect(),
             lag: histogram(1),
             blocked: histogram(2),
             service: histogram(3),
@@ -245,19 +209,7 @@ mod tests {
         }
     }
 
-    /// A meter with as many values as a step has.
-    fn large_meter() -> MeterDelta {
-        MeterDelta {
-            group: u16::MAX,
-            name: "m".repeat(64),
-            kind: MeterKind::Histogram,
-            unit: MeterUnit::Nanoseconds,
-            sum: u64::MAX,
-            histogram: large().service,
-        }
-    }
-
-    fn message(Packed { steps, meters }: Packed) -> MetricDelta {
+    fn message(steps: Vec<StepDelta>) -> MetricDelta {
         MetricDelta {
             experiment: "e".repeat(64),
             node: "n".repeat(64),
@@ -273,7 +225,6 @@ mod tests {
             shortfall: None,
             records: None,
             steps,
-            meters,
             health: Some(Default::default()),
         }
     }
@@ -281,43 +232,30 @@ mod tests {
     #[test]
     fn whatever_a_server_takes_messages_fit_it_and_add_up_to_what_was_measured() {
         for max_payload_bytes in [8 * 1024, 16 * 1024, 1024 * 1024] {
-            let meters = [large_meter(), large_meter()].into_iter();
-            let packed = pack([large(), large()].into_iter(), meters, room_bytes(max_payload_bytes));
-            let mut sums: BySeries<Totals> = BySeries::default();
+            let packed = pack([large(), large()].into_iter(), room_bytes(max_payload_bytes));
+            let mut sums: [Totals; 8] = Default::default();
             let (mut planned, mut failures, mut statuses, mut cycles, mut slowest) = (0u128, 0, 0, 0, 0);
-            let (mut checks, mut metered, mut values) = (0, 0u128, Totals::default());
-            for packed in packed {
-                let told = message(packed);
-                let bytes = codec::encode(&told).unwrap().len();
+            for steps in packed {
+                let bytes = codec::encode(&message(steps.clone())).unwrap().len();
                 assert!(bytes + HEADERS_BYTES_MAX <= max_payload_bytes, "{bytes} of {max_payload_bytes}");
-                for step in told.steps {
+                for mut step in steps {
                     planned += u128::from(step.planned);
                     assert_eq!(step.in_flight, u64::MAX);
                     failures += step.failures.len();
-                    checks += step.checks.len();
                     statuses += step.statuses.len();
                     cycles += step.cycles.len();
                     slowest += step.slowest.len();
-                    for (series, sum) in sums.iter_mut() {
-                        sum.merge_delta(step.series(series)).unwrap();
+                    for (sum, (take, _)) in sums.iter_mut().zip(HISTOGRAMS) {
+                        sum.merge_delta(take(&mut step)).unwrap();
                     }
-                }
-                for meter in told.meters {
-                    metered += u128::from(meter.sum);
-                    values.merge_delta(&meter.histogram).unwrap();
                 }
             }
             assert_eq!((planned, failures, statuses, cycles), (2 * u128::from(u64::MAX), 2 * 64, 2 * 600, 2 * 2_000));
-            assert_eq!((checks, metered), (2 * (CHECKS_MAX + 1), 2 * u128::from(u64::MAX)));
-            let twice = |bytes: &[u8]| {
-                let mut totals = Totals::decode(bytes).unwrap();
-                totals.merge_delta(bytes).unwrap();
-                totals
-            };
-            assert_eq!(values, twice(&large_meter().histogram));
             assert_eq!(slowest, 2 * SLOWEST_MAX);
-            for (series, sum) in sums.iter() {
-                assert_eq!(*sum, twice(large().series(series)), "{series:?}");
+            for (sum, (take, _)) in sums.iter().zip(HISTOGRAMS) {
+                let mut twice = Totals::decode(take(&mut large())).unwrap();
+                twice.merge_delta(take(&mut large())).unwrap();
+                assert_eq!(sum, &twice);
             }
         }
     }

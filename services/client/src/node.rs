@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use nuncius_bus::clock;
+use nuncius_bus::clock::{self, monotonic_ns};
 use nuncius_bus::registry::{self, Registration};
 use nuncius_bus::{Bus, BusError, Message, Subscription, TypedError};
-use nuncius_clock::monotonic_ns;
 use nuncius_schemas::node::{NodeInfo, Prepare, Role};
 use nuncius_schemas::units::SECOND_NS;
 use tokio::sync::oneshot;
@@ -22,10 +21,9 @@ use crate::session::Session;
 
 mod call;
 mod commands;
-mod taken;
 
 use call::Call;
-use taken::Taken;
+use commands::Taken;
 
 /// A prepared experiment whose start has not come after this long is given up.
 const START_PATIENCE_NS: u64 = 60 * SECOND_NS;

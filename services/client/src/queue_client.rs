@@ -12,7 +12,7 @@ pub mod http;
 mod page;
 pub mod statistics;
 
-pub use control::LoadControl;
+pub use control::Control;
 pub use drive::{PARALLEL_MAX, QueueClientConfig, QueueClientError, run};
 pub use http::{HttpLimits, ServeError, listen, serve};
 pub use statistics::{Begun, Ended, Statistics};

@@ -6,14 +6,15 @@
 //! namespace knows them: of several on one bus each would hear a part of the events only.
 //!
 //! Layout: `machine` one application, pure; `script` what servos are told; `request` bytes to events and `answer`
-//! answers to bytes, pure; `config` and `settings` what is set up and in force; `applications` all of them and their
+//! answers to bytes, pure; `config` and `settings` what is set up and in force; `book` all applications and their
 //! figures; `keep` what outlives the process; `http` and `bus` the faces.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nuncius_bus::Bus;
+use nuncius_bus::{Bus, BusError};
 use nuncius_serve::ServeError;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -22,33 +23,28 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::ComingBus;
-use applications::statistics::Rate;
-use applications::{Applications, Keeper};
+use book::statistics::Rate;
+use book::{Book, Keeper};
 use http::Face;
 use keep::bucket::Bucket;
 use keep::log::Log;
 use settings::{Live, Settings};
 
 mod answer;
-mod applications;
+mod book;
 mod bus;
 mod config;
-mod error;
 mod http;
 mod keep;
-mod limits;
 mod machine;
 mod request;
 mod script;
 mod settings;
-mod state;
-mod wire;
 
 pub use config::{FILE_MAX_BYTES, MOST_LISTED, NAME_MAX_BYTES, OcoConfig};
-pub use error::OcoError;
+pub use http::servo_limits;
 pub use keep::StateStore;
 pub use keep::log::LogError;
-pub use limits::servo_limits;
 pub use machine::Mode;
 pub use script::{Command, MOST_COMMANDS, MOST_SLEEP_SECONDS};
 
@@ -56,6 +52,34 @@ pub use script::{Command, MOST_COMMANDS, MOST_SLEEP_SECONDS};
 const TICK: Duration = Duration::from_secs(1);
 /// How long an emulator that is told to end tries to answer what it has and to leave.
 const FAREWELL: Duration = Duration::from_secs(3);
+
+/// Why there is no emulator.
+#[derive(Debug, thiserror::Error)]
+pub enum OcoError {
+    /// A setting that cannot be meant.
+    #[error("OCO emulator, setting {0}")]
+    Setting(String),
+    /// The file of settings.
+    #[error("OCO emulator, settings in {path}: {problem}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The address.
+    #[error(transparent)]
+    Listen(#[from] ServeError),
+    /// The file of state.
+    #[error("OCO emulator, state in {0}")]
+    Log(#[from] LogError),
+    /// State shall be kept on the bus, and there is none.
+    #[error("OCO emulator: state kv needs a connection to NATS; give one, or choose --state memory or file:PATH")]
+    NoBus,
+    /// The bus.
+    #[error("OCO emulator: {0}")]
+    Bus(#[from] BusError),
+}
 
 /// Where an emulator is found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,8 +113,8 @@ pub async fn run(
         flag: "--http",
         source,
     })?;
-    let applications = Arc::new(open(&config, Live::new(in_force), there.as_ref()).await?);
-    if let Err(error) = compact(&applications, true).await {
+    let book = Arc::new(open(&config, Live::new(in_force), there.as_ref()).await?);
+    if let Err(error) = compact(&book, true).await {
         // It can be read, and be appended to; where that fails, too, events are turned away by name.
         warn!(%error, "the file of state could not be written anew");
     }
@@ -103,15 +127,15 @@ pub async fn run(
         None => None,
     };
     let node = membership.as_ref().map(bus::Membership::node);
-    info!(%address, node, apps = applications.counters.apps(), "the OCO emulator listens");
+    info!(%address, node, apps = book.counters.apps(), "the OCO emulator listens");
     if let Some(ready) = ready {
         let _ = ready.send(Ready { address, node });
     }
-    let (reported, measured, name) = (Arc::clone(&applications), Arc::clone(&rate), config.name.clone());
+    let (reported, measured, name) = (Arc::clone(&book), Arc::clone(&rate), config.name.clone());
     let _reporting = nuncius_metrics::report(nuncius_metrics::Pace::Steady, move |families| {
-        applications::statistics::add_metrics(families, &name, &reported, &measured);
+        book::statistics::add_metrics(families, &name, &reported, &measured);
     });
-    let face = Face { applications: Arc::clone(&applications), rate: Arc::clone(&rate), limits: config.limits.clone() };
+    let face = Face { book: Arc::clone(&book), rate: Arc::clone(&rate), limits: config.limits.clone() };
     // A task of its own: the rest must not stand in its way. Dropped with this future, which ends it.
     let mut http = JoinSet::new();
     http.spawn(http::serve(listener, face, shutdown.clone()));
@@ -123,15 +147,15 @@ pub async fn run(
             membership = Some(joined);
         }
         match &mut membership {
-            Some(membership) => Err(bus::serve(membership, Arc::clone(&applications)).await),
+            Some(membership) => Err(bus::serve(membership, Arc::clone(&book)).await),
             None => std::future::pending().await,
         }
     };
     let served = tokio::select! {
         () = shutdown.cancelled() => Ok(()),
         ended = on_bus => ended.map_err(OcoError::Bus),
-        () = settings::follow(config.clone(), stamp, &applications.live) => Ok(()),
-        () = look_after(&applications, &rate) => Ok(()),
+        () = settings::follow(config.clone(), stamp, &book.live) => Ok(()),
+        () = look_after(&book, &rate) => Ok(()),
     };
     let leave = async {
         if served.is_ok() {
@@ -148,7 +172,7 @@ pub async fn run(
     served
 }
 
-async fn open(config: &OcoConfig, live: Live, bus: Option<&Bus>) -> Result<Applications, OcoError> {
+async fn open(config: &OcoConfig, live: Live, bus: Option<&Bus>) -> Result<Book, OcoError> {
     let mut kept = Vec::new();
     let keeper = match (&config.state, bus) {
         (StateStore::Memory, _) => Keeper::Nowhere,
@@ -158,24 +182,24 @@ async fn open(config: &OcoConfig, live: Live, bus: Option<&Bus>) -> Result<Appli
             Keeper::bucket(Bucket::open(bus, |entry, revision| kept.push((entry, revision))).await?)
         }
     };
-    Ok(Applications::new(live, keeper, kept))
+    Ok(Book::new(live, keeper, kept))
 }
 
 /// Once a second, for ever.
-async fn look_after(applications: &Arc<Applications>, rate: &Rate) {
+async fn look_after(book: &Arc<Book>, rate: &Rate) {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        rate.note(applications.counters.requests());
-        if let Err(error) = compact(applications, false).await {
+        rate.note(book.counters.requests());
+        if let Err(error) = compact(book, false).await {
             warn!(%error, "the file of state was not written anew");
         }
     }
 }
 
-async fn compact(applications: &Arc<Applications>, always: bool) -> std::io::Result<()> {
-    let applications = Arc::clone(applications);
-    let done = tokio::task::spawn_blocking(move || applications.compact(always)).await;
+async fn compact(book: &Arc<Book>, always: bool) -> std::io::Result<()> {
+    let book = Arc::clone(book);
+    let done = tokio::task::spawn_blocking(move || book.compact(always)).await;
     done.unwrap_or_else(|error| Err(std::io::Error::other(error)))
 }

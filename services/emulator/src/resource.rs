@@ -16,7 +16,6 @@ mod compat;
 mod config;
 mod cpu;
 mod disk;
-mod face;
 mod group;
 mod http;
 mod keeper;
@@ -25,7 +24,6 @@ mod limits;
 mod memory;
 mod noise;
 mod program;
-mod refusal;
 mod run;
 
 pub use config::{DEFAULT_NUMBER_TO_FACTOR, Ready, ResourceConfig, ResourceError};

@@ -14,7 +14,7 @@
 //! | `POST /.stub/thaw` | thaws |
 //! | any other, any method | 200 `ok`, 500 for the seeded share, 503 at once when the waiting room is full |
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,9 +23,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 mod answer;
-mod config;
 mod counters;
-mod error;
 mod freeze;
 mod line;
 mod server;
@@ -33,13 +31,92 @@ mod service_time;
 #[cfg(test)]
 mod tests;
 
-pub use config::{Freeze, MAX_ANSWER_BODY_BYTES, MAX_REQUEST_BODY_BYTES, StubConfig};
 pub use counters::StubStats;
-pub use error::StubError;
+pub use freeze::Freeze;
 pub use service_time::{ServiceTime, ServiceTimeError};
 
+/// The longest body that a request may have, in bytes; a longer one is answered 413.
+pub const MAX_REQUEST_BODY_BYTES: u64 = 10 * 1024 * 1024;
+/// The longest body that the stub answers with, in bytes.
+pub const MAX_ANSWER_BODY_BYTES: usize = 64 * 1024 * 1024;
 /// Connections that wait to be accepted; the kernel may allow fewer (net.core.somaxconn).
 const BACKLOG: u32 = 4096;
+
+/// What the stub does.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StubConfig {
+    /// Where to listen; port 0 takes any free one.
+    pub listen: SocketAddr,
+    /// How long a request is served.
+    pub service_time: ServiceTime,
+    /// Seed of service times and errors.
+    pub seed: u64,
+    /// Requests served at a time; `None` is no limit.
+    pub concurrency: Option<u32>,
+    /// Requests that may wait for a slot; one more is answered 503 at once. `None` is the limit of 2^20.
+    pub queue: Option<u32>,
+    /// Share of requests answered 500 after their service time, 0 to 1.
+    pub error_rate: f64,
+    /// When to stand still.
+    pub freeze: Vec<Freeze>,
+    /// Length of an answer's body in bytes.
+    pub body_bytes: usize,
+    /// Connections held at a time; one more is closed at once.
+    pub max_connections: u32,
+    /// How long a client may take over the head of a request, and again over its body. A stalled head is cut off after
+    /// at most a second more, a stalled body answered 408.
+    pub read_timeout: Duration,
+    /// Names of hosts that are meant by requests that change it ([`nuncius_serve::sites`]).
+    pub allowed_hosts: Vec<String>,
+}
+
+impl Default for StubConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            service_time: ServiceTime::default(),
+            seed: 0,
+            concurrency: None,
+            queue: None,
+            error_rate: 0.0,
+            freeze: Vec::new(),
+            body_bytes: 3,
+            max_connections: 16_384,
+            read_timeout: Duration::from_secs(30),
+            allowed_hosts: Vec::new(),
+        }
+    }
+}
+
+/// Why there is no stub.
+#[derive(Debug, thiserror::Error)]
+pub enum StubError {
+    /// The address is taken or not this machine's.
+    #[error("the stub cannot listen on {address}: {source}; choose another address, or port 0 for any free port")]
+    Listen {
+        /// Where it should have listened.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A setting that cannot be meant.
+    #[error("stub setting {setting}: {problem}")]
+    Setting {
+        /// Its name in [`StubConfig`].
+        setting: &'static str,
+        /// What is wrong and what would be right.
+        problem: String,
+    },
+    /// The kernel gave no timer.
+    #[error("the stub has no timer: {0}; the limit of open files may be too low (ulimit -n)")]
+    Timer(std::io::Error),
+    /// Called outside a runtime.
+    #[error("the stub runs on the tokio runtime it is started in, and there is none")]
+    NoRuntime,
+    /// The stub's own task ended before it was told to.
+    #[error("the stub ended by itself: {0}")]
+    Ended(String),
+}
 
 /// A stub that runs. Dropping the handle leaves it running until its token is cancelled.
 #[derive(Debug)]

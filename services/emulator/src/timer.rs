@@ -1,4 +1,4 @@
-//! Deadlines exact to tens of microseconds: a heap of deadlines behind one alarm of the kernel.
+//! Deadlines exact to tens of microseconds: a heap of deadlines behind one Linux timerfd.
 //!
 //! The runtime's own timer counts milliseconds, which is coarser than the service times that a stub is asked for. The
 //! queue runs on its own clock, nanoseconds since it was made, which can be stopped and started again: while it stands,
@@ -7,14 +7,27 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use nuncius_clock::{Alarm, NEVER, monotonic_ns};
+use rustix::time::{
+    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime, timerfd_create,
+    timerfd_settime,
+};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::sync::oneshot;
 
+const SECOND_NS: u64 = 1_000_000_000;
 /// The value of `stopped_at` while the clock runs.
 const RUNNING: u64 = u64::MAX;
+
+/// CLOCK_MONOTONIC in nanoseconds.
+fn monotonic_ns() -> u64 {
+    let time = clock_gettime(ClockId::Monotonic);
+    u64::try_from(time.tv_sec).unwrap_or(0) * SECOND_NS + u64::try_from(time.tv_nsec).unwrap_or(0)
+}
 
 /// A lock whose holder panicked is still a consistent heap: nothing under these locks can panic half way.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -49,7 +62,7 @@ impl Ord for Entry {
 struct Pending {
     heap: BinaryHeap<Reverse<Entry>>,
     order: u64,
-    /// The deadline that the alarm is set to; `None` when it is off.
+    /// The deadline that the timerfd is set to; `None` when it is disarmed.
     armed_ns: Option<u64>,
     /// The length of the heap at which those whose waiter has gone are thrown out.
     crowded: usize,
@@ -60,12 +73,21 @@ const CROWDED: usize = 4096;
 
 /// A queue of deadlines with a clock of its own. Someone has to drive it: see [`Timer::drive`].
 pub(crate) struct Timer {
-    alarm: Alarm,
+    fd: AsyncFd<OwnedFd>,
     pending: Mutex<Pending>,
     /// What to subtract from CLOCK_MONOTONIC: the instant of creation plus all the time that the clock stood.
     offset_ns: AtomicU64,
     /// The clock's reading while it stands, [`RUNNING`] otherwise.
     stopped_at_ns: AtomicU64,
+}
+
+/// Registers a descriptor with the runtime.
+#[expect(
+    deprecated,
+    reason = "deprecated for types that may close their descriptor early, which an OwnedFd cannot; the successor is unsafe"
+)]
+fn readable_fd(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    AsyncFd::with_interest(fd, Interest::READABLE)
 }
 
 impl Timer {
@@ -74,8 +96,9 @@ impl Timer {
     /// # Errors
     /// When the kernel gives no timerfd (the limit of open files) or the runtime has no I/O driver.
     pub(crate) fn new() -> io::Result<Self> {
+        let fd = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
         Ok(Self {
-            alarm: Alarm::new()?,
+            fd: readable_fd(fd)?,
             pending: Mutex::new(Pending::default()),
             offset_ns: AtomicU64::new(monotonic_ns()),
             stopped_at_ns: AtomicU64::new(RUNNING),
@@ -131,9 +154,18 @@ impl Timer {
     }
 
     fn arm(&self, pending: &mut Pending, deadline_ns: Option<u64>) {
-        let offset_ns = self.offset_ns.load(Ordering::Acquire);
-        match self.alarm.set(deadline_ns.map_or(NEVER, |deadline_ns| deadline_ns.saturating_add(offset_ns))) {
-            Ok(()) => pending.armed_ns = deadline_ns,
+        let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let at_ns = deadline_ns.map_or(0, |deadline_ns| {
+            // Zero would disarm it; one nanosecond after boot is as much in the past.
+            deadline_ns.saturating_add(self.offset_ns.load(Ordering::Acquire)).max(1)
+        });
+        let it_value = Timespec {
+            tv_sec: i64::try_from(at_ns / SECOND_NS).unwrap_or(i64::MAX),
+            tv_nsec: i64::try_from(at_ns % SECOND_NS).unwrap_or(0),
+        };
+        let spec = Itimerspec { it_interval: zero, it_value };
+        match timerfd_settime(self.fd.get_ref(), TimerfdTimerFlags::ABSTIME, &spec) {
+            Ok(_) => pending.armed_ns = deadline_ns,
             Err(error) => tracing::error!(%error, "cannot set the stub's timer"),
         }
     }
@@ -143,9 +175,15 @@ impl Timer {
     /// # Errors
     /// When the runtime's I/O driver is gone.
     pub(crate) async fn drive(&self) -> io::Result<()> {
+        let mut expirations = [0u8; 8];
         loop {
-            // Off again before the clock is looked at: for a deadline that is set meanwhile it goes off once more.
-            self.alarm.wait().await?;
+            let mut ready = self.fd.readable().await?;
+            // Read before looking at the clock: a deadline armed meanwhile makes the descriptor ready again.
+            let read = ready.try_io(|fd| Ok(rustix::io::read(fd.get_ref(), &mut expirations[..])?));
+            drop(ready);
+            if let Ok(Err(error)) = read {
+                return Err(error);
+            }
             self.fire();
         }
     }

@@ -14,10 +14,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, stream};
-use nuncius_bus::clock::answer_pings;
+use nuncius_bus::clock::{answer_pings, monotonic_ns};
 use nuncius_bus::registry::{self, Registration};
 use nuncius_bus::{Bus, ConnectOptions, Message, connect};
-use nuncius_clock::monotonic_ns;
 use nuncius_load::{RateProfile, Schedule, ShardSet};
 use nuncius_schemas::metric::{Health, MetricDelta, StatusCount, StepDelta};
 use nuncius_schemas::node::{Capacity, NodeCommand, NodeInfo, NodeReply, Prepare, RefusalCode, Role};
@@ -268,7 +267,6 @@ impl Node {
             stopped,
             shortfall: None,
             records: None,
-            meters: Vec::new(),
             steps: vec![step],
             health: Some(Health { interval_ns: SECOND_NS, cpu_ns: SECOND_NS / 100, ..Health::default() }),
         };

@@ -51,7 +51,7 @@ fn main() -> Result<(), Failure> {
 
 /// Merges everything as the daemon does, from deltas or from their bytes; seconds are closed outside the time taken.
 fn merge(seconds: &[Vec<MetricDelta>], from_bytes: bool) -> Result<(Duration, RunTotals), Failure> {
-    let mut totals = RunTotals::new(vec![0]);
+    let mut totals = RunTotals::new(vec![1]);
     (0..NODES).for_each(|node| totals.enroll(&name(node), Incarnation { epoch: 1, attempt: 1 }));
     let mut time = Duration::ZERO;
     for (second, deltas) in (0u32..).zip(seconds) {
@@ -170,7 +170,6 @@ fn delta(node: usize, second: u32, random: &mut fastrand::Rng) -> MetricDelta {
         stopped: None,
         shortfall: None,
         records: None,
-        meters: Vec::new(),
         steps: vec![step],
         health: Some(Health { interval_ns: 1_000_000_000, cpu_ns: 200_000_000, ..Health::default() }),
     }

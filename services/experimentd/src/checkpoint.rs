@@ -16,11 +16,11 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
 use crate::daemon::Daemon;
-use crate::outcome::{CutShort, Lost};
+use crate::finish::CutShort;
 use crate::plan::Plan;
-use crate::plan::moving::Move;
 use crate::records::Received;
 use crate::totals::RunTotals;
+use crate::watch::{Lost, Move};
 
 /// What was agreed on at the start, and how far the run has come since.
 #[derive(Debug, Serialize, Deserialize)]

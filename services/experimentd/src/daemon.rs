@@ -57,12 +57,12 @@ pub(crate) struct Daemon {
     /// Runs that a task of this daemon looks after.
     pub(crate) ours: Arc<Mutex<BTreeSet<String>>>,
     /// Runs that have ended and are not all in the store, and those that were removed on request.
-    pub(crate) unsettled: Arc<Mutex<Unsettled>>,
+    pub(crate) books: Arc<Mutex<Books>>,
 }
 
 /// What the store and the bus do not agree on.
 #[derive(Default)]
-pub(crate) struct Unsettled {
+pub(crate) struct Books {
     owed: BTreeSet<String>,
     /// The latest of them: what is being removed must not be stored again meanwhile.
     removed: VecDeque<String>,
@@ -81,7 +81,7 @@ pub(crate) async fn give_back(lease: Lease) {
 impl Daemon {
     /// Claims a run for a task of this daemon; `false` when there is one already.
     pub(crate) fn remember(&self, id: &str) -> bool {
-        self.unsettled().removed.retain(|removed| removed != id);
+        self.books().removed.retain(|removed| removed != id);
         self.ours.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned())
     }
 
@@ -96,38 +96,38 @@ impl Daemon {
         self.ours.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
     }
 
-    fn unsettled(&self) -> std::sync::MutexGuard<'_, Unsettled> {
-        self.unsettled.lock().unwrap_or_else(PoisonError::into_inner)
+    fn books(&self) -> std::sync::MutexGuard<'_, Books> {
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Remembers that a run has ended and is not all in the store.
     pub(crate) fn owe(&self, id: &str) {
-        self.unsettled().owed.insert(id.to_owned());
+        self.books().owed.insert(id.to_owned());
     }
 
     /// The runs that are not all in the store.
     pub(crate) fn owed(&self) -> BTreeSet<String> {
-        self.unsettled().owed.clone()
+        self.books().owed.clone()
     }
 
     /// A run is all in the store now, or nobody knows it any more.
     pub(crate) fn settled(&self, id: &str) {
-        self.unsettled().owed.remove(id);
+        self.books().owed.remove(id);
     }
 
     /// Remembers that an experiment is being removed.
     pub(crate) fn remember_removed(&self, id: &str) {
-        let mut unsettled = self.unsettled();
-        unsettled.owed.remove(id);
-        unsettled.removed.push_back(id.to_owned());
-        if unsettled.removed.len() > REMOVED_MAX {
-            unsettled.removed.pop_front();
+        let mut books = self.books();
+        books.owed.remove(id);
+        books.removed.push_back(id.to_owned());
+        if books.removed.len() > REMOVED_MAX {
+            books.removed.pop_front();
         }
     }
 
     /// Whether it was removed; one that was run again under the same id was not.
     pub(crate) fn was_removed(&self, id: &str) -> bool {
-        self.unsettled().removed.iter().any(|removed| removed == id)
+        self.books().removed.iter().any(|removed| removed == id)
     }
 
     /// Key of a run's lease.

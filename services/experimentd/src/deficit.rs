@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use nuncius_schemas::spec::ExperimentSpec;
 use nuncius_schemas::units::SECOND_NS;
 
-use crate::outcome::{Lost, Offered};
 use crate::plan::Plan;
-use crate::plan::moving::{Move, held, users};
+use crate::plan::moving::{held, users};
 use crate::totals::RunTotals;
+use crate::watch::{Lost, Move, Offered};
 
 mod held;
 
@@ -153,7 +153,6 @@ mod tests {
             stopped: None,
             shortfall: None,
             records: None,
-            meters: Vec::new(),
             steps: vec![StepDelta {
                 planned,
                 sent: planned,
@@ -170,7 +169,7 @@ mod tests {
         let group: Group =
             serde_json::from_str(r#"{"target": "http://h/", "rate": "10/s", "duration": "10s"}"#).unwrap();
         let spec = ExperimentSpec::of_groups(vec![group]);
-        let mut totals = RunTotals::new(vec![0]);
+        let mut totals = RunTotals::new(vec![1]);
         let mut assignments = BTreeMap::new();
         let assigned = assign(&[1, 1]).unwrap();
         for ((node, planned), owned) in [("a", first), ("b", second)].into_iter().zip(assigned.owned) {
@@ -205,7 +204,7 @@ mod tests {
 
     #[test]
     fn what_a_lost_node_had_under_way_is_censored_and_its_age_unknown() {
-        let mut totals = RunTotals::new(vec![0]);
+        let mut totals = RunTotals::new(vec![1]);
         for (node, planned, succeeded) in [("a", 30, 30), ("b", 30, 23)] {
             totals.enroll(node, Incarnation { epoch: 1, attempt: 1 });
             totals.merge(&delta(node, planned, succeeded)).unwrap();

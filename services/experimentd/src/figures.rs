@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use nuncius_clock::unix_ns;
+use nuncius_bus::clock::unix_ns;
 use nuncius_metrics::Families;
 use nuncius_metrics::names::daemon as names;
 use nuncius_schemas::run::{RunStatus, Verdict};

@@ -11,17 +11,18 @@ use nuncius_schemas::report::{GateReport, NodeReport, Report};
 use nuncius_schemas::run::{RunNode, RunRecord, RunStatus, Verdict};
 use nuncius_schemas::spec::{OnNodeLoss, RecordsMode};
 use nuncius_store::{Store, StoreError};
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use tracing::warn;
 
 use crate::deficit::{self, Deficit};
-use crate::judge::{Decision, OfferedSeconds, iteration_recorders, verdict};
+use crate::judge::{Decision, OfferedSeconds, steps_per_group, verdict};
 use crate::offered::scheduled;
-use crate::outcome::Offered;
 use crate::plan::Plan;
-use crate::running::Running;
+use crate::run::Running;
 use crate::summary::{Ended, OverTime, report};
 use crate::totals::RunTotals;
+use crate::watch::Offered;
 
 /// How long a store that was waited for before is looked at once more.
 const LOOK: Duration = Duration::from_secs(1);
@@ -32,6 +33,15 @@ const PUBLISH_PAUSE: Duration = Duration::from_millis(500);
 
 /// How long the store may take at most while the daemon ends.
 const SHUTDOWN_STORE_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Why a run did not go to its end.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct CutShort {
+    /// For people.
+    pub(crate) reason: String,
+    /// By request, not by a gate.
+    pub(crate) cancelled: bool,
+}
 
 /// A run that offered load.
 pub(crate) async fn finished(running: &mut Running, plan: &Plan, mut offered: Offered) {
@@ -124,7 +134,7 @@ fn mark_cut(gate: &mut GateReport) {
 /// A run that never offered load.
 pub(crate) async fn never_ran(running: &mut Running, status: RunStatus, reason: &str) {
     running.control.close();
-    let totals = RunTotals::new(iteration_recorders(&running.journal.record.spec));
+    let totals = RunTotals::new(steps_per_group(&running.journal.record.spec));
     let verdict = (status == RunStatus::Cancelled).then_some(Verdict::Undetermined);
     let ended = Ended {
         status,
@@ -171,7 +181,7 @@ fn distrust(running: &Running, plan: &Plan, offered: &Offered, deficit: &Deficit
         invalid.push(format!("{} arrivals more than scheduled were offered", deficit.excess));
     }
     let sums = offered.totals.iterations();
-    let ended = sums.succeeded + sums.failed + sums.censored + sums.skipped;
+    let ended = sums.succeeded + sums.failed + sums.censored;
     if ended != sums.offered {
         invalid.push(format!("the books do not balance: {} offered, {ended} accounted for", sums.offered));
     }
@@ -228,7 +238,7 @@ pub(crate) async fn end(running: &mut Running, mut ended: Ended, totals: &RunTot
     let (status, mut verdict) = (ended.status, ended.verdict);
     let mut reason = ended.reasons.first().cloned().unwrap_or_default();
     running.journal.record.verdict = verdict;
-    running.journal.record.ended_unix_ms = Some(nuncius_clock::unix_ms());
+    running.journal.record.ended_unix_ms = Some(nuncius_bus::clock::unix_ms());
     let mut patience = running.daemon.timing.store_patience;
     if running.daemon.shutdown.is_cancelled() {
         patience = patience.min(SHUTDOWN_STORE_PATIENCE);

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use nuncius_bus::Headers;
+use nuncius_bus::clock::unix_ms;
 use nuncius_bus::lease::Lease;
 use nuncius_bus::work_queue::WorkItem;
-use nuncius_clock::unix_ms;
 use nuncius_schemas::codec::{self, CodecError};
 use nuncius_schemas::names::check_token;
 use nuncius_schemas::redact::redact_message;
@@ -23,8 +23,7 @@ use crate::daemon::{Daemon, RecordError};
 use crate::figures::{FIGURES, count};
 use crate::finish;
 use crate::journal::JournalError;
-use crate::run::run;
-use crate::running::{Running, leave};
+use crate::run::{self, Running};
 
 /// How long a submission that could not be admitted, because the bus or the store failed, waits for its next try.
 const RETRY_DELAY: Duration = Duration::from_secs(2);
@@ -168,16 +167,16 @@ pub(crate) async fn look_after(
     let tracker = daemon.tasks.clone();
     tracker.spawn(async move {
         let (status, reason) = match (running.journal.status(RunStatus::Submitted, "submitted").await, problem) {
-            (Ok(()), None) => return run(running, None).await,
+            (Ok(()), None) => return run::run(running, None).await,
             (Ok(()), Some(problem)) => (RunStatus::Failed, problem),
             (Err(JournalError::Taken(RunStatus::Cancelled)), _) => (RunStatus::Cancelled, CANCELLED_WAITING.to_owned()),
             (Err(error), _) => {
                 warn!(experiment = %id, %error, "not ours after all");
-                return leave(&running.daemon, &id, running.lease).await;
+                return run::leave(&running.daemon, &id, running.lease).await;
             }
         };
         finish::never_ran(&mut running, status, &reason).await;
-        leave(&running.daemon, &id, running.lease).await;
+        run::leave(&running.daemon, &id, running.lease).await;
     });
 }
 

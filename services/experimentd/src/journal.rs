@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use nuncius_bus::clock::unix_ms;
 use nuncius_bus::kv::Kv;
 use nuncius_bus::{Bus, BusError};
-use nuncius_clock::unix_ms;
 use nuncius_schemas::codec;
 use nuncius_schemas::event::{EventKind, ExperimentEvent};
 use nuncius_schemas::redact::{redact_message, redact_spec};

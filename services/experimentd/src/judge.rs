@@ -220,8 +220,8 @@ fn default_gates(spec: &ExperimentSpec) -> Vec<Gate> {
     let is_covered = |group: &nuncius_schemas::spec::Group| {
         spec.gates.iter().filter(|gate| gate.expression.metric == GateMetric::Failures).any(|gate| {
             let in_scope = gate.group.as_ref().is_none_or(|name| *name == group.name);
-            let steps = group.step_table();
-            in_scope && gate.step.as_ref().is_none_or(|step| steps.position(step) == Some(steps.iteration()))
+            let names = group.step_names();
+            in_scope && gate.step.as_ref().is_none_or(|step| names.len() == 1 && names.contains(step))
         })
     };
     let uncovered: Vec<&str> =
@@ -268,9 +268,9 @@ fn time_of_groups(groups: &[usize], schedules: &[GroupSchedule], from_ns: u64, t
     }
 }
 
-/// Where the iterations of each group are counted.
-pub fn iteration_recorders(spec: &ExperimentSpec) -> Vec<u16> {
-    spec.groups.iter().map(|group| group.step_table().iteration()).collect()
+/// How many steps each group has.
+pub fn steps_per_group(spec: &ExperimentSpec) -> Vec<u16> {
+    spec.groups.iter().map(|group| u16::try_from(group.step_names().len()).unwrap_or(u16::MAX)).collect()
 }
 
 #[cfg(test)]

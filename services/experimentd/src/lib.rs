@@ -3,17 +3,15 @@
 //! It must never start the same load twice, average a percentile, call a measurement good that it cannot vouch for, or
 //! acknowledge a submission before its fate is written down.
 //!
-//! Layout: `intake` admission; `run` one experiment from waiting to its end, `running` what it holds meanwhile; `plan`
-//! who does what; `fleet` commands to nodes; `control` requests to a run; `start` the start, `begun` what has started;
-//! `watch` while load is offered, `outcome` what came of it; `timing` how long what may take; [`totals`], [`seconds`],
-//! [`series`], [`offered`], [`health`], [`judge`], [`summary`] the books, pure; `tell` publishes the seconds; `finish`
-//! the end; `records` request records; `archive` what is stored, for whoever asks; `checkpoint` where a run stands;
-//! `succession` what another daemon left; `journal` what is written down meanwhile; `storing` what is stored meanwhile,
-//! beside the run; `telemetry` the samples of machines; `restore` the same from the bus, `reconcile` now and then;
-//! `trim` what the bus need not keep; `figures` what it tells of itself.
+//! Layout: `intake` admission; `run` one experiment from waiting to its end; `plan` who does what; `fleet` commands to
+//! nodes; `control` requests to a run; `start` the start; `watch` while load is offered; `timing` how long what may
+//! take; [`totals`], [`seconds`], [`series`], [`offered`], [`health`], [`judge`], [`summary`] the books, pure; `tell`
+//! publishes the seconds; `finish` the end; `records` request records; `archive` what is stored, for whoever asks;
+//! `checkpoint` where a run stands; `succession` what another daemon left; `journal` what is written down meanwhile;
+//! `storing` what is stored meanwhile, beside the run; `telemetry` the samples of machines; `restore` the same from the
+//! bus, `reconcile` now and then; `trim` what the bus need not keep; `figures` what it tells of itself.
 
 mod archive;
-mod begun;
 mod checkpoint;
 mod control;
 mod daemon;
@@ -27,13 +25,11 @@ mod journal;
 pub mod judge;
 mod nodes;
 pub mod offered;
-mod outcome;
 mod plan;
 mod reconcile;
 mod records;
 mod restore;
 mod run;
-mod running;
 pub mod seconds;
 pub mod series;
 mod serve;

@@ -6,7 +6,6 @@ use nuncius_load::assign;
 use nuncius_schemas::node::{GroupAssignment, NodeInfo, Role};
 use nuncius_schemas::run::RunNode;
 use nuncius_schemas::spec::{ExperimentSpec, NodeSelection};
-use nuncius_schemas::target::Target;
 use nuncius_schemas::variable::has_variables;
 
 pub(crate) mod moving;
@@ -184,9 +183,16 @@ fn refuse<'a>(field: &str, problem: String) -> Result<Choice<'a>, PlanError> {
 /// The service name a target's host is, if it is one: neither an address nor a host name with a port or a dot.
 pub(crate) fn service_of(target: &str) -> Option<&str> {
     // Queues, and servos that speak NATS, are reached over the bus.
-    let parts = Target::parse(target).filter(|parts| !matches!(parts.scheme, "queue" | "nats"))?;
+    if target.starts_with("queue://") || target.starts_with("nats://") {
+        return None;
+    }
+    let rest = target.split_once("://").map_or(target, |(_, rest)| rest);
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
     // What a variable stands for is known only on the node.
-    if has_variables(target) { None } else { parts.host().ok()?.only_service() }
+    let direct =
+        has_variables(target) || host.is_empty() || host.contains(':') || host.contains('.') || host == "localhost";
+    (!direct).then_some(host)
 }
 
 /// The service names of a specification that `services` does not resolve, with the field that uses them.

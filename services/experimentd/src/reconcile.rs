@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use nuncius_bus::clock::unix_ms;
 use nuncius_bus::kv::{KvEvent, Operation};
-use nuncius_clock::unix_ms;
 use nuncius_schemas::codec;
 use nuncius_schemas::run::RunRecord;
 use tokio::time::Instant;

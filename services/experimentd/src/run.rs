@@ -4,24 +4,146 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nuncius_bus::BusError;
+use nuncius_bus::lease::Lease;
 use nuncius_schemas::event::EventKind;
-use nuncius_schemas::run::RunStatus;
+use nuncius_schemas::run::{RunRecord, RunStatus};
 use nuncius_schemas::variable::has_variables;
-use tracing::{Instrument, info_span};
+use tracing::{Instrument, Span, info_span};
 
-use crate::begun::Left;
 use crate::checkpoint;
-use crate::finish;
+use crate::control::ControlDesk;
+use crate::daemon::{Daemon, give_back};
+use crate::finish::{self, CutShort};
 use crate::fleet::FleetError;
-use crate::journal::JournalError;
-use crate::outcome::Offered;
+use crate::journal::{Journal, JournalError};
 use crate::plan::{Plan, PlanError, unresolved_services};
-use crate::running::{Running, Stopped, leave};
 use crate::start::{start, tell_to_stop};
-use crate::watch::offer;
+use crate::succession::Left;
+use crate::watch::{Offered, offer};
+
+/// How long the bus may refuse what a run cannot do without.
+const INSIST_PATIENCE: Duration = Duration::from_secs(60);
+/// Pause before it is asked again.
+const INSIST_PAUSE: Duration = Duration::from_millis(300);
 
 /// How often a start may fail because of the bus and not of nodes.
 const EXCUSED_MAX: u32 = 5;
+
+/// Why a run came to its end before load was offered.
+pub(crate) enum Stopped {
+    /// It cannot be run; why.
+    Failed(String),
+    /// Somebody asked.
+    Cancelled(String),
+    /// It is no longer ours.
+    NotOurs(JournalError),
+}
+
+impl From<JournalError> for Stopped {
+    fn from(error: JournalError) -> Self {
+        match error {
+            JournalError::Taken(RunStatus::Cancelled) => Self::Cancelled("cancelled while it waited".to_owned()),
+            other => Self::NotOurs(other),
+        }
+    }
+}
+
+/// What a run holds while it is under way.
+pub(crate) struct Running {
+    pub(crate) daemon: Daemon,
+    pub(crate) journal: Journal,
+    pub(crate) control: ControlDesk,
+    pub(crate) lease: Lease,
+    pub(crate) span: Span,
+}
+
+impl Running {
+    /// Takes a run whose lease is held into hand: its span continues the submission's trace, its control subject is
+    /// listened to. `None` gives everything back, the lease included.
+    pub(crate) async fn take(
+        daemon: &Daemon,
+        record: RunRecord,
+        revision: u64,
+        lease: Lease,
+        span: Span,
+    ) -> Option<Self> {
+        let id = record.id.clone();
+        if let Some(traceparent) = &record.traceparent {
+            nuncius_telemetry::set_parent(&span, traceparent);
+        }
+        match ControlDesk::open(&daemon.bus, &id).await {
+            Ok(control) => {
+                let journal = Journal::new(daemon, record, revision);
+                Some(Self { daemon: daemon.clone(), journal, control, lease, span })
+            }
+            Err(error) => {
+                tracing::warn!(experiment = %id, %error, "no control subject");
+                leave(daemon, &id, lease).await;
+                None
+            }
+        }
+    }
+
+    /// Takes the lease again where it ran out, as it does in a long outage of the bus.
+    ///
+    /// # Errors
+    /// Somebody else has it, or has had it meanwhile: the record says so.
+    pub(crate) async fn keep_lease(&mut self) -> Result<(), JournalError> {
+        if self.lease.is_valid() {
+            return Ok(());
+        }
+        match self.daemon.acquire(&self.journal.record.id).await {
+            Ok(Some(fresh)) => {
+                self.lease = fresh;
+                // Whoever looked after the run in between has written its record, and purged what is behind its books.
+                self.journal.write().await
+            }
+            // Our own entry that was not renewed in time: it runs out, then it can be taken again.
+            Ok(None) if self.lease.is_still_stored().await.unwrap_or(true) => Ok(()),
+            Ok(None) => Err(JournalError::Held),
+            // The bus is away: nobody else can take it either. Asked again at the next turn.
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Asks the bus for something without which the run cannot go on, until it answers.
+    ///
+    /// # Errors
+    /// The run is no longer ours, or the bus has refused for longer than any outage that a run survives.
+    pub(crate) async fn insist<T, F: Future<Output = Result<T, BusError>>>(
+        &self,
+        what: &str,
+        ask: impl Fn() -> F,
+    ) -> Result<T, Stopped> {
+        let deadline = tokio::time::Instant::now() + INSIST_PATIENCE;
+        loop {
+            let error = match ask().await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            tracing::debug!(experiment = %self.journal.record.id, %error, what, "not yet: trying again");
+            if self.daemon.shutdown.is_cancelled() {
+                return Err(Stopped::NotOurs(JournalError::HandedOver));
+            }
+            if !self.lease.is_valid() {
+                // Whoever has it next asks anew.
+                return Err(Stopped::NotOurs(JournalError::Held));
+            }
+            if tokio::time::Instant::now() >= deadline {
+                return Err(Stopped::Failed(format!("{what}: {error}")));
+            }
+            tokio::time::sleep(INSIST_PAUSE).await;
+        }
+    }
+}
+
+/// Gives a run back, so that whoever sees its lease go, this daemon among them, may take it up.
+pub(crate) async fn leave(daemon: &Daemon, id: &str, lease: Lease) {
+    // In this order: while it is ours, we take no notice of the lease.
+    daemon.forget(id);
+    give_back(lease).await;
+}
 
 /// Runs an admitted experiment to its end, from where another daemon has `left` it, if one has. Never fails: whatever
 /// happens is written down.
@@ -77,7 +199,6 @@ async fn go_on(running: &mut Running, left: Left) -> Result<(Plan, Offered), Sto
 }
 
 async fn prepare_and_offer(running: &mut Running) -> Result<(Plan, Offered), Stopped> {
-    refuse_what_is_done_once(running)?;
     resolve_services(running).await?;
     let mut excluded = BTreeSet::new();
     let mut excused = Excused::default();
@@ -134,20 +255,6 @@ async fn prepare_and_offer(running: &mut Running) -> Result<(Plan, Offered), Sto
             }
         }
     }
-}
-
-/// What would be left out in silence is refused.
-fn refuse_what_is_done_once(running: &Running) -> Result<(), Stopped> {
-    for (index, group) in running.journal.record.spec.groups.iter().enumerate() {
-        for (list, steps) in [("before", &group.before), ("after", &group.after)] {
-            if !steps.is_empty() {
-                let problem = "steps that are done once for all are not run by this version: make them steps of the \
-                               group, or do them by hand";
-                return Err(Stopped::Failed(format!("groups[{index}].{list}: {problem}")));
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Starts that failed for no fault of a node.
@@ -251,4 +358,9 @@ async fn wait_for_plan(running: &mut Running, excluded: &BTreeSet<String>) -> Re
             }
         }
     }
+}
+
+/// How a run that was cut short is told.
+pub(crate) fn cut_by(reason: String) -> CutShort {
+    CutShort { reason, cancelled: true }
 }

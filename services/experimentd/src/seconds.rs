@@ -7,13 +7,12 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use nuncius_schemas::codec::{self, MESSAGE_MAX_BYTES};
-use nuncius_schemas::metric::{self, FailureCount, StatusCount};
+use nuncius_schemas::metric::{FailureCount, StatusCount};
 use nuncius_schemas::run::RunStatus;
 use nuncius_schemas::second::{ExperimentSecond, GroupSecond, GroupSums, NodeSecond, StepSecond};
 use nuncius_schemas::spec::ExperimentSpec;
-use nuncius_schemas::steps::{ITERATION, StepTable};
 use nuncius_schemas::units::SECOND_NS;
-use nuncius_stats::second::{add_piece, add_sums, distribution};
+use nuncius_stats::second::{add_piece, add_sums, distribution, distributions, distributions_mut};
 
 use crate::offered::{OfferedTimes, SecondsOfSchedule};
 use crate::series::Series;
@@ -54,7 +53,7 @@ struct GroupFrame {
     group: u16,
     name: String,
     open: bool,
-    steps: StepTable,
+    steps: Vec<String>,
     schedule: Option<SecondsOfSchedule>,
     so_far: GroupSums,
 }
@@ -82,15 +81,15 @@ pub struct Seconds {
 impl Seconds {
     /// None yet, of a run whose groups run on so many nodes.
     pub fn new(experiment: &str, spec: &ExperimentSpec, nodes_per_group: &[u32], start_unix_ns: u64) -> Self {
-        let tables: Vec<(String, StepTable)> =
-            spec.groups.iter().map(|group| (group.name.clone(), group.step_table())).collect();
+        let names: Vec<(String, Vec<String>)> =
+            spec.groups.iter().map(|group| (group.name.clone(), group.step_names())).collect();
         let groups = (0u16..)
             .zip(&spec.groups)
             .map(|(index, group)| GroupFrame {
                 group: index,
                 name: group.name.clone(),
                 open: group.is_open(),
-                steps: group.step_table(),
+                steps: group.step_names(),
                 schedule: {
                     let nodes = nodes_per_group.get(usize::from(index)).copied().unwrap_or(1);
                     SecondsOfSchedule::new(spec, index, group, nodes)
@@ -112,7 +111,7 @@ impl Seconds {
             recent_bytes: 0,
             late_pieces: 0,
             last_offered_second: None,
-            series: Series::new(&tables),
+            series: Series::new(&names),
         }
     }
 
@@ -269,14 +268,15 @@ fn group_second(
         let in_flight = in_flight.get(&key).copied().unwrap_or(0);
         step_second(index, name, totals.steps.get(&key).unwrap_or(&nothing), in_flight, slowest)
     };
+    let count = u16::try_from(frame.steps.len()).unwrap_or(u16::MAX);
     GroupSecond {
         group: frame.group,
         name: frame.name.clone(),
         open: frame.open,
         offered_ns: 0,
         scheduled: None,
-        iterations: frame.steps.whole().map(|whole| step((whole, ITERATION))),
-        steps: frame.steps.steps().map(step).collect(),
+        iterations: (count > 1).then(|| step((count, "iteration"))),
+        steps: (0u16..).zip(frame.steps.iter().map(String::as_str)).map(step).collect(),
         so_far: GroupSums::default(),
     }
 }
@@ -288,7 +288,7 @@ fn step_second(step: u16, name: &str, totals: &StepTotals, in_flight: u64, slowe
         count: *count,
         sample: sample.clone(),
     };
-    let mut told = StepSecond {
+    StepSecond {
         step,
         name: name.to_owned(),
         offered: totals.planned,
@@ -296,10 +296,8 @@ fn step_second(step: u16, name: &str, totals: &StepTotals, in_flight: u64, slowe
         succeeded: totals.succeeded,
         failed: totals.failed,
         censored: totals.censored,
-        skipped: totals.skipped,
         in_flight,
         retried: totals.retried,
-        redirects: totals.redirects,
         bytes_sent: totals.bytes_sent,
         bytes_received: totals.bytes_received,
         statuses: totals
@@ -308,14 +306,17 @@ fn step_second(step: u16, name: &str, totals: &StepTotals, in_flight: u64, slowe
             .map(|(status, count)| StatusCount { status: *status, count: *count })
             .collect(),
         failures: totals.failures.iter().map(failure).collect(),
-        checks: totals.checks.clone(),
+        response: distribution(&totals.response.completed),
+        service: distribution(&totals.service.completed),
+        blocked: distribution(&totals.blocked.completed),
+        lag: distribution(&totals.lag.completed),
+        failed_response: distribution(&totals.failed_response.completed),
+        failed_service: distribution(&totals.failed_service.completed),
+        censored_response: distribution(&totals.response.censored),
+        censored_service: distribution(&totals.service.censored),
         slowest: totals.slowest.iter().take(slowest).cloned().collect(),
-        ..StepSecond::default()
-    };
-    for series in metric::Series::ALL {
-        *told.series_mut(series) = distribution(totals.series(series));
+        without_histograms: false,
     }
-    told
 }
 
 /// Each node's part, and how many were left out: of very many, half of those that are told had the longest lag, the
@@ -347,12 +348,10 @@ fn node_seconds(totals: &SecondTotals) -> (Vec<NodeSecond>, u32) {
 
 /// About how long a step's message form is.
 fn step_bytes(step: &StepSecond) -> usize {
-    // Names of fields and their numbers, about 440 bytes; then what varies.
+    // Names of fields and their numbers, about 400 bytes; then what varies.
     let samples: usize = step.failures.iter().map(|f| 80 + f.sample.as_ref().map_or(0, String::len)).sum();
-    let checks: usize = step.checks.iter().map(|check| 48 + check.name.len()).sum();
-    let histograms: usize =
-        metric::Series::ALL.into_iter().map(|series| 90 + step.series(series).histogram.len()).sum();
-    440 + step.name.len() + samples + checks + step.statuses.len() * 32 + step.slowest.len() * SLOW_BYTES + histograms
+    let histograms: usize = distributions(step).iter().map(|distribution| 90 + distribution.histogram.len()).sum();
+    400 + step.name.len() + samples + step.statuses.len() * 32 + step.slowest.len() * SLOW_BYTES + histograms
 }
 
 fn estimated_bytes(second: &ExperimentSecond) -> usize {
@@ -382,7 +381,7 @@ fn split_within(second: ExperimentSecond, limit_bytes: usize, envelope_bytes: us
         let whole = group.iterations.into_iter().map(|step| (true, step));
         for (is_iteration, mut step) in whole.chain(group.steps.into_iter().map(|step| (false, step))) {
             if envelope_bytes + frame_bytes + step_bytes(&step) > limit_bytes {
-                metric::Series::ALL.into_iter().for_each(|series| step.series_mut(series).histogram.clear());
+                distributions_mut(&mut step).into_iter().for_each(|distribution| distribution.histogram.clear());
                 step.without_histograms = true;
             }
             let size = step_bytes(&step) + frame_bytes;

@@ -5,17 +5,14 @@ use std::collections::BTreeMap;
 use nuncius_schemas::metric::FailureKind;
 use nuncius_schemas::report::series::{SERIES_MAX, SERIES_ROWS_MAX};
 use nuncius_schemas::report::{FailureSeries, SeriesColumns, SeriesReport, StatusSeries};
-use nuncius_schemas::second::{ExperimentSecond, StepSecond};
-use nuncius_schemas::steps::StepTable;
+use nuncius_schemas::second::{Distribution, ExperimentSecond, StepSecond};
 use serde::{Deserialize, Serialize};
 
 use self::exact::{Pyramid, RowQuantiles};
 use self::heat::Heat;
-use self::quantiles::Quantiles;
 
 mod exact;
 mod heat;
-mod quantiles;
 
 /// Rows of all series together, so that a report of many steps stays bounded, too.
 const ROWS_TOTAL_MAX: usize = 120_000;
@@ -75,6 +72,33 @@ struct Row {
     failures: BTreeMap<(FailureKind, u16), u64>,
 }
 
+/// Those of a distribution that are shown, in nanoseconds.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+struct Quantiles {
+    p50: Option<u64>,
+    p95: Option<u64>,
+    p99: Option<u64>,
+    max: Option<u64>,
+}
+
+impl Quantiles {
+    fn of(distribution: &Distribution) -> Self {
+        Self { p50: distribution.p50_ns, p95: distribution.p95_ns, p99: distribution.p99_ns, max: distribution.max_ns }
+    }
+
+    /// Raises each to the distribution's, where that is larger.
+    fn raise(&mut self, distribution: &Distribution) {
+        self.largest(Self::of(distribution));
+    }
+
+    fn largest(&mut self, other: Self) {
+        self.p50 = self.p50.max(other.p50);
+        self.p95 = self.p95.max(other.p95);
+        self.p99 = self.p99.max(other.p99);
+        self.max = self.max.max(other.max);
+    }
+}
+
 /// What a second says of one series, beside the step's own counts.
 struct Frame {
     second: u32,
@@ -85,21 +109,20 @@ struct Frame {
 }
 
 impl Series {
-    /// Of groups with these names and steps.
-    pub fn new(groups: &[(String, StepTable)]) -> Self {
+    /// Of groups with these names, each with the names of its steps.
+    pub fn new(groups: &[(String, Vec<String>)]) -> Self {
         Self::with_rows(groups, SERIES_ROWS_MAX)
     }
 
-    fn with_rows(groups: &[(String, StepTable)], rows_max: usize) -> Self {
+    fn with_rows(groups: &[(String, Vec<String>)], rows_max: usize) -> Self {
         let groups_by_index = || (0u16..).zip(groups);
         // Iterations come first: where there is room for some series only, they say most.
-        let iterations =
-            groups_by_index().filter(|(_, (_, steps))| steps.whole().is_some()).map(|(index, (name, _))| {
-                let key: Key = (index, None);
-                (key, name.clone(), None)
-            });
+        let iterations = groups_by_index().filter(|(_, (_, steps))| steps.len() > 1).map(|(index, (name, _))| {
+            let key: Key = (index, None);
+            (key, name.clone(), None)
+        });
         let steps = groups_by_index().flat_map(|(index, (name, steps))| {
-            steps.steps().map(move |(step, text)| ((index, Some(step)), name.clone(), Some(text.to_owned())))
+            (0u16..).zip(steps).map(move |(step, text)| ((index, Some(step)), name.clone(), Some(text.clone())))
         });
         let mut wanted: Vec<(Key, String, Option<String>)> = iterations.chain(steps).collect();
         let left_out = u32::try_from(wanted.len().saturating_sub(SERIES_MAX)).unwrap_or(u32::MAX);
@@ -132,10 +155,10 @@ impl Series {
                 nodes: if piece.first_second == piece.second { piece.nodes.len() as u32 } else { 0 },
                 scheduled: group.scheduled.filter(|_| is_iteration && is_new),
             };
-            let is_only = group.only_step().is_some();
             for step in &group.steps {
+                let is_iteration = group.iterations.is_none() && group.steps.len() == 1;
                 let known = whole.and_then(|whole| whole.steps.iter().find(|known| known.step == step.step));
-                self.add_step((group.group, Some(step.step)), step, known, &frame(is_only));
+                self.add_step((group.group, Some(step.step)), step, known, &frame(is_iteration));
             }
             if let Some(step) = &group.iterations {
                 let known = whole.and_then(|whole| whole.iterations.as_ref());

@@ -82,7 +82,7 @@ pub async fn run(
         shutdown: shutdown.clone(),
         tasks: TaskTracker::new(),
         ours: Arc::new(Mutex::default()),
-        unsettled: Arc::default(),
+        books: Arc::default(),
     };
     let reported = daemon.clone();
     let _reporting = nuncius_metrics::report(nuncius_metrics::Pace::Steady, move |families| {

@@ -8,20 +8,19 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use nuncius_bus::clock::Offset;
-use nuncius_clock::{monotonic_ns, unix_ns};
+use nuncius_bus::clock::{Offset, monotonic_ns, unix_ns};
 use nuncius_schemas::codec;
 use nuncius_schemas::node::{Extend, NodeCommand, Prepare, RefusalCode, Start, Stop};
 use nuncius_schemas::run::RunStatus;
 use tracing::{Instrument, debug, info};
 
-use crate::begun::Begun;
 use crate::checkpoint::{self, Checkpoint};
 use crate::fleet::{FleetError, Patience, command_all, command_all_alive, command_all_until, measure_clocks};
 use crate::journal::JournalError;
 use crate::plan::Plan;
-use crate::running::{Running, Stopped};
+use crate::run::{Running, Stopped};
 use crate::timing::nanoseconds;
+use crate::watch::Begun;
 
 /// More of the lead for each node, since the commands go out one by one.
 const LEAD_PER_NODE_NS: u64 = 200_000;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nuncius_bus::Bus;
-use nuncius_clock::unix_ms;
+use nuncius_bus::clock::unix_ms;
 use nuncius_schemas::event::{EventKind, ExperimentEvent};
 use nuncius_schemas::run::RunRecord;
 use nuncius_schemas::second::ExperimentSecond;

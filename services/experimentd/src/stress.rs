@@ -10,13 +10,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use nuncius_bus::clock::monotonic_ns;
 use nuncius_bus::{Bus, typed};
-use nuncius_clock::monotonic_ns;
 use nuncius_schemas::event::EventKind;
 use nuncius_schemas::node::NodeInfo;
-use nuncius_schemas::node::resources::{not_offered, offers, resource_nodes};
 use nuncius_schemas::resource::{Amount, ResourceKind, ResourceReply, ResourceRequest};
-use nuncius_schemas::stress::StressStep;
+use nuncius_schemas::stress::{StressStep, not_offered, offers, resource_nodes};
 use nuncius_schemas::units::HumanDuration;
 use nuncius_telemetry::{OpenSpan, Operation, SpanKind, messaging};
 use tokio::sync::mpsc;

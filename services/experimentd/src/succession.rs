@@ -9,32 +9,41 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use nuncius_bus::BusError;
-use nuncius_bus::clock::Offset;
+use nuncius_bus::clock::{Offset, monotonic_ns, unix_ns};
 use nuncius_bus::expiry::ExpiryWatch;
 use nuncius_bus::kv::{KvEvent, Operation};
 use nuncius_bus::lease::Lease;
-use nuncius_clock::{monotonic_ns, unix_ns};
 use nuncius_schemas::codec;
 use nuncius_schemas::metric::MetricDelta;
 use nuncius_schemas::node::{Inquire, NodeCommand};
 use nuncius_schemas::run::{RunRecord, RunStatus};
 use tracing::{Instrument, debug, info, info_span, warn};
 
-use crate::begun::{Begun, Left};
 use crate::checkpoint::{self, Checkpoint};
 use crate::daemon::{Daemon, give_back};
 use crate::figures::{FIGURES, count};
 use crate::finish;
 use crate::fleet::{Standing, inquire_all, measure_clocks};
 use crate::intake::{CANCELLED_WAITING, look_after};
+use crate::plan::Plan;
 use crate::restore::{Reading, RestoreError};
-use crate::run::run;
-use crate::running::{Running, Stopped, leave};
+use crate::run::{self, Running, Stopped};
+use crate::watch::Begun;
 
 /// How often a lease that somebody holds is asked for, while a daemon begins: its own of before runs out by itself.
 const LEASE_POLL: Duration = Duration::from_millis(300);
 /// Pause before something that the bus could not do is tried again.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
+
+/// A run that another daemon has left while its load was offered.
+pub(crate) struct Left {
+    pub(crate) plan: Plan,
+    pub(crate) begun: Begun,
+    /// What happened, for people.
+    pub(crate) told: String,
+    /// Whoever wrote where it stood.
+    pub(crate) token: u64,
+}
 
 /// Takes up what has no end and no daemon, and goes on doing so.
 pub(crate) fn begin(daemon: &Daemon) {
@@ -172,22 +181,22 @@ async fn go_on(daemon: &Daemon, record: RunRecord, revision: u64, lease: Lease) 
     if running.journal.record.status == RunStatus::Cancelled {
         let reason = running.journal.record.reason.clone().unwrap_or_else(|| CANCELLED_WAITING.to_owned());
         finish::never_ran(&mut running, RunStatus::Cancelled, &reason).instrument(span).await;
-        leave(daemon, &id, running.lease).await;
+        run::leave(daemon, &id, running.lease).await;
         return true;
     }
     match left(&running).instrument(span.clone()).await {
         Ok(left) => {
             count(&FIGURES.takeovers);
-            run(running, left).await;
+            run::run(running, left).await;
         }
         Err(Stopped::Failed(problem) | Stopped::Cancelled(problem)) => {
             let reason = format!("daemon lost, and the run cannot go on: {problem}");
             finish::never_ran(&mut running, RunStatus::Failed, &reason).instrument(span).await;
-            leave(daemon, &id, running.lease).await;
+            run::leave(daemon, &id, running.lease).await;
         }
         Err(Stopped::NotOurs(error)) => {
             warn!(experiment = %id, %error, "leaving the run alone");
-            leave(daemon, &id, running.lease).await;
+            run::leave(daemon, &id, running.lease).await;
         }
     }
     true

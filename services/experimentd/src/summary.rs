@@ -7,16 +7,15 @@ use nuncius_schemas::gate::Quantity;
 use nuncius_schemas::metric::StatusCount;
 use nuncius_schemas::redact::{redact_spec, redact_url};
 use nuncius_schemas::report::{
-    CyclesReport, FailureReport, GateReport, GroupReport, MeterReport, MeterSummary, NodeReport, QuantileReport,
-    REPORT_SCHEMA, Report, SeriesReport, StepReport, Summary,
+    CyclesReport, FailureReport, GateReport, GroupReport, NodeReport, QuantileReport, REPORT_SCHEMA, Report,
+    SeriesReport, StepReport, Summary,
 };
 use nuncius_schemas::run::{RunRecord, RunStatus, Verdict};
 use nuncius_schemas::spec::Group;
-use nuncius_schemas::target::Target;
 use nuncius_stats::Observed;
 
 use crate::judge::OfferedSeconds;
-use crate::totals::{MeterTotals, RunTotals, StepTotals};
+use crate::totals::{RunTotals, StepTotals};
 
 /// Quantiles that every summary tries to give.
 pub const QUANTILES: [f64; 6] = [0.5, 0.9, 0.95, 0.99, 0.999, 0.9999];
@@ -107,16 +106,17 @@ pub fn report(record: &RunRecord, totals: &RunTotals, scheduled: &[Option<u64>],
 
 fn group_report(index: usize, group: &Group, totals: &RunTotals, scheduled: Option<u64>, seconds: f64) -> GroupReport {
     let number = u16::try_from(index).unwrap_or(u16::MAX);
-    let table = group.step_table();
+    let names = group.step_names();
     let mut steps = Vec::new();
     let mut offered = 0;
-    for (step, name) in table.recorders() {
+    for (step, name) in names.iter().cloned().chain((names.len() > 1).then(|| "iteration".to_owned())).enumerate() {
+        let step = u16::try_from(step).unwrap_or(u16::MAX);
         let empty = StepTotals::default();
         let one = totals.steps.get(&(number, step)).unwrap_or(&empty);
-        if step == table.iteration() {
+        if totals.is_iteration(number, step) {
             offered = one.planned;
         }
-        steps.push(step_report(name.to_owned(), table.whole() == Some(step), one, seconds));
+        steps.push(step_report(name, usize::from(step) == names.len(), one, seconds));
     }
     GroupReport {
         name: group.name.clone(),
@@ -130,43 +130,12 @@ fn group_report(index: usize, group: &Group, totals: &RunTotals, scheduled: Opti
         tls_verified: tls_verified(group),
         steps,
         cycles: totals.cycles.get(&number).and_then(cycles_report),
-        meters: totals
-            .meters
-            .iter()
-            .filter(|((group, _), _)| *group == number)
-            .map(|(_, meter)| meter_report(meter, seconds))
-            .collect(),
-    }
-}
-
-fn meter_report(totals: &MeterTotals, seconds: f64) -> MeterReport {
-    let MeterTotals { meter, sum, values } = totals;
-    let quantile = |quantile: f64| {
-        let has_enough = values.count() as f64 * (1.0 - quantile) >= 1.0;
-        let kept = values.quantile_ns(quantile).filter(|_| has_enough)?;
-        Some((quantile, meter.unscaled(kept as f64)))
-    };
-    let summary = || MeterSummary {
-        count: values.count(),
-        overflow: values.summary().overflow,
-        min: meter.unscaled(values.min_ns().unwrap_or(0) as f64),
-        mean: meter.unscaled(values.mean_ns().unwrap_or(0.0)),
-        max: meter.unscaled(values.max_ns().unwrap_or(0) as f64),
-        quantiles: QUANTILES.into_iter().filter_map(quantile).collect(),
-    };
-    MeterReport {
-        name: meter.name.clone(),
-        kind: meter.kind,
-        unit: meter.unit,
-        sum: *sum,
-        sum_per_second: per_second(*sum, seconds),
-        values: (values.count() > 0).then(summary),
     }
 }
 
 /// Whether the peers of a group that speaks TLS were checked.
 fn tls_verified(group: &Group) -> Option<bool> {
-    let is_secure = Target::parse(&group.target).is_some_and(|target| target.is_secure());
+    let is_secure = group.target.starts_with("https://") || group.target.starts_with("amqps://");
     is_secure.then(|| group.tls.as_ref().is_none_or(|tls| tls.verify))
 }
 
@@ -208,9 +177,7 @@ fn step_report(name: String, is_iteration: bool, totals: &StepTotals, seconds: f
         succeeded: totals.succeeded,
         failed: totals.failed,
         censored: totals.censored,
-        skipped: totals.skipped,
         retried: totals.retried,
-        redirects: totals.redirects,
         held_back: totals.held_back,
         backed_off: totals.backed_off,
         bytes_sent: totals.bytes_sent,
@@ -224,7 +191,6 @@ fn step_report(name: String, is_iteration: bool, totals: &StepTotals, seconds: f
             .map(|(status, count)| StatusCount { status: *status, count: *count })
             .collect(),
         failures,
-        checks: totals.checks.clone(),
         quantities,
         failed_quantities: [(Quantity::Response, &totals.failed_response), (Quantity::Service, &totals.failed_service)]
             .into_iter()

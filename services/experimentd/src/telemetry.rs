@@ -65,11 +65,11 @@ struct Site {
     rows_max: u64,
     patience: Duration,
     tell: mpsc::Sender<Told>,
-    tally: Arc<Tally>,
+    books: Arc<Books>,
 }
 
 #[derive(Default)]
-struct Tally {
+struct Books {
     waiting_bytes: AtomicUsize,
     /// Samples that were not stored because others waited, and because of the limit of rows.
     too_many: AtomicU64,
@@ -99,7 +99,7 @@ impl Telemetry {
             rows_max: daemon.timing.telemetry_rows,
             patience: daemon.timing.store_patience,
             tell,
-            tally: Arc::default(),
+            books: Arc::default(),
         };
         let stop = CancellationToken::new();
         let (heard, waiting) = mpsc::channel(WAITING_MAX);
@@ -154,7 +154,7 @@ pub(crate) async fn end(journal: &mut Journal, telemetry: Option<Telemetry>) {
 
 impl Site {
     fn state<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
-        act(&mut self.tally.state.lock().unwrap_or_else(PoisonError::into_inner))
+        act(&mut self.books.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Tells it, once.
@@ -256,10 +256,10 @@ impl Site {
             return self.warn(format!("node {node} told a sample of `{}`", claimed.escape_debug()));
         }
         self.state(|state| state.heard.insert(node.to_owned()));
-        let waiting = self.tally.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let waiting = self.books.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
         if waiting + bytes > WAITING_MAX_BYTES || heard.try_send((bytes, sample)).is_err() {
-            self.tally.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
-            self.tally.too_many.fetch_add(1, Ordering::Relaxed);
+            self.books.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            self.books.too_many.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -281,7 +281,7 @@ impl Site {
             for (_, sample) in batch.drain(..) {
                 let more = telemetry_rows(&sample);
                 if rows + more > self.rows_max {
-                    self.tally.beyond_limit.fetch_add(1, Ordering::Relaxed);
+                    self.books.beyond_limit.fetch_add(1, Ordering::Relaxed);
                     self.warn(format!(
                         "{} figures are stored, the limit (`--telemetry-rows` of the daemon): the rest is not",
                         self.rows_max
@@ -294,7 +294,7 @@ impl Site {
             if !samples.is_empty() {
                 self.write(&samples, &mut series).await;
             }
-            self.tally.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            self.books.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
             // One transaction has many: each costs a write of the disk.
             if !waiting.is_closed() {
                 tokio::time::sleep(GATHER).await;
@@ -328,14 +328,14 @@ impl Site {
             let reason = trouble.unwrap_or_else(|| "it is too slow".to_owned());
             missing.push(format!("the last samples are not stored: {reason}"));
         }
-        let too_many = self.tally.too_many.load(Ordering::Relaxed);
+        let too_many = self.books.too_many.load(Ordering::Relaxed);
         if too_many > 0 {
             missing.push(format!(
                 "{too_many} samples are not stored: more than {WAITING_MAX} of them, or {WAITING_MAX_BYTES} bytes, \
                  waited for the store"
             ));
         }
-        let beyond_limit = self.tally.beyond_limit.load(Ordering::Relaxed);
+        let beyond_limit = self.books.beyond_limit.load(Ordering::Relaxed);
         if beyond_limit > 0 {
             missing.push(format!("{beyond_limit} samples came after the limit of {} figures", self.rows_max));
         }

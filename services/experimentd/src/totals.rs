@@ -11,10 +11,8 @@ use nuncius_stats::{Accept, Histogram, Incarnation, Ledger, Totals};
 
 use crate::health::NodeHealth;
 
-mod meter;
 mod step;
 
-pub use meter::MeterTotals;
 pub use step::StepTotals;
 pub(crate) use step::add;
 
@@ -31,18 +29,6 @@ pub enum MergeError {
         group: u16,
         /// Index of the step.
         step: u16,
-        /// Node that sent it.
-        node: String,
-        /// What was wrong.
-        problem: String,
-    },
-    /// A meter's bytes are not what they should be, or it is another one than was told before.
-    #[error("meter `{meter}` of group {group} from {node}: {problem}")]
-    Meter {
-        /// Index of the group.
-        group: u16,
-        /// Name of the meter.
-        meter: String,
         /// Node that sent it.
         node: String,
         /// What was wrong.
@@ -103,7 +89,7 @@ pub struct NodeSecondTotals {
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 struct NodeStep {
     planned: u64,
-    /// Succeeded, failed, censored or skipped.
+    /// Succeeded, failed or censored.
     ended: u64,
     /// Under way, as last said.
     in_flight: u64,
@@ -141,15 +127,12 @@ pub struct NodeTotals {
 /// The books.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct RunTotals {
-    /// Where the iterations of each group are counted.
-    iterations: Vec<u16>,
+    /// How many steps each group has, without the whole iteration.
+    steps_per_group: Vec<u16>,
     /// By group and step, over the run.
     pub steps: BTreeMap<(u16, u16), StepTotals>,
     /// Of groups of servos: how many servos completed each number of cycles.
     pub cycles: BTreeMap<u16, BTreeMap<u32, u64>>,
-    /// Meters by group and name.
-    #[serde(default)]
-    pub meters: BTreeMap<(u16, String), MeterTotals>,
     /// By node.
     pub nodes: BTreeMap<String, NodeTotals>,
     /// Seconds that deltas may still come for.
@@ -160,13 +143,12 @@ pub struct RunTotals {
 }
 
 impl RunTotals {
-    /// Empty books for groups whose iterations are counted at these recorders.
-    pub fn new(iterations: Vec<u16>) -> Self {
+    /// Empty books for groups with these numbers of steps.
+    pub fn new(steps_per_group: Vec<u16>) -> Self {
         Self {
-            iterations,
+            steps_per_group,
             steps: BTreeMap::new(),
             cycles: BTreeMap::new(),
-            meters: BTreeMap::new(),
             nodes: BTreeMap::new(),
             open_seconds: BTreeMap::new(),
             ledger: Ledger::default(),
@@ -185,7 +167,7 @@ impl RunTotals {
 
     /// Whether `step` is where a group's iterations are counted: its only step, or the whole iteration.
     pub fn is_iteration(&self, group: u16, step: u16) -> bool {
-        is_iteration(&self.iterations, group, step)
+        is_iteration(&self.steps_per_group, group, step)
     }
 
     /// Adds a delta; `false` when it had been added before or is of an earlier incarnation.
@@ -224,26 +206,15 @@ impl RunTotals {
                 *self.cycles.entry(step.group).or_default().entry(*completed).or_default() += servos;
             }
             add(&mut lag_of_second, &one.lag.completed);
-            if is_iteration(&self.iterations, step.group, step.step) {
+            if is_iteration(&self.steps_per_group, step.group, step.step) {
                 offered += step.planned;
             }
             let of_node = node.steps.entry(key).or_default();
             of_node.planned += step.planned;
-            of_node.ended += step.succeeded + step.failed + step.censored + step.skipped;
+            of_node.ended += step.succeeded + step.failed + step.censored;
             of_node.in_flight = step.in_flight;
             second.steps.entry(key).or_default().merge(&one);
             second.in_flight.insert((delta.node.clone(), step.group, step.step), step.in_flight);
-        }
-        for meter in &delta.meters {
-            let key = (meter.group, meter.name.clone());
-            if let Err(text) = self.meters.entry(key).or_insert_with(|| MeterTotals::new(meter)).add(meter) {
-                problem.get_or_insert(MergeError::Meter {
-                    group: meter.group,
-                    meter: meter.name.clone(),
-                    node: delta.node.clone(),
-                    problem: text,
-                });
-            }
         }
         let part = second.nodes.entry(delta.node.clone()).or_default();
         part.offered += offered;
@@ -256,7 +227,8 @@ impl RunTotals {
         node.offered += offered;
         add(&mut node.lag, &lag_of_second);
         node.health.add(delta.last_second, delta.health.as_ref(), &lag_of_second);
-        let iterations = node.steps.iter().filter(|((group, step), _)| is_iteration(&self.iterations, *group, *step));
+        let iterations =
+            node.steps.iter().filter(|((group, step), _)| is_iteration(&self.steps_per_group, *group, *step));
         node.in_flight = if delta.last { 0 } else { iterations.map(|(_, step)| step.in_flight).sum() };
         part.in_flight = node.in_flight;
         if delta.last {
@@ -338,15 +310,19 @@ impl RunTotals {
                 sum.succeeded += totals.succeeded;
                 sum.failed += totals.failed;
                 sum.censored += totals.censored;
-                sum.skipped += totals.skipped;
             }
         }
         sum
     }
 }
 
-fn is_iteration(iterations: &[u16], group: u16, step: u16) -> bool {
-    iterations.get(usize::from(group)) == Some(&step)
+/// Where a group's iterations are counted: at its only step, or one past the last.
+fn is_iteration(steps_per_group: &[u16], group: u16, step: u16) -> bool {
+    match steps_per_group.get(usize::from(group)) {
+        Some(1) => step == 0,
+        Some(steps) => step == *steps,
+        None => false,
+    }
 }
 
 /// Sums over all groups' iterations.
@@ -360,68 +336,4 @@ pub struct Iterations {
     pub failed: u64,
     /// Unanswered or unsent at the stop.
     pub censored: u64,
-    /// Given up before anything was sent, by the rules of the test itself.
-    pub skipped: u64,
-}
-
-#[cfg(test)]
-mod tests {
-    use nuncius_schemas::meter::{MeterDelta, MeterKind, MeterUnit};
-    use nuncius_schemas::metric::{CheckCount, StepDelta};
-
-    use super::*;
-
-    const FIRST: Incarnation = Incarnation { epoch: 1, attempt: 1 };
-
-    fn delta(sequence: u64, step: StepDelta, events: u64) -> MetricDelta {
-        let meter = MeterDelta {
-            group: 0,
-            name: "events".to_owned(),
-            kind: MeterKind::Counter,
-            unit: MeterUnit::Number,
-            sum: events,
-            histogram: Vec::new(),
-        };
-        MetricDelta {
-            experiment: "e".to_owned(),
-            node: "n".to_owned(),
-            epoch: FIRST.epoch,
-            attempt: FIRST.attempt,
-            sequence,
-            part: 0,
-            parts: 1,
-            first_second: 0,
-            last_second: 0,
-            last: false,
-            stopped: None,
-            shortfall: None,
-            records: None,
-            steps: vec![step],
-            meters: vec![meter],
-            health: None,
-        }
-    }
-
-    #[test]
-    fn checks_redirects_and_meters_are_added_once_each_and_what_was_skipped_has_ended() {
-        let mut totals = RunTotals::new(vec![0]);
-        totals.enroll("n", FIRST);
-        let checks = vec![CheckCount { name: "has a price".to_owned(), passed: 3, failed: 1 }];
-        let step = StepDelta { planned: 9, succeeded: 4, skipped: 2, redirects: 5, checks, ..StepDelta::default() };
-        for (sequence, is_new) in [(1, true), (1, false), (2, true)] {
-            assert_eq!(totals.merge(&delta(sequence, step.clone(), 7)).unwrap(), is_new);
-        }
-        let merged = &totals.steps[&(0, 0)];
-        assert_eq!((merged.skipped, merged.redirects, merged.checks[0].passed, merged.checks[0].failed), (4, 10, 6, 2));
-        assert_eq!(totals.meters[&(0, "events".to_owned())].sum, 14);
-        totals.lose("n");
-        assert_eq!(totals.iterations().censored, 18 - 8 - 4);
-        let Iterations { offered, succeeded, failed, censored, skipped } = totals.iterations();
-        assert_eq!(offered, succeeded + failed + censored + skipped);
-        // A meter that is another one than was told before is a hole, not a sum of apples and pears.
-        let mut other = delta(3, StepDelta::default(), 1);
-        other.meters[0].unit = MeterUnit::Bytes;
-        assert!(totals.merge(&other).unwrap_err().to_string().contains("meter `events` of group 0 from n"));
-        assert_eq!((totals.refused, totals.meters[&(0, "events".to_owned())].sum), (1, 14));
-    }
 }

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use nuncius_bus::BusError;
-use nuncius_clock::unix_ms;
+use nuncius_bus::clock::unix_ms;
 use tracing::{debug, warn};
 
 use crate::checkpoint;

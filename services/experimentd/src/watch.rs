@@ -7,37 +7,36 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use nuncius_bus::BusError;
+use nuncius_bus::clock::{Offset, monotonic_ns};
 use nuncius_bus::tail::{Start as TailStart, StoredMessage, Tail};
-use nuncius_clock::monotonic_ns;
 use nuncius_schemas::codec;
 use nuncius_schemas::event::EventKind;
 use nuncius_schemas::metric::{MetricDelta, Shortfall};
 use nuncius_schemas::run::RunStatus;
 use nuncius_schemas::spec::{ExperimentSpec, Group};
 use nuncius_schemas::units::SECOND_NS;
+use serde::{Deserialize, Serialize};
 use tracing::{debug, warn};
 
-use crate::begun::Begun;
 use crate::figures::{FIGURES, count};
+use crate::finish::CutShort;
 use crate::journal::JournalError;
 use crate::judge::Judge;
 use crate::nodes::Whereabouts;
-use crate::outcome::{ClockSeen, CutShort, Lost, Offered};
 use crate::plan::Plan;
-use crate::plan::moving::Move;
 use crate::records::Gathering;
-use crate::running::{Running, Stopped};
+use crate::run::{Running, Stopped, cut_by};
 use crate::seconds::{Closing, Seconds};
 use crate::sources::Sources;
 use crate::stress::{Pressure, Told};
+use crate::summary::OverTime;
 use crate::telemetry::{self, Telemetry};
 use crate::tell::Teller;
 use crate::totals::{OPEN_SECONDS, RunTotals};
 
 mod asking;
 mod begin;
-mod checkpointing;
-mod checkpoints;
+mod books;
 mod ending;
 mod hearing;
 mod horizons;
@@ -45,8 +44,10 @@ mod lost;
 mod takeover;
 
 use asking::{Answer, Asking};
-use checkpointing::Checkpointing;
+pub(crate) use begin::Begun;
+use books::Books;
 use hearing::Hearing;
+pub(crate) use takeover::Move;
 
 /// How often seconds are closed, lost nodes looked for, and what got no answer asked again.
 const TICK: Duration = Duration::from_millis(500);
@@ -55,6 +56,42 @@ const READ_PAUSE: Duration = Duration::from_millis(300);
 
 /// A lost node whose own timer came later than this stood still, in nanoseconds: what it offers then is late.
 const STOOD_STILL_NS: u64 = SECOND_NS;
+
+/// What was offered and measured.
+pub(crate) struct Offered {
+    pub(crate) totals: RunTotals,
+    pub(crate) judge: Judge,
+    pub(crate) clocks: BTreeMap<String, ClockSeen>,
+    /// Nodes that were given up.
+    pub(crate) lost: BTreeMap<String, Lost>,
+    /// What others took over from them.
+    pub(crate) moves: Vec<Move>,
+    /// The request records, as far as they have come.
+    pub(crate) gathering: Option<Gathering>,
+    /// Why the run did not go to its end.
+    pub(crate) cut_short: Option<CutShort>,
+    /// Pressure that was not as it was meant.
+    pub(crate) pressure_problems: Vec<String>,
+    /// What the merged seconds say.
+    pub(crate) over_time: OverTime,
+}
+
+/// A node that was given up.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Lost {
+    /// Why.
+    pub(crate) reason: String,
+    /// Run time before which it may have offered whatever its shards hold, reported or not, in nanoseconds.
+    pub(crate) horizon_ns: u64,
+    /// Run time through which it has told what it offered, in nanoseconds.
+    pub(crate) told_ns: u64,
+}
+
+/// A node's clock at the start and now.
+pub(crate) struct ClockSeen {
+    pub(crate) first: Offset,
+    pub(crate) last: Offset,
+}
 
 /// What the watch reacts to.
 enum Event {
@@ -102,7 +139,7 @@ struct Watch<'a> {
     gathering: Option<Gathering>,
     /// Lost nodes whose load was late: they tell nothing any more that counts.
     stood_still: BTreeSet<String>,
-    checkpointing: Checkpointing,
+    books: Books,
     /// Told with the watch.
     sources: Sources,
     draining: bool,
@@ -159,14 +196,12 @@ pub(crate) async fn offer(running: &mut Running, plan: &Plan, begun: Begun) -> R
                     }
                 }
             }
-            Event::Cancel(reason) => watch.cut(CutShort::cancelled(reason)).await,
+            Event::Cancel(reason) => watch.cut(cut_by(reason)).await,
             // Its lease is given back, and the other takes it at once.
             Event::Shutdown if watch.running.daemon.has_another() => {
                 return Err(Stopped::NotOurs(JournalError::HandedOver));
             }
-            Event::Shutdown => {
-                watch.cut(CutShort::cancelled("cancelled: the daemon is shutting down".to_owned())).await
-            }
+            Event::Shutdown => watch.cut(cut_by("cancelled: the daemon is shutting down".to_owned())).await,
         }
     }
     if !watch.draining && watch.cut_short.is_none() && watch.running.journal.record.status != RunStatus::Draining {

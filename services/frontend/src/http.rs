@@ -10,7 +10,7 @@ use nuncius_bus::Bus;
 use nuncius_serve::{Answer, HttpLimits, answer, head_bytes};
 
 use crate::metrics;
-use crate::view::SharedView;
+use crate::view::Shared;
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const METRICS: &str = nuncius_metrics::expose::Format::Text.content_type();
@@ -18,7 +18,7 @@ const METRICS: &str = nuncius_metrics::expose::Format::Text.content_type();
 /// What the pages are made from.
 pub(crate) struct Pages {
     pub(crate) bus: Bus,
-    pub(crate) view: Arc<SharedView>,
+    pub(crate) view: Arc<Shared>,
     pub(crate) interval: Option<Duration>,
     pub(crate) limits: HttpLimits,
 }

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::maxima::Maxima;
-use crate::view::{QueueView, SharedView};
+use crate::view::{QueueView, Shared};
 
 /// How often the lease is asked for while another has it.
 const LEASE_PAUSE: Duration = Duration::from_secs(1);
@@ -32,7 +32,7 @@ pub(crate) struct Keeper {
     pub(crate) bus: Bus,
     pub(crate) queues: Queues,
     pub(crate) frontend: String,
-    pub(crate) view: Arc<SharedView>,
+    pub(crate) view: Arc<Shared>,
     /// Interval of the longest times.
     pub(crate) interval: Duration,
     pub(crate) workers_changed: watch::Receiver<()>,

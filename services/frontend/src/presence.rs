@@ -12,13 +12,13 @@ use nuncius_schemas::node::NodeInfo;
 use nuncius_schemas::worker::NodeSample;
 use tokio::sync::watch;
 
-use crate::view::SharedView;
+use crate::view::Shared;
 
 /// Prefix of the keys of clients' leases.
 const CLIENT_PREFIX: &str = "client.";
 
 /// Follows workers; `changed` is told when there are others.
-pub(crate) async fn follow_workers(mut nodes: NodeWatch, view: Arc<SharedView>, changed: watch::Sender<()>) {
+pub(crate) async fn follow_workers(mut nodes: NodeWatch, view: Arc<Shared>, changed: watch::Sender<()>) {
     loop {
         match nodes.next().await {
             Ok(NodeEvent::Joined { name, value, .. } | NodeEvent::Updated { name, value, .. }) => {
@@ -49,7 +49,7 @@ pub(crate) async fn follow_workers(mut nodes: NodeWatch, view: Arc<SharedView>, 
 }
 
 /// Follows clients of queues. Expiry is told only when it is to be believed.
-pub(crate) async fn follow_clients(mut leases: ExpiryWatch, view: Arc<SharedView>) {
+pub(crate) async fn follow_clients(mut leases: ExpiryWatch, view: Arc<Shared>) {
     loop {
         match leases.next().await {
             Ok(KvEvent::Entry(entry)) => {
@@ -71,7 +71,7 @@ pub(crate) async fn follow_clients(mut leases: ExpiryWatch, view: Arc<SharedView
 }
 
 /// Hears what workers say of themselves.
-pub(crate) async fn hear_samples(mut samples: Subscription, view: Arc<SharedView>) {
+pub(crate) async fn hear_samples(mut samples: Subscription, view: Arc<Shared>) {
     while let Some(message) = samples.next().await {
         let Ok(sample) = message.decode::<NodeSample>() else { continue };
         let mut view = view.lock();

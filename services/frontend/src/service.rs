@@ -20,7 +20,7 @@ use tracing::{info, warn};
 use crate::http::{self, Pages};
 use crate::keeper::Keeper;
 use crate::presence;
-use crate::view::SharedView;
+use crate::view::Shared;
 
 /// Interval of the longest times where no statistics line is wanted.
 const MAXIMA_INTERVAL: Duration = Duration::from_secs(60);
@@ -81,7 +81,7 @@ pub async fn run(
         let made = queues.ensure(queue, &config.settings).await?;
         info!(queue, made, "queue is there");
     }
-    let view = Arc::new(SharedView::default());
+    let view = Arc::new(Shared::default());
     let tasks = TaskTracker::new();
     let (workers_changed, workers) = watch::channel(());
     let names = bus.namespace().clone();
@@ -207,7 +207,7 @@ async fn follow_queues(
 }
 
 /// A line for each queue, once an interval.
-async fn tell_statistics(view: Arc<SharedView>, interval: Duration, shutdown: CancellationToken) {
+async fn tell_statistics(view: Arc<Shared>, interval: Duration, shutdown: CancellationToken) {
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     ticks.tick().await;

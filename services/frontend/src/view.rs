@@ -65,9 +65,9 @@ impl View {
 
 /// The view, shared.
 #[derive(Debug, Default)]
-pub(crate) struct SharedView(Mutex<View>);
+pub(crate) struct Shared(Mutex<View>);
 
-impl SharedView {
+impl Shared {
     /// Locked: for a moment, never across an `await`.
     pub(crate) fn lock(&self) -> MutexGuard<'_, View> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use nuncius_bus::Bus;
 use nuncius_bus::consumer::ConsumerWanted;
-use nuncius_schemas::subjects::OTLP_CONSUMER;
+use nuncius_schemas::subjects::{OTLP_CONSUMER, Signal};
 use nuncius_telemetry::otlp::Sender;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -25,7 +25,6 @@ mod intake;
 mod lane;
 mod settings;
 mod spool;
-mod subject;
 
 pub use settings::ExportConfig;
 
@@ -81,5 +80,24 @@ impl Exporting {
     /// Waits until everything has ended, after `shutdown`.
     pub(crate) async fn ended(self) {
         self.tasks.wait().await;
+    }
+}
+
+/// The signal of a subject.
+fn signal_of(subject: &str) -> Option<Signal> {
+    Signal::of(subject.rsplit('.').next()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subject_says_what_its_messages_are_about() {
+        let names = nuncius_bus::Namespace::default();
+        for signal in Signal::ALL {
+            assert_eq!(signal_of(&names.otlp(signal)), Some(signal));
+        }
+        assert_eq!(signal_of("nuncius.otlp.profiles"), None);
     }
 }

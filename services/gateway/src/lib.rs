@@ -8,14 +8,12 @@
 //! Layout: [`service`] starts and joins everything; `export` hands telemetry on; `http` is the face, `metrics` what it
 //! shows; `hops` makes spans of what servers tell of messages.
 
-mod error;
 mod export;
 mod hops;
 mod http;
 mod metrics;
 pub mod service;
 
-pub use error::GatewayError;
 pub use export::ExportConfig;
 pub use metrics::MetricsSettings;
-pub use service::{GatewayConfig, run};
+pub use service::{GatewayConfig, GatewayError, run};

@@ -6,15 +6,20 @@
 //! and however many they are.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use axum::Router;
 use nuncius_bus::{Bus, BusError};
 use nuncius_metrics::Families;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::export::counts::Counts;
+
+use budget::FoldedCounts;
+
 mod budget;
 mod latency;
-mod listener;
 mod machine;
 mod machines;
 mod nats;
@@ -24,14 +29,43 @@ mod page;
 mod processes;
 mod run;
 mod runs;
-mod settings;
 
-use budget::FoldedCounts;
-use listener::Listener;
+/// Settings of what is shown.
+#[derive(Debug, Clone)]
+pub struct MetricsSettings {
+    /// How long the series of a run are shown after it has ended.
+    pub ended_for: Duration,
+    /// Most runs that are shown at a time: the latest.
+    pub runs_max: usize,
+    /// Most series of a family that one process, one run or the gateway itself may have; all beyond are told together,
+    /// under `other`.
+    pub family_series_max: usize,
+    /// Most processes that are shown at a time.
+    pub processes_max: usize,
+    /// Most series of all processes together.
+    pub series_max: usize,
+    /// How long a page is shown before it is made anew.
+    pub page_age: Duration,
+    /// How often the servers are asked how they fare.
+    pub nats_period: Duration,
+    /// How to speak to the servers' system account; without it they are asked only of streams and consumers.
+    pub system: Option<nuncius_bus::ConnectOptions>,
+}
 
-pub(crate) use own::Exported;
-pub(crate) use page::router;
-pub use settings::MetricsSettings;
+impl Default for MetricsSettings {
+    fn default() -> Self {
+        Self {
+            ended_for: Duration::from_secs(300),
+            runs_max: 100,
+            family_series_max: 1_000,
+            processes_max: 1_000,
+            series_max: 250_000,
+            page_age: Duration::from_secs(1),
+            nats_period: Duration::from_secs(5),
+            system: None,
+        }
+    }
+}
 
 /// What the page is made from.
 #[derive(Debug, Clone)]
@@ -40,17 +74,27 @@ pub(crate) struct MetricsState {
     shown: Arc<Shown>,
 }
 
+/// What the gateway exports.
+#[derive(Debug, Clone)]
+pub(crate) struct Exported {
+    /// What became of telemetry here.
+    pub(crate) counts: Arc<Counts>,
+    /// Most bytes of a signal that may wait.
+    pub(crate) spool_bytes: u64,
+}
+
 /// Everything that is known.
 #[derive(Debug)]
 struct Shown {
-    settings: Arc<MetricsSettings>,
+    settings: MetricsSettings,
     exported: Exported,
-    own: Arc<own::Own>,
-    runs: Arc<runs::Runs>,
-    nodes: Arc<nodes::Nodes>,
-    machines: Arc<machines::Machines>,
-    processes: Arc<processes::Processes>,
-    nats: Arc<nats::Nats>,
+    own: own::Own,
+    runs: runs::Runs,
+    nodes: nodes::Nodes,
+    machines: machines::Machines,
+    processes: processes::Processes,
+    nats: nats::Nats,
+    page: page::Page,
 }
 
 impl MetricsState {
@@ -67,22 +111,23 @@ impl MetricsState {
     ) -> Result<Self, BusError> {
         let shown = Arc::new(Shown {
             exported,
-            own: Arc::default(),
-            runs: Arc::default(),
-            nodes: Arc::default(),
-            machines: Arc::default(),
-            processes: Arc::new(processes::Processes::new(&settings)),
-            nats: Arc::default(),
-            settings: Arc::new(settings),
+            own: own::Own::default(),
+            runs: runs::Runs::default(),
+            nodes: nodes::Nodes::default(),
+            machines: machines::Machines::default(),
+            processes: processes::Processes::new(&settings),
+            nats: nats::Nats::default(),
+            page: page::Page::default(),
+            settings,
         });
         let state = Self { bus, shown };
         for task in [
-            runs::follow(state.listener(&state.shown.runs), shutdown.clone()).await?,
-            nodes::follow(state.listener(&state.shown.nodes)).await?,
-            nodes::hear(state.listener(&state.shown.nodes)).await?,
-            machines::hear(state.listener(&state.shown.machines)).await?,
-            processes::hear(state.listener(&state.shown.processes)).await?,
-            nats::ask(state.listener(&state.shown.nats)),
+            runs::follow(state.clone(), shutdown.clone()).await?,
+            nodes::follow(state.clone()).await?,
+            nodes::hear(state.clone()).await?,
+            machines::hear(state.clone()).await?,
+            processes::hear(state.clone()).await?,
+            nats::ask(state.clone()),
         ] {
             let shutdown = shutdown.clone();
             tasks.spawn(async move {
@@ -93,11 +138,6 @@ impl MetricsState {
             });
         }
         Ok(state)
-    }
-
-    fn listener<T>(&self, part: &Arc<T>) -> Listener<T> {
-        let (settings, own) = (Arc::clone(&self.shown.settings), Arc::clone(&self.shown.own));
-        Listener { bus: self.bus.clone(), settings, own, part: Arc::clone(part) }
     }
 
     /// Counts a connection that was turned away.
@@ -121,4 +161,9 @@ impl MetricsState {
         families.without_repeats();
         families
     }
+}
+
+/// The paths of metrics.
+pub(crate) fn router(state: MetricsState) -> Router {
+    page::router(state)
 }

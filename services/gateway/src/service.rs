@@ -1,10 +1,11 @@
 //! A gateway from start to end.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nuncius_bus::{Bus, registry};
+use nuncius_bus::{Bus, BusError, registry};
 use nuncius_schemas::node::Role;
 use nuncius_serve::{HttpLimits, ServeError};
 use tokio::sync::oneshot;
@@ -12,7 +13,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
-use crate::error::GatewayError;
 use crate::export::{self, ExportConfig};
 use crate::metrics::{Exported, MetricsSettings, MetricsState};
 use crate::{hops, http};
@@ -59,6 +59,28 @@ impl GatewayConfig {
             metrics: MetricsSettings::default(),
         }
     }
+}
+
+/// Why a gateway ended.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    /// The bus.
+    #[error("gateway: {0}")]
+    Bus(#[from] BusError),
+    /// The pages.
+    #[error("gateway: {0}")]
+    Serve(#[from] ServeError),
+    /// The collector.
+    #[error("gateway: nothing can be sent to the collector: {0}; see --otlp-endpoint and --otlp-header")]
+    Collector(String),
+    /// The directory of the spool.
+    #[error("gateway: the spool's directory {} cannot be used: {problem}; see --spool-directory", directory.display())]
+    Spool {
+        /// Where it is.
+        directory: PathBuf,
+        /// Why not.
+        problem: String,
+    },
 }
 
 /// Runs a gateway until `shutdown`; `ready` is told where its pages are.

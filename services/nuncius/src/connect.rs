@@ -14,8 +14,7 @@ use nuncius_bus::{Bus, BusError, ConnectOptions, Credentials, Namespace, Tls, co
 use nuncius_schemas::names::check_token;
 
 use crate::args::Global;
-use crate::exit::Usage;
-use crate::{environment, way_out};
+use crate::{Usage, environment, way_out};
 
 mod private;
 mod private_directory;

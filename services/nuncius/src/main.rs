@@ -5,14 +5,11 @@ mod args;
 mod commands;
 mod connect;
 mod environment;
-mod exit;
-mod host;
 mod live;
 mod local;
 mod observe;
 mod output;
 mod registration;
-mod signals;
 mod telling;
 mod way_out;
 
@@ -20,12 +17,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::args::{Command, EmulatorCommand, TelemetryArgs};
-use crate::exit::{EXIT_FAILED, EXIT_USAGE, exit_code_of};
 use crate::output::note;
 
-/// Jobs and messages are made of many small pieces, which glibc's allocator spends a third of a worker's time on.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+/// Exit code for a command line, or a file named on it, that makes no sense.
+pub(crate) const EXIT_USAGE: u8 = 64;
+/// Exit code where nats-server does not let this process do what it is for.
+pub(crate) const EXIT_NOT_PERMITTED: u8 = 77;
+/// Exit code for everything that went wrong without a verdict.
+pub(crate) const EXIT_FAILED: u8 = 5;
 
 /// How long spans may take to leave at the end.
 const TELEMETRY_PATIENCE: Duration = Duration::from_secs(3);
@@ -91,6 +90,30 @@ fn main() -> ExitCode {
     ExitCode::from(code)
 }
 
+fn exit_code_of(error: &anyhow::Error) -> u8 {
+    if error.is::<Usage>() {
+        EXIT_USAGE
+    } else if error.chain().any(is_refusal) {
+        EXIT_NOT_PERMITTED
+    } else {
+        EXIT_FAILED
+    }
+}
+
+/// Whether nats-server does not permit something; errors that only pass the bus's on do not name it as their source.
+fn is_refusal(cause: &(dyn std::error::Error + 'static)) -> bool {
+    use nuncius_bus::{BusError, TypedError};
+    use nuncius_jobs::JobError;
+    let bus = cause.downcast_ref::<BusError>().or_else(|| match cause.downcast_ref::<JobError>() {
+        Some(JobError::Bus(error) | JobError::Typed(TypedError::Bus(error))) => Some(error),
+        _ => match cause.downcast_ref::<TypedError>() {
+            Some(TypedError::Bus(error)) => Some(error),
+            Some(TypedError::Codec { .. }) | None => None,
+        },
+    });
+    matches!(bus, Some(BusError::NotPermitted { .. }))
+}
+
 /// Help, the version, or what is wrong with the command line.
 fn explain(error: &clap::Error) -> u8 {
     let written = error.print().and_then(|()| std::io::Write::flush(&mut std::io::stdout()));
@@ -137,6 +160,18 @@ fn runtime_for(command: &Command) -> tokio::runtime::Builder {
     builder
 }
 
+/// A mistake of the person at the keyboard: exit code 64.
+#[derive(Debug)]
+pub(crate) struct Usage(pub(crate) String);
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
 /// What this process says of itself beside its name. The instance is the epoch of its entry in the registry.
 fn resource(namespace: &str) -> Vec<(String, String)> {
     let instance = format!("{:016x}", nuncius_bus::registry::process_epoch());
@@ -144,7 +179,7 @@ fn resource(namespace: &str) -> Vec<(String, String)> {
         ("service.namespace", namespace.to_owned()),
         ("service.version", env!("CARGO_PKG_VERSION").to_owned()),
         ("service.instance.id", instance),
-        ("host.name", host::host_name()),
+        ("host.name", local::host_name()),
     ]
     .map(|(key, value)| (key.to_owned(), value))
     .into()

@@ -12,10 +12,9 @@ use nuncius_schemas::subjects::Signal;
 use nuncius_telemetry::otlp::{Endpoint, Protocol};
 use nuncius_viewer::{ViewerConfig, find_pages};
 
+use crate::Usage;
 use crate::args::ObserveArgs;
-use crate::exit::Usage;
-use crate::host::host_name;
-use crate::local::Local;
+use crate::local::{Local, host_name};
 
 mod prometheus;
 

@@ -7,7 +7,7 @@ use nuncius_bus::streams::StreamLimits;
 use nuncius_schemas::codec;
 use nuncius_schemas::route::{Route, RouteHost};
 
-use crate::host::host_token;
+use crate::local::host_token;
 
 /// A service name that points at an address of this process while it lives, unless somebody else has the name.
 #[derive(Debug)]

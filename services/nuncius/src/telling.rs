@@ -31,7 +31,7 @@ pub(crate) fn begin(service: &'static str) -> Option<Telling> {
     if !nuncius_telemetry::is_wanted(Signal::Metrics) {
         return None;
     }
-    let start_unix_ns = nuncius_clock::unix_ns();
+    let start_unix_ns = nuncius_bus::clock::unix_ns();
     let epoch = nuncius_bus::registry::process_epoch().to_string();
     let reporting = report(Pace::Steady, move |families| {
         // The gateway knows which node this process is.

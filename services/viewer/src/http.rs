@@ -39,33 +39,33 @@ const POLICY: &str = "default-src 'self'; script-src 'self' 'unsafe-inline'; sty
     img-src 'self' data:; font-src 'self' data:; worker-src 'self' blob:; object-src 'none'; frame-ancestors 'none'";
 
 /// What every connection shares.
-pub(crate) struct Face {
+pub(crate) struct Shared {
     pub(crate) kept: Mutex<Kept>,
     pub(crate) pages: Pages,
     pub(crate) limits: HttpLimits,
 }
 
-impl Face {
+impl Shared {
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Serves until `shutdown`.
-pub(crate) async fn serve(listener: TcpListener, face: Arc<Face>, shutdown: CancellationToken) {
-    let limits = face.limits.clone();
+pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>, shutdown: CancellationToken) {
+    let limits = shared.limits.clone();
     let handler = move |request, _| {
-        let face = Arc::clone(&face);
-        async move { respond(request, &face).await }
+        let shared = Arc::clone(&shared);
+        async move { respond(request, &shared).await }
     };
     nuncius_serve::serve(listener, limits, shutdown, handler, || {}).await;
 }
 
 type Refused = (StatusCode, String);
 
-async fn respond(request: Request<Incoming>, face: &Face) -> Answer {
+async fn respond(request: Request<Incoming>, shared: &Shared) -> Answer {
     let (head, body) = request.into_parts();
-    match route(&head, body, face).await {
+    match route(&head, body, shared).await {
         Ok(answer) => answer,
         Err((status, problem)) => {
             let told = json!({ "data": null, "errors": [{ "code": status.as_u16(), "msg": problem }] });
@@ -77,27 +77,27 @@ async fn respond(request: Request<Incoming>, face: &Face) -> Answer {
     }
 }
 
-async fn route(head: &Parts, body: Incoming, face: &Face) -> Result<Answer, Refused> {
-    let (bytes, bytes_max) = (head_bytes(head), face.limits.header_max_bytes);
+async fn route(head: &Parts, body: Incoming, shared: &Shared) -> Result<Answer, Refused> {
+    let (bytes, bytes_max) = (head_bytes(head), shared.limits.header_max_bytes);
     if bytes > bytes_max {
         let problem = format!("the head of the request has {bytes} bytes; header_max_bytes is {bytes_max}");
         return Err((StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, problem));
     }
     let is_change = head.method != Method::GET && head.method != Method::HEAD;
-    if let Some(reason) = sites::foreign(&head.headers, is_change, &face.limits.allowed_hosts) {
+    if let Some(reason) = sites::foreign(&head.headers, is_change, &shared.limits.allowed_hosts) {
         return Err((StatusCode::FORBIDDEN, format!("refused for another site: {reason}")));
     }
     let path = head.uri.path();
     match (&head.method, path) {
-        (&Method::POST, "/v1/traces") => take(head, body, face).await,
+        (&Method::POST, "/v1/traces") => take(head, body, shared).await,
         (_, "/v1/traces") => Err((StatusCode::METHOD_NOT_ALLOWED, "spans are posted".to_owned())),
         (&Method::GET | &Method::HEAD, "/healthz") => Ok(answer(StatusCode::OK, TEXT, "ok\n".to_owned())),
         (&Method::GET | &Method::HEAD, _) => match path.strip_prefix("/api/") {
             Some(asked) => {
-                let told = asked_by_pages(asked, head.uri.query().unwrap_or_default(), &face.kept())?;
+                let told = asked_by_pages(asked, head.uri.query().unwrap_or_default(), &shared.kept())?;
                 Ok(answer(StatusCode::OK, JSON, told.to_string()))
             }
-            None => page(path, &face.pages),
+            None => page(path, &shared.pages),
         },
         _ => Err((StatusCode::METHOD_NOT_ALLOWED, format!("{path} can be read only"))),
     }
@@ -146,15 +146,15 @@ fn page(path: &str, pages: &Pages) -> Result<Answer, Refused> {
 }
 
 /// Takes spans; answers as OTLP says.
-async fn take(head: &Parts, body: Incoming, face: &Face) -> Result<Answer, Refused> {
+async fn take(head: &Parts, body: Incoming, shared: &Shared) -> Result<Answer, Refused> {
     let content_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if content_type.split(';').next().map(str::trim) != Some(PROTOBUF) {
         let problem = format!("spans come as {PROTOBUF}, not as {content_type:?}");
         return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, problem));
     }
-    let bytes_max = face.limits.body_max_bytes;
+    let bytes_max = shared.limits.body_max_bytes;
     let too_long = || (StatusCode::PAYLOAD_TOO_LARGE, format!("more than body_max_bytes, which is {bytes_max}"));
-    let read = tokio::time::timeout(face.limits.read_timeout, Limited::new(body, bytes_max).collect()).await;
+    let read = tokio::time::timeout(shared.limits.read_timeout, Limited::new(body, bytes_max).collect()).await;
     let read = read.map_err(|_| (StatusCode::REQUEST_TIMEOUT, "the body took too long".to_owned()))?;
     let body = read
         .map_err(|error| {
@@ -171,7 +171,7 @@ async fn take(head: &Parts, body: Incoming, face: &Face) -> Result<Answer, Refus
     };
     let request = ExportTraceServiceRequest::decode(body)
         .map_err(|error| (StatusCode::BAD_REQUEST, format!("no spans in OTLP: {error}")))?;
-    let refused = face.kept().add(request);
+    let refused = shared.kept().add(request);
     let partial_success = (refused > 0).then(|| ExportTracePartialSuccess {
         rejected_spans: i64::try_from(refused).unwrap_or(i64::MAX),
         error_message: "spans without ids of 16 and 8 bytes".to_owned(),

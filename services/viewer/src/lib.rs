@@ -13,14 +13,12 @@ use nuncius_serve::{HttpLimits, ServeError};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-mod error;
 mod http;
 mod jaeger;
 mod kept;
 mod pages;
 mod query;
 
-pub use error::ViewerError;
 pub use pages::find_pages;
 
 use kept::Kept;
@@ -64,6 +62,27 @@ impl ViewerConfig {
     }
 }
 
+/// Why there is no viewer.
+#[derive(Debug, thiserror::Error)]
+pub enum ViewerError {
+    /// Its address cannot be had.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// There are no pages to be found.
+    #[error(
+        "no pages of Jaeger found: run scripts/setup --observe, or set NUNCIUS_JAEGER_UI to the directory that has them"
+    )]
+    NoPages,
+    /// The pages cannot be read.
+    #[error("the pages of Jaeger in {}: {reason}; run scripts/setup --observe", path.display())]
+    Pages {
+        /// What could not be read.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+}
+
 /// Serves until `shutdown`; `ready` gets the address.
 ///
 /// # Errors
@@ -84,7 +103,7 @@ pub async fn run(
         source,
     };
     let address = listener.local_addr().map_err(unknown)?;
-    let face = http::Face {
+    let shared = http::Shared {
         kept: Mutex::new(Kept::new(config.kept_max_bytes, config.trace_spans_max)),
         pages,
         limits: config.limits,
@@ -92,6 +111,6 @@ pub async fn run(
     if let Some(ready) = ready {
         let _ = ready.send(address);
     }
-    http::serve(listener, Arc::new(face), shutdown).await;
+    http::serve(listener, Arc::new(shared), shutdown).await;
     Ok(())
 }

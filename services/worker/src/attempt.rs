@@ -1,23 +1,23 @@
 //! One attempt at one job: admitted, run, kept alive for the queue, and ended in exactly one way.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use nuncius_bus::clock::{unix_ms, unix_ns};
 use nuncius_bus::work_queue::WorkItem;
 use nuncius_bus::{Bus, BusError, TypedError, typed};
-use nuncius_clock::{unix_ms, unix_ns};
-use nuncius_jobs::{Finish, JobError, PROGRESS_INTERVAL, PROGRESS_LOST, Taken, admit};
+use nuncius_jobs::{Finish, Finisher, JobError, PROGRESS_INTERVAL, PROGRESS_LOST, Taken, admit};
 use nuncius_schemas::job::{JobEvent, JobEventKind, JobResult, JobStatus, OUTPUT_TAIL_MAX_BYTES};
 use nuncius_schemas::redact::redact_user_information;
 use nuncius_schemas::worker::DeviceReply;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::bench::Bench;
 use crate::execute::{Outcome, execute};
 use crate::spans;
-use crate::workload::{DeviceTask, Prepared, Task};
+use crate::workload::{DeviceTask, Prepared, Task, Workload};
 
 /// A job that has run this long is told of.
 const TAKEN_AFTER: Duration = Duration::from_millis(250);
@@ -25,6 +25,32 @@ const TAKEN_AFTER: Duration = Duration::from_millis(250);
 const DEVICE_PATIENCE: Duration = Duration::from_secs(24 * 3600);
 /// Longest payload in a line of the log, in bytes.
 const SHOWN_MAX_BYTES: usize = 500;
+
+/// What all attempts of a worker share.
+#[derive(Debug)]
+pub(crate) struct Bench {
+    pub(crate) bus: Bus,
+    pub(crate) finisher: Finisher,
+    pub(crate) workload: Workload,
+    pub(crate) queue: String,
+    pub(crate) worker: String,
+    pub(crate) node: String,
+    pub(crate) pod: String,
+    /// Cancelled when running jobs are to be handed back.
+    pub(crate) hand_back: CancellationToken,
+    /// Jobs that ended here.
+    pub(crate) finished: AtomicU64,
+    /// How often the queue was removed.
+    pub(crate) removals: Arc<AtomicU64>,
+    /// Messages that are worked on, by sequence and time in their stream.
+    pub(crate) at_work: Mutex<BTreeSet<(u64, i64)>>,
+}
+
+impl Bench {
+    fn at_work(&self) -> MutexGuard<'_, BTreeSet<(u64, i64)>> {
+        self.at_work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// Works on a message; never fails: what cannot be ended here is delivered again.
 pub(crate) async fn work(bench: &Arc<Bench>, slot: u32, item: WorkItem) {

@@ -7,7 +7,6 @@
 //! All calls read files and may wait for a driver: they block, for a few milliseconds at most where drivers behave.
 
 mod drm;
-mod found;
 mod host;
 mod nvidia;
 
@@ -16,6 +15,7 @@ mod tests;
 
 pub use host::HostSample;
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use nuncius_schemas::worker::{DeviceInfo, DeviceKind, DeviceSample};
@@ -75,4 +75,38 @@ impl Inventory {
     pub fn host_sample(&mut self) -> HostSample {
         self.host.sample()
     }
+}
+
+/// A device that has said nothing yet.
+fn silent(name: &str) -> DeviceSample {
+    DeviceSample {
+        name: name.to_owned(),
+        emulated: false,
+        utilization: None,
+        memory_used_bytes: None,
+        temperature_celsius: None,
+        power_watts: None,
+    }
+}
+
+/// The sample, unless it says nothing.
+fn if_any(sample: DeviceSample) -> Option<DeviceSample> {
+    (sample != silent(&sample.name)).then_some(sample)
+}
+
+/// The files in a directory whose names are one of these prefixes and a number: (prefix's place, number, name), in
+/// order.
+fn numbered(directory: &Path, prefixes: &[&str]) -> Vec<(usize, u32, String)> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let mut found: Vec<_> = entries
+        .filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            let (place, digits) =
+                prefixes.iter().enumerate().find_map(|(place, prefix)| Some((place, name.strip_prefix(prefix)?)))?;
+            let number = digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())??;
+            Some((place, number, name))
+        })
+        .collect();
+    found.sort();
+    found
 }

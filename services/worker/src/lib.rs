@@ -3,14 +3,13 @@
 //! [`workload`] understands what is to be run and maps each job's arguments; [`execute`] runs it as a process that
 //! neither outlives its job nor takes the worker with it; [`inventory`] says which devices there are and how they and
 //! their host fare; [`names`] says what node and pod are called. None of these knows the bus. [`service`] does: it
-//! joins, takes jobs for its slots and leaves none behind; `attempt` is one try at one job, `bench` what all tries
-//! share, `spans` what a trace shows of it; [`config`] is what the operator fixed.
+//! joins, takes jobs for its slots and leaves none behind; `attempt` is one try at one job, `spans` what a trace shows
+//! of it; [`config`] is what the operator fixed.
 //!
 //! It must never run more jobs than it has slots, never end a job in more than one way, and never end while a process
 //! group of a job lives.
 
 mod attempt;
-mod bench;
 pub mod config;
 pub mod execute;
 pub mod inventory;

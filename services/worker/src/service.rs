@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use nuncius_bus::clock::unix_ms;
 use nuncius_bus::registry;
 use nuncius_bus::work_queue::WorkItem;
 use nuncius_bus::{Bus, BusError};
-use nuncius_clock::unix_ms;
 use nuncius_jobs::{Definition, Finisher, JobError, Queues, Taker};
 use nuncius_schemas::node::{NodeInfo, Role};
 use nuncius_schemas::queue::QueueDefinition;
@@ -18,8 +18,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::attempt::work;
-use crate::bench::Bench;
+use crate::attempt::{Bench, work};
 use crate::config::{WhenEmpty, WorkerConfig};
 use crate::inventory::Inventory;
 

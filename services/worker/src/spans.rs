@@ -9,7 +9,7 @@ use nuncius_schemas::job::JobResult;
 use nuncius_schemas::subjects::job_consumer;
 use nuncius_telemetry::{OpenSpan, Operation, SpanKind, SpanRecord, Value, is_recording, messaging, parse_traceparent};
 
-use crate::bench::Bench;
+use crate::attempt::Bench;
 
 /// When the parts of an attempt were, by this machine's clock.
 pub(crate) struct Parts {
@@ -102,7 +102,7 @@ pub(crate) fn record(
             format!("process {template}"),
             SpanKind::Consumer,
             parts.begun_unix_ns,
-            nuncius_clock::unix_ns(),
+            nuncius_bus::clock::unix_ns(),
         )
     });
     let workload = bench.workload.name();

@@ -12,7 +12,8 @@ mod files;
 mod tests;
 
 pub use arguments::{FILENAME, SLEEP_MAX_SECONDS};
-pub use error::{GLOB_MATCHES_MAX, PrepareError, WorkloadError};
+pub use error::{PrepareError, WorkloadError};
+pub use files::GLOB_MATCHES_MAX;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

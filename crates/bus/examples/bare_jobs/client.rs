@@ -123,5 +123,6 @@ fn quantile_us(sorted_ns: &[u64], quantile: f64) -> f64 {
 
 /// Processor time of this process, user and system.
 fn cpu_seconds() -> f64 {
-    nuncius_clock::process_cpu_ns() as f64 / 1e9
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use nuncius_schemas::subjects::Namespace;
-use nuncius_schemas::target::{split_scheme, split_userinfo};
 
 use crate::BusError;
 use crate::roles::UserRole;
@@ -91,9 +90,8 @@ pub(super) fn servers(urls: &[String]) -> Result<(Vec<String>, Credentials), Bus
     let mut servers = Vec::new();
     let mut credentials = Credentials::None;
     for url in urls.iter().flat_map(|urls| urls.split(',')).map(str::trim).filter(|url| !url.is_empty()) {
-        let (scheme, rest) = split_scheme(url).unwrap_or(("nats", url));
-        // Passwords may hold what would end the authority of another URL.
-        let (info, host) = split_userinfo(rest);
+        let (scheme, rest) = url.split_once("://").unwrap_or(("nats", url));
+        let (info, host) = rest.rsplit_once('@').map_or((None, rest), |(info, host)| (Some(info), host));
         if let (Some(info), Credentials::None) = (info, &credentials) {
             credentials = match info.split_once(':') {
                 Some((user, password)) => {

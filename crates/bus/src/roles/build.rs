@@ -2,7 +2,7 @@
 
 use nuncius_schemas::subjects::Namespace;
 
-use super::grant::{Grant, Place, Right, matches};
+use super::{Grant, Place, Right, matches};
 
 /// Collects the grants of a role.
 pub(super) struct Grants<'a> {

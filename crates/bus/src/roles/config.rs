@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::grant::{Grant, Right};
+use super::{Grant, Right};
 
 /// How long an answer may take; whoever has been asked may answer once.
 const ANSWER_WITHIN: &str = "1h";

@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use nuncius_schemas::target::Target;
-
 use super::probe::info_answers;
 
 /// File in the data directory that names the running server.
@@ -39,7 +37,8 @@ pub async fn discover(nats: Option<&str>, data_dir: &Path) -> Option<Found> {
 async fn in_directory(data_dir: &Path) -> Option<Found> {
     let text = tokio::fs::read_to_string(data_dir.join(URL_FILE)).await.ok()?;
     let url = text.trim().to_owned();
-    let address = Target::parse(&url).unwrap_or_else(|| Target::with_scheme("nats", &url)).authority.to_owned();
+    let address = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
+    let address = address.rsplit_once('@').map_or(address, |(_, host)| host).to_owned();
     let answers = tokio::task::spawn_blocking(move || info_answers(&address)).await.unwrap_or(false);
     answers.then_some(Found { url, how: How::DataDirectory })
 }

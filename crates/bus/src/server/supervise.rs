@@ -11,9 +11,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::watch;
 
-use super::ServerError;
-use super::options::{ServerOptions, ServerState};
 use super::probe::jetstream_answers;
+use super::{ServerError, ServerOptions, ServerState};
 use crate::backoff::jittered;
 
 const START_DEADLINE: Duration = Duration::from_secs(30);

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use nuncius_clock::ClockReading;
 use serde::{Deserialize, Serialize};
 
 use crate::api::{CODE_NO_MESSAGE, CODE_NO_STREAM, Retry, WireError};
 use crate::refusal::{Access, Refusal};
+use crate::server_clock::ClockReading;
 use crate::tail::StoredMessage;
 use crate::{Bus, BusError, Headers};
 

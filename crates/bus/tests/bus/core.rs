@@ -105,20 +105,19 @@ async fn trace_context_survives_the_journey() {
 const LIMIT: Duration = Duration::from_secs(10);
 
 fn shifted() -> u64 {
-    nuncius_clock::monotonic_ns() + 5_000_000_000
+    clock::monotonic_ns() + 5_000_000_000
 }
 
 #[tokio::test]
 async fn a_clock_offset_is_right_within_its_bound() {
     let (_server, bus) = server_and_bus().await;
     let _responder = clock::answer_pings_with(&bus, "node.a.ping", shifted).await.unwrap();
-    let offset =
-        clock::measure_offset(&bus, "node.a.ping", clock::SAMPLES, nuncius_clock::monotonic_ns, LIMIT).await.unwrap();
+    let offset = clock::measure_offset(&bus, "node.a.ping", clock::SAMPLES, clock::monotonic_ns, LIMIT).await.unwrap();
     let error_ns = (offset.offset_ns - 5_000_000_000).unsigned_abs();
     assert!(error_ns <= offset.error_ns, "{offset:?}");
     assert!(offset.error_ns < 100_000_000, "{offset:?}");
-    assert!(offset.remote_unix_ns.abs_diff(nuncius_clock::unix_ns()) < 60_000_000_000);
-    let nobody = clock::measure_offset(&bus, "node.b.ping", 1, nuncius_clock::monotonic_ns, LIMIT).await;
+    assert!(offset.remote_unix_ns.abs_diff(clock::unix_ns()) < 60_000_000_000);
+    let nobody = clock::measure_offset(&bus, "node.b.ping", 1, clock::monotonic_ns, LIMIT).await;
     assert!(matches!(nobody, Err(BusError::NoResponders { .. })));
 }
 
@@ -130,7 +129,7 @@ async fn a_clock_that_stops_answering_is_given_up_after_one_deadline_for_all_sam
     bus.flush().await.unwrap();
     let limit = Duration::from_millis(200);
     let begun = std::time::Instant::now();
-    let measured = clock::measure_offset(&bus, "node.c.ping", clock::SAMPLES, nuncius_clock::monotonic_ns, limit).await;
+    let measured = clock::measure_offset(&bus, "node.c.ping", clock::SAMPLES, clock::monotonic_ns, limit).await;
     assert!(matches!(measured, Err(BusError::Timeout { .. })), "{measured:?}");
     assert!((limit..5 * limit).contains(&begun.elapsed()), "{:?}", begun.elapsed());
 }

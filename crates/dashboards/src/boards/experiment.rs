@@ -292,20 +292,10 @@ fn failures() -> Vec<Panel> {
         )
         .sized(8, 8),
         lines(
-            "Sent again, and led elsewhere",
-            "Requests that a server closed its connection on without seeing them, and redirects that were followed.",
+            "Sent again",
+            "Requests that a server closed its connection on without seeing them.",
             "reqps",
-            vec![
-                query("{{step}} sent again", sum(&["step"], &of_steps(&names::RETRIED_REQUESTS).rate())),
-                query("{{step}} led elsewhere", sum(&["step"], &of_steps(&names::REDIRECTS).rate())),
-            ],
-        )
-        .sized(8, 8),
-        lines(
-            "Checks",
-            "Of what steps got, by name and by how they came out: one that fails is no failed request.",
-            "cps",
-            vec![query("{{check}} {{outcome}}", sum(&["check", "outcome"], &of_steps(&names::CHECKS).rate()))],
+            vec![query("{{step}}", sum(&["step"], &of_steps(&names::RETRIED_REQUESTS).rate()))],
         )
         .sized(8, 8),
     ]

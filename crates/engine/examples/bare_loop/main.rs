@@ -8,7 +8,7 @@
 //!   away.
 #![allow(clippy::print_stdout, reason = "it is a program")]
 
-use nuncius_clock::monotonic_ns;
+use nuncius_engine::monotonic_ns;
 use nuncius_stats::Histogram;
 
 mod closed;

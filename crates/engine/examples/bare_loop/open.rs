@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io::Write;
 
-use nuncius_clock::monotonic_ns;
+use nuncius_engine::monotonic_ns;
 use nuncius_stats::Histogram;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lapin::tcp::AsyncTcpStream;
 use lapin::types::ShortString;
-use lapin::uri::AMQPUri;
+use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{Connection, ConnectionProperties, ErrorKind};
 use nuncius_schemas::fault::GeneratorFault;
 use nuncius_schemas::metric::FailureKind;
@@ -15,11 +15,9 @@ use tokio_rustls::TlsConnector;
 
 use super::runtime;
 use crate::connect::ConnectError;
-use crate::failure::Failure;
-use crate::host::Host;
-use crate::plan::GroupPlan;
-use crate::plan::amqp::{AmqpPlan, login};
+use crate::plan::{AmqpPlan, GroupPlan, Host};
 use crate::tls::{self, Tls};
+use crate::trouble::Trouble;
 
 /// How a broker is reached.
 pub(crate) struct Access {
@@ -49,6 +47,18 @@ impl Access {
             name: format!("nuncius {}", plan.name),
         })
     }
+}
+
+/// User, password and virtual host, percent-decoded. Without a user `guest` with the same password; without a virtual
+/// host `/`.
+pub(crate) fn login(amqp: &AmqpPlan) -> Result<AMQPUri, String> {
+    let credentials = amqp.credentials.as_deref().map(|text| format!("{text}@")).unwrap_or_default();
+    let vhost = if amqp.vhost.is_empty() { "%2f" } else { amqp.vhost.as_str() };
+    let mut uri: AMQPUri = format!("amqp://{credentials}localhost/{vhost}").parse()?;
+    // TLS is ours, so that the authorities are those that were asked for.
+    uri.scheme = AMQPScheme::AMQP;
+    ShortString::try_new(uri.vhost.as_str()).map_err(|error| error.to_string())?;
+    Ok(uri)
 }
 
 /// An open connection, and its socket once more: lapin drives it on a thread that ends with the socket only.
@@ -103,9 +113,9 @@ struct Problem {
 }
 
 /// Opens a connection to the host of this index, within the timeout.
-pub(super) async fn open(access: &Arc<Access>, host: usize) -> Result<Link, Failure> {
+pub(super) async fn open(access: &Arc<Access>, host: usize) -> Result<Link, Trouble> {
     let Some(address) = access.hosts.get(host).map(|host| host.address) else {
-        return Err(Failure::new(FailureKind::Resolve, "no address"));
+        return Err(Trouble::target(FailureKind::Resolve, "no address"));
     };
     let socket = Socket::default();
     let attempt = Attempt(Arc::clone(&socket));
@@ -153,29 +163,29 @@ pub(super) async fn open(access: &Arc<Access>, host: usize) -> Result<Link, Fail
             let problem = std::mem::take(&mut *problem.lock().unwrap_or_else(PoisonError::into_inner));
             Err(match problem {
                 Problem { tls: Some(problem), .. } => {
-                    Failure::Failed(FailureKind::Tls, format!("tls {address}: {problem}"))
+                    Trouble::Target(FailureKind::Tls, format!("tls {address}: {problem}"))
                 }
                 Problem { connect: Some(failed), .. } => failed.into(),
                 Problem { connect: None, tls: None } => {
-                    failure_of(FailureKind::Connect, format_args!("connect {address}"), &error)
+                    trouble_of(FailureKind::Connect, format_args!("connect {address}"), &error)
                 }
             })
         }
         Err(_) => {
-            Err(Failure::Failed(FailureKind::Timeout, format!("connect {address}: no answer within the timeout")))
+            Err(Trouble::Target(FailureKind::Timeout, format!("connect {address}: no answer within the timeout")))
         }
     }
 }
 
 /// What an error at `what` means, which would be a `kind` of the broker's.
-pub(super) fn failure_of(kind: FailureKind, what: impl std::fmt::Display, error: &lapin::Error) -> Failure {
+pub(super) fn trouble_of(kind: FailureKind, what: impl std::fmt::Display, error: &lapin::Error) -> Trouble {
     match error.kind() {
         // The library starts a thread for each connection; nothing else that it hands on says EAGAIN.
         ErrorKind::IOError(error) if error.raw_os_error() == Some(rustix::io::Errno::AGAIN.raw_os_error()) => {
-            Failure::Unmade(GeneratorFault::of_spawn(error))
+            Trouble::Generator(GeneratorFault::of_spawn(error))
         }
-        ErrorKind::IOError(error) => Failure::of_error(kind, what, error),
-        _ => Failure::Failed(kind, format!("{what}: {}", describe(error))),
+        ErrorKind::IOError(error) => Trouble::of_error(kind, what, error),
+        _ => Trouble::Target(kind, format!("{what}: {}", describe(error))),
     }
 }
 
@@ -210,4 +220,36 @@ pub(super) fn reply(code: u16) -> String {
         _ => return code.to_string(),
     };
     format!("{code}, {meaning}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(credentials: Option<&str>, vhost: &str) -> Option<(String, String, String)> {
+        let amqp = AmqpPlan {
+            secure: false,
+            credentials: credentials.map(str::to_owned),
+            vhost: vhost.to_owned(),
+            steps: Vec::new(),
+            tls: None,
+            server_name: String::new(),
+        };
+        let uri = login(&amqp).ok()?;
+        Some((uri.authority.userinfo.username, uri.authority.userinfo.password, uri.vhost))
+    }
+
+    fn some(user: &str, password: &str, vhost: &str) -> Option<(String, String, String)> {
+        Some((user.to_owned(), password.to_owned(), vhost.to_owned()))
+    }
+
+    #[test]
+    fn user_password_and_virtual_host_are_percent_decoded_and_have_defaults() {
+        assert_eq!(read(None, ""), some("guest", "guest", "/"));
+        assert_eq!(read(None, "%2f"), some("guest", "guest", "/"));
+        assert_eq!(read(Some("a%40b:c%2Fd:e"), "team%20one"), some("a@b", "c/d:e", "team one"));
+        assert_eq!(read(Some("u"), "v"), some("u", "guest", "v"));
+        assert_eq!(read(Some("%ff:x"), "v"), None);
+        assert_eq!(read(None, &"v".repeat(256)), None);
+    }
 }

@@ -14,21 +14,62 @@ use lapin::options::{
 };
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Confirmation, ExchangeKind};
-use nuncius_clock::monotonic_ns;
 use nuncius_schemas::metric::FailureKind;
 use tokio::time::timeout;
 
-use super::connection::{Link, describe, failure_of, open, reply};
+use super::connection::{Link, describe, open, reply, trouble_of};
 use super::message::{Stamp, properties};
-use super::shared::{BACKOFF_MAX_NS, Publish, Publisher, Shared, State};
-use crate::failure::Failure;
-use crate::in_flight::{ExchangeId, Iteration};
+use super::{Publish, Shared};
+use crate::clock::monotonic_ns;
+use crate::dispatch::Iteration;
+use crate::trouble::Trouble;
+
+/// How long after a failed attempt to connect the next one is made; twice as long after each further one, up to a
+/// limit.
+pub(super) const BACKOFF_FIRST_NS: u64 = 100_000_000;
+pub(super) const BACKOFF_MAX_NS: u64 = 2_000_000_000;
+
+/// The thread's publishing connection.
+pub(super) enum State {
+    /// None before `retry_ns` (CLOCK_MONOTONIC), and why.
+    Down {
+        retry_ns: u64,
+        backoff_ns: u64,
+        trouble: Option<Trouble>,
+    },
+    Opening,
+    Up(Rc<Publisher>),
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self::Down { retry_ns: 0, backoff_ns: BACKOFF_FIRST_NS, trouble: None }
+    }
+}
+
+pub(super) struct Publisher {
+    link: Link,
+    /// Of each step; `None` for those that consume.
+    channels: Vec<Option<Channel>>,
+    /// Messages that were given up and that the broker may confirm yet.
+    late: Cell<usize>,
+}
+
+impl Publisher {
+    fn is_alive(&self) -> bool {
+        self.link.is_alive() && self.channels.iter().flatten().all(|channel| channel.status().connected())
+    }
+
+    pub(super) async fn close(&self) {
+        self.link.close().await;
+    }
+}
 
 impl Shared {
     /// The publishing connection: the open one, or the next. While an attempt is too soon after a failed one, that
-    /// one's failure; but where nobody answered the next attempt is waited for, since a wait that is not waited is
+    /// one's trouble; but where nobody answered the next attempt is waited for, since a wait that is not waited is
     /// none: the caller limits it.
-    pub(super) async fn publisher(self: &Rc<Self>) -> Result<Rc<Publisher>, Failure> {
+    pub(super) async fn publisher(self: &Rc<Self>) -> Result<Rc<Publisher>, Trouble> {
         loop {
             let opened = self.opened.notified();
             let pause_ns = {
@@ -41,10 +82,10 @@ impl Shared {
                         *state = State::default();
                         continue;
                     }
-                    State::Down { retry_ns, failure: Some(failure), .. } if monotonic_ns() < *retry_ns => match failure
+                    State::Down { retry_ns, trouble: Some(trouble), .. } if monotonic_ns() < *retry_ns => match trouble
                     {
-                        Failure::Failed(FailureKind::Timeout, _) => Some(retry_ns.saturating_sub(monotonic_ns())),
-                        Failure::Failed(..) | Failure::Unmade(_) => return Err(failure.clone()),
+                        Trouble::Target(FailureKind::Timeout, _) => Some(retry_ns.saturating_sub(monotonic_ns())),
+                        Trouble::Target(..) | Trouble::Generator(_) => return Err(trouble.clone()),
                     },
                     State::Down { backoff_ns, .. } => {
                         let backoff_ns = *backoff_ns;
@@ -67,17 +108,17 @@ impl Shared {
     async fn attempt(self: Rc<Self>, backoff_ns: u64) {
         let state = match self.open_publisher().await {
             Ok(publisher) => State::Up(Rc::new(publisher)),
-            Err(failure) => State::Down {
+            Err(trouble) => State::Down {
                 retry_ns: monotonic_ns().saturating_add(backoff_ns),
                 backoff_ns: backoff_ns.saturating_mul(2).min(BACKOFF_MAX_NS),
-                failure: Some(failure),
+                trouble: Some(trouble),
             },
         };
         *self.state.borrow_mut() = state;
         self.opened.notify_waiters();
     }
 
-    async fn open_publisher(&self) -> Result<Publisher, Failure> {
+    async fn open_publisher(&self) -> Result<Publisher, Trouble> {
         let link = open(&self.setup.access, self.next_host()).await?;
         let prepared = timeout(self.timeout(), async {
             let mut channels = Vec::with_capacity(self.publishes.len());
@@ -87,54 +128,61 @@ impl Shared {
                     None => None,
                 });
             }
-            Ok::<_, Failure>(channels)
+            Ok::<_, Trouble>(channels)
         });
         match prepared.await {
             Ok(channels) => Ok(Publisher { link, channels: channels?, late: Cell::new(0) }),
-            Err(_) => Err(Failure::new(FailureKind::Timeout, "open a channel: no answer within the timeout")),
+            Err(_) => Err(Trouble::target(FailureKind::Timeout, "open a channel: no answer within the timeout")),
         }
     }
 
     /// Publishes the step's message and waits for its confirm.
     pub(super) async fn publish(
         &self,
-        iteration: Iteration,
-        (step, exchange): (u16, ExchangeId),
+        flight: u64,
+        iteration: &mut Iteration,
         publisher: &Rc<Publisher>,
-    ) -> Result<(), Failure> {
-        let planned = self.publishes.get(usize::from(step)).and_then(Option::as_ref);
-        let channel = publisher.channels.get(usize::from(step)).and_then(Option::as_ref);
+    ) -> Result<(), Trouble> {
+        let step = usize::from(iteration.step);
+        let planned = self.publishes.get(step).and_then(Option::as_ref);
+        let channel = publisher.channels.get(step).and_then(Option::as_ref);
         let (Some(planned), Some(channel)) = (planned, channel) else {
-            return Err(Failure::new(FailureKind::Protocol, "the step does not publish"));
+            return Err(Trouble::target(FailureKind::Protocol, "the step does not publish"));
         };
-        let start = self.in_flight.start_of(iteration).filter(|start| start.has_plan);
-        let times = self.in_flight.record(|recorder| {
-            (start.map(|start| recorder.run_time_ns(start.planned_ns)), recorder.run_time_ns(monotonic_ns()))
-        });
-        let (planned_ns, published_ns) = times.unwrap_or((None, 0));
+        let (planned_ns, published_ns) = match self.flights.dispatcher.borrow().as_ref() {
+            Some(dispatcher) => {
+                let run_time_ns = |at_ns| dispatcher.run_time_ns(at_ns);
+                let origin_ns = dispatcher.is_open().then(|| run_time_ns(iteration.origin_ns));
+                (origin_ns, run_time_ns(monotonic_ns()))
+            }
+            None => (None, 0),
+        };
         let tally = &self.setup.tally;
         let message = tally.next_message.fetch_add(1, Ordering::Relaxed);
         let stamp = Stamp { publisher: tally.publisher, message, planned_ns, published_ns };
-        let properties = properties(&self.run, &stamp, planned.persistent, self.in_flight.trace_of(exchange));
+        let properties = properties(&self.run, &stamp, planned.persistent, self.flights.trace_of(iteration));
         let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-        let (to, routing_key) = (planned.exchange.clone(), planned.routing_key.clone());
-        let written = channel.basic_publish(to, routing_key, options, &planned.body, properties).await;
-        let mut confirm = written.map_err(|error| failure_of(FailureKind::Closed, "publish", &error))?;
-        self.in_flight.sent(exchange);
-        self.in_flight.record(|recorder| recorder.written(step, planned.body.len() as u64));
+        let (exchange, routing_key) = (planned.exchange.clone(), planned.routing_key.clone());
+        let written = channel.basic_publish(exchange, routing_key, options, &planned.body, properties).await;
+        let mut confirm = written.map_err(|error| trouble_of(FailureKind::Closed, "publish", &error))?;
+        if let Some(dispatcher) = self.flights.dispatcher.borrow_mut().as_mut() {
+            dispatcher.sent(iteration, monotonic_ns());
+            dispatcher.written(iteration.step, planned.body.len() as u64);
+        }
+        self.flights.note(flight, *iteration);
         match timeout(self.timeout(), &mut confirm).await {
             Ok(Ok(Confirmation::Ack(None))) => Ok(()),
             Ok(Ok(Confirmation::Ack(Some(returned)))) => {
-                Err(Failure::Failed(FailureKind::Refused, format!("returned: {}", reply(returned.reply_code))))
+                Err(Trouble::Target(FailureKind::Refused, format!("returned: {}", reply(returned.reply_code))))
             }
-            Ok(Ok(Confirmation::Nack(_))) => Err(Failure::new(FailureKind::Refused, "not accepted (basic.nack)")),
+            Ok(Ok(Confirmation::Nack(_))) => Err(Trouble::target(FailureKind::Refused, "not accepted (basic.nack)")),
             Ok(Ok(Confirmation::NotRequested)) => {
-                Err(Failure::new(FailureKind::Protocol, "the channel does not confirm"))
+                Err(Trouble::target(FailureKind::Protocol, "the channel does not confirm"))
             }
             Ok(Err(error)) if error.is_amqp_soft_error() => {
-                Err(Failure::Failed(FailureKind::Refused, describe(&error)))
+                Err(Trouble::Target(FailureKind::Refused, describe(&error)))
             }
-            Ok(Err(error)) => Err(failure_of(FailureKind::Closed, "confirm", &error)),
+            Ok(Err(error)) => Err(trouble_of(FailureKind::Closed, "confirm", &error)),
             Err(_) => {
                 publisher.late.set(publisher.late.get() + 1);
                 if publisher.late.get() > self.in_flight_max {
@@ -147,31 +195,31 @@ impl Shared {
                         publisher.late.set(publisher.late.get().saturating_sub(1));
                     });
                 }
-                Err(Failure::new(FailureKind::Timeout, "no confirm within the timeout"))
+                Err(Trouble::target(FailureKind::Timeout, "no confirm within the timeout"))
             }
         }
     }
 }
 
 /// A channel with confirms, with what the step needs to be there.
-async fn prepare(link: &Link, publish: &Publish) -> Result<Channel, Failure> {
-    let failure = |what: &'static str| move |error: lapin::Error| failure_of(FailureKind::Connect, what, &error);
-    let channel = link.connection.create_channel().await.map_err(failure("open a channel"))?;
-    channel.confirm_select(ConfirmSelectOptions::default()).await.map_err(failure("ask for confirms"))?;
+async fn prepare(link: &Link, publish: &Publish) -> Result<Channel, Trouble> {
+    let trouble = |what: &'static str| move |error: lapin::Error| trouble_of(FailureKind::Connect, what, &error);
+    let channel = link.connection.create_channel().await.map_err(trouble("open a channel"))?;
+    channel.confirm_select(ConfirmSelectOptions::default()).await.map_err(trouble("ask for confirms"))?;
     if !publish.exchange.as_str().is_empty() {
         let options = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
         let exchange = publish.exchange.clone();
         let found = channel.exchange_declare(exchange, ExchangeKind::Direct, options, FieldTable::default()).await;
-        found.map_err(failure("look for the exchange"))?;
+        found.map_err(trouble("look for the exchange"))?;
     }
     if publish.declare {
-        declare(&channel, publish.routing_key.clone()).await.map_err(failure("declare the queue"))?;
+        declare(&channel, publish.routing_key.clone()).await.map_err(trouble("declare the queue"))?;
         if !publish.exchange.as_str().is_empty() {
             let (queue, exchange, key) =
                 (publish.routing_key.clone(), publish.exchange.clone(), publish.routing_key.clone());
             let options = QueueBindOptions::default();
             let bound = channel.queue_bind(queue, exchange, key, options, FieldTable::default()).await;
-            bound.map_err(failure("bind the queue"))?;
+            bound.map_err(trouble("bind the queue"))?;
         }
     }
     Ok(channel)

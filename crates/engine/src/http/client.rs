@@ -5,19 +5,22 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use nuncius_schemas::metric::FailureKind;
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 
-use crate::failure::Failure;
-use crate::host::Host;
-use crate::http::response::{Part, Progress, ResponseReader};
+use crate::connect;
+use crate::http::response::{Progress, ResponseReader};
 use crate::http::reuse::{self, Rest};
-use crate::http::stream::{self, Stream, tls_failure};
+use crate::plan::Host;
 use crate::tls::{self, Tls};
+use crate::trouble::Trouble;
 
 /// Size of the one buffer of a thread for answers.
 const READ_BYTES: usize = 32 * 1024;
@@ -26,6 +29,47 @@ const RECORD_BYTES: usize = 16 * 1024;
 
 thread_local! {
     static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
+}
+
+enum Stream {
+    Plain(TcpStream),
+    Secure(Box<TlsStream<TcpStream>>),
+}
+
+impl Stream {
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Self::Plain(socket) => socket,
+            Self::Secure(stream) => stream.get_ref().0,
+        }
+    }
+
+    fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(socket) => Pin::new(socket).poll_read(context, buffer),
+            Self::Secure(stream) => Pin::new(stream).poll_read(context, buffer),
+        }
+    }
+
+    fn poll_write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Plain(socket) => Pin::new(socket).poll_write(context, bytes),
+            Self::Secure(stream) => Pin::new(stream).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(socket) => Pin::new(socket).poll_flush(context),
+            Self::Secure(stream) => Pin::new(stream).poll_flush(context),
+        }
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket().as_fd()
+    }
 }
 
 /// An open connection.
@@ -59,17 +103,26 @@ pub(crate) struct Answer {
 #[derive(Debug)]
 pub(crate) enum Ending {
     /// The peer had closed the connection before any of it reached it.
-    Unseen(Failure),
+    Unseen(Trouble),
     /// The peer cut the connection without having read all of it (RFC 9293, 3.10.4), before any of the answer came.
-    Cut(Failure),
+    Cut(Trouble),
     /// The connection ended before any of the answer came.
-    Unanswered(Failure),
-    Failed(Failure),
+    Unanswered(Trouble),
+    Failed(Trouble),
 }
 
 /// Opens a connection to a host, with a TLS session on it where one is wanted.
-pub(crate) async fn connect(target: &Host, host: usize, tls: Option<&Tls>) -> Result<Client, Failure> {
-    let (stream, address) = stream::open(target, tls).await?;
+pub(crate) async fn connect(target: &Host, host: usize, tls: Option<&Tls>) -> Result<Client, Trouble> {
+    let socket = connect::connect(target).await?;
+    let address = socket.peer_addr().unwrap_or(target.address);
+    let stream = match tls {
+        None => Stream::Plain(socket),
+        Some(tls) => {
+            let connector = tokio_rustls::TlsConnector::from(Arc::clone(&tls.config));
+            let stream = connector.connect(tls.server_name.clone(), socket).await;
+            Stream::Secure(Box::new(stream.map_err(|error| tls_trouble(address, &error))?))
+        }
+    };
     Ok(Client {
         stream,
         reader: ResponseReader::new(),
@@ -81,6 +134,15 @@ pub(crate) async fn connect(target: &Host, host: usize, tls: Option<&Tls>) -> Re
         read_bytes: 0,
         idle_until_ns: u64::MAX,
     })
+}
+
+fn tls_trouble(address: SocketAddr, error: &io::Error) -> Trouble {
+    match Trouble::of_error(FailureKind::Tls, "", error) {
+        Trouble::Target(FailureKind::Tls, _) => {
+            Trouble::Target(FailureKind::Tls, format!("tls {address}: {}", tls::in_words(error)))
+        }
+        other @ (Trouble::Target(..) | Trouble::Generator(_)) => other,
+    }
 }
 
 impl Client {
@@ -133,62 +195,28 @@ impl Client {
         &mut self,
         request: &[u8],
         is_head: bool,
-        written: impl FnMut(),
-        mut body: impl FnMut(&[u8]),
-    ) -> Result<Answer, Ending> {
-        let parts = |part: Part<'_>| {
-            match part {
-                Part::Head(..) => {}
-                Part::Body(bytes) => body(bytes),
-            }
-            Ok(())
-        };
-        self.exchange_parts([request, &[]], is_head, written, parts).await
-    }
-
-    /// The same for a request in two pieces, sent one after the other; head and body of the answer are given to
-    /// `parts`, which may refuse them: that ends the exchange.
-    pub(crate) async fn exchange_parts(
-        &mut self,
-        request: [&[u8]; 2],
-        is_head: bool,
         mut written: impl FnMut(),
-        mut parts: impl FnMut(Part<'_>) -> Result<(), Failure>,
+        mut body: impl FnMut(&[u8]),
     ) -> Result<Answer, Ending> {
         (self.written_bytes, self.read_bytes) = (0, 0);
         self.reader.reset(is_head);
-        let [mut left, mut behind] = request;
-        let request_bytes = left.len() + behind.len();
+        let mut left = request;
         let (mut is_flushed, mut is_told) = (false, false);
         let ended = poll_fn(|context| {
-            loop {
-                if let Err(error) = self.write(context, &mut left, &mut is_flushed) {
-                    return Poll::Ready(Err(self.broken(request_bytes, Some(&error))));
-                }
-                if behind.is_empty() || !left.is_empty() {
-                    break;
-                }
-                // Who has stopped to listen is not told the rest.
-                let is_cut = self.written_bytes < (request_bytes - behind.len()) as u64;
-                left = std::mem::take(&mut behind);
-                if is_cut {
-                    left = &[];
-                    break;
-                }
-                is_flushed = false;
+            if let Err(error) = self.write(context, &mut left, &mut is_flushed) {
+                return Poll::Ready(Err(self.broken(request.len(), Some(&error))));
             }
             if is_flushed && !is_told {
                 is_told = true;
                 written();
             }
-            self.read(context, request_bytes, &mut parts)
+            self.read(context, request.len(), &mut body)
         })
         .await?;
         self.served = self.served.saturating_add(1);
         self.is_reused = true;
         // Who has not taken the whole request may misread the next.
-        let is_whole = left.is_empty() && self.written_bytes == request_bytes as u64;
-        Ok(Answer { keeps: ended.keeps && is_whole, ..ended })
+        Ok(Answer { keeps: ended.keeps && left.is_empty(), ..ended })
     }
 
     /// As much of the request as there is room for. An error counts only where none of it could be written: later ones
@@ -218,7 +246,7 @@ impl Client {
         &mut self,
         context: &mut Context<'_>,
         request_bytes: usize,
-        parts: &mut impl FnMut(Part<'_>) -> Result<(), Failure>,
+        body: &mut impl FnMut(&[u8]),
     ) -> Poll<Result<Answer, Ending>> {
         BUFFER.with_borrow_mut(|buffer| {
             loop {
@@ -236,16 +264,7 @@ impl Client {
                     });
                 }
                 self.read_bytes += read.len() as u64;
-                let mut refused = None;
-                let progress = self.reader.feed_parts(read, |part| {
-                    if refused.is_none() {
-                        refused = parts(part).err();
-                    }
-                });
-                if let Some(failure) = refused {
-                    return Poll::Ready(Err(Ending::Failed(failure)));
-                }
-                match progress {
+                match self.reader.feed_to(read, &mut *body) {
                     Ok(Progress::Partial) => {}
                     Ok(Progress::Complete { consumed }) => {
                         // What follows an answer was not asked for.
@@ -254,7 +273,7 @@ impl Client {
                     }
                     Err(error) => {
                         let sample = format!("{}: {error}", self.address);
-                        return Poll::Ready(Err(Ending::Failed(Failure::Failed(FailureKind::Protocol, sample))));
+                        return Poll::Ready(Err(Ending::Failed(Trouble::Target(FailureKind::Protocol, sample))));
                     }
                 }
             }
@@ -265,21 +284,21 @@ impl Client {
     fn broken(&self, request_bytes: usize, error: Option<&io::Error>) -> Ending {
         let address = self.address;
         let is_end = error.is_none_or(|error| error.kind() == io::ErrorKind::UnexpectedEof);
-        let failure = match error {
-            Some(error) if tls::is_tls(error) => tls_failure(address, error),
-            Some(error) if !is_end => Failure::of_error(FailureKind::Closed, address, error),
+        let trouble = match error {
+            Some(error) if tls::is_tls(error) => tls_trouble(address, error),
+            Some(error) if !is_end => Trouble::of_error(FailureKind::Closed, address, error),
             _ => {
                 let sample = format!("{address}: closed by the peer before the answer was complete");
-                Failure::Failed(FailureKind::Closed, sample)
+                Trouble::Target(FailureKind::Closed, sample)
             }
         };
-        if self.read_bytes > 0 || !matches!(failure, Failure::Failed(FailureKind::Closed, _)) {
-            return Ending::Failed(failure);
+        if self.read_bytes > 0 || !matches!(trouble, Trouble::Target(FailureKind::Closed, _)) {
+            return Ending::Failed(trouble);
         }
         let is_whole = matches!(self.stream, Stream::Plain(_)) || request_bytes <= RECORD_BYTES;
         if self.written_bytes == 0 || is_end && is_whole && reuse::is_unseen(&self.stream, request_bytes) {
-            return Ending::Unseen(failure);
+            return Ending::Unseen(trouble);
         }
-        if is_end { Ending::Unanswered(failure) } else { Ending::Cut(failure) }
+        if is_end { Ending::Unanswered(trouble) } else { Ending::Cut(trouble) }
     }
 }

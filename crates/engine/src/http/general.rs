@@ -8,26 +8,25 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nuncius_clock::monotonic_ns;
 use nuncius_schemas::metric::FailureKind;
 use tokio::task::LocalSet;
 use tokio::time::timeout;
 
-use crate::failure::Failure;
+use crate::clock::monotonic_ns;
+use crate::dispatch::{Dispatcher, Iteration};
+use crate::flights::Flights;
 use crate::http::client::{Answer, Client, Ending, connect};
 use crate::http::reuse::Reuse;
-use crate::in_flight::{ExchangeId, InFlight, Iteration};
-use crate::pace::Pace;
-use crate::plan::{Action, GroupPlan, HttpPlan, Picker, RequestPlan, TRACEPARENT_BYTES};
-use crate::record::Recorder;
-use crate::sequence::Sequence;
+use crate::plan::{Action, GroupPlan, HttpPlan, Picker, TRACEPARENT_BYTES};
 use crate::tls::Tls;
-use crate::wake::Waker;
+use crate::trouble::Trouble;
+use crate::wake::Bell;
+
+pub(crate) mod timer;
 
 /// What the tasks of a thread share.
 struct Shared {
-    in_flight: InFlight,
-    sequence: Sequence,
+    flights: Flights,
     plan: Arc<GroupPlan>,
     tls: Option<Tls>,
     picker: RefCell<Picker>,
@@ -39,41 +38,33 @@ struct Shared {
 }
 
 /// Runs a thread's share to the end.
-pub(crate) fn run(
-    pace: Pace,
-    recorder: Recorder,
-    plan: Arc<GroupPlan>,
-    tls: Option<Tls>,
-    waker: Arc<Waker>,
-    ahead: usize,
-) {
+pub(crate) fn run(dispatcher: Dispatcher, plan: Arc<GroupPlan>, tls: Option<Tls>, bell: Arc<Bell>, ahead: usize) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return pace.close_broken(recorder, "start a runtime", &error, monotonic_ns()),
+        Err(error) => return dispatcher.close_unstarted("start a runtime", &error),
     };
     let shared = Rc::new(Shared {
-        idle_max: pace.in_flight_max(),
-        picker: RefCell::new(plan.picker(pace.first_shard())),
-        in_flight: InFlight::new(pace, recorder),
-        sequence: plan.sequence(),
+        idle_max: dispatcher.in_flight_max(),
+        picker: RefCell::new(Picker::new(&plan, dispatcher.first_shard())),
+        flights: Flights::new(dispatcher),
         tls,
         idle: RefCell::new(plan.hosts.iter().map(|_| Vec::new()).collect()),
         reuse: RefCell::new(vec![Reuse::default(); plan.hosts.len()]),
         plan,
     });
     let local = LocalSet::new();
-    let outcome = local.block_on(&runtime, offer(Rc::clone(&shared), waker, ahead));
-    shared.in_flight.close(outcome);
+    let outcome = local.block_on(&runtime, offer(Rc::clone(&shared), bell, ahead));
+    shared.flights.close(outcome);
 }
 
 fn http(plan: &GroupPlan) -> Option<&HttpPlan> {
     match &plan.action {
         Action::Http(http) => Some(http),
-        Action::Amqp(_) | Action::Queue(_) | Action::Servo(_) | Action::Session(_) => None,
+        Action::Amqp(_) | Action::Queue(_) | Action::Servo(_) => None,
     }
 }
 
-async fn offer(shared: Rc<Shared>, waker: Arc<Waker>, ahead: usize) -> std::io::Result<()> {
+async fn offer(shared: Rc<Shared>, bell: Arc<Bell>, ahead: usize) -> std::io::Result<()> {
     for _ in 0..ahead {
         let host = shared.picker.borrow_mut().next_ahead();
         let shared = Rc::clone(&shared);
@@ -83,45 +74,40 @@ async fn offer(shared: Rc<Shared>, waker: Arc<Waker>, ahead: usize) -> std::io::
             }
         });
     }
-    let launch = |iteration| {
-        tokio::task::spawn_local(run_iteration(Rc::clone(&shared), iteration));
+    let launch = |flight, iteration| {
+        tokio::task::spawn_local(fly(Rc::clone(&shared), flight, iteration));
     };
-    shared.in_flight.offer(waker, || false, launch).await
+    shared.flights.offer(bell, || false, launch).await
 }
 
 /// One iteration, to its end.
-async fn run_iteration(shared: Rc<Shared>, iteration: Iteration) {
-    let in_flight = &shared.in_flight;
-    in_flight.begun(iteration);
+async fn fly(shared: Rc<Shared>, flight: u64, mut iteration: Iteration) {
+    shared.flights.begun(flight, &mut iteration);
     let host = shared.picker.borrow_mut().pick(iteration.index);
     let mut client = shared.take_idle(host);
-    let (mut step, mut exchange) = (shared.plan.entry(), in_flight.enter(iteration));
-    let mut is_resent = false;
     loop {
-        let Some(request) = http(&shared.plan).and_then(|http| http.requests.get(usize::from(step))) else {
-            let failure = Failure::new(FailureKind::Protocol, "no such step");
-            return in_flight.broken((iteration, exchange), failure);
-        };
         let mut open = match client.take() {
             Some(client) => client,
             None => match shared.open(host).await {
                 Ok(client) => client,
-                Err(failure) => return in_flight.broken((iteration, exchange), failure),
+                Err(trouble) => return shared.flights.failed(flight, iteration, trouble),
             },
         };
-        let result = shared.exchange(exchange, step, request, &mut open).await;
+        let result = shared.exchange(flight, &mut iteration, &mut open).await;
         let now_ns = monotonic_ns();
+        let Some(request) = http(&shared.plan).and_then(|http| http.requests.get(usize::from(iteration.step))) else {
+            return;
+        };
         match result {
             Ok(Answer { status, keeps }) => {
                 let keeps = shared.keeps(&open, keeps);
                 let expected = request.expected.contains(status);
-                let next = in_flight.answered((iteration, exchange), &shared.sequence, status, expected, now_ns);
+                let next = shared.flights.answered(flight, iteration, status, expected, now_ns);
                 match next {
                     Some(next) => {
-                        (step, exchange) = next;
-                        is_resent = false;
+                        iteration = next;
                         client = keeps.then_some(open);
-                        in_flight.permit(exchange).await;
+                        shared.flights.permit(flight, &mut iteration).await;
                     }
                     None => {
                         if keeps {
@@ -136,19 +122,18 @@ async fn run_iteration(shared: Rc<Shared>, iteration: Iteration) {
                 if open.is_reused && (is_unseen || matches!(ending, Ending::Cut(_))) {
                     shared.cut(&open);
                 }
-                let failure = match ending {
-                    Ending::Unseen(failure) | Ending::Cut(failure) | Ending::Unanswered(failure) => {
+                let trouble = match ending {
+                    Ending::Unseen(trouble) | Ending::Cut(trouble) | Ending::Unanswered(trouble) => {
                         // It was closed while it was idle, and our request met that on its way.
-                        if open.is_reused && !is_resent && (is_unseen || request.idempotent) {
-                            is_resent = true;
-                            in_flight.retry(exchange).await;
+                        if open.is_reused && !iteration.is_resent && (is_unseen || request.idempotent) {
+                            shared.flights.retried(flight, &mut iteration).await;
                             continue;
                         }
-                        failure
+                        trouble
                     }
-                    Ending::Failed(failure) => failure,
+                    Ending::Failed(trouble) => trouble,
                 };
-                return in_flight.broken((iteration, exchange), failure);
+                return shared.flights.failed(flight, iteration, trouble);
             }
         }
     }
@@ -198,43 +183,44 @@ impl Shared {
         }
     }
 
-    async fn open(&self, host: usize) -> Result<Client, Failure> {
+    async fn open(&self, host: usize) -> Result<Client, Trouble> {
         let target = self.plan.hosts.get(host);
-        let Some(target) = target else { return Err(Failure::new(FailureKind::Resolve, "no address")) };
+        let Some(target) = target else { return Err(Trouble::target(FailureKind::Resolve, "no address")) };
         match timeout(self.timeout(), connect(target, host, self.tls.as_ref())).await {
             Ok(result) => result,
             Err(_) => {
                 let sample = format!("connect {}: no answer within the timeout", target.address);
-                Err(Failure::Failed(FailureKind::Timeout, sample))
+                Err(Trouble::Target(FailureKind::Timeout, sample))
             }
         }
     }
 
     /// Sends the step's request and reads its answer.
-    async fn exchange(
-        &self,
-        exchange: ExchangeId,
-        step: u16,
-        request: &RequestPlan,
-        client: &mut Client,
-    ) -> Result<Answer, Ending> {
-        let sampled = self.in_flight.trace_of(exchange).map(|value| {
-            let mut sampled = request.sampled.clone();
-            if let Some(room) = sampled.get_mut(request.trace_at..request.trace_at + TRACEPARENT_BYTES) {
+    async fn exchange(&self, flight: u64, iteration: &mut Iteration, client: &mut Client) -> Result<Answer, Ending> {
+        let planned = http(&self.plan).and_then(|http| http.requests.get(usize::from(iteration.step)));
+        let Some(planned) = planned else {
+            return Err(Ending::Failed(Trouble::target(FailureKind::Protocol, "no such step")));
+        };
+        let sampled = self.flights.trace_of(iteration).map(|value| {
+            let mut request = planned.sampled.clone();
+            if let Some(room) = request.get_mut(planned.trace_at..planned.trace_at + TRACEPARENT_BYTES) {
                 room.copy_from_slice(value.as_bytes());
             }
-            sampled
+            request
         });
-        self.in_flight.sent(exchange);
-        let bytes = sampled.as_deref().unwrap_or(&request.plain);
-        let answered = timeout(self.timeout(), client.exchange(bytes, request.is_head, || {}, |_| {})).await;
-        self.in_flight.record(|recorder| {
-            recorder.written(step, client.written_bytes);
-            recorder.read(step, client.read_bytes);
-        });
+        if let Some(dispatcher) = self.flights.dispatcher.borrow_mut().as_mut() {
+            dispatcher.sent(iteration, monotonic_ns());
+        }
+        self.flights.note(flight, *iteration);
+        let request = sampled.as_deref().unwrap_or(&planned.plain);
+        let answered = timeout(self.timeout(), client.exchange(request, planned.is_head, || {}, |_| {})).await;
+        if let Some(dispatcher) = self.flights.dispatcher.borrow_mut().as_mut() {
+            dispatcher.written(iteration.step, client.written_bytes);
+            dispatcher.read(iteration.step, client.read_bytes);
+        }
         answered.unwrap_or_else(|_| {
             let sample = format!("{}: no complete answer within the timeout", client.address);
-            Err(Ending::Failed(Failure::Failed(FailureKind::Timeout, sample)))
+            Err(Ending::Failed(Trouble::Target(FailureKind::Timeout, sample)))
         })
     }
 }

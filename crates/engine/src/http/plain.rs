@@ -3,7 +3,7 @@
 //!
 //! Answers are read into one buffer of the thread; a connection has a buffer only while a head comes in pieces or the
 //! socket has no room for a request. The thread never spins: it sleeps until something comes or the next planned
-//! instant, where arrivals are dense a little longer ([`Pace::wake_ns`]).
+//! instant, where arrivals are dense a little longer ([`Dispatcher::wake_ns`]).
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
@@ -11,21 +11,19 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use nuncius_clock::monotonic_ns;
 use nuncius_schemas::fault::GeneratorFault;
 use nuncius_schemas::metric::FailureKind;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 
-use crate::failure::Failure;
+use crate::clock::monotonic_ns;
+use crate::dispatch::{Dispatcher, Iteration};
 use crate::http::response::{Progress, ResponseReader};
 use crate::http::reuse::{self, Rest, Reuse};
-use crate::pace::Pace;
 use crate::plan::{GroupPlan, HttpPlan, Picker, TRACEPARENT_BYTES, write_traceparent};
-use crate::record::Recorder;
-use crate::sequencer::{Iteration, Sequencer};
-use crate::wake::Waker;
+use crate::trouble::Trouble;
+use crate::wake::Bell;
 
 mod connection;
 mod timeouts;
@@ -39,8 +37,8 @@ const READ_BYTES: usize = 64 * 1024;
 const EVENTS: usize = 256;
 /// Most connections opened for arrivals before it is looked whether answers have freed some.
 const OPENINGS: usize = 4;
-/// What the waker is known by; no connection ever has this key.
-const WAKER: u64 = u64::MAX;
+/// What the bell is known by; no connection ever has this key.
+const BELL: u64 = u64::MAX;
 
 /// Whether this system can wait with nanosecond timeouts; where it cannot the general engine serves.
 pub(crate) fn is_available() -> bool {
@@ -50,31 +48,30 @@ pub(crate) fn is_available() -> bool {
 }
 
 /// Runs a thread's share to the end.
-pub(crate) fn run(pace: Pace, recorder: Recorder, plan: Arc<GroupPlan>, waker: Arc<Waker>, ahead: usize) {
-    let epoll = match make_epoll(&waker) {
+pub(crate) fn run(dispatcher: Dispatcher, plan: Arc<GroupPlan>, bell: Arc<Bell>, ahead: usize) {
+    let epoll = match make_epoll(&bell) {
         Ok(epoll) => epoll,
         Err(error) => {
-            return pace.close_broken(recorder, "make an epoll instance", &error, monotonic_ns());
+            return dispatcher.close_unstarted("make an epoll instance", &error);
         }
     };
-    let sequencer = Sequencer::new(pace, recorder, plan.sequence());
-    let mut engine = PlainEngine::new(sequencer, plan, epoll, waker);
+    let mut engine = PlainEngine::new(dispatcher, plan, epoll, bell);
     engine.preconnect(ahead);
     engine.run();
 }
 
-fn make_epoll(waker: &Waker) -> std::io::Result<OwnedFd> {
+fn make_epoll(bell: &Bell) -> std::io::Result<OwnedFd> {
     let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-    epoll::add(&epoll, waker, epoll::EventData::new_u64(WAKER), epoll::EventFlags::IN)?;
+    epoll::add(&epoll, bell, epoll::EventData::new_u64(BELL), epoll::EventFlags::IN)?;
     Ok(epoll)
 }
 
 /// The state of one thread.
 struct PlainEngine {
-    sequencer: Sequencer,
+    dispatcher: Dispatcher,
     plan: Arc<GroupPlan>,
     epoll: OwnedFd,
-    waker: Arc<Waker>,
+    bell: Arc<Bell>,
     connections: Slab,
     /// Idle connections of each host; the one used last is used first.
     idle: Vec<Vec<Key>>,
@@ -97,19 +94,19 @@ struct PlainEngine {
 }
 
 impl PlainEngine {
-    fn new(sequencer: Sequencer, plan: Arc<GroupPlan>, epoll: OwnedFd, waker: Arc<Waker>) -> Self {
-        let in_flight_max = sequencer.pace.in_flight_max();
+    fn new(dispatcher: Dispatcher, plan: Arc<GroupPlan>, epoll: OwnedFd, bell: Arc<Bell>) -> Self {
+        let in_flight_max = dispatcher.in_flight_max();
         Self {
-            picker: plan.picker(sequencer.pace.first_shard()),
+            picker: Picker::new(&plan, dispatcher.first_shard()),
             idle: plan.hosts.iter().map(|_| Vec::new()).collect(),
             // With several hosts the idle ones may be those of the wrong host.
             reuse: vec![Reuse::default(); plan.hosts.len()],
             is_per_request: Self::http(&plan).is_some_and(|http| http.per_request),
             connections_max: if plan.hosts.len() > 1 { in_flight_max.saturating_mul(2) } else { in_flight_max }.max(1),
-            sequencer,
+            dispatcher,
             plan,
             epoll,
-            waker,
+            bell,
             connections: Slab::default(),
             timeout_due_ns: u64::MAX,
             sampled: Vec::new(),
@@ -132,10 +129,10 @@ impl PlainEngine {
         let mut events: Vec<epoll::Event> = Vec::with_capacity(EVENTS);
         let mut buffer = vec![0u8; READ_BYTES];
         let mut now_ns = monotonic_ns();
-        self.sequencer.poll(now_ns);
+        self.dispatcher.poll(now_ns);
         let failure = loop {
             self.turn(now_ns, OPENINGS);
-            if self.sequencer.pace.is_over() {
+            if self.dispatcher.is_over() {
                 break None;
             }
             events.clear();
@@ -148,9 +145,9 @@ impl PlainEngine {
             for event in &events {
                 // The structure is packed: its fields are copied, never borrowed.
                 let (data, flags) = ({ event.data }.u64(), { event.flags });
-                if data == WAKER {
-                    self.waker.reset();
-                    self.sequencer.poll(now_ns);
+                if data == BELL {
+                    self.bell.hush();
+                    self.dispatcher.poll(now_ns);
                 } else {
                     now_ns = self.on_event(Key::from_u64(data), flags, &mut buffer, now_ns);
                 }
@@ -161,19 +158,19 @@ impl PlainEngine {
         let open: Vec<Iteration> = self.connections.iter().filter_map(|(_, connection)| connection.iteration).collect();
         let held = std::mem::take(&mut self.held).into_iter().map(|(_, iteration)| iteration);
         for iteration in open.into_iter().chain(held) {
-            self.sequencer.censor(iteration, now_ns);
+            self.dispatcher.censor(iteration, now_ns);
         }
-        self.sequencer.close(failure, now_ns);
+        match failure {
+            None => self.dispatcher.close(now_ns),
+            Some(reason) => self.dispatcher.close_failed(reason, now_ns),
+        }
     }
 
     #[inline]
     fn http(plan: &GroupPlan) -> Option<&HttpPlan> {
         match &plan.action {
             crate::plan::Action::Http(http) => Some(http),
-            crate::plan::Action::Amqp(_)
-            | crate::plan::Action::Queue(_)
-            | crate::plan::Action::Servo(_)
-            | crate::plan::Action::Session(_) => None,
+            crate::plan::Action::Amqp(_) | crate::plan::Action::Queue(_) | crate::plan::Action::Servo(_) => None,
         }
     }
 
@@ -188,7 +185,7 @@ impl PlainEngine {
         if !self.reuse.get(host).is_some_and(Reuse::is_suspect) {
             return true;
         }
-        let request = Self::http(&self.plan).and_then(|http| http.requests.get(usize::from(iteration.exchange.step)));
+        let request = Self::http(&self.plan).and_then(|http| http.requests.get(usize::from(iteration.step)));
         request.is_some_and(|request| request.idempotent) || reuse::look(connection.socket.as_fd()) == Rest::Quiet
     }
 
@@ -224,7 +221,7 @@ impl PlainEngine {
             }
         }
         if let Some(iteration) = iteration {
-            self.sequencer.ended(iteration, tries.into(), now_ns);
+            self.dispatcher.ended(iteration, tries.into(), now_ns);
         }
     }
 
@@ -314,10 +311,10 @@ impl PlainEngine {
         let timer_ns = self.arm(now_ns);
         let Some(connection) = self.connections.get_mut(key) else { return };
         let Some(iteration) = &mut connection.iteration else { return };
-        let step = usize::from(iteration.exchange.step);
+        let step = usize::from(iteration.step);
         let Some(request) = Self::http(&self.plan).and_then(|http| http.requests.get(step)) else { return };
-        let bytes: &[u8] = if iteration.exchange.is_sampled {
-            let (trace_id, span_id) = self.sequencer.recorder.identifiers(&iteration.exchange);
+        let bytes: &[u8] = if iteration.is_sampled {
+            let (trace_id, span_id) = self.dispatcher.identifiers(iteration);
             self.sampled.clear();
             self.sampled.extend_from_slice(&request.sampled);
             if let Some(value) = self.sampled.get_mut(request.trace_at..request.trace_at + TRACEPARENT_BYTES) {
@@ -327,7 +324,7 @@ impl PlainEngine {
         } else {
             &request.plain
         };
-        self.sequencer.sent(iteration, now_ns);
+        self.dispatcher.sent(iteration, now_ns);
         connection.state = State::Busy;
         connection.timer_ns = timer_ns;
         connection.has_answer = false;
@@ -339,7 +336,7 @@ impl PlainEngine {
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => 0,
             Err(error) => return self.broken(key, true, Some(&error), now_ns),
         };
-        self.sequencer.recorder.written(iteration.exchange.step, written as u64);
+        self.dispatcher.written(iteration.step, written as u64);
         if written < bytes.len() {
             connection.unsent.extend_from_slice(bytes.get(written..).unwrap_or_default());
             let data = epoll::EventData::new_u64(key.to_u64());
@@ -357,7 +354,7 @@ impl PlainEngine {
                 Ok(written) => {
                     drop(connection.unsent.drain(..written));
                     if let Some(iteration) = &connection.iteration {
-                        self.sequencer.recorder.written(iteration.exchange.step, written as u64);
+                        self.dispatcher.written(iteration.step, written as u64);
                     }
                 }
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => return,
@@ -400,7 +397,7 @@ impl PlainEngine {
             now_ns = monotonic_ns();
             connection.has_answer = true;
             if let Some(iteration) = &connection.iteration {
-                self.sequencer.recorder.read(iteration.exchange.step, read as u64);
+                self.dispatcher.read(iteration.step, read as u64);
             }
             let bytes = buffer.get(..read).unwrap_or_default();
             match connection.reader.feed(bytes) {
@@ -418,7 +415,7 @@ impl PlainEngine {
                     if let Some(iteration) = connection.iteration {
                         let address = self.address(connection.host);
                         let sample = || format!("{address}: {error}");
-                        self.sequencer.failed(iteration, FailureKind::Protocol, now_ns, sample);
+                        self.dispatcher.failed(iteration, FailureKind::Protocol, now_ns, sample);
                     }
                     return now_ns;
                 }
@@ -438,9 +435,9 @@ impl PlainEngine {
             reuse.allows(connection.served)
         });
         let keeps = keeps && is_allowed && !self.is_per_request;
-        let request = Self::http(&self.plan).and_then(|http| http.requests.get(usize::from(iteration.exchange.step)));
+        let request = Self::http(&self.plan).and_then(|http| http.requests.get(usize::from(iteration.step)));
         let expected = request.is_some_and(|request| request.expected.contains(status));
-        let next = self.sequencer.answered(iteration, status, expected, now_ns);
+        let next = self.dispatcher.answered(iteration, status, expected, now_ns);
         let next = next.and_then(|mut next| self.is_permitted(host, &mut next, now_ns).then_some(next));
         let Some(connection) = self.connections.get_mut(key) else { return };
         match (next, keeps) {
@@ -463,7 +460,7 @@ impl PlainEngine {
     fn broken(&mut self, key: Key, is_unwritten: bool, error: Option<&std::io::Error>, now_ns: u64) {
         let Some(connection) = self.connections.remove(key) else { return };
         let Some(iteration) = connection.iteration else { return };
-        let step = usize::from(iteration.exchange.step);
+        let step = usize::from(iteration.step);
         let request = Self::http(&self.plan).and_then(|http| http.requests.get(step));
         let is_own = error.is_some_and(|error| GeneratorFault::of_error(error).is_some());
         // It was closed while it was idle, and our request met that on its way.
@@ -475,9 +472,8 @@ impl PlainEngine {
                 reuse.cut(connection.served);
             }
             if !iteration.is_resent && (is_unseen || request.is_some_and(|request| request.idempotent)) {
-                self.sequencer.recorder.retried(iteration.exchange.step);
-                let mut iteration = iteration;
-                iteration.is_resent = true;
+                self.dispatcher.retried(iteration.step);
+                let mut iteration = Iteration { is_resent: true, ..iteration };
                 if self.is_permitted(connection.host, &mut iteration, now_ns) {
                     self.open_for(connection.host, iteration, now_ns);
                 }
@@ -485,13 +481,13 @@ impl PlainEngine {
             }
         }
         let address = self.address(connection.host);
-        let failure = match error {
-            Some(error) => Failure::of_error(FailureKind::Closed, address, error),
+        let trouble = match error {
+            Some(error) => Trouble::of_error(FailureKind::Closed, address, error),
             None => {
                 let sample = format!("{address}: closed by the peer before the answer was complete");
-                Failure::Failed(FailureKind::Closed, sample)
+                Trouble::Target(FailureKind::Closed, sample)
             }
         };
-        self.sequencer.ended(iteration, failure, now_ns);
+        self.dispatcher.ended(iteration, trouble, now_ns);
     }
 }

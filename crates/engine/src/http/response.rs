@@ -6,13 +6,17 @@
 //! proper.
 
 mod error;
-mod framing;
 mod head;
 
 pub(crate) use error::{Problem, ResponseError};
-use framing::{CHUNK_LINE_MAX_BYTES, State};
-pub(crate) use framing::{HEAD_MAX_BYTES, Part};
 use head::{Head, parse_head};
+
+/// Longest head of an answer, in bytes.
+pub(crate) const HEAD_MAX_BYTES: usize = 64 * 1024;
+/// Most header fields of an answer.
+const FIELDS_MAX: usize = 128;
+/// Longest line that gives the size of a chunk, in bytes.
+const CHUNK_LINE_MAX_BYTES: u32 = 1024;
 
 /// How far an answer has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +25,18 @@ pub(crate) enum Progress {
     Partial,
     /// The answer is complete; so many bytes of what was given belong to it.
     Complete { consumed: usize },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Head,
+    Sized { left: u64 },
+    ToEnd,
+    ChunkSize { size: u64, digits: u32, length: u32, is_extension: bool },
+    ChunkData { left: u64 },
+    ChunkEnd,
+    Trailer { line: u32, total: u32 },
+    Done,
 }
 
 /// One answer being read.
@@ -95,15 +111,15 @@ impl ResponseReader {
     /// Takes the next bytes of the answer.
     #[inline]
     pub(crate) fn feed(&mut self, bytes: &[u8]) -> Result<Progress, Box<ResponseError>> {
-        self.feed_parts(bytes, |_| {})
+        self.feed_to(bytes, |_| {})
     }
 
-    /// The same; head and body are given to `parts` as they come.
+    /// The same; the bytes of the body, without what frames them, are given to `body` as they come.
     #[inline]
-    pub(crate) fn feed_parts(
+    pub(crate) fn feed_to(
         &mut self,
         bytes: &[u8],
-        mut parts: impl FnMut(Part<'_>),
+        mut body: impl FnMut(&[u8]),
     ) -> Result<Progress, Box<ResponseError>> {
         let mut at = 0;
         loop {
@@ -111,23 +127,23 @@ impl ResponseReader {
             match self.state {
                 State::Done => return Ok(Progress::Complete { consumed: at }),
                 _ if rest.is_empty() => return Ok(Progress::Partial),
-                State::Head => match self.read_head(rest, &mut parts)? {
+                State::Head => match self.read_head(rest)? {
                     Some(consumed) => at += consumed,
                     None => return Ok(Progress::Partial),
                 },
                 State::Sized { left } => {
                     let taken = left.min(rest.len() as u64);
-                    parts(Part::Body(rest.get(..taken as usize).unwrap_or_default()));
+                    body(rest.get(..taken as usize).unwrap_or_default());
                     at += taken as usize;
                     self.state = if taken == left { State::Done } else { State::Sized { left: left - taken } };
                 }
                 State::ToEnd => {
-                    parts(Part::Body(rest));
+                    body(rest);
                     return Ok(Progress::Partial);
                 }
                 State::ChunkData { left } => {
                     let taken = left.min(rest.len() as u64);
-                    parts(Part::Body(rest.get(..taken as usize).unwrap_or_default()));
+                    body(rest.get(..taken as usize).unwrap_or_default());
                     at += taken as usize;
                     self.state = if taken == left { State::ChunkEnd } else { State::ChunkData { left: left - taken } };
                 }
@@ -141,13 +157,9 @@ impl ResponseReader {
 
     /// How many bytes of `rest` belong to the head, if it is complete.
     #[inline]
-    fn read_head(
-        &mut self,
-        rest: &[u8],
-        parts: &mut impl FnMut(Part<'_>),
-    ) -> Result<Option<usize>, Box<ResponseError>> {
+    fn read_head(&mut self, rest: &[u8]) -> Result<Option<usize>, Box<ResponseError>> {
         if self.head.is_empty() {
-            let parsed = parse_head(rest, self.is_head_request, parts)?;
+            let parsed = parse_head(rest, self.is_head_request)?;
             return match parsed {
                 Some(head) => Ok(Some(self.begin_body(head))),
                 None => {
@@ -164,7 +176,7 @@ impl ResponseReader {
         self.head.extend_from_slice(rest.get(..room).unwrap_or_default());
         // A head ends with a line: without a new one it cannot be complete, and need not be parsed again.
         if rest.contains(&b'\n')
-            && let Some(head) = parse_head(&self.head, self.is_head_request, parts)?
+            && let Some(head) = parse_head(&self.head, self.is_head_request)?
         {
             let consumed = head.length.saturating_sub(known);
             self.head.clear();

@@ -7,9 +7,9 @@ use nuncius_schemas::route::Route;
 use nuncius_schemas::spec::texts::Text;
 use nuncius_schemas::spec::validate::check_filled_in;
 use nuncius_schemas::spec::{Group, SpecError};
-use nuncius_schemas::variable;
+use nuncius_schemas::variable::{self, VariableError};
 
-use crate::error::PlanError;
+use super::PlanError;
 
 /// Shortest value that is masked in errors, in bytes: to take out a shorter one would spoil the text and hide nothing.
 const MASKED_MIN_BYTES: usize = 3;
@@ -102,4 +102,14 @@ pub(super) fn fill_in<'a>(
     check_filled_in(path, &filled.group, &filled.services)
         .map_err(|SpecError { field, problem }| filled.masked(PlanError::Field { field, problem }))?;
     Ok(filled)
+}
+
+impl PlanError {
+    /// The variable that is missing, where that is what is wrong.
+    pub fn missing_variable(&self) -> Option<&str> {
+        match self {
+            Self::Environment { problem: VariableError::Missing { name }, .. } => Some(name),
+            _ => None,
+        }
+    }
 }

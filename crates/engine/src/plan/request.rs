@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use nuncius_schemas::spec::{Connections, Group, Method, Step, TlsOptions};
 
+use super::PlanError;
 use super::target::Target;
-use crate::error::PlanError;
 
-pub(crate) const USER_AGENT: &str = concat!("nuncius/", env!("CARGO_PKG_VERSION"));
+pub(super) const USER_AGENT: &str = concat!("nuncius/", env!("CARGO_PKG_VERSION"));
 
 /// Longest head of a request, in bytes.
 const REQUEST_HEAD_MAX_BYTES: usize = 64 * 1024;
@@ -77,22 +77,13 @@ pub(crate) fn write_traceparent(out: &mut [u8], trace_id: u128, span_id: u64) {
     let _ = write!(out, "00-{trace_id:032x}-{span_id:016x}-01");
 }
 
-/// `steps` are those of the group in the form of version 1.
-pub(super) fn plan_http(
-    path: &str,
-    group: &Group,
-    mut steps: Vec<Step>,
-    target: &Target,
-) -> Result<HttpPlan, PlanError> {
-    let mut paths: Vec<String> = group.measured_steps().into_iter().map(|step| step.path).collect();
-    if steps.is_empty() {
-        steps.push(Step::default());
-        paths.push("steps[0]".to_owned());
-    }
+pub(super) fn plan_http(path: &str, group: &Group, target: &Target) -> Result<HttpPlan, PlanError> {
+    let get = [Step::default()];
+    let steps: &[Step] = if group.steps.is_empty() { &get } else { &group.steps };
     let requests = steps
         .iter()
-        .zip(&paths)
-        .map(|(step, below)| plan_request(path, &format!("{path}.{below}"), group, step, target))
+        .enumerate()
+        .map(|(index, step)| plan_request(path, &format!("{path}.steps[{index}]"), group, step, target))
         .collect::<Result<_, _>>()?;
     let named = group.tls.as_ref().and_then(|tls| tls.server_name.clone());
     Ok(HttpPlan {

@@ -3,9 +3,8 @@
 use nuncius_schemas::servo::ServoOptions;
 use nuncius_schemas::spec::Group;
 
-use super::request;
 use super::target::Target;
-use crate::error::PlanError;
+use super::{PlanError, request};
 
 /// Servos, with the environment resolved.
 #[derive(Debug)]

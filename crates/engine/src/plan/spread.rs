@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::load::Load;
+use super::{GroupPlan, Load};
 
 /// Most steps of making a cycle: requests of the cycle times hosts.
 const CYCLE_STEPS_MAX: u128 = 1 << 26;
@@ -97,37 +97,31 @@ pub(crate) struct Picker {
 }
 
 impl Picker {
-    /// Of a group of so many shards; `first_shard` is the first one of the thread's own.
-    pub(crate) fn new(spread: &Spread, load: &Load, shards: u32, first_shard: u32) -> Self {
-        let begin = spread.begin(u64::from(first_shard), u64::from(shards));
-        let position = match load {
+    /// `first_shard` is the first one of the thread's shards.
+    pub(crate) fn new(plan: &GroupPlan, first_shard: u32) -> Self {
+        let begin = plan.spread.begin(u64::from(first_shard), u64::from(plan.shards.shards()));
+        let position = match &plan.load {
             Load::Open { .. } => Position::Index,
             Load::Closed { users, iterations: Some(iterations), .. } => {
                 Position::Rounds { users: u64::from(*users).max(1), iterations: *iterations }
             }
             Load::Closed { iterations: None, .. } => Position::Count(begin),
         };
-        Self { spread: spread.clone(), position, ahead: begin }
+        Self { spread: plan.spread.clone(), position, ahead: begin }
     }
 
     /// The host of the iteration of this index.
     #[inline]
     pub(crate) fn pick(&mut self, index: u64) -> usize {
-        let position = self.position(index);
-        self.spread.host(position)
-    }
-
-    /// Where the iteration of this index stands among all: who knows it can choose hosts of other targets, too.
-    #[inline]
-    pub(crate) fn position(&mut self, index: u64) -> u64 {
-        match &mut self.position {
+        let position = match &mut self.position {
             Position::Index => index,
             Position::Rounds { users, iterations } => in_round(index, *users, *iterations),
             Position::Count(at) => {
                 *at = at.wrapping_add(1);
                 at.wrapping_sub(1)
             }
-        }
+        };
+        self.spread.host(position)
     }
 
     /// The next host for what belongs to no iteration, such as a connection opened ahead of need.

@@ -1,14 +1,13 @@
 //! The target's URL, and the addresses behind it.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use nuncius_schemas::route::Route;
-use nuncius_schemas::target as url;
 
+use super::PlanError;
 use super::lookup::{self, Address};
-use crate::error::PlanError;
-use crate::host::Host;
 use crate::policy::TargetPolicy;
 
 /// Most addresses taken of one target.
@@ -16,50 +15,130 @@ const ADDRESSES_MAX: usize = 1_024;
 
 /// The parts of a target's URL.
 #[derive(Debug)]
-pub(crate) struct Target {
-    pub(crate) secure: bool,
-    pub(crate) credentials: Option<String>,
+pub(super) struct Target {
+    pub(super) secure: bool,
+    pub(super) credentials: Option<String>,
     /// Host and port as written: the `Host` of requests.
-    pub(crate) authority: String,
-    pub(crate) host: String,
-    pub(crate) port: Option<u16>,
-    pub(crate) default_port: u16,
+    pub(super) authority: String,
+    pub(super) host: String,
+    pub(super) port: Option<u16>,
+    pub(super) default_port: u16,
     /// Without the query; empty when there is none.
-    pub(crate) path: String,
+    pub(super) path: String,
     /// With its question mark; empty when there is none.
-    pub(crate) query: String,
+    pub(super) query: String,
+}
+
+/// One address that requests go to.
+#[derive(Debug)]
+pub(crate) struct Host {
+    pub(crate) address: SocketAddr,
+    /// Where its requests go when nobody listens there: addresses of the same name in the other family.
+    pub(crate) alternates: Vec<SocketAddr>,
+    /// Share of the requests, relative to the others; not 0.
+    pub(crate) weight: u64,
+    /// Which of the candidates answered last, and is tried first.
+    preferred: AtomicUsize,
 }
 
 /// Reads a target.
-pub(crate) fn parse(field: &str, text: &str) -> Result<Target, PlanError> {
+pub(super) fn parse(field: &str, text: &str) -> Result<Target, PlanError> {
     let refuse = |problem: &str| PlanError::Field { field: field.to_owned(), problem: problem.to_owned() };
     if text.chars().any(|c| c.is_control() || c == ' ') {
         return Err(refuse("holds spaces or control characters"));
     }
-    let parts = url::Target::parse(text).ok_or_else(|| refuse("no scheme such as http://"))?;
-    let default_port = match parts.scheme {
-        "http" | "https" | "amqp" | "amqps" => parts.default_port(),
-        _ => None,
+    let (scheme, rest) = text.split_once("://").ok_or_else(|| refuse("no scheme such as http://"))?;
+    let (secure, default_port) = match scheme {
+        "http" => (false, 80),
+        "https" => (true, 443),
+        "amqp" => (false, 5_672),
+        "amqps" => (true, 5_671),
+        _ => return Err(refuse("a scheme is http, https, amqp or amqps")),
     };
-    let default_port = default_port.ok_or_else(|| refuse("a scheme is http, https, amqp or amqps"))?;
-    if parts.userinfo.is_some() && parts.scheme.starts_with("http") {
+    let rest = rest.split('#').next().unwrap_or_default();
+    let (authority, tail) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let (credentials, authority) = match authority.rsplit_once('@') {
+        Some((credentials, authority)) => (Some(credentials.to_owned()), authority),
+        None => (None, authority),
+    };
+    if credentials.is_some() && scheme.starts_with("http") {
         return Err(refuse("holds credentials: give a header `authorization` with ${NAME} instead"));
     }
-    let host = parts.host().map_err(|error| refuse(&format!("its host or port cannot be read: {error}")))?;
+    let (host, port) = split_authority(authority).ok_or_else(|| refuse("its host or port cannot be read"))?;
+    let (path, query) = tail.split_at(tail.find('?').unwrap_or(tail.len()));
     Ok(Target {
-        secure: parts.is_secure(),
-        credentials: parts.userinfo.map(str::to_owned),
-        authority: parts.authority.to_owned(),
-        host: host.name.to_owned(),
-        port: host.port,
+        secure,
+        credentials,
+        authority: authority.to_owned(),
+        host: host.to_owned(),
+        port,
         default_port,
-        path: parts.path.to_owned(),
-        query: parts.query.to_owned(),
+        path: path.to_owned(),
+        query: query.to_owned(),
     })
 }
 
+/// `host`, `host:port`, `[v6]` or `[v6]:port`; `None` when it is none of them.
+fn split_authority(authority: &str) -> Option<(&str, Option<u16>)> {
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(rest) => {
+            let (host, tail) = rest.split_once(']')?;
+            host.parse::<std::net::Ipv6Addr>().ok()?;
+            (host, if tail.is_empty() { None } else { Some(tail.strip_prefix(':')?) })
+        }
+        None => match authority.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (authority, None),
+        },
+    };
+    let port = match port {
+        Some(port) => Some(port.parse::<u16>().ok().filter(|port| *port > 0)?),
+        None => None,
+    };
+    (!host.is_empty()).then_some((host, port))
+}
+
+impl Host {
+    pub(crate) fn new(address: SocketAddr, alternates: Vec<SocketAddr>, weight: u64) -> Self {
+        Self { address, alternates, weight, preferred: AtomicUsize::new(0) }
+    }
+
+    /// All its addresses.
+    pub(crate) fn candidates(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        std::iter::once(self.address).chain(self.alternates.iter().copied())
+    }
+
+    /// How many addresses it has.
+    pub(crate) fn len(&self) -> usize {
+        1 + self.alternates.len()
+    }
+
+    /// The address that attempt `attempt` (from 0) goes to: the one that answered last, then the others in their order.
+    pub(crate) fn attempt(&self, attempt: usize) -> Option<SocketAddr> {
+        if attempt >= self.len() {
+            return None;
+        }
+        match (self.preferred.load(Ordering::Relaxed) + attempt) % self.len() {
+            0 => Some(self.address),
+            index => self.alternates.get(index - 1).copied(),
+        }
+    }
+
+    /// All its addresses in the order in which they are to be tried.
+    pub(crate) fn order(&self) -> std::vec::IntoIter<SocketAddr> {
+        (0..self.len()).filter_map(|attempt| self.attempt(attempt)).collect::<Vec<_>>().into_iter()
+    }
+
+    /// This address has answered: it is tried first from now on.
+    pub(crate) fn prefer(&self, address: SocketAddr) {
+        if let Some(index) = self.candidates().position(|candidate| candidate == address) {
+            self.preferred.store(index, Ordering::Relaxed);
+        }
+    }
+}
+
 /// The addresses of a target: those of the service its host names, else of the host itself. Each is checked.
-pub(crate) fn resolve(
+pub(super) fn resolve(
     field: &str,
     target: &Target,
     services: &BTreeMap<String, Vec<String>>,
@@ -92,8 +171,7 @@ pub(crate) fn resolve(
 }
 
 fn route_addresses(field: &str, address: &str, policy: &TargetPolicy) -> Result<Vec<Address>, PlanError> {
-    let host = url::Host::read(address).ok();
-    let Some((host, port)) = host.and_then(|host| Some((host.name, host.port?))) else {
+    let Some((host, Some(port))) = split_authority(address) else {
         let problem = format!("address `{address}` of the service is not host:port");
         return Err(PlanError::Field { field: field.to_owned(), problem });
     };

@@ -19,7 +19,6 @@ fn plan_with(group: &str, routes: &[Route]) -> Result<GroupPlan, PlanError> {
         trace_id: 1,
         threads: 1,
         bundle: None,
-        variables: None,
     };
     plan_group(&input, &TargetPolicy::default(), &|name| (name == "CRLF").then(|| "a\r\nb: c".to_owned()))
 }
@@ -109,7 +108,6 @@ fn equal_addresses_of_a_specification_are_one_host() {
         trace_id: 1,
         threads: 1,
         bundle: None,
-        variables: None,
     };
     let plan = plan_group(&input, &TargetPolicy::default(), &|_| None).unwrap();
     assert_eq!(
@@ -189,7 +187,6 @@ fn plan_where(services: &str, group: &str, routes: &[Route], known: &[(&str, &st
         trace_id: 1,
         threads: 1,
         bundle: None,
-        variables: None,
     };
     let known: std::collections::BTreeMap<&str, &str> = known.iter().copied().collect();
     plan_group(&input, &TargetPolicy::default(), &|name| known.get(name).map(|value| (*value).to_owned()))

@@ -4,16 +4,15 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use nuncius_clock::monotonic_ns;
 use nuncius_schemas::metric::FailureKind;
 use nuncius_schemas::servo::ServoConnections;
 use tokio::sync::Semaphore;
 
-use super::order::{Order, Reply};
-use crate::failure::Failure;
-use crate::host::Host;
+use super::transport::{Order, Reply};
+use crate::clock::monotonic_ns;
 use crate::http::client::{Client, Ending, connect};
-use crate::plan::{GroupPlan, ServoPlan, Spread};
+use crate::plan::{GroupPlan, Host, ServoPlan, Spread};
+use crate::trouble::Trouble;
 
 /// Most connections of a thread whose servos share them.
 pub(super) const POOL_CONNECTIONS: usize = 64;
@@ -57,8 +56,8 @@ impl Http {
     }
 
     /// Writes an event and reads its answer: status and body. `sent` is told once all of it is written.
-    pub(super) async fn exchange(&self, order: &Order, sent: impl Fn()) -> Result<Reply, Failure> {
-        let closed = |problem: &str| Failure::new(FailureKind::Closed, problem);
+    pub(super) async fn exchange(&self, order: &Order, sent: impl Fn()) -> Result<Reply, Trouble> {
+        let closed = |problem: &str| Trouble::target(FailureKind::Closed, problem);
         let _permit = self.permits.acquire().await.map_err(|_| closed("the pool of connections is closed"))?;
         let host = self.host_of(order.servo);
         let request = self.request(order);
@@ -70,7 +69,7 @@ impl Http {
             };
             if order.drops {
                 let written = connection.send(request.as_bytes()).await;
-                written.map_err(|error| Failure::of_error(FailureKind::Closed, "write", &error))?;
+                written.map_err(|error| Trouble::of_error(FailureKind::Closed, "write", &error))?;
                 sent();
                 return Err(closed("closed on purpose, before the answer"));
             }
@@ -82,7 +81,7 @@ impl Http {
             match connection.exchange(request.as_bytes(), false, &sent, collect).await {
                 Ok(_) if body.len() > ANSWER_MAX_BYTES => {
                     let problem = format!("the answer has more than {ANSWER_MAX_BYTES} bytes");
-                    return Err(Failure::Failed(FailureKind::Protocol, problem));
+                    return Err(Trouble::Target(FailureKind::Protocol, problem));
                 }
                 Ok(answer) => {
                     let (written_bytes, read_bytes) = (connection.written_bytes, connection.read_bytes);
@@ -94,12 +93,12 @@ impl Http {
                 // An event is not the same twice: only what the service cannot have seen is sent again.
                 Err(Ending::Unseen(_)) if connection.is_reused && retried == 0 => retried = 1,
                 Err(
-                    Ending::Unseen(failure)
-                    | Ending::Cut(failure)
-                    | Ending::Unanswered(failure)
-                    | Ending::Failed(failure),
+                    Ending::Unseen(trouble)
+                    | Ending::Cut(trouble)
+                    | Ending::Unanswered(trouble)
+                    | Ending::Failed(trouble),
                 ) => {
-                    return Err(failure);
+                    return Err(trouble);
                 }
             }
         }
@@ -140,9 +139,9 @@ impl Http {
         }
     }
 
-    async fn open(&self, index: usize) -> Result<Client, Failure> {
+    async fn open(&self, index: usize) -> Result<Client, Trouble> {
         let host = self.hosts.get(index);
-        let Some(host) = host else { return Err(Failure::new(FailureKind::Resolve, "no address")) };
+        let Some(host) = host else { return Err(Trouble::target(FailureKind::Resolve, "no address")) };
         connect(host, index, None).await
     }
 

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use nuncius_bus::{Bus, BusError, Headers};
 use nuncius_schemas::metric::FailureKind;
 
-use super::order::{Order, Reply};
-use crate::failure::Failure;
+use super::transport::{Order, Reply};
+use crate::trouble::Trouble;
 
 /// Header in which an answer says a status other than 200.
 const STATUS_HEADER: &str = "status";
@@ -26,7 +26,7 @@ impl Nats {
     }
 
     /// Sends an event and waits for its answer: status and body.
-    pub(super) async fn exchange(&self, order: &Order, sent: impl Fn()) -> Result<Reply, Failure> {
+    pub(super) async fn exchange(&self, order: &Order, sent: impl Fn()) -> Result<Reply, Trouble> {
         let subject = format!("{}{}.servo", self.prefix, order.app);
         let mut headers = Headers::new();
         for (name, value) in [("traceparent", &order.traceparent), ("authorization", &order.authorization)] {
@@ -39,10 +39,10 @@ impl Nats {
         sent();
         if order.drops {
             // There is no connection to close: nobody waits for the answer.
-            self.bus.publish(&subject, &headers, payload).await.map_err(failure)?;
-            return Err(Failure::new(FailureKind::Closed, "left on purpose, before the answer"));
+            self.bus.publish(&subject, &headers, payload).await.map_err(trouble)?;
+            return Err(Trouble::target(FailureKind::Closed, "left on purpose, before the answer"));
         }
-        let answer = self.bus.request(&subject, &headers, payload, self.timeout).await.map_err(failure)?;
+        let answer = self.bus.request(&subject, &headers, payload, self.timeout).await.map_err(trouble)?;
         let status = status_of(&answer.headers, &answer.payload);
         let read_bytes = answer.payload.len() as u64;
         Ok(Reply { status, body: answer.payload.to_vec(), written_bytes, read_bytes, retried: 0 })
@@ -66,11 +66,11 @@ fn status_of(headers: &Headers, payload: &[u8]) -> u16 {
     if is_error { 400 } else { 200 }
 }
 
-fn failure(error: BusError) -> Failure {
+fn trouble(error: BusError) -> Trouble {
     let kind = match &error {
         BusError::Timeout { .. } => FailureKind::Timeout,
         BusError::NoResponders { .. } => FailureKind::Connect,
         _ => FailureKind::Closed,
     };
-    Failure::Failed(kind, error.to_string())
+    Trouble::Target(kind, error.to_string())
 }

@@ -6,14 +6,12 @@
 //! operation).
 
 use nuncius_schemas::metric::FailureKind;
-use nuncius_schemas::servo::ServoRetry;
+use nuncius_schemas::servo::{ServoOptions, ServoRetry};
 
 use super::draw::{self, Purpose, Source};
 
-mod event;
 mod operation;
 
-pub(super) use event::{Event, Planned, Rules};
 pub(super) use operation::{Kind, Operation};
 
 /// Legacy: longest pause before a whats_next is sent again the first time.
@@ -24,6 +22,29 @@ const LEGACY_GOODBYE_RETRIES: u32 = 3;
 /// Pause before a servo that failed says hello again; doubled with each failure in a row.
 const RESTART_PAUSE_NS: u64 = 1_000_000_000;
 const RESTART_PAUSE_MAX_NS: u64 = 20_000_000_000;
+
+/// An event; its number is that of its step in the report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Event {
+    Hello = 0,
+    WhatsNext = 1,
+    Description = 2,
+    MeasurementProgress = 3,
+    Measurement = 4,
+    AdjustmentProgress = 5,
+    Adjustment = 6,
+    Goodbye = 7,
+}
+
+impl Event {
+    pub(super) fn step(self) -> u16 {
+        self as u16
+    }
+
+    pub(super) fn is_progress(self) -> bool {
+        matches!(self, Self::MeasurementProgress | Self::AdjustmentProgress)
+    }
+}
 
 /// What a servo was told to do.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,6 +78,25 @@ pub(super) enum Effect {
     Completed,
     Broken,
     Crashed,
+}
+
+/// The next event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Planned {
+    pub(super) event: Event,
+    pub(super) planned_ns: u64,
+    /// What it tells is that of this instant: where it is sent again, of when it was planned first.
+    pub(super) told_ns: u64,
+    /// The connection is closed once it is written.
+    pub(super) drops: bool,
+}
+
+/// What the servos of a group share.
+#[derive(Debug, Clone)]
+pub(super) struct Rules {
+    pub(super) seed: u64,
+    pub(super) group: u32,
+    pub(super) options: ServoOptions,
 }
 
 #[derive(Debug)]

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use lapin::options::{BasicGetOptions, BasicPublishOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Connection, ConnectionProperties};
-use nuncius_engine::FinishReason;
-use nuncius_schemas::metric::{FailureCount, FailureKind, Series};
+use nuncius_engine::{Failure, FinishReason};
+use nuncius_schemas::metric::FailureKind;
 use nuncius_testkit::RabbitMq;
 
 use crate::support::{Client, Outcome, Run, SECOND_NS, Step};
@@ -53,7 +53,7 @@ fn three(outcome: &Outcome) -> (&Step, &Step, &Step) {
     (balanced(send), balanced(receive), balanced(iteration))
 }
 
-fn count(failures: &[FailureCount], kind: FailureKind) -> u64 {
+fn count(failures: &[Failure], kind: FailureKind) -> u64 {
     failures.iter().filter(|failure| failure.kind == kind).map(|failure| failure.count).sum()
 }
 
@@ -86,15 +86,12 @@ fn every_confirmed_message_is_received_and_measured_from_its_planned_instant() {
     let (send, receive, iteration) = three(&outcome);
     for step in [send, receive, iteration] {
         assert_eq!((step.planned, step.sent, step.succeeded), (500, 500, 500), "{:?}", step.failures);
-        assert_eq!((step.of(Series::Service).count(), step.of(Series::Response).count()), (500, 500));
+        assert_eq!((step.service.count(), step.response.count()), (500, 500));
     }
-    assert_eq!(
-        (send.of(Series::Lag).count(), send.of(Series::Blocked).count(), receive.of(Series::Lag).count()),
-        (500, 500, 0)
-    );
+    assert_eq!((send.lag.count(), send.blocked.count(), receive.lag.count()), (500, 500, 0));
     // A message is received after it was written: what was measured there cannot be less than nothing, or take for
     // ever.
-    assert!(receive.of(Series::Response).quantile_ns(0.99).unwrap() < 5 * SECOND_NS);
+    assert!(receive.response.quantile_ns(0.99).unwrap() < 5 * SECOND_NS);
     assert_eq!(outcome.reasons, [FinishReason::ScheduleEnded]);
     assert!(outcome.rows.iter().all(|row| row.step == 0) && outcome.rows.len() == 500);
     let left =
@@ -133,7 +130,7 @@ fn what_the_broker_does_not_take_fails_as_refused() {
     let outcome = run(broker().address(), &steps, r#""rate": "100/s", "iterations": 20"#).go();
     let step = outcome.step();
     assert_eq!((step.failed, count(&step.failures, FailureKind::Refused)), (20, 20), "{:?}", step.failures);
-    assert_eq!(step.of(Series::FailedResponse).count(), 20);
+    assert_eq!(step.failed_response.count(), 20);
     assert!(step.failures[0].sample.as_ref().unwrap().contains("312"));
 
     with_broker(async |channel| {
@@ -154,8 +151,8 @@ fn the_closed_model_has_no_planned_instant() {
     let outcome = run(broker().address(), &steps, r#""users": 8, "iterations": 200"#).go();
     let (send, receive, iteration) = three(&outcome);
     assert_eq!((send.succeeded, receive.succeeded, iteration.succeeded), (200, 200, 200));
-    assert_eq!((send.of(Series::Response).count(), receive.of(Series::Response).count()), (0, 0));
-    assert_eq!((send.of(Series::Service).count(), receive.of(Series::Service).count()), (200, 200));
+    assert_eq!((send.response.count(), receive.response.count()), (0, 0));
+    assert_eq!((send.service.count(), receive.service.count()), (200, 200));
 }
 
 #[test]
@@ -169,9 +166,9 @@ fn only_publishing_steps_make_an_iteration_on_any_number_of_threads() {
     for step in [receive, send, again, iteration] {
         assert_eq!(balanced(step).succeeded, iteration.planned, "{:?}", step.failures);
     }
-    assert_eq!((receive.of(Series::Lag).count(), send.of(Series::Lag).count()), (0, send.planned));
+    assert_eq!((receive.lag.count(), send.lag.count()), (0, send.planned));
     assert_eq!(
-        (send.of(Series::Response).count(), again.of(Series::Response).count(), iteration.of(Series::Response).count()),
+        (send.response.count(), again.response.count(), iteration.response.count()),
         (send.planned, 0, send.planned)
     );
 }
@@ -253,10 +250,10 @@ fn forward(mut from: TcpStream, mut to: TcpStream, stalls: &AtomicBool) {
 /// Lets some of the run pass: what is cut must have been working.
 fn until(run_time: Duration, control: &nuncius_engine::Control) {
     let at = control.start_at().unwrap() + u64::try_from(run_time.as_nanos()).unwrap();
-    let left = Duration::from_nanos(at.saturating_sub(nuncius_clock::monotonic_ns()));
+    let left = Duration::from_nanos(at.saturating_sub(nuncius_engine::monotonic_ns()));
     std::thread::park_timeout(left);
     let deadline = Instant::now() + Duration::from_secs(5);
-    while nuncius_clock::monotonic_ns() < at && Instant::now() < deadline {
+    while nuncius_engine::monotonic_ns() < at && Instant::now() < deadline {
         std::thread::yield_now();
     }
 }
@@ -306,7 +303,7 @@ fn a_broker_that_stands_still_shows_as_timeouts_and_then_as_censored() {
     assert_eq!(step.planned, 200);
     assert_eq!(count(&step.failures, FailureKind::Timeout), step.failed, "{:?}", step.failures);
     assert!(step.failed >= 80 && step.censored >= 40, "{step:?}");
-    assert_eq!(step.of(Series::CensoredResponse).count(), step.censored);
+    assert_eq!(step.censored_response.count(), step.censored);
 }
 
 #[test]

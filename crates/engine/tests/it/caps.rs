@@ -1,13 +1,11 @@
 //! What the operator of a node allows is kept while load is offered, in requests, by all groups together.
 
-use nuncius_clock::monotonic_ns;
-use nuncius_schemas::metric::Series;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use crate::support::{CLIENTS, Reply, Run, Server};
-use nuncius_engine::{Caps, Control, EngineMessage, FinishReason, spawn_group};
+use nuncius_engine::{Caps, Control, EngineMessage, FinishReason, monotonic_ns, spawn_group};
 
 /// Most requests that any second of those that were written at these instants had.
 fn most_in_a_second(mut sent_ns: Vec<u64>) -> usize {
@@ -32,8 +30,7 @@ fn users_send_no_more_requests_a_second_than_the_node_may() {
             let held: u64 = outcome.steps.iter().map(|step| step.held_back).sum();
             assert!(held >= 100, "{client:?} {held}");
             // Who waits for the cap has not begun, and is not blocked by the target.
-            let blocked =
-                outcome.steps.iter().filter_map(|step| step.of(Series::Blocked).quantile_ns(0.9)).max().unwrap();
+            let blocked = outcome.steps.iter().filter_map(|step| step.blocked.quantile_ns(0.9)).max().unwrap();
             assert!(blocked < 100_000_000, "{blocked}");
         }
     }
@@ -47,14 +44,10 @@ fn what_the_cap_holds_back_of_a_schedule_is_lag_and_not_blocked() {
         run.caps = Caps::new(200, 60);
         let outcome = run.go();
         let step = outcome.step();
-        assert_eq!((step.succeeded, step.of(Series::Lag).count()), (200, 200), "{client:?}");
+        assert_eq!((step.succeeded, step.lag.count()), (200, 200), "{client:?}");
         // The last is planned at half a second and may be sent at a whole one.
-        assert!(step.of(Series::Lag).max_ns().unwrap() >= 450_000_000, "{:?}", step.of(Series::Lag).max_ns());
-        assert!(
-            step.of(Series::Blocked).quantile_ns(0.9).unwrap() < 100_000_000,
-            "{:?}",
-            step.of(Series::Blocked).quantile_ns(0.9)
-        );
+        assert!(step.lag.max_ns().unwrap() >= 450_000_000, "{:?}", step.lag.max_ns());
+        assert!(step.blocked.quantile_ns(0.9).unwrap() < 100_000_000, "{:?}", step.blocked.quantile_ns(0.9));
         assert!(step.held_back >= 100);
     }
 }

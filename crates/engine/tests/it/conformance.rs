@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::support::{CLIENTS, Client, Outcome, Reply, Run, SECOND_NS, Server};
 use nuncius_engine::FinishReason;
 use nuncius_load::ShardSet;
-use nuncius_schemas::metric::{FailureKind, Series};
+use nuncius_schemas::metric::FailureKind;
 use nuncius_schemas::record::RecordOutcome;
 
 pub(crate) fn with_each(scenario: impl Fn(Client)) {
@@ -30,7 +30,7 @@ fn every_arrival_is_sent_once_at_its_instant_and_measured_four_times() {
         let outcome = Run::new(client, server.address, group).go();
         let step = outcome.step();
         assert_eq!((step.planned, step.sent, step.succeeded), (100, 100, 100), "{client:?} {:?}", step.failures);
-        for totals in [Series::Lag, Series::Blocked, Series::Service, Series::Response].map(|series| step.of(series)) {
+        for totals in [&step.lag, &step.blocked, &step.service, &step.response] {
             assert_eq!(totals.count(), 100);
         }
         assert_eq!(outcome.reasons, [FinishReason::ScheduleEnded]);
@@ -107,8 +107,8 @@ fn an_unexpected_status_is_a_failure_whose_latency_is_kept_apart() {
         let server = Server::start(|_, _| Reply::text("HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n"));
         let outcome = Run::new(client, server.address, r#""rate": "500/s", "iterations": 20"#).go();
         let step = outcome.step();
-        assert_eq!((step.failed, step.of(Series::Service).count(), step.of(Series::Response).count()), (20, 0, 0));
-        assert_eq!((step.of(Series::FailedService).count(), step.of(Series::FailedResponse).count()), (20, 20));
+        assert_eq!((step.failed, step.service.count(), step.response.count()), (20, 0, 0));
+        assert_eq!((step.failed_service.count(), step.failed_response.count()), (20, 20));
         assert_eq!(step.statuses, [(503, 20)].into());
         assert_eq!(kinds(&outcome), [(FailureKind::Status, 503)].into());
         assert_eq!(step.failures.iter().map(|failure| failure.count).sum::<u64>(), 20);
@@ -139,10 +139,7 @@ fn a_refused_connection_fails_its_request_alone_and_is_no_answer() {
     with_each(|client| {
         let outcome = Run::new(client, unused_address(), r#""rate": "200/s", "iterations": 10"#).go();
         let step = outcome.step();
-        assert_eq!(
-            (step.failed, step.sent, step.of(Series::Service).count(), step.of(Series::Response).count()),
-            (10, 0, 0, 0)
-        );
+        assert_eq!((step.failed, step.sent, step.service.count(), step.response.count()), (10, 0, 0, 0));
         assert_eq!(kinds(&outcome), [(FailureKind::Connect, 0)].into());
         assert!(outcome.rows.iter().all(|row| row.status == -1 && row.sent_ns == 0 && row.done_ns > 0));
         // Users of a target that is not there pause instead of spinning.
@@ -158,12 +155,9 @@ fn a_timeout_counts_from_the_write_and_is_measured_as_it_was() {
         let group = r#""rate": "100/s", "iterations": 5, "timeout": "80ms""#;
         let outcome = Run::new(client, server.address, group).go();
         let step = outcome.step();
-        assert_eq!(
-            (step.sent, step.failed, step.of(Series::Service).count(), step.of(Series::Response).count()),
-            (5, 5, 5, 5)
-        );
+        assert_eq!((step.sent, step.failed, step.service.count(), step.response.count()), (5, 5, 5, 5));
         assert_eq!(kinds(&outcome), [(FailureKind::Timeout, 0)].into());
-        assert!(step.of(Series::Service).min_ns().unwrap() >= 80_000_000);
+        assert!(step.service.min_ns().unwrap() >= 80_000_000);
         assert_eq!(server.connections(), 5.max(server.connections()));
     });
 }
@@ -174,7 +168,7 @@ fn a_peer_that_closes_amid_its_answer_fails_the_request_once() {
         let server = Server::start(|_, _| Reply::Close(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf".to_vec()));
         let outcome = Run::new(client, server.address, r#""rate": "500/s", "iterations": 10"#).go();
         let step = outcome.step();
-        assert_eq!((step.sent, step.failed, step.of(Series::Service).count()), (10, 10, 0), "{client:?}");
+        assert_eq!((step.sent, step.failed, step.service.count()), (10, 10, 0), "{client:?}");
         assert_eq!(kinds(&outcome), [(FailureKind::Closed, 0)].into());
         assert_eq!(server.seen().len(), 10);
     });
@@ -324,13 +318,9 @@ fn at_the_limit_of_connections_arrivals_are_blocked_not_late() {
         let step = outcome.step();
         assert_eq!((step.succeeded, server.connections()), (10, 1));
         // The tenth is planned at 90 ms and cannot be sent before nine times 40 ms.
-        assert!(step.of(Series::Blocked).max_ns().unwrap() >= 250_000_000, "{:?}", step.of(Series::Blocked).max_ns());
-        assert!(
-            step.of(Series::Lag).quantile_ns(0.5).unwrap() < 20_000_000,
-            "{:?}",
-            step.of(Series::Lag).quantile_ns(0.5)
-        );
-        assert!(step.of(Series::Response).max_ns().unwrap() >= step.of(Series::Blocked).max_ns().unwrap() + 40_000_000);
+        assert!(step.blocked.max_ns().unwrap() >= 250_000_000, "{:?}", step.blocked.max_ns());
+        assert!(step.lag.quantile_ns(0.5).unwrap() < 20_000_000, "{:?}", step.lag.quantile_ns(0.5));
+        assert!(step.response.max_ns().unwrap() >= step.blocked.max_ns().unwrap() + 40_000_000);
         // The one that waited longest goes first.
         let order: Vec<u64> = outcome.rows.iter().map(|row| row.index).collect();
         assert_eq!(order, (0..10).collect::<Vec<_>>());
@@ -351,9 +341,9 @@ fn a_stop_censors_exactly_what_is_unanswered() {
         let step = outcome.step();
         assert_eq!((step.succeeded, step.failed, step.sent), (3, 0, 8), "{client:?}");
         assert_eq!(step.censored, step.planned - 3);
-        assert_eq!(step.of(Series::CensoredResponse).count(), step.censored);
-        assert_eq!(step.of(Series::CensoredService).count(), 5);
-        assert!(step.of(Series::CensoredService).min_ns().unwrap() >= 50_000_000);
+        assert_eq!(step.censored_response.count(), step.censored);
+        assert_eq!(step.censored_service.count(), 5);
+        assert!(step.censored_service.min_ns().unwrap() >= 50_000_000);
         assert_eq!(outcome.reasons, [FinishReason::Stopped]);
         let censored = outcome.rows.iter().filter(|row| row.outcome == RecordOutcome::Censored);
         assert_eq!(censored.count() as u64, step.censored);
@@ -382,7 +372,7 @@ fn a_horizon_that_moves_after_it_was_reached_lets_the_rest_be_offered_and_nothin
             run.horizon_ns = SECOND_NS / 5;
             run.during = Box::new(|control| {
                 let stands_until_ns = control.start_at().unwrap() + SECOND_NS / 2;
-                let left_ns = stands_until_ns.saturating_sub(nuncius_clock::monotonic_ns());
+                let left_ns = stands_until_ns.saturating_sub(nuncius_engine::monotonic_ns());
                 std::thread::sleep(Duration::from_nanos(left_ns));
                 control.extend(60 * SECOND_NS);
             });
@@ -429,8 +419,8 @@ fn closed_users_share_the_iterations_and_think_in_between() {
         let outcome = Run::new(client, server.address, group).go();
         let step = outcome.step();
         assert_eq!((step.planned, step.sent, step.succeeded), (10, 10, 10), "{client:?}");
-        assert_eq!((step.of(Series::Lag).count(), step.of(Series::Response).count()), (0, 0));
-        assert_eq!((step.of(Series::Blocked).count(), step.of(Series::Service).count()), (10, 10));
+        assert_eq!((step.lag.count(), step.response.count()), (0, 0));
+        assert_eq!((step.blocked.count(), step.service.count()), (10, 10));
         assert!(server.connections() <= 3);
         let indices: BTreeSet<u64> = outcome.rows.iter().map(|row| row.index).collect();
         assert_eq!(indices, (0..10).collect());
@@ -467,21 +457,11 @@ fn steps_run_in_order_on_one_connection_and_a_failed_one_ends_the_iteration() {
         let outcome = Run::new(client, server.address, group).go();
         assert_eq!(outcome.steps.len(), 4);
         let [a, b, c, whole] = outcome.steps.as_slice() else { panic!("{:?}", outcome.steps) };
-        assert_eq!(
-            (a.planned, a.succeeded, a.of(Series::Lag).count(), a.of(Series::Response).count()),
-            (10, 10, 10, 10),
-            "{client:?}"
-        );
-        assert_eq!((b.planned, b.sent, b.failed, b.of(Series::FailedService).count()), (10, 10, 10, 10));
-        assert_eq!(
-            (b.of(Series::Lag).count(), b.of(Series::Response).count(), b.of(Series::Blocked).count()),
-            (0, 0, 10)
-        );
+        assert_eq!((a.planned, a.succeeded, a.lag.count(), a.response.count()), (10, 10, 10, 10), "{client:?}");
+        assert_eq!((b.planned, b.sent, b.failed, b.failed_service.count()), (10, 10, 10, 10));
+        assert_eq!((b.lag.count(), b.response.count(), b.blocked.count()), (0, 0, 10));
         assert_eq!((c.planned, c.sent), (0, 0));
-        assert_eq!(
-            (whole.planned, whole.sent, whole.failed, whole.of(Series::FailedResponse).count()),
-            (10, 10, 10, 10)
-        );
+        assert_eq!((whole.planned, whole.sent, whole.failed, whole.failed_response.count()), (10, 10, 10, 10));
         assert_eq!(outcome.steps.iter().map(|step| step.in_flight).sum::<u64>(), 0);
         let seen = server.seen();
         assert!(seen[0].head.starts_with("GET /base/a HTTP/1.1"), "{}", seen[0].head);

@@ -7,7 +7,6 @@ mod caps;
 mod conformance;
 mod limits;
 mod servo;
-mod sessions;
 mod support;
 mod targets;
 mod tls;

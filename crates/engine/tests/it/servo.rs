@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::support::{Client, Outcome, Reply, Run, SECOND_NS, Seen, Server};
 use nuncius_engine::FinishReason;
-use nuncius_schemas::metric::{FailureKind, Series};
+use nuncius_schemas::metric::FailureKind;
 use serde_json::json;
 
 // Positions of steps in a report; after the eight of them the cycle.
@@ -160,11 +160,8 @@ fn a_strict_service_sees_no_wrong_event_of_two_hundred_servos_and_all_say_goodby
     assert_eq!(outcome.cycles.values().sum::<u64>(), 200);
     assert_eq!(outcome.cycles.iter().map(|(cycles, servos)| u64::from(*cycles) * servos).sum::<u64>(), adjusted);
     let (one, two) = (&outcome.steps[MEASUREMENT], &outcome.steps[CYCLE]);
-    assert_eq!(
-        (one.of(Series::Lag).count(), one.of(Series::Service).count(), one.of(Series::Response).count()),
-        (one.planned, one.sent, one.succeeded)
-    );
-    assert_eq!(two.of(Series::Service).count(), two.succeeded);
+    assert_eq!((one.lag.count(), one.service.count(), one.response.count()), (one.planned, one.sent, one.succeeded));
+    assert_eq!(two.service.count(), two.succeeded);
     // Sixty-four connections for each thread, not one for each servo.
     assert!(server.connections() <= 128, "{} connections", server.connections());
     let told = service.heard.iter().find(|heard| heard.event == "ADJUSTMENT" && heard.param["status"] == "ok").unwrap();
@@ -196,7 +193,7 @@ fn servos_stand_at_the_horizon_and_go_on_as_if_no_time_had_passed() {
     let mut run = servos(&server, 20, "2s", "");
     run.horizon_ns = SECOND_NS / 2;
     run.during = Box::new(move |control| {
-        let left_ns = (control.start_at().unwrap() + SECOND_NS).saturating_sub(nuncius_clock::monotonic_ns());
+        let left_ns = (control.start_at().unwrap() + SECOND_NS).saturating_sub(nuncius_engine::monotonic_ns());
         std::thread::sleep(std::time::Duration::from_nanos(left_ns));
         control.extend(60 * SECOND_NS);
     });
@@ -211,7 +208,7 @@ fn servos_stand_at_the_horizon_and_go_on_as_if_no_time_had_passed() {
     assert!(before.len() > 50 && after.len() > 50, "{} and {}", before.len(), after.len());
     assert!((490_000_000..700_000_000).contains(&outcome.stood_ns), "{}", outcome.stood_ns);
     // Nothing that was planned before is late by as much as the servos stood.
-    assert!(outcome.steps.iter().all(|step| step.of(Series::Lag).summary().max_ns < 400_000_000));
+    assert!(outcome.steps.iter().all(|step| step.lag.summary().max_ns < 400_000_000));
 }
 
 #[test]
@@ -363,8 +360,8 @@ fn a_service_that_is_slow_shows_as_blocked_and_response_and_not_as_lag() {
     assert_eq!(illegal(&service.lock().unwrap().heard), BTreeSet::new());
     let final_ones = &outcome.steps[MEASUREMENT];
     assert!(final_ones.succeeded > 0);
-    assert!(final_ones.of(Series::Lag).max_ns().unwrap() < 50_000_000, "{:?}", final_ones.of(Series::Lag).max_ns());
-    assert!(final_ones.of(Series::Response).min_ns().unwrap() >= 60_000_000);
+    assert!(final_ones.lag.max_ns().unwrap() < 50_000_000, "{:?}", final_ones.lag.max_ns());
+    assert!(final_ones.response.min_ns().unwrap() >= 60_000_000);
 }
 
 #[test]

@@ -9,14 +9,12 @@ use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use nuncius_clock::monotonic_ns;
 use nuncius_engine::{
-    Caps, Control, EngineMessage, EngineOptions, FinishReason, GroupInput, GroupPlan, PlanError, Row, SlowRow,
-    TargetPolicy, plan_group, spawn_group,
+    Caps, Control, EngineMessage, EngineOptions, Failure, FinishReason, GroupInput, GroupPlan, PlanError, Row, SlowRow,
+    TargetPolicy, monotonic_ns, plan_group, spawn_group,
 };
 use nuncius_load::ShardSet;
 use nuncius_schemas::fault::GeneratorFault;
-use nuncius_schemas::metric::{BySeries, FailureCount, Series};
 use nuncius_schemas::route::Route;
 use nuncius_schemas::spec::{ExperimentSpec, RecordsMode};
 use nuncius_stats::Totals;
@@ -197,40 +195,22 @@ pub struct Step {
     pub succeeded: u64,
     pub failed: u64,
     pub censored: u64,
-    pub skipped: u64,
-    pub redirects: u64,
-    /// By name: passed and failed.
-    pub checks: std::collections::BTreeMap<String, (u64, u64)>,
     pub in_flight: u64,
-    pub failures: Vec<FailureCount>,
+    pub failures: Vec<Failure>,
+    pub lag: Totals,
+    pub blocked: Totals,
     pub retried: u64,
     pub held_back: u64,
     pub backed_off: u64,
     pub bytes_sent: u64,
     pub bytes_received: u64,
     pub statuses: std::collections::BTreeMap<u16, u64>,
-    pub series: BySeries<Totals>,
-}
-
-impl Step {
-    pub fn of(&self, series: Series) -> &Totals {
-        self.series.of(series)
-    }
-}
-
-impl Step {
-    pub fn balances(&self) {
-        let ended = self.succeeded + self.failed + self.censored + self.skipped;
-        assert_eq!((self.planned, self.in_flight), (ended, 0), "{self:?}");
-    }
-
-    /// The only kind of its failures, how many there are, and one of them.
-    pub fn failure(&self) -> (nuncius_schemas::metric::FailureKind, u64, String) {
-        let kinds: std::collections::BTreeSet<_> = self.failures.iter().map(|failure| failure.kind).collect();
-        assert_eq!(kinds.len(), 1, "{:?}", self.failures);
-        let sample = self.failures.iter().find_map(|failure| failure.sample.clone()).unwrap_or_default();
-        (self.failures[0].kind, self.failures.iter().map(|failure| failure.count).sum(), sample)
-    }
+    pub service: Totals,
+    pub response: Totals,
+    pub failed_service: Totals,
+    pub failed_response: Totals,
+    pub censored_response: Totals,
+    pub censored_service: Totals,
 }
 
 #[derive(Debug, Default)]
@@ -253,14 +233,9 @@ impl Outcome {
     pub fn step(&self) -> &Step {
         assert_eq!(self.steps.len(), 1);
         let step = &self.steps[0];
-        step.balances();
+        assert_eq!(step.planned, step.succeeded + step.failed + step.censored, "{step:?}");
+        assert_eq!(step.in_flight, 0);
         step
-    }
-
-    /// Steps and the iteration, all of whose books balance.
-    pub fn all(&self) -> &[Step] {
-        self.steps.iter().for_each(Step::balances);
-        &self.steps
     }
 }
 
@@ -277,7 +252,6 @@ pub struct Run<'a> {
     pub bus: Option<nuncius_bus::Bus>,
     pub caps: Arc<Caps>,
     pub environment: fn(&str) -> Option<String>,
-    pub bundle: Option<std::path::PathBuf>,
     pub during: Box<dyn FnOnce(&Control) + 'a>,
 }
 
@@ -313,20 +287,12 @@ impl<'a> Run<'a> {
             bus: None,
             caps: Caps::none(),
             environment: |_| None,
-            bundle: None,
             during: Box::new(|_| {}),
         }
     }
 
-    /// A group of sessions: its fields as YAML, but for the target, whose address stands for `ADDRESS` in them.
-    pub fn sessions(address: SocketAddr, fields: &str) -> Self {
-        let fields = fields.replace("ADDRESS", &address.to_string());
-        let spec = format!("groups:\n- {{target: 'http://{address}', {fields}}}\n");
-        Self { spec, ..Self::new(Client::Plain, address, "") }
-    }
-
     pub fn plan(&self) -> Result<GroupPlan, PlanError> {
-        let spec: ExperimentSpec = nuncius_schemas::codec::from_text(&self.spec).unwrap();
+        let spec: ExperimentSpec = nuncius_schemas::codec::decode(self.spec.as_bytes()).unwrap();
         spec.validate().unwrap();
         let input = GroupInput {
             spec: &spec,
@@ -337,8 +303,7 @@ impl<'a> Run<'a> {
             run_key: 7,
             trace_id: 1,
             threads: self.threads,
-            bundle: self.bundle.as_deref(),
-            variables: None,
+            bundle: None,
         };
         let plan = plan_group(&input, &TargetPolicy::default(), &self.environment)?;
         Ok(if self.client == Client::General { plan.with_general_client() } else { plan })
@@ -383,17 +348,14 @@ impl<'a> Run<'a> {
                         total.succeeded += step.succeeded;
                         total.failed += step.failed;
                         total.censored += step.censored;
-                        total.skipped += step.skipped;
-                        total.redirects += step.redirects;
-                        for check in &step.checks {
-                            let known = total.checks.entry(check.name.clone()).or_default();
-                            *known = (known.0 + check.passed, known.1 + check.failed);
-                        }
                         total.in_flight = step.in_flight;
                         total.failures.extend(step.failures.iter().cloned());
-                        for (series, histogram) in step.series.iter() {
-                            total.series.of_mut(series).add(histogram).unwrap();
-                        }
+                        total.lag.add(&step.lag).unwrap();
+                        total.blocked.add(&step.blocked).unwrap();
+                        total.service.add(&step.service).unwrap();
+                        total.response.add(&step.response).unwrap();
+                        total.failed_service.add(&step.failed_service).unwrap();
+                        total.failed_response.add(&step.failed_response).unwrap();
                         total.retried += step.retried;
                         total.held_back += step.held_back;
                         total.backed_off += step.backed_off;
@@ -402,6 +364,8 @@ impl<'a> Run<'a> {
                         for answers in &step.statuses {
                             *total.statuses.entry(answers.status).or_default() += answers.count;
                         }
+                        total.censored_response.add(&step.censored_response).unwrap();
+                        total.censored_service.add(&step.censored_service).unwrap();
                     }
                 }
             }

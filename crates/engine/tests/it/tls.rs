@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::support::{Client, Outcome, Run};
 use nuncius_engine::FinishReason;
-use nuncius_schemas::metric::{FailureKind, Series};
+use nuncius_schemas::metric::FailureKind;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, date_time_ymd,
 };
@@ -257,12 +257,7 @@ fn a_peer_with_the_expected_name_and_authority_is_answered() {
     let tls = format!(r#"{{"ca_pem": "{pem}", "server_name": "shop.test"}}"#);
     let outcome = Run::new(Client::Plain, address, &group(address, &tls)).go();
     let step = outcome.step();
-    assert_eq!(
-        (step.succeeded, step.of(Series::Lag).count(), step.of(Series::Response).count()),
-        (20, 20, 20),
-        "{:?}",
-        step.failures
-    );
+    assert_eq!((step.succeeded, step.lag.count(), step.response.count()), (20, 20, 20), "{:?}", step.failures);
     assert_eq!(outcome.reasons, [FinishReason::ScheduleEnded]);
 }
 

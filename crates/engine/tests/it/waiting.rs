@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use crate::support::{CLIENTS, Client, Run, SECOND_NS, Step};
-use nuncius_schemas::metric::{FailureKind, Series};
+use nuncius_schemas::metric::FailureKind;
 use socket2::{Domain, Socket, Type};
 
 /// An address whose queue of connections is full: the kernel drops what asks for another, and nobody answers.
@@ -34,8 +34,8 @@ const TIMEOUT_NS: u64 = 200_000_000;
 fn check(step: &Step, count: u64) {
     assert_eq!((step.planned, step.failed, step.sent), (count, count, 0), "{step:?}");
     assert!(step.failures.iter().all(|failure| failure.kind == FailureKind::Timeout), "{:?}", step.failures);
-    for waits in [Series::Response, Series::Blocked].map(|series| step.of(series)) {
-        assert_eq!((waits.count(), step.of(Series::Service).count()), (count, 0));
+    for waits in [&step.response, &step.blocked] {
+        assert_eq!((waits.count(), step.service.count()), (count, 0));
         // A little earlier than the plan: the timers of tasks are in milliseconds.
         assert!(waits.min_ns().unwrap() >= TIMEOUT_NS - 1_000_000, "{:?}", waits.min_ns());
     }
@@ -56,13 +56,8 @@ fn users_whose_connects_nobody_answers_were_blocked_for_their_timeout() {
         let hole = BlackHole::open();
         let outcome = Run::new(client, hole.address, r#""users": 5, "iterations": 10, "timeout": "200ms""#).go();
         let step = outcome.step();
-        assert_eq!(
-            (step.failed, step.of(Series::Blocked).count(), step.backed_off),
-            (10, 10, 0),
-            "{:?}",
-            step.failures
-        );
-        assert!(step.of(Series::Blocked).min_ns().unwrap() >= TIMEOUT_NS - 1_000_000);
+        assert_eq!((step.failed, step.blocked.count(), step.backed_off), (10, 10, 0), "{:?}", step.failures);
+        assert!(step.blocked.min_ns().unwrap() >= TIMEOUT_NS - 1_000_000);
     }
 }
 
@@ -101,14 +96,9 @@ fn servos_whose_connects_nobody_answers_count_at_the_length_of_their_timeout() {
     run.options.drain_ns = SECOND_NS / 10;
     let outcome = run.go();
     let hello = &outcome.steps[0];
-    assert_eq!(
-        (hello.failed, hello.of(Series::Response).count(), hello.of(Series::Blocked).count()),
-        (20, 20, 20),
-        "{:?}",
-        hello.failures
-    );
-    assert!(hello.of(Series::Response).min_ns().unwrap() >= TIMEOUT_NS - 1_000_000);
-    assert!(hello.of(Series::Blocked).min_ns().unwrap() >= TIMEOUT_NS - 5_000_000);
+    assert_eq!((hello.failed, hello.response.count(), hello.blocked.count()), (20, 20, 20), "{:?}", hello.failures);
+    assert!(hello.response.min_ns().unwrap() >= TIMEOUT_NS - 1_000_000);
+    assert!(hello.blocked.min_ns().unwrap() >= TIMEOUT_NS - 5_000_000);
 }
 
 /// A real server, and a connection to it.
@@ -136,12 +126,7 @@ fn servos_that_nobody_hears_over_the_bus_count_at_the_length_of_their_timeout() 
     run.bus = Some(bus);
     let outcome = run.go();
     let hello = &outcome.steps[0];
-    assert_eq!(
-        (hello.failed, hello.of(Series::Response).count(), hello.of(Series::Service).count()),
-        (10, 10, 10),
-        "{:?}",
-        hello.failures
-    );
+    assert_eq!((hello.failed, hello.response.count(), hello.service.count()), (10, 10, 10), "{:?}", hello.failures);
     assert!(hello.failures.iter().all(|failure| failure.kind == FailureKind::Timeout), "{:?}", hello.failures);
-    assert!(hello.of(Series::Response).min_ns().unwrap() >= TIMEOUT_NS - 1_000_000);
+    assert!(hello.response.min_ns().unwrap() >= TIMEOUT_NS - 1_000_000);
 }

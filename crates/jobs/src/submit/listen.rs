@@ -10,7 +10,7 @@ use nuncius_schemas::subjects::{HEADER_TRACEPARENT, client_lease};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::client::Client;
+use super::Inner;
 use crate::spans;
 
 /// Pause before a presence that was lost is claimed again.
@@ -19,8 +19,8 @@ const PRESENCE_PAUSE: Duration = Duration::from_millis(500);
 const LOST_CHECK: Duration = Duration::from_secs(1);
 
 /// Receives results; looks for lost ones when the connection was made anew or the subscription was too slow.
-pub(super) async fn listen(client: &Arc<Client>, mut results: Subscription) {
-    let mut link = client.bus.link();
+pub(super) async fn listen(inner: &Arc<Inner>, mut results: Subscription) {
+    let mut link = inner.bus.link();
     let mut dropped = 0;
     let mut check = tokio::time::interval(LOST_CHECK);
     loop {
@@ -31,8 +31,8 @@ pub(super) async fn listen(client: &Arc<Client>, mut results: Subscription) {
                     // What is published here was stored before: where two workers had it, it is the record that counts.
                     Ok(result) => {
                         let parent = message.headers.get(HEADER_TRACEPARENT);
-                        let span = spans::receive_record(&client.bus, &result.queue, &result.job, parent);
-                        if !client.deliver(result) {
+                        let span = spans::receive_record(&inner.bus, &result.queue, &result.job, parent);
+                        if !inner.deliver(result) {
                             // Told once more: it was received before.
                             span.forget();
                         }
@@ -45,31 +45,31 @@ pub(super) async fn listen(client: &Arc<Client>, mut results: Subscription) {
                     return;
                 }
                 if link.borrow_and_update().since.is_some() {
-                    client.recover().await;
+                    inner.recover().await;
                 }
             }
             _ = check.tick() => {
-                let now = client.bus.events().slow_consumer.load(std::sync::atomic::Ordering::Relaxed);
+                let now = inner.bus.events().slow_consumer.load(std::sync::atomic::Ordering::Relaxed);
                 if now != dropped {
                     dropped = now;
-                    client.recover().await;
+                    inner.recover().await;
                 }
-                client.look_again().await;
+                inner.look_again().await;
             }
         }
     }
 }
 
 /// Holds the lease that says that this client is there, until stopped.
-pub(super) async fn be_present(client: Arc<Client>, stop: CancellationToken, told: oneshot::Sender<()>) {
-    let bucket = client.bus.namespace().bucket_lease();
-    let key = client_lease(&client.options.client);
+pub(super) async fn be_present(inner: Arc<Inner>, stop: CancellationToken, told: oneshot::Sender<()>) {
+    let bucket = inner.bus.namespace().bucket_lease();
+    let key = client_lease(&inner.options.client);
     let mut told = Some(told);
     let mut has_warned = false;
     loop {
         let acquired = tokio::select! {
             () = stop.cancelled() => return,
-            acquired = nuncius_bus::lease::acquire(&client.bus, &bucket, &key, &client.options.queue) => acquired,
+            acquired = nuncius_bus::lease::acquire(&inner.bus, &bucket, &key, &inner.options.queue) => acquired,
         };
         match acquired {
             Ok(Some(lease)) => {
@@ -89,7 +89,7 @@ pub(super) async fn be_present(client: Arc<Client>, stop: CancellationToken, tol
             Ok(None) if has_warned => {}
             Ok(None) => {
                 has_warned = true;
-                let client = &client.options.client;
+                let client = &inner.options.client;
                 tracing::warn!(
                     client,
                     "another client has this name: waiting until it ends (10 s, where it crashed), or choose another name"

@@ -1,7 +1,7 @@
 //! How long a job has waited is told by the server's clock, whatever this machine's own says.
 
-use nuncius_bus::ServerClock;
-use nuncius_clock::{ClockReading, unix_ns};
+use nuncius_bus::clock::unix_ns;
+use nuncius_bus::{ClockReading, ServerClock};
 use nuncius_jobs::Queues;
 use nuncius_jobs::abandoned::purge;
 use nuncius_jobs::books::Books;

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use nuncius_schemas::telemetry::CgroupVersion;
 
-use crate::source::{Source, Tree};
+use super::root;
+use crate::source::Source;
 
 /// Names that the controllers of version 1 have among others: mounted together, or alone.
 pub(super) const ACCOUNT: &[&str] = &["cpuacct", "cpu,cpuacct"];
@@ -12,11 +13,6 @@ pub(super) const PROCESSOR: &[&str] = &["cpu", "cpu,cpuacct"];
 pub(super) const MEMORY: &[&str] = &["memory"];
 pub(super) const DISK: &[&str] = &["blkio"];
 pub(super) const THREADS: &[&str] = &["pids"];
-
-/// The directory of all groups.
-pub(super) fn root(source: &Source) -> PathBuf {
-    source.path(Tree::Sys, "fs/cgroup")
-}
 
 /// The directory of a group whose processes are listed there.
 pub(super) fn directory(version: CgroupVersion, source: &Source, path: &str) -> PathBuf {

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use nuncius_schemas::telemetry::CgroupVersion;
 
-use super::files::root;
 use super::name::{Container, container};
+use super::root;
 use crate::config::MachineLimits;
 use crate::source::Source;
 

@@ -8,7 +8,7 @@ use nuncius_schemas::telemetry::{MachineDescription, NodeTelemetry, TelemetryCon
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::config::TelemetryConfig;
+use super::TelemetryConfig;
 use super::desk::Desk;
 use super::fit;
 use crate::thread::SamplingThread;

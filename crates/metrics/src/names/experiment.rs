@@ -105,12 +105,12 @@ pub const OFFERED_ITERATIONS: Metric = Metric::counter(
 )
 .of_gateway();
 
-/// Iterations that ended, by how: succeeded, failed, censored, skipped.
+/// Iterations that ended, by how: succeeded, failed, censored.
 pub const ITERATIONS: Metric = Metric::counter(
     "nuncius_experiment_iterations_total",
     Unit::None,
     &["experiment", "group", "outcome"],
-    "Iterations that ended, by how: succeeded, failed, censored, skipped.",
+    "Iterations that ended, by how: succeeded, failed, censored.",
 )
 .of_gateway();
 
@@ -150,12 +150,12 @@ pub const SENT_REQUESTS: Metric = Metric::counter(
 )
 .of_gateway();
 
-/// Requests that ended, by how: succeeded, failed, censored, skipped.
+/// Requests that ended, by how: succeeded, failed, censored.
 pub const REQUESTS: Metric = Metric::counter(
     "nuncius_experiment_requests_total",
     Unit::None,
     &["experiment", "group", "step", "outcome"],
-    "Requests that ended, by how: succeeded, failed, censored, skipped.",
+    "Requests that ended, by how: succeeded, failed, censored.",
 )
 .of_gateway();
 
@@ -183,24 +183,6 @@ pub const RETRIED_REQUESTS: Metric = Metric::counter(
     Unit::None,
     &["experiment", "group", "step"],
     "Requests that were sent again because the server had closed the connection without seeing them.",
-)
-.of_gateway();
-
-/// Answers that led elsewhere and were followed: requests beside those that were sent.
-pub const REDIRECTS: Metric = Metric::counter(
-    "nuncius_experiment_redirects_total",
-    Unit::None,
-    &["experiment", "group", "step"],
-    "Answers that led elsewhere and were followed: requests beside those that were sent.",
-)
-.of_gateway();
-
-/// Checks of what a step has got, by name and by how: passed, failed.
-pub const CHECKS: Metric = Metric::counter(
-    "nuncius_experiment_checks_total",
-    Unit::None,
-    &["experiment", "group", "step", "check", "outcome"],
-    "Checks of what a step has got, by name and by how: passed, failed.",
 )
 .of_gateway();
 
@@ -353,8 +335,6 @@ pub const ALL: &[&Metric] = &[
     &ANSWERS,
     &FAILURES,
     &RETRIED_REQUESTS,
-    &REDIRECTS,
-    &CHECKS,
     &SENT_BYTES,
     &RECEIVED_BYTES,
     &IN_FLIGHT_REQUESTS,

@@ -6,11 +6,11 @@ use nuncius_schemas::report::{GroupReport, Report, StepReport};
 use nuncius_schemas::run::RunStatus;
 
 use super::escape::escape;
-use super::shown::{TEXT_CHARACTERS, tone};
+use super::{TEXT_CHARACTERS, tone};
 use crate::format::{bytes, count, duration, duration_f64, duration_or_absent, gate_value, rate, share, utc};
 use crate::text::{
-    CLOSED_NOTE, QUANTILES, UNVERIFIED_NOTE, clock_words, cycles_line, gate_evidence, is_planned, meter_line,
-    quantity_cells, shown_quantities,
+    CLOSED_NOTE, QUANTILES, UNVERIFIED_NOTE, clock_words, cycles_line, gate_evidence, is_planned, quantity_cells,
+    shown_quantities,
 };
 
 /// Most gates, groups, steps, kinds of failure, nodes and metadata entries that are shown, each.
@@ -136,19 +136,6 @@ fn group_section(group: &GroupReport) -> String {
     if let Some(cycles) = &group.cycles {
         let _ = writeln!(out, "<p>{}</p>", cycles_line(cycles));
     }
-    for meter in &group.meters {
-        let _ = writeln!(out, "<p>{}</p>", escape(&meter_line(meter), TEXT_CHARACTERS));
-    }
-    for (name, times, what) in steps.iter().flat_map(|step| {
-        [
-            (&step.name, step.skipped, "skipped by the rules of the test"),
-            (&step.name, step.redirects, "redirects followed"),
-        ]
-    }) {
-        if times > 0 {
-            let _ = writeln!(out, "<p>{}: {} {what}</p>", escape(name, NAME_CHARACTERS), count(times));
-        }
-    }
     if !is_planned(group) {
         let _ = writeln!(out, "<p class=\"note\">{CLOSED_NOTE}</p>");
     }
@@ -166,7 +153,6 @@ fn group_section(group: &GroupReport) -> String {
     }
     out.push_str(&statuses(&steps));
     out.push_str(&failures(&steps));
-    out.push_str(&checks(&steps));
     out.push_str(&left_out(group.steps.len(), GROUPS_MAX, "steps"));
     out.push_str("</section>\n");
     out
@@ -232,30 +218,6 @@ fn failures(steps: &[&StepReport]) -> String {
         .collect();
     let table = table(&["step", "failure", "status", "count", "one of them"], &rows, &[1, 4]);
     format!("<h3>Failures</h3>\n{table}{}", left_out(all, ROWS_MAX, "kinds of failure"))
-}
-
-fn checks(steps: &[&StepReport]) -> String {
-    let all: usize = steps.iter().map(|step| step.checks.len()).sum();
-    if all == 0 {
-        return String::new();
-    }
-    let rows: Vec<Vec<String>> = steps
-        .iter()
-        .flat_map(|step| step.checks.iter().map(move |check| (step, check)))
-        .take(ROWS_MAX)
-        .map(|(step, check)| {
-            let made = check.passed.saturating_add(check.failed);
-            vec![
-                escape(&step.name, NAME_CHARACTERS),
-                escape(&check.name, NAME_CHARACTERS),
-                count(check.passed),
-                notable(check.failed),
-                share(check.failed as f64 / made.max(1) as f64),
-            ]
-        })
-        .collect();
-    let table = table(&["step", "check", "passed", "failed", "of all"], &rows, &[1]);
-    format!("<h3>Checks</h3>\n{table}{}", left_out(all, ROWS_MAX, "checks"))
 }
 
 pub(crate) fn nodes(report: &Report) -> String {

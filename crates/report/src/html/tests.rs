@@ -1,7 +1,6 @@
 use super::*;
 use crate::fixture::{checkout, interval};
 use nuncius_schemas::event::{EventKind, ExperimentEvent};
-use nuncius_schemas::run::RunStatus;
 use nuncius_testkit::{Browser, Scheme};
 
 /// As it is written without a place to look at traces.

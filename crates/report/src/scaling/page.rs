@@ -4,9 +4,9 @@ use nuncius_schemas::run::{RunStatus, Verdict};
 use nuncius_schemas::scaling::{ScalingMeasurement, ScalingReport, ScalingStep, UslFit};
 
 use super::plots::charts;
-use super::words::{
+use super::{
     LAW, STEP_HEADING, STEPS_MAX, device_text, fit_text, jobs, knee_text, no_fit_text, number, outcome_text,
-    parameters, step_cells, title, workers_text,
+    parameters, step_cells, title,
 };
 use crate::format::{ABSENT, count, duration_f64, rate, utc};
 use crate::html::escape::escape;
@@ -45,8 +45,8 @@ fn header(report: &ScalingReport) -> String {
         ("queue", report.queue.clone()),
         ("from", utc(report.started_unix_ms)),
         ("least efficiency", number(report.min_efficiency)),
-        ("judged up to", report.judge_up_to.map_or_else(|| "every step".to_owned(), workers_text)),
-        ("knee", report.knee.map_or_else(|| ABSENT.to_owned(), workers_text)),
+        ("judged up to", report.judge_up_to.map_or_else(|| "every step".to_owned(), super::workers_text)),
+        ("knee", report.knee.map_or_else(|| ABSENT.to_owned(), super::workers_text)),
     ];
     if let Some(device) = &report.device {
         facts.push(("emulated", device_text(device)));

@@ -2,7 +2,7 @@
 
 use nuncius_schemas::scaling::{ScalingEstimate, ScalingReport, ScalingStep};
 
-use super::words::{STEPS_MAX, workers_text};
+use super::{STEPS_MAX, workers_text};
 use crate::html::chart::{Axis, Chart, Line, figure};
 
 /// Points of the curve of the law.

@@ -1,4 +1,4 @@
-use nuncius_schemas::scaling::{EmulatedDevice, ScalingEstimate, ScalingMeasurement, ScalingStep, UslFit, UslResidual};
+use nuncius_schemas::scaling::{ScalingMeasurement, UslResidual};
 
 use super::*;
 

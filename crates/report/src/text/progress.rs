@@ -225,7 +225,6 @@ fn total_lines(second: &ExperimentSecond, width: usize) -> Vec<String> {
             succeeded: sum.succeeded + counts.succeeded,
             failed: sum.failed + counts.failed,
             censored: sum.censored + counts.censored,
-            skipped: sum.skipped + counts.skipped,
         })
     };
     let iterations = sum(|group| &group.so_far.iterations);

@@ -7,29 +7,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use prost::Message;
 
-/// What a receiver said to a message.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
-    /// It has it, but for what it counts as rejected: to be sent again to nobody.
-    Taken {
-        /// Spans, data points or log records that it did not want.
-        rejected: u64,
-        /// Its words about them.
-        message: String,
-    },
-    /// Not now: to be sent again, unchanged.
-    Later {
-        /// When, if it said so.
-        after: Option<Duration>,
-        /// Why.
-        reason: String,
-    },
-    /// Never: to be dropped.
-    Refused {
-        /// Why.
-        reason: String,
-    },
-}
+use super::Answer;
 
 /// Most of an answer that is read: it holds a message at most.
 pub(super) const ANSWER_MAX_BYTES: usize = 1 << 20;

@@ -12,7 +12,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_util::either::Either;
 
-use super::endpoint::Protocol;
+use super::Protocol;
 
 /// A connection, with or without TLS.
 pub(super) type Stream = Either<TcpStream, TlsStream<TcpStream>>;

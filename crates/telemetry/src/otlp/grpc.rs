@@ -8,8 +8,8 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use nuncius_schemas::subjects::Signal;
 
-use super::answer::{self, ANSWER_MAX_BYTES, Answer, rejected_of};
-use super::sender::{SendError, Sender, answered, compressed};
+use super::answer::{self, ANSWER_MAX_BYTES, rejected_of};
+use super::{Answer, SendError, Sender, answered, compressed};
 
 /// Whether it is compressed, and its length.
 const PREFIX_BYTES: usize = 5;

@@ -5,8 +5,8 @@ use http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
 
-use super::answer::{self, ANSWER_MAX_BYTES, Answer, rejected_of};
-use super::sender::{SendError, Sender, answered, compressed};
+use super::answer::{self, ANSWER_MAX_BYTES, rejected_of};
+use super::{Answer, SendError, Sender, answered, compressed};
 
 /// Sends one message, and reads the answer.
 pub(super) async fn send(sender: &Sender, message: &Bytes) -> Result<Answer, SendError> {

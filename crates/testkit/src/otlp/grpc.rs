@@ -24,8 +24,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use super::plain;
-use super::received::{Manner, Received};
+use super::{Manner, Received, plain};
 
 /// What is called.
 #[derive(Debug, Clone)]

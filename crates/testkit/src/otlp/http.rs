@@ -11,8 +11,7 @@ use hyper::{Request, Response, StatusCode, header};
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTracePartialSuccess, ExportTraceServiceResponse};
 use prost::Message;
 
-use super::plain;
-use super::received::{Manner, Received};
+use super::{Manner, Received, plain};
 
 pub(super) async fn answer(
     request: Request<Incoming>,

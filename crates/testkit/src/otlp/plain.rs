@@ -10,7 +10,7 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1 as span;
 use prost::Message;
 
-use super::received::{LogLine, Span};
+use super::{LogLine, Span};
 
 pub(super) fn spans(request: ExportTraceServiceRequest) -> Vec<Span> {
     let mut spans = Vec::new();

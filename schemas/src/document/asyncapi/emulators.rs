@@ -1,6 +1,6 @@
 //! The channels of systems under test.
 
-use super::channel::{Carrier, Channel, JSON, MESSAGE_PACK, OCTETS};
+use super::{Carrier, Channel, JSON, MESSAGE_PACK, OCTETS};
 use crate::resource::ResourceKind;
 use crate::subjects::Namespace;
 

@@ -1,6 +1,6 @@
 //! The channels of telemetry on its way out, and of what servers tell of messages.
 
-use super::channel::{Carrier, Channel, JSON};
+use super::{Carrier, Channel, JSON};
 use crate::subjects::{CONTENT_TYPE_PROTOBUF, HEADER_CONTENT_TYPE, Namespace};
 
 pub(super) fn channels(ns: &Namespace) -> [Channel; 2] {

@@ -1,6 +1,6 @@
 //! The channels of machines' telemetry.
 
-use super::channel::{Carrier, Channel, JSON, MESSAGE_PACK};
+use super::{Carrier, Channel, JSON, MESSAGE_PACK};
 use crate::subjects::Namespace;
 
 pub(super) fn channels(ns: &Namespace) -> [Channel; 2] {

@@ -1,6 +1,6 @@
 //! How a target is connected to: TLS options and whether connections are shared.
 
-use crate::spec::check::{Reading, SpecError, refuse};
+use super::{Reading, SpecError, refuse};
 use crate::spec::{Connections, EngineKind, Group};
 
 /// Longest certificates or key, in bytes.

@@ -1,8 +1,7 @@
 //! Gates that could never be decided, whatever is measured, are refused; what could be judged instead is named.
 
+use super::{SpecError, WINDOW_MAX_NS, refuse};
 use crate::gate::{Gate, GateMetric, Quantity};
-use crate::spec::check::{SpecError, refuse};
-use crate::spec::limits::WINDOW_MAX_NS;
 use crate::spec::{Arrivals, EngineKind, ExperimentSpec, Group};
 use crate::units::{HumanDuration, SECOND_NS};
 
@@ -39,10 +38,10 @@ fn shown(name: &str) -> String {
 
 /// Whether a quantity is measured in a group, at one of its steps when that is named.
 fn is_measured(quantity: Quantity, group: &Group, step: Option<&str>) -> bool {
-    let steps = group.measured_steps();
-    let consumes = |name: &str| steps.iter().any(|known| known.name == name && known.step.consume.is_some());
-    // In a session each step is planned: at the end of the one before, and the pause between them.
-    let is_planned = |is_first: bool| is_first || (group.engine == EngineKind::Http && !group.is_static());
+    let consumes = |name: &str| {
+        let at = group.step_names().iter().position(|known| known == name);
+        at.and_then(|at| group.steps.get(at)).is_some_and(|step| step.consume.is_some())
+    };
     let first = group.step_names().into_iter().find(|name| !consumes(name));
     let is_first = step.is_none_or(|step| first.as_deref() == Some(step));
     let is_consumed = step.is_some_and(consumes);
@@ -52,8 +51,8 @@ fn is_measured(quantity: Quantity, group: &Group, step: Option<&str>) -> bool {
         (_, Quantity::Service) => true,
         (_, Quantity::Blocked) => !is_consumed,
         // A message says when it was planned.
-        (_, Quantity::Response) => group.is_open() && (is_planned(is_first) || is_consumed),
-        (_, Quantity::Lag) => group.is_open() && is_planned(is_first),
+        (_, Quantity::Response) => group.is_open() && (is_first || is_consumed),
+        (_, Quantity::Lag) => group.is_open() && is_first,
     }
 }
 

@@ -1,10 +1,9 @@
 //! An experiment that steps workers: what its specification must keep to, and the experiments it is measured by.
 
+use super::{EngineKind, ExperimentSpec, Group, SpecError, USERS_MAX, refuse};
 use crate::names::TOKEN_MAX_BYTES;
 use crate::scaling::ScalingSpec;
-use crate::spec::check::{SpecError, refuse};
-use crate::spec::limits::USERS_MAX;
-use crate::spec::{EngineKind, ExperimentSpec, Group, RecordsMode};
+use crate::spec::RecordsMode;
 
 /// Longest name of an experiment, in bytes.
 const NAME_MAX_BYTES: usize = 256;

@@ -1,22 +1,49 @@
-//! What a step must keep to, whatever its engine.
+//! What a step must keep to, whatever its engine, and what headers must.
 
-use super::headers::check_headers;
-use crate::flow::Op;
-use crate::flow::rule::{check_condition, check_function_name, check_variable_name};
-use crate::flow::template::has_template;
+use std::collections::BTreeMap;
+
+use super::{AMQP_NAME_MAX_BYTES, Reading, SpecError, URL_MAX_BYTES, VALUE_MAX_BYTES, at_most, refuse};
 use crate::job::ARGUMENTS_MAX;
 use crate::queue::PRIORITIES_MAX;
-use crate::spec::check::{Reading, SpecError, at_most, refuse};
-use crate::spec::limits::{AMQP_NAME_MAX_BYTES, ENTRIES_MAX, URL_MAX_BYTES, VALUE_MAX_BYTES};
 use crate::spec::{AmqpConsume, AmqpPublish, EngineKind, JobStep, Step};
 use crate::variable::has_variables;
 
-pub(super) fn check_step(path: &str, engine: EngineKind, step: &Step, reading: Reading) -> Result<(), SpecError> {
-    check_chance(path, engine, step)?;
-    let http = step.version_1_fields().next().is_some();
-    if let Some(op) = step.op.as_ref().filter(|_| engine != EngineKind::Http) {
-        return refuse(format!("{path}.{}", op.verb()), "belongs to `engine: http`");
+pub(super) fn check_headers<'a>(
+    field: &str,
+    headers: impl Iterator<Item = (&'a String, &'a String)>,
+) -> Result<(), SpecError> {
+    let mut seen: BTreeMap<String, &str> = BTreeMap::new();
+    for (name, value) in headers {
+        let token = !name.is_empty()
+            && name.len() <= 256
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b));
+        if !token {
+            let shown: String = name.chars().take(64).collect();
+            return refuse(format!("{field}.{shown}"), "not a header name");
+        }
+        if let Some(first) = seen.insert(name.to_ascii_lowercase(), name) {
+            let problem = format!("the same header as `{first}`: names of headers do not differ by case");
+            return refuse(format!("{field}.{name}"), problem);
+        }
+        if value.len() > VALUE_MAX_BYTES || value.bytes().any(|b| (b < b' ' && b != b'\t') || b == 0x7f) {
+            let problem = format!("over {VALUE_MAX_BYTES} bytes, or holds line ends or other control characters");
+            return refuse(format!("{field}.{name}"), problem);
+        }
+        if ["content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "expect"]
+            .contains(&name.to_ascii_lowercase().as_str())
+        {
+            return refuse(format!("{field}.{name}"), "is set by the engine");
+        }
     }
+    Ok(())
+}
+
+pub(super) fn check_step(path: &str, engine: EngineKind, step: &Step, reading: Reading) -> Result<(), SpecError> {
+    let http = step.method.is_some()
+        || step.path.is_some()
+        || step.body.is_some()
+        || step.expect.is_some()
+        || !step.headers.is_empty();
     match engine {
         EngineKind::Http => {
             if step.publish.is_some() || step.consume.is_some() {
@@ -25,9 +52,21 @@ pub(super) fn check_step(path: &str, engine: EngineKind, step: &Step, reading: R
             if step.job.is_some() {
                 return refuse(path, "`job` belongs to `engine: queue`");
             }
-            match &step.op {
-                Some(op) => check_op(path, step, op, reading),
-                None => check_request(path, step, reading),
+            if let Some(target) = &step.path {
+                let plain = !reading.knows(target) || target.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
+                let rooted = target.starts_with('/') || (!reading.knows(target) && target.starts_with('$'));
+                if !rooted || !plain || target.len() > URL_MAX_BYTES {
+                    let problem = format!(
+                        "must start with /, be percent-encoded, hold no spaces or `#`, and have at most {URL_MAX_BYTES} \
+                         bytes"
+                    );
+                    return refuse(format!("{path}.path"), problem);
+                }
+            }
+            check_headers(&format!("{path}.headers"), step.headers.iter())?;
+            match step.expect.as_ref().and_then(|expect| expect.status.problem()) {
+                Some(problem) => refuse(format!("{path}.expect.status"), problem),
+                None => Ok(()),
             }
         }
         EngineKind::Amqp => {
@@ -54,87 +93,6 @@ pub(super) fn check_step(path: &str, engine: EngineKind, step: &Step, reading: R
         }
         // Refused as a whole by the check of the group.
         EngineKind::Servo => Ok(()),
-    }
-}
-
-/// When a step is taken at all.
-fn check_chance(path: &str, engine: EngineKind, step: &Step) -> Result<(), SpecError> {
-    if let Some(probability) = step.probability {
-        let field = format!("{path}.probability");
-        if engine != EngineKind::Http {
-            return refuse(field, "belongs to `engine: http`");
-        }
-        if !(probability > 0.0 && probability <= 1.0) {
-            return refuse(field, "not within 0 to 1, or 0: such a step is never taken");
-        }
-    }
-    let Some(condition) = &step.condition else { return Ok(()) };
-    let field = format!("{path}.if");
-    if engine != EngineKind::Http {
-        return refuse(field, "belongs to `engine: http`");
-    }
-    if matches!(step.op, Some(Op::If(_))) {
-        return refuse(field, "stands beside the verb `if`: put its condition there");
-    }
-    check_condition(&field, condition)
-}
-
-/// A step with a verb; what is in its blocks is checked as all other steps are.
-fn check_op(path: &str, step: &Step, op: &Op, reading: Reading) -> Result<(), SpecError> {
-    let verb = op.verb();
-    if let Some(field) = step.version_1_fields().next() {
-        let problem = match op {
-            Op::Http(_, _) if field == "path" => format!("stands beside `{verb}`: the path is what `{verb}` says"),
-            Op::Http(_, _) => format!("belongs into `{verb}`: write {verb}: {{url: …, {field}: …}}"),
-            Op::Think(_) | Op::Set(_) | Op::Loop(_) | Op::If(_) | Op::Parallel(_) | Op::Call(_) | Op::Log(_) => {
-                format!("means nothing beside `{verb}`")
-            }
-        };
-        return refuse(format!("{path}.{field}"), problem);
-    }
-    let path = format!("{path}.{verb}");
-    match op {
-        Op::Http(verb, request) => request.check(&path, *verb, reading),
-        Op::Think(think) => think.check(&path),
-        Op::Set(values) => {
-            if values.is_empty() {
-                return refuse(path, "empty: name what is to be set");
-            }
-            at_most(&path, values.len(), ENTRIES_MAX)?;
-            values.keys().try_for_each(|name| {
-                let shown: String = name.chars().take(64).collect();
-                check_variable_name(&format!("{path}.{shown}"), name)
-            })
-        }
-        Op::Loop(one) => one.check(&path, reading),
-        Op::If(branches) => branches.check(&path),
-        Op::Parallel(parallel) => parallel.check(&path),
-        Op::Call(function) => check_function_name(&path, function),
-        Op::Log(text) => match text.is_empty() || text.len() > VALUE_MAX_BYTES {
-            true => refuse(path, format!("empty, or longer than {VALUE_MAX_BYTES} bytes")),
-            false => Ok(()),
-        },
-    }
-}
-
-/// A request as version 1 has it.
-fn check_request(path: &str, step: &Step, reading: Reading) -> Result<(), SpecError> {
-    if let Some(target) = &step.path {
-        // What a template or a variable stands for is looked at when it is known.
-        let is_open = !reading.knows(target) || has_template(target);
-        let plain = is_open || target.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
-        let rooted = target.starts_with('/') || (is_open && (target.starts_with('$') || target.starts_with("{{")));
-        if !rooted || !plain || target.len() > URL_MAX_BYTES {
-            let problem = format!(
-                "must start with /, be percent-encoded, hold no spaces or `#`, and have at most {URL_MAX_BYTES} bytes"
-            );
-            return refuse(format!("{path}.path"), problem);
-        }
-    }
-    check_headers(&format!("{path}.headers"), step.headers.iter())?;
-    match step.expect.as_ref().and_then(|expect| expect.status.problem()) {
-        Some(problem) => refuse(format!("{path}.expect.status"), problem),
-        None => Ok(()),
     }
 }
 

@@ -1,9 +1,8 @@
 //! Whose telemetry is stored.
 
+use super::{ENTRIES_MAX, SpecError, at_most, refuse};
 use crate::names::TOKEN_MAX_BYTES;
 use crate::spec::TelemetrySpec;
-use crate::spec::check::{SpecError, at_most, refuse};
-use crate::spec::limits::ENTRIES_MAX;
 use crate::telemetry::check_period;
 
 pub(super) fn check(telemetry: &TelemetrySpec) -> Result<(), SpecError> {

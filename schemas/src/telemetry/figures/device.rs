@@ -1,6 +1,6 @@
 //! Figures of energy, heat and GPUs.
 
-use super::figure::{Figure, See, figure, list_of, number, see_all};
+use super::{Figure, See, figure, list_of, number, see_all};
 use crate::telemetry::NodeTelemetry;
 use crate::telemetry::device::{EnergyTelemetry, GpuTelemetry, RailTelemetry, ThermalTelemetry};
 use crate::telemetry::metric::{MetricKind::*, MetricOf, MetricUnit::*, TelemetryMetric};

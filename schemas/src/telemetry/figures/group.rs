@@ -1,6 +1,6 @@
 //! Figures of control groups.
 
-use super::figure::{Figure, See, figure, list_of, number, seconds, see_all};
+use super::{Figure, See, figure, list_of, number, seconds, see_all};
 use crate::telemetry::cgroup::{CgroupNetwork, CgroupTelemetry, Runtime};
 use crate::telemetry::metric::{MetricKind::*, MetricOf, MetricUnit::*, TelemetryMetric};
 

@@ -1,6 +1,6 @@
 //! Figures of processors, load, memory and pressure.
 
-use super::figure::{Figure, See, figure, list_of, number, seconds, see_all};
+use super::{Figure, See, figure, list_of, number, seconds, see_all};
 use crate::telemetry::metric::{MetricKind::*, MetricOf, MetricUnit::*, TelemetryMetric};
 use crate::telemetry::processor::{
     CoreTelemetry, CpuTelemetry, LoadTelemetry, MemoryTelemetry, PressureResource, PressureTotal,

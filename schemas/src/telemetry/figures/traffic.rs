@@ -1,6 +1,6 @@
 //! Figures of networks, disks and TCP.
 
-use super::figure::{Figure, See, figure, list_of, number, seconds, see_all};
+use super::{Figure, See, figure, list_of, number, seconds, see_all};
 use crate::telemetry::NodeTelemetry;
 use crate::telemetry::metric::{MetricKind::*, MetricOf, MetricUnit::*, TelemetryMetric};
 use crate::telemetry::traffic::{DiskTelemetry, NetworkTelemetry, TcpStates, TcpTelemetry};

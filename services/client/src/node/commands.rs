@@ -8,10 +8,15 @@ use nuncius_schemas::subjects::HEADER_TRACEPARENT;
 use tracing::{info, info_span, warn};
 
 use super::call::Call;
-use super::taken::Taken;
 use super::{Node, Prepared, Preparing, outcome_of};
 use crate::engines::PrepareError;
 use crate::session::Session;
+
+/// What came of taking over shards.
+pub(super) struct Taken {
+    key: (String, u32, u32),
+    outcome: Result<(), PrepareError>,
+}
 
 impl Node {
     pub(super) async fn command(&mut self, message: Message) {

@@ -8,13 +8,13 @@ use super::statistics::Statistics;
 
 /// Statistics and parallelism. Both change under one lock, so that they never contradict each other.
 #[derive(Debug)]
-pub struct LoadControl {
+pub struct Control {
     statistics: Mutex<Statistics>,
     parallel: watch::Sender<u32>,
     parallel_max: u32,
 }
 
-impl LoadControl {
+impl Control {
     /// Nothing counted yet; `parallel` is lowered to `parallel_max` where it is above.
     pub fn new(parallel: u32, parallel_max: u32) -> Self {
         let parallel = parallel.min(parallel_max);

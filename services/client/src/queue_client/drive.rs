@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
-use super::control::LoadControl;
+use super::control::Control;
 use super::http::{HttpLimits, ServeError, listen, serve};
 use super::statistics::Ended;
 
@@ -101,7 +101,7 @@ pub async fn run(
         source,
     })?;
     let options = SubmitterOptions { queue: config.queue.clone(), client: config.client.clone(), presence: true };
-    let control = Arc::new(LoadControl::new(config.parallel, config.parallel_max));
+    let control = Arc::new(Control::new(config.parallel, config.parallel_max));
     let submitter = tokio::select! {
         submitter = Submitter::open(&bus, options) => submitter?,
         // Another process of this name may be there for as long as it likes.
@@ -116,14 +116,9 @@ pub async fn run(
         let _ = ready.send(address);
     }
     let namespace = bus.namespace().as_str().to_owned();
-    let context = Arc::new(SlotContext {
-        config,
-        submitter,
-        control: Arc::clone(&control),
-        namespace,
-        prepared: OnceLock::new(),
-    });
-    let all = Arc::clone(&context);
+    let shared =
+        Arc::new(Shared { config, submitter, control: Arc::clone(&control), namespace, prepared: OnceLock::new() });
+    let all = Arc::clone(&shared);
     // All in one task: what its slots send at the same time is written at once. A task for each costs half as much
     // again.
     let mut sending = JoinSet::new();
@@ -132,13 +127,13 @@ pub async fn run(
             (0..all.config.parallel_max).map(|slot| run_slot(slot, Arc::clone(&all))).collect();
         while slots.next().await.is_some() {}
     });
-    sending.spawn(tell_what_is_waited_for(bus.clone(), context.config.queue.clone()));
+    sending.spawn(tell_what_is_waited_for(bus.clone(), shared.config.queue.clone()));
     shutdown.cancelled().await;
     // What is in flight is dropped here; what waits of it is dropped by the queue.
     sending.shutdown().await;
     let _ = page.await;
-    if let Some(context) = Arc::into_inner(context) {
-        let _ = tokio::time::timeout(FAREWELL, context.submitter.close()).await;
+    if let Some(shared) = Arc::into_inner(shared) {
+        let _ = tokio::time::timeout(FAREWELL, shared.submitter.close()).await;
     }
     Ok(super::final_report(&control.statistics()))
 }
@@ -162,16 +157,16 @@ async fn tell_what_is_waited_for(bus: Bus, queue: String) {
 }
 
 /// What all slots share.
-struct SlotContext {
+struct Shared {
     config: QueueClientConfig,
     submitter: Submitter,
-    control: Arc<LoadControl>,
+    control: Arc<Control>,
     namespace: String,
     /// The job, checked and encoded once.
     prepared: OnceLock<Prepared>,
 }
 
-impl SlotContext {
+impl Shared {
     /// Submits one job; a queue that does not take it now may later.
     async fn submit(&self, traceparent: Option<&str>) -> Result<Ticket, JobError> {
         let prepared = match self.prepared.get() {
@@ -192,8 +187,8 @@ impl SlotContext {
 }
 
 /// One request after the other while the parallelism reaches this slot.
-async fn run_slot(slot: u32, context: Arc<SlotContext>) {
-    let SlotContext { config, control, .. } = context.as_ref();
+async fn run_slot(slot: u32, shared: Arc<Shared>) {
+    let Shared { config, control, .. } = shared.as_ref();
     let mut parallel = control.parallel();
     loop {
         if parallel.wait_for(|parallel| slot < *parallel).await.is_err() {
@@ -201,7 +196,7 @@ async fn run_slot(slot: u32, context: Arc<SlotContext>) {
         }
         let begun_at = Instant::now();
         let begun = control.statistics().begin(begun_at);
-        let (ended, is_refused) = request(&context, begun_at).await;
+        let (ended, is_refused) = request(&shared, begun_at).await;
         control.statistics().end(begun, &ended);
         if is_refused {
             tokio::time::sleep(REFUSED_PAUSE).await;
@@ -212,12 +207,12 @@ async fn run_slot(slot: u32, context: Arc<SlotContext>) {
 }
 
 /// One job from submission to result; whether it was not accepted.
-async fn request(context: &SlotContext, begun_at: Instant) -> (Ended, bool) {
-    let SlotContext { config, namespace, .. } = context;
+async fn request(shared: &Shared, begun_at: Instant) -> (Ended, bool) {
+    let Shared { config, namespace, .. } = shared;
     let trace = (is_recording() && fastrand::f64() < config.trace_ratio)
-        .then(|| (fastrand::u128(1..), fastrand::u64(1..), nuncius_clock::unix_ns()));
+        .then(|| (fastrand::u128(1..), fastrand::u64(1..), nuncius_bus::clock::unix_ns()));
     let parent = trace.map(|(trace_id, span_id, _)| traceparent(trace_id, span_id, true));
-    let outcome = match context.submit(parent.as_deref()).await {
+    let outcome = match shared.submit(parent.as_deref()).await {
         Err(error) => Err((error.to_string(), true)),
         Ok(ticket) => {
             let id = ticket.id.clone();
@@ -252,7 +247,7 @@ async fn request(context: &SlotContext, begun_at: Instant) -> (Ended, bool) {
                 format!("send {destination}"),
                 SpanKind::Producer,
                 start_unix_ns,
-                nuncius_clock::unix_ns(),
+                nuncius_bus::clock::unix_ns(),
             )
         });
     }

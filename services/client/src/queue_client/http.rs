@@ -19,8 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use nuncius_serve::{HttpLimits, ServeError};
 
-use self::routes::Face;
-use super::control::LoadControl;
+use super::control::Control;
 
 mod form;
 mod routes;
@@ -35,12 +34,18 @@ pub async fn listen(address: &str) -> Result<TcpListener, ServeError> {
     nuncius_serve::listen("the control page", address, "--caddr").await
 }
 
+/// What every connection shares.
+struct Shared {
+    control: Arc<Control>,
+    limits: HttpLimits,
+}
+
 /// Serves the control page until `shutdown`; answers that were begun then have [`HttpLimits::read_timeout`] to end.
-pub async fn serve(listener: TcpListener, control: Arc<LoadControl>, limits: HttpLimits, shutdown: CancellationToken) {
-    let face = Arc::new(Face { control: Arc::clone(&control), limits: limits.clone() });
+pub async fn serve(listener: TcpListener, control: Arc<Control>, limits: HttpLimits, shutdown: CancellationToken) {
+    let shared = Arc::new(Shared { control: Arc::clone(&control), limits: limits.clone() });
     let handler = move |request, peer| {
-        let face = Arc::clone(&face);
-        async move { routes::answer(request, peer, &face).await }
+        let shared = Arc::clone(&shared);
+        async move { routes::answer(request, peer, &shared).await }
     };
     // What no page sees is a query that was rejected, too.
     let refused = move || control.statistics().count_query(false);

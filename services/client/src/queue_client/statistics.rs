@@ -9,20 +9,55 @@ use std::time::Instant;
 use nuncius_stats::Histogram;
 
 mod counts;
-mod ended;
-mod limits;
 mod node;
 mod report;
 #[cfg(test)]
 mod tests;
 
 pub use counts::{Count, Counted};
-pub use ended::Ended;
-pub use limits::{ERRORS_MAX, NAMES_MAX, NODES_MAX, TEXT_CHARACTERS, TEXTS_MAX};
 pub use report::{NodeReport, NodesReport, Overall, RunTimes, Timing};
 
 use counts::cleaned;
 use node::Node;
+
+/// Most nodes counted apart; the rest is one, "other nodes".
+pub const NODES_MAX: usize = 10_000;
+/// Most error texts counted apart per node; the rest is "other errors".
+pub const ERRORS_MAX: usize = 100;
+/// Most devices, and most pods, counted apart per node; the rest is "other".
+pub const NAMES_MAX: usize = 1_000;
+/// Most names and error texts of all nodes together.
+pub const TEXTS_MAX: usize = 200_000;
+/// Longest name or error text kept, in characters.
+pub const TEXT_CHARACTERS: usize = 200;
+
+/// How a request ended.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Ended {
+    /// The node that ran it; `None` where none did: refused, or lost on the way.
+    pub node: Option<String>,
+    /// Its pod.
+    pub pod: Option<String>,
+    /// The device it ran on.
+    pub device: Option<String>,
+    /// What was wrong; `None` is a success.
+    pub error: Option<String>,
+    /// It was over its limit; a failure even without an error.
+    pub timed_out: bool,
+    /// Time in the queue, in seconds.
+    pub wait_seconds: f64,
+    /// Time at the worker, in seconds.
+    pub run_seconds: f64,
+    /// From the client's first byte to the result, in seconds.
+    pub total_seconds: f64,
+}
+
+impl Ended {
+    /// Whether it is counted as a success.
+    pub const fn succeeded(&self) -> bool {
+        self.error.is_none() && !self.timed_out
+    }
+}
 
 /// A request on its way, to be given back to [`Statistics::end`] once.
 #[derive(Debug, PartialEq, Eq)]

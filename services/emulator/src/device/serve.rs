@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use nuncius_bus::clock::unix_ms;
 use nuncius_bus::registry::{self, Registration};
 use nuncius_bus::service::ServiceGuard;
 use nuncius_bus::{Bus, BusError, Message, Subscription, typed};
-use nuncius_clock::unix_ms;
 use nuncius_metrics::Families;
 use nuncius_metrics::names::emulator as names;
 use nuncius_schemas::node::{NodeInfo, Role};

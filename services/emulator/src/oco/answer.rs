@@ -4,9 +4,8 @@ use bytes::Bytes;
 use serde_json::json;
 
 use super::machine::{Machine, Mode, Refusal, Reply};
-use super::request::{Heard, RequestError};
+use super::request::{COMMAND_PREFIX, Heard, RequestError};
 use super::settings::Settings;
-use super::wire::command;
 
 /// Heard.
 const OK: &[u8] = br#"{"status":"ok","message":null}"#;
@@ -63,6 +62,15 @@ pub(crate) fn accepted(reply: Reply, machine: &Machine, mode: Mode, settings: &S
         (Reply::Adjust, Mode::Service) => command("ADJUST", &settings.adjust, Some(machine.command)),
         (Reply::Sleep { seconds }, Mode::Service) => command("SLEEP", &sleep(seconds), Some(machine.command)),
     })
+}
+
+/// A command; `param` is JSON.
+pub(crate) fn command(name: &str, param: &str, number: Option<u64>) -> Bytes {
+    match number {
+        None => format!(r#"{{"cmd":"{name}","param":{param}}}"#),
+        Some(number) => format!(r#"{{"cmd":"{name}","param":{param},"cmd_uid":"{COMMAND_PREFIX}{number}"}}"#),
+    }
+    .into()
 }
 
 fn sleep(seconds: f64) -> String {

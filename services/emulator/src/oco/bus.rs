@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
 use super::answer::Answer;
-use super::applications::Applications;
+use super::book::Book;
 use super::config::{NAME_RULE, OcoConfig, is_name};
 use super::request::fnv;
 use crate::form::Form;
@@ -88,17 +88,17 @@ async fn warn_of_others(bus: &Bus, own: &str) -> Result<(), BusError> {
 }
 
 /// Takes requests until the subscription ends or this is dropped.
-pub(crate) async fn serve(membership: &mut Membership, applications: Arc<Applications>) -> BusError {
-    let lanes = if applications.is_immediate() { 1 } else { LANES };
+pub(crate) async fn serve(membership: &mut Membership, book: Arc<Book>) -> BusError {
+    let lanes = if book.is_immediate() { 1 } else { LANES };
     // Dropped with this future, which ends them.
     let mut tasks = JoinSet::new();
     let senders: Vec<_> = (0..lanes)
         .map(|_| {
             let (sender, mut received) = mpsc::channel::<Message>(LANE_DEPTH);
-            let applications = Arc::clone(&applications);
+            let book = Arc::clone(&book);
             tasks.spawn(async move {
                 while let Some(message) = received.recv().await {
-                    respond(&message, &applications).await;
+                    respond(&message, &book).await;
                 }
             });
             sender
@@ -122,10 +122,10 @@ pub(crate) async fn leave(membership: Membership) {
     membership.service.stop().await;
 }
 
-async fn respond(message: &Message, applications: &Applications) {
+async fn respond(message: &Message, book: &Book) {
     let form = Form::of(&message.payload);
     let mut span = spans::of_message(message, || template(&message.subject));
-    let answer = take(message, applications, form).await;
+    let answer = take(message, book, form).await;
     span.set("nuncius.oco.status", i64::from(answer.status));
     if answer.status >= 500 {
         span.fail(answer.status.to_string(), answer.problem.clone());
@@ -153,7 +153,7 @@ fn template(subject: &str) -> String {
     format!("{namespace}.oco.{{account}}.{{app}}.servo")
 }
 
-async fn take(message: &Message, applications: &Applications, form: Form) -> Answer {
+async fn take(message: &Message, book: &Book, form: Form) -> Answer {
     let mut tokens = message.subject.rsplit('.').skip(1).map(|token| token.replace("%2E", "."));
     let (app, account) = (tokens.next().unwrap_or_default(), tokens.next().unwrap_or_default());
     for (place, name) in [("account", &account), ("app", &app)] {
@@ -161,7 +161,7 @@ async fn take(message: &Message, applications: &Applications, form: Form) -> Ans
             return Answer::invalid(&["subject", place], format!("not a name; {NAME_RULE}"), "value_error.str.regex");
         }
     }
-    applications.take(&account, &app, &message.payload, form).await
+    book.take(&account, &app, &message.payload, form).await
 }
 
 fn packed(json: &[u8]) -> Result<Vec<u8>, String> {

@@ -8,9 +8,8 @@ use nuncius_serve::HttpLimits;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::error::OcoError;
+use super::OcoError;
 use super::keep::StateStore;
-use super::limits::servo_limits;
 use super::machine::Mode;
 use super::script::{self, Command};
 
@@ -77,7 +76,7 @@ impl Default for OcoConfig {
             wrapped: false,
             adjust: original_adjust(),
             measure: json!({}),
-            limits: servo_limits(),
+            limits: super::http::servo_limits(),
             script: Command::ORIGINAL.to_vec(),
             scripts: BTreeMap::new(),
         }

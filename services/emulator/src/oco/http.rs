@@ -11,6 +11,7 @@
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -22,8 +23,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::answer::Answer;
-use super::applications::Applications;
-use super::applications::statistics::{self, Rate};
+use super::book::Book;
+use super::book::statistics::{self, Rate};
 use super::config::{NAME_RULE, is_name};
 use crate::form::Form;
 use crate::spans;
@@ -40,9 +41,30 @@ const JSON: &str = "application/json";
 const METRICS: &str = nuncius_metrics::expose::Format::Text.content_type();
 const HTML: &str = "text/html; charset=utf-8";
 
+/// What servos may ask for: they keep a connection for as long as they run, and may be silent on it while they measure.
+pub fn servo_limits() -> HttpLimits {
+    HttpLimits {
+        header_max_bytes: 16 * 1024,
+        body_max_bytes: 4 * 1024 * 1024,
+        read_timeout: Duration::from_secs(30),
+        idle_timeout: Some(Duration::from_secs(3600)),
+        connection_timeout: Duration::from_secs(365 * 86_400),
+        connections_max: connections_max(),
+        allowed_hosts: Vec::new(),
+    }
+}
+
+/// Connections that may be held: as many as the limit of open files leaves, and 8,192 at most, some 24 KiB each.
+fn connections_max() -> usize {
+    /// For everything else that is open.
+    const SPARE: u64 = 64;
+    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(files.saturating_sub(SPARE).clamp(16, 8_192)).unwrap_or(16)
+}
+
 /// What every connection shares.
 pub(crate) struct Face {
-    pub(crate) applications: Arc<Applications>,
+    pub(crate) book: Arc<Book>,
     pub(crate) rate: Arc<Rate>,
     pub(crate) limits: HttpLimits,
 }
@@ -55,7 +77,7 @@ pub(crate) async fn serve(listener: TcpListener, face: Face, shutdown: Cancellat
         let face = Arc::clone(&face);
         async move { face.respond(request).await }
     };
-    nuncius_serve::serve(listener, limits, shutdown, handler, move || counted.applications.counters.unreadable()).await;
+    nuncius_serve::serve(listener, limits, shutdown, handler, move || counted.book.counters.unreadable()).await;
 }
 
 /// What a path leads to.
@@ -155,23 +177,23 @@ impl Face {
                 };
                 // A span costs more than the event; those that are traced pay for it.
                 let mut span = spans::of_request(&head, Some(SERVO_ROUTE));
-                let answer = self.applications.take(account, app, &body, Form::Json).await;
+                let answer = self.book.take(account, app, &body, Form::Json).await;
                 spans::answered(&mut span, answer.status);
                 written(answer)
             }
             Route::List { account } => {
-                let settings = self.applications.live.now();
+                let settings = self.book.live.now();
                 let asks = |name: &str| has_field(head.uri.query(), name);
                 let is_wrapped = settings.config.wrapped || asks("cluster_id") || asks("show_all");
                 let list = if is_wrapped { &settings.list_wrapped } else { &settings.list };
                 written(invalid_name("account", account).unwrap_or_else(|| Answer::ok(list.clone())))
             }
-            Route::Summary => page(JSON, statistics::summary(&self.applications)),
+            Route::Summary => page(JSON, statistics::summary(&self.book)),
             Route::Statistics => {
                 let apps = has_field(head.uri.query(), "apps");
-                page(JSON, statistics::statistics(&self.applications, &self.rate, apps))
+                page(JSON, statistics::statistics(&self.book, &self.rate, apps))
             }
-            Route::Metrics => page(METRICS, statistics::metrics(&self.applications, &self.rate)),
+            Route::Metrics => page(METRICS, statistics::metrics(&self.book, &self.rate)),
             Route::OpenApi => page(JSON, OPENAPI),
             Route::Docs => page(HTML, DOCS),
         }

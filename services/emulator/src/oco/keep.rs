@@ -50,7 +50,7 @@ pub(crate) struct Last {
 /// The entry of an application.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Kept<'a> {
-    /// What it is kept under: the application, in service mode after its account and a `/`.
+    /// What the book calls it: the application, in service mode after its account and a `/`.
     pub(crate) key: Cow<'a, str>,
     pub(crate) machine: Machine,
     pub(crate) last: Option<Last>,

@@ -2,7 +2,7 @@
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 
-use super::state::State;
+use super::machine::State;
 
 /// Most commands of a script.
 pub const MOST_COMMANDS: usize = 10_000;

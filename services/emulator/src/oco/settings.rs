@@ -5,10 +5,10 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
+use super::OcoError;
+use super::answer;
 use super::config::{NameTemplate, OcoConfig};
-use super::error::OcoError;
 use super::machine::{Mode, Rules};
-use super::wire::command;
 
 /// How often the file is looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -43,8 +43,8 @@ impl Settings {
         let list_wrapped = format!(r#"{{"status":"ok","message":null,"data":{list}}}"#);
         let (measure, adjust) = (config.measure.to_string(), config.adjust.to_string());
         Ok(Self {
-            measure_body: command("MEASURE", &measure, None),
-            adjust_body: command("ADJUST", &adjust, None),
+            measure_body: answer::command("MEASURE", &measure, None),
+            adjust_body: answer::command("ADJUST", &adjust, None),
             measure,
             adjust,
             list: list.into(),

@@ -7,18 +7,17 @@ use nuncius_bus::registry::{self, Registration};
 use nuncius_bus::service::ServiceGuard;
 use nuncius_bus::{Bus, BusError, Message, typed};
 use nuncius_schemas::codec::{self, CodecError};
-use nuncius_schemas::node::resources::KINDS_LABEL;
 use nuncius_schemas::node::{NodeInfo, Role};
 use nuncius_schemas::resource::{ResourceReply, ResourceRequest, ResourceState};
+use nuncius_schemas::stress::KINDS_LABEL;
 use nuncius_schemas::subjects::HEADER_CONTENT_TYPE;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::config::ResourceConfig;
-use super::face::Face;
 use super::group::{Group, Wish};
-use super::http::is_same_secret;
+use super::http::{Shared, is_same_secret};
 use crate::form::Form;
 use crate::{joining, spans};
 
@@ -69,7 +68,7 @@ impl Membership {
     /// When the connection is closed.
     pub(crate) async fn serve(
         &self,
-        face: &Arc<Face>,
+        shared: &Arc<Shared>,
         shutdown: &CancellationToken,
         listening: impl FnOnce() + Send,
     ) -> Result<(), BusError> {
@@ -79,9 +78,9 @@ impl Membership {
             let node = claims.borrow_and_update().name.clone();
             // Dropped with the name that they answer to.
             let mut faces = JoinSet::new();
-            for group in face.groups.values() {
+            for group in shared.groups.values() {
                 let requests = self.bus.subscribe(&self.bus.namespace().resource(&node, group.kind)).await?;
-                faces.spawn(answer_all(self.bus.clone(), node.clone(), Arc::clone(face), group.clone(), requests));
+                faces.spawn(answer_all(self.bus.clone(), node.clone(), Arc::clone(shared), group.clone(), requests));
             }
             self.bus.flush().await?;
             info!(%node, "joined");
@@ -104,11 +103,17 @@ impl Membership {
     }
 }
 
-async fn answer_all(bus: Bus, node: String, face: Arc<Face>, group: Group, mut requests: nuncius_bus::Subscription) {
+async fn answer_all(
+    bus: Bus,
+    node: String,
+    shared: Arc<Shared>,
+    group: Group,
+    mut requests: nuncius_bus::Subscription,
+) {
     while let Some(message) = requests.next().await {
         let template = || bus.namespace().resource("{node}", group.kind);
         let mut span = spans::of_message(&message, template);
-        let (state, error) = match take(&message, &face, &group).await {
+        let (state, error) = match take(&message, &shared, &group).await {
             Ok(state) => (Some(state), None),
             Err(problem) => {
                 span.fail("refused", problem.clone());
@@ -129,9 +134,9 @@ async fn answer_all(bus: Bus, node: String, face: Arc<Face>, group: Group, mut r
     }
 }
 
-async fn take(message: &Message, face: &Face, group: &Group) -> Result<ResourceState, String> {
+async fn take(message: &Message, shared: &Shared, group: &Group) -> Result<ResourceState, String> {
     let request = read(&message.payload)?;
-    if let Some(wanted) = &face.token {
+    if let Some(wanted) = &shared.token {
         let given = request.token.as_deref().unwrap_or_default();
         if !is_same_secret(given.as_bytes(), wanted.as_bytes()) {
             return Err("token: the node wants its token with every request".to_owned());

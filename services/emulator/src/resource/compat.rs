@@ -1,6 +1,7 @@
 //! The addresses of Testero, with its texts. In compat mode every answer has status 200 and refusals wait a second, as
 //! there; else statuses say what happened, nothing waits, and reading is never refused.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use hyper::StatusCode;
@@ -10,13 +11,23 @@ use nuncius_serve::{Answer, answer as answer_of};
 use tokio::sync::Mutex;
 
 use super::cpu::CORE_MILLIPERCENT;
-use super::face::{Face, TEXT, status_of};
-use super::group::{Board, Group, Wish};
+use super::group::{Board, Group, Refusal, Wish};
+use super::http::{Shared, TEXT, status_of};
 use super::ladder::{DISK, Ladder, MEMORY, Plan};
-use super::refusal::Refusal;
 
 /// How long a refusal waits.
 const DELAY: Duration = Duration::from_secs(1);
+
+/// One at a time for each kind.
+#[derive(Debug, Default)]
+pub(crate) struct Slots(BTreeMap<ResourceKind, Mutex<()>>);
+
+impl Slots {
+    /// One for every kind.
+    pub(crate) fn new() -> Self {
+        Self(ResourceKind::ALL.into_iter().map(|kind| (kind, Mutex::new(()))).collect())
+    }
+}
 
 /// One of its addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,15 +125,15 @@ fn wrong(status: StatusCode, text: impl Into<String>) -> Said {
 }
 
 /// Answers a call.
-pub(crate) async fn answer(call: Call, query: &str, face: &Face) -> Answer {
-    let Said { status, mut text, waits } = match face.groups.get(&call.kind()) {
-        Some(group) => answer_for(call, group, query, face).await,
+pub(crate) async fn answer(call: Call, query: &str, shared: &Shared) -> Answer {
+    let Said { status, mut text, waits } = match shared.groups.get(&call.kind()) {
+        Some(group) => answer_for(call, group, query, shared).await,
         None => wrong(StatusCode::NOT_FOUND, format!("{} is switched off here", call.kind())),
     };
     if !text.ends_with('\n') {
         text.push('\n');
     }
-    if !face.is_compat {
+    if !shared.is_compat {
         return answer_of(status, TEXT, text);
     }
     if waits && !call.holds_its_slot() {
@@ -138,18 +149,18 @@ impl Call {
     }
 }
 
-async fn answer_for(call: Call, group: &Group, query: &str, face: &Face) -> Said {
+async fn answer_for(call: Call, group: &Group, query: &str, shared: &Shared) -> Said {
     if !call.holds_its_slot() {
         return match call {
             Call::Stop => stop(group, query).await,
-            _ => load_in_progress(&group.board(), &face.number_to_factor),
+            _ => load_in_progress(&group.board(), &shared.number_to_factor),
         };
     }
-    let slot = face.slots.0.get(&call.kind());
+    let slot = shared.slots.0.get(&call.kind());
     let slot = slot.map(Mutex::try_lock);
-    let said = if face.is_compat && matches!(slot, Some(Err(_))) {
+    let said = if shared.is_compat && matches!(slot, Some(Err(_))) {
         busy()
-    } else if let Some(refusal) = taken(&group.board(), call).filter(|_| face.is_compat || call.is_change()) {
+    } else if let Some(refusal) = taken(&group.board(), call).filter(|_| shared.is_compat || call.is_change()) {
         refusal
     } else {
         match call {
@@ -169,7 +180,7 @@ async fn answer_for(call: Call, group: &Group, query: &str, face: &Face) -> Said
             Call::Stop | Call::GetLoad => busy(),
         }
     };
-    if said.waits && face.is_compat {
+    if said.waits && shared.is_compat {
         tokio::time::sleep(DELAY).await;
     }
     drop(slot);

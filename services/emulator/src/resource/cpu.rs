@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use nuncius_clock::thread_cpu_ns;
+use rustix::time::{ClockId, clock_gettime};
 
 use super::group::{Gauge, HoldError};
 
 mod factor;
 
-pub(crate) use factor::{Factoring, Number};
+pub(crate) use factor::Factoring;
 
 /// One core, in thousandths of a percent.
 pub(crate) const CORE_MILLIPERCENT: u64 = 100_000;
@@ -23,6 +23,14 @@ const PERIOD: Duration = Duration::from_millis(100);
 const ARREARS: Duration = Duration::from_secs(1);
 /// Rounds of work between looks at the clock: well below a millisecond.
 const ROUNDS: u64 = 20_000;
+
+/// A number that is factored for load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Number {
+    pub(crate) value: u128,
+    /// Whether it is factored over and over; else the load ends with the first time, as Testero's does.
+    pub(crate) is_repeated: bool,
+}
 
 /// Threads under load.
 #[derive(Debug, Default)]
@@ -107,6 +115,12 @@ impl Drop for Worker {
             let _ = thread.join();
         }
     }
+}
+
+/// Processor time of this thread, in nanoseconds.
+fn thread_cpu_ns() -> u64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
 }
 
 fn keep_busy(order: &Order, gauge: &Gauge, number: Option<Number>) {

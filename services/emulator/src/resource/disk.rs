@@ -2,28 +2,29 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use rustix::fs::{AtFlags, fdatasync, fstat, statat};
+use rustix::fs::{AtFlags, Dir, DirEntry, FileType, Mode, OFlags, fdatasync, fstat, mkdirat, openat, statat, unlinkat};
+use rustix::io::Errno;
 
 use super::group::{Gauge, HoldError};
 use super::ladder::{Counts, DISK, Plan};
 use super::noise::Noise;
 
 mod claim;
-mod files;
 mod load;
 
 pub(crate) use claim::sweep;
 pub(crate) use load::Rates;
 
 use claim::Claim;
-use files::{BLOCK_BYTES, create, directory_of, file_of, make_directory, numbers, open_directory, remove_file};
 use load::Load;
 
+/// So much is written at a time, in bytes.
+const BLOCK_BYTES: usize = 1 << 20;
 /// The directory of the part that is smaller than the smallest size.
 const REST: &str = "d-rest";
 
@@ -161,6 +162,65 @@ impl Disk {
         }
         Ok(())
     }
+}
+
+fn directory_of(size_bytes: u64) -> String {
+    format!("d-{size_bytes}")
+}
+
+fn file_of(number: u64) -> String {
+    format!("f-{number}")
+}
+
+/// A directory below another, never through a link.
+fn open_directory(below: impl AsFd, name: &str) -> io::Result<OwnedFd> {
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
+    Ok(openat(below, name, flags, Mode::empty())?)
+}
+
+fn make_directory(below: impl AsFd, name: &str) -> io::Result<OwnedFd> {
+    match mkdirat(below.as_fd(), name, Mode::from_raw_mode(0o755)) {
+        Ok(()) | Err(Errno::EXIST) => open_directory(below, name),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn create(directory: &OwnedFd, name: &str) -> io::Result<File> {
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
+    Ok(File::from(openat(directory, name, flags, Mode::from_raw_mode(0o644))?))
+}
+
+fn remove_file(directory: impl AsFd, name: &str) -> io::Result<()> {
+    match unlinkat(directory, name, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether an entry is of this type; a link is not of the type of what it leads to.
+fn is_a(directory: impl AsFd, entry: &DirEntry, wanted: FileType) -> bool {
+    let found = match entry.file_type() {
+        // Some file systems do not say.
+        FileType::Unknown => statat(directory, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW)
+            .map_or(FileType::Unknown, |found| FileType::from_raw_mode(found.st_mode)),
+        told => told,
+    };
+    found == wanted
+}
+
+/// Numbers of the regular files `f-<number>`, in their order.
+fn numbers(directory: impl AsFd) -> io::Result<Vec<u64>> {
+    let mut numbers = Vec::new();
+    for entry in Dir::read_from(&directory)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy();
+        let number = name.strip_prefix("f-").and_then(|number| number.parse().ok());
+        if let (true, Some(number)) = (is_a(&directory, &entry, FileType::RegularFile), number) {
+            numbers.push(number);
+        }
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
 }
 
 fn write_file(

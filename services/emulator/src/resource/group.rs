@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use nuncius_schemas::resource::{ResourceKind, ResourcePhase, ResourceRequest, ResourceState};
+use nuncius_schemas::resource::{
+    Amount, ResourceKind, ResourcePhase, ResourceRequest, ResourceState, ResourceUnitError,
+};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use super::ladder::Plan;
 use super::limits::{LimitError, Limits};
 use super::program::Program;
-use super::refusal::Refusal;
 
 /// What those who hold tell while they work.
 #[derive(Debug, Default)]
@@ -73,6 +74,31 @@ pub(crate) enum HoldError {
     Broken(String),
 }
 
+/// Why a request is not taken.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refusal {
+    /// It cannot be meant; the text names the field.
+    #[error("{0}")]
+    Invalid(String),
+    /// An amount of it.
+    #[error("amount: {0}")]
+    Amount(#[from] ResourceUnitError),
+    /// More than may be had.
+    #[error("{kind}: over the limit: {} wanted, {} may be; ask for less", level(*.kind, *.wanted), level(*.kind, *.most))]
+    OverLimit { kind: ResourceKind, wanted: u64, most: u64 },
+    /// A share of nothing.
+    #[error(
+        "{kind}: nothing may be had: {available_bytes} bytes are free, and {floor_bytes} must be left; lower --floor, or make room"
+    )]
+    NoRoom { kind: ResourceKind, available_bytes: u64, floor_bytes: u64 },
+    /// A limit cannot be read.
+    #[error(transparent)]
+    Limit(#[from] LimitError),
+    /// It is ending.
+    #[error("the emulator is shutting down")]
+    ShutDown,
+}
+
 /// A request, and how it is to be carried out.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Wish {
@@ -82,6 +108,14 @@ pub(crate) struct Wish {
     pub(crate) is_whole: bool,
     /// Whether load is put on by factoring.
     pub(crate) is_factoring: bool,
+}
+
+/// An amount as people write it.
+fn level(kind: ResourceKind, amount: u64) -> String {
+    match kind {
+        ResourceKind::Cpu => Amount::Percent(amount).to_string(),
+        ResourceKind::Memory | ResourceKind::Disk => format!("{amount} bytes"),
+    }
 }
 
 /// What a keeper is told.

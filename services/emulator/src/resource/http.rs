@@ -11,6 +11,7 @@
 //! With a token, all but `/healthz` is for those who have it. What a browser sends on behalf of another site changes
 //! nothing.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -29,10 +30,8 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::compat;
-use super::face::{Face, TEXT, status_of};
-use super::group::{Group, Wish};
-use super::refusal::Refusal;
+use super::compat::{self, Slots};
+use super::group::{Group, Refusal, Wish};
 
 pub(super) mod metrics;
 mod page;
@@ -40,11 +39,24 @@ mod page;
 const JSON: &str = "application/json";
 const HTML: &str = "text/html; charset=utf-8";
 const METRICS: &str = nuncius_metrics::expose::Format::Text.content_type();
+pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 /// Nothing is loaded and nothing is framed.
 const POLICY: &str =
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 /// Longest body, in bytes.
 const BODY_MAX_BYTES: usize = 64 * 1024;
+
+/// What every connection shares.
+pub(crate) struct Shared {
+    pub(crate) name: String,
+    pub(crate) groups: BTreeMap<ResourceKind, Group>,
+    pub(crate) token: Option<String>,
+    pub(crate) is_compat: bool,
+    /// As Testero shows it.
+    pub(crate) number_to_factor: String,
+    pub(crate) slots: Slots,
+    pub(crate) limits: HttpLimits,
+}
 
 /// What is asked for.
 pub(super) fn limits() -> HttpLimits {
@@ -52,11 +64,11 @@ pub(super) fn limits() -> HttpLimits {
 }
 
 /// Serves until `shutdown`.
-pub(crate) async fn serve(listener: TcpListener, face: Arc<Face>, shutdown: CancellationToken) {
-    let limits = face.limits.clone();
+pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>, shutdown: CancellationToken) {
+    let limits = shared.limits.clone();
     let handler = move |request, peer| {
-        let face = Arc::clone(&face);
-        async move { respond(request, peer, &face).await }
+        let shared = Arc::clone(&shared);
+        async move { respond(request, peer, &shared).await }
     };
     nuncius_serve::serve(listener, limits, shutdown, handler, || {}).await;
 }
@@ -78,9 +90,18 @@ impl From<Refusal> for Refused {
     }
 }
 
-async fn respond(request: Request<Incoming>, peer: SocketAddr, face: &Face) -> Answer {
+/// The status that says it by itself.
+pub(super) const fn status_of(refusal: &Refusal) -> StatusCode {
+    match refusal {
+        Refusal::Invalid(_) | Refusal::Amount(_) => StatusCode::BAD_REQUEST,
+        Refusal::OverLimit { .. } | Refusal::NoRoom { .. } => StatusCode::CONFLICT,
+        Refusal::Limit(_) | Refusal::ShutDown => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+async fn respond(request: Request<Incoming>, peer: SocketAddr, shared: &Shared) -> Answer {
     let (head, body) = request.into_parts();
-    match route(&head, body, face).await {
+    match route(&head, body, shared).await {
         Ok(answer) => answer,
         Err(Refused { status, problem, header }) => {
             tracing::debug!(%peer, method = %head.method, %status, problem, "refused");
@@ -95,8 +116,8 @@ async fn respond(request: Request<Incoming>, peer: SocketAddr, face: &Face) -> A
     }
 }
 
-async fn route(head: &Parts, body: Incoming, face: &Face) -> Result<Answer, Refused> {
-    let limits = &face.limits;
+async fn route(head: &Parts, body: Incoming, shared: &Shared) -> Result<Answer, Refused> {
+    let limits = &shared.limits;
     let bytes = head_bytes(head);
     if bytes > limits.header_max_bytes {
         let problem =
@@ -108,22 +129,22 @@ async fn route(head: &Parts, body: Incoming, face: &Face) -> Result<Answer, Refu
         allow(&head.method, "GET")?;
         return Ok(answer_of(StatusCode::OK, TEXT, "ok\n".to_owned()));
     }
-    check_token(&head.headers, face.token.as_deref())?;
+    check_token(&head.headers, shared.token.as_deref())?;
     let is_change = !is_reading(&head.method) || path.starts_with("/api/");
-    if let Some(reason) = sites::foreign(&head.headers, is_change, &face.limits.allowed_hosts) {
+    if let Some(reason) = sites::foreign(&head.headers, is_change, &shared.limits.allowed_hosts) {
         return Err(refused(StatusCode::FORBIDDEN, format!("refused for another site: {reason}")));
     }
-    if face.is_compat
+    if shared.is_compat
         && let Some(clean) = compat::cleaned(path)
     {
         let query = head.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
         return Ok(moved(&format!("{clean}{query}")));
     }
     if let Some(call) = compat::call_at(path) {
-        if !face.is_compat {
+        if !shared.is_compat {
             allow(&head.method, "GET")?;
         }
-        return Ok(compat::answer(call, head.uri.query().unwrap_or_default(), face).await);
+        return Ok(compat::answer(call, head.uri.query().unwrap_or_default(), shared).await);
     }
     let has_body = !body.is_end_stream();
     if has_body && (is_reading(&head.method) || head.method == Method::DELETE) {
@@ -132,24 +153,24 @@ async fn route(head: &Parts, body: Incoming, face: &Face) -> Result<Answer, Refu
     match path {
         "/" => {
             allow(&head.method, "GET")?;
-            let mut answer = answer_of(StatusCode::OK, HTML, page::render(face));
+            let mut answer = answer_of(StatusCode::OK, HTML, page::render(shared));
             answer.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
             Ok(answer)
         }
         "/metrics" => {
             allow(&head.method, "GET")?;
-            look_at_disk(face).await?;
-            Ok(answer_of(StatusCode::OK, METRICS, metrics::render(face)))
+            look_at_disk(shared).await?;
+            Ok(answer_of(StatusCode::OK, METRICS, metrics::render(shared)))
         }
         "/v1" => {
             allow(&head.method, "GET")?;
-            look_at_disk(face).await?;
-            let states: Vec<_> = face.groups.values().map(Group::state).collect();
-            Ok(written(StatusCode::OK, &json!({ "name": face.name, "resources": states })))
+            look_at_disk(shared).await?;
+            let states: Vec<_> = shared.groups.values().map(Group::state).collect();
+            Ok(written(StatusCode::OK, &json!({ "name": shared.name, "resources": states })))
         }
         _ => match path.strip_prefix("/v1/").map(str::parse::<ResourceKind>) {
-            Some(Ok(kind)) => of_kind(kind, head, body, face).await,
-            _ if face.is_compat => Ok(answer_of(StatusCode::NOT_FOUND, TEXT, "404 page not found\n".to_owned())),
+            Some(Ok(kind)) => of_kind(kind, head, body, shared).await,
+            _ if shared.is_compat => Ok(answer_of(StatusCode::NOT_FOUND, TEXT, "404 page not found\n".to_owned())),
             _ => {
                 let problem = "there is no such page; there are /v1, /v1/memory, /v1/disk, /v1/cpu, /metrics and /";
                 Err(refused(StatusCode::NOT_FOUND, problem))
@@ -158,8 +179,8 @@ async fn route(head: &Parts, body: Incoming, face: &Face) -> Result<Answer, Refu
     }
 }
 
-async fn of_kind(kind: ResourceKind, head: &Parts, body: Incoming, face: &Face) -> Result<Answer, Refused> {
-    let group = face.groups.get(&kind);
+async fn of_kind(kind: ResourceKind, head: &Parts, body: Incoming, shared: &Shared) -> Result<Answer, Refused> {
+    let group = shared.groups.get(&kind);
     let group = group.ok_or_else(|| refused(StatusCode::NOT_FOUND, format!("{kind} is switched off here")))?;
     let status = match head.method {
         Method::GET | Method::HEAD => {
@@ -167,7 +188,7 @@ async fn of_kind(kind: ResourceKind, head: &Parts, body: Incoming, face: &Face) 
             StatusCode::OK
         }
         Method::POST => {
-            let request = read_request(&read_body(&head.headers, body, &face.limits).await?)?;
+            let request = read_request(&read_body(&head.headers, body, &shared.limits).await?)?;
             group.take(Wish { request, ..Wish::default() }).await?;
             StatusCode::ACCEPTED
         }
@@ -181,8 +202,8 @@ async fn of_kind(kind: ResourceKind, head: &Parts, body: Incoming, face: &Face) 
 }
 
 /// Has the disk's figures looked up: files may have been removed by others.
-async fn look_at_disk(face: &Face) -> Result<(), Refused> {
-    match face.groups.get(&ResourceKind::Disk) {
+async fn look_at_disk(shared: &Shared) -> Result<(), Refused> {
+    match shared.groups.get(&ResourceKind::Disk) {
         Some(group) => Ok(group.look().await?),
         None => Ok(()),
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use nuncius_clock::{unix_ms, unix_ns};
+use nuncius_bus::clock::unix_ms;
 use nuncius_schemas::resource::{Amount, ResourceKind, ResourcePhase};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -15,12 +15,11 @@ use tracing::{info, warn};
 
 use super::cpu::{CORE_MILLIPERCENT, Cpu, Number};
 use super::disk::{Disk, Rates};
-use super::group::{Board, Gauge, Group, HoldError, Order, Wish};
+use super::group::{Board, Gauge, Group, HoldError, Order, Refusal, Wish};
 use super::ladder::{DISK, Ladder, MEMORY, Plan};
 use super::limits::{Limits, Room};
 use super::memory::Memory;
 use super::program::Program;
-use super::refusal::Refusal;
 
 /// Requests that may wait for a keeper.
 const ORDERS: usize = 16;
@@ -470,6 +469,11 @@ async fn wake(at: Option<Instant>) {
         Some(at) => tokio::time::sleep_until(at.into()).await,
         None => pending().await,
     }
+}
+
+fn unix_ns() -> u64 {
+    let passed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(passed.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Whether so many bytes more leave enough. Half the floor is kept even where whole parts come to more than was asked:

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nuncius_schemas::resource::{Amount, PROFILE_MAX_STEPS, ResourceRequest};
 
-use super::refusal::Refusal;
+use super::group::Refusal;
 
 /// How often a ramp is followed.
 const RAMP_TICK: Duration = Duration::from_millis(200);

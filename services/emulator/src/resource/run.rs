@@ -10,10 +10,10 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::compat::Slots;
 use super::config::{DEFAULT_NUMBER_TO_FACTOR, Ready, ResourceConfig, ResourceError};
 use super::cpu::Number;
-use super::face::{Face, Slots};
-use super::http;
+use super::http::{self, Shared};
 use super::limits::{Limits, allowed_cores};
 use super::{bus as face, disk, keeper};
 use crate::ComingBus;
@@ -57,7 +57,7 @@ pub async fn run(
     let _guard = ending.clone().drop_guard();
     let started = config.kinds.iter().map(|kind| keeper::start(*kind, Arc::clone(&limits), number, ending.clone()));
     let (groups, keepers): (Vec<_>, Vec<_>) = started.unzip();
-    let face = Arc::new(Face {
+    let shared = Arc::new(Shared {
         name: config.name.clone(),
         groups: groups.into_iter().map(|group| (group.kind, group)).collect(),
         token: config.token.clone(),
@@ -66,19 +66,19 @@ pub async fn run(
         slots: Slots::new(),
         limits: config.limits.clone(),
     });
-    let reported = Arc::clone(&face);
+    let reported = Arc::clone(&shared);
     let _reporting = nuncius_metrics::report(nuncius_metrics::Pace::Steady, move |families| {
         http::metrics::add(families, &reported.name, &reported);
     });
-    let pages = tokio::spawn(http::serve(listener, Arc::clone(&face), ending.clone()));
+    let pages = tokio::spawn(http::serve(listener, Arc::clone(&shared), ending.clone()));
     info!(%address, kinds = ?config.kinds, "listening");
 
     let served = match bus.there() {
-        Some(bus) => serve_bus(&config, &bus, &face, &shutdown, |node| tell(ready, Ready { address, node })).await,
+        Some(bus) => serve_bus(&config, &bus, &shared, &shutdown, |node| tell(ready, Ready { address, node })).await,
         None => {
             tell(ready, Ready { address, node: None });
             tokio::select! {
-                bus = bus.come() => serve_bus(&config, &bus, &face, &shutdown, |_| ()).await,
+                bus = bus.come() => serve_bus(&config, &bus, &shared, &shutdown, |_| ()).await,
                 () = shutdown.cancelled() => Ok(()),
             }
         }
@@ -116,7 +116,7 @@ async fn data_directory(config: &ResourceConfig) -> Result<PathBuf, ResourceErro
 async fn serve_bus(
     config: &ResourceConfig,
     bus: &Bus,
-    face: &Arc<Face>,
+    shared: &Arc<Shared>,
     shutdown: &CancellationToken,
     ready: impl FnOnce(Option<String>) + Send,
 ) -> Result<(), ResourceError> {
@@ -127,7 +127,7 @@ async fn serve_bus(
     };
     let node = membership.node();
     let served = tokio::select! {
-        served = membership.serve(face, shutdown, || ready(Some(node))) => served,
+        served = membership.serve(shared, shutdown, || ready(Some(node))) => served,
         () = shutdown.cancelled() => Ok(()),
     };
     if tokio::time::timeout(FAREWELL, membership.leave()).await.is_err() {

@@ -15,10 +15,10 @@ use nuncius_schemas::units::HumanDuration;
 use nuncius_serve::sites;
 use tokio::sync::Notify;
 
-use super::config::{MAX_REQUEST_BODY_BYTES, StubConfig};
 use super::counters::{Counters, StubStats, Up};
 use super::line::{Line, Turn};
 use super::service_time::{ERROR_STREAM, uniform};
+use super::{MAX_REQUEST_BODY_BYTES, StubConfig};
 use crate::spans;
 use crate::timer::{Timer, lock};
 

@@ -4,8 +4,16 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::answer::Stub;
-use super::config::Freeze;
 use crate::timer::lock;
+
+/// A planned standstill.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Freeze {
+    /// Since the start of the stub.
+    pub after: Duration,
+    /// How long; `None` is for good.
+    pub duration: Option<Duration>,
+}
 
 /// Until when the stub stands, on the clock that never does. Nanoseconds since its start; `u64::MAX` is for good.
 pub(crate) const FOR_GOOD_NS: u64 = u64::MAX;

@@ -13,8 +13,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use super::StubError;
 use super::answer::Stub;
-use super::error::StubError;
 
 /// Between two looks at who stalls.
 const SWEEP: Duration = Duration::from_secs(1);

@@ -91,7 +91,7 @@ impl Line {
         self.planned += step.planned;
         self.sent += step.sent;
         self.succeeded += step.succeeded;
-        self.unsuccessful += step.failed + step.censored + step.skipped;
+        self.unsuccessful += step.failed + step.censored;
         self.through = self.through.max(second);
         // A piece that comes late for its second counts from the newest one on.
         match self.begun.back_mut() {
@@ -141,7 +141,6 @@ mod tests {
             stopped: None,
             shortfall: None,
             records: None,
-            meters: Vec::new(),
             steps: vec![step],
             health: None,
         }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use nuncius_schemas::gate::{Gate, LatencyOf, Quantity};
 use nuncius_schemas::spec::ExperimentSpec;
-use nuncius_schemas::steps::StepTable;
 use nuncius_stats::{GateData, Histogram, Observed, OfferedTime, Totals};
 
 use super::schedule::GroupSchedule;
@@ -15,18 +14,19 @@ pub(super) type Key = (u16, u16);
 
 /// Names of groups and steps.
 pub(super) struct Groups {
-    groups: Vec<(String, StepTable)>,
+    groups: Vec<(String, Vec<String>)>,
 }
 
 impl Groups {
     pub(super) fn of(spec: &ExperimentSpec) -> Self {
-        Self { groups: spec.groups.iter().map(|group| (group.name.clone(), group.step_table())).collect() }
+        Self { groups: spec.groups.iter().map(|group| (group.name.clone(), group.step_names())).collect() }
     }
 
     /// Where a group's iterations are counted: its only step, or what comes after the last.
     pub(super) fn iterations(&self, group: usize) -> Option<Key> {
         let (_, steps) = self.groups.get(group)?;
-        Some((u16::try_from(group).ok()?, steps.iteration()))
+        let step = if steps.len() == 1 { 0 } else { u16::try_from(steps.len()).ok()? };
+        Some((u16::try_from(group).ok()?, step))
     }
 }
 
@@ -55,16 +55,16 @@ impl Scope {
         for (index, (name, steps)) in groups.groups.iter().enumerate() {
             let wanted = gate.group.as_ref().is_none_or(|wanted| wanted == name);
             let (Ok(group), Some(iterations)) = (u16::try_from(index), groups.iterations(index)) else { continue };
-            let keys = steps.steps().map(|(step, _)| (group, step));
-            let place = gate.step.as_ref().map(|step| steps.position(step));
+            let keys = (0..u16::try_from(steps.len()).unwrap_or(u16::MAX)).map(|step| (group, step));
+            let place = gate.step.as_ref().map(|step| steps.iter().position(|name| name == step));
             match place {
                 _ if !wanted => continue,
                 Some(None) => continue,
                 Some(Some(step)) => {
-                    let key = (group, step);
+                    let key = (group, u16::try_from(step).unwrap_or(u16::MAX));
                     scope.counted.push(key);
                     scope.steps.push(key);
-                    scope.is_schedule &= key == iterations;
+                    scope.is_schedule &= steps.len() == 1;
                 }
                 None => {
                     scope.counted.push(iterations);
@@ -104,7 +104,7 @@ impl Scope {
     pub(super) fn sum(&self, steps: &BTreeMap<Key, StepTotals>, of: LatencyOf) -> Scoped {
         let mut sum = Scoped::default();
         for one in self.counted.iter().filter_map(|key| steps.get(key)) {
-            sum.planned += wanted(one);
+            sum.planned += one.planned;
             sum.succeeded += one.succeeded;
             sum.failed += one.failed;
             sum.censored += one.censored;
@@ -143,18 +143,13 @@ const fn position(quantity: Quantity) -> usize {
     }
 }
 
-/// What was planned and not given up by the test itself: that is no request anybody judges.
-fn wanted(step: &StepTotals) -> u64 {
-    step.planned.saturating_sub(step.skipped)
-}
-
 fn ended(step: &StepTotals) -> u64 {
     step.succeeded + step.failed + step.censored
 }
 
 /// Requests that have not ended, as far as is known.
 fn under_way(step: &StepTotals) -> u64 {
-    wanted(step).saturating_sub(ended(step))
+    step.planned.saturating_sub(ended(step))
 }
 
 /// Of how many requests a quantity is not known and may yet be, or would have been, anything.
@@ -164,7 +159,7 @@ fn unknown_of(quantity: Quantity, step: &StepTotals) -> u64 {
         // Known from the sending on: what waits for a connection, and what waited until the stop.
         Quantity::Blocked => {
             let unsent_at_stop = step.censored.saturating_sub(step.service.censored.count());
-            unsent_at_stop + wanted(step).saturating_sub(step.sent.max(ended(step)))
+            unsent_at_stop + step.planned.saturating_sub(step.sent.max(ended(step)))
         }
         // Known as soon as there is a request.
         Quantity::Lag => 0,

@@ -140,7 +140,6 @@ fn delta(second: u32, step: StepDelta) -> MetricDelta {
         stopped: None,
         shortfall: None,
         records: None,
-        meters: Vec::new(),
         steps: vec![step],
         health: None,
     }

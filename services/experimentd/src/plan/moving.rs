@@ -1,13 +1,13 @@
 //! Who holds which shards, and from when on, after some have moved. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use nuncius_load::closed::users_of;
 use nuncius_load::{ShardSet, divide};
 use nuncius_schemas::node::GroupAssignment;
-use serde::{Deserialize, Serialize};
 
 use super::Plan;
+use crate::watch::Move;
 
 /// Shards of a group that a node offers from an instant on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,30 +16,6 @@ pub(crate) struct Part {
     pub(crate) shards: ShardSet,
     /// Run time, in nanoseconds.
     pub(crate) from_ns: u64,
-}
-
-/// Shards of a lost node that others offer from an instant on.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Move {
-    /// 1, 2, 3 … in the order of the decisions.
-    pub(crate) number: u32,
-    /// The lost node.
-    pub(crate) from: String,
-    /// Run time from which on the others offer them, in nanoseconds.
-    pub(crate) from_ns: u64,
-    /// Who offers what.
-    pub(crate) shares: BTreeMap<String, Vec<GroupAssignment>>,
-    /// Those who have said that they will.
-    pub(crate) taken: BTreeSet<String>,
-    /// Those who have said that they will not.
-    pub(crate) refused: BTreeSet<String>,
-}
-
-impl Move {
-    /// Whether nobody has refused his part of it.
-    pub(crate) fn is_whole(&self) -> bool {
-        self.refused.is_empty()
-    }
 }
 
 /// What a node holds: its share of the plan, and what it took over, said that it would or may have heard that it

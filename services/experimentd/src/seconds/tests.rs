@@ -51,7 +51,7 @@ fn delta(node: &str, sequence: u64, second: u32, count: u64, latency_ns: u64) ->
 }
 
 fn books() -> (RunTotals, Seconds) {
-    let mut totals = RunTotals::new(vec![2, 0]);
+    let mut totals = RunTotals::new(vec![2, 1]);
     let incarnation = Incarnation { epoch: 1, attempt: 1 };
     totals.enroll("n1", incarnation);
     totals.enroll("n2", incarnation);

@@ -10,7 +10,7 @@ use nuncius_schemas::second::{Distribution, StepSecond};
 use nuncius_stats::second::add_distribution;
 use serde::{Deserialize, Serialize};
 
-use super::quantiles::Quantiles;
+use super::Quantiles;
 
 /// Seconds whose histograms are kept because something may still come of them.
 const RECENT_SECONDS: usize = crate::totals::OPEN_SECONDS as usize + 1;

@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use nuncius_schemas::gate::Quantity;
-use nuncius_schemas::metric::{
-    CheckCount, FailureCount, FailureKind, SLOWEST_MAX, Series, SlowRequest, StatusCount, StepDelta, add_checks,
-};
+use nuncius_schemas::metric::{FailureCount, FailureKind, SLOWEST_MAX, SlowRequest, StatusCount, StepDelta};
 use nuncius_stats::second::add_slowest;
 use nuncius_stats::{Observed, Totals};
 use serde::{Deserialize, Serialize};
@@ -23,14 +21,8 @@ pub struct StepTotals {
     pub failed: u64,
     /// Unanswered or unsent at the stop.
     pub censored: u64,
-    /// Passed by, or given up before anything was sent, by the rules of the test itself.
-    #[serde(default)]
-    pub skipped: u64,
     /// Sent again because the server had closed the connection without seeing the request.
     pub retried: u64,
-    /// Answers that led elsewhere and were followed.
-    #[serde(default)]
-    pub redirects: u64,
     /// Waited for a node's cap on the rate.
     pub held_back: u64,
     /// Pauses of users whose iteration ended without an answer.
@@ -43,9 +35,6 @@ pub struct StepTotals {
     pub statuses: BTreeMap<u16, u64>,
     /// Failures by kind and status.
     pub failures: BTreeMap<(FailureKind, u16), (u64, Option<String>)>,
-    /// Checks by name.
-    #[serde(default)]
-    pub checks: Vec<CheckCount>,
     /// Done − planned of what succeeded or waited its timeout, with what is only known from below.
     pub response: Observed,
     /// Done − sent of what succeeded or waited its timeout, with what is only known from below.
@@ -74,51 +63,29 @@ impl StepTotals {
         }
     }
 
-    /// One of its distributions.
-    pub fn series(&self, series: Series) -> &Totals {
-        match series {
-            Series::Lag => &self.lag.completed,
-            Series::Blocked => &self.blocked.completed,
-            Series::Service => &self.service.completed,
-            Series::Response => &self.response.completed,
-            Series::FailedService => &self.failed_service.completed,
-            Series::FailedResponse => &self.failed_response.completed,
-            Series::CensoredService => &self.service.censored,
-            Series::CensoredResponse => &self.response.censored,
-        }
-    }
-
-    /// One of its distributions, to be added to.
-    pub fn series_mut(&mut self, series: Series) -> &mut Totals {
-        match series {
-            Series::Lag => &mut self.lag.completed,
-            Series::Blocked => &mut self.blocked.completed,
-            Series::Service => &mut self.service.completed,
-            Series::Response => &mut self.response.completed,
-            Series::FailedService => &mut self.failed_service.completed,
-            Series::FailedResponse => &mut self.failed_response.completed,
-            Series::CensoredService => &mut self.service.censored,
-            Series::CensoredResponse => &mut self.response.censored,
-        }
-    }
-
     /// Adds what a delta says.
     ///
     /// # Errors
     /// What was wrong with a histogram; some may have been added then.
     pub(crate) fn add(&mut self, node: &str, delta: &StepDelta) -> Result<(), String> {
-        for series in Series::ALL {
-            self.series_mut(series).merge_delta(delta.series(series)).map_err(|error| error.to_string())?;
+        for (target, bytes) in [
+            (&mut self.response.completed, &delta.response),
+            (&mut self.service.completed, &delta.service),
+            (&mut self.blocked.completed, &delta.blocked),
+            (&mut self.lag.completed, &delta.lag),
+            (&mut self.response.censored, &delta.censored_response),
+            (&mut self.service.censored, &delta.censored_service),
+            (&mut self.failed_response.completed, &delta.failed_response),
+            (&mut self.failed_service.completed, &delta.failed_service),
+        ] {
+            target.merge_delta(bytes).map_err(|error| error.to_string())?;
         }
         self.planned += delta.planned;
         self.sent += delta.sent;
         self.succeeded += delta.succeeded;
         self.failed += delta.failed;
         self.censored += delta.censored;
-        self.skipped += delta.skipped;
         self.retried += delta.retried;
-        self.redirects += delta.redirects;
-        add_checks(&mut self.checks, &delta.checks);
         self.held_back += delta.held_back;
         self.backed_off += delta.backed_off;
         self.bytes_sent += delta.bytes_sent;
@@ -146,10 +113,7 @@ impl StepTotals {
         self.succeeded += other.succeeded;
         self.failed += other.failed;
         self.censored += other.censored;
-        self.skipped += other.skipped;
         self.retried += other.retried;
-        self.redirects += other.redirects;
-        add_checks(&mut self.checks, &other.checks);
         self.held_back += other.held_back;
         self.backed_off += other.backed_off;
         self.bytes_sent += other.bytes_sent;
@@ -165,9 +129,19 @@ impl StepTotals {
             }
         }
         add_slowest(&mut self.slowest, &other.slowest, SLOWEST_MAX);
-        for series in Series::ALL {
-            add(self.series_mut(series), other.series(series));
+        for quantity in Quantity::ALL {
+            let source = other.quantity(quantity);
+            let target = match quantity {
+                Quantity::Response => &mut self.response,
+                Quantity::Service => &mut self.service,
+                Quantity::Blocked => &mut self.blocked,
+                Quantity::Lag => &mut self.lag,
+            };
+            add(&mut target.completed, &source.completed);
+            add(&mut target.censored, &source.censored);
         }
+        add(&mut self.failed_response.completed, &other.failed_response.completed);
+        add(&mut self.failed_service.completed, &other.failed_service.completed);
     }
 }
 

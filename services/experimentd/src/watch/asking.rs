@@ -9,7 +9,7 @@ use nuncius_schemas::node::NodeCommand;
 use tokio::task::JoinSet;
 use tracing::{Instrument, debug};
 
-use super::checkpointing::Stored;
+use super::books::Stored;
 use crate::fleet::{FleetError, command, measure_clock};
 use crate::stress::{Pressure, Told};
 use crate::timing::Timing;

@@ -2,27 +2,36 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use nuncius_clock::monotonic_ns;
+use nuncius_bus::clock::{Offset, monotonic_ns};
 use nuncius_schemas::codec;
 use nuncius_schemas::spec::{Group, RecordsMode};
 use nuncius_stats::Incarnation;
 
-use super::asking::Asking;
-use super::checkpointing::Checkpointing;
-use super::hearing::Hearing;
-use super::{Watch, lasts_until_ns};
-use crate::begun::Begun;
+use super::{Asking, Books, ClockSeen, Hearing, Watch, lasts_until_ns};
 use crate::checkpoint::Progress;
-use crate::judge::{Judge, iteration_recorders};
-use crate::outcome::ClockSeen;
+use crate::judge::{Judge, steps_per_group};
 use crate::plan::Plan;
 use crate::records::{Gathered, Gathering};
-use crate::running::{Running, Stopped};
+use crate::run::{Running, Stopped};
 use crate::seconds::Seconds;
 use crate::sources::Sources;
 use crate::tell::Teller;
 use crate::timing::nanoseconds;
 use crate::totals::RunTotals;
+
+/// A run whose load is offered.
+pub(crate) struct Begun {
+    /// Instant zero on our CLOCK_MONOTONIC, in nanoseconds.
+    pub(crate) start_at_ns: u64,
+    /// The same instant on the wall clock of the daemon that started it, in nanoseconds since the Unix epoch.
+    pub(crate) start_unix_ns: u64,
+    /// How far ahead nodes may offer, in nanoseconds.
+    pub(crate) horizon_ns: u64,
+    /// Each node's clock, as far as it is known.
+    pub(crate) offsets: BTreeMap<String, Offset>,
+    /// How far it has come, where another daemon has watched it before.
+    pub(crate) progress: Option<Progress>,
+}
 
 impl<'a> Watch<'a> {
     pub(super) fn begin(running: &'a mut Running, plan: &Plan, begun: Begun) -> Result<Self, Stopped> {
@@ -41,7 +50,7 @@ impl<'a> Watch<'a> {
             horizon_ns: begun.horizon_ns,
             end_ns: ends.map(|ends| ends.into_iter().max().unwrap_or(0)),
             lasts_until_ns: lasts_until_ns(&spec),
-            totals: RunTotals::new(iteration_recorders(&spec)),
+            totals: RunTotals::new(steps_per_group(&spec)),
             judge: Judge::new(&spec, &plan.nodes_per_group),
             clocks: begun
                 .offsets
@@ -65,7 +74,7 @@ impl<'a> Watch<'a> {
             moves: Vec::new(),
             gathering: None,
             stood_still: BTreeSet::new(),
-            checkpointing: Checkpointing::new(&running.daemon.timing),
+            books: Books::new(&running.daemon.timing),
             sources: Sources::of(&bus.namespace().metric("{experiment}", "{node}"), &id),
             draining: false,
             plan: plan.clone(),
@@ -100,7 +109,7 @@ impl<'a> Watch<'a> {
             self.teller.tell(second);
         }
         self.moves = progress.moves;
-        self.checkpointing.found_stored(self.moves.len());
+        self.books.found_stored(self.moves.len());
         self.cut_short = progress.cut_short;
         self.pressure_problems = progress.problems;
         self.stopped_ns = progress.stopped_ns;

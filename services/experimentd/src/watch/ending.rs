@@ -6,7 +6,8 @@ use nuncius_schemas::event::EventKind;
 use tracing::debug;
 
 use super::Watch;
-use crate::outcome::CutShort;
+use crate::finish::CutShort;
+use crate::run::cut_by;
 use crate::stress::Pressure;
 use crate::timing::nanoseconds;
 
@@ -41,7 +42,7 @@ impl Watch<'_> {
             && self.cut_short.is_none()
         {
             // Taken at the very end: whoever was told so shall find it.
-            self.cut(CutShort::cancelled(reason)).await;
+            self.cut(cut_by(reason)).await;
         }
         if let Some(pressure) = pressure {
             self.asking.release(pressure);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use nuncius_clock::monotonic_ns;
+use nuncius_bus::clock::monotonic_ns;
 use nuncius_schemas::event::EventKind;
 use nuncius_schemas::units::SECOND_NS;
 

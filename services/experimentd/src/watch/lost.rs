@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use nuncius_clock::monotonic_ns;
+use nuncius_bus::clock::monotonic_ns;
 use nuncius_schemas::event::EventKind;
 use nuncius_schemas::units::SECOND_NS;
 
-use super::Watch;
+use super::{Lost, Watch};
 use crate::figures::{FIGURES, count};
 use crate::nodes::Whereabouts;
-use crate::outcome::Lost;
 use crate::timing::nanoseconds;
 
 impl Watch<'_> {

@@ -5,17 +5,42 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use nuncius_clock::monotonic_ns;
+use nuncius_bus::clock::monotonic_ns;
 use nuncius_schemas::event::EventKind;
-use nuncius_schemas::node::{NodeCommand, Take};
+use nuncius_schemas::node::{GroupAssignment, NodeCommand, Take};
 use nuncius_schemas::spec::OnNodeLoss;
 use nuncius_schemas::units::SECOND_NS;
+use serde::{Deserialize, Serialize};
 
 use super::Watch;
+use crate::finish::CutShort;
 use crate::fleet::FleetError;
-use crate::outcome::CutShort;
-use crate::plan::moving::{Move, Part, held, spread};
+use crate::plan::moving::{Part, spread};
 use crate::timing::nanoseconds;
+
+/// Shards of a lost node that others offer from an instant on.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Move {
+    /// 1, 2, 3 … in the order of the decisions.
+    pub(crate) number: u32,
+    /// The lost node.
+    pub(crate) from: String,
+    /// Run time from which on the others offer them, in nanoseconds.
+    pub(crate) from_ns: u64,
+    /// Who offers what.
+    pub(crate) shares: BTreeMap<String, Vec<GroupAssignment>>,
+    /// Those who have said that they will.
+    pub(crate) taken: BTreeSet<String>,
+    /// Those who have said that they will not.
+    pub(crate) refused: BTreeSet<String>,
+}
+
+impl Move {
+    /// Whether nobody has refused his part of it.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.refused.is_empty()
+    }
+}
 
 impl Watch<'_> {
     /// Whether a node has been silent for so long, and its horizon is so near, that its load has to move now. Earlier
@@ -63,7 +88,7 @@ impl Watch<'_> {
         let lead_ns = nanoseconds(self.running.daemon.timing.takeover_lead);
         let from_ns = lost.horizon_ns.max(self.run_ns().saturating_add(lead_ns));
         let spec = &self.running.journal.record.spec;
-        let parts: Vec<Part> = held(&self.plan, &self.moves, name)
+        let parts: Vec<Part> = crate::plan::moving::held(&self.plan, &self.moves, name)
             .into_iter()
             .filter(|part| is_offered_after(spec, part.group, from_ns))
             .collect();
@@ -87,7 +112,7 @@ impl Watch<'_> {
         let text = format!("from {seconds:.1} s of run time on, {others} offer what {name} was to offer");
         let (taken, refused) = Default::default();
         self.moves.push(Move { number, from: name.to_owned(), from_ns, shares, taken, refused });
-        self.checkpointing.hurry();
+        self.books.hurry();
         self.checkpoint_when_due();
         self.running.journal.say(EventKind::Node, &text, BTreeMap::new()).await;
     }
@@ -101,7 +126,7 @@ impl Watch<'_> {
         let (attempt, token) = (self.attempt, self.running.lease.token());
         let experiment = self.running.journal.record.id.clone();
         let mut orders = Vec::new();
-        for made in self.moves.iter().take(self.checkpointing.moves_stored()) {
+        for made in self.moves.iter().take(self.books.moves_stored()) {
             let open = made.shares.iter().filter(|(node, _)| {
                 !made.taken.contains(*node) && !made.refused.contains(*node) && !self.has_ended(node)
             });

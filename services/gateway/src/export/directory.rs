@@ -69,7 +69,7 @@ impl Directory {
     /// Writes a message to a file of its own. Not forced to the disk: what a crash of the machine takes, it takes.
     pub(super) fn write(&self, signal: Signal, sequence: u64, message: &Bytes) -> io::Result<Stored> {
         // The time first: the bus may have been made anew, and counts from one.
-        let name = format!("{:020}-{sequence:020}.{}.{EXTENSION}", nuncius_clock::unix_ns(), signal.name());
+        let name = format!("{:020}-{sequence:020}.{}.{EXTENSION}", nuncius_bus::clock::unix_ns(), signal.name());
         let path = self.path.join(name);
         let write = || {
             let mut file = File::options().write(true).create_new(true).mode(0o600).open(&path)?;

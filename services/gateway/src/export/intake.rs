@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::counts::Counts;
+use super::signal_of;
 use super::spool::is_otlp;
-use super::subject::signal_of;
 
 /// Messages asked for at a time.
 const HANDS: usize = 16;

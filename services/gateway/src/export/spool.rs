@@ -9,7 +9,6 @@ use nuncius_bus::work_queue::WorkItem;
 use super::counts::SignalCounts;
 use super::directory::{Directory, Stored};
 use super::settings::ExportConfig;
-use super::subject::signal_of;
 
 /// Sequences of messages that are done with, for those whose acknowledgement was lost.
 const DONE_MAX: usize = 16_384;
@@ -120,7 +119,7 @@ impl Spool {
     }
 
     async fn store(&mut self, item: WorkItem, directory: Directory, counts: &SignalCounts) {
-        let Some(signal) = signal_of(&item.subject) else { return };
+        let Some(signal) = super::signal_of(&item.subject) else { return };
         while self.stored_bytes + item.payload.len() as u64 > self.limits.directory_bytes {
             if !self.drop_oldest(counts, |entry| matches!(entry, Entry::Stored(_))).await {
                 break;

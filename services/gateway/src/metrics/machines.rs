@@ -10,10 +10,9 @@ use nuncius_metrics::Families;
 use nuncius_schemas::telemetry::NodeTelemetry;
 
 use super::budget::{Budget, FoldedCounts};
-use super::listener::Listener;
 use super::machine::machine_families;
 use super::own::What;
-use super::settings::MetricsSettings;
+use super::{MetricsSettings, MetricsState};
 
 /// What a machine told is believed for three of its periods, and for this long at least.
 const LIFE_MIN: Duration = Duration::from_secs(11);
@@ -83,17 +82,17 @@ impl Machines {
 ///
 /// # Errors
 /// [`BusError`] where it may not be heard.
-pub(crate) async fn hear(listener: Listener<Machines>) -> Result<BoxFuture<'static, ()>, BusError> {
-    let prefix = listener.bus.namespace().telemetry("");
-    let mut samples = listener.bus.subscribe(&listener.bus.namespace().telemetry("*")).await?;
+pub(crate) async fn hear(state: MetricsState) -> Result<BoxFuture<'static, ()>, BusError> {
+    let prefix = state.bus.namespace().telemetry("");
+    let mut samples = state.bus.subscribe(&state.bus.namespace().telemetry("*")).await?;
     Ok(Box::pin(async move {
         while let Some(message) = samples.next().await {
             match message.decode::<NodeTelemetry>() {
                 // Whoever speaks for another is not believed.
                 Ok(told) if message.subject.strip_prefix(&prefix) == Some(told.node.as_str()) => {
-                    listener.part.hear(told, listener.settings.processes_max);
+                    state.shown.machines.hear(told, state.shown.settings.processes_max);
                 }
-                Ok(_) | Err(_) => listener.own.unreadable(What::Sample),
+                Ok(_) | Err(_) => state.shown.own.unreadable(What::Sample),
             }
         }
     }))

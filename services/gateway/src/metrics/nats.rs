@@ -13,8 +13,7 @@ use nuncius_metrics::Families;
 use nuncius_metrics::names::nats as names;
 use tokio::time::MissedTickBehavior;
 
-use super::listener::Listener;
-use super::settings::MetricsSettings;
+use super::{MetricsSettings, MetricsState};
 
 /// How long servers may take to answer: nobody knows how many they are.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -127,39 +126,39 @@ fn server_families(families: &mut Families, server: &ServerFigures, pending_byte
 }
 
 /// Asks for ever.
-pub(crate) fn ask(listener: Listener<Nats>) -> BoxFuture<'static, ()> {
+pub(crate) fn ask(state: MetricsState) -> BoxFuture<'static, ()> {
     Box::pin(async move {
-        let settings = &listener.settings;
+        let settings = state.shown.settings.clone();
         let mut system = None;
         let mut ticks = tokio::time::interval(settings.nats_period.max(Duration::from_millis(100)));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
             // Whoever is away is not asked: it would only be waited for.
-            listener.bus.connected().await;
-            own(&listener).await;
+            state.bus.connected().await;
+            own(&state).await;
             if let Some(options) = &settings.system {
-                servers(&listener, options, &mut system).await;
+                servers(&state, options, &mut system).await;
             }
         }
     })
 }
 
-fn failed(listener: &Listener<Nats>, what: &'static str, error: &BusError) {
+fn failed(state: &MetricsState, what: &'static str, error: &BusError) {
     tracing::debug!(what, %error, "not answered");
-    *listener.part.lock().errors.entry(what).or_default() += 1;
+    *state.shown.nats.lock().errors.entry(what).or_default() += 1;
 }
 
 /// Streams and consumers of the own account.
-async fn own(listener: &Listener<Nats>) {
-    let most = listener.settings.family_series_max;
-    match listener.bus.account().await {
-        Ok(account) => listener.part.lock().account = Some(account),
-        Err(error) => failed(listener, "account", &error),
+async fn own(state: &MetricsState) {
+    let most = state.shown.settings.family_series_max;
+    match state.bus.account().await {
+        Ok(account) => state.shown.nats.lock().account = Some(account),
+        Err(error) => failed(state, "account", &error),
     }
-    let streams = match listener.bus.stream_figures(most).await {
+    let streams = match state.bus.stream_figures(most).await {
         Ok(streams) => streams,
-        Err(error) => return failed(listener, "streams", &error),
+        Err(error) => return failed(state, "streams", &error),
     };
     let mut consumers: Vec<(String, ConsumerFigures)> = Vec::new();
     for stream in streams.iter().filter(|stream| stream.consumers > 0) {
@@ -167,36 +166,36 @@ async fn own(listener: &Listener<Nats>) {
         if room == 0 {
             break;
         }
-        match listener.bus.consumer_figures(&stream.name, room).await {
+        match state.bus.consumer_figures(&stream.name, room).await {
             // Readers come and go, each under a name of its own: only those that stay have series.
             Ok(of_stream) => consumers.extend(
                 of_stream.into_iter().filter(|consumer| consumer.is_durable).map(|one| (stream.name.clone(), one)),
             ),
             // Gone meanwhile.
             Err(BusError::NotFound { .. }) => {}
-            Err(error) => failed(listener, "consumers", &error),
+            Err(error) => failed(state, "consumers", &error),
         }
     }
-    let mut known = listener.part.lock();
+    let mut known = state.shown.nats.lock();
     (known.streams, known.consumers, known.own_at) = (streams, consumers, Some(Instant::now()));
 }
 
 /// The servers, over a connection to their system account.
-async fn servers(listener: &Listener<Nats>, options: &ConnectOptions, system: &mut Option<Bus>) {
+async fn servers(state: &MetricsState, options: &ConnectOptions, system: &mut Option<Bus>) {
     let bus = match system {
         Some(bus) => bus,
         None => match connect(options.clone()).await {
             Ok(bus) => system.insert(bus),
-            Err(error) => return failed(listener, "servers", &error),
+            Err(error) => return failed(state, "servers", &error),
         },
     };
     match figures(bus).await {
         Ok(servers) => {
-            let mut known = listener.part.lock();
+            let mut known = state.shown.nats.lock();
             (known.servers, known.servers_at) = (servers, Some(Instant::now()));
         }
         Err(error) => {
-            failed(listener, "servers", &error);
+            failed(state, "servers", &error);
             *system = None;
         }
     }

@@ -14,9 +14,8 @@ use nuncius_schemas::node::NodeInfo;
 use nuncius_schemas::worker::NodeSample;
 
 use super::budget::{Budget, FoldedCounts};
-use super::listener::Listener;
 use super::own::What;
-use super::settings::MetricsSettings;
+use super::{MetricsSettings, MetricsState};
 
 /// What a node says of itself is believed for this long.
 const SAMPLE_LIFE: Duration = Duration::from_secs(11);
@@ -122,21 +121,21 @@ fn sample_families(families: &mut Families, name: &str, sample: &NodeSample) {
 ///
 /// # Errors
 /// [`BusError`] where it may not be watched.
-pub(crate) async fn follow(listener: Listener<Nodes>) -> Result<BoxFuture<'static, ()>, BusError> {
-    let mut nodes = registry::watch_nodes(&listener.bus).await?;
+pub(crate) async fn follow(state: MetricsState) -> Result<BoxFuture<'static, ()>, BusError> {
+    let mut nodes = registry::watch_nodes(&state.bus).await?;
     Ok(Box::pin(async move {
         loop {
             match nodes.next().await {
                 Ok(NodeEvent::Joined { name, value, .. } | NodeEvent::Updated { name, value, .. }) => {
                     match codec::decode::<NodeInfo>(&value) {
                         Ok(info) => {
-                            listener.part.lock().nodes.insert(name, info);
+                            state.shown.nodes.lock().nodes.insert(name, info);
                         }
-                        Err(_) => listener.own.unreadable(What::Node),
+                        Err(_) => state.shown.own.unreadable(What::Node),
                     }
                 }
                 Ok(NodeEvent::Left { name, .. }) => {
-                    let mut known = listener.part.lock();
+                    let mut known = state.shown.nodes.lock();
                     known.samples.remove(&name);
                     if let Some(gone) = known.nodes.remove(&name) {
                         *known.left.entry(gone.role.name()).or_default() += 1;
@@ -157,15 +156,15 @@ pub(crate) async fn follow(listener: Listener<Nodes>) -> Result<BoxFuture<'stati
 ///
 /// # Errors
 /// [`BusError`] where it may not be heard.
-pub(crate) async fn hear(listener: Listener<Nodes>) -> Result<BoxFuture<'static, ()>, BusError> {
-    let mut samples = listener.bus.subscribe(&listener.bus.namespace().sample("*")).await?;
+pub(crate) async fn hear(state: MetricsState) -> Result<BoxFuture<'static, ()>, BusError> {
+    let mut samples = state.bus.subscribe(&state.bus.namespace().sample("*")).await?;
     Ok(Box::pin(async move {
         while let Some(message) = samples.next().await {
             let Ok(sample) = message.decode::<NodeSample>() else {
-                listener.own.unreadable(What::Sample);
+                state.shown.own.unreadable(What::Sample);
                 continue;
             };
-            let mut known = listener.part.lock();
+            let mut known = state.shown.nodes.lock();
             // Of strangers nothing is kept: what the registry knows bounds this.
             if known.nodes.contains_key(&sample.node) {
                 known.samples.insert(sample.node.clone(), (sample, Instant::now()));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nuncius_metrics::Families;
@@ -11,16 +11,7 @@ use nuncius_metrics::names::gateway;
 use nuncius_metrics::otlp::Refused;
 use nuncius_schemas::subjects::Signal;
 
-use crate::export::counts::Counts;
-
-/// What the gateway exports.
-#[derive(Debug, Clone)]
-pub(crate) struct Exported {
-    /// What became of telemetry here.
-    pub(crate) counts: Arc<Counts>,
-    /// Most bytes of a signal that may wait.
-    pub(crate) spool_bytes: u64,
-}
+use super::Exported;
 
 /// Adds what became of telemetry on its way out.
 pub(crate) fn add_exported(families: &mut Families, exported: &Exported) {

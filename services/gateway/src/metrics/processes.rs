@@ -12,8 +12,7 @@ use nuncius_metrics::{Families, Family, Source};
 use nuncius_schemas::subjects::Signal;
 
 use super::budget::{Budget, Folded, FoldedCounts};
-use super::listener::Listener;
-use super::settings::MetricsSettings;
+use super::{MetricsSettings, MetricsState};
 
 /// What is not told again within so many of its periods is not so any more.
 const PERIODS: u32 = 3;
@@ -180,12 +179,12 @@ impl Known {
 ///
 /// # Errors
 /// [`BusError`] where it may not be heard.
-pub(crate) async fn hear(listener: Listener<Processes>) -> Result<BoxFuture<'static, ()>, BusError> {
-    let mut messages = listener.bus.subscribe(&listener.bus.namespace().otlp(Signal::Metrics)).await?;
+pub(crate) async fn hear(state: MetricsState) -> Result<BoxFuture<'static, ()>, BusError> {
+    let mut messages = state.bus.subscribe(&state.bus.namespace().otlp(Signal::Metrics)).await?;
     Ok(Box::pin(async move {
         while let Some(message) = messages.next().await {
-            let refused = listener.part.take(&message.payload, Instant::now());
-            listener.own.refused(&refused);
+            let refused = state.shown.processes.take(&message.payload, Instant::now());
+            state.shown.own.refused(&refused);
         }
     }))
 }

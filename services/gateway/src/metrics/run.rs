@@ -127,22 +127,19 @@ impl Run {
             run.events.insert(kind.name(), 0);
         }
         for (index, group) in (0u16..).zip(&record.spec.groups) {
-            let steps = group.step_table();
+            let names = group.step_names();
             let series = GroupSeries {
                 name: group.name.clone(),
                 is_open: group.is_open(),
                 users: group.users,
-                only_step: steps.whole().is_none().then_some(steps.iteration()),
+                only_step: (names.len() == 1).then_some(0),
                 ..GroupSeries::default()
             };
             run.groups.insert(index, series);
-            for (step, name) in steps.steps() {
+            for (step, name) in (0u16..).zip(&names) {
                 let place = run.place(index, step, &group.name, name);
                 if let Some(series) = run.steps.get_mut(place) {
-                    for kind in FailureKind::ALL
-                        .into_iter()
-                        .filter(|kind| !kind.is_of_session() && *kind != FailureKind::Status)
-                    {
+                    for kind in FailureKind::ALL.into_iter().filter(|kind| *kind != FailureKind::Status) {
                         series.sums.failures.entry((kind, 0)).or_default();
                     }
                 }
@@ -234,7 +231,7 @@ impl Run {
         let series = self.groups.entry(group.group).or_insert_with(|| GroupSeries {
             name: group.name.clone(),
             is_open: group.open,
-            only_step: group.only_step().map(|step| step.step),
+            only_step: (group.iterations.is_none() && group.steps.len() == 1).then_some(0),
             ..GroupSeries::default()
         });
         let scheduled = group.scheduled.unwrap_or(0);

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use nuncius_bus::clock::unix_ms;
 use nuncius_bus::kv::{KvEvent, Operation};
 use nuncius_bus::tail::{Start, StoredMessage, Tail};
 use nuncius_bus::{Bus, BusError};
-use nuncius_clock::unix_ms;
 use nuncius_metrics::Families;
 use nuncius_metrics::names::gateway;
 use nuncius_schemas::codec;
@@ -17,10 +17,9 @@ use nuncius_schemas::second::ExperimentSecond;
 use tokio_util::sync::CancellationToken;
 
 use super::budget::{Budget, FoldedCounts};
-use super::listener::Listener;
 use super::own::What;
 use super::run::Run;
-use super::settings::MetricsSettings;
+use super::{MetricsSettings, MetricsState};
 
 /// Pause before something is tried again that the bus refused.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -108,23 +107,23 @@ impl Known {
 /// # Errors
 /// [`BusError`] where the records may not be watched.
 pub(crate) async fn follow(
-    listener: Listener<Runs>,
+    state: MetricsState,
     shutdown: CancellationToken,
 ) -> Result<futures_util::future::BoxFuture<'static, ()>, BusError> {
-    let bucket = listener.bus.kv(&listener.bus.namespace().bucket_run()).await?;
+    let bucket = state.bus.kv(&state.bus.namespace().bucket_run()).await?;
     let mut records = bucket.watch("*").await?;
     Ok(Box::pin(async move {
         loop {
             match records.next().await {
                 Ok(KvEvent::Entry(entry)) if entry.operation == Operation::Put => {
                     match codec::decode::<RunRecord>(&entry.value) {
-                        Ok(record) if record.id == entry.key => note(&listener, &record, &shutdown),
-                        Ok(_) | Err(_) => listener.own.unreadable(What::Record),
+                        Ok(record) if record.id == entry.key => note(&state, &record, &shutdown),
+                        Ok(_) | Err(_) => state.shown.own.unreadable(What::Record),
                     }
                 }
                 // Removed on request: nobody asks for it any more.
                 Ok(KvEvent::Entry(entry)) => {
-                    if let Some(gone) = listener.part.lock().runs.remove(&entry.key) {
+                    if let Some(gone) = state.shown.runs.lock().runs.remove(&entry.key) {
                         gone.stop.cancel();
                     }
                 }
@@ -140,14 +139,14 @@ pub(crate) async fn follow(
 }
 
 /// Takes a record: of a run that is new to be shown a task follows what is told.
-fn note(listener: &Listener<Runs>, record: &RunRecord, shutdown: &CancellationToken) {
-    let settings = &listener.settings;
+fn note(state: &MetricsState, record: &RunRecord, shutdown: &CancellationToken) {
+    let settings = &state.shown.settings;
     let now = Instant::now();
     let over_for = record
         .status
         .is_terminal()
         .then(|| Duration::from_millis(record.ended_unix_ms.map_or(0, |ended| unix_ms().saturating_sub(ended))));
-    let mut known = listener.part.lock();
+    let mut known = state.shown.runs.lock();
     if let Some(followed) = known.runs.get_mut(&record.id)
         && followed.submitted_unix_ms == record.submitted_unix_ms
     {
@@ -175,9 +174,9 @@ fn note(listener: &Listener<Runs>, record: &RunRecord, shutdown: &CancellationTo
     known.runs.insert(record.id.clone(), followed);
     known.make_room(settings.runs_max);
     drop(known);
-    let (listener, id) = (listener.clone(), record.id.clone());
+    let (state, id) = (state.clone(), record.id.clone());
     tokio::spawn(async move {
-        let told = tell(&listener, &id);
+        let told = tell(&state, &id);
         tokio::select! {
             () = told => {}
             () = stop.cancelled() => {}
@@ -186,19 +185,18 @@ fn note(listener: &Listener<Runs>, record: &RunRecord, shutdown: &CancellationTo
 }
 
 /// Hears everything that is told of a run, from its beginning.
-async fn tell(listener: &Listener<Runs>, id: &str) {
-    let names = listener.bus.namespace().clone();
-    let seconds =
-        read(&listener.bus, names.stream_second(), names.experiment_second(id), |message| {
-            match codec::decode::<ExperimentSecond>(&message.payload) {
-                Ok(second) if second.experiment == id => listener.part.with(id, |run| run.second(&second)),
-                Ok(_) | Err(_) => listener.own.unreadable(What::Second),
-            }
-        });
-    let events = read(&listener.bus, names.stream_event(), names.experiment_event(id), |message| {
+async fn tell(state: &MetricsState, id: &str) {
+    let names = state.bus.namespace().clone();
+    let seconds = read(&state.bus, names.stream_second(), names.experiment_second(id), |message| {
+        match codec::decode::<ExperimentSecond>(&message.payload) {
+            Ok(second) if second.experiment == id => state.shown.runs.with(id, |run| run.second(&second)),
+            Ok(_) | Err(_) => state.shown.own.unreadable(What::Second),
+        }
+    });
+    let events = read(&state.bus, names.stream_event(), names.experiment_event(id), |message| {
         match codec::decode::<ExperimentEvent>(&message.payload) {
-            Ok(event) if event.experiment == id => listener.part.with(id, |run| run.event(&event)),
-            Ok(_) | Err(_) => listener.own.unreadable(What::Event),
+            Ok(event) if event.experiment == id => state.shown.runs.with(id, |run| run.event(&event)),
+            Ok(_) | Err(_) => state.shown.own.unreadable(What::Event),
         }
     });
     tokio::join!(seconds, events);

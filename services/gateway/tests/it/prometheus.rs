@@ -103,8 +103,8 @@ fn record() -> RunRecord {
         verdict: None,
         reason: None,
         spec: ExperimentSpec::of_groups(vec![group]),
-        submitted_unix_ms: nuncius_clock::unix_ms(),
-        started_unix_ms: Some(nuncius_clock::unix_ms()),
+        submitted_unix_ms: nuncius_bus::clock::unix_ms(),
+        started_unix_ms: Some(nuncius_bus::clock::unix_ms()),
         ended_unix_ms: None,
         routes: Vec::new(),
         nodes: Vec::new(),
@@ -151,7 +151,7 @@ fn second(requests: u64) -> (ExperimentSecond, Totals) {
         part: 0,
         parts: 1,
         length_ns: 1_000_000_000,
-        at_unix_ns: nuncius_clock::unix_ns() - 6_000_000_000,
+        at_unix_ns: nuncius_bus::clock::unix_ns() - 6_000_000_000,
         status: RunStatus::Running,
         seconds_total: None,
         groups: vec![group],
@@ -184,7 +184,7 @@ async fn a_real_prometheus_has_the_quantiles_of_the_report_and_the_trace_of_the_
     }
     let counted = prometheus.value("sum(nuncius_experiment_requests_total{outcome=\"succeeded\"})").await;
     assert_eq!(counted, 991.0);
-    let now = nuncius_clock::unix_ms() / 1_000;
+    let now = nuncius_bus::clock::unix_ms() / 1_000;
     let query = escaped("nuncius_experiment_response_seconds");
     let path = format!("/api/v1/query_exemplars?query={query}&start={}&end={}", now - 600, now + 600);
     let exemplars = prometheus.ask(&path).await;

@@ -8,7 +8,7 @@ use nuncius_schemas::spec::TlsOptions;
 use nuncius_schemas::submission::Submission;
 use nuncius_schemas::variable::has_variables;
 
-use crate::exit::Usage;
+use crate::Usage;
 
 /// Longest file of certificates, in bytes.
 const FILE_MAX_BYTES: u64 = 128 * 1024;

@@ -3,23 +3,82 @@
 
 use anyhow::Result;
 use nuncius_bus::server::find_binary;
+use serde::Serialize;
 
+use crate::EXIT_FAILED;
 use crate::args::Global;
 use crate::connect;
-use crate::exit::EXIT_FAILED;
 use crate::output::{plain, print_json};
 
-mod findings;
 mod machine;
 mod nodes;
 mod server;
 mod store;
 
-use findings::Findings;
+/// How a finding is.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Level {
+    Ok,
+    Warn,
+    Bad,
+}
+
+/// One thing that was looked at.
+#[derive(Serialize)]
+struct Finding {
+    level: Level,
+    /// What was looked at: the same word in every version.
+    check: &'static str,
+    text: String,
+    /// What to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    advice: Option<String>,
+}
+
+/// What was found: said at once to people, and at the end to programs.
+struct Findings {
+    json: bool,
+    all: Vec<Finding>,
+}
+
+impl Findings {
+    fn good(&mut self, check: &'static str, text: &str) {
+        self.add(Finding { level: Level::Ok, check, text: text.to_owned(), advice: None });
+    }
+
+    fn warn(&mut self, check: &'static str, text: &str, advice: &str) {
+        let advice = (!advice.is_empty()).then(|| advice.to_owned());
+        self.add(Finding { level: Level::Warn, check, text: text.to_owned(), advice });
+    }
+
+    fn bad(&mut self, check: &'static str, text: &str, advice: &str) {
+        self.add(Finding { level: Level::Bad, check, text: text.to_owned(), advice: Some(advice.to_owned()) });
+    }
+
+    fn add(&mut self, finding: Finding) {
+        if !self.json {
+            let word = match finding.level {
+                Level::Ok => "ok   ",
+                Level::Warn => "warn ",
+                Level::Bad => "bad  ",
+            };
+            super::print(&format!("{word} {}", finding.text));
+            if let Some(advice) = &finding.advice {
+                super::print(&format!("      {advice}"));
+            }
+        }
+        self.all.push(finding);
+    }
+
+    fn is_bad(&self) -> bool {
+        self.all.iter().any(|finding| finding.level == Level::Bad)
+    }
+}
 
 /// Checks; exit code 0 when nothing is bad, 5 else.
 pub(super) async fn doctor(global: &Global) -> Result<u8> {
-    let mut findings = Findings::new(global.json);
+    let mut findings = Findings { json: global.json, all: Vec::new() };
     match connect::data_directory(global) {
         Ok(data) => {
             findings.good("data_directory", &format!("data directory {}", data.display()));
@@ -56,7 +115,7 @@ pub(super) async fn doctor(global: &Global) -> Result<u8> {
         }
     }
     if global.json {
-        print_json(&findings.all())?;
+        print_json(&findings.all)?;
     }
     Ok(if findings.is_bad() { EXIT_FAILED } else { 0 })
 }

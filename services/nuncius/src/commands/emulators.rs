@@ -16,15 +16,15 @@ use serde_json::json;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::bundle::Prepared;
 use super::run;
+use super::services::stop_on_signal;
 use super::telemetry;
+use crate::Usage;
 use crate::args::{Global, HostArgs, NodeArgs, OcoArgs, ResourceArgs, RunArgs, SamplerArgs, ServoArgs, SubmissionArgs};
 use crate::connect::{self, Fallback};
-use crate::exit::Usage;
-use crate::host::{host_name, host_token};
-use crate::local::labels;
+use crate::local::{host_name, host_token, labels};
 use crate::registration::register;
-use crate::signals::stop_on_signal;
 
 /// How long an emulator tries to leave the bus in order.
 const FAREWELL: std::time::Duration = std::time::Duration::from_secs(1);
@@ -253,7 +253,7 @@ pub(super) async fn servo(global: &Global, args: ServoArgs) -> Result<u8> {
             ..NodeArgs::default()
         },
     };
-    run::run_prepared(global, run, submission).await
+    run::run_prepared(global, run, Prepared { submission, bundle: None }).await
 }
 
 /// A problem without its place: nobody wrote this text.

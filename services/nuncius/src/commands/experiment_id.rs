@@ -9,8 +9,7 @@ use nuncius_schemas::run::RunRecord;
 use nuncius_store::{Store, StoreError};
 
 use crate::args::Global;
-use crate::connect;
-use crate::exit::Usage;
+use crate::{Usage, connect};
 
 /// Stands for the experiment that was submitted last.
 const LAST: &str = "last";

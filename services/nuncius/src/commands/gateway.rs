@@ -10,11 +10,10 @@ use nuncius_schemas::names::check_token;
 use nuncius_schemas::subjects::Signal;
 use nuncius_telemetry::otlp::Endpoint;
 
+use super::services::stop_on_signal;
 use crate::args::{Compression, GatewayArgs, Global};
-use crate::connect;
-use crate::exit::Usage;
-use crate::host::host_name;
-use crate::signals::stop_on_signal;
+use crate::local::host_name;
+use crate::{Usage, connect};
 
 /// Shortest time after which another gateway takes over: its messages must be told to be in work more often.
 const TAKEOVER_MIN: Duration = Duration::from_secs(1);

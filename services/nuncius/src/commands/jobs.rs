@@ -13,13 +13,11 @@ use nuncius_worker::names::name_from;
 use nuncius_worker::workload::{Workload, WorkloadOptions};
 use nuncius_worker::{Shutdown, WhenEmpty, WorkerConfig};
 
+use super::services::{stop_on_signal, stop_on_signals};
 use super::telemetry;
 use crate::args::{ClientArgs, DeviceArgs, FrontendArgs, Global, WorkerArgs};
-use crate::connect;
-use crate::exit::Usage;
-use crate::host::{host_name, host_token};
-use crate::local::labels;
-use crate::signals::{stop_on_signal, stop_on_signals};
+use crate::local::{host_name, host_token, labels};
+use crate::{Usage, connect};
 
 /// Most slots of one worker.
 const SLOTS_MAX: u32 = 4_096;

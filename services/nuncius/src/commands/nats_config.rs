@@ -15,9 +15,9 @@ use nuncius_bus::user_key;
 use nuncius_schemas::names::check_token;
 use nuncius_schemas::queue::check_queue_name;
 
+use crate::Usage;
 use crate::args::{Global, NatsConfigArgs};
 use crate::connect;
-use crate::exit::Usage;
 
 /// What only its owner may read.
 const SECRET: u32 = 0o600;

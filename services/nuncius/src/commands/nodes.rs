@@ -1,10 +1,7 @@
 //! `nuncius nodes`.
 
-use std::collections::BTreeSet;
-
 use anyhow::Result;
-use nuncius_bus::Bus;
-use nuncius_schemas::node::{NodeInfo, Role};
+use nuncius_schemas::node::NodeInfo;
 
 use crate::args::Global;
 use crate::connect;
@@ -30,10 +27,4 @@ pub(super) async fn nodes(global: &Global) -> Result<u8> {
     let heading = ["node", "role", "version", "host", "experiment", "labels"];
     print_table(&heading, &rows, &[1, 2, 3, 4, 5], "no node is there; start some with `nuncius up`");
     Ok(0)
-}
-
-/// The roles that somebody has.
-pub(super) async fn present(bus: &Bus) -> Result<BTreeSet<Role>> {
-    let nodes: Vec<NodeInfo> = bus.kv(&bus.namespace().bucket_node()).await?.decoded(">").await?.into_values();
-    Ok(nodes.into_iter().map(|info| info.role).collect())
 }

@@ -11,9 +11,9 @@ use nuncius_jobs::{Queues, Submission, dead};
 use nuncius_schemas::queue::{QueueDefinition, QueueState, check_queue_name};
 use serde_json::json;
 
+use crate::Usage;
 use crate::args::{DeadCommand, Global, QueueCommand};
 use crate::connect;
-use crate::exit::Usage;
 use crate::output::print_table;
 use submit::Told;
 

@@ -7,14 +7,13 @@ use anyhow::{Result, bail};
 use futures_util::future::join_all;
 use nuncius_bus::Bus;
 use nuncius_schemas::node::NodeInfo;
-use nuncius_schemas::node::resources::{not_offered, offers, resource_nodes};
 use nuncius_schemas::resource::{Amount, ResourceKind, ResourceReply, ResourceRequest, ResourceState};
 use nuncius_schemas::spec::NodeSelection;
+use nuncius_schemas::stress::{not_offered, offers, resource_nodes};
 
 use crate::args::{Global, ResourceCommand, ResourceNodes, ResourceSetArgs};
-use crate::connect;
-use crate::exit::{EXIT_FAILED, Usage};
 use crate::output::{print_json, print_table};
+use crate::{EXIT_FAILED, Usage, connect};
 
 /// How long a node may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -143,7 +142,7 @@ fn row(answer: &Answer) -> Vec<String> {
             cells.push(level(state.wanted_bytes, state.wanted_percent));
             cells.push(level(state.actual_bytes, state.measured_percent));
             cells.push(level(state.limit_bytes, state.limit_percent));
-            let left = state.ends_at_unix_ms.map(|end| end.saturating_sub(nuncius_clock::unix_ms()) / 1000);
+            let left = state.ends_at_unix_ms.map(|end| end.saturating_sub(nuncius_bus::clock::unix_ms()) / 1000);
             cells.push(left.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds}s")));
             cells.push(state.error.as_deref().map_or_else(|| "-".to_owned(), plain));
         }

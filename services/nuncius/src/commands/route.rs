@@ -5,9 +5,9 @@ use nuncius_schemas::codec;
 use nuncius_schemas::names::check_token;
 use nuncius_schemas::route::{Route, RouteHost};
 
+use crate::Usage;
 use crate::args::{Global, RouteCommand};
 use crate::connect;
-use crate::exit::Usage;
 use crate::output::{print_json, print_table, say};
 
 /// Largest weight of an address.

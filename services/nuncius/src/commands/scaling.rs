@@ -7,35 +7,64 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use nuncius_clock::unix_ms;
+use nuncius_bus::Bus;
+use nuncius_bus::clock::unix_ms;
 use nuncius_emulator::device::DeviceConfig;
 use nuncius_jobs::Queues;
 use nuncius_schemas::node::Role;
 use nuncius_schemas::queue::{QueueSettings, QueueState};
 use nuncius_schemas::run::{RunStatus, exit_code};
-use nuncius_schemas::scaling::{EmulatedDevice, ScalingReport};
+use nuncius_schemas::scaling::{EmulatedDevice, ScalingReport, ScalingSpec};
+use nuncius_schemas::spec::ExperimentSpec;
 use nuncius_schemas::submission::Submission;
 use nuncius_stats::MeasuredStep;
 use tokio_util::sync::CancellationToken;
 
-use super::nodes::present;
+use super::run::present;
+use super::services::stop_on_signal;
 use super::submission::fresh_id;
-use crate::exit::Usage;
-use crate::host::host_name;
-use crate::local::Local;
+use crate::Usage;
+use crate::args::{Global, RunArgs};
+use crate::local::{Local, host_name};
 use crate::output::{note, print, text_options, write_file};
-use crate::signals::stop_on_signal;
 
 mod judge;
 mod measure;
-mod scene;
 mod workers;
 
 use judge::{Untrusted, report_of};
-use scene::{Interrupted, Wanted};
 use workers::Workers;
 
-pub(super) use scene::Scene;
+/// Where a scaling experiment happens.
+pub(super) struct Scene<'a> {
+    pub(super) global: &'a Global,
+    pub(super) args: &'a RunArgs,
+    pub(super) bus: &'a Bus,
+    /// Of the server, for the workers that are started here.
+    pub(super) url: &'a str,
+    pub(super) data: &'a Path,
+}
+
+/// What is to be measured.
+pub(super) struct Wanted {
+    id: String,
+    queue: String,
+    spec: ExperimentSpec,
+    scaling: ScalingSpec,
+    device: Option<DeviceConfig>,
+}
+
+/// It was ended by request; the text says how.
+#[derive(Debug)]
+struct Interrupted(String);
+
+impl std::fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Interrupted {}
 
 /// What is to be measured, read and checked before anything is started; `None` for any other experiment, which the
 /// daemon judges.

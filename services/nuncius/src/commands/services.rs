@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use nuncius_bus::Bus;
 use nuncius_emulator::stub::{Freeze, StubConfig};
 use nuncius_experimentd::{DaemonConfig, Timing};
@@ -12,18 +12,42 @@ use nuncius_store::StoreLimits;
 use tokio_util::sync::CancellationToken;
 
 use super::telemetry;
+use crate::Usage;
 use crate::args::{ClientArgs, ExperimentdArgs, Global, StubArgs};
 use crate::connect;
-use crate::exit::Usage;
-use crate::host::{host_name, host_token};
-use crate::local::client_config;
-use crate::signals::stop_on_signal;
+use crate::local::{client_config, host_name, host_token};
+
+/// Cancelled by SIGINT, SIGTERM or SIGHUP.
+pub(super) fn stop_on_signal() -> Result<CancellationToken> {
+    Ok(stop_on_signals()?.0)
+}
+
+/// Cancelled by the first and by the second of those signals.
+pub(super) fn stop_on_signals() -> Result<(CancellationToken, CancellationToken)> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let tokens = (CancellationToken::new(), CancellationToken::new());
+    let (told, mut signals) = tokio::sync::mpsc::channel(2);
+    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+        let mut received = signal(kind).context("signals cannot be watched")?;
+        let told = told.clone();
+        tokio::spawn(async move { while received.recv().await.is_some() && told.send(()).await.is_ok() {} });
+    }
+    let (first, second) = tokens.clone();
+    tokio::spawn(async move {
+        signals.recv().await;
+        first.cancel();
+        signals.recv().await;
+        second.cancel();
+    });
+    Ok(tokens)
+}
 
 /// `nuncius client`.
 pub(super) async fn client(global: &Global, args: ClientArgs) -> Result<u8> {
     let name = args.name.clone().unwrap_or_else(host_token);
     check_token("node", &name).map_err(|error| Usage(format!("--name: {error}")))?;
-    let config = client_config(&args.node, &name)?;
+    let data = connect::data_place(global);
+    let config = client_config(&args.node, &name, data.as_deref())?;
     let sampler = telemetry::sampler(&args.sampler, "client")?;
     let shutdown = stop_on_signal()?;
     let run = async |bus: Bus, ready| {

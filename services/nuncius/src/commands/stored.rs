@@ -14,9 +14,8 @@ use super::archive::{self, Found};
 use super::experiment_id;
 use super::removal::{self, Places};
 use crate::args::{ExportArgs, Global, PsArgs, RmArgs};
-use crate::connect;
-use crate::exit::Usage;
 use crate::output::{StandardOutput, note, print_json, print_table, say};
+use crate::{Usage, connect};
 
 /// Experiments of the store that `ps --all` shows at most.
 const LISTED_MAX: u32 = 200;

@@ -15,12 +15,11 @@ use nuncius_schemas::subjects::telemetry_lease;
 use nuncius_schemas::telemetry::{NodeTelemetry, TelemetryControl, TelemetryState, check_period, for_each_value};
 use tokio_util::sync::CancellationToken;
 
+use super::services::stop_on_signal;
 use crate::args::{Global, SamplerArgs, TelemetryArgs, TelemetryCommand, TelemetrySamplerArgs};
-use crate::connect;
-use crate::exit::{EXIT_FAILED, Usage};
-use crate::host::host_name;
+use crate::local::host_name;
 use crate::output::{print_json, print_table};
-use crate::signals::stop_on_signal;
+use crate::{EXIT_FAILED, Usage, connect};
 
 /// How long a node may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);

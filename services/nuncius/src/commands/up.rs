@@ -6,27 +6,25 @@ use nuncius_emulator::oco::OcoConfig;
 use nuncius_emulator::resource::ResourceConfig;
 
 use super::run::{STUB_SERVICE, stop_server};
+use super::services::stop_on_signal;
 use super::telemetry;
 use crate::args::{Global, UpArgs};
 use crate::connect::{self, Fallback};
-use crate::host::host_name;
-use crate::local::{Local, client_config};
+use crate::local::{Local, client_config, host_name};
 use crate::observe::{self, Observing};
-use crate::signals::stop_on_signal;
 
 /// Runs until a signal, or until its nats-server cannot be kept alive.
 pub(super) async fn up(global: &Global, args: UpArgs) -> Result<u8> {
     for queue in &args.queues {
-        nuncius_schemas::queue::check_queue_name(queue).map_err(|error| crate::exit::Usage(error.to_string()))?;
+        nuncius_schemas::queue::check_queue_name(queue).map_err(|error| crate::Usage(error.to_string()))?;
     }
     let mut wanted = Vec::new();
     for emulator in &args.emulators {
         let (kind, address) = emulator.split_once('=').unwrap_or((emulator, "127.0.0.1:8080"));
         if !["oco", "resource"].contains(&kind) {
-            return Err(crate::exit::Usage(format!(
-                "--emulator {emulator}: write oco or resource, with =ADDR elsewhere"
-            ))
-            .into());
+            return Err(
+                crate::Usage(format!("--emulator {emulator}: write oco or resource, with =ADDR elsewhere")).into()
+            );
         }
         wanted.push((kind, address.to_owned()));
     }
@@ -68,7 +66,7 @@ pub(super) async fn up(global: &Global, args: UpArgs) -> Result<u8> {
         local.daemon(&data.join("nuncius.db")).await?;
         let mut names = Vec::new();
         for number in 1..=args.clients {
-            names.push(local.client(client_config(&args.node, &format!("client-{number}"))?).await?);
+            names.push(local.client(client_config(&args.node, &format!("client-{number}"), Some(&data))?).await?);
         }
         local.sampler(sampler);
         let stub = if args.no_stub { None } else { Some(local.stub(args.stub_listen)?) };

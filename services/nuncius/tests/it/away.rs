@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use nuncius_clock::monotonic_ns;
+use nuncius_bus::clock::monotonic_ns;
 use nuncius_schemas::metric::MetricDelta;
 use nuncius_schemas::node::NodeReply;
 

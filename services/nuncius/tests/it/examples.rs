@@ -148,7 +148,7 @@ fn start_noting_target() -> (String, std::sync::mpsc::Receiver<f64>) {
                 let lines = BufReader::new(stream.try_clone().unwrap()).lines();
                 for line in lines.map_while(Result::ok) {
                     if line.starts_with("GET ") {
-                        let _ = sender.send(nuncius_clock::unix_ns() as f64 / 1e9);
+                        let _ = sender.send(nuncius_bus::clock::unix_ns() as f64 / 1e9);
                     } else if line.is_empty() {
                         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
                     }

@@ -54,7 +54,7 @@ async fn experiments_on_disjoint_nodes_run_at_once_and_cancelling_one_within_a_s
     system.publish(spec_for("right", "stopped", &right_address, "200/s", "60s").as_bytes()).await;
     until("a second of it has been offered", async || (offered_so_far(&system, "stopped").await > 200).then_some(()))
         .await;
-    let asked_unix_ms = nuncius_clock::unix_ns() / 1_000_000;
+    let asked_unix_ms = nuncius_bus::clock::unix_ns() / 1_000_000;
     let asked = Instant::now();
     let output = system.output(&["cancel", "stopped", "--reason", "enough seen"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

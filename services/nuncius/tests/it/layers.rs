@@ -12,17 +12,15 @@ const LINES_MAX: usize = 500;
 /// Everything below the services but the testkit.
 const CRATES: &[&str] = &[
     "schemas",
-    "clock",
     "metrics",
+    "bundle",
     "load",
     "stats",
-    "scenario",
     "bus",
     "store",
     "telemetry",
     "machine",
     "jobs",
-    "script",
     "engine",
     "report",
     "serve",
@@ -31,19 +29,13 @@ const CRATES: &[&str] = &[
 /// What crate `name` at `place` in the tree may depend on, without the prefix of their names.
 fn allowed(name: &str, place: &str) -> Vec<&'static str> {
     match (name, place) {
-        ("schemas" | "clock" | "testkit" | "serve", _) => vec![],
-        ("metrics", _) => vec!["clock"],
-        ("load" | "stats", _) => vec!["schemas"],
-        ("scenario", _) => vec!["schemas", "load"],
-        ("script", _) => vec!["schemas"],
-        ("report", _) => vec!["schemas", "load", "stats"],
-        ("bus" | "store" | "telemetry", _) => vec!["schemas", "clock", "load", "stats"],
+        ("schemas" | "metrics" | "testkit" | "serve", _) => vec![],
+        ("load" | "stats" | "bundle", _) => vec!["schemas"],
+        ("bus" | "store" | "telemetry" | "report", _) => vec!["schemas", "load", "stats"],
         ("dashboards", _) => vec!["metrics"],
-        ("machine", _) => vec!["schemas", "clock", "bus"],
-        ("jobs", _) => vec!["schemas", "clock", "bus", "telemetry"],
-        ("engine", _) => {
-            vec!["schemas", "clock", "load", "stats", "telemetry", "bus", "jobs", "scenario", "script"]
-        }
+        ("machine", _) => vec!["schemas", "bus"],
+        ("jobs", _) => vec!["schemas", "bus", "telemetry"],
+        ("engine", _) => vec!["schemas", "load", "stats", "telemetry", "bus", "jobs"],
         ("nuncius", _) => CRATES
             .iter()
             .chain(&["client", "experimentd", "emulator", "frontend", "gateway", "viewer", "worker"])
@@ -56,7 +48,7 @@ fn allowed(name: &str, place: &str) -> Vec<&'static str> {
 
 /// Foreign crates that some of ours alone may import.
 const RESERVED: &[(&str, &[&str])] =
-    &[("async-nats", &["bus"]), ("sqlx", &["store"]), ("lapin", &["engine"]), ("rquickjs", &["script"])];
+    &[("async-nats", &["bus"]), ("sqlx", &["store"]), ("lapin", &["engine"]), ("tar", &["bundle"])];
 
 /// Foreign crates that the pure ones do without: no I/O, no clock.
 const IMPURE: &[&str] = &["tokio", "rustix", "hyper", "socket2", "opentelemetry", "tracing"];
@@ -142,7 +134,7 @@ fn foreign_libraries_are_imported_where_they_belong() {
             let imports = package.all.contains(*library);
             assert!(!imports || owners.contains(&package.name.as_str()), "{} must not import {library}", package.name);
         }
-        if ["load", "stats", "scenario"].contains(&package.name.as_str()) {
+        if ["load", "stats"].contains(&package.name.as_str()) {
             for library in IMPURE {
                 assert!(!package.all.contains(*library), "{} is pure and must not import {library}", package.name);
             }

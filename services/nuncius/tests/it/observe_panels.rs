@@ -19,7 +19,7 @@ const WITHOUT_DATA: &[(&str, &str)] = &[
     ("nuncius_gateway_folded_series", "there are not too many series of anything"),
 ];
 
-/// A load of every kind: HTTP in both models, some of it failing, sessions, jobs, servos.
+/// A load of every kind: HTTP in both models, some of it failing, jobs, servos.
 fn spec() -> String {
     "id: shown
 name: shown
@@ -31,13 +31,6 @@ trace_ratio: 0.05
 groups:
 - {name: open, target: 'http://flaky/', rate: 50/s, duration: 20s}
 - {name: closed, target: 'http://stub/', users: 2, duration: 20s, think_time: 50ms}
-- name: session
-  target: http://stub/
-  users: 1
-  duration: 20s
-  steps:
-  - get: {url: /, checks: [{status: 200}]}
-  - think: 50ms
 - {name: jobs, engine: queue, target: 'queue://sleep', users: 2, duration: 20s}
 - {name: devices, engine: queue, target: 'queue://device', users: 2, duration: 20s}
 - name: servos

@@ -4,9 +4,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use nuncius_bus::clock;
+use nuncius_bus::clock::{self, monotonic_ns};
 use nuncius_bus::registry::{self, NodeEvent};
-use nuncius_clock::monotonic_ns;
 use nuncius_load::assign;
 use nuncius_schemas::node::{GroupAssignment, NodeReply, RefusalCode};
 

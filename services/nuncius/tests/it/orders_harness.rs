@@ -1,7 +1,7 @@
 //! The test in a daemon's place: it tells nodes what to do, and reads what they publish.
 
+use nuncius_bus::clock::{monotonic_ns, unix_ns};
 use nuncius_bus::{Bus, TypedError};
-use nuncius_clock::{monotonic_ns, unix_ns};
 use nuncius_load::assign;
 use nuncius_schemas::codec;
 use nuncius_schemas::metric::MetricDelta;

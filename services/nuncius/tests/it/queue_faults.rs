@@ -71,7 +71,7 @@ impl Scene {
 /// Every terminal record that the queue has, by id; how many records there are must be how many ids there are.
 async fn records(bus: &Bus, queue: &str) -> BTreeMap<String, JobResult> {
     let names = bus.namespace().clone();
-    let (stream, filter) = (names.stream_result(queue), names.record_all(queue));
+    let (stream, filter) = (names.stream_result(queue), names.result_all(queue));
     let mut found = BTreeMap::new();
     let last = bus.last_sequence(&stream).await.unwrap();
     if last == 0 {
@@ -98,7 +98,7 @@ async fn what_is_left(bus: &Bus, queue: &str) -> String {
         next = found.sequence + 1;
         let id = found.headers.get("Nats-Msg-Id").unwrap_or_default();
         let client = found.subject.rsplit('.').next().unwrap_or_default();
-        let record = bus.last_direct(&names.stream_result(queue), &names.record(queue, client, id)).await;
+        let record = bus.last_direct(&names.stream_result(queue), &names.result(queue, client, id)).await;
         text.push_str(&format!("; {} {id} has a record: {:?}", found.sequence, record.map(|found| found.is_some())));
     }
     text

@@ -207,7 +207,7 @@ impl Queues {
     /// The terminal records of a queue so far, the oldest first.
     pub(crate) async fn records(&self, queue: &str) -> Vec<JobResult> {
         let names = self.bus.namespace();
-        let (stream, subject) = (names.stream_result(queue), names.record_all(queue));
+        let (stream, subject) = (names.stream_result(queue), names.result_all(queue));
         let mut records = Vec::new();
         let mut next = 1;
         while let Some(found) = self.bus.next_message(&stream, &subject, next).await.unwrap() {

@@ -58,7 +58,7 @@ async fn run_that_loses_a_node(id: &str, load: &Load, more: &str, lose: impl Asy
     let (rate, duration) = (format!("{}/s", load.rate), format!("{}s", load.seconds));
     system.publish(open_spec(id, &recorder.address(), &rate, &duration, &more).as_bytes()).await;
     until("load is offered", async || (recorder.requests() >= 4 * load.rate).then_some(())).await;
-    let lost_unix_ms = nuncius_clock::unix_ms();
+    let lost_unix_ms = nuncius_bus::clock::unix_ms();
     lose(&mut system).await;
     let patience = Duration::from_secs(load.seconds);
     let record = tokio::time::timeout(patience + PATIENCE, async {

@@ -326,7 +326,7 @@ async fn a_daemon_that_takes_a_run_over_goes_on_storing_and_says_what_was_lost_m
     system.publish(open_spec("passed-on", &address, "50/s", "9s", telemetry).as_bytes()).await;
     system.wait_for_requests(150).await;
     system.daemon.as_mut().unwrap().kill();
-    let killed_ns = nuncius_clock::unix_ns();
+    let killed_ns = nuncius_bus::clock::unix_ns();
     tokio::time::sleep(Duration::from_secs(1)).await;
     system.start_daemon();
     let record = system.wait_for_end("passed-on").await;

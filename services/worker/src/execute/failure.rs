@@ -7,6 +7,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::process::Signal;
 
+use super::KILL_WAIT;
 use crate::shown;
 use crate::workload::{DeviceTask, ProgramTask};
 
@@ -41,9 +42,9 @@ pub(super) fn unknown(task: &ProgramTask) -> String {
     format!("{} ended and its status is not known", shown(&task.path))
 }
 
-/// The same, of a job whose process is still there after so long.
-pub(super) fn stuck(how: &str, waited: Duration) -> String {
-    let wait = waited.as_secs();
+/// The same, of a job whose process is still there.
+pub(super) fn stuck(how: &str) -> String {
+    let wait = KILL_WAIT.as_secs();
     format!("{how}; its process was not gone {wait} s after KILL: it is stuck in the kernel, look after its device")
 }
 

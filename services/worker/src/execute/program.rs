@@ -7,10 +7,9 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
-use super::failure;
 use super::group::Group;
-use super::outcome::Outcome;
 use super::output::Output;
+use super::{Outcome, failure};
 use crate::workload::{OutputUse, ProgramTask};
 
 /// How long what a program has left behind may hold its output once it has ended.
@@ -95,7 +94,7 @@ fn judged(mut outcome: Outcome, task: &ProgramTask, passed: Option<Duration>, st
         (None, None) => Some(failure::unknown(task)),
     };
     outcome.error = match (status, how) {
-        (None, Some(how)) => Some(failure::stuck(&how, KILL_WAIT)),
+        (None, Some(how)) => Some(failure::stuck(&how)),
         (_, how) => how,
     };
     outcome

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use nuncius_schemas::worker::{DeviceInfo, DeviceKind, DeviceSample};
 
-use super::found::{if_any, numbered, silent};
+use super::{if_any, numbered, silent};
 
 /// Prefixes of node names; where one piece of hardware has both, its samples carry the first one's name.
 const PREFIXES: [&str; 2] = ["renderD", "card"];

@@ -9,7 +9,7 @@ use nvml_wrapper::Nvml;
 use nvml_wrapper::enum_wrappers::device::TemperatureSensor;
 use tracing::debug;
 
-use super::found::{if_any, numbered, silent};
+use super::{if_any, numbered, silent};
 
 const PREFIX: &str = "nvidia";
 

@@ -3,8 +3,7 @@
 use nuncius_schemas::job::OUTPUT_TAIL_MAX_BYTES;
 use nuncius_schemas::names::NameError;
 
-/// Most files that a pattern may match.
-pub const GLOB_MATCHES_MAX: usize = 4096;
+use super::files::GLOB_MATCHES_MAX;
 
 /// Why a worker cannot start with its workload.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -4,8 +4,11 @@ use std::path::PathBuf;
 
 use tracing::warn;
 
-use super::error::{GLOB_MATCHES_MAX, WorkloadError};
+use super::WorkloadError;
 use crate::shown;
+
+/// Most files that a pattern may match.
+pub const GLOB_MATCHES_MAX: usize = 4096;
 
 /// Files that match, by absolute path, sorted by the bytes of their paths; at least one.
 pub(super) fn find(pattern: &str) -> Result<Vec<PathBuf>, WorkloadError> {

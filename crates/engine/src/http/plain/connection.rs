@@ -6,9 +6,9 @@ use nuncius_schemas::metric::FailureKind;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::connect::ConnectError;
-use crate::failure::Failure;
+use crate::dispatch::Iteration;
 use crate::http::response::ResponseReader;
-use crate::sequencer::Iteration;
+use crate::trouble::Trouble;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
@@ -61,9 +61,9 @@ impl Tries {
     }
 }
 
-impl From<Tries> for Failure {
+impl From<Tries> for Trouble {
     fn from(tries: Tries) -> Self {
-        tries.0.map_or_else(|| Self::new(FailureKind::Resolve, "no address"), |failed| Self::from(*failed))
+        tries.0.map_or_else(|| Self::target(FailureKind::Resolve, "no address"), |failed| Self::from(*failed))
     }
 }
 

@@ -33,12 +33,12 @@ impl PlainEngine {
             let Some(connection) = self.connections.remove(key) else { continue };
             let Some(iteration) = connection.iteration else { continue };
             let address = self.address(connection.host);
-            if connection.state == State::Connecting && iteration.exchange.sent_ns == 0 {
+            if connection.state == State::Connecting && iteration.sent_ns == 0 {
                 let sample = || format!("connect {address}: no answer within the timeout");
-                self.sequencer.failed(iteration, FailureKind::Timeout, now_ns, sample);
+                self.dispatcher.failed(iteration, FailureKind::Timeout, now_ns, sample);
             } else {
                 let sample = || format!("{address}: no complete answer within the timeout");
-                self.sequencer.failed(iteration, FailureKind::Timeout, now_ns, sample);
+                self.dispatcher.failed(iteration, FailureKind::Timeout, now_ns, sample);
             }
         }
     }

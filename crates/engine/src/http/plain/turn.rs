@@ -1,10 +1,10 @@
 //! What a thread does between two events: it takes what is due, and begins what can be begun.
 
-use nuncius_clock::monotonic_ns;
 use rustix::event::Timespec;
 
 use super::{PlainEngine, Tries};
-use crate::sequencer::Iteration;
+use crate::clock::monotonic_ns;
+use crate::dispatch::Iteration;
 
 impl PlainEngine {
     /// What is due is taken, what can be is begun: on connections at rest, and on at most `openings` new ones. One that
@@ -15,8 +15,8 @@ impl PlainEngine {
         if now_ns >= self.timeout_due_ns {
             self.expire(now_ns);
         }
-        if now_ns >= self.sequencer.pace.due_ns() {
-            self.sequencer.poll(now_ns);
+        if now_ns >= self.dispatcher.due_ns() {
+            self.dispatcher.poll(now_ns);
         }
         if now_ns >= self.held_due_ns {
             self.let_through(now_ns);
@@ -27,15 +27,16 @@ impl PlainEngine {
         self.is_behind = false;
         loop {
             if openings == 0 && self.idle.iter().all(Vec::is_empty) {
-                self.is_behind = self.sequencer.pace.has_next(send_ns);
+                self.is_behind = self.dispatcher.has_next(send_ns);
                 break;
             }
-            let Some(iteration) = self.sequencer.next(send_ns) else { break };
-            let host = self.picker.pick(iteration.exchange.index);
+            let Some(mut iteration) = self.dispatcher.next(send_ns) else { break };
+            self.dispatcher.begun(&mut iteration, send_ns);
+            let host = self.picker.pick(iteration.index);
             if !self.begin(host, iteration, send_ns) {
                 openings = openings.saturating_sub(1);
             }
-            if self.sequencer.pace.has_next(send_ns) {
+            if self.dispatcher.has_next(send_ns) {
                 send_ns = monotonic_ns();
             }
         }
@@ -43,7 +44,7 @@ impl PlainEngine {
 
     /// How long the thread may sleep; without end where nothing is due.
     pub(super) fn sleep_until(&self, now_ns: u64) -> Option<Timespec> {
-        let due_ns = self.sequencer.pace.wake_ns(now_ns).min(self.timeout_due_ns).min(self.held_due_ns);
+        let due_ns = self.dispatcher.wake_ns(now_ns).min(self.timeout_due_ns).min(self.held_due_ns);
         let due_ns = if self.is_behind { now_ns } else { due_ns };
         let sleep_ns = due_ns.saturating_sub(now_ns);
         // Both fit: quotient and remainder of a u64 by a thousand million.
@@ -59,7 +60,7 @@ impl PlainEngine {
         self.held_due_ns = u64::MAX;
         let mut now_ns = now_ns;
         while let Some((host, mut iteration)) = self.held.pop_front() {
-            if let Err(at_ns) = self.sequencer.permit(&mut iteration, now_ns) {
+            if let Err(at_ns) = self.dispatcher.permit(&mut iteration, now_ns) {
                 self.held.push_front((host, iteration));
                 self.held_due_ns = at_ns;
                 return;
@@ -73,10 +74,10 @@ impl PlainEngine {
     #[inline]
     pub(super) fn is_permitted(&mut self, host: usize, iteration: &mut Iteration, now_ns: u64) -> bool {
         let permitted = if self.held.is_empty() {
-            self.sequencer.permit(iteration, now_ns)
+            self.dispatcher.permit(iteration, now_ns)
         } else {
             // Those that came before it have the turn.
-            iteration.exchange.is_held = true;
+            iteration.is_held = true;
             Err(self.held_due_ns)
         };
         match permitted {

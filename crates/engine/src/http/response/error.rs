@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::framing::{CHUNK_LINE_MAX_BYTES, FIELDS_MAX, HEAD_MAX_BYTES};
+use super::{CHUNK_LINE_MAX_BYTES, FIELDS_MAX, HEAD_MAX_BYTES};
 
 /// Most bytes of an answer that an error shows.
 const SHOWN_MAX_BYTES: usize = 80;

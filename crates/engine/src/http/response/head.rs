@@ -2,8 +2,7 @@
 
 use std::mem::MaybeUninit;
 
-use super::error::{Problem, ResponseError};
-use super::framing::{FIELDS_MAX, HEAD_MAX_BYTES, Part, State};
+use super::{FIELDS_MAX, HEAD_MAX_BYTES, Problem, ResponseError, State};
 
 /// What a head says.
 #[derive(Debug, Clone, Copy)]
@@ -25,13 +24,9 @@ struct Framing {
     is_chunked: bool,
 }
 
-/// Reads a head, and gives it to `parts` unless it is that of a 1xx answer; `None` while it is not complete.
+/// Reads a head; `None` while it is not complete.
 #[inline]
-pub(super) fn parse_head(
-    bytes: &[u8],
-    is_head_request: bool,
-    parts: &mut impl FnMut(Part<'_>),
-) -> Result<Option<Head>, Box<ResponseError>> {
+pub(super) fn parse_head(bytes: &[u8], is_head_request: bool) -> Result<Option<Head>, Box<ResponseError>> {
     let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
     let mut response = httparse::Response::new(&mut []);
     let mut config = httparse::ParserConfig::default();
@@ -90,9 +85,6 @@ pub(super) fn parse_head(
     }
     if status == 101 {
         return Err(ResponseError::new(Problem::Switch, bytes));
-    }
-    if status >= 200 {
-        parts(Part::Head(status, response.headers));
     }
     let has_no_body = is_head_request || status < 200 || status == 204 || status == 304;
     let body = if has_no_body { State::Done } else { body_of(&framing) };

@@ -1,7 +1,7 @@
 //! One measurement or adjustment of a servo: when it reports, when it ends, and what goes wrong in it.
 
 use super::super::draw::{Purpose, Source, duration_ns, happens};
-use super::event::{Event, Planned, Rules};
+use super::{Event, Planned, Rules};
 
 /// What a report says when reports are to go backwards: first this, then less.
 const BACKWARDS_FIRST_PERCENT: u32 = 50;

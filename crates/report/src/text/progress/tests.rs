@@ -16,7 +16,7 @@ fn latency(ns: u64) -> Distribution {
 }
 
 fn group(name: &str, open: bool, failed: u64) -> GroupSecond {
-    let counts = Counts { offered: 12_000, sent: 24_000, succeeded: 23_990, failed, censored: 1, skipped: 0 };
+    let counts = Counts { offered: 12_000, sent: 24_000, succeeded: 23_990, failed, censored: 1 };
     let step = StepSecond {
         offered: 1_000,
         sent: 1_000,

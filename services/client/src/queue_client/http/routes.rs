@@ -1,7 +1,6 @@
 //! One query: whether it may be asked, what it does, what it is answered.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Instant;
 
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -9,10 +8,9 @@ use hyper::body::{Body, Incoming};
 use hyper::header::{ALLOW, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
-use nuncius_serve::{Answer, HttpLimits, answer as answer_of, head_bytes, sites};
+use nuncius_serve::{Answer, answer as answer_of, head_bytes, sites};
 
-use super::form;
-use crate::queue_client::control::LoadControl;
+use super::{Shared, form};
 use crate::queue_client::page::{self, Output};
 use crate::queue_client::statistics::{Overall, Statistics};
 
@@ -22,12 +20,6 @@ const ECHO_CHARACTERS: usize = 100;
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; \
     frame-ancestors 'none'";
 const FORM_TYPE: &str = "application/x-www-form-urlencoded";
-
-/// What every connection shares.
-pub(super) struct Face {
-    pub(super) control: Arc<LoadControl>,
-    pub(super) limits: HttpLimits,
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Page {
@@ -91,14 +83,14 @@ fn refused(status: StatusCode, problem: impl Into<String>) -> Refusal {
 type Pairs = Vec<(String, String)>;
 
 /// Answers one query and counts it; never fails, whatever was sent.
-pub(super) async fn answer(request: Request<Incoming>, peer: SocketAddr, face: &Face) -> Answer {
+pub(super) async fn answer(request: Request<Incoming>, peer: SocketAddr, shared: &Shared) -> Answer {
     let (head, body) = request.into_parts();
     let asked = form::parse(head.uri.query().unwrap_or_default());
     let named = form::first(&asked, "type").map(str::to_owned);
     let own = || Page::at(head.uri.path()).map(Page::output).unwrap_or_default();
     let mut output = named.as_deref().and_then(Output::named).unwrap_or_else(own);
-    let answered = respond(&head, body, asked, &mut output, peer, face).await;
-    face.control.with(|statistics| statistics.count_query(answered.is_ok()));
+    let answered = respond(&head, body, asked, &mut output, peer, shared).await;
+    shared.control.with(|statistics| statistics.count_query(answered.is_ok()));
     match answered {
         Ok(response) => response,
         Err(Refusal { status, problem, allow }) => {
@@ -120,9 +112,9 @@ async fn respond(
     asked: Pairs,
     output: &mut Output,
     peer: SocketAddr,
-    face: &Face,
+    shared: &Shared,
 ) -> Result<Answer, Refusal> {
-    let limits = &face.limits;
+    let limits = &shared.limits;
     let head_bytes = head_bytes(head);
     if head_bytes > limits.header_max_bytes {
         let problem =
@@ -153,7 +145,7 @@ async fn respond(
         return Err(refused(StatusCode::FORBIDDEN, format!("refused for another site: {reason}")));
     }
     // What the form says goes before what the address says.
-    let mut pairs = if is_post { form::parse(&read_form(&head.headers, body, face).await?) } else { Pairs::new() };
+    let mut pairs = if is_post { form::parse(&read_form(&head.headers, body, shared).await?) } else { Pairs::new() };
     pairs.extend(asked);
     if let Some(name) = form::first(&pairs, "type") {
         // One that is not known counts as none, as it always did.
@@ -162,7 +154,7 @@ async fn respond(
     if asked_page == Page::Home {
         return Ok(redirect(head.uri.query()));
     }
-    let text = perform(asked_page, is_post, &pairs, *output, peer, face)?;
+    let text = perform(asked_page, is_post, &pairs, *output, peer, shared)?;
     Ok(written(StatusCode::OK, *output, text))
 }
 
@@ -172,9 +164,9 @@ fn perform(
     pairs: &Pairs,
     output: Output,
     peer: SocketAddr,
-    face: &Face,
+    shared: &Shared,
 ) -> Result<String, Refusal> {
-    let control = &face.control;
+    let control = &shared.control;
     let now = Instant::now();
     // Reports are taken within the lock and written outside: the loop of requests must not wait for a page.
     let overall = || control.with(|statistics| statistics.overall(now));
@@ -234,8 +226,8 @@ fn echo(value: &str) -> String {
 }
 
 /// The body of a POST.
-async fn read_form(headers: &HeaderMap, body: Incoming, face: &Face) -> Result<String, Refusal> {
-    let limits = &face.limits;
+async fn read_form(headers: &HeaderMap, body: Incoming, shared: &Shared) -> Result<String, Refusal> {
+    let limits = &shared.limits;
     let is_form = headers.get(CONTENT_TYPE).is_none_or(|value| {
         let essence = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
         essence.trim().eq_ignore_ascii_case(FORM_TYPE)

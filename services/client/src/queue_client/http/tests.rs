@@ -14,7 +14,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 struct Server {
     runtime: Runtime,
     address: SocketAddr,
-    control: Arc<LoadControl>,
+    control: Arc<Control>,
     shutdown: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -23,7 +23,7 @@ fn server_with(limits: HttpLimits) -> Server {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let listener = runtime.block_on(listen("127.0.0.1:0")).unwrap();
     let address = listener.local_addr().unwrap();
-    let control = Arc::new(LoadControl::new(2, 8));
+    let control = Arc::new(Control::new(2, 8));
     let shutdown = CancellationToken::new();
     let task = runtime.spawn(serve(listener, Arc::clone(&control), limits, shutdown.clone()));
     Server { runtime, address, control, shutdown, task }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::limits::{TEXT_CHARACTERS, TEXTS_MAX};
+use super::{TEXT_CHARACTERS, TEXTS_MAX};
 
 /// A name and how often it occurred.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

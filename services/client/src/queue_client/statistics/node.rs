@@ -3,9 +3,8 @@
 use nuncius_stats::Histogram;
 
 use super::counts::Counts;
-use super::ended::Ended;
-use super::limits::{ERRORS_MAX, NAMES_MAX};
 use super::report::{NodeReport, RunTimes, Timing};
+use super::{ERRORS_MAX, Ended, NAMES_MAX};
 
 /// What stands for an error where a request was over its limit and nothing else was said.
 const TIMED_OUT: &str = "timed out";

@@ -50,7 +50,7 @@ impl Bucket {
     }
 }
 
-/// A key of an application as one of a bucket, where `.` would part it.
+/// A key of the book as one of a bucket, where `.` would part it.
 fn key(key: &str) -> String {
     key.replace('.', "=2E")
 }

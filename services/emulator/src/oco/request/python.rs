@@ -1,6 +1,6 @@
 //! What Python's parsers take beyond JSON: constants that are no numbers, and integers in text.
 
-use super::scalar::Scalar;
+use super::Scalar;
 
 /// Zeros of the scripts whose digits Unicode counts as decimal (category Nd, Unicode 14); nine digits follow each.
 const ZEROS: [u32; 66] = [

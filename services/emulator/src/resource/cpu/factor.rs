@@ -1,12 +1,6 @@
 //! Factors by trial division: work that takes long for large primes.
 
-/// A number that is factored for load.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Number {
-    pub(crate) value: u128,
-    /// Whether it is factored over and over; else the load ends with the first time, as Testero's does.
-    pub(crate) is_repeated: bool,
-}
+use super::Number;
 
 /// A number that is being factored.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, flock, mk
 use rustix::io::Errno;
 use tracing::{debug, info, warn};
 
-use super::files::{create, is_a, numbers, open_directory, remove_file};
+use super::{create, is_a, numbers, open_directory, remove_file};
 use crate::resource::group::HoldError;
 
 /// What names of directories begin with; 16 hexadecimal digits follow.

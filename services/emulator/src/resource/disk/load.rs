@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{Advice, Mode, OFlags, fadvise, fdatasync, openat};
 
 use super::claim::{Claim, LOAD};
-use super::files::{BLOCK_BYTES, create, directory_of, file_of, numbers, open_directory, remove_file};
+use super::{BLOCK_BYTES, create, directory_of, file_of, numbers, open_directory, remove_file};
 use crate::resource::group::{Gauge, HoldError};
 use crate::resource::ladder::DISK;
 use crate::resource::noise::Noise;

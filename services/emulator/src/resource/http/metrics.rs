@@ -6,7 +6,7 @@ use nuncius_metrics::Families;
 use nuncius_metrics::names::emulator as names;
 use nuncius_schemas::resource::{ResourcePhase, ResourceState};
 
-use crate::resource::face::Face;
+use super::Shared;
 use crate::resource::group::{Board, Group};
 
 const PHASES: [ResourcePhase; 5] = [
@@ -28,15 +28,15 @@ fn reading(group: &Group) -> Reading {
 }
 
 /// The page, which has no need of a name.
-pub(super) fn render(face: &Face) -> String {
+pub(super) fn render(shared: &Shared) -> String {
     let mut families = Families::new();
-    add(&mut families, "", face);
+    add(&mut families, "", shared);
     nuncius_metrics::expose::text(&families)
 }
 
 /// What is known, as metrics of the node of this name.
-pub(in crate::resource) fn add(families: &mut Families, node: &str, face: &Face) {
-    for Reading { state, board, cpu_ns } in face.groups.values().map(reading) {
+pub(in crate::resource) fn add(families: &mut Families, node: &str, shared: &Shared) {
+    for Reading { state, board, cpu_ns } in shared.groups.values().map(reading) {
         let kind = state.kind.to_string();
         let own: &[&str] = &[node, &kind];
         for (metric, bytes) in [

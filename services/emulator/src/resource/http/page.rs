@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use nuncius_schemas::resource::ResourceState;
 
-use crate::resource::face::Face;
+use super::Shared;
 
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem;color:#1b1f24;\
     background:#fff}table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.4rem .6rem;\
@@ -58,8 +58,8 @@ fn row(state: &ResourceState) -> String {
 }
 
 /// The page.
-pub(super) fn render(face: &Face) -> String {
-    let name = escaped(&face.name);
+pub(super) fn render(shared: &Shared) -> String {
+    let name = escaped(&shared.name);
     let mut page = format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta http-equiv=\"refresh\" content=\"3\">\
          <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>Resources of {name}</title>\
@@ -68,7 +68,7 @@ pub(super) fn render(face: &Face) -> String {
          <th scope=\"col\" class=\"n\">Limit</th><th scope=\"col\" class=\"n\">Progress</th><th scope=\"col\">Error</th>\
          </tr></thead><tbody>\n"
     );
-    for group in face.groups.values() {
+    for group in shared.groups.values() {
         page.push_str(&row(&group.state()));
     }
     let example = "curl -d '{\"amount\": \"512MiB\", \"for\": \"10m\"}' http://HOST:PORT/v1/memory\ncurl -X DELETE http://HOST:PORT/v1/memory";

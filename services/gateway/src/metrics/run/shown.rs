@@ -103,11 +103,6 @@ impl Run {
         }
         self.count_families(families, group, step, &sums);
         families.count(&names::RETRIED_REQUESTS, own, sums.retried);
-        families.count(&names::REDIRECTS, own, sums.redirects);
-        for ((check, has_passed), count) in &sums.checks {
-            let outcome = if *has_passed { "passed" } else { "failed" };
-            families.count(&names::CHECKS, &[&self.id, group, step, check, outcome], *count);
-        }
         families.count(&names::SENT_BYTES, own, sums.bytes_sent);
         families.count(&names::RECEIVED_BYTES, own, sums.bytes_received);
         for (status, count) in &sums.statuses {
@@ -149,13 +144,8 @@ impl Run {
     }
 }
 
-fn outcomes(counts: &Counts) -> [(&'static str, u64); 4] {
-    [
-        ("succeeded", counts.succeeded),
-        ("failed", counts.failed),
-        ("censored", counts.censored),
-        ("skipped", counts.skipped),
-    ]
+fn outcomes(counts: &Counts) -> [(&'static str, u64); 3] {
+    [("succeeded", counts.succeeded), ("failed", counts.failed), ("censored", counts.censored)]
 }
 
 fn seconds(nanoseconds: u64) -> f64 {

@@ -10,13 +10,10 @@ use nuncius_schemas::second::{Counts, GroupSums, StepSecond};
 pub(super) struct Sums {
     pub(super) counts: Counts,
     pub(super) retried: u64,
-    pub(super) redirects: u64,
     pub(super) bytes_sent: u64,
     pub(super) bytes_received: u64,
     pub(super) statuses: BTreeMap<u16, u64>,
     pub(super) failures: BTreeMap<(FailureKind, u16), u64>,
-    /// By name, and whether they passed.
-    pub(super) checks: BTreeMap<(String, bool), u64>,
 }
 
 impl Sums {
@@ -29,20 +26,12 @@ impl Sums {
                 succeeded: step.succeeded,
                 failed: step.failed,
                 censored: step.censored,
-                skipped: step.skipped,
             },
             retried: step.retried,
-            redirects: step.redirects,
             bytes_sent: step.bytes_sent,
             bytes_received: step.bytes_received,
             statuses: step.statuses.iter().map(|of| (of.status, of.count)).collect(),
             failures: step.failures.iter().map(|of| ((of.kind, of.status), of.count)).collect(),
-            checks: step
-                .checks
-                .iter()
-                .flat_map(|of| [((of.name.clone(), true), of.passed), ((of.name.clone(), false), of.failed)])
-                .filter(|(_, count)| *count > 0)
-                .collect(),
         }
     }
 
@@ -64,9 +53,7 @@ impl Sums {
             (&mut to.succeeded, of.succeeded),
             (&mut to.failed, of.failed),
             (&mut to.censored, of.censored),
-            (&mut to.skipped, of.skipped),
             (&mut self.retried, other.retried),
-            (&mut self.redirects, other.redirects),
             (&mut self.bytes_sent, other.bytes_sent),
             (&mut self.bytes_received, other.bytes_received),
         ] {
@@ -78,10 +65,6 @@ impl Sums {
         }
         for (failure, count) in &other.failures {
             let to = self.failures.entry(*failure).or_default();
-            *to = with(*to, *count);
-        }
-        for (check, count) in &other.checks {
-            let to = self.checks.entry(check.clone()).or_default();
             *to = with(*to, *count);
         }
     }
@@ -103,10 +86,6 @@ impl Sums {
             .failures
             .iter()
             .map(|(failure, count)| (*failure, more(*count, other.failures.get(failure).copied().unwrap_or(0))));
-        let checks = self
-            .checks
-            .iter()
-            .map(|(check, count)| (check.clone(), more(*count, other.checks.get(check).copied().unwrap_or(0))));
         Self {
             counts: Counts {
                 offered: more(of.offered, from.offered),
@@ -114,15 +93,12 @@ impl Sums {
                 succeeded: more(of.succeeded, from.succeeded),
                 failed: more(of.failed, from.failed),
                 censored: more(of.censored, from.censored),
-                skipped: more(of.skipped, from.skipped),
             },
             retried: more(self.retried, other.retried),
-            redirects: more(self.redirects, other.redirects),
             bytes_sent: more(self.bytes_sent, other.bytes_sent),
             bytes_received: more(self.bytes_received, other.bytes_received),
             statuses: statuses.filter(|(_, count)| *count > 0).collect(),
             failures: failures.filter(|(_, count)| *count > 0).collect(),
-            checks: checks.filter(|(_, count)| *count > 0).collect(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What this machine gives a process: files, ports, figures of its own.
 
-use super::findings::Findings;
+use super::Findings;
 use crate::local::{open_files_limit, open_files_warning};
 
 /// Fewest ports for connections to one target: each that was closed is not used again for a minute.

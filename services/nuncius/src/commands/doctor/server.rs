@@ -6,10 +6,9 @@ use std::os::unix::fs::PermissionsExt;
 use nuncius_bus::server::MINIMUM_VERSION;
 use nuncius_bus::streams::{StreamCondition, StreamLimits, ensure_streams, inspect_streams};
 use nuncius_bus::{Bus, Difference, Greeting, ServerClock};
-use nuncius_clock::unix_ns;
 use nuncius_schemas::codec::MESSAGE_MAX_BYTES;
 
-use super::findings::Findings;
+use super::Findings;
 use crate::args::Global;
 use crate::output::plain;
 
@@ -186,9 +185,10 @@ async fn check_streams(findings: &mut Findings, bus: &Bus) -> bool {
 
 async fn check_clock(findings: &mut Findings, bus: &Bus) -> bool {
     let clock = ServerClock::new(bus, &bus.namespace().stream_event());
-    let own_ns = i64::try_from(unix_ns()).unwrap_or(i64::MAX);
+    let own = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     match clock.now_unix_ns().await {
         Ok(server_ns) => {
+            let own_ns = i64::try_from(own.as_nanos()).unwrap_or(i64::MAX);
             let apart_ns = server_ns.abs_diff(own_ns);
             let shown = nuncius_report::text::duration(apart_ns);
             if apart_ns > CLOCK_APART_NS {
@@ -221,18 +221,18 @@ fn older_than_needed(version: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::findings::Level;
     use super::*;
 
-    fn told(check: impl FnOnce(&mut Findings)) -> (Level, String) {
-        let mut findings = Findings::new(true);
+    fn told(check: impl FnOnce(&mut Findings)) -> (super::super::Level, String) {
+        let mut findings = Findings { json: true, all: Vec::new() };
         check(&mut findings);
-        let finding = findings.all().last().unwrap();
-        (finding.level, format!("{} {}", finding.text, finding.advice.clone().unwrap_or_default()))
+        let finding = findings.all.pop().unwrap();
+        (finding.level, format!("{} {}", finding.text, finding.advice.unwrap_or_default()))
     }
 
     #[test]
     fn messages_that_are_too_small_are_told_with_the_figure_that_is_needed() {
+        use super::super::Level;
         let (level, text) = told(|findings| check_payload(findings, 1_024));
         assert!(level == Level::Bad && text.contains("at least 8192") && text.contains("266240"), "{text}");
         assert!(told(|findings| check_payload(findings, 16 << 10)).0 == Level::Warn);
@@ -241,19 +241,21 @@ mod tests {
 
     #[test]
     fn servers_of_a_cluster_that_differ_are_told_and_the_smallest_is_named() {
+        use super::super::Level;
         let of = |max_payload_bytes| Ok(Greeting { max_payload_bytes, domain: None, cluster: Some("c".into()) });
         let all = |second| BTreeMap::from([("a:1".to_owned(), of(1 << 20)), ("b:1".to_owned(), second)]);
         let (level, text) = told(|findings| check_cluster(findings, &all(of(9_000))));
         assert!(level == Level::Warn && text.contains("b:1 9000"), "{text}");
         assert!(told(|findings| check_cluster(findings, &all(of(1 << 20)))).0 == Level::Ok);
-        let mut findings = Findings::new(true);
+        let mut findings = Findings { json: true, all: Vec::new() };
         check_cluster(&mut findings, &all(Err("refused".to_owned())));
-        let silent = findings.all().first().unwrap();
+        let silent = findings.all.first().unwrap();
         assert!(silent.level == Level::Warn && silent.text.contains("b:1 says nothing: refused"), "{}", silent.text);
     }
 
     #[test]
     fn storage_that_is_nearly_taken_is_told() {
+        use super::super::Level;
         assert!(told(|findings| check_storage(findings, 90, 100)).0 == Level::Warn);
         assert!(told(|findings| check_storage(findings, 89, 100)).0 == Level::Ok);
     }

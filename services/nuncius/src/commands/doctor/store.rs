@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nuncius_store::inspect;
 
-use super::findings::Findings;
+use super::Findings;
 use crate::output::plain;
 
 /// Free room below which a run of some length may not find place.

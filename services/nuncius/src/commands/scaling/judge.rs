@@ -4,7 +4,7 @@ use nuncius_schemas::run::Verdict;
 use nuncius_schemas::scaling::ScalingReport;
 use nuncius_stats::{MeasuredStep, ScalingRules, judge_scaling};
 
-use super::scene::Wanted;
+use super::Wanted;
 
 /// A measurement that cannot be trusted.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -19,8 +19,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::report::fetch;
 use super::super::submission::publish;
-use super::scene::{Interrupted, Scene, Wanted, pause};
 use super::workers::Workers;
+use super::{Interrupted, Scene, Wanted};
 use crate::live::{Ended, cancel, follow};
 
 /// How often the queue is looked at.
@@ -105,6 +105,17 @@ impl Place<'_> {
             Some(_) => Err(Interrupted("interrupted".to_owned()).into()),
             None => Err(Interrupted(format!("stopped at once: {id} is left to end by itself")).into()),
         }
+    }
+}
+
+/// Waits a little.
+///
+/// # Errors
+/// [`Interrupted`] when a signal came.
+pub(super) async fn pause(duration: Duration, interrupted: &CancellationToken) -> Result<()> {
+    tokio::select! {
+        () = tokio::time::sleep(duration) => Ok(()),
+        () = interrupted.cancelled() => Err(Interrupted("interrupted".to_owned()).into()),
     }
 }
 

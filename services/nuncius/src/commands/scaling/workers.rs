@@ -14,7 +14,8 @@ use nuncius_schemas::units::HumanDuration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::scene::{Scene, Wanted, pause};
+use super::measure::pause;
+use super::{Scene, Wanted};
 
 mod kubectl;
 mod processes;

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
-use super::super::scene::Interrupted;
+use super::super::Interrupted;
 
 /// Characters of what `kubectl` says that are shown.
 const SAID_CHARACTERS: usize = 300;

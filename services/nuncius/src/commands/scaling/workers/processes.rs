@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
-use super::super::scene::Scene;
+use super::super::Scene;
 
 /// How long workers may take to end when they are told to, and again when they are told to hand back what they have.
 const STOP_GRACE: Duration = Duration::from_secs(5);
