@@ -9,7 +9,7 @@ use nuncius_schemas::report::{
 use nuncius_schemas::run::{RunStatus, Verdict};
 use nuncius_schemas::spec::EngineKind;
 
-use crate::format::{ABSENT, failure_words, gate_value, headline, quantile_value, signed_duration};
+use crate::format::{ABSENT, failure_words, gate_value, headline, quantile_name, quantile_value, signed_duration};
 pub use crate::format::{bytes, count, duration, duration_f64, duration_or_absent, plain, rate, share, stamp, utc};
 use crate::traces::TraceView;
 
@@ -250,11 +250,9 @@ pub(crate) fn meter_line(meter: &MeterReport) -> String {
         let per_second = meter_value(meter.unit, meter.sum_per_second);
         return format!("{name} {} ({per_second} per second)", meter_value(meter.unit, meter.sum as f64));
     };
-    let shown = |(quantile, value): &(f64, f64)| {
-        let (_, name) = QUANTILES.iter().find(|(known, _)| (known - quantile).abs() < 1e-9)?;
-        Some(format!(", {name} {}", meter_value(meter.unit, *value)))
-    };
-    let quantiles: String = values.quantiles.iter().filter_map(shown).collect();
+    let shown =
+        |(quantile, value): &(f64, f64)| format!(", {} {}", quantile_name(*quantile), meter_value(meter.unit, *value));
+    let quantiles: String = values.quantiles.iter().map(shown).collect();
     let [min, mean, max] = [values.min, values.mean, values.max].map(|value| meter_value(meter.unit, value));
     format!("{name} {} values: {min} to {max}, mean {mean}{quantiles}", count(values.count))
 }
@@ -263,10 +261,8 @@ fn meter_value(unit: MeterUnit, value: f64) -> String {
     match unit {
         MeterUnit::Nanoseconds => duration_f64(value),
         MeterUnit::Bytes => bytes(value.round().max(0.0) as u64),
-        MeterUnit::Number => {
-            let text = format!("{value:.2}");
-            text.trim_end_matches('0').trim_end_matches('.').to_owned()
-        }
+        MeterUnit::Number if value.fract() == 0.0 => count(value.max(0.0) as u64),
+        MeterUnit::Number => format!("{value:.2}"),
     }
 }
 

@@ -1,3 +1,6 @@
+use nuncius_schemas::meter::MeterKind;
+use nuncius_schemas::report::MeterSummary;
+
 use super::*;
 use crate::fixture::checkout;
 
@@ -21,6 +24,52 @@ fn an_invalid_run_leads_with_the_reason() {
     assert!(text.starts_with("INVALID checkout (e12): node n2 was starved\n  also: lag p99 was 40 ms\n"), "{text}");
     let coloured = summary(&report, TextOptions { colour: true, width: 100 });
     assert!(coloured.starts_with("\x1b[1;35mINVALID\x1b[0m\x1b[1m checkout (e12): node n2"), "{coloured}");
+}
+
+#[test]
+fn checks_redirects_meters_and_what_was_skipped_are_told_where_there_are_any() {
+    let mut report = checkout();
+    let none = summary(&report, TextOptions::default());
+    assert!(!none.contains("checks:") && !none.contains("skipped") && !none.contains("redirect"), "{none}");
+    let step = &mut report.groups[0].steps[0];
+    (step.skipped, step.redirects) = (1_234, 5);
+    step.checks = vec![
+        CheckCount { name: "has a price".to_owned(), passed: 59_940, failed: 60 },
+        CheckCount { name: "is <b>quick</b>".to_owned(), passed: 60_000, failed: 0 },
+    ];
+    let meter = |name: &str, unit, values| MeterReport {
+        name: name.to_owned(),
+        kind: if values { MeterKind::Histogram } else { MeterKind::Counter },
+        unit,
+        sum: 6_000,
+        sum_per_second: 100.0,
+        values: values.then(|| MeterSummary {
+            count: 90,
+            overflow: 0,
+            min: 1.0,
+            mean: 512.25,
+            max: 4_096.0,
+            quantiles: vec![(0.5, 500.0), (0.99, 4_000.0)],
+        }),
+    };
+    report.groups[0].meters = vec![meter("events", MeterUnit::Number, false), meter("sizes", MeterUnit::Bytes, true)];
+    let text = summary(&report, TextOptions { colour: false, width: 200 });
+    for line in [
+        "get check `has a price` failed 60 of 60,000 times (0.10%)",
+        "get checks: 119,940 passed, 60 failed",
+        "get: 1,234 × it was passed by or given up, by the rules of the test itself (skipped)",
+        "get: 5 × a redirect was followed",
+        "events 6,000 (100 per second)",
+        "sizes 90 values: 1B to 4.00KiB, mean 512B, p50 500B, p99 3.91KiB",
+    ] {
+        assert!(text.contains(line), "`{line}` is not in\n{text}");
+    }
+    let page = crate::html::page(&report, None);
+    for piece in
+        ["<h3>Checks</h3>", "has a price", "is &lt;b&gt;quick&lt;/b&gt;", "events 6,000", "5 redirects followed"]
+    {
+        assert!(page.contains(piece), "`{piece}` is not on the page");
+    }
 }
 
 #[test]

@@ -91,7 +91,10 @@ impl Memory {
         let change = match second.steps.get_mut(&key) {
             Some(before) if before.revision > told.revision => return None,
             // Another daemon may know less of it at first: what was told stays, until more is.
-            Some(before) if before.distributions == new.distributions || !new.sums.reaches(&before.sums) => {
+            Some(before)
+                if (&before.distributions, &before.sums) == (&new.distributions, &new.sums)
+                    || !new.sums.reaches(&before.sums) =>
+            {
                 before.revision = told.revision;
                 return None;
             }

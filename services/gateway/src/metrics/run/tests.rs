@@ -1,5 +1,5 @@
 use nuncius_metrics::{Families, Value};
-use nuncius_schemas::metric::{FailureCount, SlowRequest, StatusCount};
+use nuncius_schemas::metric::{CheckCount, FailureCount, SlowRequest, StatusCount};
 use nuncius_schemas::second::GroupSums;
 use nuncius_schemas::spec::{ExperimentSpec, Group, Step};
 use nuncius_stats::second::distribution;
@@ -144,6 +144,20 @@ fn what_is_told_again_counts_once_and_a_revision_adds_what_it_has_more() {
     assert_eq!(sum(&whole, "nuncius_experiment_scheduled_iterations_total", &[]), 10);
     assert_eq!(sum(&whole, "nuncius_experiment_node_offered_iterations_total", &["n1"]), 10);
     assert_eq!(whole, run(1, &[revised]).families());
+}
+
+#[test]
+fn checks_redirects_and_what_was_skipped_are_counted_once_beside_the_outcomes() {
+    let told = |revision: u32, times: u64| {
+        let checks = vec![CheckCount { name: "has a price".to_owned(), passed: times, failed: 2 * times }];
+        let step = StepSecond { offered: 8 + times, skipped: times, redirects: times, checks, ..step(0, 8, 1) };
+        second(0, revision, vec![step])
+    };
+    let families = run(1, &[told(0, 1), told(1, 3), told(1, 3)]).families();
+    assert_eq!(sum(&families, REQUESTS, &["skipped"]), 3);
+    assert_eq!(sum(&families, "nuncius_experiment_redirects_total", &["s0"]), 3);
+    assert_eq!(sum(&families, "nuncius_experiment_checks_total", &["s0", "has a price", "passed"]), 3);
+    assert_eq!(sum(&families, "nuncius_experiment_checks_total", &["s0", "has a price", "failed"]), 6);
 }
 
 #[test]
