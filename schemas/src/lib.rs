@@ -6,8 +6,7 @@
 //!
 //! Layout: [`units`], [`names`], [`target`] and [`variable`] are the vocabulary; [`spec`] (with [`flow`], [`servo`] and
 //! [`stress`]), [`gate`] and [`galileo`] are what people write, [`submission`] any of it, and [`steps`] numbers the
-//! steps of a group; [`node`], [`metric`] (with [`meter`]), [`record`], [`event`], [`second`], [`run`], [`route`] and
-//! [`archive`] travel
+//! steps of a group; [`node`], [`metric`] (with [`meter`]), [`record`], [`event`], [`second`], [`run`], [`route`] and [`archive`] travel
 //! between processes, [`job`], [`queue`] and [`worker`] for queues, [`oco`] and [`resource`] for emulators,
 //! [`telemetry`] of machines; [`fault`] says whose fault something was; [`report`] is what comes out; [`codec`] turns
 //! bytes into all of these and says which field was wrong; [`subjects`] names the places.

@@ -11,7 +11,10 @@ use crate::spec::ExperimentSpec;
 use crate::target::Target;
 use crate::worker::WorkerInfo;
 
+pub mod once;
 pub mod resources;
+
+pub use once::{GivenVariables, GroupVariables, ONCE_VARIABLES_MAX_BYTES, Once, OncePhase, VariablesError};
 
 /// What a process does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -155,6 +158,8 @@ pub enum NodeCommand {
     Take(Box<Take>),
     /// Say how you stand with the experiment.
     Inquire(Inquire),
+    /// Do once what is done before or after the load.
+    Once(Box<Once>),
 }
 
 impl NodeCommand {
@@ -167,13 +172,14 @@ impl NodeCommand {
             Self::Stop(_) => "stop",
             Self::Take(_) => "take",
             Self::Inquire(_) => "inquire",
+            Self::Once(_) => "once",
         }
     }
 
     /// Whether it is given once, by the course of a run: the others are given again and again, and leave no trace.
     pub const fn is_traced(&self) -> bool {
         match self {
-            Self::Prepare(_) | Self::Start(_) | Self::Stop(_) | Self::Take(_) => true,
+            Self::Prepare(_) | Self::Start(_) | Self::Stop(_) | Self::Take(_) | Self::Once(_) => true,
             Self::Extend(_) | Self::Inquire(_) => false,
         }
     }
@@ -197,6 +203,9 @@ pub struct Prepare {
     pub assignments: Vec<GroupAssignment>,
     /// Number from which trace and span ids of requests are made.
     pub run_key: u64,
+    /// What the sessions of its groups are given: what was done once before the load has made it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variables: Vec<GroupVariables>,
 }
 
 impl GroupAssignment {
@@ -215,6 +224,11 @@ impl Prepare {
             return None;
         }
         self.routes.iter().find(|route| route.service == service)
+    }
+
+    /// What the sessions of a group are given.
+    pub fn variables_of(&self, group: u16) -> Option<&GivenVariables> {
+        self.variables.iter().find(|given| given.group == group).map(|given| &given.variables)
     }
 }
 
@@ -334,6 +348,14 @@ pub enum NodeReply {
         /// Numbers of what it has taken over.
         taken: Vec<u32>,
     },
+    /// What was to be done once is done.
+    Done {
+        /// Incarnation that answers.
+        epoch: u64,
+        /// What the sessions of the group are given; empty after the load.
+        #[serde(default)]
+        variables: GivenVariables,
+    },
 }
 
 /// Why a node does not do as it is told: what the daemon goes by.
@@ -352,6 +374,8 @@ pub enum RefusalCode {
     System,
     /// The command cannot be read.
     Unreadable,
+    /// A step of what is done once has failed: done again it might go well, or do twice what it did.
+    Failed,
     /// The experiment cannot be run on this node as it is written: asking again changes nothing.
     #[default]
     Unfit,
@@ -359,13 +383,13 @@ pub enum RefusalCode {
 
 impl RefusalCode {
     /// Every code.
-    pub const ALL: [Self; 7] =
-        [Self::Busy, Self::Stale, Self::Unknown, Self::Late, Self::System, Self::Unreadable, Self::Unfit];
+    pub const ALL: [Self; 8] =
+        [Self::Busy, Self::Stale, Self::Unknown, Self::Late, Self::System, Self::Unreadable, Self::Failed, Self::Unfit];
 
     /// Whether the same command might be obeyed by other nodes, or later.
     pub const fn is_final(self) -> bool {
         match self {
-            Self::Unreadable | Self::Unfit => true,
+            Self::Unreadable | Self::Failed | Self::Unfit => true,
             Self::Busy | Self::Stale | Self::Unknown | Self::Late | Self::System => false,
         }
     }

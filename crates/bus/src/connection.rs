@@ -274,7 +274,7 @@ impl Bus {
 
     /// Whether whoever answers may be missing for a while though the connection stands: a cluster elects a leader, or
     /// JetStream is behind the link of a leaf node.
-    pub(crate) fn is_apart(&self) -> bool {
+    pub fn is_apart(&self) -> bool {
         self.is_behind_link() || self.is_clustered()
     }
 

@@ -5,7 +5,7 @@
 //!
 //! Layout: [`connection`], [`message`], [`headers`] are core NATS; [`streams`], [`publish`], [`work_queue`], [`tail`],
 //! [`kv`], [`object`] are JetStream; [`otlp`] is the way out of telemetry; [`lease`], [`registry`], [`expiry`],
-//! [`clock`], [`service`] are built on them; [`inventory`] is what there is to be shown of it all; [`roles`] says what
+//! [`clock`], [`moving`], [`service`] are built on them; [`inventory`] is what there is to be shown of it all; [`roles`] says what
 //! each kind of process may do there; [`server`] finds and supervises a nats-server.
 
 mod api;
@@ -27,6 +27,7 @@ pub mod kept;
 pub mod kv;
 pub mod lease;
 pub mod message;
+pub mod moving;
 pub mod object;
 pub mod otlp;
 pub mod publish;

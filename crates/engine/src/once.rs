@@ -9,13 +9,12 @@ use nuncius_clock::monotonic_ns;
 use nuncius_schemas::metric::FailureCount;
 use serde_json::{Map, Value};
 
-use crate::caps::Caps;
 use crate::control::Control;
 use crate::error::{EngineError, PlanError};
 use crate::options::EngineOptions;
 use crate::plan::{GroupInput, GroupPlan, plan_once};
 use crate::policy::TargetPolicy;
-use crate::program::Part;
+use crate::program::{LOOP, Part};
 use crate::run::spawn_group;
 use crate::sink::{EngineMessage, FinishReason};
 
@@ -65,7 +64,8 @@ pub enum OnceError {
 }
 
 /// Does the steps of a group's `before` or `after`, and gives the variables that there are afterwards, which are for all
-/// sessions: see [`GroupInput::variables`]. Blocks until it is done. `None` where the group has no such steps.
+/// sessions: see [`GroupInput::variables`]. Rows of data are not among them: each session has its own. Blocks until it
+/// is done, or until somebody stops `control`, which nobody else has started. `None` where the group has no such steps.
 ///
 /// # Errors
 /// They cannot be planned or started, or one of them has failed.
@@ -73,7 +73,7 @@ pub fn run_once(
     input: &GroupInput<'_>,
     policy: &TargetPolicy,
     environment: &dyn Fn(&str) -> Option<String>,
-    (options, caps): (EngineOptions, Arc<Caps>),
+    (options, control): (EngineOptions, &Arc<Control>),
     once: Once,
 ) -> Result<Option<Map<String, Value>>, OnceError> {
     let (part, list) = match once {
@@ -83,7 +83,7 @@ pub fn run_once(
     let Some(plan) = plan_once(input, policy, environment, part)? else { return Ok(None) };
     let group = plan.group();
     let (names, made) = (plan.step_names().to_vec(), plan.program().map(|program| Arc::clone(&program.made)));
-    let failed = run(plan, options, caps)?;
+    let failed = run(plan, options, control)?;
     match failed {
         Failed::Step(step, failure) => {
             let name = names.get(step).cloned().unwrap_or_default();
@@ -95,7 +95,12 @@ pub fn run_once(
         Failed::Not => {
             let variables = made.and_then(|made| made.lock().unwrap_or_else(PoisonError::into_inner).take());
             let reason = "it came to no end".to_owned();
-            variables.map(Some).ok_or(OnceError::Ended { group, list, reason })
+            let mut variables = variables.ok_or(OnceError::Ended { group, list, reason })?;
+            let feeders = input.spec.groups.get(usize::from(group)).into_iter().flat_map(|group| &group.feeders);
+            for name in feeders.map(|feeder| feeder.name.as_str()).chain([LOOP]) {
+                variables.remove(name);
+            }
+            Ok(Some(variables))
         }
     }
 }
@@ -106,10 +111,9 @@ enum Failed {
     Not,
 }
 
-fn run(plan: GroupPlan, options: EngineOptions, caps: Arc<Caps>) -> Result<Failed, EngineError> {
-    let control = Control::with_caps(caps);
+fn run(plan: GroupPlan, options: EngineOptions, control: &Arc<Control>) -> Result<Failed, EngineError> {
     let (sink, messages) = sync_channel(MESSAGES_MAX);
-    let threads = spawn_group(plan, options, Arc::clone(&control), sink, None)?;
+    let threads = spawn_group(plan, options, Arc::clone(control), sink, None)?;
     control.start(monotonic_ns(), u64::MAX);
     let mut failures: BTreeMap<usize, FailureCount> = BTreeMap::new();
     let mut ended = None;

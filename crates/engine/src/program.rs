@@ -43,7 +43,7 @@ use feeder::FeederPlan;
 use target::{Resolver, Targets};
 
 /// The variable of the innermost loop.
-const LOOP: &str = "loop";
+pub(crate) const LOOP: &str = "loop";
 
 /// What a program is made from, beside the group.
 #[derive(Clone, Copy)]

@@ -12,8 +12,8 @@ use nuncius_schemas::metric::{
     StepDelta,
 };
 use nuncius_schemas::node::{
-    Capacity, Extend, GroupAssignment, Inquire, NodeCommand, NodeInfo, NodeReply, Prepare, RefusalCode, Role, ShardRun,
-    Start, Stop, Take,
+    Capacity, Extend, GivenVariables, GroupAssignment, GroupVariables, Inquire, NodeCommand, NodeInfo, NodeReply, Once,
+    OncePhase, Prepare, RefusalCode, Role, ShardRun, Start, Stop, Take,
 };
 use nuncius_schemas::record::{RecordBatch, RecordOutcome};
 use nuncius_schemas::route::{Route, RouteHost};
@@ -119,6 +119,21 @@ pub(crate) fn node_commands() -> Vec<(&'static str, NodeCommand)> {
             nodes: 2,
         }],
         run_key: 0x0123_4567_89ab_cdef,
+        variables: Vec::new(),
+    };
+    let given = GroupVariables { group: 1, variables: given_variables() };
+    let prepare_with_variables = Prepare { variables: vec![given], ..prepare.clone() };
+    let once = Once {
+        experiment: experiment.clone(),
+        token,
+        attempt: 2,
+        spec: self::experiment(),
+        routes: vec![route()],
+        run_key: 0x0123_4567_89ab_cdef,
+        group: 1,
+        phase: OncePhase::After,
+        variables: given_variables(),
+        limit_ns: 600_000_000_000,
     };
     let start = Start {
         experiment: experiment.clone(),
@@ -152,12 +167,19 @@ pub(crate) fn node_commands() -> Vec<(&'static str, NodeCommand)> {
     let stop = Stop { experiment, token, attempt: 2, drain_ns: 5_000_000_000, reason: "the schedule is over".into() };
     vec![
         ("", NodeCommand::Prepare(Box::new(prepare))),
+        ("-variables", NodeCommand::Prepare(Box::new(prepare_with_variables))),
         ("-start", NodeCommand::Start(start)),
         ("-extend", NodeCommand::Extend(extend)),
         ("-stop", NodeCommand::Stop(stop)),
         ("-take", NodeCommand::Take(Box::new(take))),
         ("-inquire", NodeCommand::Inquire(inquire)),
+        ("-once", NodeCommand::Once(Box::new(once))),
     ]
+}
+
+fn given_variables() -> GivenVariables {
+    let value = serde_json::json!({"token": "abc", "ids": [1, 2.5, null], "owner": {"name": "me", "is_new": true}});
+    GivenVariables::try_from(value.as_object().unwrap().clone()).unwrap()
 }
 
 pub(crate) fn node_replies() -> Vec<(&'static str, NodeReply)> {
@@ -171,7 +193,8 @@ pub(crate) fn node_replies() -> Vec<(&'static str, NodeReply)> {
         horizon_ns: 12_000_000_000,
         taken: vec![1, 3],
     };
-    vec![("", refused), ("-standing", standing)]
+    let done = NodeReply::Done { epoch: 3, variables: given_variables() };
+    vec![("", refused), ("-standing", standing), ("-done", done)]
 }
 
 pub(crate) fn metric_delta() -> MetricDelta {

@@ -246,6 +246,7 @@ mod tests {
                 .map(|g| GroupAssignment { group: g as u16, shards, owned: owned.clone(), nodes })
                 .collect(),
             run_key: 1,
+            variables: Vec::new(),
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use nuncius_bus::Bus;
 use nuncius_engine::{Control, EngineMessage, EngineOptions, GroupInput, GroupPlan, plan_group, spawn_group};
 use nuncius_jobs::Queues;
-use nuncius_schemas::node::{GroupAssignment, Prepare, RefusalCode, Take};
+use nuncius_schemas::node::{GivenVariables, GroupAssignment, Prepare, RefusalCode, Take};
 
 use crate::caps::{self, Asked, CapError};
 use crate::config::ClientConfig;
@@ -150,7 +150,7 @@ impl Engines {
             trace_id: self.trace_id,
             threads: self.config.threads,
             bundle: None,
-            variables: None,
+            variables: self.prepare.variables_of(assignment.group).map(GivenVariables::map),
         };
         Ok(plan_group(&input, &self.config.policy, &environment)?)
     }

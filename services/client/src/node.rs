@@ -22,9 +22,12 @@ use crate::session::Session;
 
 mod call;
 mod commands;
+mod once;
+mod once_desk;
 mod taken;
 
 use call::Call;
+use once_desk::OnceDesk;
 use taken::Taken;
 
 /// A prepared experiment whose start has not come after this long is given up.
@@ -81,6 +84,7 @@ enum Event {
     Command(Option<Message>),
     Prepared(Option<Box<Prepared>>),
     Taken(Taken),
+    OnceEnded(once_desk::Ended),
     SessionEnded,
     Renamed,
     Tick,
@@ -110,6 +114,8 @@ struct Node {
     session: Option<Session>,
     preparing: Option<Preparing>,
     fences: Fences,
+    /// What is done once for an experiment.
+    once: OnceDesk,
     /// Shards of lost nodes that are being taken over, on threads that may block, and who waits for an answer: by
     /// experiment, attempt and number.
     taking: JoinSet<Taken>,
@@ -157,6 +163,7 @@ pub async fn run(
         session: None,
         preparing: None,
         fences: Fences::default(),
+        once: OnceDesk::default(),
         taking: JoinSet::new(),
         waiting: BTreeMap::new(),
     };
@@ -166,6 +173,7 @@ pub async fn run(
             message = commands.next() => Event::Command(message),
             prepared = wait_prepared(&mut node.preparing) => Event::Prepared(prepared),
             Some(Ok(taken)) = node.taking.join_next() => Event::Taken(taken),
+            ended = node.once.next() => Event::OnceEnded(ended),
             () = wait_session(&mut node.session) => Event::SessionEnded,
             _ = tick.tick() => Event::Tick,
             Ok(()) = claims.changed() => Event::Renamed,
@@ -176,6 +184,7 @@ pub async fn run(
             Event::Command(None) | Event::Shutdown => break,
             Event::Prepared(prepared) => node.prepared(prepared).await,
             Event::Taken(taken) => node.taken(taken).await,
+            Event::OnceEnded(ended) => node.once_ended(ended).await,
             Event::SessionEnded => node.session_ended().await,
             Event::Renamed => {
                 // The key expired while the bus was away, and somebody else has the name now.
@@ -223,8 +232,13 @@ impl Node {
         if let Some(session) = self.session.take() {
             info!(experiment = %session.experiment, "done");
         }
-        self.info.experiment = None;
-        self.publish_info().await;
+        self.publish_work().await;
+    }
+
+    /// The experiment that the node works for, as far as the registry has to know.
+    fn works_for(&self) -> Option<&str> {
+        let session = self.session.as_ref().map(|session| session.experiment.as_str());
+        session.or_else(|| self.once.works_for())
     }
 
     fn tick(&mut self) {
@@ -238,11 +252,17 @@ impl Node {
         }
     }
 
-    async fn publish_info(&mut self) {
-        self.registration.set_info(self.info.clone()).await;
+    /// Tells the registry what the node works for, if that has changed.
+    async fn publish_work(&mut self) {
+        let works_for = self.works_for().map(str::to_owned);
+        if self.info.experiment != works_for {
+            self.info.experiment = works_for;
+            self.registration.set_info(self.info.clone()).await;
+        }
     }
 
     async fn shut_down(mut self) {
+        self.leave_once().await;
         if let Some(mut session) = self.session.take() {
             session.leave(SHUTDOWN_DRAIN_NS, "was shut down before its part was over");
             if tokio::time::timeout(SHUTDOWN_REPORT, &mut session.reporter).await.is_err() {

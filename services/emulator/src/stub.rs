@@ -1,4 +1,5 @@
-//! The stub: an HTTP/1.1 target with a known queue, known service times and known failures.
+//! The stub: an HTTP target with a known queue, known service times and known failures. It speaks HTTP/1.1 and, to those
+//! who begin with it, HTTP/2 without TLS on the same port (RFC 9113, section 3.3).
 //!
 //! Every request waits for one of `concurrency` slots, oldest first, holds it for a service time drawn from (seed,
 //! number of the request), and is answered. The queue is reckoned, not acted out: a request's start and end are fixed
@@ -12,7 +13,18 @@
 //! | `GET /.stub/stats` | [`StubStats`] as JSON; answered even while frozen |
 //! | `POST /.stub/freeze?for=2s` | freezes; without `for` until thawed |
 //! | `POST /.stub/thaw` | thaws |
-//! | any other, any method | 200 `ok`, 500 for the seeded share, 503 at once when the waiting room is full |
+//! | `POST /login` | JSON with a `token`, and a cookie `sid`; 401 for the password `wrong` |
+//! | `/account`, `/private`, `POST /logout` | 401 without a bearer token that the stub gave |
+//! | `/session` | 401 without the cookie `sid` |
+//! | `/items`, `/items/ID` | JSON: a list, and items 1 to 1000 |
+//! | `/cart`, `POST /cart`, `/orders`, `POST /orders`, `/orders/ID` | JSON; what is made has a `Location` |
+//! | `POST /oauth/token`, `/oauth2/token` | a token by `client_credentials` or `password` (RFC 6749); `?expires_in=2` |
+//! | `/redirect/N` | 302, N times, then as any other; up to 100 |
+//! | `/page`, `/page/N`, `POST /form` | HTML with a link and a form; 403 without its hidden field `csrf` |
+//! | any other, any method | 200 `ok` |
+//!
+//! All of them but `/.stub/` are served alike: 500 for the seeded share, 503 at once when the waiting room is full.
+//! Whoever asks for gzip gets it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,15 +35,19 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 mod answer;
+mod coding;
 mod config;
 mod counters;
 mod error;
 mod freeze;
 mod line;
+mod pages;
 mod server;
 mod service_time;
+mod site;
 #[cfg(test)]
 mod tests;
+mod token;
 
 pub use config::{Freeze, MAX_ANSWER_BODY_BYTES, MAX_REQUEST_BODY_BYTES, StubConfig};
 pub use counters::StubStats;

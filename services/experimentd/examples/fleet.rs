@@ -176,6 +176,7 @@ impl Node {
             },
             NodeCommand::Take(_) => return Err((RefusalCode::Unfit, "simulated nodes take nothing over".to_owned())),
             NodeCommand::Inquire(_) => return Err(unknown()),
+            NodeCommand::Once(_) => return Err((RefusalCode::Unfit, "simulated nodes send nothing".to_owned())),
         }
         Ok(())
     }

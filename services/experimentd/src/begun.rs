@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use nuncius_bus::clock::Offset;
+use nuncius_schemas::node::GroupVariables;
 
 use crate::checkpoint::Progress;
 use crate::plan::Plan;
@@ -25,6 +26,8 @@ pub(crate) struct Begun {
 pub(crate) struct Left {
     pub(crate) plan: Plan,
     pub(crate) begun: Begun,
+    /// What sessions were given.
+    pub(crate) given: Vec<GroupVariables>,
     /// What happened, for people.
     pub(crate) told: String,
     /// Whoever wrote where it stood.

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use nuncius_bus::{Bus, BusError};
 use nuncius_schemas::codec::{self, CodecError};
-use nuncius_schemas::node::GroupAssignment;
+use nuncius_schemas::node::{GroupAssignment, GroupVariables};
 use nuncius_schemas::run::RunNode;
 use nuncius_schemas::second::ExperimentSecond;
 use serde::{Deserialize, Serialize};
@@ -34,6 +34,9 @@ pub(crate) struct Checkpoint {
     pub(crate) start_unix_ns: u64,
     /// How far ahead nodes may offer, in nanoseconds.
     pub(crate) horizon_ns: u64,
+    /// What sessions were given: it is needed once more when the load is over.
+    #[serde(default)]
+    pub(crate) given: Vec<GroupVariables>,
     /// Absent until something was merged.
     pub(crate) progress: Option<Progress>,
 }
@@ -74,7 +77,13 @@ impl Checkpoint {
         }
     }
 
-    pub(crate) fn of_plan(plan: &Plan, attempt: u32, start_unix_ns: u64, horizon_ns: u64) -> Self {
+    pub(crate) fn of_plan(
+        plan: &Plan,
+        attempt: u32,
+        start_unix_ns: u64,
+        horizon_ns: u64,
+        given: Vec<GroupVariables>,
+    ) -> Self {
         Self {
             attempt,
             nodes: plan.nodes.clone(),
@@ -82,6 +91,7 @@ impl Checkpoint {
             nodes_per_group: plan.nodes_per_group.clone(),
             start_unix_ns,
             horizon_ns,
+            given,
             progress: None,
         }
     }

@@ -7,10 +7,11 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use nuncius_bus::clock::{Offset, measure_offset};
+use nuncius_bus::moving::while_it_moves;
 use nuncius_bus::{Bus, BusError, TypedError, typed};
 use nuncius_clock::monotonic_ns;
 use nuncius_schemas::codec;
-use nuncius_schemas::node::{NodeCommand, NodeReply, RefusalCode};
+use nuncius_schemas::node::{GivenVariables, NodeCommand, NodeReply, RefusalCode};
 use nuncius_telemetry::{OpenSpan, Operation, SpanKind, messaging};
 
 /// Round trips a clock measurement takes the least of.
@@ -31,6 +32,8 @@ const COMMANDS_BYTES_AT_ONCE: usize = 256 << 20;
 const BYTES_PER_ENCODED: usize = 8;
 /// How often a node that gets ready is asked for a sign of life.
 const SIGN_OF_LIFE_PERIOD: Duration = Duration::from_millis(500);
+/// How long the answer to something that takes long is waited for, before it may have been lost on its way.
+const ASKED_AGAIN: Duration = Duration::from_secs(10);
 
 /// Why a command had no effect.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -100,13 +103,18 @@ impl FleetError {
 /// [`FleetError`].
 pub(crate) async fn command(bus: &Bus, node: &str, command: &NodeCommand, timeout: Duration) -> Result<(), FleetError> {
     let mut span = span_of(bus, node, command);
-    let outcome = command_in(bus, node, command, timeout, &span).await;
-    match &outcome {
-        Ok(()) => {}
+    let outcome = reply_to(bus, node, command, timeout, &span).await;
+    close(&mut span, &outcome);
+    outcome.map(drop)
+}
+
+/// Tells a span what came of its command.
+fn close<T>(span: &mut OpenSpan, outcome: &Result<T, FleetError>) {
+    match outcome {
+        Ok(_) => {}
         Err(error @ FleetError::Refused { .. }) => span.fail("refused", error.to_string()),
         Err(error @ FleetError::Missing { .. }) => span.fail("missing", error.to_string()),
     }
-    outcome
 }
 
 /// The span of a command that is given once; the others leave no trace, though there may be thousands of them.
@@ -124,20 +132,21 @@ fn span_of(bus: &Bus, node: &str, command: &NodeCommand) -> OpenSpan {
     OpenSpan::child_of_current(SpanKind::Client, || format!("request {}", template()), attributes)
 }
 
-async fn command_in(
+async fn reply_to(
     bus: &Bus,
     node: &str,
     command: &NodeCommand,
     timeout: Duration,
     span: &OpenSpan,
-) -> Result<(), FleetError> {
+) -> Result<NodeReply, FleetError> {
     let subject = bus.namespace().node_command(node);
     let headers = typed::headers_of("node-command.v2", span.traceparent().as_deref());
-    match bus.request_with::<_, NodeReply>(&subject, &headers, command, timeout).await {
-        Ok(NodeReply::Accepted { .. } | NodeReply::Standing { .. }) => Ok(()),
+    let ask = async |left| bus.request_with::<_, NodeReply>(&subject, &headers, command, left).await;
+    match while_it_moves(bus, timeout, timeout, ask).await {
         Ok(NodeReply::Refused { epoch, code, reason }) => {
             Err(FleetError::Refused { node: node.to_owned(), epoch, code, reason })
         }
+        Ok(reply @ (NodeReply::Accepted { .. } | NodeReply::Standing { .. } | NodeReply::Done { .. })) => Ok(reply),
         Err(TypedError::Bus(BusError::NoResponders { .. })) => Err(missing(node, "nobody listens on its subject")),
         Err(error @ TypedError::Bus(BusError::PayloadTooLarge { .. })) => {
             // No other node would be told of it either.
@@ -223,8 +232,8 @@ pub(crate) async fn inquire_all(
 ) -> BTreeMap<String, Standing> {
     async fn ask(bus: &Bus, node: &str, question: &NodeCommand, timeout: Duration) -> Option<(String, Standing)> {
         let subject = bus.namespace().node_command(node);
-        let answer = bus.request_message::<_, NodeReply>(&subject, "node-command.v2", question, timeout).await;
-        match answer {
+        let ask = async |left| bus.request_message::<_, NodeReply>(&subject, "node-command.v2", question, left).await;
+        match while_it_moves(bus, timeout, timeout, ask).await {
             Ok(NodeReply::Standing { attempt, is_started, start_at_ns, horizon_ns, .. }) => {
                 let start_at_ns = is_started.then_some(start_at_ns);
                 Some((node.to_owned(), Standing::At { attempt, start_at_ns, horizon_ns }))
@@ -232,7 +241,7 @@ pub(crate) async fn inquire_all(
             Ok(NodeReply::Refused { epoch, code: RefusalCode::Unknown, .. }) => {
                 Some((node.to_owned(), Standing::Idle { epoch }))
             }
-            Ok(NodeReply::Accepted { .. } | NodeReply::Refused { .. }) | Err(_) => None,
+            Ok(NodeReply::Accepted { .. } | NodeReply::Refused { .. } | NodeReply::Done { .. }) | Err(_) => None,
         }
     }
     let work = questions.iter().map(|(node, question)| ask(bus, node, question, timeout).boxed()).collect();
@@ -283,12 +292,61 @@ async fn command_alive(
     }
 }
 
+/// Has a node do something once, which may take long: `limit` is for a node that answers its pings meanwhile. It is asked
+/// again and again, since an answer may be lost with a connection: the node does it once all the same.
+///
+/// # Errors
+/// [`FleetError`]; also when the node has been silent for as long as `patience` says.
+pub(crate) async fn do_once(
+    bus: &Bus,
+    node: &str,
+    order: &NodeCommand,
+    limit: Duration,
+    patience: Patience,
+) -> Result<GivenVariables, FleetError> {
+    let mut span = span_of(bus, node, order);
+    let outcome = tokio::select! {
+        outcome = done(bus, node, order, limit, &span) => outcome,
+        silent = falls_silent(bus, node, patience) => Err(silent),
+    };
+    close(&mut span, &outcome);
+    outcome
+}
+
+async fn done(
+    bus: &Bus,
+    node: &str,
+    order: &NodeCommand,
+    limit: Duration,
+    span: &OpenSpan,
+) -> Result<GivenVariables, FleetError> {
+    let end = Instant::now() + limit;
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        match reply_to(bus, node, order, left.min(ASKED_AGAIN), span).await {
+            Ok(NodeReply::Done { variables, .. }) => return Ok(variables),
+            Ok(NodeReply::Accepted { .. } | NodeReply::Standing { .. } | NodeReply::Refused { .. }) => {
+                return Err(missing(node, "what it says is no answer to what it was asked"));
+            }
+            Err(error @ FleetError::Missing { .. }) if Instant::now() + SIGN_OF_LIFE_PERIOD >= end => {
+                return Err(error);
+            }
+            // Whether it lives is for its pings to say.
+            Err(FleetError::Missing { .. }) => tokio::time::sleep(SIGN_OF_LIFE_PERIOD).await,
+            Err(error @ FleetError::Refused { .. }) => return Err(error),
+        }
+    }
+}
+
 /// Comes back when the node has not answered a ping for as long: a stopped process, or a host that is gone.
 async fn falls_silent(bus: &Bus, node: &str, Patience { silence, reconnect }: Patience) -> FleetError {
     let subject = bus.namespace().node_ping(node);
+    let mut nobody_since = None;
     loop {
         match measure_offset(bus, &subject, 1, monotonic_ns, silence).await {
-            Ok(_) => {}
+            Ok(_) => nobody_since = None,
+            Err(BusError::NoResponders { .. })
+                if bus.is_apart() && nobody_since.get_or_insert_with(Instant::now).elapsed() < reconnect => {}
             // Silence is a node's own only while we could have heard it.
             Err(error) if bus.connected_for() > silence && bus.is_settled(silence + reconnect) => {
                 return missing(node, error);
@@ -309,8 +367,8 @@ pub(crate) async fn measure_clock(bus: &Bus, node: &str, deadline: Duration) -> 
 
 async fn measure_clock_of(bus: &Bus, node: &str, samples: usize, deadline: Duration) -> Result<Offset, FleetError> {
     let subject = bus.namespace().node_ping(node);
-    let measured = measure_offset(bus, &subject, samples, monotonic_ns, deadline).await;
-    measured.map_err(|error| missing(node, error))
+    let measure = async |left| Ok(measure_offset(bus, &subject, samples, monotonic_ns, left).await?);
+    while_it_moves(bus, deadline, deadline, measure).await.map_err(|error| missing(node, error))
 }
 
 /// The same for many, of which an answer takes `round_trip`; nodes that do not answer are missing from the offsets.

@@ -4,13 +4,14 @@
 //! acknowledge a submission before its fate is written down.
 //!
 //! Layout: `intake` admission; `run` one experiment from waiting to its end, `running` what it holds meanwhile; `plan`
-//! who does what; `fleet` commands to nodes; `control` requests to a run; `start` the start, `begun` what has started;
-//! `watch` while load is offered, `outcome` what came of it; `timing` how long what may take; [`totals`], [`seconds`],
-//! [`series`], [`offered`], [`health`], [`judge`], [`summary`] the books, pure; `tell` publishes the seconds; `finish`
-//! the end; `records` request records; `archive` what is stored, for whoever asks; `checkpoint` where a run stands;
-//! `succession` what another daemon left; `journal` what is written down meanwhile; `storing` what is stored meanwhile,
-//! beside the run; `telemetry` the samples of machines; `restore` the same from the bus, `reconcile` now and then;
-//! `trim` what the bus need not keep; `figures` what it tells of itself.
+//! who does what; `fleet` commands to nodes; `control` requests to a run; `once` what is done once, before the load and
+//! after it; `start` the start, `begun` what has started; `watch` while load is offered, `outcome` what came of it;
+//! `timing` how long what may take; [`totals`], [`seconds`], [`series`], [`offered`], [`health`], [`judge`],
+//! [`summary`] the books, pure; `tell` publishes the seconds; `finish` the end; `records` request records; `archive`
+//! what is stored, for whoever asks; `checkpoint` where a run stands; `succession` what another daemon left; `journal`
+//! what is written down meanwhile; `storing` what is stored meanwhile, beside the run; `telemetry` the samples of
+//! machines; `restore` the same from the bus, `reconcile` now and then; `trim` what the bus need not keep; `figures`
+//! what it tells of itself.
 
 mod archive;
 mod begun;
@@ -27,6 +28,7 @@ mod journal;
 pub mod judge;
 mod nodes;
 pub mod offered;
+mod once;
 mod outcome;
 mod plan;
 mod reconcile;

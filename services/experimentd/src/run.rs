@@ -14,6 +14,7 @@ use crate::checkpoint;
 use crate::finish;
 use crate::fleet::FleetError;
 use crate::journal::JournalError;
+use crate::once;
 use crate::outcome::Offered;
 use crate::plan::{Plan, PlanError, unresolved_services};
 use crate::running::{Running, Stopped, leave};
@@ -38,10 +39,14 @@ pub(crate) async fn run(mut running: Running, left: Option<Left>) {
         match outcome {
             Ok((plan, offered)) => {
                 behind.extend(offered.lost.keys().cloned());
-                finish::finished(&mut running, &plan, offered).await;
+                let lost = offered.lost.keys().cloned().collect();
+                match once::after(&mut running, true, &lost).await {
+                    Ok(()) => finish::finished(&mut running, &plan, offered).await,
+                    Err(error) => tracing::warn!(experiment = %id, %error, "leaving the end of the run alone"),
+                }
             }
-            Err(Stopped::Failed(reason)) => finish::never_ran(&mut running, RunStatus::Failed, &reason).await,
-            Err(Stopped::Cancelled(reason)) => finish::never_ran(&mut running, RunStatus::Cancelled, &reason).await,
+            Err(Stopped::Failed(reason)) => never_ran(&mut running, RunStatus::Failed, &reason).await,
+            Err(Stopped::Cancelled(reason)) => never_ran(&mut running, RunStatus::Cancelled, &reason).await,
             Err(Stopped::NotOurs(error)) => {
                 tracing::warn!(experiment = %id, %error, "leaving the run alone");
             }
@@ -60,8 +65,20 @@ pub(crate) async fn run(mut running: Running, left: Option<Left>) {
     leave(&running.daemon, &id, running.lease).await;
 }
 
+/// Ends a run that has offered nothing; what was done before it is cleared away.
+async fn never_ran(running: &mut Running, status: RunStatus, reason: &str) {
+    match once::after(running, false, &BTreeSet::new()).await {
+        Ok(()) => finish::never_ran(running, status, reason).await,
+        Err(error) => {
+            tracing::warn!(experiment = %running.journal.record.id, %error, "leaving the end of the run alone");
+        }
+    }
+}
+
 /// Offers on where another daemon stood.
 async fn go_on(running: &mut Running, left: Left) -> Result<(Plan, Offered), Stopped> {
+    running.given = left.given.into_iter().map(|of| (of.group, of.variables)).collect();
+    running.plan = once::is_wanted(&running.journal.record.spec).then(|| left.plan.clone());
     running.daemon.nodes.hold(&running.journal.record.id, left.plan.nodes.iter().map(|node| node.name.as_str()));
     let names = left.plan.nodes.iter().map(|node| node.name.as_str());
     let round_trip = running.daemon.nodes.round_trip(&running.daemon.name, names);
@@ -77,7 +94,6 @@ async fn go_on(running: &mut Running, left: Left) -> Result<(Plan, Offered), Sto
 }
 
 async fn prepare_and_offer(running: &mut Running) -> Result<(Plan, Offered), Stopped> {
-    refuse_what_is_done_once(running)?;
     resolve_services(running).await?;
     let mut excluded = BTreeSet::new();
     let mut excused = Excused::default();
@@ -102,8 +118,15 @@ async fn prepare_and_offer(running: &mut Running) -> Result<(Plan, Offered), Sto
         let dropped: Vec<String> =
             before.into_iter().map(|node| node.name).filter(|name| !names.contains(&name.as_str())).collect();
         tell_to_stop(running, &dropped, "it was planned anew without this node");
+        running.plan = once::is_wanted(&running.journal.record.spec).then(|| plan.clone());
         let span = info_span!("start", "otel.name" = "start experiment", nuncius.attempt = attempt);
-        match start(running, &plan, attempt).instrument(span).await? {
+        let begun = async {
+            match once::before(running).await? {
+                Ok(()) => start(running, &plan, attempt).await,
+                Err(missing) => Ok(Err(missing)),
+            }
+        };
+        match begun.instrument(span).await? {
             Ok(begun) => {
                 let offered = offer(running, &plan, begun).await?;
                 return Ok((plan, offered));
@@ -134,20 +157,6 @@ async fn prepare_and_offer(running: &mut Running) -> Result<(Plan, Offered), Sto
             }
         }
     }
-}
-
-/// What would be left out in silence is refused.
-fn refuse_what_is_done_once(running: &Running) -> Result<(), Stopped> {
-    for (index, group) in running.journal.record.spec.groups.iter().enumerate() {
-        for (list, steps) in [("before", &group.before), ("after", &group.after)] {
-            if !steps.is_empty() {
-                let problem = "steps that are done once for all are not run by this version: make them steps of the \
-                               group, or do them by hand";
-                return Err(Stopped::Failed(format!("groups[{index}].{list}: {problem}")));
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Starts that failed for no fault of a node.

@@ -1,15 +1,18 @@
 //! What a run holds while it is under way, and how it is taken and given back.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use nuncius_bus::BusError;
 use nuncius_bus::lease::Lease;
+use nuncius_schemas::node::{GivenVariables, GroupVariables};
 use nuncius_schemas::run::{RunRecord, RunStatus};
 use tracing::Span;
 
 use crate::control::ControlDesk;
 use crate::daemon::{Daemon, give_back};
 use crate::journal::{Journal, JournalError};
+use crate::plan::Plan;
 
 /// How long the bus may refuse what a run cannot do without.
 const INSIST_PATIENCE: Duration = Duration::from_secs(60);
@@ -42,6 +45,10 @@ pub(crate) struct Running {
     pub(crate) control: ControlDesk,
     pub(crate) lease: Lease,
     pub(crate) span: Span,
+    /// By group, what was made once before the load, for all sessions. It may be tokens, and is shown to nobody.
+    pub(crate) given: BTreeMap<u16, GivenVariables>,
+    /// Who does what, as it was planned last.
+    pub(crate) plan: Option<Plan>,
 }
 
 impl Running {
@@ -61,7 +68,8 @@ impl Running {
         match ControlDesk::open(&daemon.bus, &id).await {
             Ok(control) => {
                 let journal = Journal::new(daemon, record, revision);
-                Some(Self { daemon: daemon.clone(), journal, control, lease, span })
+                let (given, plan) = Default::default();
+                Some(Self { daemon: daemon.clone(), journal, control, lease, span, given, plan })
             }
             Err(error) => {
                 tracing::warn!(experiment = %id, %error, "no control subject");
@@ -69,6 +77,15 @@ impl Running {
                 None
             }
         }
+    }
+
+    /// What sessions are given, as it travels.
+    pub(crate) fn given_list(&self) -> Vec<GroupVariables> {
+        let group = |(group, variables): (&u16, &GivenVariables)| GroupVariables {
+            group: *group,
+            variables: variables.clone(),
+        };
+        self.given.iter().map(group).collect()
     }
 
     /// Takes the lease again where it ran out, as it does in a long outage of the bus.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use nuncius_bus::clock::Offset;
 use nuncius_clock::{monotonic_ns, unix_ns};
 use nuncius_schemas::codec;
-use nuncius_schemas::node::{Extend, NodeCommand, Prepare, RefusalCode, Start, Stop};
+use nuncius_schemas::node::{Extend, GroupVariables, NodeCommand, Prepare, RefusalCode, Start, Stop};
 use nuncius_schemas::run::RunStatus;
 use tracing::{Instrument, debug, info};
 
@@ -103,7 +103,8 @@ fn not_now(names: &[String], reason: &str) -> Vec<FleetError> {
 async fn note_start(running: &Running, plan: &Plan, attempt: u32, started: &Started) -> Result<u64, String> {
     let record = &running.journal.record;
     let horizon_ns = record.spec.horizon.map_or(nanoseconds(running.daemon.timing.horizon), |horizon| horizon.0);
-    let checkpoint = Checkpoint::of_plan(plan, attempt, started.start_unix_ns, horizon_ns);
+    let given = running.given_list();
+    let checkpoint = Checkpoint::of_plan(plan, attempt, started.start_unix_ns, horizon_ns, given);
     let bytes = codec::encode(&checkpoint).map_err(|error| error.to_string())?;
     let left = Duration::from_nanos(started.start_at_ns.saturating_sub(monotonic_ns()));
     let stored = checkpoint::store(&running.daemon.bus, &record.id, record.token, &bytes);
@@ -126,10 +127,14 @@ async fn bring_up(
     let spec = &running.journal.record.spec;
     let routes = running.journal.record.routes.clone();
     let run_key = running.daemon.run_key(&experiment);
+    let given = running.given_list();
     let prepare = |node: &str| {
         let assignments = plan.assignments.get(node).cloned().unwrap_or_default();
         let (experiment, spec, routes) = (experiment.clone(), spec.clone(), routes.clone());
-        let prepare = Prepare { experiment, token, attempt, spec, routes, assignments, run_key };
+        // What it may take over from others is of groups that it has, too.
+        let is_its_own = |of: &&GroupVariables| assignments.iter().any(|assignment| assignment.group == of.group);
+        let variables = given.iter().filter(is_its_own).cloned().collect();
+        let prepare = Prepare { experiment, token, attempt, spec, routes, assignments, run_key, variables };
         NodeCommand::Prepare(Box::new(prepare))
     };
     let begun = Instant::now();

@@ -226,8 +226,9 @@ async fn left(running: &Running) -> Result<Option<Left>, Stopped> {
     running.insist("where it stood cannot be stored", || checkpoint::store(bus, id, ours, &bytes)).await?;
     let told = format!("daemon {} watches the run from here on: the one before is lost", daemon.name);
     let plan = checkpoint.plan();
-    let Checkpoint { start_unix_ns, horizon_ns, progress, .. } = checkpoint;
-    Ok(Some(Left { plan, begun: Begun { start_at_ns, start_unix_ns, horizon_ns, offsets, progress }, told, token }))
+    let Checkpoint { start_unix_ns, horizon_ns, progress, given, .. } = checkpoint;
+    let begun = Begun { start_at_ns, start_unix_ns, horizon_ns, offsets, progress };
+    Ok(Some(Left { plan, begun, given, told, token }))
 }
 
 /// Whether anything was offered, or may yet be by a node that does not answer.

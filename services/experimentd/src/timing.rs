@@ -24,6 +24,8 @@ pub struct Timing {
     pub lease: Duration,
     /// How long a node may take to get ready while it shows signs of life: it resolves names and tries the targets.
     pub prepare: Duration,
+    /// How long what is done once, before or after the load, may take for each group.
+    pub once: Duration,
     /// How long a node may take to answer anything else, and how long it may be silent while it gets ready.
     pub command: Duration,
     /// Pause before nodes that turned out to be busy are asked again.
@@ -60,6 +62,7 @@ impl Default for Timing {
             checkpoint_period: Duration::from_secs(10),
             lease: Duration::from_secs(5),
             prepare: Duration::from_secs(30),
+            once: Duration::from_secs(600),
             command: Duration::from_secs(2),
             busy_pause: Duration::from_millis(500),
             clock_period: Duration::from_secs(30),

@@ -358,6 +358,9 @@ pub(crate) struct ExperimentdArgs {
     /// How long a node may take to answer.
     #[arg(long, value_name = "DURATION", default_value = "2s")]
     pub(crate) command_timeout: HumanDuration,
+    /// How long `before` and `after` of a group may take.
+    #[arg(long, value_name = "DURATION", default_value = "10m")]
+    pub(crate) once_limit: HumanDuration,
     /// How long a node must have been silent before its load moves to others, which is no earlier than its horizon.
     #[arg(long, value_name = "DURATION", default_value = "2s")]
     pub(crate) node_silence: HumanDuration,

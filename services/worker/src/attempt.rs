@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use nuncius_bus::moving::while_it_moves;
 use nuncius_bus::work_queue::WorkItem;
 use nuncius_bus::{Bus, BusError, TypedError, typed};
 use nuncius_clock::{unix_ms, unix_ns};
@@ -23,6 +24,8 @@ use crate::workload::{DeviceTask, Prepared, Task};
 const TAKEN_AFTER: Duration = Duration::from_millis(250);
 /// Longest work on an emulated device that has no limit of its own.
 const DEVICE_PATIENCE: Duration = Duration::from_secs(24 * 3600);
+/// How long an emulated device is looked for that may have lost its server, where there are several.
+const DEVICE_MOVES: Duration = Duration::from_secs(3);
 /// Longest payload in a line of the log, in bytes.
 const SHOWN_MAX_BYTES: usize = 500;
 
@@ -191,9 +194,10 @@ async fn on_device(
     let limit = prepared.limit.unwrap_or(DEVICE_PATIENCE);
     let span = spans::request_device(bus, &task.name, traceparent);
     let headers = typed::headers_of("device-request.v1", span.traceparent().as_deref());
+    let ask = async |left| bus.request_with::<_, DeviceReply>(&subject, &headers, &task.request, left).await;
     let started = Instant::now();
     let answer = tokio::select! {
-        answer = bus.request_with::<_, DeviceReply>(&subject, &headers, &task.request, limit) => Some(answer),
+        answer = while_it_moves(bus, DEVICE_MOVES, limit, ask) => Some(answer),
         () = cancel.cancelled() => None,
     };
     let mut outcome = Outcome {

@@ -1,8 +1,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use nuncius_bus::clock::answer_pings;
 use nuncius_bus::kv::BucketWanted;
 use nuncius_bus::lease;
+use nuncius_bus::moving::while_it_moves;
 use nuncius_bus::streams::{StreamWanted, ensure_streams};
 use nuncius_bus::tail::Start;
 use nuncius_bus::{Bus, BusError, ConnectOptions, connect};
@@ -148,4 +150,33 @@ async fn nothing_is_lost_and_nothing_fails_when_leaders_die() {
         let stored = soon(tail.next()).await.unwrap();
         assert_eq!(stored.payload, bytes(&wanted.to_string()), "in order, each once");
     }
+}
+
+/// How often it was asked before somebody answered who listens only after the first question, if anybody did.
+async fn asked_of_one_who_comes_late(bus: &Bus, other: &Bus) -> (usize, bool) {
+    let mut asked = 0;
+    let mut responder = None;
+    let patience = Duration::from_secs(5);
+    let answer = while_it_moves(bus, patience, patience, async |left| {
+        asked += 1;
+        let answer = bus.request("who.moves", &none(), Bytes::new(), left).await;
+        if asked == 1 {
+            responder = Some(answer_pings(other, "who.moves").await.unwrap());
+        }
+        Ok(answer?)
+    })
+    .await;
+    drop(responder);
+    (asked, answer.is_ok())
+}
+
+#[tokio::test]
+async fn one_who_may_be_on_its_way_to_another_server_is_asked_again_and_elsewhere_nobody_is() {
+    let cluster = TestCluster::start(3).await.unwrap();
+    let (bus, other) = (client(cluster.servers[0].url(), 0).await, client(cluster.servers[1].url(), 0).await);
+    let (asked, is_answered) = asked_of_one_who_comes_late(&bus, &other).await;
+    assert!(asked > 1 && is_answered, "{asked}");
+    let server = TestServer::start().await.unwrap();
+    let bus = client(server.url(), 0).await;
+    assert_eq!(asked_of_one_who_comes_late(&bus, &bus).await, (1, false));
 }

@@ -29,16 +29,27 @@ impl Node {
             NodeCommand::Stop(stop) => (stop.experiment.clone(), stop.token, stop.attempt),
             NodeCommand::Take(take) => (take.experiment.clone(), take.token, take.attempt),
             NodeCommand::Inquire(inquire) => (inquire.experiment.clone(), inquire.token, inquire.attempt),
+            NodeCommand::Once(once) => (once.experiment.clone(), once.token, once.attempt),
         };
         let mut call = Call::new(self.bus.namespace(), message, &command);
         if let Err(held) = self.fences.pass(&experiment, token) {
             let reason = format!("token {token} is older than {held}: another daemon holds the run");
             return self.refuse(&mut call, RefusalCode::Stale, reason).await;
         }
+        let has_ended_once = match &command {
+            NodeCommand::Stop(stop) => self.end_once(&experiment, attempt, &stop.reason).await,
+            NodeCommand::Prepare(_)
+            | NodeCommand::Start(_)
+            | NodeCommand::Extend(_)
+            | NodeCommand::Take(_)
+            | NodeCommand::Inquire(_)
+            | NodeCommand::Once(_) => false,
+        };
         let session = self.session.as_ref().filter(|session| session.experiment == experiment);
         let ours = session.map(|session| session.attempt);
         match (command, ours) {
             (NodeCommand::Prepare(prepare), _) => self.prepare(*prepare, call).await,
+            (NodeCommand::Once(once), _) => self.once(*once, call).await,
             (NodeCommand::Inquire(_), _) => self.inquire(&experiment, &mut call).await,
             (NodeCommand::Stop(stop), _) if self.is_preparing(&experiment, attempt) => {
                 // What comes of it is dropped, and the node is free at once.
@@ -46,6 +57,7 @@ impl Node {
                 self.preparing = None;
                 self.accept(&call).await;
             }
+            (NodeCommand::Stop(_), None) if has_ended_once => self.accept(&call).await,
             (_, None) => {
                 let reason = format!("this node does not work for experiment {experiment}");
                 self.refuse(&mut call, RefusalCode::Unknown, reason).await;
@@ -166,6 +178,12 @@ impl Node {
     }
 
     async fn prepare(&mut self, prepare: Prepare, mut call: Call) {
+        if let Some(other) = self.once.works_for().filter(|other| *other != prepare.experiment) {
+            let reason = format!("busy: it does what experiment {other} needs once");
+            return self.refuse(&mut call, RefusalCode::Busy, reason).await;
+        }
+        // A daemon that is gone had begun with it.
+        self.end_once(&prepare.experiment, prepare.attempt.saturating_sub(1), "a later attempt has begun").await;
         if let Some(session) = &self.session {
             if session.experiment != prepare.experiment || session.attempt >= prepare.attempt {
                 let reason = format!("busy with attempt {} of experiment {}", session.attempt, session.experiment);
@@ -194,7 +212,7 @@ impl Node {
         let message = call.message.clone();
         // Starting threads blocks as looking up names does: nothing of it happens on the thread that answers commands.
         let work = tokio::task::spawn_blocking(move || {
-            let trace_id = trace_of(&span, &message, &prepare);
+            let trace_id = trace_of(&span, &message, prepare.spec.seed, prepare.run_key);
             let prepare = Arc::new(prepare);
             let of = Arc::clone(&prepare);
             let session = span.in_scope(|| Session::prepare(of, trace_id, &config, &bus, (&name, epoch)));
@@ -214,12 +232,12 @@ impl Node {
             Ok(session) => {
                 info!(experiment = %prepare.experiment, groups = prepare.assignments.len(), "ready");
                 self.session = Some(session);
-                self.info.experiment = Some(prepare.experiment.clone());
-                self.publish_info().await;
+                self.publish_work().await;
                 self.accept(&call).await;
             }
             Err(error) => {
                 warn!(experiment = %prepare.experiment, %error, "not taking part");
+                self.publish_work().await;
                 self.refuse(&mut call, error.code(), error.to_string()).await;
             }
         }
@@ -229,12 +247,12 @@ impl Node {
         self.answer(&call.message, &NodeReply::Accepted { epoch: self.epoch }).await;
     }
 
-    async fn refuse(&self, call: &mut Call, code: RefusalCode, reason: String) {
+    pub(super) async fn refuse(&self, call: &mut Call, code: RefusalCode, reason: String) {
         call.span.fail("refused", reason.clone());
         self.answer(&call.message, &NodeReply::Refused { epoch: self.epoch, code, reason }).await;
     }
 
-    async fn answer(&self, message: &Message, reply: &NodeReply) {
+    pub(super) async fn answer(&self, message: &Message, reply: &NodeReply) {
         if let Err(error) = message.respond_message("node-reply.v1", reply).await {
             warn!(%error, "answer not sent");
         }
@@ -243,10 +261,10 @@ impl Node {
 
 /// The experiment's trace: the one our span belongs to; without an exporter here, the one the daemon named; without
 /// one there either, a number of the run, so that a target that traces finds the requests of a run together.
-fn trace_of(span: &tracing::Span, message: &Message, prepare: &Prepare) -> u128 {
+pub(super) fn trace_of(span: &tracing::Span, message: &Message, seed: u64, run_key: u64) -> u128 {
     let named = message.headers.get(HEADER_TRACEPARENT).and_then(nuncius_telemetry::parse_traceparent);
     nuncius_telemetry::ids_of(span)
         .map(|(trace_id, _)| trace_id)
         .or_else(|| named.map(|(trace_id, _, _)| trace_id))
-        .unwrap_or_else(|| nuncius_load::sample::trace_id(prepare.spec.seed, prepare.run_key, 0, 0))
+        .unwrap_or_else(|| nuncius_load::sample::trace_id(seed, run_key, 0, 0))
 }

@@ -1,26 +1,31 @@
 //! One request: what it asks for, how long it takes, what it is answered.
 
 use std::io;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
-use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
+use hyper::header::{CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use hyper::http::request::Parts;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode, Version};
 use nuncius_schemas::units::HumanDuration;
 use nuncius_serve::sites;
 use tokio::sync::Notify;
 
+use super::coding::{gzip, wants_gzip};
 use super::config::{MAX_REQUEST_BODY_BYTES, StubConfig};
-use super::counters::{Counters, StubStats, Up};
+use super::counters::{Counters, Kind, StubStats, Up};
 use super::line::{Line, Turn};
 use super::service_time::{ERROR_STREAM, uniform};
+use super::site::Place;
 use crate::spans;
 use crate::timer::{Timer, lock};
+
+/// Most of a request's body that decides about its answer, in bytes.
+const KEPT_MAX_BYTES: usize = 64 * 1024;
 
 /// What every connection of a stub shares.
 pub(crate) struct Stub {
@@ -36,6 +41,8 @@ pub(crate) struct Stub {
     pub(crate) freeze_changed: Notify,
     pub(crate) counters: Counters,
     body: Bytes,
+    /// The same compressed, once somebody has asked for that.
+    compressed_body: OnceLock<Bytes>,
 }
 
 /// The queue, and until when the stub stands still.
@@ -56,11 +63,15 @@ enum Asked {
     Ordinary,
     Status(StatusCode),
     Delay { delay_ns: u64 },
+    Site(Place),
     Control,
     Wrong(String),
 }
 
-fn asked(path: &str) -> Asked {
+fn asked(method: &Method, path: &str) -> Asked {
+    if let Some(place) = Place::of(method, path) {
+        return Asked::Site(place);
+    }
     if path.starts_with("/.stub/") {
         return Asked::Control;
     }
@@ -92,6 +103,7 @@ impl Stub {
             freeze_changed: Notify::new(),
             counters: Counters::default(),
             body: Bytes::from(body),
+            compressed_body: OnceLock::new(),
             config,
         })
     }
@@ -106,16 +118,29 @@ impl Stub {
     }
 
     async fn respond(&self, head: &Parts, body: Incoming) -> Response<Full<Bytes>> {
-        if !body.is_end_stream()
-            && let Err(refusal) = self.swallow(body).await
-        {
-            self.counters.rejected.fetch_add(1, Ordering::Relaxed);
-            return refusal;
+        let asked = asked(&head.method, head.uri.path());
+        let mut sent = Vec::new();
+        if !body.is_end_stream() {
+            let keeps = matches!(asked, Asked::Site(place) if place.wants_body());
+            if let Err(refusal) = self.swallow(body, keeps.then_some(&mut sent)).await {
+                self.counters.rejected.fetch_add(1, Ordering::Relaxed);
+                return refusal;
+            }
         }
-        let (status, delay_ns) = match asked(head.uri.path()) {
-            Asked::Ordinary => (None, 0),
-            Asked::Status(status) => (Some(status), 0),
-            Asked::Delay { delay_ns } => (None, delay_ns),
+        let (status, place, delay_ns) = match asked {
+            Asked::Ordinary => (None, None, 0),
+            Asked::Status(status) => {
+                self.counters.count(Kind::Status);
+                (Some(status), None, 0)
+            }
+            Asked::Delay { delay_ns } => {
+                self.counters.count(Kind::Delay);
+                (None, None, delay_ns)
+            }
+            Asked::Site(place) => {
+                self.counters.count(place.kind());
+                (None, Some(place), 0)
+            }
             Asked::Control => {
                 let changes = head.method != Method::GET;
                 if let Some(reason) = sites::foreign(&head.headers, changes, &self.config.allowed_hosts) {
@@ -131,6 +156,9 @@ impl Stub {
         };
         // This is the arrival: the whole request has been read.
         let number = self.counters.requests.fetch_add(1, Ordering::Relaxed);
+        if head.version == Version::HTTP_2 {
+            self.counters.http2.fetch_add(1, Ordering::Relaxed);
+        }
         let service_ns = self.config.service_time.sample_ns(self.config.seed, number).saturating_add(delay_ns);
         if !self.serve(number, service_ns).await {
             self.counters.refused.fetch_add(1, Ordering::Relaxed);
@@ -144,7 +172,24 @@ impl Stub {
             return text(StatusCode::INTERNAL_SERVER_ERROR, "a seeded error\n");
         }
         self.counters.answered.fetch_add(1, Ordering::Relaxed);
-        text(status.unwrap_or(StatusCode::OK), self.body.clone())
+        let wants_gzip = wants_gzip(&head.headers);
+        let Some(place) = place else {
+            let status = status.unwrap_or(StatusCode::OK);
+            if !wants_gzip || !may_have_body(status) {
+                return text(status, self.body.clone());
+            }
+            self.counters.compressed.fetch_add(1, Ordering::Relaxed);
+            return compressed(text(status, self.compressed_body.get_or_init(|| gzip(&self.body)).clone()));
+        };
+        let answer = self.answer_of(place, number, head, &sent);
+        if answer.status() == StatusCode::UNAUTHORIZED {
+            self.counters.unauthorized.fetch_add(1, Ordering::Relaxed);
+        }
+        if !wants_gzip || answer.body().is_empty() {
+            return answer.map(Full::new);
+        }
+        self.counters.compressed.fetch_add(1, Ordering::Relaxed);
+        compressed(answer.map(|body| Full::new(gzip(&body))))
     }
 
     /// Waits for a slot and holds it; false when there is no room to wait in.
@@ -187,8 +232,8 @@ impl Stub {
         }
     }
 
-    /// Reads a body and forgets it.
-    async fn swallow(&self, mut body: Incoming) -> Result<(), Response<Full<Bytes>>> {
+    /// Reads a body and forgets it, but for what there is to be kept of it.
+    async fn swallow(&self, mut body: Incoming, mut kept: Option<&mut Vec<u8>>) -> Result<(), Response<Full<Bytes>>> {
         let too_long = || {
             closing(text(
                 StatusCode::PAYLOAD_TOO_LARGE,
@@ -207,6 +252,10 @@ impl Stub {
                 length_bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
                 if length_bytes > MAX_REQUEST_BODY_BYTES {
                     return Err(too_long());
+                }
+                if let (Some(kept), Some(data)) = (&mut kept, frame.data_ref()) {
+                    let room = KEPT_MAX_BYTES.saturating_sub(kept.len());
+                    kept.extend(data.iter().take(room));
                 }
             }
             Ok(())
@@ -265,6 +314,10 @@ impl Stub {
             connections_accepted: counters.connections_accepted.load(Ordering::Relaxed),
             connections_refused: counters.connections_refused.load(Ordering::Relaxed),
             frozen: self.frozen.load(Ordering::Acquire),
+            paths: counters.paths(),
+            unauthorized: counters.unauthorized.load(Ordering::Relaxed),
+            compressed: counters.compressed.load(Ordering::Relaxed),
+            http2: counters.http2.load(Ordering::Relaxed),
         }
     }
 }
@@ -282,6 +335,16 @@ fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    response
+}
+
+/// Whether an answer of this status may have a body (RFC 9110, section 6.4.1).
+fn may_have_body(status: StatusCode) -> bool {
+    !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}
+
+fn compressed(mut response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
+    response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     response
 }
 

@@ -1,5 +1,6 @@
 //! What the stub counts.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use nuncius_metrics::Families;
@@ -7,7 +8,7 @@ use nuncius_metrics::names::emulator as names;
 use serde::{Deserialize, Serialize};
 
 /// Counts since the start, what is going on now, and the most there ever was of it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StubStats {
     /// Requests that were read whole, those to `/.stub/` left out.
     pub requests: u64,
@@ -39,6 +40,26 @@ pub struct StubStats {
     pub connections_refused: u64,
     /// True while it stands still.
     pub frozen: bool,
+    /// Requests by what they were for, where that was something: see [`StubStats::path`].
+    #[serde(default)]
+    pub paths: BTreeMap<String, u64>,
+    /// Requests answered 401 for want of a token or a cookie that holds, or for a wrong password.
+    #[serde(default)]
+    pub unauthorized: u64,
+    /// Requests whose answer was compressed.
+    #[serde(default)]
+    pub compressed: u64,
+    /// Requests that came over HTTP/2.
+    #[serde(default)]
+    pub http2: u64,
+}
+
+impl StubStats {
+    /// Requests for one kind of path: `login`, `logout`, `account`, `private`, `session`, `items`, `item`, `cart`,
+    /// `cart_added`, `orders`, `order_made`, `order`, `token`, `redirect`, `page`, `form`, `status`, `delay`.
+    pub fn path(&self, kind: &str) -> u64 {
+        self.paths.get(kind).copied().unwrap_or(0)
+    }
 }
 
 /// What the stub of this name says of itself, as metrics.
@@ -101,6 +122,91 @@ impl Drop for Up<'_> {
     }
 }
 
+/// What a request may be for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Login,
+    Logout,
+    Account,
+    Private,
+    Session,
+    Items,
+    Item,
+    Cart,
+    CartAdded,
+    Orders,
+    OrderMade,
+    Order,
+    Token,
+    Redirect,
+    Page,
+    Form,
+    Status,
+    Delay,
+}
+
+impl Kind {
+    /// All of them, in the order of their numbers.
+    const ALL: [Self; 18] = [
+        Self::Login,
+        Self::Logout,
+        Self::Account,
+        Self::Private,
+        Self::Session,
+        Self::Items,
+        Self::Item,
+        Self::Cart,
+        Self::CartAdded,
+        Self::Orders,
+        Self::OrderMade,
+        Self::Order,
+        Self::Token,
+        Self::Redirect,
+        Self::Page,
+        Self::Form,
+        Self::Status,
+        Self::Delay,
+    ];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Login => "login",
+            Self::Logout => "logout",
+            Self::Account => "account",
+            Self::Private => "private",
+            Self::Session => "session",
+            Self::Items => "items",
+            Self::Item => "item",
+            Self::Cart => "cart",
+            Self::CartAdded => "cart_added",
+            Self::Orders => "orders",
+            Self::OrderMade => "order_made",
+            Self::Order => "order",
+            Self::Token => "token",
+            Self::Redirect => "redirect",
+            Self::Page => "page",
+            Self::Form => "form",
+            Self::Status => "status",
+            Self::Delay => "delay",
+        }
+    }
+}
+
+impl Counters {
+    /// A request for something in particular.
+    pub(crate) fn count(&self, kind: Kind) {
+        if let Some(counter) = self.paths.get(kind as usize) {
+            counter.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Those that there were any of.
+    pub(crate) fn paths(&self) -> BTreeMap<String, u64> {
+        let counts = Kind::ALL.iter().zip(&self.paths).map(|(kind, counter)| (kind.name(), counter.load(Relaxed)));
+        counts.filter(|(_, count)| *count > 0).map(|(name, count)| (name.to_owned(), count)).collect()
+    }
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub(crate) requests: AtomicU64,
@@ -111,6 +217,30 @@ pub(crate) struct Counters {
     pub(crate) connections: Level,
     pub(crate) connections_accepted: AtomicU64,
     pub(crate) connections_refused: AtomicU64,
+    pub(crate) unauthorized: AtomicU64,
+    pub(crate) compressed: AtomicU64,
+    pub(crate) http2: AtomicU64,
+    /// By [`Kind`].
+    paths: [AtomicU64; Kind::ALL.len()],
     /// Used where there is no limit of concurrency; otherwise the line knows.
     pub(crate) unlimited_in_service: Level,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_is_counted_under_its_own_name() {
+        let counters = Counters::default();
+        for (number, kind) in Kind::ALL.into_iter().enumerate() {
+            assert_eq!(kind as usize, number, "{}", kind.name());
+            (0..=number).for_each(|_| counters.count(kind));
+        }
+        let stats = StubStats { paths: counters.paths(), ..StubStats::default() };
+        for (number, kind) in (1..).zip(Kind::ALL) {
+            assert_eq!(stats.path(kind.name()), number);
+        }
+        assert_eq!((stats.paths.len(), stats.path("nothing")), (Kind::ALL.len(), 0));
+    }
 }

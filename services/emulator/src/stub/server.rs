@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::{Request, Version, body::Incoming};
+use hyper_util::rt::TokioTimer;
+use hyper_util::server::conn::auto;
 use nuncius_serve::watched::Watched;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, Id, JoinSet};
@@ -20,6 +22,9 @@ use super::error::StubError;
 const SWEEP: Duration = Duration::from_secs(1);
 /// After an accept that failed for want of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
+
+/// How often a silent HTTP/2 connection is pinged.
+const PING_PERIOD: Duration = Duration::from_secs(30);
 
 /// Nothing of a request has been read.
 const IDLE: u64 = 0;
@@ -55,18 +60,38 @@ async fn talk(stream: TcpStream, connection: Arc<Connection>) {
     }
     let told = Arc::clone(&connection);
     let watched = Watched::new(stream, move || told.has_read());
-    let service = service_fn(move |request| {
+    let service = service_fn(move |request: Request<Incoming>| {
         let connection = Arc::clone(&connection);
         async move {
+            let has_streams = request.version() == Version::HTTP_2;
             connection.reading_since.store(BUSY, Ordering::Relaxed);
             let response = connection.stub.answer(request).await;
-            connection.reading_since.store(IDLE, Ordering::Relaxed);
+            // What is read of HTTP/2 need not be the beginning of a request: its pings tell who is gone.
+            if !has_streams {
+                connection.reading_since.store(IDLE, Ordering::Relaxed);
+            }
             Ok::<_, Infallible>(response)
         }
     });
+    let streams = Streams(CancellationToken::new());
+    let _ended = streams.0.clone().drop_guard();
+    let mut builder = auto::Builder::new(streams);
     // Without a timer hyper sets none for the head; the sweep looks after that.
-    if let Err(error) = http1::Builder::new().header_read_timeout(None).serve_connection(watched, service).await {
+    builder.http1().header_read_timeout(None);
+    builder.http2().timer(TokioTimer::new()).keep_alive_interval(PING_PERIOD);
+    if let Err(error) = builder.serve_connection(watched, service).await {
         tracing::debug!(%error, "connection ended");
+    }
+}
+
+/// Runs the streams of one HTTP/2 connection, each as a task that ends with the connection.
+#[derive(Debug, Clone)]
+struct Streams(CancellationToken);
+
+impl<F: Future<Output: Send> + Send + 'static> hyper::rt::Executor<F> for Streams {
+    fn execute(&self, stream: F) {
+        let ended = self.0.clone();
+        tokio::spawn(async move { ended.run_until_cancelled(stream).await.map(drop) });
     }
 }
 

@@ -5,6 +5,8 @@ use tokio::net::TcpStream;
 
 use super::*;
 
+mod site;
+
 const DEADLINE: Duration = Duration::from_secs(10);
 
 struct Running {

@@ -77,7 +77,8 @@ impl Watch<'_> {
             records: gathered.received,
             records_sequence: gathered.sequence,
         };
-        let mut made = Checkpoint::of_plan(&self.plan, self.attempt, self.start_unix_ns, self.horizon_ns);
+        let given = self.running.given_list();
+        let mut made = Checkpoint::of_plan(&self.plan, self.attempt, self.start_unix_ns, self.horizon_ns, given);
         made.progress = Some(progress);
         Ok((codec::encode(&made)?, Stored { places, moves: self.moves.len() }))
     }

@@ -46,6 +46,7 @@ pub(super) async fn experimentd(global: &Global, args: ExperimentdArgs) -> Resul
         horizon: args.horizon.to_std(),
         start_lead: args.start_lead.to_std(),
         command: args.command_timeout.to_std(),
+        once: args.once_limit.to_std(),
         silence: args.node_silence.to_std(),
         checkpoint_period: args.checkpoint_period.to_std(),
         lease: args.lease.to_std(),

@@ -196,6 +196,7 @@ fn refused(spec: &ExperimentSpec, shares: &[GroupAssignment], capacity: &Capacit
         routes: Vec::new(),
         assignments: shares.to_vec(),
         run_key: 0,
+        variables: Vec::new(),
     };
     over_caps(&prepare, capacity)
 }

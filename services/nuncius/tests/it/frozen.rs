@@ -186,7 +186,11 @@ async fn silent_at_the_start(system: &System, name: &str) -> (registry::Registra
                 NodeCommand::Prepare(_) | NodeCommand::Stop(_) => {
                     message.respond_message("node-reply.v1", &NodeReply::Accepted { epoch }).await.unwrap();
                 }
-                NodeCommand::Start(_) | NodeCommand::Extend(_) | NodeCommand::Take(_) | NodeCommand::Inquire(_) => {}
+                NodeCommand::Start(_)
+                | NodeCommand::Extend(_)
+                | NodeCommand::Take(_)
+                | NodeCommand::Inquire(_)
+                | NodeCommand::Once(_) => {}
             }
         }
     });

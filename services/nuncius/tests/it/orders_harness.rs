@@ -87,6 +87,7 @@ impl Orders {
             routes: Vec::new(),
             assignments,
             run_key: 7,
+            variables: Vec::new(),
         }))
     }
 
@@ -196,6 +197,8 @@ pub(crate) fn told(deltas: &[MetricDelta]) -> String {
 pub(crate) fn refusal(reply: NodeReply) -> (RefusalCode, String) {
     match reply {
         NodeReply::Refused { code, reason, .. } => (code, reason),
-        NodeReply::Accepted { .. } | NodeReply::Standing { .. } => panic!("it is to be refused: {reply:?}"),
+        NodeReply::Accepted { .. } | NodeReply::Standing { .. } | NodeReply::Done { .. } => {
+            panic!("it is to be refused: {reply:?}")
+        }
     }
 }
