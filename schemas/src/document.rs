@@ -8,6 +8,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
 
 use crate::archive::{ArchiveReply, ArchiveRequest};
+use crate::bundle::AppRecord;
 use crate::event::ExperimentEvent;
 use crate::galileo::{InstructionExperiment, TickExperiment};
 use crate::job::{Job, JobEvent, JobRepeat, JobResult};
@@ -62,7 +63,7 @@ const fn message(name: &'static str, summary: &'static str, schema: fn() -> Valu
 }
 
 /// Every type that crosses the bus or that people write.
-pub const fn messages() -> [MessageType; 35] {
+pub const fn messages() -> [MessageType; 36] {
     [
         message("experiment", "An experiment as people write it.", schema_of::<ExperimentSpec>),
         message("galileo-instructions", "An experiment as Galileo's commands.", schema_of::<InstructionExperiment>),
@@ -85,6 +86,7 @@ pub const fn messages() -> [MessageType; 35] {
         message("archive-request", "A request about what a daemon has stored.", schema_of::<ArchiveRequest>),
         message("archive-reply", "What a daemon has stored, or why it does not say.", schema_of::<ArchiveReply>),
         message("route", "The addresses of a service.", schema_of::<Route>),
+        message("app", "A deployed application and its bundles.", schema_of::<AppRecord>),
         MessageType { version: 2, ..message("report", "How an experiment went.", schema_of::<Report>) },
         message("scaling-report", "How throughput grew with the workers of a queue.", schema_of::<ScalingReport>),
         message("job", "A job that waits in a queue.", schema_of::<Job>),

@@ -5,13 +5,14 @@
 //! with its limits, and is documented by the JSON Schemas under `schemas/json`, which a test keeps true.
 //!
 //! Layout: [`units`], [`names`], [`target`] and [`variable`] are the vocabulary; [`spec`] (with [`flow`], [`servo`] and
-//! [`stress`]), [`gate`] and [`galileo`] are what people write, [`submission`] any of it, and [`steps`] numbers the
-//! steps of a group; [`node`], [`metric`] (with [`meter`]), [`record`], [`event`], [`second`], [`run`], [`route`] and [`archive`] travel
-//! between processes, [`job`], [`queue`] and [`worker`] for queues, [`oco`] and [`resource`] for emulators,
-//! [`telemetry`] of machines; [`fault`] says whose fault something was; [`report`] is what comes out; [`codec`] turns
-//! bytes into all of these and says which field was wrong; [`subjects`] names the places.
+//! [`stress`]), [`gate`] and [`galileo`] are what people write, [`submission`] any of it, [`bundle`] what it needs, and
+//! [`steps`] numbers the steps of a group; [`node`], [`metric`] (with [`meter`]), [`record`], [`event`], [`second`],
+//! [`run`], [`route`] and [`archive`] travel between processes, [`job`], [`queue`] and [`worker`] for queues, [`oco`]
+//! and [`resource`] for emulators, [`telemetry`] of machines; [`fault`] says whose fault something was; [`report`] is
+//! what comes out; [`codec`] turns bytes into all of these and says which field was wrong; [`subjects`] names the places.
 
 pub mod archive;
+pub mod bundle;
 pub mod codec;
 pub mod document;
 pub mod event;

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::bundle::BundleReference;
 use crate::flow::{Auth, ByteSize, Feeder, HttpVersion, Scenario, ScriptSource};
 use crate::gate::Gate;
 use crate::scaling::ScalingSpec;
@@ -19,6 +20,7 @@ mod backoff;
 pub(crate) mod check;
 mod connection;
 pub(crate) mod expect;
+mod files;
 mod group_steps;
 pub mod limits;
 pub(crate) mod method;
@@ -33,6 +35,7 @@ pub use backoff::Backoff;
 pub use check::SpecError;
 pub use connection::{Connections, TlsOptions};
 pub use expect::{Expect, STATUS_ENTRIES_MAX, Statuses};
+pub use files::{NamedFile, files_of};
 pub use method::{METHOD_MAX_BYTES, Method};
 pub use nodes::NodeSelection;
 pub use telemetry::{TelemetryNodes, TelemetrySpec};
@@ -64,6 +67,10 @@ pub struct ExperimentSpec {
     /// Service names and their `host:port` addresses; a name that is not here is looked up in the routing table.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub services: BTreeMap<String, Vec<String>>,
+    /// Where the files are that it names: nodes fetch them before they get ready. `nuncius run` of a directory, or of a
+    /// file that names others, packs them and fills this in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<BundleReference>,
     /// Which nodes take part.
     #[serde(default)]
     pub nodes: NodeSelection,
@@ -365,6 +372,7 @@ impl ExperimentSpec {
             metadata: BTreeMap::new(),
             seed: default_seed(),
             services: BTreeMap::new(),
+            bundle: None,
             nodes: NodeSelection::default(),
             groups,
             stress: Vec::new(),

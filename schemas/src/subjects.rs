@@ -320,6 +320,16 @@ impl Namespace {
         format!("{}_oco", self.0)
     }
 
+    /// Bucket: applications, and which bundles they are. The object store of the bundles has the same name.
+    pub fn bucket_app(&self) -> String {
+        format!("{}_app", self.0)
+    }
+
+    /// The object that holds a bundle of an application.
+    pub fn app_bundle(&self, app: &str, digest: &str) -> String {
+        format!("{app}/{digest}")
+    }
+
     /// Object store: reports and profiles.
     pub fn bucket_artifact(&self) -> String {
         format!("{}_artifact", self.0)

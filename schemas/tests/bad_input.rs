@@ -28,6 +28,8 @@ fn group(rest: &str) -> String {
 #[test]
 fn a_wrong_field_is_named() {
     let yaml = |rest: &str| format!("groups:\n  - {}\n", rest.replace('\n', "\n    "));
+    let digest = "ab".repeat(32);
+    let bundled = |rest: &str| format!("bundle: {{{rest}}}\n{}", yaml("target: http://stub/\nrate: 1\nduration: 1s"));
     for (text, field, problem) in [
         (yaml("target: http://stub/\nrate: 1\nduration: 1s\nraet: 1"), "groups[0].raet", "unknown field `raet`"),
         (yaml("target: http://stub/\nrate: 1\nduration: 1 parsec"), "groups[0].duration", "1 parsec"),
@@ -37,6 +39,10 @@ fn a_wrong_field_is_named() {
         (yaml("target: http://stub/\nrate: 1\nduration: 31d"), "groups[0].duration", "30d"),
         (yaml("target: http://stub/\nrate: 1"), "groups[0].duration", "missing"),
         (yaml("target: http://stub/\nrate: 1\niterations: 0"), "groups[0].iterations", "0"),
+        (bundled("digest: 9F, name: shop, bytes: 1"), "bundle.digest", "64 hexadecimal digits"),
+        (bundled(&format!("digest: {digest}, name: a/b, bytes: 1")), "bundle.name", "a/b"),
+        (bundled(&format!("digest: {digest}, name: shop, bytes: 0")), "bundle.bytes", "empty"),
+        (bundled(&format!("digest: {digest}, name: '${{SHOP}}', bytes: 1")), "bundle.name", "not filled in"),
         (yaml("target: http://stub/\nrate: 0.001/h\niterations: 18446744073709551615"), "groups[0].duration", "30d"),
         (yaml("target: ftp://stub/\nrate: 1\nduration: 1s"), "groups[0].target", "http://"),
         (yaml("target: http://me:pa/ss@stub/\nrate: 1\nduration: 1s"), "groups[0].target", "%2F"),

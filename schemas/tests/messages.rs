@@ -104,6 +104,7 @@ fn every_message_of_the_first_version_still_loads() {
         keeps(&format!("archive-reply{variant}"), &reply);
     }
     keeps("route", &fixtures::route());
+    keeps("app", &fixtures::app());
     keeps_version("report", 2, &report_fixtures::report());
     keeps("scaling-report", &fixtures::scaling_report());
     keeps("job", &fixtures::job());
@@ -209,6 +210,7 @@ fn a_newer_process_is_understood_by_an_older_one() {
     ignores_additions(&fixtures::control_reply());
     ignores_additions(&report_fixtures::report());
     ignores_additions(&fixtures::scaling_report());
+    ignores_additions(&fixtures::app());
     // What asks for something is refused where somebody does not know what it asks for.
     let mut value = serde_json::to_value(fixtures::job()).unwrap();
     with_additions(&mut value);

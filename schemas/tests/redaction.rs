@@ -109,6 +109,7 @@ fn full() -> ExperimentSpec {
     let value = json!({
         "id": "e", "name": "n", "creator": "c", "metadata": {"note": "m", "password": "p"},
         "services": {"shop": ["h:1"]}, "nodes": nodes, "groups": groups,
+        "bundle": {"digest": "d", "name": "b", "bytes": 1},
         "stress": [{"for": "1s", "cpu": "10%", "nodes": nodes}],
         "gates": [{"expression": "failures < 1%", "group": "web", "step": "s"}],
         "telemetry": {"nodes": ["edge-*"]},
@@ -128,6 +129,7 @@ fn fields(spec: &mut ExperimentSpec) -> Vec<(String, bool)> {
                 nuncius_schemas::redact::is_secret_name(name)
             }
             TextKind::Name
+            | TextKind::File
             | TextKind::Url
             | TextKind::Address
             | TextKind::Place

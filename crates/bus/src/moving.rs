@@ -3,29 +3,39 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{Bus, BusError, TypedError};
+use crate::{Bus, BusError};
 
 /// How often it is looked for.
 const PERIOD: Duration = Duration::from_millis(100);
 
-/// Asks, and asks again where nobody listens just now: for as long as `patience`, and only where whoever is asked may
-/// have another server than ours. `ask` is given what is left of `timeout`.
-///
-/// # Errors
-/// That of the last question.
-pub async fn while_it_moves<T>(
-    bus: &Bus,
-    patience: Duration,
+/// One question that is asked again where nobody listens just now, for as long as a patience, and only where whoever is
+/// asked may have another server than ours.
+#[derive(Debug)]
+pub struct Moving {
+    begun: Instant,
     timeout: Duration,
-    mut ask: impl AsyncFnMut(Duration) -> Result<T, TypedError>,
-) -> Result<T, TypedError> {
-    let begun = Instant::now();
-    loop {
-        let answer = ask(timeout.saturating_sub(begun.elapsed())).await;
-        let is_nobody_there = matches!(answer, Err(TypedError::Bus(BusError::NoResponders { .. })));
-        if !is_nobody_there || !bus.is_apart() || begun.elapsed() + PERIOD >= patience.min(timeout) {
-            return answer;
-        }
+    patience: Duration,
+}
+
+impl Moving {
+    /// Of a question that has this long for an answer.
+    pub fn new(bus: &Bus, patience: Duration, timeout: Duration) -> Self {
+        let patience = if bus.is_apart() { patience.min(timeout) } else { Duration::ZERO };
+        Self { begun: Instant::now(), timeout, patience }
+    }
+
+    /// What is left for an answer.
+    pub fn left(&self) -> Duration {
+        self.timeout.saturating_sub(self.begun.elapsed())
+    }
+
+    /// Whether to [pause](Self::pause) and ask again after this failure.
+    pub fn may_come(&self, error: &BusError) -> bool {
+        matches!(error, BusError::NoResponders { .. }) && self.begun.elapsed() + PERIOD < self.patience
+    }
+
+    /// Waits a little.
+    pub async fn pause(&self) {
         tokio::time::sleep(PERIOD).await;
     }
 }

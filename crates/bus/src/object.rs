@@ -10,6 +10,11 @@ use crate::refusal::Refusal;
 use crate::streams::{Discard, StreamWanted};
 use crate::{Bus, BusError};
 
+mod pieces;
+mod sweep;
+
+pub use pieces::ObjectReader;
+
 /// Largest object that is read into memory.
 pub const OBJECT_MAX_BYTES: usize = 256 << 20;
 
@@ -38,6 +43,25 @@ pub struct Objects {
 impl std::fmt::Debug for Objects {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Objects").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// How full a store is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// What it holds at most, in bytes.
+    pub limit_bytes: u64,
+    /// What it holds, in bytes.
+    pub used_bytes: u64,
+    piece_bytes: u64,
+}
+
+impl Room {
+    /// Whether an object of so many bytes can be stored, with what the server keeps beside it.
+    pub fn fits(&self, bytes: u64) -> bool {
+        let overhead_bytes = bytes.div_ceil(self.piece_bytes.max(1)).saturating_mul(PIECE_OVERHEAD_BYTES);
+        let wanted_bytes = bytes.saturating_add(overhead_bytes).saturating_add(MARGIN_BYTES);
+        self.used_bytes.saturating_add(wanted_bytes) <= self.limit_bytes
     }
 }
 
@@ -111,12 +135,9 @@ impl Objects {
         may_go: impl Fn(&str) -> bool,
     ) -> Result<Vec<String>, BusError> {
         let mut gone = Vec::new();
-        let wanted_bytes = bytes.len() as u64 + bytes.len().div_ceil(self.piece_bytes) as u64 * PIECE_OVERHEAD_BYTES;
         let mut older: Option<std::vec::IntoIter<String>> = None;
         loop {
-            let state = self.bus.stream_state(&format!("OBJ_{}", self.name)).await?;
-            let has_room = state.max_bytes.is_none_or(|limit| state.bytes + wanted_bytes + MARGIN_BYTES <= limit);
-            if has_room {
+            if self.room().await?.is_none_or(|room| room.fits(bytes.len() as u64)) {
                 break;
             }
             let names = match &mut older {
@@ -131,6 +152,16 @@ impl Objects {
         }
         self.put(object, bytes).await?;
         Ok(gone)
+    }
+
+    /// How much room there is; none where there is no limit.
+    ///
+    /// # Errors
+    /// When the store cannot be asked.
+    pub async fn room(&self) -> Result<Option<Room>, BusError> {
+        let state = self.bus.stream_state(&self.stream()).await?;
+        let piece_bytes = self.piece_bytes as u64;
+        Ok(state.max_bytes.map(|limit_bytes| Room { limit_bytes, used_bytes: state.bytes, piece_bytes }))
     }
 
     /// The names of all objects, the one that was stored first at the beginning.

@@ -1,5 +1,6 @@
 //! A directory that goes away with its owner.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// A fresh directory below the system's temporary directory, removed on drop; that of a test that fails stays where
@@ -30,8 +31,23 @@ impl Drop for TempDir {
             return eprintln!("kept: {}", self.path.display());
         }
         // Best effort: a test's verdict does not hang on tidying up.
-        let _ = std::fs::remove_dir_all(&self.path);
+        if std::fs::remove_dir_all(&self.path).is_err() {
+            let _ = open(&self.path);
+            let _ = std::fs::remove_dir_all(&self.path);
+        }
     }
+}
+
+/// Makes every directory of a tree writable: a test may have left some that are not.
+fn open(directory: &Path) -> std::io::Result<()> {
+    std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o700))?;
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            open(&entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -43,6 +59,10 @@ mod tests {
         let dir = TempDir::new("temp").unwrap();
         let path = dir.path().to_owned();
         std::fs::write(path.join("file"), b"x").unwrap();
+        let sealed = path.join("sealed/inner");
+        std::fs::create_dir_all(&sealed).unwrap();
+        std::fs::set_permissions(&sealed, std::fs::Permissions::from_mode(0o555)).unwrap();
+        std::fs::set_permissions(path.join("sealed"), std::fs::Permissions::from_mode(0o555)).unwrap();
         drop(dir);
         assert!(!path.exists());
     }

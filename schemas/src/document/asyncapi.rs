@@ -9,6 +9,7 @@ use crate::subjects::{
     HEADER_REPLY, HEADER_RETRY_OF, HEADER_SCHEMA, HEADER_TRACEPARENT, Namespace,
 };
 
+mod apps;
 mod channel;
 mod emulators;
 mod otlp;
@@ -174,6 +175,7 @@ pub fn channels() -> Vec<Channel> {
             description: "Reports, one object per experiment, named <experiment>-report.json.",
         },
     ];
+    channels.extend(apps::channels(&ns));
     channels.extend(queue_channels(&ns));
     channels.extend(emulators::channels(&ns));
     channels.extend(otlp::channels(&ns));

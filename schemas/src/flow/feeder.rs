@@ -168,7 +168,7 @@ impl Feeder {
     pub(crate) fn visit_texts<E>(&mut self, path: &str, visit: &mut Visit<'_, E>) -> Result<(), E> {
         let Self { name, file, rows, format: _, order: _, at_end: _, delimiter } = self;
         one(format!("{path}.name"), TextKind::Name, name, visit)?;
-        maybe(format!("{path}.file"), TextKind::Name, file, visit)?;
+        maybe(format!("{path}.file"), TextKind::File, file, visit)?;
         for (index, row) in rows.iter_mut().flatten().enumerate() {
             for (name, value) in row {
                 visit_value(&format!("{path}.rows[{index}].{name}"), name, value, visit)?;

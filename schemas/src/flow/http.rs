@@ -331,7 +331,7 @@ impl HttpStep {
         for (index, part) in multipart.iter_mut().flatten().enumerate() {
             part.visit_texts(&format!("{path}.multipart[{index}]"), visit)?;
         }
-        maybe(format!("{path}.file"), TextKind::Name, file, visit)?;
+        maybe(format!("{path}.file"), TextKind::File, file, visit)?;
         if let Some(auth) = auth {
             auth.visit_texts(&format!("{path}.auth"), visit)?;
         }
@@ -374,7 +374,7 @@ impl Part {
             one(format!("{path}.value"), TextKind::Value(name), value, visit)?;
         }
         one(format!("{path}.name"), TextKind::Name, name, visit)?;
-        maybe(format!("{path}.file"), TextKind::Name, file, visit)?;
+        maybe(format!("{path}.file"), TextKind::File, file, visit)?;
         maybe(format!("{path}.type"), TextKind::Name, media_type, visit)?;
         maybe(format!("{path}.filename"), TextKind::Name, filename, visit)
     }

@@ -5,14 +5,13 @@ pub(crate) use crate::spec::limits::{ENTRIES_MAX, NAME_MAX_CHARACTERS, URL_MAX_B
 pub(crate) use crate::spec::validate::names::{check_display_name, is_authority};
 
 use super::template::{has_template, is_template};
+use crate::bundle::check_path;
 use crate::spec::limits::TIMEOUT_MAX_NS;
 
 /// Longest pause of a virtual user between two steps.
 pub const THINK_MAX_NS: u64 = TIMEOUT_MAX_NS;
 /// Longest regular expression, JSONPath or selector, in bytes.
 pub const PATTERN_MAX_BYTES: usize = 4 * 1024;
-/// Longest name of a file of the bundle, in bytes.
-pub const FILE_NAME_MAX_BYTES: usize = 256;
 /// Longest name of a variable or a function, in bytes.
 pub const VARIABLE_MAX_BYTES: usize = 64;
 
@@ -128,20 +127,7 @@ pub(crate) fn check_file_name(field: &str, name: &str) -> Result<(), SpecError> 
     if has_template(name) {
         return refuse(field, "templates are not filled in here: nodes fetch all files before the load");
     }
-    let is_fine = |part: &str| !part.is_empty() && part != "." && part != "..";
-    let is_plain = |c: char| !c.is_control() && !"\\:*?\"<>|".contains(c);
-    match (1..=FILE_NAME_MAX_BYTES).contains(&name.len()) && name.chars().all(is_plain) && name.split('/').all(is_fine)
-    {
-        true => Ok(()),
-        false => {
-            let problem = format!(
-                "`{}` is no file of a bundle: write its path in there, as in data/users.csv, without `..` and no first \
-                 /, in at most {FILE_NAME_MAX_BYTES} bytes",
-                shown(name)
-            );
-            refuse(field, problem)
-        }
-    }
+    check_path(name).or_else(|error| refuse(field, error.to_string()))
 }
 
 /// A path at the target, a whole URL, or a template that is one of them.

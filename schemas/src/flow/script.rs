@@ -60,7 +60,7 @@ impl ScriptSource {
 
     pub(crate) fn visit_texts<E>(&mut self, path: &str, visit: &mut Visit<'_, E>) -> Result<(), E> {
         match self {
-            Self::File(name) => one(path.to_owned(), TextKind::Name, name, visit),
+            Self::File(name) => one(path.to_owned(), TextKind::File, name, visit),
             Self::Source(source) => one(format!("{path}.source"), TextKind::Script, source, visit),
         }
     }

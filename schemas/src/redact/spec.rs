@@ -36,6 +36,7 @@ pub fn redact_spec(spec: &ExperimentSpec) -> ExperimentSpec {
 fn redact_kind(kind: TextKind<'_>, value: &str, arguments: &mut Arguments) -> String {
     match kind {
         TextKind::Name
+        | TextKind::File
         | TextKind::Address
         | TextKind::Place
         | TextKind::Body

@@ -5,6 +5,9 @@
 pub enum TextKind<'a> {
     /// A name, a pattern or a label, shown as it is. Variables are refused.
     Name,
+    /// The path of a file that is not in the specification itself, from its directory: one of its bundle. Variables are
+    /// refused.
+    File,
     /// A value that is kept under this name and used nowhere. Variables mean nothing in it.
     Note(&'a str),
     /// A value that must be equal to that of a node's label of this name. Variables are refused.
@@ -41,7 +44,13 @@ impl TextKind<'_> {
     /// Whether variables are filled in, on the node that uses the text.
     pub const fn is_filled_in(self) -> bool {
         match self {
-            Self::Name | Self::Note(_) | Self::Label(_) | Self::Command(_) | Self::Pattern | Self::Script => false,
+            Self::Name
+            | Self::File
+            | Self::Note(_)
+            | Self::Label(_)
+            | Self::Command(_)
+            | Self::Pattern
+            | Self::Script => false,
             Self::Url
             | Self::Address
             | Self::Place

@@ -3,6 +3,7 @@
 //! Each type is taken apart without `..`, so that a new field does not compile until somebody has said what it is.
 
 use super::{ExperimentSpec, Group, NodeSelection, Stage, TelemetrySpec, TlsOptions};
+use crate::bundle::BundleReference;
 use crate::flow::texts::visit_values;
 use crate::gate::Gate;
 use crate::scaling::{EmulatedDevice, ScalingSpec, ScalingWorkers};
@@ -25,6 +26,7 @@ impl ExperimentSpec {
             metadata,
             seed: _,
             services,
+            bundle,
             nodes,
             groups,
             stress,
@@ -52,6 +54,10 @@ impl ExperimentSpec {
             for (index, address) in addresses.iter_mut().enumerate() {
                 one(format!("services.{name}[{index}]"), TextKind::Address, address, visit)?;
             }
+        }
+        if let Some(BundleReference { digest, name, bytes: _ }) = bundle {
+            one("bundle.digest".to_owned(), TextKind::Name, digest, visit)?;
+            one("bundle.name".to_owned(), TextKind::Name, name, visit)?;
         }
         visit_nodes("nodes", nodes, visit)?;
         for (index, group) in groups.iter_mut().enumerate() {

@@ -9,6 +9,7 @@ use super::limits::{
 };
 use super::texts::TextKind;
 use super::{EngineKind, ExperimentSpec, Group, NodeSelection, Stage};
+use crate::bundle::{BundleReference, check_app_name, check_digest};
 use crate::metric::SLOWEST_MAX;
 use crate::names::check_token;
 use crate::queue::check_queue_name;
@@ -37,7 +38,7 @@ impl ExperimentSpec {
             kind if kind.is_filled_in() => {
                 variable::check(text.value).map_err(|error| SpecError { field: text.field, problem: error.to_string() })
             }
-            TextKind::Name | TextKind::Label(_) if has_variables(text.value) => {
+            TextKind::Name | TextKind::File | TextKind::Label(_) if has_variables(text.value) => {
                 refuse(text.field, "variables are not filled in here: it is needed before any node is asked")
             }
             _ => Ok(()),
@@ -62,6 +63,7 @@ impl ExperimentSpec {
         at_most("metadata", self.metadata.len(), ENTRIES_MAX)?;
         check_values("metadata", self.metadata.iter())?;
         check_services(&self.services, Reading::Written)?;
+        self.bundle.as_ref().map_or(Ok(()), check_bundle)?;
         check_nodes("nodes", &self.nodes)?;
         if !(0.0..=1.0).contains(&self.run_delay_limit) {
             return refuse("run_delay_limit", "not within 0 to 1");
@@ -142,6 +144,16 @@ fn check_services(services: &BTreeMap<String, Vec<String>>, reading: Reading) ->
         }
     }
     Ok(())
+}
+
+fn check_bundle(bundle: &BundleReference) -> Result<(), SpecError> {
+    if let Err(error) = check_digest(&bundle.digest) {
+        return refuse("bundle.digest", error.to_string());
+    }
+    if let Err(error) = check_app_name(&bundle.name) {
+        return refuse("bundle.name", error.to_string());
+    }
+    if bundle.bytes == 0 { refuse("bundle.bytes", "no bundle is empty") } else { Ok(()) }
 }
 
 fn check_values<'a>(field: &str, entries: impl Iterator<Item = (&'a String, &'a String)>) -> Result<(), SpecError> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use nuncius_schemas::archive::{ArchiveFile, ArchiveRefusal, ArchiveReply, ArchiveRequest};
+use nuncius_schemas::bundle::{AppRecord, AppVersion};
 use nuncius_schemas::event::{EventKind, ExperimentEvent};
 use nuncius_schemas::fault::{FaultCount, GeneratorFault};
 use nuncius_schemas::galileo::{InstructionExperiment, TickExperiment};
@@ -32,6 +33,8 @@ pub(crate) fn experiment() -> ExperimentSpec {
         r#"{
         "id": "e-1", "name": "shop", "creator": "me", "metadata": {"purpose": "golden"}, "seed": 7,
         "services": {"shop": ["127.0.0.1:8080", "[::1]:8080"], "broker": ["127.0.0.1:5672"]},
+        "bundle": {"digest": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", "name": "shop",
+                   "bytes": 4711},
         "nodes": {"count": 2, "labels": {"zone": "a"}, "names": "edge-.*"},
         "groups": [
             {"name": "browse", "target": "https://shop/", "stages": [
@@ -446,6 +449,20 @@ pub(crate) fn archive_replies() -> Vec<(&'static str, ArchiveReply)> {
         ("-files", ArchiveReply::Files { files: vec![file] }),
         ("-refused", ArchiveReply::Refused { code: ArchiveRefusal::Unknown, reason }),
     ]
+}
+
+pub(crate) fn app() -> AppRecord {
+    AppRecord {
+        name: "shop".into(),
+        versions: vec![AppVersion {
+            digest: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08".into(),
+            bytes: 4_711,
+            unpacked_bytes: 47_110,
+            files: 3,
+            spec: "experiment.yaml".into(),
+            deployed_unix_ms: 1_700_000_000_000,
+        }],
+    }
 }
 
 pub(crate) fn route() -> Route {

@@ -6,6 +6,8 @@ use std::time::Duration;
 use nuncius_engine::TargetPolicy;
 use nuncius_schemas::node::Capacity;
 
+use crate::bundles::BundleSettings;
+
 /// Variables of this prefix may be used as `${NAME}` in experiments without being named.
 pub const EXPOSED_PREFIX: &str = "NUNCIUS_VAR_";
 
@@ -37,6 +39,8 @@ pub struct ClientConfig {
     /// How long a group stands at its horizon, with nobody to move it, until it ends; or its schedule, if that is
     /// first.
     pub orphan_limit: Duration,
+    /// Where the bundles of experiments are kept; where nowhere, experiments with one are refused.
+    pub bundles: Option<BundleSettings>,
     /// Seconds and batches of request records that wait for the bus at most. Seconds beyond that are folded into one,
     /// records beyond it are dropped, which is told.
     pub report_queue: usize,
@@ -60,6 +64,7 @@ impl ClientConfig {
             threads: 1,
             environment: BTreeMap::new(),
             orphan_limit: ORPHAN_LIMIT,
+            bundles: None,
             report_queue: REPORT_QUEUE,
         }
     }

@@ -5,11 +5,14 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use nuncius_bundle::Held;
 use nuncius_bus::Bus;
 use nuncius_engine::{Control, EngineMessage, EngineOptions, GroupInput, GroupPlan, plan_group, spawn_group};
 use nuncius_jobs::Queues;
 use nuncius_schemas::node::{GivenVariables, GroupAssignment, Prepare, RefusalCode, Take};
+use nuncius_schemas::spec::ExperimentSpec;
 
+use crate::bundles::{ObtainError, obtain};
 use crate::caps::{self, Asked, CapError};
 use crate::config::ClientConfig;
 use crate::roster::{Hold, Roster};
@@ -34,16 +37,27 @@ pub(crate) enum PrepareError {
     Thread(String),
     #[error("groups[{0}].iterations: shards of users with a number of iterations cannot be taken over")]
     Counted(u16),
+    #[error(transparent)]
+    Bundle(#[from] BundleMissing),
     #[error("its part of the experiment has ended")]
     Ended,
     #[error("getting ready failed in this node's own program: see its log")]
     Program,
 }
 
+/// What an experiment needs is not on this host.
+#[derive(Debug, thiserror::Error)]
+#[error("bundle: {bundle}: {problem}")]
+pub(crate) struct BundleMissing {
+    bundle: String,
+    pub(crate) problem: ObtainError,
+}
+
 impl PrepareError {
     /// What the daemon goes by.
-    pub(crate) const fn code(&self) -> RefusalCode {
+    pub(crate) fn code(&self) -> RefusalCode {
         match self {
+            Self::Bundle(missing) => missing.problem.code(),
             Self::Engine(nuncius_engine::EngineError::Start { .. }) | Self::Thread(_) | Self::Program => {
                 RefusalCode::System
             }
@@ -68,6 +82,8 @@ pub(crate) struct Engines {
     pub(crate) control: Arc<Control>,
     pub(crate) sink: SyncSender<EngineMessage>,
     pub(crate) roster: Arc<Roster>,
+    /// What the experiment needs: it stays on this host for as long as this lives.
+    pub(crate) bundle: Option<Arc<Held>>,
     /// Shards that were taken over, or are being.
     pub(crate) taken: Arc<Mutex<Vec<Take>>>,
 }
@@ -149,7 +165,7 @@ impl Engines {
             run_key: self.prepare.run_key,
             trace_id: self.trace_id,
             threads: self.config.threads,
-            bundle: None,
+            bundle: self.bundle.as_deref().map(Held::path),
             variables: self.prepare.variables_of(assignment.group).map(GivenVariables::map),
         };
         Ok(plan_group(&input, &self.config.policy, &environment)?)
@@ -170,6 +186,21 @@ impl Engines {
         }
         Ok(())
     }
+}
+
+/// Has the bundle of an experiment be on this host, if it has one. Blocks, like everything here.
+pub(crate) fn bundle_of(
+    spec: &ExperimentSpec,
+    config: &ClientConfig,
+    bus: &Bus,
+) -> Result<Option<Arc<Held>>, BundleMissing> {
+    let Some(wanted) = &spec.bundle else { return Ok(None) };
+    let obtained = match &config.bundles {
+        Some(settings) => tokio::runtime::Handle::current().block_on(obtain(bus, wanted, settings)),
+        None => Err(ObtainError::NoPlace),
+    };
+    let held = obtained.map_err(|problem| BundleMissing { bundle: wanted.shown(), problem })?;
+    Ok(Some(Arc::new(held)))
 }
 
 /// So is a queue that is not there. Blocks, like everything here.

@@ -4,18 +4,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use nuncius_bundle::Held;
+use nuncius_bus::Bus;
 use nuncius_engine::{Caps, Control, EngineError, EngineOptions, GroupInput, OnceError, run_once};
 use nuncius_load::ShardSet;
 use nuncius_schemas::node::{GivenVariables, Once, OncePhase, RefusalCode, VariablesError};
 use nuncius_schemas::spec::RecordsMode;
 
 use crate::config::ClientConfig;
+use crate::engines::{BundleMissing, bundle_of};
 
 /// Why what is done once was not done, or not well.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OnceFailure {
     #[error("{0}")]
     Engine(#[from] OnceError),
+    #[error(transparent)]
+    Bundle(#[from] BundleMissing),
     #[error("groups[{group}].before: {problem}")]
     Variables { group: u16, problem: VariablesError },
     #[error("groups[{group}].{list}: not done within {limit:?}, the longest that it may take: it was stopped")]
@@ -26,12 +31,13 @@ pub(crate) enum OnceFailure {
 
 impl OnceFailure {
     /// What the daemon goes by.
-    pub(crate) const fn code(&self) -> RefusalCode {
+    pub(crate) fn code(&self) -> RefusalCode {
         match self {
             Self::Engine(OnceError::Start(EngineError::Start { .. })) | Self::Program { .. } => RefusalCode::System,
             Self::Engine(
                 OnceError::Plan(_) | OnceError::Start(EngineError::NoBus { .. } | EngineError::Tls { .. }),
             ) => RefusalCode::Unfit,
+            Self::Bundle(missing) => missing.problem.code(),
             Self::Engine(OnceError::Step { .. } | OnceError::Ended { .. })
             | Self::Variables { .. }
             | Self::Slow { .. } => RefusalCode::Failed,
@@ -53,9 +59,10 @@ pub(crate) fn perform(
     once: &Once,
     trace_id: u128,
     config: &ClientConfig,
-    control: &Arc<Control>,
+    (control, bus): (&Arc<Control>, &Bus),
 ) -> Result<GivenVariables, OnceFailure> {
     let spec = &once.spec;
+    let bundle = bundle_of(spec, config, bus)?;
     let environment = |name: &str| config.environment.get(name).cloned();
     let input = GroupInput {
         spec,
@@ -67,7 +74,7 @@ pub(crate) fn perform(
         run_key: once.run_key,
         trace_id,
         threads: 1,
-        bundle: None,
+        bundle: bundle.as_deref().map(Held::path),
         variables: Some(once.variables.map()),
     };
     let options = EngineOptions {

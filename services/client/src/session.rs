@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::collector::{CollectorInput, collect};
 use crate::config::ClientConfig;
-use crate::engines::{Engines, PrepareError};
+use crate::engines::{Engines, PrepareError, bundle_of};
 use crate::health::HealthMeter;
 use crate::heartbeat::Heartbeat;
 use crate::reporter::{ReporterInput, report};
@@ -74,6 +74,7 @@ impl Session {
         bus: &Bus,
         (node, epoch): (&str, u64),
     ) -> Result<Self, PrepareError> {
+        let bundle = bundle_of(&prepare.spec, config, bus)?;
         let heartbeat = Heartbeat::start().map_err(|error| PrepareError::Thread(error.to_string()))?;
         let caps = Caps::new(config.capacity.max_rate_per_second, config.capacity.max_duration_seconds);
         let control = Control::with_caps(caps);
@@ -87,6 +88,7 @@ impl Session {
             control: Arc::clone(&control),
             sink,
             roster: Arc::clone(&roster),
+            bundle,
             taken: Arc::default(),
         };
         engines.prepare()?;

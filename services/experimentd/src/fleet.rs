@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use nuncius_bus::clock::{Offset, measure_offset};
-use nuncius_bus::moving::while_it_moves;
+use nuncius_bus::moving::Moving;
 use nuncius_bus::{Bus, BusError, TypedError, typed};
 use nuncius_clock::monotonic_ns;
 use nuncius_schemas::codec;
@@ -141,8 +141,14 @@ async fn reply_to(
 ) -> Result<NodeReply, FleetError> {
     let subject = bus.namespace().node_command(node);
     let headers = typed::headers_of("node-command.v2", span.traceparent().as_deref());
-    let ask = async |left| bus.request_with::<_, NodeReply>(&subject, &headers, command, left).await;
-    match while_it_moves(bus, timeout, timeout, ask).await {
+    let moving = Moving::new(bus, timeout, timeout);
+    let answer = loop {
+        match bus.request_with::<_, NodeReply>(&subject, &headers, command, moving.left()).await {
+            Err(TypedError::Bus(error)) if moving.may_come(&error) => moving.pause().await,
+            answer => break answer,
+        }
+    };
+    match answer {
         Ok(NodeReply::Refused { epoch, code, reason }) => {
             Err(FleetError::Refused { node: node.to_owned(), epoch, code, reason })
         }
@@ -232,8 +238,14 @@ pub(crate) async fn inquire_all(
 ) -> BTreeMap<String, Standing> {
     async fn ask(bus: &Bus, node: &str, question: &NodeCommand, timeout: Duration) -> Option<(String, Standing)> {
         let subject = bus.namespace().node_command(node);
-        let ask = async |left| bus.request_message::<_, NodeReply>(&subject, "node-command.v2", question, left).await;
-        match while_it_moves(bus, timeout, timeout, ask).await {
+        let moving = Moving::new(bus, timeout, timeout);
+        let answer = loop {
+            match bus.request_message::<_, NodeReply>(&subject, "node-command.v2", question, moving.left()).await {
+                Err(TypedError::Bus(error)) if moving.may_come(&error) => moving.pause().await,
+                answer => break answer,
+            }
+        };
+        match answer {
             Ok(NodeReply::Standing { attempt, is_started, start_at_ns, horizon_ns, .. }) => {
                 let start_at_ns = is_started.then_some(start_at_ns);
                 Some((node.to_owned(), Standing::At { attempt, start_at_ns, horizon_ns }))
@@ -367,8 +379,13 @@ pub(crate) async fn measure_clock(bus: &Bus, node: &str, deadline: Duration) -> 
 
 async fn measure_clock_of(bus: &Bus, node: &str, samples: usize, deadline: Duration) -> Result<Offset, FleetError> {
     let subject = bus.namespace().node_ping(node);
-    let measure = async |left| Ok(measure_offset(bus, &subject, samples, monotonic_ns, left).await?);
-    while_it_moves(bus, deadline, deadline, measure).await.map_err(|error| missing(node, error))
+    let moving = Moving::new(bus, deadline, deadline);
+    loop {
+        match measure_offset(bus, &subject, samples, monotonic_ns, moving.left()).await {
+            Err(error) if moving.may_come(&error) => moving.pause().await,
+            measured => return measured.map_err(|error| missing(node, error)),
+        }
+    }
 }
 
 /// The same for many, of which an answer takes `round_trip`; nodes that do not answer are missing from the offsets.

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use nuncius_bus::roles::UserRole;
 use nuncius_schemas::units::HumanDuration;
 
+mod app;
 mod emulators;
 mod examples;
 mod gateway;
@@ -18,6 +19,7 @@ mod queues;
 mod telemetry;
 mod traces;
 
+pub(crate) use app::{AppCommand, BundleArgs};
 pub(crate) use emulators::{
     HostArgs, OcoArgs, ResourceArgs, ResourceCommand, ResourceNodes, ResourceSetArgs, ServoArgs,
 };
@@ -66,6 +68,9 @@ pub(crate) enum Command {
     /// Show or change the routing table.
     #[command(subcommand)]
     Route(RouteCommand),
+    /// Deploy what experiments need, show it, remove it.
+    #[command(subcommand)]
+    App(AppCommand),
     /// Check the server, the streams, the nodes, the database and this machine, and say what to do.
     ///
     /// Exit codes: 0 nothing is bad (there may be warnings), 5 something is.
@@ -147,6 +152,12 @@ pub(crate) struct NodeArgs {
     /// Seconds and batches of request records that wait for the bus at most; records beyond that are dropped, and told.
     #[arg(long, value_name = "COUNT", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) report_queue: u32,
+    #[command(flatten)]
+    pub(crate) bundle: BundleArgs,
+    /// Most bytes of all bundles that are kept unpacked in the data directory; the least used go first.
+    #[arg(long, value_name = "BYTES", default_value = "1GiB", env = "NUNCIUS_BUNDLE_CACHE")]
+    #[arg(value_parser = gateway::bytes)]
+    pub(crate) bundle_cache: u64,
 }
 
 impl Default for NodeArgs {
@@ -162,6 +173,8 @@ impl Default for NodeArgs {
             max_duration: HumanDuration::from_secs(86_400),
             orphan_limit: HumanDuration::from_secs(600),
             report_queue: 256,
+            bundle: BundleArgs::default(),
+            bundle_cache: nuncius_client::bundles::CACHE_BYTES,
         }
     }
 }
@@ -201,7 +214,8 @@ pub(crate) struct UpArgs {
 /// Changes to a submission that a flag makes easier than an editor.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct SubmissionArgs {
-    /// Experiment: YAML, JSON or MessagePack; `-` is standard input.
+    /// Experiment: a file (YAML, JSON or MessagePack; `-` is standard input), a directory with one and what it needs,
+    /// or app:NAME for one that is deployed.
     pub(crate) file: PathBuf,
     /// Id of the experiment.
     #[arg(long)]
@@ -247,6 +261,8 @@ pub(crate) struct ValidateArgs {
 pub(crate) struct SubmitArgs {
     #[command(flatten)]
     pub(crate) submission: SubmissionArgs,
+    #[command(flatten)]
+    pub(crate) bundle: BundleArgs,
 }
 
 #[derive(Debug, Args)]

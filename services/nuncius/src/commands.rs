@@ -1,6 +1,8 @@
 //! One file a command.
 
+mod app;
 mod archive;
+mod bundle;
 mod certificates;
 mod doctor;
 mod emulators;
@@ -23,6 +25,7 @@ mod submission;
 pub(crate) mod telemetry;
 mod up;
 mod validate;
+mod written;
 
 pub(crate) use crate::output::print;
 
@@ -46,6 +49,7 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<u8> {
         Command::Rm(args) => stored::rm(&global, args).await,
         Command::Nodes => nodes::nodes(&global).await,
         Command::Route(command) => route::route(&global, command).await,
+        Command::App(command) => app::app(&global, command).await,
         Command::Doctor => doctor::doctor(&global).await,
         Command::Queue(command) => queue::queue(&global, command).await,
         Command::Resource(command) => resource::resource(&global, command).await,

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use nuncius_bus::Bus;
 use nuncius_client::ClientConfig;
+use nuncius_client::bundles::BundleSettings;
 use nuncius_client::config::exposed_environment;
 use nuncius_emulator::device::DeviceConfig;
 use nuncius_emulator::oco::OcoConfig;
@@ -26,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::error;
 
-use crate::args::NodeArgs;
+use crate::args::{BundleArgs, NodeArgs};
 use crate::exit::Usage;
 use crate::host::host_name;
 use crate::registration::{Registration, register};
@@ -35,6 +36,8 @@ use crate::registration::{Registration, register};
 const READY_PATIENCE: Duration = Duration::from_secs(20);
 /// How long services may take to end.
 const STOP_PATIENCE: Duration = Duration::from_secs(15);
+/// Below the data directory: bundles, unpacked.
+const BUNDLES: &str = "bundles";
 /// Prefix of variables that become labels.
 const LABEL_PREFIX: &str = "NUNCIUS_LABEL_";
 
@@ -182,9 +185,15 @@ impl Local {
     }
 }
 
-/// The configuration that flags and environment mean.
-pub(crate) fn client_config(args: &NodeArgs, name: &str) -> Result<ClientConfig> {
+/// Where bundles are kept on this machine: for all processes that have the same data directory.
+pub(crate) fn bundle_settings(data: &Path, args: &BundleArgs, cache_bytes: u64) -> BundleSettings {
+    BundleSettings { cache_bytes, limits: args.limits(), ..BundleSettings::new(data.join(BUNDLES)) }
+}
+
+/// The configuration that flags and environment mean; `data` is the data directory, if there is a place for one.
+pub(crate) fn client_config(args: &NodeArgs, name: &str, data: Option<&Path>) -> Result<ClientConfig> {
     let mut config = ClientConfig::new(name, &host_name());
+    config.bundles = data.map(|data| bundle_settings(data, &args.bundle, args.bundle_cache));
     config.labels = labels(&args.labels, crate::environment::variables())?;
     config.capacity = Capacity {
         weight: args.weight,

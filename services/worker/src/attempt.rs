@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use nuncius_bus::moving::while_it_moves;
+use nuncius_bus::moving::Moving;
 use nuncius_bus::work_queue::WorkItem;
 use nuncius_bus::{Bus, BusError, TypedError, typed};
 use nuncius_clock::{unix_ms, unix_ns};
@@ -194,10 +194,18 @@ async fn on_device(
     let limit = prepared.limit.unwrap_or(DEVICE_PATIENCE);
     let span = spans::request_device(bus, &task.name, traceparent);
     let headers = typed::headers_of("device-request.v1", span.traceparent().as_deref());
-    let ask = async |left| bus.request_with::<_, DeviceReply>(&subject, &headers, &task.request, left).await;
+    let moving = Moving::new(bus, DEVICE_MOVES, limit);
+    let asked = async {
+        loop {
+            match bus.request_with::<_, DeviceReply>(&subject, &headers, &task.request, moving.left()).await {
+                Err(TypedError::Bus(error)) if moving.may_come(&error) => moving.pause().await,
+                answer => return answer,
+            }
+        }
+    };
     let started = Instant::now();
     let answer = tokio::select! {
-        answer = while_it_moves(bus, DEVICE_MOVES, limit, ask) => Some(answer),
+        answer = asked => Some(answer),
         () = cancel.cancelled() => None,
     };
     let mut outcome = Outcome {

@@ -46,8 +46,15 @@ fn streams(names: &Namespace) -> [String; 8] {
 }
 
 /// The buckets that all share.
-fn buckets(names: &Namespace) -> [String; 5] {
-    [names.bucket_node(), names.bucket_lease(), names.bucket_run(), names.bucket_route(), names.bucket_queue()]
+fn buckets(names: &Namespace) -> [String; 6] {
+    [
+        names.bucket_node(),
+        names.bucket_lease(),
+        names.bucket_run(),
+        names.bucket_route(),
+        names.bucket_app(),
+        names.bucket_queue(),
+    ]
 }
 
 /// The streams of a queue: its jobs, their records, and those that were given up.
@@ -73,6 +80,8 @@ fn experimentd(grants: &mut Grants<'_>) {
     grants.publish(format!("$O.{artifacts}.>"), "writes reports");
     grants.api(&format!("DIRECT.GET.OBJ_{artifacts}.$O.{artifacts}.M.*"), "replaces reports");
     grants.api(&format!("STREAM.PURGE.OBJ_{artifacts}"), "replaces reports");
+
+    grants.make(&format!("OBJ_{}", names.bucket_app()), "makes the store of bundles");
 
     let submit = names.stream_submit();
     grants.api(&format!("CONSUMER.INFO.{submit}.*"), "takes submissions");
@@ -144,7 +153,15 @@ fn client(grants: &mut Grants<'_>) {
     grants.publish(names.metric("*", "*"), "what it measured");
     grants.publish(names.trace("*", "*"), "what it measured");
     grants.publish(names.oco_servo("*", "*"), "servos that drive OCO backends over NATS");
+    read_bundles(grants);
     jobs(grants);
+}
+
+/// To fetch the bundles that experiments name.
+fn read_bundles(grants: &mut Grants<'_>) {
+    let apps = grants.names.bucket_app();
+    grants.api(&format!("DIRECT.GET.OBJ_{apps}.$O.{apps}.M.*"), "bundles of experiments");
+    grants.tail(&format!("OBJ_{apps}"), &format!("$O.{apps}.C.*"), "bundles of experiments");
 }
 
 /// What whoever submits jobs needs.
@@ -278,6 +295,10 @@ fn submit(grants: &mut Grants<'_>) {
     grants.publish(names.experiment_submit(), "submissions");
     grants.publish(names.experiment_control("*"), "control of runs");
     grants.write_key(&names.bucket_run(), "*", "to cancel a run that waits");
+    let apps = names.bucket_app();
+    grants.publish(format!("$O.{apps}.>"), "bundles of experiments");
+    grants.write_key(&apps, "*", "which bundle an application is");
+    read_bundles(grants);
 }
 
 /// To follow runs and read reports.
@@ -306,6 +327,7 @@ fn observer(grants: &mut Grants<'_>) {
     grants.read_key(&names.bucket_route(), "*", "the routing table");
     grants.watch_keys(&names.bucket_route(), ">", "the routing table");
     look_at_queues(grants);
+    grants.watch_keys(&names.bucket_app(), ">", "which applications there are");
     grants.watch_keys(&names.bucket_lease(), &telemetry_lease("*"), "which machines are sampled");
     grants.subscribe(names.telemetry("*"), "samples of machines");
     grants.publish("$SRV.>".to_owned(), "`nats micro`");
@@ -363,13 +385,23 @@ fn operator(grants: &mut Grants<'_>) {
     grants.publish(names.node_ping("*"), "clocks of nodes, for `nuncius doctor`");
     grants.api("INFO", "what JetStream gives the account, for `nuncius doctor`");
     let kept = buckets(names).map(|bucket| format!("KV_{bucket}"));
-    for stream in streams(names).into_iter().chain(kept).chain([format!("OBJ_{}", names.bucket_artifact())]) {
+    let stores = [names.bucket_artifact(), names.bucket_app()].map(|store| format!("OBJ_{store}"));
+    for stream in streams(names).into_iter().chain(kept).chain(stores) {
         grants.look(&stream, "whether all streams are as they should be, for `nuncius doctor`");
     }
     grants.publish(format!("{}.resource.*.*", names.as_str()), "has resources consumed");
     grants.write_key(&names.bucket_route(), "*", "the routing table");
+    remove_apps(grants);
     remove_runs(grants);
     remove_queues(grants);
+}
+
+/// To remove applications with their bundles.
+fn remove_apps(grants: &mut Grants<'_>) {
+    let apps = grants.names.bucket_app();
+    grants.api(&format!("STREAM.PURGE.OBJ_{apps}"), "removes bundles");
+    // How old pieces are that belong to no bundle.
+    grants.api(&format!("DIRECT.GET.OBJ_{apps}.$O.{apps}.>"), "removes bundles");
 }
 
 /// To delete what is stored of runs.

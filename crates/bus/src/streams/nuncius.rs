@@ -29,6 +29,8 @@ pub struct StreamLimits {
     pub trace_bytes: u64,
     /// Reports and profiles, in bytes; full refuses.
     pub artifact_bytes: u64,
+    /// Bundles of applications, in bytes; full refuses.
+    pub app_bytes: u64,
     /// Telemetry of hosts and devices, in bytes; the oldest goes.
     pub sample_bytes: u64,
     /// Telemetry on its way out, in bytes; the oldest goes.
@@ -51,6 +53,7 @@ impl Default for StreamLimits {
             metric_bytes: 1024 * MIB,
             trace_bytes: 2048 * MIB,
             artifact_bytes: 1024 * MIB,
+            app_bytes: 1024 * MIB,
             sample_bytes: 128 * MIB,
             otlp_bytes: 256 * MIB,
             otlp_age: Duration::from_secs(600),
@@ -78,7 +81,8 @@ pub async fn ensure_streams_with(bus: &Bus, limits: &StreamLimits) -> Result<(),
                 bus.ensure_stream(&wanted).await?;
             }
             bus.ensure_object_store(&names.bucket_artifact(), limits.artifact_bytes).await?;
-            for name in [names.bucket_run(), names.bucket_route()] {
+            bus.ensure_object_store(&names.bucket_app(), limits.app_bytes).await?;
+            for name in [names.bucket_run(), names.bucket_route(), names.bucket_app()] {
                 bus.ensure_bucket(&BucketWanted { name, ..BucketWanted::default() }).await?;
             }
             ensure_shared(bus, limits).await
@@ -166,12 +170,14 @@ fn wanted(bus: &Bus, limits: &StreamLimits) -> Vec<StreamWanted> {
         (names.bucket_lease(), Some(limits.lease_ttl)),
         (names.bucket_run(), None),
         (names.bucket_route(), None),
+        (names.bucket_app(), None),
         (names.bucket_queue(), None),
     ];
     wanted.extend(
         buckets.into_iter().map(|(name, max_age)| BucketWanted { name, max_age, ..BucketWanted::default() }.stream()),
     );
     wanted.push(object_store_stream(&names.bucket_artifact(), limits.artifact_bytes));
+    wanted.push(object_store_stream(&names.bucket_app(), limits.app_bytes));
     wanted
 }
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use nuncius_bus::clock::answer_pings;
 use nuncius_bus::kv::BucketWanted;
 use nuncius_bus::lease;
-use nuncius_bus::moving::while_it_moves;
+use nuncius_bus::moving::Moving;
 use nuncius_bus::streams::{StreamWanted, ensure_streams};
 use nuncius_bus::tail::Start;
 use nuncius_bus::{Bus, BusError, ConnectOptions, connect};
@@ -34,8 +34,7 @@ async fn streams_are_kept_on_as_many_servers_as_asked_and_a_change_is_applied() 
     let bus = client(cluster.url(), 3).await;
     ensure_streams(&bus).await.unwrap();
     let names = bus.namespace().clone();
-    let streams =
-        [names.stream_metric(), format!("KV_{}", names.bucket_run()), format!("OBJ_{}", names.bucket_artifact())];
+    let streams = [names.stream_metric(), format!("KV_{}", names.bucket_app()), format!("OBJ_{}", names.bucket_app())];
     for stream in &streams {
         assert_eq!(bus.stream_replicas(stream).await.unwrap(), 3, "{stream}");
     }
@@ -154,18 +153,20 @@ async fn nothing_is_lost_and_nothing_fails_when_leaders_die() {
 
 /// How often it was asked before somebody answered who listens only after the first question, if anybody did.
 async fn asked_of_one_who_comes_late(bus: &Bus, other: &Bus) -> (usize, bool) {
+    let moving = Moving::new(bus, Duration::from_secs(5), Duration::from_secs(5));
     let mut asked = 0;
     let mut responder = None;
-    let patience = Duration::from_secs(5);
-    let answer = while_it_moves(bus, patience, patience, async |left| {
+    let answer = loop {
         asked += 1;
-        let answer = bus.request("who.moves", &none(), Bytes::new(), left).await;
+        let answer = bus.request("who.moves", &none(), Bytes::new(), moving.left()).await;
         if asked == 1 {
             responder = Some(answer_pings(other, "who.moves").await.unwrap());
         }
-        Ok(answer?)
-    })
-    .await;
+        match answer {
+            Err(error) if moving.may_come(&error) => moving.pause().await,
+            answer => break answer,
+        }
+    };
     drop(responder);
     (asked, answer.is_ok())
 }

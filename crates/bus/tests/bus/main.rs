@@ -1,6 +1,8 @@
 //! The promises of the bus, kept against a real nats-server. One binary, so that it is linked once; tests run in
 //! parallel, each with a server of its own.
 #[cfg(test)]
+mod apps;
+#[cfg(test)]
 mod child;
 #[cfg(test)]
 mod cluster;

@@ -58,10 +58,10 @@ impl Node {
         let trace_id = trace_of(&span, &call.message, once.spec.seed, once.run_key);
         info!(experiment = %once.experiment, group = once.group, phase = key.0.name(), "doing what is done once");
         let control = once::control(&self.config);
-        let (config, its_control) = (self.config.clone(), Arc::clone(&control));
+        let (config, its_control, bus) = (self.config.clone(), Arc::clone(&control), self.bus.clone());
         let (experiment, attempt, limit) = (once.experiment.clone(), once.attempt, Duration::from_nanos(once.limit_ns));
         let mut work = tokio::task::spawn_blocking(move || {
-            span.in_scope(|| once::perform(&once, trace_id, &config, &its_control))
+            span.in_scope(|| once::perform(&once, trace_id, &config, (&its_control, &bus)))
         });
         let stopped = Arc::clone(&control);
         self.once.work.spawn(async move {

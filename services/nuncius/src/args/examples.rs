@@ -46,6 +46,8 @@ const EXAMPLES: &[(&str, &[Example])] = &[
             ("nuncius run shop.yaml --service shop=10.0.0.7:8080 --clients 2", "the target from the command line"),
             ("nuncius run smallest.yaml --quiet --json", "the report as JSON, nothing else"),
             ("nuncius run - --report-json report.json", "the experiment from standard input"),
+            ("nuncius run shop/", "a directory: the experiment in it, with its data and scripts"),
+            ("nuncius run app:shop", "the same as it was deployed"),
         ],
     ),
     (
@@ -53,6 +55,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         &[
             ("nuncius submit smallest.yaml", "prints the id"),
             ("nuncius submit shop.yaml --id nightly-7 --service shop=10.0.0.7:8080", "with an id of one's own"),
+            ("nuncius submit app:shop", "what is deployed, from any machine"),
         ],
     ),
     ("ps", &[("nuncius ps", "what waits or runs"), ("nuncius ps --all --json", "what has ended, too, as JSON")]),
@@ -103,6 +106,26 @@ const EXAMPLES: &[(&str, &[Example])] = &[
     ),
     ("route ls", &[("nuncius route ls", "a table")]),
     ("route rm", &[("nuncius route rm shop", "forget a service name")]),
+    (
+        "app",
+        &[
+            ("nuncius app deploy shop/", "store an experiment with its data and scripts"),
+            ("nuncius app ls", "what is deployed"),
+        ],
+    ),
+    ("app ls", &[("nuncius app ls", "a table"), ("nuncius app ls --json", "with all versions")]),
+    (
+        "app deploy",
+        &[
+            ("nuncius app deploy shop/", "as the directory is called"),
+            ("nuncius app deploy . --name shop --json", "under another name; what is in it, as JSON"),
+            ("nuncius app deploy shop/ --bundle-files 5000 --bundle-size 1GiB", "more than there may be by default"),
+        ],
+    ),
+    (
+        "app rm",
+        &[("nuncius app rm shop", "all of it"), ("nuncius app rm --old shop", "all versions but the current one")],
+    ),
     ("doctor", &[("nuncius doctor", "what would keep an experiment from running")]),
     (
         "queue",

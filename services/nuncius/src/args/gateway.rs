@@ -106,7 +106,7 @@ fn signal(text: &str) -> Result<Signal, String> {
     Signal::of(text).ok_or_else(|| "there are traces, metrics and logs".to_owned())
 }
 
-fn bytes(text: &str) -> Result<u64, String> {
+pub(super) fn bytes(text: &str) -> Result<u64, String> {
     match text.parse::<Amount>().map_err(|error| error.to_string())? {
         Amount::Percent(_) => Err("write bytes, as 64MiB".to_owned()),
         amount => amount.to_bytes(0).map_err(|error| error.to_string()),

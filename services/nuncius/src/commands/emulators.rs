@@ -16,6 +16,7 @@ use serde_json::json;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::bundle::Prepared;
 use super::run;
 use super::telemetry;
 use crate::args::{Global, HostArgs, NodeArgs, OcoArgs, ResourceArgs, RunArgs, SamplerArgs, ServoArgs, SubmissionArgs};
@@ -253,7 +254,7 @@ pub(super) async fn servo(global: &Global, args: ServoArgs) -> Result<u8> {
             ..NodeArgs::default()
         },
     };
-    run::run_prepared(global, run, submission).await
+    run::run_prepared(global, run, Prepared { submission, bundle: None }).await
 }
 
 /// A problem without its place: nobody wrote this text.

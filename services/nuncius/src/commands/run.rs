@@ -9,6 +9,7 @@ use nuncius_schemas::report::Report;
 use nuncius_schemas::run::{RunStatus, exit_code};
 use nuncius_schemas::submission::Submission;
 
+use super::bundle::{Prepared, deploy};
 use super::experiment_id;
 use super::nodes::present;
 use super::report::{fetch, write_html};
@@ -26,13 +27,13 @@ pub(crate) const STUB_SERVICE: &str = "stub";
 
 /// `nuncius run`: 0 pass, 1 fail, 3 undetermined, 4 invalid, 5 failed, 6 cancelled.
 pub(super) async fn run(global: &Global, args: RunArgs) -> Result<u8> {
-    let submission = prepare(&args.submission)?;
-    run_prepared(global, args, submission).await
+    let prepared = prepare(global, &args.submission, &args.node.bundle).await?;
+    run_prepared(global, args, prepared).await
 }
 
 /// The same with a specification that has been read.
-pub(super) async fn run_prepared(global: &Global, args: RunArgs, mut submission: Submission) -> Result<u8> {
-    let scaling = scaling::read(&submission, &args.submission.file)?;
+pub(super) async fn run_prepared(global: &Global, args: RunArgs, mut prepared: Prepared) -> Result<u8> {
+    let scaling = scaling::read(&prepared.submission, &args.submission.file)?;
     let data = connect::data_directory(global)?;
     let (url, server, store_directory) = match connect::find(global).await {
         Some(url) => (url, None, None),
@@ -52,12 +53,12 @@ pub(super) async fn run_prepared(global: &Global, args: RunArgs, mut submission:
     let outcome = match scaling {
         Some(wanted) => {
             let scene = scaling::Scene { global, args: &args, bus: &bus, url: &url, data: &data };
-            match bring_missing(&args, &mut submission, &bus, &local, &data).await {
+            match bring_missing(&args, &mut prepared, &bus, &local, &data).await {
                 Ok(()) => scaling::run(&scene, &local, wanted).await,
                 Err(error) => Err(error),
             }
         }
-        None => run_with(global, &args, &mut submission, &bus, &local, &data).await,
+        None => run_with(global, &args, &mut prepared, &bus, &local, &data).await,
     };
     drop(named);
     local.stop().await;
@@ -72,13 +73,13 @@ pub(super) async fn run_prepared(global: &Global, args: RunArgs, mut submission:
 async fn run_with(
     global: &Global,
     args: &RunArgs,
-    submission: &mut Submission,
+    prepared: &mut Prepared,
     bus: &Bus,
     local: &Local,
     data: &std::path::Path,
 ) -> Result<u8> {
-    bring_missing(args, submission, bus, local, data).await?;
-    let id = match publish(bus, submission).await {
+    bring_missing(args, prepared, bus, local, data).await?;
+    let id = match publish(bus, &prepared.submission).await {
         Ok(id) => id,
         Err(error) => match error.downcast_ref::<Refused>() {
             // It has a record and a report of its own: show them like any other end.
@@ -144,19 +145,22 @@ async fn conclude(
     Ok(exit_code(ended.status, ended.verdict))
 }
 
-/// Starts in this process whatever nobody does yet: a daemon, client nodes, the stub.
+/// Starts in this process whatever nobody does yet: a daemon, client nodes, the stub; and stores what is needed.
 async fn bring_missing(
     args: &RunArgs,
-    submission: &mut Submission,
+    Prepared { submission, bundle }: &mut Prepared,
     bus: &Bus,
     local: &Local,
     data: &std::path::Path,
 ) -> Result<()> {
     nuncius_bus::streams::ensure_streams(bus).await?;
+    if let Some(packed) = bundle {
+        deploy(bus, packed).await?;
+    }
     let present = present(bus).await?;
     if !present.contains(&Role::Client) {
         for number in 1..=args.clients.max(1) {
-            local.client(client_config(&args.node, &format!("client-{number}"))?).await?;
+            local.client(client_config(&args.node, &format!("client-{number}"), Some(data))?).await?;
         }
         local.sampler(telemetry::sampler(&args.sampler, "run")?);
         // A stub of ours is reached by nodes of ours only.

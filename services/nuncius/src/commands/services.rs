@@ -23,7 +23,8 @@ use crate::signals::stop_on_signal;
 pub(super) async fn client(global: &Global, args: ClientArgs) -> Result<u8> {
     let name = args.name.clone().unwrap_or_else(host_token);
     check_token("node", &name).map_err(|error| Usage(format!("--name: {error}")))?;
-    let config = client_config(&args.node, &name)?;
+    let data = connect::data_place(global);
+    let config = client_config(&args.node, &name, data.as_deref())?;
     let sampler = telemetry::sampler(&args.sampler, "client")?;
     let shutdown = stop_on_signal()?;
     let run = async |bus: Bus, ready| {

@@ -1,21 +1,20 @@
 //! Publishing an experiment, and cancelling one.
 
-use std::io::Read;
-use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 use nuncius_bus::{Bus, BusError, Headers, TypedError, inject_current};
 use nuncius_clock::unix_ms;
-use nuncius_schemas::codec::{self, CodecError, MESSAGE_MAX_BYTES};
+use nuncius_schemas::codec::{self, MESSAGE_MAX_BYTES};
 use nuncius_schemas::names::check_token;
 use nuncius_schemas::run::{Control, ControlReply, RunRecord, RunStatus, SubmitReply, Verdict};
 use nuncius_schemas::subjects::{HEADER_CONTENT_TYPE, HEADER_REPLY, HEADER_SCHEMA};
-use nuncius_schemas::submission::{self, Submission};
+use nuncius_schemas::submission::Submission;
 use tracing::{Instrument, info_span};
 
-use super::{certificates, experiment_id};
-use crate::args::{CancelArgs, Global, REQUEST_TIMEOUT, SubmissionArgs, SubmitArgs};
+use super::bundle::{self, Prepared};
+use super::experiment_id;
+use crate::args::{BundleArgs, CancelArgs, Global, REQUEST_TIMEOUT, SubmissionArgs, SubmitArgs};
 use crate::connect;
 use crate::exit::Usage;
 use crate::output::say;
@@ -23,24 +22,11 @@ use crate::output::say;
 /// How long the daemon may take to say whether it takes an experiment.
 const ADMISSION_PATIENCE: Duration = Duration::from_secs(20);
 
-/// Reads the file and applies the flags; whatever is wrong is told here, before anything is stored anywhere.
-pub(crate) fn prepare(args: &SubmissionArgs) -> Result<Submission> {
-    let shown = args.file.display();
-    let mut bytes = Vec::new();
-    if args.file.as_os_str() == "-" {
-        std::io::stdin().lock().take(4 * MESSAGE_MAX_BYTES as u64).read_to_end(&mut bytes)?;
-    } else {
-        let file = std::fs::File::open(&args.file).map_err(|error| Usage(format!("{shown}: {error}")))?;
-        file.take(4 * MESSAGE_MAX_BYTES as u64).read_to_end(&mut bytes).with_context(|| shown.to_string())?;
-    }
-    let wrong = |error: CodecError| Usage(format!("{shown}: {error}"));
-    let tree = submission::read_tree(&bytes).map_err(wrong)?;
-    let mut submission = submission::parse(&tree).map_err(wrong)?;
-    let directory = args.file.parent().filter(|_| args.file.as_os_str() != "-").unwrap_or(Path::new(""));
-    certificates::read_files(&mut submission, directory)?;
-    submission.check_at(&tree).map_err(wrong)?;
-    apply(args, &mut submission)?;
-    Ok(submission)
+/// Reads what was named and applies the flags; whatever is wrong is told here, before anything is stored anywhere.
+pub(crate) async fn prepare(global: &Global, args: &SubmissionArgs, bundle: &BundleArgs) -> Result<Prepared> {
+    let mut prepared = bundle::read(global, &args.file, bundle).await?;
+    apply(args, &mut prepared.submission)?;
+    Ok(prepared)
 }
 
 /// Applies the flags, to every form of input alike.
@@ -131,8 +117,11 @@ impl std::error::Error for Refused {}
 
 /// `nuncius submit`.
 pub(super) async fn submit(global: &Global, args: SubmitArgs) -> Result<u8> {
-    let submission = prepare(&args.submission)?;
+    let Prepared { submission, bundle } = prepare(global, &args.submission, &args.bundle).await?;
     let bus = connect::existing(global, "nuncius-submit").await?;
+    if let Some(packed) = &bundle {
+        bundle::deploy(&bus, packed).await?;
+    }
     let id = publish(&bus, &submission).await?;
     say(global.json, &serde_json::json!({ "id": id }), &id)?;
     Ok(0)
@@ -201,6 +190,8 @@ async fn cancel_waiting(global: &Global, bus: &Bus, args: &CancelArgs) -> Result
 
 #[cfg(test)]
 mod tests {
+    use nuncius_schemas::submission;
+
     use super::*;
 
     fn with_flags(text: &str, id: Option<&str>, services: &[&str]) -> Result<Submission, Usage> {

@@ -68,7 +68,7 @@ pub(super) async fn up(global: &Global, args: UpArgs) -> Result<u8> {
         local.daemon(&data.join("nuncius.db")).await?;
         let mut names = Vec::new();
         for number in 1..=args.clients {
-            names.push(local.client(client_config(&args.node, &format!("client-{number}"))?).await?);
+            names.push(local.client(client_config(&args.node, &format!("client-{number}"), Some(&data))?).await?);
         }
         local.sampler(sampler);
         let stub = if args.no_stub { None } else { Some(local.stub(args.stub_listen)?) };

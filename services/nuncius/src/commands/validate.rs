@@ -1,6 +1,7 @@
 //! `nuncius validate`: what an experiment would do, without doing it. Nothing is stored, published or started.
 
 use anyhow::Result;
+use nuncius_bundle::Manifest;
 use nuncius_bus::Bus;
 use nuncius_client::over_caps;
 use nuncius_experimentd::{placement, unresolved_services};
@@ -12,6 +13,7 @@ use nuncius_schemas::spec::{ExperimentSpec, Group};
 use nuncius_schemas::submission::Submission;
 use serde::Serialize;
 
+use super::bundle::Prepared;
 use super::run::STUB_SERVICE;
 use super::submission::prepare;
 use crate::args::{Global, NodeArgs, ValidateArgs};
@@ -28,6 +30,8 @@ struct DryRun {
     /// Whether no client node was there, so that one as `nuncius run` brings along was assumed.
     assumed_node: bool,
     groups: Vec<GroupPlan>,
+    /// What would be packed and stored with it; absent where it needs nothing, or that is deployed already.
+    bundle: Option<Manifest>,
     /// What must hold, as it was understood.
     gates: Vec<String>,
     nodes: Vec<NodePlan>,
@@ -56,7 +60,7 @@ struct NodePlan {
 
 /// 0 when it would be run, 5 when it would be refused, 64 when the file is bad.
 pub(super) async fn validate(global: &Global, args: ValidateArgs) -> Result<u8> {
-    let submission = prepare(&args.submission)?;
+    let Prepared { submission, bundle } = prepare(global, &args.submission, &args.node.bundle).await?;
     let bus = connect::possible(global, "nuncius-validate").await?;
     let there = match &bus {
         Some(bus) => client_nodes(bus).await?,
@@ -72,6 +76,7 @@ pub(super) async fn validate(global: &Global, args: ValidateArgs) -> Result<u8> 
         }
     };
     let mut dry_run = plan(&spec, &nodes, assumed_node);
+    dry_run.bundle = bundle.map(|packed| packed.manifest);
     for (field, service) in unresolved_services(&spec) {
         let is_brought = assumed_node && service == STUB_SERVICE;
         if !is_brought && !is_routed(bus.as_ref(), &service).await? {
@@ -104,7 +109,7 @@ async fn is_routed(bus: Option<&Bus>, service: &str) -> Result<bool> {
 
 /// The node that `nuncius run` would bring along with these options.
 fn assumed(args: &NodeArgs) -> Result<NodeInfo> {
-    let config = client_config(args, "client-1")?;
+    let config = client_config(args, "client-1", None)?;
     Ok(NodeInfo {
         name: config.name,
         role: Role::Client,
@@ -162,7 +167,7 @@ fn plan(spec: &ExperimentSpec, nodes: &[NodeInfo], assumed_node: bool) -> DryRun
         }
         Err(problem) => problems.push(problem),
     }
-    DryRun { id: spec.id.clone(), assumed_node, groups, gates, nodes: placed, problems }
+    DryRun { id: spec.id.clone(), assumed_node, groups, bundle: None, gates, nodes: placed, problems }
 }
 
 /// How many iterations the schedule of an open group holds.
@@ -212,6 +217,10 @@ fn in_words(dry_run: &DryRun) -> String {
         let length = group.offered_seconds.map_or_else(String::new, |seconds| format!(" in {seconds} s"));
         lines.push(format!("group {}: {load}{length} at {}", group.name, group.target));
         lines.push(format!("  steps: {}", group.steps.join(", ")));
+    }
+    if let Some(bundle) = &dry_run.bundle {
+        let (files, bytes) = (bundle.files.len(), nuncius_report::text::bytes(bundle.unpacked_bytes()));
+        lines.push(format!("bundle {}: {files} files, {bytes}", bundle.reference().shown()));
     }
     for gate in &dry_run.gates {
         lines.push(format!("gate {gate}"));

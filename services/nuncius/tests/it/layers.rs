@@ -14,6 +14,7 @@ const CRATES: &[&str] = &[
     "schemas",
     "clock",
     "metrics",
+    "bundle",
     "load",
     "stats",
     "scenario",
@@ -33,7 +34,7 @@ fn allowed(name: &str, place: &str) -> Vec<&'static str> {
     match (name, place) {
         ("schemas" | "clock" | "testkit" | "serve", _) => vec![],
         ("metrics", _) => vec!["clock"],
-        ("load" | "stats", _) => vec!["schemas"],
+        ("load" | "stats" | "bundle", _) => vec!["schemas"],
         ("scenario", _) => vec!["schemas", "load"],
         ("script", _) => vec!["schemas"],
         ("report", _) => vec!["schemas", "load", "stats"],
@@ -55,8 +56,13 @@ fn allowed(name: &str, place: &str) -> Vec<&'static str> {
 }
 
 /// Foreign crates that some of ours alone may import.
-const RESERVED: &[(&str, &[&str])] =
-    &[("async-nats", &["bus"]), ("sqlx", &["store"]), ("lapin", &["engine"]), ("rquickjs", &["script"])];
+const RESERVED: &[(&str, &[&str])] = &[
+    ("async-nats", &["bus"]),
+    ("sqlx", &["store"]),
+    ("lapin", &["engine"]),
+    ("rquickjs", &["script"]),
+    ("tar", &["bundle"]),
+];
 
 /// Foreign crates that the pure ones do without: no I/O, no clock.
 const IMPURE: &[&str] = &["tokio", "rustix", "hyper", "socket2", "opentelemetry", "tracing"];

@@ -12,6 +12,7 @@ mod abandoned;
 mod amqp;
 mod away;
 mod bad_input;
+mod bundles;
 mod campaign;
 mod cluster;
 mod command_line;

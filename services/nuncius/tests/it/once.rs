@@ -183,7 +183,7 @@ async fn an_after_that_fails_is_a_warning_and_changes_no_verdict() {
     let mut system = System::start(1).await;
     let address = system.start_stub(&[]);
     let members = members("", "").replace("post: {url: /logout,", "post: {url: /status/500,");
-    system.publish(spec("untidy", &address, ("100/s", "1s"), "", &members).as_bytes()).await;
+    system.publish(spec("untidy", &address, ("400/s", "1s"), "", &members).as_bytes()).await;
     let record = system.wait_for_end("untidy").await;
     let report = system.report("untidy").await;
     assert_eq!((record.status, record.verdict), (RunStatus::Finished, Some(Verdict::Pass)), "{:?}", report.reasons);

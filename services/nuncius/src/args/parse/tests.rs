@@ -177,3 +177,24 @@ fn json_is_a_switch_and_its_old_spelling_with_a_file_still_works() {
         assert!(parse(words(wrong)).unwrap_err().use_stderr(), "{wrong}");
     }
 }
+
+#[test]
+fn limits_of_bundles_are_those_of_the_library_where_nothing_is_said() {
+    let submitted = |text: &str| match read(&words(text)).unwrap().command {
+        Command::Submit(args) => args.bundle.limits(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(submitted("nuncius submit shop/"), nuncius_bundle::Limits::default());
+    let raised = submitted("nuncius submit shop/ --bundle-files 5000 --bundle-size 1GiB");
+    assert_eq!(raised, nuncius_bundle::Limits { files: 5_000, unpacked_bytes: 1 << 30 });
+    match read(&words("nuncius run shop/")).unwrap().command {
+        Command::Run(args) => {
+            assert_eq!(args.node.bundle.limits(), nuncius_bundle::Limits::default());
+            assert_eq!(args.node.bundle_cache, nuncius_client::bundles::CACHE_BYTES);
+        }
+        other => panic!("{other:?}"),
+    }
+    for wrong in ["--bundle-files 0", "--bundle-files 100001", "--bundle-size 10%", "--bundle-size x"] {
+        assert!(read(&words(&format!("nuncius submit shop/ {wrong}"))).is_err(), "{wrong}");
+    }
+}

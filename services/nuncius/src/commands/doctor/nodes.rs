@@ -14,7 +14,7 @@ const CLOCK_SAMPLES: usize = 16;
 
 pub(super) async fn check(findings: &mut Findings, bus: &Bus) -> Result<()> {
     let names = bus.namespace();
-    for bucket in [names.bucket_run(), names.bucket_route(), names.bucket_queue()] {
+    for bucket in [names.bucket_run(), names.bucket_route(), names.bucket_app(), names.bucket_queue()] {
         check_entries(findings, bus, &bucket).await?;
     }
     let decoded = bus.kv(&names.bucket_node()).await?.decoded::<NodeInfo>(">").await?;
@@ -55,6 +55,7 @@ pub(super) async fn check(findings: &mut Findings, bus: &Bus) -> Result<()> {
 
 /// Names the entries of a bucket that cannot be read.
 async fn check_entries(findings: &mut Findings, bus: &Bus, bucket: &str) -> Result<()> {
+    use nuncius_schemas::bundle::AppRecord;
     use nuncius_schemas::codec;
     use nuncius_schemas::queue::QueueDefinition;
     use nuncius_schemas::route::Route;
@@ -66,6 +67,8 @@ async fn check_entries(findings: &mut Findings, bus: &Bus, bucket: &str) -> Resu
             codec::decode::<RunRecord>(&entry.value).map(drop)
         } else if *bucket == names.bucket_route() {
             codec::decode::<Route>(&entry.value).map(drop)
+        } else if *bucket == names.bucket_app() {
+            codec::decode::<AppRecord>(&entry.value).map(drop)
         } else if !entry.key.contains('.') {
             codec::decode::<QueueDefinition>(&entry.value).map(drop)
         } else {

@@ -37,7 +37,7 @@ impl Place {
         out.into_owned()
     }
 
-    /// Two experiments and a job, each process under its own role; something happens between the experiments.
+    /// Three experiments and a job, each process under its own role; something happens between the experiments.
     async fn works(&self, daemon_arguments: &[&str], meanwhile: impl FnOnce()) {
         let (_stub, address) = spawn_stub(self.directory.path(), &[]);
         let (_daemon, log) = self.start(UserRole::Experimentd, &[&["experimentd"], daemon_arguments].concat());
@@ -56,13 +56,22 @@ impl Place {
         self.run(UserRole::Submitter, &["watch", "e1"]);
         self.run(UserRole::Operator, &["queue", "submit", "q"]);
         meanwhile();
-        self.run(UserRole::Submitter, &["submit", spec, "--id", "e2"]);
+        // What it needs goes the same way, and comes to the node.
+        let shop = self.directory.path().join("shop");
+        std::fs::create_dir_all(&shop).unwrap();
+        std::fs::copy(spec, shop.join("experiment.yaml")).unwrap();
+        std::fs::write(shop.join("users.csv"), vec![b'x'; 300_000]).unwrap();
+        self.run(UserRole::Submitter, &["submit", shop.to_str().unwrap(), "--id", "e2"]);
         self.run(UserRole::Submitter, &["watch", "e2"]);
         for id in ["e1", "e2"] {
             let report = self.run(UserRole::Observer, &["report", id, "--json"]);
             let report: serde_json::Value = serde_json::from_str(&report).unwrap();
             assert_eq!((&report["verdict"], &report["offered"]), (&"pass".into(), &400.into()), "{report}");
         }
+        assert!(self.run(UserRole::Observer, &["app", "ls"]).contains("shop"));
+        self.run(UserRole::Submitter, &["submit", "app:shop", "--id", "e3"]);
+        self.run(UserRole::Submitter, &["watch", "e3"]);
+        self.run(UserRole::Operator, &["app", "rm", "shop"]);
     }
 }
 

@@ -22,10 +22,12 @@ use nuncius_schemas::queue::{QueueDefinition, QueueSettings, QueueState};
 use nuncius_schemas::resource::ResourceKind;
 use nuncius_schemas::subjects::{Signal, telemetry_lease};
 
+mod apps;
 mod experimentd;
 mod gateway;
 mod telemetry;
 
+use apps::{deploy_app, list_apps, read_bundle, remove_app};
 use experimentd::experimentd;
 use gateway::gateway;
 use telemetry::{sample, steer, telemetry};
@@ -193,6 +195,7 @@ async fn client(scene: &Scene) -> Outcome {
     store(bus, &names.metric(who, who)).await?;
     store(bus, &names.trace(who, who)).await?;
     somebody_answers(scene, &names.oco_servo("a", who)).await?;
+    read_bundle(scene).await?;
     submit_jobs(scene).await
 }
 
@@ -372,7 +375,9 @@ async fn submit(scene: &Scene) -> Outcome {
     let names = bus.namespace();
     store(bus, &names.experiment_submit()).await?;
     somebody_answers(scene, &names.experiment_control(who)).await?;
-    use_key(bus, &names.bucket_run(), who).await
+    use_key(bus, &names.bucket_run(), who).await?;
+    deploy_app(scene).await?;
+    read_bundle(scene).await
 }
 
 /// Follows a run and reads its report.
@@ -424,6 +429,7 @@ async fn observer(scene: &Scene) -> Outcome {
     read_key(bus, &names.bucket_route(), "shop").await?;
     entries(bus, &names.bucket_route(), ">").await?;
     look_at_queues(scene).await?;
+    list_apps(scene).await?;
     admin.kv(&names.bucket_lease()).await?.put(&telemetry_lease(who), Bytes::from_static(b"x")).await?;
     entries(bus, &names.bucket_lease(), &telemetry_lease("*")).await?;
     hear(bus, admin, &names.telemetry("*"), &names.telemetry(who)).await?;
@@ -444,6 +450,7 @@ async fn operator(scene: &Scene) -> Outcome {
     bus.account().await?;
     inspect_streams(bus, &StreamLimits::default()).await?;
     somebody_answers(scene, &names.resource(who, ResourceKind::Memory)).await?;
+    remove_app(scene).await?;
     // Removes a run.
     let report = names.artifact_report(who);
     admin.objects(&names.bucket_artifact()).await?.put(&report, b"{}").await?;

@@ -20,7 +20,9 @@ pub(super) async fn experimentd(scene: &Scene) -> Outcome {
         format!("KV_{}", names.bucket_run()),
         format!("KV_{}", names.bucket_route()),
         format!("KV_{}", names.bucket_queue()),
+        format!("KV_{}", names.bucket_app()),
         format!("OBJ_{}", names.bucket_artifact()),
+        format!("OBJ_{}", names.bucket_app()),
     ] {
         disturb(admin, &stream).await?;
     }

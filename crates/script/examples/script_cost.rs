@@ -1,4 +1,4 @@
-//! What a call costs: `cargo run --release -p nuncius-script --example cost`.
+//! What a call costs: `cargo run --release -p nuncius-script --example script_cost`.
 #![allow(clippy::print_stdout, reason = "it is a program")]
 
 use std::time::{Duration, Instant};

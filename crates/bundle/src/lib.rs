@@ -1,0 +1,27 @@
+//! Bundles: what a test needs, as one file. A directory is packed so that the same contents give the same bytes
+//! wherever and whenever that is; what was packed is unpacked with every guard, and kept once per host.
+//!
+//! A bundle is a tar file of regular files alone, compressed with gzip, so that any `tar xzf` reads one; its name is
+//! the SHA-256 of its bytes. This crate must never know where bundles come from (that is `nuncius-bus`), believe a word
+//! that one says of itself, or write outside of the directory that it was given.
+//!
+//! Layout: [`pack`](pack_directory) makes bundles, [`unpack`] reads them, both within [`Limits`]; [`Cache`] keeps them
+//! unpacked for all processes of a host.
+
+mod cache;
+mod digest;
+mod error;
+mod limits;
+mod manifest;
+mod names;
+mod pack;
+mod tree;
+mod unpack;
+
+pub use cache::{Cache, Held, Lookup, Place};
+pub use digest::{Hasher, digest_of, digest_of_file};
+pub use error::BundleError;
+pub use limits::Limits;
+pub use manifest::{FileEntry, Manifest, spec_among};
+pub use pack::{Packed, pack_directory, pack_files};
+pub use unpack::unpack;
