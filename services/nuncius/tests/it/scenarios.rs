@@ -37,7 +37,7 @@ impl Shown {
             }
         }
         let shown = Self { report, counted: stub_stats(&address) };
-        assert_eq!(shown.sent_by(|_| true) + shown.redirects(), shown.counted.requests - shown.counted.path("token"));
+        assert_eq!(shown.sent_by(|_| true) + shown.redirects(), shown.counted.requests - shown.beside());
         shown
     }
 
@@ -47,6 +47,13 @@ impl Shown {
 
     fn sent_by(&self, is_meant: impl Fn(&str) -> bool) -> u64 {
         self.steps().filter(|step| is_meant(&step.name)).map(|step| step.sent).sum()
+    }
+
+    /// Requests that belong to no step: tokens that are fetched for all, and what is done once.
+    fn beside(&self) -> u64 {
+        let once = |group: &nuncius_schemas::spec::Group| group.before.len() + group.after.len();
+        let once = self.report.spec.iter().flat_map(|spec| &spec.groups).map(once).sum::<usize>() as u64;
+        self.counted.path("token") + once
     }
 
     fn redirects(&self) -> u64 {
@@ -106,6 +113,17 @@ async fn the_example_of_http_2_has_one_connection_for_each_user_and_follows_redi
     assert_eq!(shown.counted.http2, shown.counted.requests);
     assert_eq!(shown.counted.compressed, shown.counted.requests - shown.counted.path("redirect"));
     assert!(shown.counted.connections_accepted <= 20 + 10, "{:?}", shown.counted);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_example_of_a_directory_has_its_rows_and_its_script_on_every_node() {
+    let _turn = beside_others().await;
+    let shown = Shown::run("members").await;
+    shown.assert_counted(&["account"], "account");
+    shown.assert_counted(&["order"], "order_made");
+    assert_eq!((shown.counted.path("login"), shown.counted.path("logout"), shown.counted.unauthorized), (1, 1, 0));
+    let spec = shown.report.spec.as_ref().unwrap();
+    assert_eq!(spec.bundle.as_ref().map(|bundle| bundle.name.as_str()), Some("members"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
