@@ -90,11 +90,14 @@ pub struct GroupReport {
     pub target: String,
     /// Whether it followed a schedule: only then is there a planned instant, lag and a response time from it.
     pub open: bool,
-    /// Iterations its schedule holds (open model).
+    /// Iterations its schedule holds (open model), without those of the warm-up.
     pub scheduled: Option<u64>,
-    /// Iterations begun.
+    /// Iterations begun, without those of the warm-up.
     pub offered: u64,
-    /// How long this group's load was offered, in seconds: rates are over this time.
+    /// What began in its warm-up; absent where it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warm_up: Option<WarmUpReport>,
+    /// How long this group's load was offered, in seconds, without its warm-up: rates are over this time.
     #[serde(default)]
     pub offered_seconds: f64,
     /// Iterations begun per second of that time.
@@ -111,6 +114,25 @@ pub struct GroupReport {
     /// Figures that the test or its protocol has of its own, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub meters: Vec<MeterReport>,
+}
+
+/// What began in the warm-up of a group: it was sent, and counts in nothing else that is reported.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct WarmUpReport {
+    /// How long it was, in seconds.
+    pub seconds: f64,
+    /// Iterations begun in it.
+    pub iterations: u64,
+    /// Requests of theirs that were sent.
+    pub sent: u64,
+    /// Redirects that were followed: requests more.
+    pub redirects: u64,
+    /// Requests that were answered as expected.
+    pub succeeded: u64,
+    /// Requests that failed.
+    pub failed: u64,
+    /// Requests that were given up at the end.
+    pub censored: u64,
 }
 
 /// One meter over the run.

@@ -53,6 +53,17 @@ impl StepTable {
         (usize::from(self.iteration) >= self.names.len()).then_some(self.iteration)
     }
 
+    /// How many recorders there are.
+    pub fn counted(&self) -> u16 {
+        self.iteration.saturating_add(1)
+    }
+
+    /// The recorder for the same of iterations that were planned in the warm-up: it comes after all recorders of what
+    /// counts, and is there only where the group has a warm-up.
+    pub fn warm_up(&self, recorder: u16) -> u16 {
+        recorder.saturating_add(self.counted())
+    }
+
     /// The name of a recorder, as reports show it; `None` for one that there is not.
     pub fn name(&self, recorder: u16) -> Option<&str> {
         let of_whole = || (self.whole() == Some(recorder)).then_some(ITERATION);

@@ -124,8 +124,8 @@ fn a_wrong_step_is_told_with_its_place_and_what_was_meant() {
         ),
         ("[{post: {url: /, multipart: []}}]", "groups[0].steps[0].post.multipart: empty"),
         ("[{post: {url: /, multipart: [{name: a}]}}]", "post.multipart[0]: a part has either `value` or `file`"),
-        ("[{post: {url: /, file: ../a}}]", "groups[0].steps[0].post.file: `../a` is no file of a bundle"),
-        ("[{post: {url: /, file: /etc/passwd}}]", "is no file of a bundle"),
+        ("[{post: {url: /, file: ../a}}]", "groups[0].steps[0].post.file: `../a` is no path of a file in a bundle"),
+        ("[{post: {url: /, file: /etc/passwd}}]", "is no path of a file in a bundle"),
         (
             "[{post: {url: /, file: 'a{{ x }}'}}]",
             "templates are not filled in here: nodes fetch all files before the load",
@@ -249,7 +249,7 @@ fn a_wrong_option_of_a_group_is_told_with_its_place_and_what_to_do() {
         ("feeders: [{name: a, file: a.csv}, {name: a, file: a.csv}]", "groups[0].feeders[1].name: `a` is taken"),
         ("variables: {a: 1}, feeders: [{name: a, file: a.csv}]", "groups[0].feeders[0].name: `a` is taken"),
         ("feeders: [{name: a, file: a.txt}]", "groups[0].feeders[0].format: missing"),
-        ("feeders: [{name: a, file: a/../b.csv}]", "groups[0].feeders[0].file: `a/../b.csv` is no file of a bundle"),
+        ("feeders: [{name: a, file: a/../b.csv}]", "groups[0].feeders[0].file: `a/../b.csv` is no path of a file in a bundle"),
         ("feeders: [{name: a, file: a.csv, delimiter: ab}]", "groups[0].feeders[0].delimiter: one ASCII character"),
         (
             "feeders: [{name: a, file: a.jsonl, delimiter: ;}]",
@@ -264,7 +264,7 @@ fn a_wrong_option_of_a_group_is_told_with_its_place_and_what_to_do() {
         ("feeders: [{name: a, file: a.csv, order: any}]", "groups[0].feeders[0].order: `any` is unknown"),
         ("script: {source: ' '}", "groups[0].script.source: empty"),
         ("script: {file: a, source: b}", "groups[0].script: give either `file` or `source`"),
-        ("script: '../a.js'", "groups[0].script: `../a.js` is no file of a bundle"),
+        ("script: '../a.js'", "groups[0].script: `../a.js` is no path of a file in a bundle"),
         ("steps: [{call: f}]", "groups[0].steps[0].call: names a function, but the group has no `script`"),
         ("steps: [{get: {url: /, after_response: f}}]", "groups[0].steps[0].get.after_response: names a function"),
         (

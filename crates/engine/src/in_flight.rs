@@ -157,6 +157,24 @@ impl InFlight {
         self.books.borrow_mut().as_mut().map(|books| with(&mut books.recorder))
     }
 
+    /// What only counts at a step of an iteration that is under way; the recorder's place is given for that.
+    pub(crate) fn count(&self, iteration: Iteration, step: u16, count: impl FnOnce(&mut Recorder, u16)) {
+        self.with(iteration.number, |books, under_way| {
+            let place = books.recorder.place(step, under_way.start.is_warm_up);
+            count(&mut books.recorder, place);
+        });
+    }
+
+    /// What only counts at an exchange that is open.
+    pub(crate) fn count_at(&self, id: ExchangeId, count: impl FnOnce(&mut Recorder, u16)) {
+        self.with_exchange(id, |books, exchange| count(&mut books.recorder, exchange.place));
+    }
+
+    /// Whether an iteration began before anything counts.
+    pub(crate) fn is_warm_up(&self, iteration: Iteration) -> bool {
+        self.start_of(iteration).is_some_and(|start| start.is_warm_up)
+    }
+
     /// Something of an iteration that is under way, or of the one that an exchange is of.
     fn with<T>(&self, iteration: u64, with: impl FnOnce(&mut Books, &mut UnderWay) -> T) -> Option<T> {
         let mut books = self.books.borrow_mut();
@@ -221,7 +239,7 @@ impl InFlight {
 
     /// The request is to be written once more.
     pub(crate) async fn retry(&self, id: ExchangeId) {
-        self.with_exchange(id, |books, exchange| books.recorder.retried(exchange.step));
+        self.with_exchange(id, |books, exchange| books.recorder.retried(exchange.place));
         self.permit(id).await;
     }
 

@@ -83,6 +83,8 @@ pub struct GroupPlan {
     /// How requests are shared over the hosts.
     pub(crate) spread: Spread,
     pub(crate) steps: StepTable,
+    /// What is planned before this run time does not count.
+    pub(crate) warm_up_ns: u64,
     /// Figures of its own.
     pub(crate) meters: Vec<Arc<Meter>>,
     pub(crate) action: Action,
@@ -135,9 +137,10 @@ impl GroupPlan {
         self.steps.steps().map(|(step, _)| step).filter(takes).collect()
     }
 
-    /// How many recorders a report has: one for each step, and one more for the iteration when there are several.
+    /// How many recorders a report has: one for each step, and one more for the iteration when there are several; as many
+    /// again for what begins in the warm-up, where there is one.
     pub fn recorders(&self) -> usize {
-        self.steps.recorders().count()
+        usize::from(self.steps.counted()) * if self.warm_up_ns == 0 { 1 } else { 2 }
     }
 
     /// Where arrivals are counted beside the iteration: the first step, where that is the same in every iteration.
@@ -261,6 +264,7 @@ pub fn plan_group(
         hosts,
         spread,
         steps: group.step_table(),
+        warm_up_ns: group.warm_up.0,
         meters: Vec::new(),
         action,
     })
@@ -309,6 +313,7 @@ pub(crate) fn plan_once(
         hosts,
         spread,
         steps: StepTable::apart(program::step_names(group, part)),
+        warm_up_ns: 0,
         meters: Vec::new(),
         action,
     }))

@@ -36,6 +36,11 @@ pub(crate) struct Recorder {
     iteration: u16,
     /// The same where it is none of the steps.
     whole: Option<u16>,
+    /// How many recorders there are of what counts.
+    counted: u16,
+    warm_up_ns: u64,
+    /// What is planned before this is warm-up.
+    warm_until_ns: u64,
     group: u16,
     run_key: u64,
     trace_id: u128,
@@ -50,12 +55,15 @@ impl Recorder {
         options: EngineOptions,
         sink: SyncSender<EngineMessage>,
     ) -> Self {
-        let shape = (plan.steps.recorders().count(), options.trace_slowest);
+        let shape = (plan.recorders(), options.trace_slowest);
         Self {
             seconds: Seconds::new((plan.group, thread), shape, &plan.meters, sink),
             entry: plan.entry(),
             iteration: plan.steps.iteration(),
             whole: plan.steps.whole(),
+            counted: plan.steps.counted(),
+            warm_up_ns: plan.warm_up_ns,
+            warm_until_ns: 0,
             group: plan.group,
             run_key: plan.run_key,
             trace_id: plan.trace_id,
@@ -65,6 +73,7 @@ impl Recorder {
 
     /// Run time began at `start_ns`; what there is to tell begins with the second of `first_ns`.
     pub(crate) fn start(&mut self, start_ns: u64, first_ns: u64) {
+        self.warm_until_ns = if self.warm_up_ns == 0 { 0 } else { start_ns.saturating_add(self.warm_up_ns) };
         self.seconds.start(start_ns, first_ns);
     }
 
@@ -112,23 +121,30 @@ impl Recorder {
         self.seconds.step(recorder)
     }
 
+    /// Where a step, or a whole iteration, counts: what belongs to an iteration that was planned in the warm-up counts at
+    /// recorders of its own, which come after all others. See [`nuncius_schemas::steps::StepTable::warm_up`].
+    #[inline]
+    pub(crate) fn place(&self, step: u16, is_warm_up: bool) -> u16 {
+        if is_warm_up { step.saturating_add(self.counted) } else { step }
+    }
+
     /// Where arrivals are counted: the entry, and the iteration where that is another recorder.
     #[inline]
-    fn count_arrivals(&mut self, count: impl Fn(&mut StepRecorder)) {
-        if let Some(recorder) = self.step(self.entry) {
+    fn count_arrivals(&mut self, is_warm_up: bool, count: impl Fn(&mut StepRecorder)) {
+        if let Some(recorder) = self.step(self.place(self.entry, is_warm_up)) {
             count(recorder);
         }
         if self.iteration != self.entry
-            && let Some(recorder) = self.step(self.iteration)
+            && let Some(recorder) = self.step(self.place(self.iteration, is_warm_up))
         {
             count(recorder);
         }
     }
 
-    /// So many arrivals were taken from the schedule, or begun by users.
+    /// An arrival was taken from the schedule, or begun by a user.
     #[inline]
-    pub(crate) fn arrived(&mut self, count: u64) {
-        self.count_arrivals(|recorder| recorder.planned += count);
+    pub(crate) fn arrived(&mut self, planned_ns: u64) {
+        self.count_arrivals(planned_ns < self.warm_until_ns, |recorder| recorder.planned += 1);
     }
 
     /// An arrival is handed to the engine.
@@ -141,9 +157,10 @@ impl Recorder {
         has_plan: bool,
         now_ns: u64,
     ) -> Start {
-        self.count_arrivals(|recorder| recorder.in_flight += 1);
+        let is_warm_up = planned_ns < self.warm_until_ns;
+        self.count_arrivals(is_warm_up, |recorder| recorder.in_flight += 1);
         let is_sampled = self.is_sampled(index);
-        Start { index, planned_ns, taken_ns, launched_ns: now_ns, begun_ns: 0, user, has_plan, is_sampled }
+        Start { index, planned_ns, taken_ns, launched_ns: now_ns, begun_ns: 0, user, has_plan, is_sampled, is_warm_up }
     }
 
     /// The node's cap on the rate has held a start back since `since_ns`: that is lag.
@@ -151,12 +168,12 @@ impl Recorder {
     pub(crate) fn let_through(&mut self, start: &mut Start, since_ns: u64, now_ns: u64) {
         let held_ns = now_ns.saturating_sub(since_ns.max(start.taken_ns));
         start.taken_ns = start.taken_ns.saturating_add(held_ns);
-        self.held_back(self.entry);
+        self.held_back(self.place(self.entry, start.is_warm_up));
     }
 
     /// A request waited for the node's cap on the rate.
-    pub(crate) fn held_back(&mut self, step: u16) {
-        if let Some(recorder) = self.step(step) {
+    pub(crate) fn held_back(&mut self, place: u16) {
+        if let Some(recorder) = self.step(place) {
             recorder.held_back += 1;
         }
     }
@@ -177,7 +194,7 @@ impl Recorder {
         start.begun_ns = now_ns;
         start.taken_ns = start.taken_ns.saturating_add(now_ns.saturating_sub(start.launched_ns));
         if start.has_plan
-            && let Some(recorder) = self.step(self.entry)
+            && let Some(recorder) = self.step(self.place(self.entry, start.is_warm_up))
         {
             recorder.record_ns(Series::Lag, start.taken_ns.saturating_sub(start.planned_ns));
         }
@@ -197,7 +214,8 @@ impl Recorder {
     /// The iteration of a start as an exchange of its own; `None` where the only step is the iteration.
     #[inline]
     pub(crate) fn whole(&self, start: &Start) -> Option<Exchange> {
-        Some(Exchange { step: self.whole?, ..self.enter(start) })
+        let step = self.whole?;
+        Some(Exchange { step, place: self.place(step, start.is_warm_up), ..self.enter(start) })
     }
 
     /// The first step of an iteration that always begins with it: it was counted with the arrival.
@@ -205,6 +223,7 @@ impl Recorder {
     pub(crate) fn enter(&self, start: &Start) -> Exchange {
         Exchange {
             step: self.entry,
+            place: self.place(self.entry, start.is_warm_up),
             index: start.index,
             planned_ns: start.planned_ns,
             taken_ns: start.taken_ns,
@@ -218,9 +237,11 @@ impl Recorder {
     /// A later step that is planned when it begins.
     #[inline]
     pub(crate) fn next(&mut self, step: u16, before: &Exchange, now_ns: u64) -> Exchange {
-        self.open(step, None);
+        let place = self.place(step, before.is_warm_up());
+        self.open(place, None);
         Exchange {
             step,
+            place,
             planned_ns: now_ns,
             taken_ns: now_ns,
             sent_ns: 0,
@@ -235,13 +256,13 @@ impl Recorder {
     /// shows as blocked.
     pub(crate) fn plan(&mut self, of: Exchange, ready_ns: u64, now_ns: u64) -> Exchange {
         let lag_ns = now_ns.saturating_sub(of.planned_ns.max(ready_ns));
-        self.open(of.step, Some(lag_ns));
+        self.open(of.place, Some(lag_ns));
         Exchange { taken_ns: of.planned_ns.saturating_add(lag_ns), ..of }
     }
 
     #[inline]
-    fn open(&mut self, step: u16, lag_ns: Option<u64>) {
-        let Some(recorder) = self.step(step) else { return };
+    fn open(&mut self, place: u16, lag_ns: Option<u64>) {
+        let Some(recorder) = self.step(place) else { return };
         recorder.planned += 1;
         recorder.in_flight += 1;
         if let Some(lag_ns) = lag_ns {
@@ -257,7 +278,7 @@ impl Recorder {
             if exchange.sent_ns == 0 {
                 (exchange.planned_ns, exchange.taken_ns) = (now_ns, now_ns);
             }
-            self.held_back(exchange.step);
+            self.held_back(exchange.place);
         }
     }
 
@@ -269,7 +290,7 @@ impl Recorder {
             return;
         }
         exchange.sent_ns = now_ns;
-        if let Some(recorder) = self.step(exchange.step) {
+        if let Some(recorder) = self.step(exchange.place) {
             recorder.sent += 1;
             recorder.record_ns(Series::Blocked, now_ns.saturating_sub(exchange.taken_ns));
         }
@@ -278,7 +299,7 @@ impl Recorder {
     /// It ended as expected, with `status`, which is 0 for protocols without one.
     #[inline]
     pub(crate) fn succeeded(&mut self, exchange: Exchange, status: u16, now_ns: u64) {
-        if let Some(recorder) = self.step(exchange.step) {
+        if let Some(recorder) = self.step(exchange.place) {
             recorder.in_flight = recorder.in_flight.saturating_sub(1);
             recorder.count_status(status);
             recorder.succeeded += 1;
@@ -303,7 +324,7 @@ impl Recorder {
         sample: impl FnOnce() -> String,
     ) {
         let is_whole = Some(exchange.step) == self.whole;
-        if let Some(recorder) = self.step(exchange.step) {
+        if let Some(recorder) = self.step(exchange.place) {
             // Answers are counted by status where they were asked for.
             if !is_whole {
                 recorder.count_status(status);
@@ -322,8 +343,8 @@ impl Recorder {
         status: u16,
         sample: impl FnOnce() -> String,
     ) {
-        self.close_gauge(exchange.step);
-        self.seconds.fail(exchange.step, kind, status, sample);
+        self.close_gauge(exchange.place);
+        self.seconds.fail(exchange.place, kind, status, sample);
     }
 
     /// It did not succeed: it failed, or is censored where the generator could not make it.
@@ -339,8 +360,8 @@ impl Recorder {
 
     /// The end has come before its own did, or the generator could not make it.
     pub(crate) fn censored(&mut self, exchange: Exchange, now_ns: u64) {
-        self.close_gauge(exchange.step);
-        if let Some(recorder) = self.step(exchange.step) {
+        self.close_gauge(exchange.place);
+        if let Some(recorder) = self.step(exchange.place) {
             recorder.censored += 1;
             if exchange.has_plan {
                 recorder.record_ns(Series::CensoredResponse, now_ns.saturating_sub(exchange.planned_ns));
@@ -354,15 +375,15 @@ impl Recorder {
 
     /// It was given up by the rules of the test itself, before anything was sent.
     pub(crate) fn skipped(&mut self, exchange: Exchange) {
-        self.close_gauge(exchange.step);
-        if let Some(recorder) = self.step(exchange.step) {
+        self.close_gauge(exchange.place);
+        if let Some(recorder) = self.step(exchange.place) {
             recorder.skipped += 1;
         }
     }
 
     #[inline]
-    fn close_gauge(&mut self, step: u16) {
-        if let Some(recorder) = self.step(step) {
+    fn close_gauge(&mut self, place: u16) {
+        if let Some(recorder) = self.step(place) {
             recorder.in_flight = recorder.in_flight.saturating_sub(1);
         }
     }
@@ -373,24 +394,24 @@ impl Recorder {
     }
 
     /// A request is written once more, because the peer had closed the connection without seeing it.
-    pub(crate) fn retried(&mut self, step: u16) {
-        if let Some(recorder) = self.step(step) {
+    pub(crate) fn retried(&mut self, place: u16) {
+        if let Some(recorder) = self.step(place) {
             recorder.retried += 1;
         }
     }
 
     /// Bytes of a step's request were written.
     #[inline]
-    pub(crate) fn written(&mut self, step: u16, bytes: u64) {
-        if let Some(recorder) = self.step(step) {
+    pub(crate) fn written(&mut self, place: u16, bytes: u64) {
+        if let Some(recorder) = self.step(place) {
             recorder.bytes_sent += bytes;
         }
     }
 
     /// Bytes of a step's answer were read.
     #[inline]
-    pub(crate) fn read(&mut self, step: u16, bytes: u64) {
-        if let Some(recorder) = self.step(step) {
+    pub(crate) fn read(&mut self, place: u16, bytes: u64) {
+        if let Some(recorder) = self.step(place) {
             recorder.bytes_received += bytes;
         }
     }

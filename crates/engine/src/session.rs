@@ -165,7 +165,7 @@ impl Session<'_> {
                     ready = Some(until_ns);
                 }
                 Ok(Event::Skipped(steps)) => {
-                    self.in_flight().record(|recorder| steps.iter().for_each(|step| recorder.skip(*step)));
+                    steps.iter().for_each(|step| self.in_flight().count(self.iteration, *step, Recorder::skip));
                 }
                 Ok(Event::Fork(branches, at_most)) => {
                     ready = self.at_once(&cursor, branches, at_most, ready).await?;

@@ -18,4 +18,6 @@ pub(crate) struct Start {
     /// It follows a schedule: lag and response mean something.
     pub(crate) has_plan: bool,
     pub(crate) is_sampled: bool,
+    /// It begins before anything counts: see [`crate::record::Recorder::place`].
+    pub(crate) is_warm_up: bool,
 }

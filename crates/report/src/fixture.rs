@@ -130,6 +130,7 @@ pub(crate) fn checkout() -> Report {
         unaccounted: 0,
         groups: vec![
             GroupReport {
+                warm_up: None,
                 name: "browse".to_owned(),
                 engine: EngineKind::Http,
                 target: "http://shop/".to_owned(),
@@ -144,6 +145,7 @@ pub(crate) fn checkout() -> Report {
                 meters: Vec::new(),
             },
             GroupReport {
+                warm_up: None,
                 name: "loop".to_owned(),
                 engine: EngineKind::Amqp,
                 target: "amqp://[redacted]@broker/%2f".to_owned(),

@@ -4,7 +4,7 @@ use nuncius_schemas::gate::Quantity;
 use nuncius_schemas::meter::MeterUnit;
 use nuncius_schemas::metric::{CheckCount, sum_checks};
 use nuncius_schemas::report::{
-    CyclesReport, GateReport, GroupReport, MeterReport, NodeReport, Report, StepReport, Summary,
+    CyclesReport, GateReport, GroupReport, MeterReport, NodeReport, Report, StepReport, Summary, WarmUpReport,
 };
 use nuncius_schemas::run::{RunStatus, Verdict};
 use nuncius_schemas::spec::EngineKind;
@@ -207,6 +207,9 @@ fn group_lines(group: &GroupReport, paint: Paint, width: usize) -> String {
     if group.tls_verified == Some(false) {
         out.push_str(&format!("  {UNVERIFIED_NOTE}\n"));
     }
+    if let Some(warm_up) = &group.warm_up {
+        out.push_str(&format!("  {}\n", warm_up_line(warm_up)));
+    }
     if let Some(cycles) = &group.cycles {
         out.push_str(&format!("  {}\n", cycles_line(cycles)));
     }
@@ -222,6 +225,16 @@ fn group_lines(group: &GroupReport, paint: Paint, width: usize) -> String {
 /// Whether what a group does has a planned instant: from a schedule, or from the plan of each servo.
 pub(crate) fn is_planned(group: &GroupReport) -> bool {
     group.open || group.engine == EngineKind::Servo
+}
+
+/// What began before anything counts.
+pub(crate) fn warm_up_line(warm_up: &WarmUpReport) -> String {
+    let WarmUpReport { seconds, iterations, sent, redirects, succeeded, failed, censored } = warm_up;
+    let redirects = if *redirects == 0 { String::new() } else { format!(" and {redirects} redirects followed") };
+    format!(
+        "warm-up of {seconds} s, counted in nothing else: {iterations} iterations, {sent} requests sent{redirects}, {succeeded} \
+         succeeded, {failed} failed, {censored} censored"
+    )
 }
 
 /// How many cycles servos completed, and how evenly.

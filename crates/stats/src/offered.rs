@@ -38,6 +38,12 @@ impl OfferedSpans {
         Self::new(self.spans.iter().chain(&other.spans).copied())
     }
 
+    /// Nothing before `start_ns` is heeded.
+    pub fn begin_at(&mut self, start_ns: u64) {
+        self.spans = self.spans.iter().map(|(start, end)| ((*start).max(start_ns), *end)).collect();
+        self.spans.retain(|(start, end)| start < end);
+    }
+
     /// Nothing is offered from `end_ns` on.
     pub fn end_at(&mut self, end_ns: u64) {
         self.spans = self.spans.iter().map(|(start, end)| (*start, (*end).min(end_ns))).collect();

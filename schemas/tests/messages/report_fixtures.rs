@@ -6,6 +6,7 @@ use nuncius_schemas::metric::{CheckCount, FailureKind, StatusCount};
 use nuncius_schemas::report::{
     CyclesReport, FailureReport, FailureSeries, GateReport, GroupReport, HeatMap, MeterReport, MeterSummary,
     NodeReport, QuantileReport, REPORT_SCHEMA, Report, SeriesColumns, SeriesReport, StatusSeries, StepReport, Summary,
+    WarmUpReport,
 };
 use nuncius_schemas::run::{RunStatus, Verdict};
 use nuncius_schemas::spec::EngineKind;
@@ -73,6 +74,15 @@ pub(crate) fn report() -> Report {
         deficit: 3,
         unaccounted: 2,
         groups: vec![GroupReport {
+            warm_up: Some(WarmUpReport {
+                seconds: 0.5,
+                iterations: 50,
+                sent: 49,
+                redirects: 2,
+                succeeded: 48,
+                failed: 1,
+                censored: 1,
+            }),
             name: "browse".into(),
             engine: EngineKind::Amqp,
             target: "amqp://broker/%2f".into(),

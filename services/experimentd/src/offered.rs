@@ -111,6 +111,8 @@ impl SecondsOfSchedule {
 /// When each group was really offered, as far as is known.
 #[derive(Debug, Clone, Default)]
 pub struct OfferedTimes {
+    /// By group: how long it warms up.
+    from_ns: Vec<u64>,
     /// By group: when it is to end; `None` where only its iterations end it.
     until_ns: Vec<Option<u64>>,
 }
@@ -127,19 +129,25 @@ impl OfferedTimes {
                 offered_until_ns(spec, u16::try_from(index).unwrap_or(u16::MAX), group, nodes)
             })
             .collect();
-        Self { until_ns }
+        Self { from_ns: spec.groups.iter().map(|group| group.warm_up.0).collect(), until_ns }
     }
 
-    /// How much of a second a group is offered for, in nanoseconds: until it is to end, or the run was stopped. A group
-    /// that only its iterations end is while it begins some, for as long as the run was under way.
+    /// How much of a second a group is offered for, in nanoseconds: from the end of its warm-up until it is to end, or the
+    /// run was stopped. A group that only its iterations end is while it begins some, for as long as the run was under
+    /// way.
     pub fn within(&self, group: usize, second: u32, length_ns: u64, offered: u64, stopped_ns: Option<u64>) -> u64 {
         let start_ns = u64::from(second) * SECOND_NS;
+        let from_ns = self.from_ns.get(group).copied().unwrap_or(0).max(start_ns);
+        let warm_up_ns = from_ns - start_ns;
         let stopped_ns = stopped_ns.unwrap_or(u64::MAX);
         match self.until_ns.get(group).copied().flatten() {
-            Some(until_ns) => until_ns.min(stopped_ns).saturating_sub(start_ns).min(SECOND_NS),
+            Some(until_ns) => {
+                let end_ns = until_ns.min(stopped_ns).min(start_ns.saturating_add(SECOND_NS));
+                end_ns.saturating_sub(from_ns)
+            }
             None => {
                 let most_ns = stopped_ns.saturating_sub(start_ns).min(length_ns);
-                if offered > 0 { most_ns } else { 0 }
+                if offered > 0 { most_ns.saturating_sub(warm_up_ns) } else { 0 }
             }
         }
     }

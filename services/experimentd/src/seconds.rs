@@ -154,7 +154,10 @@ impl Seconds {
         let mut groups = Vec::with_capacity(self.groups.len());
         for frame in &mut self.groups {
             let mut group = group_second(frame, totals, &in_flight, self.slowest);
-            group.scheduled = frame.schedule.as_mut().map(|schedule| schedule.count(second));
+            let warm_up = (frame.group, frame.steps.warm_up(frame.steps.iteration()));
+            let warmed_up = totals.steps.get(&warm_up).map_or(0, |step| step.planned);
+            let scheduled = frame.schedule.as_mut().map(|schedule| schedule.count(second));
+            group.scheduled = scheduled.map(|scheduled| scheduled.saturating_sub(warmed_up));
             let offered = group.iteration().map_or(0, |step| step.offered);
             if offered > 0 {
                 self.last_offered_second = self.last_offered_second.max(Some(second));

@@ -8,11 +8,13 @@ use nuncius_schemas::metric::StatusCount;
 use nuncius_schemas::redact::{redact_spec, redact_url};
 use nuncius_schemas::report::{
     CyclesReport, FailureReport, GateReport, GroupReport, MeterReport, MeterSummary, NodeReport, QuantileReport,
-    REPORT_SCHEMA, Report, SeriesReport, StepReport, Summary,
+    REPORT_SCHEMA, Report, SeriesReport, StepReport, Summary, WarmUpReport,
 };
 use nuncius_schemas::run::{RunRecord, RunStatus, Verdict};
 use nuncius_schemas::spec::Group;
+use nuncius_schemas::steps::StepTable;
 use nuncius_schemas::target::Target;
+use nuncius_schemas::units::SECOND_NS;
 use nuncius_stats::Observed;
 
 use crate::judge::OfferedSeconds;
@@ -118,13 +120,16 @@ fn group_report(index: usize, group: &Group, totals: &RunTotals, scheduled: Opti
         }
         steps.push(step_report(name.to_owned(), table.whole() == Some(step), one, seconds));
     }
+    let warm_up = warm_up_report(number, group, &table, totals);
+    let warmed_up = warm_up.as_ref().map_or(0, |warm_up| warm_up.iterations);
     GroupReport {
         name: group.name.clone(),
         engine: group.engine,
         target: redact_url(&group.target),
         open: group.is_open(),
-        scheduled,
+        scheduled: scheduled.map(|scheduled| scheduled.saturating_sub(warmed_up)),
         offered,
+        warm_up,
         offered_seconds: seconds,
         offered_per_second: per_second(offered, seconds),
         tls_verified: tls_verified(group),
@@ -137,6 +142,27 @@ fn group_report(index: usize, group: &Group, totals: &RunTotals, scheduled: Opti
             .map(|(_, meter)| meter_report(meter, seconds))
             .collect(),
     }
+}
+
+/// What began in the warm-up of a group: it was sent, and counts nowhere else.
+fn warm_up_report(number: u16, group: &Group, table: &StepTable, totals: &RunTotals) -> Option<WarmUpReport> {
+    if group.warm_up.0 == 0 {
+        return None;
+    }
+    let of = |recorder: u16| totals.steps.get(&(number, table.warm_up(recorder)));
+    let mut told = WarmUpReport {
+        seconds: group.warm_up.0 as f64 / SECOND_NS as f64,
+        iterations: of(table.iteration()).map_or(0, |step| step.planned),
+        ..WarmUpReport::default()
+    };
+    for step in table.steps().filter_map(|(step, _)| of(step)) {
+        told.sent += step.sent;
+        told.redirects += step.redirects;
+        told.succeeded += step.succeeded;
+        told.failed += step.failed;
+        told.censored += step.censored;
+    }
+    Some(told)
 }
 
 fn meter_report(totals: &MeterTotals, seconds: f64) -> MeterReport {

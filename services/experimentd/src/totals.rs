@@ -183,7 +183,8 @@ impl RunTotals {
         }
     }
 
-    /// Whether `step` is where a group's iterations are counted: its only step, or the whole iteration.
+    /// Whether `step` is where a group's iterations are counted, those of the warm-up or all others: its only step, or the
+    /// whole iteration.
     pub fn is_iteration(&self, group: u16, step: u16) -> bool {
         is_iteration(&self.iterations, group, step)
     }
@@ -329,7 +330,7 @@ impl RunTotals {
         std::mem::replace(&mut self.open_seconds, open)
     }
 
-    /// Offered, succeeded, failed, censored iterations over the run.
+    /// Offered, succeeded, failed, censored iterations over the run, with those of warm-ups.
     pub fn iterations(&self) -> Iterations {
         let mut sum = Iterations::default();
         for ((group, step), totals) in &self.steps {
@@ -346,7 +347,13 @@ impl RunTotals {
 }
 
 fn is_iteration(iterations: &[u16], group: u16, step: u16) -> bool {
-    iterations.get(usize::from(group)) == Some(&step)
+    // As a table of steps numbers them: what belongs to the warm-up comes after all others.
+    iterations.get(usize::from(group)).is_some_and(|iteration| step == *iteration || step == warm_up_of(*iteration))
+}
+
+/// Where iterations of the warm-up are counted: see [`nuncius_schemas::steps::StepTable::warm_up`].
+const fn warm_up_of(iteration: u16) -> u16 {
+    iteration.saturating_mul(2).saturating_add(1)
 }
 
 /// Sums over all groups' iterations.

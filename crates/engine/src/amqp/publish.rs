@@ -121,7 +121,7 @@ impl Shared {
         let written = channel.basic_publish(to, routing_key, options, &planned.body, properties).await;
         let mut confirm = written.map_err(|error| failure_of(FailureKind::Closed, "publish", &error))?;
         self.in_flight.sent(exchange);
-        self.in_flight.record(|recorder| recorder.written(step, planned.body.len() as u64));
+        self.in_flight.count_at(exchange, |recorder, place| recorder.written(place, planned.body.len() as u64));
         match timeout(self.timeout(), &mut confirm).await {
             Ok(Ok(Confirmation::Ack(None))) => Ok(()),
             Ok(Ok(Confirmation::Ack(Some(returned)))) => {

@@ -109,7 +109,7 @@ async fn run_iteration(shared: Rc<Shared>, iteration: Iteration) {
                 Err(failure) => return in_flight.broken((iteration, exchange), failure),
             },
         };
-        let result = shared.exchange(exchange, step, request, &mut open).await;
+        let result = shared.exchange(exchange, request, &mut open).await;
         let now_ns = monotonic_ns();
         match result {
             Ok(Answer { status, keeps }) => {
@@ -214,7 +214,6 @@ impl Shared {
     async fn exchange(
         &self,
         exchange: ExchangeId,
-        step: u16,
         request: &RequestPlan,
         client: &mut Client,
     ) -> Result<Answer, Ending> {
@@ -228,9 +227,9 @@ impl Shared {
         self.in_flight.sent(exchange);
         let bytes = sampled.as_deref().unwrap_or(&request.plain);
         let answered = timeout(self.timeout(), client.exchange(bytes, request.is_head, || {}, |_| {})).await;
-        self.in_flight.record(|recorder| {
-            recorder.written(step, client.written_bytes);
-            recorder.read(step, client.read_bytes);
+        self.in_flight.count_at(exchange, |recorder, place| {
+            recorder.written(place, client.written_bytes);
+            recorder.read(place, client.read_bytes);
         });
         answered.unwrap_or_else(|_| {
             let sample = format!("{}: no complete answer within the timeout", client.address);

@@ -339,7 +339,7 @@ impl PlainEngine {
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => 0,
             Err(error) => return self.broken(key, true, Some(&error), now_ns),
         };
-        self.sequencer.recorder.written(iteration.exchange.step, written as u64);
+        self.sequencer.recorder.written(iteration.exchange.place, written as u64);
         if written < bytes.len() {
             connection.unsent.extend_from_slice(bytes.get(written..).unwrap_or_default());
             let data = epoll::EventData::new_u64(key.to_u64());
@@ -357,7 +357,7 @@ impl PlainEngine {
                 Ok(written) => {
                     drop(connection.unsent.drain(..written));
                     if let Some(iteration) = &connection.iteration {
-                        self.sequencer.recorder.written(iteration.exchange.step, written as u64);
+                        self.sequencer.recorder.written(iteration.exchange.place, written as u64);
                     }
                 }
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => return,
@@ -400,7 +400,7 @@ impl PlainEngine {
             now_ns = monotonic_ns();
             connection.has_answer = true;
             if let Some(iteration) = &connection.iteration {
-                self.sequencer.recorder.read(iteration.exchange.step, read as u64);
+                self.sequencer.recorder.read(iteration.exchange.place, read as u64);
             }
             let bytes = buffer.get(..read).unwrap_or_default();
             match connection.reader.feed(bytes) {
@@ -475,7 +475,7 @@ impl PlainEngine {
                 reuse.cut(connection.served);
             }
             if !iteration.is_resent && (is_unseen || request.is_some_and(|request| request.idempotent)) {
-                self.sequencer.recorder.retried(iteration.exchange.step);
+                self.sequencer.recorder.retried(iteration.exchange.place);
                 let mut iteration = iteration;
                 iteration.is_resent = true;
                 if self.is_permitted(connection.host, &mut iteration, now_ns) {

@@ -71,14 +71,14 @@ impl Pace {
                     feed.advance();
                     self.dense.taken(planned_ns);
                     self.look_ahead();
-                    recorder.arrived(1);
+                    recorder.arrived(planned_ns);
                     (index, 0, planned_ns, now_ns, true)
                 }
                 None => return None,
             },
             Feed::Closed(feed) => {
                 let Task { index, user } = feed.begin()?;
-                recorder.arrived(1);
+                recorder.arrived(now_ns);
                 (index, user, now_ns, now_ns, false)
             }
         };
@@ -112,7 +112,6 @@ impl Pace {
 
     /// Takes what is due and cannot begin now.
     pub(super) fn queue_due(&mut self, recorder: &mut Recorder, now_ns: u64) {
-        let mut taken = 0;
         while self.arrival_ns <= self.offered_until_ns && self.waiting.len() < WAITING_MAX {
             let Feed::Open(feed) = &mut self.feed else { return };
             let Some(arrival) = feed.peek() else { break };
@@ -121,10 +120,7 @@ impl Pace {
             self.waiting.push_back(Waiting { index: arrival.index, planned_ns, taken_ns: now_ns });
             self.dense.taken(planned_ns);
             self.look_ahead();
-            taken += 1;
-        }
-        if taken > 0 {
-            recorder.arrived(taken);
+            recorder.arrived(planned_ns);
         }
     }
 

@@ -66,6 +66,7 @@ impl Recorder {
         let is_sampled = self.is_sampled(index);
         let event = Exchange {
             step,
+            place: step,
             index,
             planned_ns,
             taken_ns: planned_ns,
@@ -86,6 +87,7 @@ impl Recorder {
         }
         Exchange {
             step: self.iteration,
+            place: self.iteration,
             index: 0,
             planned_ns,
             taken_ns: now_ns,

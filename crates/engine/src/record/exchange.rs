@@ -7,8 +7,10 @@
 #[must_use]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Exchange {
-    /// The recorder that it counts at.
+    /// The step that it is of, or what comes after the last where it is a whole iteration.
     pub(crate) step: u16,
+    /// The recorder that it counts at: see [`Recorder::place`](super::Recorder::place).
+    pub(crate) place: u16,
     /// See [`crate::sink::Row::index`].
     pub(crate) index: u64,
     /// Planned instant; where there is none, when it was begun.
@@ -22,4 +24,12 @@ pub(crate) struct Exchange {
     pub(crate) is_sampled: bool,
     /// Waits for the node's cap on the rate.
     pub(crate) is_held: bool,
+}
+
+impl Exchange {
+    /// Whether it belongs to an iteration that began before anything counts.
+    #[inline]
+    pub(crate) const fn is_warm_up(&self) -> bool {
+        self.place != self.step
+    }
 }

@@ -22,7 +22,7 @@ impl Recorder {
         if Some(exchange.step) == self.whole {
             return;
         }
-        if self.is_slow(exchange, outcome, failure, now_ns) {
+        if !exchange.is_warm_up() && self.is_slow(exchange, outcome, failure, now_ns) {
             self.keep_slow(exchange, status, outcome, failure, now_ns);
         }
         let is_wanted = match self.options.records {

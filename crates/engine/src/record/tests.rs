@@ -26,7 +26,7 @@ fn closed(recorder: Recorder, messages: &Receiver<EngineMessage>) -> Box<SecondR
 
 /// An arrival that was planned at the start and handed over so much later.
 fn start(recorder: &mut Recorder, launched_ns: u64) -> Start {
-    recorder.arrived(1);
+    recorder.arrived(START_NS);
     recorder.launched(7, 0, (START_NS, START_NS + launched_ns), true, START_NS + launched_ns)
 }
 
@@ -69,7 +69,7 @@ fn what_an_executor_needs_itself_is_lag_of_the_step_that_it_was_needed_for() {
 fn in_the_closed_model_a_step_that_comes_late_is_lag_though_nothing_has_a_response() {
     let plan = of_any_steps();
     let (mut recorder, messages) = recorder(&plan);
-    recorder.arrived(1);
+    recorder.arrived(START_NS);
     let mut start = recorder.launched(7, 0, (START_NS, START_NS), false, START_NS);
     recorder.begun(&mut start, START_NS + 1_000_000);
     let first = recorder.first(0, &start, START_NS + 1_000_000);

@@ -75,7 +75,9 @@ impl Session<'_> {
             for (plan, verdict) in verdicts {
                 let verdict = verdict
                     .map_err(|error| Failure::new(FailureKind::Template, format!("check `{}`: {error}", plan.label)))?;
-                self.in_flight().record(|recorder| recorder.check(action.step, &plan.label, verdict.has_passed()));
+                self.in_flight().count(self.iteration, action.step, |recorder, place| {
+                    recorder.check(place, &plan.label, verdict.has_passed());
+                });
                 match verdict {
                     Verdict::Failed(why) if action.fails_with_check => {
                         failed = failed.or(Some(format!("check `{}`: {why}", plan.label)));

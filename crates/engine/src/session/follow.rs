@@ -17,6 +17,7 @@ use crate::http::redirect::{self, Change};
 use crate::in_flight::ExchangeId;
 use crate::program::render::Destination;
 use crate::program::target::TargetPlan;
+use crate::record::Recorder;
 
 /// How an answer was come by.
 #[derive(Debug, Clone, Copy)]
@@ -73,7 +74,7 @@ impl Session<'_> {
             }
             hops += 1;
             number = Box::pin(self.sent_on(&target, change, buffers)).await?;
-            self.in_flight().record(|recorder| recorder.redirected(step));
+            self.in_flight().count(self.iteration, step, Recorder::redirected);
         }
     }
 

@@ -111,6 +111,9 @@ impl Session<'_> {
 
     /// What the script has measured, as far as the plan knows it by name.
     fn meter(&self, finished: &Finished) {
+        if finished.meters.is_empty() || self.in_flight().is_warm_up(self.iteration) {
+            return;
+        }
         for meter in &finished.meters {
             let Some(index) = self.shared.plan.meter(&meter.name) else { continue };
             // Finite; what is below 0 is no count.

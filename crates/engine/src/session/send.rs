@@ -60,9 +60,9 @@ impl Session<'_> {
 
     fn count_bytes(&self, step: Option<u16>, written_bytes: u64, read_bytes: u64) {
         let Some(step) = step else { return };
-        self.in_flight().record(|recorder| {
-            recorder.written(step, written_bytes);
-            recorder.read(step, read_bytes);
+        self.in_flight().count(self.iteration, step, |recorder, place| {
+            recorder.written(place, written_bytes);
+            recorder.read(place, read_bytes);
         });
     }
 

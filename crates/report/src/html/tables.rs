@@ -10,7 +10,7 @@ use super::shown::{TEXT_CHARACTERS, tone};
 use crate::format::{bytes, count, duration, duration_f64, duration_or_absent, gate_value, rate, share, utc};
 use crate::text::{
     CLOSED_NOTE, QUANTILES, UNVERIFIED_NOTE, clock_words, cycles_line, gate_evidence, is_planned, meter_line,
-    quantity_cells, shown_quantities,
+    quantity_cells, shown_quantities, warm_up_line,
 };
 
 /// Most gates, groups, steps, kinds of failure, nodes and metadata entries that are shown, each.
@@ -133,6 +133,9 @@ fn group_section(group: &GroupReport) -> String {
     let heading =
         ["step", planned, "sent", "succeeded", "failed", "censored", "retried", "rate", "bytes sent", "received"];
     out.push_str(&table(&heading, &rows, &[]));
+    if let Some(warm_up) = &group.warm_up {
+        let _ = writeln!(out, "<p>{}</p>", warm_up_line(warm_up));
+    }
     if let Some(cycles) = &group.cycles {
         let _ = writeln!(out, "<p>{}</p>", cycles_line(cycles));
     }

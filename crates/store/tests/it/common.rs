@@ -144,6 +144,7 @@ pub(crate) fn report(id: &str) -> Report {
         deficit: 0,
         unaccounted: 0,
         groups: vec![GroupReport {
+            warm_up: None,
             name: "browse".to_owned(),
             engine: EngineKind::Http,
             target: "http://shop/".to_owned(),

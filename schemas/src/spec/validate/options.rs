@@ -70,8 +70,8 @@ fn check_warm_up(path: &str, group: &Group) -> Result<(), SpecError> {
     if group.warm_up.0 == 0 {
         return Ok(());
     }
-    if group.engine == EngineKind::Servo {
-        return refuse(field, "servos have none: leave it out");
+    if matches!(group.engine, EngineKind::Servo | EngineKind::Amqp) {
+        return refuse(field, "belongs to `engine: http` and jobs: leave it out");
     }
     if group.warm_up.0 > DURATION_MAX_NS {
         return refuse(field, "longer than 30d");

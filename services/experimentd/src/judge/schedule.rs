@@ -8,7 +8,7 @@ use nuncius_stats::OfferedSpans;
 
 use crate::offered::multiplied;
 
-/// When one group offers load.
+/// When one group offers load that counts.
 pub(super) struct GroupSchedule {
     /// Without its pauses; the end is not known of users that stop after so many iterations.
     pub(super) spans: OfferedSpans,
@@ -21,7 +21,9 @@ pub(super) struct GroupSchedule {
 impl GroupSchedule {
     pub(super) fn of(spec: &ExperimentSpec, index: usize, group: &Group, nodes: u32) -> Self {
         let is_evenly_spaced = group.is_open() && group.arrivals == Arrivals::Constant;
-        Self { spans: spans(spec, index, group, nodes), is_evenly_spaced, last_begun: None }
+        let mut spans = spans(spec, index, group, nodes);
+        spans.begin_at(group.warm_up.0);
+        Self { spans, is_evenly_spaced, last_begun: None }
     }
 
     /// When load was offered at least.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use nuncius_emulator::stub::StubStats;
-use nuncius_schemas::report::{Report, StepReport};
+use nuncius_schemas::report::{Report, StepReport, WarmUpReport};
 
 use crate::harness::{System, beside_others, stub_stats};
 
@@ -49,11 +49,16 @@ impl Shown {
         self.steps().filter(|step| is_meant(&step.name)).map(|step| step.sent).sum()
     }
 
-    /// Requests that belong to no step: tokens that are fetched for all, and what is done once.
+    /// What began before anything counted.
+    fn warm_up(&self) -> WarmUpReport {
+        self.report.groups.iter().find_map(|group| group.warm_up.clone()).unwrap_or_default()
+    }
+
+    /// Requests that belong to no step: tokens that are fetched for all, what is done once, what is warm-up.
     fn beside(&self) -> u64 {
         let once = |group: &nuncius_schemas::spec::Group| group.before.len() + group.after.len();
         let once = self.report.spec.iter().flat_map(|spec| &spec.groups).map(once).sum::<usize>() as u64;
-        self.counted.path("token") + once
+        self.counted.path("token") + once + self.warm_up().sent + self.warm_up().redirects
     }
 
     fn redirects(&self) -> u64 {
@@ -108,8 +113,11 @@ async fn the_example_of_http_2_has_one_connection_for_each_user_and_follows_redi
     let _turn = beside_others().await;
     let shown = Shown::run("scenario-http2.yaml").await;
     let sent = shown.sent_by(|step| step == "page");
+    let warm_up = shown.warm_up();
+    assert!(sent > warm_up.sent && warm_up.sent > 0 && warm_up.failed == 0, "{warm_up:?}");
     // Two redirects before each page, and every request on a connection of its user: twenty of them, on two nodes.
-    assert_eq!((shown.counted.path("redirect"), shown.redirects()), (2 * sent, 2 * sent));
+    assert_eq!((shown.redirects(), warm_up.redirects), (2 * sent, 2 * warm_up.sent));
+    assert_eq!(shown.counted.path("redirect"), 2 * (sent + warm_up.sent));
     assert_eq!(shown.counted.http2, shown.counted.requests);
     assert_eq!(shown.counted.compressed, shown.counted.requests - shown.counted.path("redirect"));
     assert!(shown.counted.connections_accepted <= 20 + 10, "{:?}", shown.counted);

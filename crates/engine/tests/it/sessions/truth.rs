@@ -44,6 +44,35 @@ fn in_the_open_model_the_iteration_and_its_first_step_count_from_the_planned_ins
 }
 
 #[test]
+fn what_begins_in_the_warm_up_is_sent_and_counts_apart_whatever_the_way() {
+    let ways = ["{get: /a}", "{get: {url: '/{{ iteration() }}', checks: [{status: 200}]}}"];
+    let models = [("rate: 100/s, duration: 500ms, iterations: 50", 20), ("users: 1, iterations: 50", 1)];
+    for (step, (load, least)) in ways.iter().flat_map(|way| models.map(|model| (way, model))) {
+        let slow = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+        let server = Server::start(move |_, _| Reply::After(Duration::from_millis(5), slow.to_vec()));
+        let fields = format!("{load}, warm_up: 200ms, steps: [{step}, {{get: /b}}]");
+        let outcome = Run::sessions(server.address, &fields).go();
+        let all = outcome.all();
+        assert_eq!(all.len(), 6);
+        let (counted, warm_up) = all.split_at(3);
+        for (counted, warm_up) in counted.iter().zip(warm_up) {
+            assert_eq!((counted.planned + warm_up.planned, counted.succeeded + warm_up.succeeded), (50, 50));
+            assert_eq!((counted.planned, warm_up.sent), (counted.succeeded, warm_up.succeeded));
+            assert!(warm_up.planned >= least && counted.planned >= 25, "{load}: {}", warm_up.planned);
+            assert_eq!(counted.of(Series::Service).count(), counted.succeeded);
+        }
+        if least == 20 {
+            assert_eq!(warm_up.iter().map(|step| step.planned).collect::<Vec<_>>(), [20, 20, 20], "{step}");
+        }
+        let checks = |step: &crate::support::Step| step.checks.values().map(|(passed, _)| *passed).sum::<u64>();
+        if step.contains("checks") {
+            assert_eq!((checks(&counted[0]), checks(&warm_up[0])), (counted[0].succeeded, warm_up[0].succeeded));
+        }
+        assert_eq!(server.seen().len(), 100);
+    }
+}
+
+#[test]
 fn what_a_template_takes_is_lag_and_no_service() {
     let server = Server::start(|_, _| Reply::ok());
     // A function that keeps the thread busy for a while.
