@@ -249,7 +249,10 @@ fn a_wrong_option_of_a_group_is_told_with_its_place_and_what_to_do() {
         ("feeders: [{name: a, file: a.csv}, {name: a, file: a.csv}]", "groups[0].feeders[1].name: `a` is taken"),
         ("variables: {a: 1}, feeders: [{name: a, file: a.csv}]", "groups[0].feeders[0].name: `a` is taken"),
         ("feeders: [{name: a, file: a.txt}]", "groups[0].feeders[0].format: missing"),
-        ("feeders: [{name: a, file: a/../b.csv}]", "groups[0].feeders[0].file: `a/../b.csv` is no path of a file in a bundle"),
+        (
+            "feeders: [{name: a, file: a/../b.csv}]",
+            "groups[0].feeders[0].file: `a/../b.csv` is no path of a file in a bundle",
+        ),
         ("feeders: [{name: a, file: a.csv, delimiter: ab}]", "groups[0].feeders[0].delimiter: one ASCII character"),
         (
             "feeders: [{name: a, file: a.jsonl, delimiter: ;}]",

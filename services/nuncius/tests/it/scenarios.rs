@@ -114,10 +114,10 @@ async fn the_example_of_http_2_has_one_connection_for_each_user_and_follows_redi
     let shown = Shown::run("scenario-http2.yaml").await;
     let sent = shown.sent_by(|step| step == "page");
     let warm_up = shown.warm_up();
-    assert!(sent > warm_up.sent && warm_up.sent > 0 && warm_up.failed == 0, "{warm_up:?}");
+    assert!(sent > warm_up.iterations && warm_up.iterations > 0 && warm_up.failed == 0, "{warm_up:?}");
     // Two redirects before each page, and every request on a connection of its user: twenty of them, on two nodes.
-    assert_eq!((shown.redirects(), warm_up.redirects), (2 * sent, 2 * warm_up.sent));
-    assert_eq!(shown.counted.path("redirect"), 2 * (sent + warm_up.sent));
+    assert_eq!((shown.redirects(), warm_up.redirects), (2 * sent, 2 * warm_up.iterations));
+    assert_eq!(shown.counted.path("redirect"), 2 * (sent + warm_up.iterations));
     assert_eq!(shown.counted.http2, shown.counted.requests);
     assert_eq!(shown.counted.compressed, shown.counted.requests - shown.counted.path("redirect"));
     assert!(shown.counted.connections_accepted <= 20 + 10, "{:?}", shown.counted);
