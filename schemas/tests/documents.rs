@@ -8,7 +8,7 @@
 
 use std::path::{Path, PathBuf};
 
-use nuncius_schemas::document::{asyncapi, files, messages};
+use nuncius_schemas::document::{Form, MessageType, asyncapi, files, messages};
 use nuncius_schemas::submission::{Submission, from_bytes};
 use nuncius_schemas::telemetry::{MetricKind, TelemdMetric};
 
@@ -174,4 +174,26 @@ fn every_example_is_accepted_and_says_how_to_run_it() {
         let again = from_bytes(serde_json::to_string(&spec).unwrap().as_bytes()).unwrap();
         assert_eq!(again, Submission::Spec(Box::new(spec)), "{name} does not survive being written as JSON");
     }
+}
+
+#[test]
+fn every_golden_message_is_the_same_in_its_other_form() {
+    let folder = root().join("examples/messages");
+    let mut converted = 0;
+    for name in names_in(&folder, ".msgpack") {
+        let stem = name.trim_end_matches(".msgpack");
+        let (kind, version) = stem.rsplit_once(".v").unwrap();
+        // A file of a variant is called like its type and more.
+        let all = messages();
+        let of_name = |message: &&MessageType| kind == message.name || kind.starts_with(&format!("{}-", message.name));
+        let longest = all.iter().filter(of_name).max_by_key(|message| message.name.len());
+        let Some(message) = longest.filter(|message| message.version.to_string() == version) else { continue };
+        let packed = std::fs::read(folder.join(&name)).unwrap();
+        let json = (message.convert)(&packed, Form::Json).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let again = (message.convert)(&json, Form::MessagePack).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let back = (message.convert)(&again, Form::Json).unwrap();
+        assert_eq!(json, back, "{name}");
+        converted += 1;
+    }
+    assert!(converted > 40, "{converted}");
 }

@@ -1,10 +1,12 @@
 //! Reading what was kept.
 
+use nuncius_schemas::codec;
 use nuncius_schemas::event::ExperimentEvent;
 use nuncius_schemas::gate::Quantity;
 use nuncius_schemas::report::{NodeReport, Report};
 use nuncius_schemas::run::{RunStatus, Verdict};
 use nuncius_schemas::spec::ExperimentSpec;
+use serde::de::{DeserializeOwned, Error as _};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row as _};
 
@@ -174,9 +176,7 @@ impl Store {
     /// When the experiment is not there, or the store cannot be read.
     pub async fn spec(&self, id: &str) -> Result<Option<ExperimentSpec>, StoreError> {
         let text = self.document("SELECT spec FROM experiment WHERE id = ?", id).await?;
-        text.map(|text| serde_json::from_str(&text))
-            .transpose()
-            .map_err(|source| self.json("specification", id, source))
+        text.map(|text| document(&text)).transpose().map_err(|source| self.json("specification", id, source))
     }
 
     /// The report of an experiment; `None` when it has none yet.
@@ -185,7 +185,7 @@ impl Store {
     /// When the experiment is not there, or the store cannot be read.
     pub async fn report(&self, id: &str) -> Result<Option<Report>, StoreError> {
         let text = self.report_json(id).await?;
-        text.map(|text| serde_json::from_str(&text)).transpose().map_err(|source| self.json("report", id, source))
+        text.map(|text| document(&text)).transpose().map_err(|source| self.json("report", id, source))
     }
 
     /// As [`Store::report`], as the JSON text it is kept as.
@@ -351,4 +351,9 @@ impl Store {
             id: row.id,
         })
     }
+}
+
+/// A whole document, as messages are read: that is compiled already.
+fn document<T: DeserializeOwned>(text: &str) -> Result<T, serde_json::Error> {
+    codec::decode(text.as_bytes()).map_err(serde_json::Error::custom)
 }

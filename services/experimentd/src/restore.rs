@@ -86,7 +86,7 @@ pub(crate) async fn restore_report(bus: &Bus, store: &Store, id: &str, sums: Sum
     let namespace = bus.namespace();
     let objects = bus.objects(&namespace.bucket_artifact()).await?;
     let Some(bytes) = objects.get(&namespace.artifact_report(id)).await? else { return Ok(false) };
-    let report: Report = match serde_json::from_slice(&bytes) {
+    let report: Report = match codec::decode(&bytes) {
         Ok(report) => report,
         Err(error) => {
             warn!(experiment = id, %error, "the report on the bus cannot be read");

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use nuncius_bus::{Bus, BusError, TypedError};
 use nuncius_schemas::archive::{ArchiveFile, ArchiveFormat, ArchiveRefusal, ArchiveReply, ArchiveRequest};
+use nuncius_schemas::codec;
 use nuncius_schemas::report::Report;
 
 use crate::args::REQUEST_TIMEOUT;
@@ -63,7 +64,7 @@ pub(crate) async fn report(bus: &Bus, id: &str) -> Result<Option<Report>> {
     };
     let found = export(bus, id, ArchiveFormat::Report, &mut put).await?;
     match found {
-        Found::Yes => serde_json::from_slice(&bytes).map(Some).context("the report cannot be read"),
+        Found::Yes => codec::decode(&bytes).map(Some).context("the report cannot be read"),
         Found::No | Found::NobodyAsked => Ok(None),
     }
 }

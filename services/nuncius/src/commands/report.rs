@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow};
 use nuncius_bus::Bus;
 use nuncius_report::traces::TraceView;
+use nuncius_schemas::codec;
 use nuncius_schemas::report::Report;
 use nuncius_store::{Store, StoreError};
 
@@ -21,7 +22,7 @@ pub(crate) async fn fetch(global: &Global, bus: Option<&Bus>, id: &str) -> Resul
         None => Ok(None),
     };
     if let Ok(Some(bytes)) = &published {
-        return serde_json::from_slice(bytes).context("the report cannot be read");
+        return codec::decode(bytes).context("the report cannot be read");
     }
     // The server of a private run goes with it: the store of this machine has the report, too.
     let path = connect::data_directory(global)?.join("nuncius.db");
