@@ -80,20 +80,35 @@ const fn message<T: JsonSchema + Serialize + DeserializeOwned>(
     MessageType { name, version: 1, summary, schema: schema_of::<T>, convert: convert::<T> }
 }
 
+/// Of what people write, which is read as a tree whatever its form.
+const fn written<T: JsonSchema + Serialize + DeserializeOwned>(
+    name: &'static str,
+    summary: &'static str,
+) -> MessageType {
+    MessageType { name, version: 1, summary, schema: schema_of::<T>, convert: convert_written::<T> }
+}
+
+fn convert_written<T: Serialize + DeserializeOwned>(bytes: &[u8], to: Form) -> Result<Vec<u8>, CodecError> {
+    write(&codec::from_tree::<T>(&codec::read_tree(bytes)?)?, to)
+}
+
 fn convert<T: Serialize + DeserializeOwned>(bytes: &[u8], to: Form) -> Result<Vec<u8>, CodecError> {
-    let message: T = codec::decode(bytes)?;
+    write(&codec::decode::<T>(bytes)?, to)
+}
+
+fn write<T: Serialize>(message: &T, to: Form) -> Result<Vec<u8>, CodecError> {
     match to {
-        Form::Json => serde_json::to_vec_pretty(&message).map_err(|error| CodecError::Encode(error.to_string())),
-        Form::MessagePack => codec::encode(&message),
+        Form::Json => serde_json::to_vec_pretty(message).map_err(|error| CodecError::Encode(error.to_string())),
+        Form::MessagePack => codec::encode(message),
     }
 }
 
 /// Every type that crosses the bus or that people write.
 pub const fn messages() -> [MessageType; 36] {
     [
-        message::<ExperimentSpec>("experiment", "An experiment as people write it."),
-        message::<InstructionExperiment>("galileo-instructions", "An experiment as Galileo's commands."),
-        message::<TickExperiment>("galileo-ticks", "An experiment as Galileo's tick configuration."),
+        written::<ExperimentSpec>("experiment", "An experiment as people write it."),
+        written::<InstructionExperiment>("galileo-instructions", "An experiment as Galileo's commands."),
+        written::<TickExperiment>("galileo-ticks", "An experiment as Galileo's tick configuration."),
         message::<NodeInfo>("node-info", "A process in the registry."),
         // 2: shards follow the number of nodes.
         MessageType { version: 2, ..message::<NodeCommand>("node-command", "What the daemon asks of a node.") },

@@ -196,6 +196,7 @@ pub struct Prepare {
     #[serde(default = "first_attempt")]
     pub attempt: u32,
     /// The specification, secrets still as `${NAME}`.
+    #[serde(deserialize_with = "crate::spec::within::one")]
     pub spec: ExperimentSpec,
     /// Addresses of every service name the targets use.
     pub routes: Vec<Route>,

@@ -76,6 +76,7 @@ pub struct Report {
     /// Trace id of the experiment, 32 hexadecimal digits.
     pub trace_id: Option<String>,
     /// The specification, redacted.
+    #[serde(default, deserialize_with = "crate::spec::within::maybe")]
     pub spec: Option<ExperimentSpec>,
 }
 

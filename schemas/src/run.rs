@@ -111,6 +111,7 @@ pub struct RunRecord {
     /// Why it ended as it did.
     pub reason: Option<String>,
     /// The specification as submitted, secrets redacted unless the run has yet to start.
+    #[serde(deserialize_with = "crate::spec::within::one")]
     pub spec: ExperimentSpec,
     /// When it was admitted, milliseconds since the Unix epoch.
     pub submitted_unix_ms: u64,

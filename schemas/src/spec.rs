@@ -29,6 +29,7 @@ pub mod telemetry;
 pub(crate) mod text;
 pub mod texts;
 pub mod validate;
+pub(crate) mod within;
 
 pub use amqp::{AmqpConsume, AmqpPublish};
 pub use backoff::Backoff;

@@ -237,7 +237,10 @@ pub fn plan_group(
         return Err(PlanError::Field { field: path, problem });
     }
     let filled = environment::fill_in(&path, group, &input.spec.services, input.routes, environment)?;
-    let planned = plan_action(&path, &filled, input, policy, environment);
+    // As everybody else sees it who does not know the values: variables change nothing about what is counted where.
+    let is_static = group.is_static();
+    let steps = group.step_table();
+    let planned = plan_action(&path, &filled, is_static, input, policy, environment);
     let (action, hosts) = planned.map_err(|error| filled.masked(error))?;
     let group = &filled.group;
     let weights: Vec<u64> = hosts.iter().map(|host| host.weight).collect();
@@ -263,7 +266,7 @@ pub fn plan_group(
         timeout_ns: group.timeout.0.max(1),
         hosts,
         spread,
-        steps: group.step_table(),
+        steps,
         warm_up_ns: group.warm_up.0,
         meters: Vec::new(),
         action,
@@ -351,6 +354,7 @@ fn plan_program(
 fn plan_action(
     path: &str,
     filled: &environment::FilledIn<'_>,
+    is_static: bool,
     input: &GroupInput<'_>,
     policy: &TargetPolicy,
     environment: &dyn Fn(&str) -> Option<String>,
@@ -363,7 +367,7 @@ fn plan_action(
     if group.engine == EngineKind::Servo && group.target.starts_with("nats://") {
         return Ok((Action::Servo(servo::plan_servo(path, group, None)?), Arc::new([])));
     }
-    let steps = group.static_steps();
+    let steps = group.filled_static_steps().filter(|_| is_static);
     if group.engine == EngineKind::Http && steps.is_none() {
         return plan_program(path, filled, input, policy, environment, Part::Load);
     }

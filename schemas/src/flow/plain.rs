@@ -8,13 +8,25 @@ use super::template::has_template;
 use super::value::{self, Texts};
 use crate::spec::method::Method;
 
+/// Whether a text may hold templates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// As somebody wrote it.
+    Written,
+    /// It was written without one, and its variables are filled in: what these brought is a text.
+    FilledIn,
+}
+
 /// The step as version 1 has it, where nothing of it depends on a user, an answer or chance; else `None`.
-pub(crate) fn plain(step: &Step) -> Option<Step> {
+pub(crate) fn plain(step: &Step, reading: Reading) -> Option<Step> {
+    let has_template = |text: &str| reading == Reading::Written && has_template(text);
     let plain = match &step.op {
         None => step.clone(),
-        Some(Op::Http(verb, request)) => {
-            Step { name: step.name.clone(), condition: step.condition.clone(), ..plain_request(*verb, request)? }
-        }
+        Some(Op::Http(verb, request)) => Step {
+            name: step.name.clone(),
+            condition: step.condition.clone(),
+            ..plain_request(*verb, request, reading)?
+        },
         Some(Op::Think(_) | Op::Set(_) | Op::Loop(_) | Op::If(_) | Op::Parallel(_) | Op::Call(_) | Op::Log(_)) => {
             return None;
         }
@@ -27,7 +39,8 @@ pub(crate) fn plain(step: &Step) -> Option<Step> {
     (is_http && is_certain && !texts.into_iter().any(|text| has_template(text))).then_some(plain)
 }
 
-fn plain_request(verb: HttpVerb, request: &HttpStep) -> Option<Step> {
+fn plain_request(verb: HttpVerb, request: &HttpStep, reading: Reading) -> Option<Step> {
+    let is_written = reading == Reading::Written;
     let HttpStep {
         url,
         method,
@@ -58,18 +71,18 @@ fn plain_request(verb: HttpVerb, request: &HttpStep) -> Option<Step> {
         && after_response.is_none();
     // A query alone would have no path to stand behind.
     let is_here = url.starts_with('/') || (url.is_empty() && query.is_empty());
-    if !is_plain || !is_here || query.values().any(holds_template) {
+    if !is_plain || !is_here || (is_written && query.values().any(holds_template)) {
         return None;
     }
     let mut headers = headers.clone();
     let body = match request.payload() {
         None => None,
         Some(Payload::Text(text)) => Some(text.to_owned()),
-        Some(Payload::Json(value)) if !value::has_template(value) => {
+        Some(Payload::Json(value)) if !(is_written && value::has_template(value)) => {
             set_content_type(&mut headers, "application/json");
             Some(value.to_string())
         }
-        Some(Payload::Form(fields)) if !fields.values().any(holds_template) => {
+        Some(Payload::Form(fields)) if !(is_written && fields.values().any(holds_template)) => {
             set_content_type(&mut headers, "application/x-www-form-urlencoded");
             Some(encode(fields))
         }
@@ -116,7 +129,7 @@ mod tests {
 
     fn of(json: serde_json::Value) -> Option<serde_json::Value> {
         let step: Step = serde_json::from_value(json).unwrap();
-        plain(&step).map(|step| serde_json::to_value(step).unwrap())
+        plain(&step, Reading::Written).map(|step| serde_json::to_value(step).unwrap())
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What the steps of a group come to: their names, whether they are the same for all, and whom they are sent to.
 
 use super::{Connections, EngineKind, Group};
-use crate::flow::plain::plain;
+use crate::flow::plain::{Reading, plain};
 use crate::flow::template::has_template;
 use crate::flow::walk::{MeasuredStep, Place, measured, walk};
 use crate::flow::{Auth, HttpVersion, Op, Step};
@@ -39,6 +39,16 @@ impl Group {
     /// The requests of an iteration as version 1 has them, where they are the same for every user and every time: such
     /// a group has no sessions, and can be run without them. `None` of any other group.
     pub fn static_steps(&self) -> Option<Vec<Step>> {
+        self.static_steps_as(Reading::Written)
+    }
+
+    /// The same of a group that is static as it is written, once its variables are filled in: what looks like a template
+    /// now is a text.
+    pub fn filled_static_steps(&self) -> Option<Vec<Step>> {
+        self.static_steps_as(Reading::FilledIn)
+    }
+
+    fn static_steps_as(&self, reading: Reading) -> Option<Vec<Step>> {
         let Self {
             name: _,
             engine,
@@ -91,8 +101,8 @@ impl Group {
             || !after.is_empty();
         if *engine != EngineKind::Http
             || has_session
-            || has_template(target)
-            || headers.values().any(|v| has_template(v))
+            || reading == Reading::Written
+                && (has_template(target) || headers.values().any(|value| has_template(value)))
         {
             return None;
         }
@@ -102,7 +112,7 @@ impl Group {
             [_, ..] => return None,
         }
         .iter()
-        .map(plain)
+        .map(|step| plain(step, reading))
         .collect()
     }
 

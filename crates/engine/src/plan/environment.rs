@@ -6,13 +6,17 @@ use std::collections::BTreeMap;
 use nuncius_schemas::route::Route;
 use nuncius_schemas::spec::texts::Text;
 use nuncius_schemas::spec::validate::check_filled_in;
-use nuncius_schemas::spec::{Group, SpecError};
+use nuncius_schemas::spec::{EngineKind, Group, SpecError};
 use nuncius_schemas::variable;
 
 use crate::error::PlanError;
 
 /// Shortest value that is masked in errors, in bytes: to take out a shorter one would spoil the text and hide nothing.
 const MASKED_MIN_BYTES: usize = 3;
+
+/// What begins a template, and what stands for that.
+const BRACES: &str = "{{";
+const ESCAPED_BRACES: &str = "{{{{";
 
 /// A group, the services and the routes, with their variables filled in.
 #[derive(Debug)]
@@ -66,33 +70,37 @@ pub(super) fn fill_in<'a>(
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Result<FilledIn<'a>, PlanError> {
     let mut values = BTreeMap::new();
-    let mut expand = |field: &str, text: &str| {
+    let mut expand = |field: &str, text: &str, escapes: bool| {
         let mut look_up = |name: &str| {
-            let value = environment(name);
-            values.extend(value.clone().map(|value| (name.to_owned(), value)));
-            value
+            let value = environment(name)?;
+            values.insert(name.to_owned(), value.clone());
+            Some(if escapes { value.replace(BRACES, ESCAPED_BRACES) } else { value })
         };
         variable::expand(text, &mut look_up)
             .map_err(|problem| PlanError::Environment { field: field.to_owned(), problem })
     };
+    // What a variable brings is a text, whatever is in it: where texts are templates its braces are kept from being one.
+    let has_templates = group.engine == EngineKind::Http && !group.is_static();
+    let target = format!("{path}.target");
     let mut group = group.clone();
     group.visit_texts(path, &mut |Text { field, kind, value }| {
         if kind.is_filled_in() {
-            *value = expand(&field, value)?;
+            let escapes = has_templates && field != target;
+            *value = expand(&field, value, escapes)?;
         }
         Ok::<(), PlanError>(())
     })?;
     let mut services = services.clone();
     for (name, addresses) in &mut services {
         for (index, address) in addresses.iter_mut().enumerate() {
-            *address = expand(&format!("services.{name}[{index}]"), address)?;
+            *address = expand(&format!("services.{name}[{index}]"), address, false)?;
         }
     }
     let mut routes = Cow::Borrowed(routes);
     if routes.iter().any(|route| route.hosts.iter().any(|host| variable::has_variables(&host.address))) {
         for route in routes.to_mut() {
             for host in &mut route.hosts {
-                host.address = expand(&format!("routing table, {}", route.service), &host.address)?;
+                host.address = expand(&format!("routing table, {}", route.service), &host.address, false)?;
             }
         }
     }

@@ -135,3 +135,36 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_a_variable_of_the_node_holds_is_a_text_and_changes_nothing_about_what_counts_where() {
+    const BRACES: &str = "a{{ 1 + 1 }}{{{b";
+    let environment = |name: &str| match name {
+        "BRACES" => Some(BRACES.to_owned()),
+        "PLACE" => Some("/place".to_owned()),
+        _ => None,
+    };
+    // The same for all as it is written; with a template; and one whose path is known on the node alone.
+    let headers = "headers: {X-A: '${BRACES}'}";
+    let ways = [
+        (format!("{{get: {{url: /place, {headers}}}}}"), 1),
+        (format!("{{get: {{url: '/{{{{ \"place\" }}}}', {headers}}}}}"), 2),
+        (format!("{{get: {{url: '${{PLACE}}', {headers}}}}}"), 2),
+        ("{post: {url: /place, headers: {X-A: '${BRACES}'}, json: {a: '${BRACES}', b: '{{ 1 }}'}}}".to_owned(), 2),
+    ];
+    for (step, recorders) in ways {
+        let server = Server::start(|_, _| Reply::ok());
+        let mut run = Run::sessions(server.address, &format!("rate: 100/s, iterations: 3, steps: [{step}]"));
+        run.environment = environment;
+        let outcome = run.go();
+        assert_eq!(outcome.all().len(), recorders, "{step}");
+        assert!(outcome.all().iter().all(|step| step.succeeded == 3), "{step}");
+        for seen in server.seen() {
+            assert_eq!((path(&seen).as_str(), seen.header("x-a")), ("/place", Some(BRACES)), "{step}");
+            if step.contains("json") {
+                let body: serde_json::Value = serde_json::from_str(&seen.body).unwrap();
+                assert_eq!(body, serde_json::json!({"a": BRACES, "b": 1}));
+            }
+        }
+    }
+}
