@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -79,31 +80,40 @@ impl Bus {
         body: &impl Serialize,
     ) -> Result<Result<T, WireError>, BusError> {
         let subject = self.api_subject(operation);
-        let bad = |reason: String| BusError::BadAnswer { what: subject.clone(), reason };
-        let body = serde_json::to_vec(body).map_err(|e| bad(e.to_string()))?;
+        let bad = |error: serde_json::Error| BusError::BadAnswer { what: subject.clone(), reason: error.to_string() };
+        let body = serde_json::to_vec(body).map_err(bad)?;
         let body = if body == b"null" { Bytes::new() } else { Bytes::from(body) };
-        let mut retry = Retry::new(self);
-        loop {
-            match self.request(&subject, &Headers::new(), body.clone(), API_TIMEOUT).await {
-                Ok(answer) => {
-                    let outcome: Outcome = serde_json::from_slice(&answer.payload).map_err(|e| bad(e.to_string()))?;
-                    match outcome.error {
-                        Some(error) if error.passes() && retry.again().await => {}
-                        Some(error) => return Ok(Err(error)),
-                        None => {
-                            let read = serde_json::from_slice(&answer.payload);
-                            return read.map(Ok).map_err(|e| bad(e.to_string()));
+        match self.api_answer(subject.clone(), body).await? {
+            Ok(answer) => serde_json::from_slice(&answer).map(Ok).map_err(bad),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    /// The answer to a body, or what JetStream says instead of one. Boxed, and so compiled once, in this crate.
+    fn api_answer(&self, subject: String, body: Bytes) -> BoxFuture<'_, Result<Result<Bytes, WireError>, BusError>> {
+        let asked = async move {
+            let mut retry = Retry::new(self);
+            loop {
+                match self.request(&subject, &Headers::new(), body.clone(), API_TIMEOUT).await {
+                    Ok(answer) => {
+                        let outcome: Outcome = serde_json::from_slice(&answer.payload)
+                            .map_err(|e| BusError::BadAnswer { what: subject.clone(), reason: e.to_string() })?;
+                        match outcome.error {
+                            Some(error) if error.passes() && retry.again().await => {}
+                            Some(error) => return Ok(Err(error)),
+                            None => return Ok(Ok(answer.payload)),
                         }
                     }
+                    Err(BusError::Timeout { .. } | BusError::NoResponders { .. })
+                        if self.is_apart() && retry.again().await => {}
+                    Err(BusError::NoResponders { subject }) => {
+                        return Err(BusError::jetstream(subject, "no JetStream answers there"));
+                    }
+                    Err(error) => return Err(error),
                 }
-                Err(BusError::Timeout { .. } | BusError::NoResponders { .. })
-                    if self.is_apart() && retry.again().await => {}
-                Err(BusError::NoResponders { subject }) => {
-                    return Err(BusError::jetstream(subject, "no JetStream answers there"));
-                }
-                Err(error) => return Err(error),
             }
-        }
+        };
+        Box::pin(asked)
     }
 
     /// The same, an answer that says no being an error of `what`.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 
 use crate::streams::{Discard, Storage, StreamWanted};
 use crate::{Bus, BusError, Headers};
@@ -135,8 +136,12 @@ impl Kv {
         }
     }
 
-    /// The last entry, also where that is a deletion.
-    async fn last(&self, key: &str) -> Result<Option<Entry>, BusError> {
+    /// The last entry, also where that is a deletion. Boxed, and so compiled once, in this crate.
+    fn last<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Entry>, BusError>> {
+        Box::pin(self.find_last(key))
+    }
+
+    async fn find_last(&self, key: &str) -> Result<Option<Entry>, BusError> {
         let found = self.bus.last_direct(&self.stream(), &self.subject(key)?).await.map_err(|error| match error {
             BusError::NotFound { .. } => BusError::NotFound { kind: "bucket", name: self.name.clone() },
             other => other,

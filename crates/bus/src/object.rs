@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::object_store::ObjectMetadata;
 use futures_util::TryStreamExt;
+use futures_util::future::BoxFuture;
 use tokio::io::AsyncReadExt;
 
 use crate::refusal::Refusal;
@@ -84,8 +85,12 @@ impl Bus {
         self.ensure_stream(&object_store_stream(name, max_bytes)).await
     }
 
-    /// Opens an object store.
-    pub async fn objects(&self, name: &str) -> Result<Objects, BusError> {
+    /// Opens an object store. Boxed, and so compiled once, in this crate.
+    pub fn objects<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Objects, BusError>> {
+        Box::pin(self.open_objects(name))
+    }
+
+    async fn open_objects(&self, name: &str) -> Result<Objects, BusError> {
         self.stream_state(&format!("OBJ_{name}")).await.map_err(|e| match e {
             BusError::NotFound { .. } => BusError::NotFound { kind: "object store", name: name.to_owned() },
             other => other,

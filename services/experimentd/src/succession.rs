@@ -202,7 +202,7 @@ async fn left(running: &Running) -> Result<Option<Left>, Stopped> {
     let (id, token) = (record.id.as_str(), record.token);
     let bytes = running.insist("where it stood cannot be read", || checkpoint::load(daemon, id, token)).await?;
     let checkpoint: Option<Checkpoint> = bytes
-        .map(|bytes| codec::decode(&bytes))
+        .map(|bytes| codec::decode_own(&bytes))
         .transpose()
         .map_err(|error| Stopped::Failed(format!("where it stood cannot be read: {error}")))?;
     let checkpoint = match checkpoint.filter(|checkpoint| checkpoint.attempt == record.attempt) {

@@ -29,7 +29,7 @@ impl Judge {
     /// # Errors
     /// The bytes are not those of [`Self::state`].
     pub fn restore(&mut self, state: &[u8]) -> Result<(), CodecError> {
-        let (gates, schedules, ages): (Vec<GateState>, Vec<ScheduleState>, Ages) = codec::decode(state)?;
+        let (gates, schedules, ages): (Vec<GateState>, Vec<ScheduleState>, Ages) = codec::decode_own(state)?;
         for (judged, (windows, looks, failed)) in self.gates.iter_mut().zip(gates) {
             (judged.windows, judged.looks, judged.failed) = (windows, looks, failed);
         }

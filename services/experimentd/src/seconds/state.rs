@@ -32,7 +32,7 @@ impl Seconds {
     /// # Errors
     /// The bytes are not those of [`Self::state`].
     pub fn restore(&mut self, state: &[u8]) -> Result<(), CodecError> {
-        let state: State = codec::decode(state)?;
+        let state: State = codec::decode_own(state)?;
         for (group, so_far) in self.groups.iter_mut().zip(state.so_far) {
             group.so_far = so_far;
             if let (Some(schedule), Some(last)) = (&mut group.schedule, state.next_second.checked_sub(1)) {

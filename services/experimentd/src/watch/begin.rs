@@ -90,7 +90,7 @@ impl<'a> Watch<'a> {
 
     /// Goes on where another daemon stood.
     fn restore(&mut self, progress: Progress) -> Result<Gathered, codec::CodecError> {
-        self.totals = codec::decode(&progress.totals)?;
+        self.totals = codec::decode_own(&progress.totals)?;
         self.judge.restore(&progress.judge)?;
         self.seconds.restore(&progress.seconds)?;
         self.stream_sequence = progress.stream_sequence;
