@@ -1,6 +1,6 @@
 //! Makes the release binary smaller. Takes the names out of it: cargo forgets `strip` for a package that has an
-//! optimisation level of its own. Where the linker can, functions of the same code become one; where the loader can, too,
-//! addresses that it has to fill in are packed.
+//! optimisation level of its own. Where the linker can, functions of the same code become one; where the loader can,
+//! too, addresses that it has to fill in are packed.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -5,8 +5,8 @@
 //!
 //! Layout: [`connection`], [`message`], [`headers`] are core NATS; [`streams`], [`publish`], [`work_queue`], [`tail`],
 //! [`kv`], [`object`] are JetStream; [`otlp`] is the way out of telemetry; [`lease`], [`registry`], [`expiry`],
-//! [`clock`], [`moving`], [`service`], [`apps`] are built on them; [`inventory`] is what there is to be shown of it all;
-//! [`roles`] says what each kind of process may do there; [`server`] finds and supervises a nats-server.
+//! [`clock`], [`moving`], [`service`], [`apps`] are built on them; [`inventory`] is what there is to be shown of it
+//! all; [`roles`] says what each kind of process may do there; [`server`] finds and supervises a nats-server.
 
 mod api;
 pub mod apps;

@@ -224,8 +224,8 @@ impl InFlight {
         self.open(iteration, |recorder, start| recorder.enter(start))
     }
 
-    /// Waits until a request that is not an iteration's very first may be written: the node's cap on the rate. Those who
-    /// wait are let through in the order in which they came.
+    /// Waits until a request that is not an iteration's very first may be written: the node's cap on the rate. Those
+    /// who wait are let through in the order in which they came.
     pub(crate) async fn permit(&self, id: ExchangeId) {
         let _turn = self.gate.lock().await;
         loop {

@@ -63,9 +63,10 @@ pub enum OnceError {
     },
 }
 
-/// Does the steps of a group's `before` or `after`, and gives the variables that there are afterwards, which are for all
-/// sessions: see [`GroupInput::variables`]. Rows of data are not among them: each session has its own. Blocks until it
-/// is done, or until somebody stops `control`, which nobody else has started. `None` where the group has no such steps.
+/// Does the steps of a group's `before` or `after`, and gives the variables that there are afterwards, which are for
+/// all sessions: see [`GroupInput::variables`]. Rows of data are not among them: each session has its own. Blocks until
+/// it is done, or until somebody stops `control`, which nobody else has started. `None` where the group has no such
+/// steps.
 ///
 /// # Errors
 /// They cannot be planned or started, or one of them has failed.

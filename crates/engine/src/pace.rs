@@ -137,8 +137,8 @@ impl Pace {
         self.due_ns
     }
 
-    /// When a thread that goes to sleep at `now_ns` and is not woken by anything else must wake: as [`Pace::due_ns`], or
-    /// a little later where arrivals are dense.
+    /// When a thread that goes to sleep at `now_ns` and is not woken by anything else must wake: as [`Pace::due_ns`],
+    /// or a little later where arrivals are dense.
     #[inline]
     pub(crate) fn wake_ns(&self, now_ns: u64) -> u64 {
         if self.frame.phase() == Phase::Offering && self.due_ns > now_ns {

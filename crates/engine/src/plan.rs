@@ -137,8 +137,8 @@ impl GroupPlan {
         self.steps.steps().map(|(step, _)| step).filter(takes).collect()
     }
 
-    /// How many recorders a report has: one for each step, and one more for the iteration when there are several; as many
-    /// again for what begins in the warm-up, where there is one.
+    /// How many recorders a report has: one for each step, and one more for the iteration when there are several; as
+    /// many again for what begins in the warm-up, where there is one.
     pub fn recorders(&self) -> usize {
         usize::from(self.steps.counted()) * if self.warm_up_ns == 0 { 1 } else { 2 }
     }

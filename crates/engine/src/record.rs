@@ -1,7 +1,7 @@
 //! How everything counts that is measured: arrivals, the requests of steps, whole iterations, checks and meters.
 //!
-//! For each recorder, at every instant: planned = succeeded + failed + censored + skipped + waiting or in flight. What of
-//! a failure's length counts is in one list, [`FailureKind::latency`]. Nothing here does I/O or reads a clock; all
+//! For each recorder, at every instant: planned = succeeded + failed + censored + skipped + waiting or in flight. What
+//! of a failure's length counts is in one list, [`FailureKind::latency`]. Nothing here does I/O or reads a clock; all
 //! instants are on CLOCK_MONOTONIC.
 
 use std::sync::mpsc::SyncSender;
@@ -121,8 +121,8 @@ impl Recorder {
         self.seconds.step(recorder)
     }
 
-    /// Where a step, or a whole iteration, counts: what belongs to an iteration that was planned in the warm-up counts at
-    /// recorders of its own, which come after all others. See [`nuncius_schemas::steps::StepTable::warm_up`].
+    /// Where a step, or a whole iteration, counts: what belongs to an iteration that was planned in the warm-up counts
+    /// at recorders of its own, which come after all others. See [`nuncius_schemas::steps::StepTable::warm_up`].
     #[inline]
     pub(crate) fn place(&self, step: u16, is_warm_up: bool) -> u16 {
         if is_warm_up { step.saturating_add(self.counted) } else { step }
@@ -252,8 +252,8 @@ impl Recorder {
         }
     }
 
-    /// Something that was planned at an instant, and had to wait for something else until `ready_ns`: that is no lag, but
-    /// shows as blocked.
+    /// Something that was planned at an instant, and had to wait for something else until `ready_ns`: that is no lag,
+    /// but shows as blocked.
     pub(crate) fn plan(&mut self, of: Exchange, ready_ns: u64, now_ns: u64) -> Exchange {
         let lag_ns = now_ns.saturating_sub(of.planned_ns.max(ready_ns));
         self.open(of.place, Some(lag_ns));

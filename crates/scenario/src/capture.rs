@@ -226,8 +226,8 @@ impl Capture {
     }
 }
 
-/// The value of the cookie that an answer sets, else of one that the user has. Of two that it sets the later one is what
-/// the user has afterwards.
+/// The value of the cookie that an answer sets, else of one that the user has. Of two that it sets the later one is
+/// what the user has afterwards.
 pub(crate) fn cookie<'a>(answer: &Answer<'a>, name: &str) -> Option<&'a str> {
     let set = answer.headers.get_all(SET_COOKIE).iter().rev().filter_map(|header| pair(header.as_bytes()));
     let set = set.filter(|(set, _)| *set == name).map(|(_, value)| value).next();

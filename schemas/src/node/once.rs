@@ -44,8 +44,8 @@ pub struct VariablesError {
     pub bytes: usize,
 }
 
-/// Variables that were made once and are given to all sessions of a group, at most [`ONCE_VARIABLES_MAX_BYTES`] as JSON.
-/// They may be tokens: as debug text they are names alone.
+/// Variables that were made once and are given to all sessions of a group, at most [`ONCE_VARIABLES_MAX_BYTES`] as
+/// JSON. They may be tokens: as debug text they are names alone.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Map<String, Value>")]
 pub struct GivenVariables(Map<String, Value>);

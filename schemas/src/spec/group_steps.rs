@@ -42,8 +42,8 @@ impl Group {
         self.static_steps_as(Reading::Written)
     }
 
-    /// The same of a group that is static as it is written, once its variables are filled in: what looks like a template
-    /// now is a text.
+    /// The same of a group that is static as it is written, once its variables are filled in: what looks like a
+    /// template now is a text.
     pub fn filled_static_steps(&self) -> Option<Vec<Step>> {
         self.static_steps_as(Reading::FilledIn)
     }

@@ -6,8 +6,8 @@
 //! Layout: [`config`] what the operator fixed; `node` the loop that answers commands; `caps` what a node may be asked
 //! for; `fences` whom it obeys; [`bundles`] has what experiments need be on this host; `session` one experiment on this
 //! node, `engines` and `roster` its threads; `once` what is done once for an experiment; `collector` and `accumulate`
-//! gather what the engines measured; `reporter` sends it, `message` in pieces that the server takes; `health` watches the
-//! generator itself.
+//! gather what the engines measured; `reporter` sends it, `message` in pieces that the server takes; `health` watches
+//! the generator itself.
 
 mod accumulate;
 pub mod bundles;

@@ -1,5 +1,5 @@
-//! What is done once for a whole experiment, by this node: the same engine as under load, within the same allow-list and
-//! caps. Blocks.
+//! What is done once for a whole experiment, by this node: the same engine as under load, within the same allow-list
+//! and caps. Blocks.
 
 use std::sync::Arc;
 use std::time::Duration;

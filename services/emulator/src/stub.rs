@@ -1,5 +1,5 @@
-//! The stub: an HTTP target with a known queue, known service times and known failures. It speaks HTTP/1.1 and, to those
-//! who begin with it, HTTP/2 without TLS on the same port (RFC 9113, section 3.3).
+//! The stub: an HTTP target with a known queue, known service times and known failures. It speaks HTTP/1.1 and, to
+//! those who begin with it, HTTP/2 without TLS on the same port (RFC 9113, section 3.3).
 //!
 //! Every request waits for one of `concurrency` slots, oldest first, holds it for a service time drawn from (seed,
 //! number of the request), and is answered. The queue is reckoned, not acted out: a request's start and end are fixed

@@ -304,8 +304,8 @@ async fn command_alive(
     }
 }
 
-/// Has a node do something once, which may take long: `limit` is for a node that answers its pings meanwhile. It is asked
-/// again and again, since an answer may be lost with a connection: the node does it once all the same.
+/// Has a node do something once, which may take long: `limit` is for a node that answers its pings meanwhile. It is
+/// asked again and again, since an answer may be lost with a connection: the node does it once all the same.
 ///
 /// # Errors
 /// [`FleetError`]; also when the node has been silent for as long as `patience` says.

@@ -132,9 +132,9 @@ impl OfferedTimes {
         Self { from_ns: spec.groups.iter().map(|group| group.warm_up.0).collect(), until_ns }
     }
 
-    /// How much of a second a group is offered for, in nanoseconds: from the end of its warm-up until it is to end, or the
-    /// run was stopped. A group that only its iterations end is while it begins some, for as long as the run was under
-    /// way.
+    /// How much of a second a group is offered for, in nanoseconds: from the end of its warm-up until it is to end, or
+    /// the run was stopped. A group that only its iterations end is while it begins some, for as long as the run was
+    /// under way.
     pub fn within(&self, group: usize, second: u32, length_ns: u64, offered: u64, stopped_ns: Option<u64>) -> u64 {
         let start_ns = u64::from(second) * SECOND_NS;
         let from_ns = self.from_ns.get(group).copied().unwrap_or(0).max(start_ns);

@@ -183,8 +183,8 @@ impl RunTotals {
         }
     }
 
-    /// Whether `step` is where a group's iterations are counted, those of the warm-up or all others: its only step, or the
-    /// whole iteration.
+    /// Whether `step` is where a group's iterations are counted, those of the warm-up or all others: its only step, or
+    /// the whole iteration.
     pub fn is_iteration(&self, group: u16, step: u16) -> bool {
         is_iteration(&self.iterations, group, step)
     }

@@ -1,5 +1,5 @@
-//! How starts come about: taken from the schedule or begun by a user, as soon as there is room and the node's cap on the
-//! rate allows.
+//! How starts come about: taken from the schedule or begun by a user, as soon as there is room and the node's cap on
+//! the rate allows.
 //!
 //! An arrival is *taken* when the engine turns to it, with a reading of the clock of its own; one that is due while
 //! there is no room is taken at once, and waits as *blocked*. What the engine itself then takes until it begins, and
@@ -95,7 +95,8 @@ impl Pace {
     ///
     /// # Errors
     ///
-    /// When to ask again: the cap on the rate. An exchange that was not sent yet is planned anew when it is let through.
+    /// When to ask again: the cap on the rate. An exchange that was not sent yet is planned anew when it is let
+    /// through.
     #[inline]
     pub(crate) fn permit(&self, recorder: &mut Recorder, exchange: &mut Exchange, now_ns: u64) -> Result<(), u64> {
         match self.frame.leave(now_ns) {

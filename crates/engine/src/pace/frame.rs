@@ -1,5 +1,5 @@
-//! The time of a thread, whatever it offers in it: when it begins, where its horizon is, why it offers nothing any more,
-//! how long it waits for answers then, and when it is all over.
+//! The time of a thread, whatever it offers in it: when it begins, where its horizon is, why it offers nothing any
+//! more, how long it waits for answers then, and when it is all over.
 
 use std::sync::Arc;
 
@@ -132,8 +132,8 @@ impl Frame {
     }
 
     /// Offers nothing from now on, where there is a reason for that: `ended`, which is its own, with how long answers
-    /// are waited for; a stop; the node's longest load; or that nobody has moved its horizon for too long. What ended by
-    /// itself needs neither horizon nor stop any more. Whether it drains now.
+    /// are waited for; a stop; the node's longest load; or that nobody has moved its horizon for too long. What ended
+    /// by itself needs neither horizon nor stop any more. Whether it drains now.
     pub(crate) fn drains(&mut self, ended: Option<(FinishReason, u64)>, now_ns: u64) -> bool {
         let cut = || {
             if let Some(stop_ns) = self.stop_at() {
@@ -202,8 +202,8 @@ impl Frame {
         since_ns.saturating_add(self.options.orphan_limit_ns)
     }
 
-    /// When it is to be looked at while it offers, whatever it offers: at its horizon; where it stands there, at the end
-    /// of its patience or of what it has to offer (`end_ns`).
+    /// When it is to be looked at while it offers, whatever it offers: at its horizon; where it stands there, at the
+    /// end of its patience or of what it has to offer (`end_ns`).
     pub(crate) fn offering_due_ns(&self, end_ns: u64) -> u64 {
         let stands_ns = match self.stand.since_ns() {
             None => self.stand.horizon_at_ns(),

@@ -79,7 +79,8 @@ pub(super) fn fill_in<'a>(
         variable::expand(text, &mut look_up)
             .map_err(|problem| PlanError::Environment { field: field.to_owned(), problem })
     };
-    // What a variable brings is a text, whatever is in it: where texts are templates its braces are kept from being one.
+    // What a variable brings is a text, whatever is in it: where texts are templates its braces are kept from being
+    // one.
     let has_templates = group.engine == EngineKind::Http && !group.is_static();
     let target = format!("{path}.target");
     let mut group = group.clone();

@@ -1,5 +1,5 @@
-//! Tokens of OAuth 2.0 (RFC 6749): fetched when they are first needed, fetched anew before they run out, by one user for
-//! all who wait.
+//! Tokens of OAuth 2.0 (RFC 6749): fetched when they are first needed, fetched anew before they run out, by one user
+//! for all who wait.
 
 use std::sync::Arc;
 

@@ -58,7 +58,8 @@ impl OnceDesk {
         }
     }
 
-    /// Stops what is under way of this experiment, up to this attempt: it has failed with this. Gives who waited for it.
+    /// Stops what is under way of this experiment, up to this attempt: it has failed with this. Gives who waited for
+    /// it.
     pub(super) fn stop(&mut self, experiment: &str, attempt: u32, failed: &(RefusalCode, String)) -> Vec<Call> {
         if self.experiment != experiment || self.attempt > attempt {
             return Vec::new();

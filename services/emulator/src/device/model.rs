@@ -1,8 +1,9 @@
 //! Lanes, the line before them, and work that slows down in company.
 //!
 //! With n jobs running at once, each of them progresses at the speed 1 / (1 + alpha (n - 1) + beta n (n - 1)): the
-//! universal scalability law, seen from one job. All running jobs are equally fast, so that one number brings all of them
-//! up to date: the progress of a job that had run for ever. A job that starts at progress P with work W ends at P + W.
+//! universal scalability law, seen from one job. All running jobs are equally fast, so that one number brings all of
+//! them up to date: the progress of a job that had run for ever. A job that starts at progress P with work W ends at P
+//! + W.
 //!
 //! Progress is counted in units of 2^-64 ns, in integers: how often and when the owner looks changes nothing. There is
 //! no clock here; instants are nanoseconds which the owner hands in, and which fit 64 bits for centuries.
