@@ -89,10 +89,12 @@ fn with_files_beside(file: &Path, mut submission: Submission, args: &BundleArgs)
         let field = named.first().map(|named| named.field.as_str()).unwrap_or_default();
         return Err(Usage(format!("standard input: {field}: {problem}")).into());
     }
+    let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     for NamedFile { field, path } in &named {
         check_path(path).map_err(|error| Usage(format!("{shown}: {field}: {error}")))?;
+        let there = std::fs::metadata(directory.join(path));
+        there.map_err(|error| Usage(format!("{shown}: {field}: {path}: {error}; it is looked for beside {shown}")))?;
     }
-    let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let own = file.file_name().and_then(|name| name.to_str());
     let own = own.ok_or_else(|| Usage(format!("{shown}: its name is not UTF-8")))?;
     let name = match file.file_stem().and_then(|stem| stem.to_str()) {

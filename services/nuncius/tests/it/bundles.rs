@@ -293,6 +293,12 @@ async fn what_is_wrong_with_a_directory_is_told_before_anything_is_stored() {
     assert!(many.contains("more than 1 files") && many.contains("--bundle-files"), "{many}");
     let large = told("large", &|_| {}, &["--bundle-size", "100KiB"]);
     assert!(large.contains("more than 102400 bytes") && large.contains("--bundle-size"), "{large}");
+    let file = system.directory.path().join("alone.yaml");
+    let alone = "groups: [{target: 'http://h/', rate: 1, duration: 1s, steps: [{get: /}], script: hooks.js}]";
+    std::fs::write(&file, alone).unwrap();
+    let output = system.output(&["validate", file.to_str().unwrap()]);
+    let (code, told) = (output.status.code(), shown(&output));
+    assert!(code == Some(64) && told.contains("groups[0].script: hooks.js: ") && told.contains("beside"), "{told}");
     let output = system.output(&["app", "deploy", system.directory.path().join("absent").to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(64), "{}", shown(&output));
     assert_eq!(json(&system, &["app", "ls"]), Value::Array(Vec::new()), "nothing was stored");
