@@ -50,6 +50,8 @@ pub struct Moment {
     pub accepted: u64,
     /// Jobs in the stream, also those whose records are written and that are about to go.
     pub stored_jobs: u64,
+    /// Most jobs that the stream takes, as it is set.
+    pub limit_jobs: Option<u64>,
 }
 
 impl Moment {
@@ -84,6 +86,7 @@ impl Queues {
                     uncertain_records: after.saturating_sub(before),
                     accepted: state.last_sequence,
                     stored_jobs: state.messages,
+                    limit_jobs: state.max_messages,
                 });
             }
             before = after;
@@ -170,7 +173,7 @@ mod tests {
     fn what_was_accepted_is_what_ended_what_was_repeated_and_what_is_there() {
         let totals = QueueTotals { succeeded: 30, failed: 8, repeated: 2, ..QueueTotals::default() };
         let moment = |accepted, stored_jobs, uncertain_records| {
-            Moment { record_sequence: 40, uncertain_records, accepted, stored_jobs }.jobs(&totals)
+            Moment { record_sequence: 40, uncertain_records, accepted, stored_jobs, limit_jobs: None }.jobs(&totals)
         };
         assert_eq!(moment(45, 5, 0), (5, 0));
         // One of those in the stream has its record and is about to go.

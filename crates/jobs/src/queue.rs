@@ -187,6 +187,10 @@ impl Queues {
 
     /// What the stream's present limit grants beyond those that wait.
     async fn slots_in_force(&self, definition: &QueueDefinition) -> Result<u64, JobError> {
+        if definition.max_waiting == 0 {
+            // Its limit says nothing of slots: whoever keeps the queue adds them.
+            return Ok(0);
+        }
         let state = self.bus.stream_state(&self.bus.namespace().stream_job(&definition.name)).await?;
         Ok(state.max_messages.unwrap_or(0).saturating_sub(definition.max_waiting))
     }
@@ -245,13 +249,18 @@ pub(crate) fn wanted_consumer(bus: &Bus, definition: &QueueDefinition, priority:
 }
 
 /// Streams of jobs, records and dead letters.
+/// Most jobs in the stream of a queue where so many may run beside those that wait.
+pub fn limit_jobs(definition: &QueueDefinition, slots: u64) -> u64 {
+    match definition.max_waiting {
+        0 => definition.max_jobs,
+        waiting => waiting.saturating_add(slots),
+    }
+}
+
 fn wanted_streams(bus: &Bus, definition: &QueueDefinition, slots: u64) -> [StreamWanted; 3] {
     let names = bus.namespace();
     let name = &definition.name;
-    let limit = match definition.max_waiting {
-        0 => definition.max_jobs,
-        waiting => waiting.saturating_add(slots),
-    };
+    let limit = limit_jobs(definition, slots);
     let is_draining = definition.state == QueueState::Draining;
     let jobs = StreamWanted {
         name: names.stream_job(name),

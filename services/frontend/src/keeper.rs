@@ -8,7 +8,7 @@ use nuncius_bus::lease::{self, Lease};
 use nuncius_bus::{Bus, BusError};
 use nuncius_jobs::abandoned::Sweeper;
 use nuncius_jobs::books::Books;
-use nuncius_jobs::{JobError, Moment, Queues, leftovers};
+use nuncius_jobs::{JobError, Moment, Queues, leftovers, limit_jobs};
 use nuncius_schemas::queue::QueueDefinition;
 use nuncius_schemas::subjects::{job_consumer, queue_lease};
 use tokio::sync::watch;
@@ -154,7 +154,11 @@ impl Keeper {
         // Those of the last look are shown first, once the books have come so far: under load that may take a while.
         if held.figures.is_none() {
             match self.figures(&held.wanted).await {
-                Ok(figures) => held.figures = Some(figures),
+                Ok(figures) => {
+                    // A command that changed the queue beside us knows nothing of slots, and may have been the last.
+                    held.is_applied &= figures.moment.limit_jobs == Some(limit_jobs(&held.wanted, held.slots));
+                    held.figures = Some(figures);
+                }
                 Err(error) => return held.survive(error, "not looked at now"),
             }
         }

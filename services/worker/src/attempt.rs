@@ -1,7 +1,9 @@
 //! One attempt at one job: admitted, run, kept alive for the queue, and ended in exactly one way.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use nuncius_bus::moving::Moving;
@@ -119,6 +121,10 @@ async fn run(bench: &Arc<Bench>, prepared: &Prepared, taken: &Arc<Taken>, tracep
         }
     };
     tokio::pin!(running);
+    // What ends at once needs nobody who looks after it.
+    if let Poll::Ready(outcome) = poll_fn(|context| Poll::Ready(running.as_mut().poll(context))).await {
+        return (outcome, End::Own);
+    }
     let heard = Arc::new(Heard::now());
     let first = tokio::time::Instant::now() + PROGRESS_INTERVAL;
     let mut progress = tokio::time::interval_at(first, PROGRESS_INTERVAL);

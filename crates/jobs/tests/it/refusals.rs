@@ -51,6 +51,24 @@ async fn what_a_queue_does_not_take_is_refused_by_name_and_limit() {
 }
 
 #[tokio::test]
+async fn a_queue_without_a_limit_that_gets_one_takes_no_more_than_that() {
+    let system = system().await;
+    system.queue(QueueDefinition::new("q")).await;
+    let limit = async || system.queues.moment("q").await.unwrap().limit_jobs;
+    assert_eq!(limit().await, Some(QueueDefinition::new("q").max_jobs));
+    let limited = nuncius_schemas::queue::QueueSettings { max_waiting: Some(2), ..Default::default() };
+    assert!(!system.queues.ensure("q", &limited).await.unwrap());
+    assert_eq!(limit().await, Some(2));
+    // What runs beside is kept when it is changed again.
+    system.queues.set_slots(&system.queues.get("q").await.unwrap(), 3).await.unwrap();
+    let more = nuncius_schemas::queue::QueueSettings { max_waiting: Some(10), ..Default::default() };
+    system.queues.ensure("q", &more).await.unwrap();
+    assert_eq!(limit().await, Some(13));
+    system.queues.set_state("q", QueueState::Paused).await.unwrap();
+    assert_eq!(limit().await, Some(13));
+}
+
+#[tokio::test]
 async fn what_cannot_be_read_as_a_job_is_given_up_with_its_reason_and_a_plain_clients_job_is_run() {
     let system = system().await;
     let queue = system.queue(QueueDefinition { max_arguments: 2, ..QueueDefinition::new("q") }).await;

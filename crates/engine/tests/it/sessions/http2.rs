@@ -177,7 +177,8 @@ fn more_than_a_server_takes_at_a_time_goes_over_further_connections_or_waits_as_
     let warm = "users: 1, iterations: 2, http: 2, steps: [{get: /}, {think: 20ms}, {parallel: [{get: /}, {get: /}, {get: /}, {get: /}, {get: /}]}]";
     let outcome = Run::sessions(address, warm).go();
     assert_eq!(outcome.all().last().unwrap().succeeded, 2, "{:?}", outcome.steps);
-    assert_eq!(connections(&log), 3);
+    // Two on each that has said so by then.
+    assert!((3..=5).contains(&connections(&log)), "{}", connections(&log));
     let (address, log) = start(2, false, script);
     let outcome = Run::sessions(address, &format!("max_connections: 1, {fields}")).go();
     let step = &outcome.all()[0];
