@@ -61,7 +61,7 @@ impl StepTable {
     /// The recorder for the same of iterations that were planned in the warm-up: it comes after all recorders of what
     /// counts, and is there only where the group has a warm-up.
     pub fn warm_up(&self, recorder: u16) -> u16 {
-        recorder.saturating_add(self.counted())
+        in_warm_up(recorder, self.iteration)
     }
 
     /// The name of a recorder, as reports show it; `None` for one that there is not.
@@ -74,6 +74,12 @@ impl StepTable {
     pub fn position(&self, name: &str) -> Option<u16> {
         self.steps().find(|(_, known)| *known == name).map(|(step, _)| step)
     }
+}
+
+/// The recorder for the same as at `recorder`, of iterations that were planned in the warm-up; `iteration` is the
+/// group's last recorder of what counts.
+pub const fn in_warm_up(recorder: u16, iteration: u16) -> u16 {
+    recorder.saturating_add(iteration).saturating_add(1)
 }
 
 /// Which of so many recorders of one group counts its iterations: the last one, whether it is the only step or the

@@ -3,7 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{Bus, BusError};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::{Bus, BusError, Headers, TypedError};
 
 /// How often it is looked for.
 const PERIOD: Duration = Duration::from_millis(100);
@@ -37,5 +40,28 @@ impl Moving {
     /// Waits a little.
     pub async fn pause(&self) {
         tokio::time::sleep(PERIOD).await;
+    }
+}
+
+impl Bus {
+    /// As [`Bus::request_with`], of one process: asked again where it may be on its way, for as long as `patience`.
+    ///
+    /// # Errors
+    /// As [`Bus::request_with`].
+    pub async fn request_moving<T: Serialize, R: DeserializeOwned>(
+        &self,
+        subject: &str,
+        headers: &Headers,
+        message: &T,
+        patience: Duration,
+        timeout: Duration,
+    ) -> Result<R, TypedError> {
+        let moving = Moving::new(self, patience, timeout);
+        loop {
+            match self.request_with(subject, headers, message, moving.left()).await {
+                Err(TypedError::Bus(error)) if moving.may_come(&error) => moving.pause().await,
+                answer => return answer,
+            }
+        }
     }
 }

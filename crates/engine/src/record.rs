@@ -10,6 +10,7 @@ use nuncius_load::sample::{is_sampled, span_id};
 use nuncius_schemas::fault::GeneratorFault;
 use nuncius_schemas::metric::{FailureKind, FailureLatency, Series};
 use nuncius_schemas::record::RecordOutcome;
+use nuncius_schemas::steps::in_warm_up;
 
 use crate::failure::Failure;
 use crate::options::EngineOptions;
@@ -36,8 +37,6 @@ pub(crate) struct Recorder {
     iteration: u16,
     /// The same where it is none of the steps.
     whole: Option<u16>,
-    /// How many recorders there are of what counts.
-    counted: u16,
     warm_up_ns: u64,
     /// What is planned before this is warm-up.
     warm_until_ns: u64,
@@ -61,7 +60,6 @@ impl Recorder {
             entry: plan.entry(),
             iteration: plan.steps.iteration(),
             whole: plan.steps.whole(),
-            counted: plan.steps.counted(),
             warm_up_ns: plan.warm_up_ns,
             warm_until_ns: 0,
             group: plan.group,
@@ -125,7 +123,7 @@ impl Recorder {
     /// at recorders of its own, which come after all others. See [`nuncius_schemas::steps::StepTable::warm_up`].
     #[inline]
     pub(crate) fn place(&self, step: u16, is_warm_up: bool) -> u16 {
-        if is_warm_up { step.saturating_add(self.counted) } else { step }
+        if is_warm_up { in_warm_up(step, self.iteration) } else { step }
     }
 
     /// Where arrivals are counted: the entry, and the iteration where that is another recorder.

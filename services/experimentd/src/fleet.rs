@@ -141,14 +141,7 @@ async fn reply_to(
 ) -> Result<NodeReply, FleetError> {
     let subject = bus.namespace().node_command(node);
     let headers = typed::headers_of("node-command.v2", span.traceparent().as_deref());
-    let moving = Moving::new(bus, timeout, timeout);
-    let answer = loop {
-        match bus.request_with::<_, NodeReply>(&subject, &headers, command, moving.left()).await {
-            Err(TypedError::Bus(error)) if moving.may_come(&error) => moving.pause().await,
-            answer => break answer,
-        }
-    };
-    match answer {
+    match bus.request_moving(&subject, &headers, command, timeout, timeout).await {
         Ok(NodeReply::Refused { epoch, code, reason }) => {
             Err(FleetError::Refused { node: node.to_owned(), epoch, code, reason })
         }
@@ -238,14 +231,8 @@ pub(crate) async fn inquire_all(
 ) -> BTreeMap<String, Standing> {
     async fn ask(bus: &Bus, node: &str, question: &NodeCommand, timeout: Duration) -> Option<(String, Standing)> {
         let subject = bus.namespace().node_command(node);
-        let moving = Moving::new(bus, timeout, timeout);
-        let answer = loop {
-            match bus.request_message::<_, NodeReply>(&subject, "node-command.v2", question, moving.left()).await {
-                Err(TypedError::Bus(error)) if moving.may_come(&error) => moving.pause().await,
-                answer => break answer,
-            }
-        };
-        match answer {
+        let headers = typed::headers("node-command.v2");
+        match bus.request_moving(&subject, &headers, question, timeout, timeout).await {
             Ok(NodeReply::Standing { attempt, is_started, start_at_ns, horizon_ns, .. }) => {
                 let start_at_ns = is_started.then_some(start_at_ns);
                 Some((node.to_owned(), Standing::At { attempt, start_at_ns, horizon_ns }))

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use nuncius_schemas::metric::{MetricDelta, RecordsWritten, Shortfall};
+use nuncius_schemas::steps::in_warm_up;
 use serde::{Deserialize, Serialize};
 
 use nuncius_stats::{Accept, Histogram, Incarnation, Ledger, Totals};
@@ -347,13 +348,8 @@ impl RunTotals {
 }
 
 fn is_iteration(iterations: &[u16], group: u16, step: u16) -> bool {
-    // As a table of steps numbers them: what belongs to the warm-up comes after all others.
-    iterations.get(usize::from(group)).is_some_and(|iteration| step == *iteration || step == warm_up_of(*iteration))
-}
-
-/// Where iterations of the warm-up are counted: see [`nuncius_schemas::steps::StepTable::warm_up`].
-const fn warm_up_of(iteration: u16) -> u16 {
-    iteration.saturating_mul(2).saturating_add(1)
+    let is_one = |iteration: &u16| step == *iteration || step == in_warm_up(*iteration, *iteration);
+    iterations.get(usize::from(group)).is_some_and(is_one)
 }
 
 /// Sums over all groups' iterations.

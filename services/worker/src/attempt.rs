@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use nuncius_bus::moving::Moving;
 use nuncius_bus::work_queue::WorkItem;
 use nuncius_bus::{Bus, BusError, TypedError, typed};
 use nuncius_clock::{unix_ms, unix_ns};
@@ -200,18 +199,9 @@ async fn on_device(
     let limit = prepared.limit.unwrap_or(DEVICE_PATIENCE);
     let span = spans::request_device(bus, &task.name, traceparent);
     let headers = typed::headers_of("device-request.v1", span.traceparent().as_deref());
-    let moving = Moving::new(bus, DEVICE_MOVES, limit);
-    let asked = async {
-        loop {
-            match bus.request_with::<_, DeviceReply>(&subject, &headers, &task.request, moving.left()).await {
-                Err(TypedError::Bus(error)) if moving.may_come(&error) => moving.pause().await,
-                answer => return answer,
-            }
-        }
-    };
     let started = Instant::now();
     let answer = tokio::select! {
-        answer = asked => Some(answer),
+        answer = bus.request_moving(&subject, &headers, &task.request, DEVICE_MOVES, limit) => Some(answer),
         () = cancel.cancelled() => None,
     };
     let mut outcome = Outcome {

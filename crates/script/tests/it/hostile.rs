@@ -426,8 +426,8 @@ fn sweep_stack() {
     assert!(ends.get("Some(Stack)").is_some_and(|&count| count > 100), "{ends:?}");
 }
 
+/// Started by the others, each time in a process of its own, with the name of a case; without one it does nothing.
 #[test]
-#[ignore = "started by the others, each time in a process of its own"]
 fn child() {
     let Ok(case) = std::env::var(CASE) else { return };
     match case.as_str() {
@@ -446,7 +446,7 @@ fn child() {
 
 fn in_a_child(case: &str) -> Result<(), String> {
     let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "hostile::child", "--ignored", "--nocapture", "--test-threads=1"])
+        .args(["--exact", "hostile::child", "--nocapture", "--test-threads=1"])
         .env(CASE, case)
         .output()
         .unwrap();
