@@ -42,7 +42,7 @@ mod wake;
 pub use caps::Caps;
 pub use control::Control;
 pub use error::{EngineError, PlanError};
-pub use once::{Once, OnceError, run_once};
+pub use once::{OnceError, run_once};
 pub use options::EngineOptions;
 pub use plan::{GroupInput, GroupPlan, plan_group};
 pub use policy::TargetPolicy;

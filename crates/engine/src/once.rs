@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError};
 
 use nuncius_clock::monotonic_ns;
 use nuncius_schemas::metric::FailureCount;
+use nuncius_schemas::node::OncePhase;
 use serde_json::{Map, Value};
 
 use crate::control::Control;
@@ -20,15 +21,6 @@ use crate::sink::{EngineMessage, FinishReason};
 
 /// Messages that may wait to be read: there are few.
 const MESSAGES_MAX: usize = 1_024;
-
-/// Which steps are done once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Once {
-    /// Those of `before`.
-    Before,
-    /// Those of `after`.
-    After,
-}
 
 /// Why what is done once could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -75,12 +67,13 @@ pub fn run_once(
     policy: &TargetPolicy,
     environment: &dyn Fn(&str) -> Option<String>,
     (options, control): (EngineOptions, &Arc<Control>),
-    once: Once,
+    phase: OncePhase,
 ) -> Result<Option<Map<String, Value>>, OnceError> {
-    let (part, list) = match once {
-        Once::Before => (Part::Before, "before"),
-        Once::After => (Part::After, "after"),
+    let part = match phase {
+        OncePhase::Before => Part::Before,
+        OncePhase::After => Part::After,
     };
+    let list = phase.name();
     let Some(plan) = plan_once(input, policy, environment, part)? else { return Ok(None) };
     let group = plan.group();
     let (names, made) = (plan.step_names().to_vec(), plan.program().map(|program| Arc::clone(&program.made)));

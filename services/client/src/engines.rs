@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nuncius_bundle::Held;
 use nuncius_bus::Bus;
-use nuncius_engine::{Control, EngineMessage, EngineOptions, GroupInput, GroupPlan, plan_group, spawn_group};
+use nuncius_engine::{Caps, Control, EngineMessage, EngineOptions, GroupInput, GroupPlan, plan_group, spawn_group};
 use nuncius_jobs::Queues;
 use nuncius_schemas::node::{GivenVariables, GroupAssignment, Prepare, RefusalCode, Take};
 use nuncius_schemas::spec::ExperimentSpec;
@@ -173,19 +173,29 @@ impl Engines {
 
     fn spawn(&self, plans: Vec<GroupPlan>, control: &Arc<Control>, hold: &Hold) -> Result<(), PrepareError> {
         let spec = &self.prepare.spec;
-        let options = EngineOptions {
-            records: spec.records,
-            trace_ratio: spec.trace_ratio,
-            trace_slowest: spec.trace_slowest as usize,
-            seed: spec.seed,
-            drain_ns: spec.drain.0,
-            orphan_limit_ns: u64::try_from(self.config.orphan_limit.as_nanos()).unwrap_or(u64::MAX),
-        };
+        let options = options_of(spec, &self.config);
         for plan in plans {
             hold.add(spawn_group(plan, options, Arc::clone(control), self.sink.clone(), Some(&self.bus))?);
         }
         Ok(())
     }
+}
+
+/// How engines of an experiment run on this node.
+pub(crate) fn options_of(spec: &ExperimentSpec, config: &ClientConfig) -> EngineOptions {
+    EngineOptions {
+        records: spec.records,
+        trace_ratio: spec.trace_ratio,
+        trace_slowest: spec.trace_slowest as usize,
+        seed: spec.seed,
+        drain_ns: spec.drain.0,
+        orphan_limit_ns: u64::try_from(config.orphan_limit.as_nanos()).unwrap_or(u64::MAX),
+    }
+}
+
+/// What engines are told to do with, under the caps of this node.
+pub(crate) fn control_of(config: &ClientConfig) -> Arc<Control> {
+    Control::with_caps(Caps::new(config.capacity.max_rate_per_second, config.capacity.max_duration_seconds))
 }
 
 /// Has the bundle of an experiment be on this host, if it has one. Blocks, like everything here.

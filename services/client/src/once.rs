@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use nuncius_bundle::Held;
 use nuncius_bus::Bus;
-use nuncius_engine::{Caps, Control, EngineError, EngineOptions, GroupInput, OnceError, run_once};
+use nuncius_engine::{Control, EngineError, EngineOptions, GroupInput, OnceError, run_once};
 use nuncius_load::ShardSet;
 use nuncius_schemas::node::{GivenVariables, Once, OncePhase, RefusalCode, VariablesError};
 use nuncius_schemas::spec::RecordsMode;
 
 use crate::config::ClientConfig;
-use crate::engines::{BundleMissing, bundle_of};
+use crate::engines::{BundleMissing, bundle_of, options_of};
 
 /// Why what is done once was not done, or not well.
 #[derive(Debug, thiserror::Error)]
@@ -45,11 +45,6 @@ impl OnceFailure {
     }
 }
 
-/// What it is told to do with.
-pub(crate) fn control(config: &ClientConfig) -> Arc<Control> {
-    Control::with_caps(Caps::new(config.capacity.max_rate_per_second, config.capacity.max_duration_seconds))
-}
-
 /// Does it, until it is done or `control` is stopped. Gives what the sessions of the group are given: nothing after the
 /// load.
 ///
@@ -77,19 +72,9 @@ pub(crate) fn perform(
         bundle: bundle.as_deref().map(Held::path),
         variables: Some(once.variables.map()),
     };
-    let options = EngineOptions {
-        records: RecordsMode::None,
-        trace_ratio: 0.0,
-        trace_slowest: 0,
-        seed: spec.seed,
-        drain_ns: spec.drain.0,
-        orphan_limit_ns: u64::try_from(config.orphan_limit.as_nanos()).unwrap_or(u64::MAX),
-    };
-    let which = match once.phase {
-        OncePhase::Before => nuncius_engine::Once::Before,
-        OncePhase::After => nuncius_engine::Once::After,
-    };
-    let made = run_once(&input, &config.policy, &environment, (options, control), which)?;
+    let untold =
+        EngineOptions { records: RecordsMode::None, trace_ratio: 0.0, trace_slowest: 0, ..options_of(spec, config) };
+    let made = run_once(&input, &config.policy, &environment, (untold, control), once.phase)?;
     match once.phase {
         OncePhase::Before => GivenVariables::try_from(made.unwrap_or_default())
             .map_err(|problem| OnceFailure::Variables { group: once.group, problem }),

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use nuncius_bus::Bus;
 use nuncius_clock::monotonic_ns;
-use nuncius_engine::{Caps, Control, EngineMessage};
+use nuncius_engine::{Control, EngineMessage};
 use nuncius_schemas::node::{NodeReply, Prepare, RefusalCode, Start};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::collector::{CollectorInput, collect};
 use crate::config::ClientConfig;
-use crate::engines::{Engines, PrepareError, bundle_of};
+use crate::engines::{Engines, PrepareError, bundle_of, control_of};
 use crate::health::HealthMeter;
 use crate::heartbeat::Heartbeat;
 use crate::reporter::{ReporterInput, report};
@@ -76,8 +76,7 @@ impl Session {
     ) -> Result<Self, PrepareError> {
         let bundle = bundle_of(&prepare.spec, config, bus)?;
         let heartbeat = Heartbeat::start().map_err(|error| PrepareError::Thread(error.to_string()))?;
-        let caps = Caps::new(config.capacity.max_rate_per_second, config.capacity.max_duration_seconds);
-        let control = Control::with_caps(caps);
+        let control = control_of(config);
         let (sink, messages) = sync_channel::<EngineMessage>(ENGINE_QUEUE);
         let roster = Arc::new(Roster::default());
         let engines = Engines {

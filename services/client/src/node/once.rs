@@ -12,6 +12,7 @@ use super::call::Call;
 use super::commands::trace_of;
 use super::once_desk::{Ended, Key, Outcome, Standing};
 use super::{Node, outcome_of};
+use crate::engines::control_of;
 use crate::once::{self, OnceFailure};
 
 /// Most calls that wait for one outcome: a daemon asks again when it may have missed the answer, and hears the last.
@@ -57,7 +58,7 @@ impl Node {
         call.set_parent(&span);
         let trace_id = trace_of(&span, &call.message, once.spec.seed, once.run_key);
         info!(experiment = %once.experiment, group = once.group, phase = key.0.name(), "doing what is done once");
-        let control = once::control(&self.config);
+        let control = control_of(&self.config);
         let (config, its_control, bus) = (self.config.clone(), Arc::clone(&control), self.bus.clone());
         let (experiment, attempt, limit) = (once.experiment.clone(), once.attempt, Duration::from_nanos(once.limit_ns));
         let mut work = tokio::task::spawn_blocking(move || {
