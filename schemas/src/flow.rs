@@ -10,12 +10,15 @@ mod blocks;
 pub mod capture;
 pub mod check;
 pub mod feeder;
-mod form;
+pub(crate) mod form;
 pub mod http;
 mod job;
+mod nats;
 pub mod plain;
+mod received;
 pub mod rule;
 pub mod script;
+mod socketio;
 pub mod step;
 pub mod template;
 pub(crate) mod texts;
@@ -24,6 +27,7 @@ pub(crate) mod value;
 pub mod version;
 pub mod walk;
 mod written;
+mod ws;
 
 pub use amount::{ByteSize, Percent};
 pub use auth::{Auth, BasicAuth, OAuth2, OAuth2Grant, TokenPer};
@@ -32,9 +36,15 @@ pub use check::{Bound, Check, Condition, Subject};
 pub use feeder::{Feeder, FeederEnd, FeederFormat, FeederOrder};
 pub use http::{HttpStep, HttpVerb, OnCheckFailure, Part, Payload};
 pub use job::JobStep;
+pub use nats::{NATS_DEFAULT_NAME, NatsAction, NatsConsume, NatsStep};
 pub use script::ScriptSource;
+pub use socketio::{
+    DEFAULT_NAMESPACE, SOCKETIO_DEFAULT_NAME, SOCKETIO_DEFAULT_PATH, SocketIoAction, SocketIoEvent, SocketIoProtocol,
+    SocketIoStep, SocketIoTransport,
+};
 pub use step::{Count, If, Loop, Op, Parallel, Rounds, Scenario, Step};
 pub use think::Think;
 pub use value::Texts;
 pub use version::HttpVersion;
 pub use walk::MeasuredStep;
+pub use ws::{WS_CLOSE_NORMAL, WS_DEFAULT_NAME, WsAction, WsMessage, WsStep};

@@ -23,6 +23,7 @@ pub(crate) mod expect;
 mod files;
 mod group_steps;
 pub mod limits;
+mod meters;
 pub(crate) mod method;
 mod nodes;
 pub mod telemetry;
@@ -37,6 +38,7 @@ pub use check::SpecError;
 pub use connection::{Connections, TlsOptions};
 pub use expect::{Expect, STATUS_ENTRIES_MAX, Statuses};
 pub use files::{NamedFile, files_of};
+pub use meters::DeclaredMeter;
 pub use method::{METHOD_MAX_BYTES, Method};
 pub use nodes::NodeSelection;
 pub use telemetry::{TelemetryNodes, TelemetrySpec};
@@ -330,6 +332,9 @@ pub struct Group {
     /// HTTP: the JavaScript whose functions steps call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub script: Option<ScriptSource>,
+    /// HTTP: figures that the script adds to with `meter(name, value)`, by their names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub meters: BTreeMap<String, DeclaredMeter>,
     /// HTTP: what is done once for the whole experiment, before the load; what it captures and sets is given to all.
     /// It is shown apart from the steps.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -429,6 +434,7 @@ impl Group {
             variables: BTreeMap::new(),
             feeders: Vec::new(),
             script: None,
+            meters: BTreeMap::new(),
             before: Vec::new(),
             after: Vec::new(),
             scenarios: Vec::new(),

@@ -48,7 +48,7 @@ impl<'a> Target<'a> {
 
     /// Whether its scheme means TLS.
     pub fn is_secure(&self) -> bool {
-        matches!(self.scheme, "https" | "wss" | "amqps")
+        matches!(self.scheme, "https" | "wss" | "amqps" | "tls")
     }
 
     /// The port that its scheme means; `None` for a scheme without one.
@@ -58,7 +58,7 @@ impl<'a> Target<'a> {
             "https" | "wss" => Some(443),
             "amqp" => Some(5_672),
             "amqps" => Some(5_671),
-            "nats" => Some(4_222),
+            "nats" | "tls" => Some(4_222),
             _ => None,
         }
     }

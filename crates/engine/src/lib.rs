@@ -33,6 +33,7 @@ mod servo;
 mod session;
 pub mod sink;
 mod slowest;
+mod socket;
 mod start;
 #[cfg(test)]
 mod testing;
@@ -47,4 +48,4 @@ pub use options::EngineOptions;
 pub use plan::{GroupInput, GroupPlan, plan_group};
 pub use policy::TargetPolicy;
 pub use run::{EngineThread, spawn_group};
-pub use sink::{EngineMessage, FinishReason, Row, SecondReport, SlowRow, StepRecorder};
+pub use sink::{EngineMessage, FinishReason, MeterValue, Row, SecondReport, SlowRow, StepRecorder};

@@ -268,7 +268,7 @@ pub fn plan_group(
         spread,
         steps,
         warm_up_ns: group.warm_up.0,
-        meters: Vec::new(),
+        meters: group.all_meters().into_iter().map(Arc::new).collect(),
         action,
     })
 }

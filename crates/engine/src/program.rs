@@ -27,6 +27,7 @@ mod files;
 mod http;
 pub(crate) mod instruction;
 pub(crate) mod machine;
+pub(crate) mod message;
 pub(crate) mod render;
 pub(crate) mod script;
 pub(crate) mod target;
@@ -36,10 +37,10 @@ use compiled::Made;
 pub(crate) use compiled::Program;
 
 use self::http::Workshop;
-use action::Action;
 use auth::{AuthPlan, Identities, Tokens};
 use compile::Compiler;
 use feeder::FeederPlan;
+use message::ChannelNames;
 use target::{Resolver, Targets};
 
 /// The variable of the innermost loop.
@@ -153,7 +154,7 @@ pub(crate) fn compile(group: &Group, input: &ProgramInput<'_>) -> Result<Program
     let base = base(group)
         .ok_or_else(|| refuse("target", "templates are not filled in here: give the whole URL in a step".to_owned()))?;
     targets.number(&format!("{path}.target"), base.origin)?;
-    let mut identities = Identities::default();
+    let (mut identities, mut channels) = (Identities::default(), ChannelNames::default());
     let mut workshop = Workshop {
         path,
         group,
@@ -161,6 +162,7 @@ pub(crate) fn compile(group: &Group, input: &ProgramInput<'_>) -> Result<Program
         names: &mut names,
         targets: &mut targets,
         identities: &mut identities,
+        channels: &mut channels,
         auth: AuthPlan::None,
         exports: script.as_ref().map(script::Script::exports),
         bundle: input.bundle,
@@ -168,9 +170,9 @@ pub(crate) fn compile(group: &Group, input: &ProgramInput<'_>) -> Result<Program
     if let Some(auth) = &group.auth {
         workshop.auth = workshop.auth("auth", auth, group.timeout.0.max(1))?;
     }
-    let mut actions = Vec::with_capacity(compiled.requests.len());
-    for sender in &compiled.requests {
-        actions.push(Action::Http(Box::new(workshop.action(sender)?)));
+    let mut actions = Vec::with_capacity(compiled.senders.len());
+    for sender in &compiled.senders {
+        actions.push(workshop.action(sender)?);
     }
     let mut calls = Vec::with_capacity(compiled.calls.len());
     for sender in &compiled.calls {

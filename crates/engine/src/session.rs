@@ -3,8 +3,9 @@
 //! One thread with a runtime of its own: a loop that begins what is due, and one task for each iteration under way. A
 //! session that thinks holds neither a connection nor room at the target.
 
+use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::{Arc, PoisonError};
 
@@ -29,9 +30,11 @@ use crate::wake::Waker;
 
 mod ahead;
 mod answer;
+mod channels;
 mod fetch;
 mod follow;
 mod pool;
+mod receive;
 mod request;
 mod scripts;
 mod send;
@@ -40,6 +43,7 @@ mod sleep;
 mod state;
 mod token;
 mod user;
+mod ws;
 
 use shared::Shared;
 use state::{Ready, Session, Stop};
@@ -106,14 +110,15 @@ async fn iterate(shared: Rc<Shared>, iteration: Iteration) {
     let session = Session { shared: &shared, program, iteration, user, user_number, position };
     let outcome = match session.data() {
         Ok(()) => {
-            let entry = Cursor::at(program.entry(iteration.index));
-            session.go(entry, None).await.map_or_else(Stop::outcome, |_| Outcome::Succeeded)
+            let entry = program.entry(iteration.index);
+            session.run(entry).await.map_or_else(Stop::outcome, |_| Outcome::Succeeded)
         }
         Err(stop) => stop.outcome(),
     };
     if program.is_once && outcome == Outcome::Succeeded {
         session.tell();
     }
+    session.user.channels.part(&shared, iteration);
     let Session { user, .. } = session;
     shared.part(iteration, user, program);
     shared.in_flight.finish(iteration, outcome, monotonic_ns());
@@ -138,6 +143,19 @@ impl Session<'_> {
         Ok(())
     }
 
+    /// The whole iteration. Whatever it waits for, what comes on its connections is read meanwhile.
+    async fn run(&self, entry: Pc) -> Result<Ready, Stop> {
+        let mut going = pin!(self.go(Cursor::at(entry), None));
+        poll_fn(|context| {
+            if !self.user.channels.is_empty() {
+                let most = self.program.body_max_bytes;
+                self.user.channels.pump(context, self.shared, self.iteration, most);
+            }
+            going.as_mut().poll(context)
+        })
+        .await
+    }
+
     /// Goes on from here to the end of the iteration, or of the branch.
     async fn go(&self, mut cursor: Cursor, mut ready: Ready) -> Result<Ready, Stop> {
         loop {
@@ -150,6 +168,9 @@ impl Session<'_> {
                 Ok(Event::Do(number, draws)) => match self.program.actions.get(usize::from(number)) {
                     Some(Action::Http(action)) => {
                         ready = Some(self.request(action, &mut cursor, draws, ready).await?);
+                    }
+                    Some(Action::Ws(plan)) => {
+                        ready = Some(Box::pin(self.ws(plan, &mut cursor, draws, ready)).await?);
                     }
                     None => return Ok(ready),
                 },

@@ -214,6 +214,12 @@ fn iso(unix_ms: u64) -> Result<String, TemplateError> {
     ))
 }
 
+/// The bytes of a text in base64 (RFC 4648, 4), with or without its padding; `None` for what is none.
+pub fn decode_base64(text: &str) -> Option<Vec<u8>> {
+    let engine = base64::engine::general_purpose::STANDARD_NO_PAD;
+    engine.decode(text.trim().trim_end_matches('=')).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

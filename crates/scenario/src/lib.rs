@@ -43,6 +43,7 @@ pub use cookies::{CookieError, Jar, Origin};
 pub use draw::{DrawKey, Draws, pick};
 pub use error::TemplateError;
 pub use feeder::{AtEnd, FeederError, Format, Order, Row, RowBuffer, RowIndex, row_of};
+pub use functions::decode_base64;
 pub use html::{HTML_DEPTH_MAX, HTML_MAX_BYTES, HTML_NODES_MAX, HTML_NODES_OF_HAS_MAX, HTML_TAG_MAX_BYTES, HtmlError};
 pub use json_path::{JSON_PATH_RESULTS_MAX, JSON_PATH_VISITS_MAX, QueryError};
 pub use json_template::JsonTemplate;

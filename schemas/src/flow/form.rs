@@ -7,7 +7,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Unexpected, Visitor};
 
 /// Reads a text by `of_text`, or a map as `M` by `of_map`; anything else is refused with `wanted`.
-pub(super) fn text_or_map<'de, D, M, T>(
+pub(crate) fn text_or_map<'de, D, M, T>(
     deserializer: D,
     wanted: &'static str,
     of_text: impl FnOnce(&str) -> Result<T, String>,

@@ -152,7 +152,7 @@ pub enum OnCheckFailure {
 }
 
 impl OnCheckFailure {
-    fn is_default(&self) -> bool {
+    pub(super) fn is_default(&self) -> bool {
         *self == Self::default()
     }
 }
@@ -380,7 +380,7 @@ impl Part {
     }
 }
 
-fn check_fields(path: &str, fields: &BTreeMap<String, Texts>) -> Result<(), SpecError> {
+pub(super) fn check_fields(path: &str, fields: &BTreeMap<String, Texts>) -> Result<(), SpecError> {
     rule::at_most(path, fields.len(), FIELDS_MAX)?;
     match fields.keys().find(|name| name.is_empty() || name.len() > 256) {
         Some(name) => refuse(

@@ -27,7 +27,18 @@ pub(crate) fn plain(step: &Step, reading: Reading) -> Option<Step> {
             condition: step.condition.clone(),
             ..plain_request(*verb, request, reading)?
         },
-        Some(Op::Think(_) | Op::Set(_) | Op::Loop(_) | Op::If(_) | Op::Parallel(_) | Op::Call(_) | Op::Log(_)) => {
+        Some(
+            Op::Ws(_)
+            | Op::SocketIo(_)
+            | Op::Nats(_)
+            | Op::Think(_)
+            | Op::Set(_)
+            | Op::Loop(_)
+            | Op::If(_)
+            | Op::Parallel(_)
+            | Op::Call(_)
+            | Op::Log(_),
+        ) => {
             return None;
         }
     };

@@ -130,23 +130,33 @@ pub(crate) fn check_file_name(field: &str, name: &str) -> Result<(), SpecError> 
     check_path(name).or_else(|error| refuse(field, error.to_string()))
 }
 
-/// A path at the target, a whole URL, or a template that is one of them.
+/// A path at the target, a whole URL of HTTP, or a template that is one of them.
 pub(super) fn check_url(field: &str, url: &str, reading: Reading) -> Result<(), SpecError> {
+    check_url_of(field, url, &["http://", "https://"], reading)
+}
+
+/// The same for a WebSocket; URLs of HTTP are taken for the same thing.
+pub(super) fn check_socket_url(field: &str, url: &str, reading: Reading) -> Result<(), SpecError> {
+    check_url_of(field, url, &["ws://", "wss://", "http://", "https://"], reading)
+}
+
+fn check_url_of(field: &str, url: &str, schemes: &[&str], reading: Reading) -> Result<(), SpecError> {
     if url.len() > URL_MAX_BYTES {
         return refuse(field, format!("longer than {URL_MAX_BYTES} bytes"));
     }
     // What a template or a variable stands for is looked at when it is known.
     let is_open = !reading.knows(url) || has_template(url);
     let problem = format!(
-        "must be a path that starts with /, or a whole URL (http:// or https://), be percent-encoded, hold no spaces \
-         or `#`, and have at most {URL_MAX_BYTES} bytes"
+        "must be a path that starts with /, or a whole URL ({}), be percent-encoded, hold no spaces or `#`, and have \
+         at most {URL_MAX_BYTES} bytes",
+        schemes.join(" or ")
     );
     let is_plain = match is_open {
         true => !url.chars().any(char::is_control),
         false => url.bytes().all(|b| b.is_ascii_graphic() && b != b'#'),
     };
     let starts_open = is_open && (url.starts_with('$') || url.starts_with("{{"));
-    let whole = ["http://", "https://"].iter().find_map(|scheme| url.strip_prefix(scheme));
+    let whole = schemes.iter().find_map(|scheme| url.strip_prefix(scheme));
     if !is_plain || !(url.is_empty() || url.starts_with('/') || starts_open || whole.is_some()) {
         return refuse(field, problem);
     }

@@ -11,7 +11,10 @@ use serde_json::Value;
 
 use super::http::{HttpStep, HttpVerb};
 use super::job::JobStep;
+use super::nats::NatsStep;
+use super::socketio::SocketIoStep;
 use super::think::Think;
+use super::ws::WsStep;
 use crate::spec::amqp::{AmqpConsume, AmqpPublish};
 use crate::spec::expect::Expect;
 use crate::spec::method::Method;
@@ -50,6 +53,12 @@ pub struct Step {
 pub enum Op {
     /// Sends a request and waits for its answer.
     Http(HttpVerb, Box<HttpStep>),
+    /// Opens, uses or closes a connection over WebSocket.
+    Ws(Box<WsStep>),
+    /// Connects, emits or waits over Socket.IO.
+    SocketIo(Box<SocketIoStep>),
+    /// Publishes, asks or takes over NATS.
+    Nats(Box<NatsStep>),
     /// Pauses.
     Think(Think),
     /// Sets variables. All values are worked out before the first is set: their order means nothing.
@@ -71,6 +80,9 @@ impl Op {
     pub const fn verb(&self) -> &'static str {
         match self {
             Self::Http(verb, _) => verb.name(),
+            Self::Ws(_) => "ws",
+            Self::SocketIo(_) => "socketio",
+            Self::Nats(_) => "nats",
             Self::Think(_) => "think",
             Self::Set(_) => "set",
             Self::Loop(_) => "loop",
@@ -99,7 +111,7 @@ impl Step {
     /// Whether the step has a line of its own in reports: what is sent, and `call`, whose requests are.
     pub const fn is_measured(&self) -> bool {
         match &self.op {
-            None | Some(Op::Http(_, _) | Op::Call(_)) => true,
+            None | Some(Op::Http(_, _) | Op::Ws(_) | Op::SocketIo(_) | Op::Nats(_) | Op::Call(_)) => true,
             Some(Op::Think(_) | Op::Set(_) | Op::Loop(_) | Op::If(_) | Op::Parallel(_) | Op::Log(_)) => false,
         }
     }
@@ -133,9 +145,18 @@ impl Step {
                 Some((HttpVerb::Request, Cow::Owned(request)))
             }
             None => None,
-            Some(Op::Think(_) | Op::Set(_) | Op::Loop(_) | Op::If(_) | Op::Parallel(_) | Op::Call(_) | Op::Log(_)) => {
-                None
-            }
+            Some(
+                Op::Ws(_)
+                | Op::SocketIo(_)
+                | Op::Nats(_)
+                | Op::Think(_)
+                | Op::Set(_)
+                | Op::Loop(_)
+                | Op::If(_)
+                | Op::Parallel(_)
+                | Op::Call(_)
+                | Op::Log(_),
+            ) => None,
         }
     }
 }

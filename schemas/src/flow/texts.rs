@@ -89,6 +89,9 @@ impl Op {
     fn visit_texts<E>(&mut self, path: &str, visit: &mut Visit<'_, E>) -> Result<(), E> {
         match self {
             Self::Http(_, request) => request.visit_texts(path, visit),
+            Self::Ws(step) => step.visit_texts(path, visit),
+            Self::SocketIo(step) => step.visit_texts(path, visit),
+            Self::Nats(step) => step.visit_texts(path, visit),
             Self::Think(Think::Fixed(_) | Think::Between(_, _) | Think::Around { time: _, jitter: _ }) => Ok(()),
             Self::Set(values) => visit_values(path, values, visit),
             Self::Loop(one) => one.visit_texts(path, visit),

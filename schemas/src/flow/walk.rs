@@ -51,7 +51,17 @@ impl Step {
                     .map(|(branch, step)| place(branch, step))
                     .collect()
             }
-            None | Some(Op::Http(_, _) | Op::Think(_) | Op::Set(_) | Op::Call(_) | Op::Log(_)) => Vec::new(),
+            None
+            | Some(
+                Op::Http(_, _)
+                | Op::Ws(_)
+                | Op::SocketIo(_)
+                | Op::Nats(_)
+                | Op::Think(_)
+                | Op::Set(_)
+                | Op::Call(_)
+                | Op::Log(_),
+            ) => Vec::new(),
         }
     }
 }

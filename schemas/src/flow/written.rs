@@ -10,14 +10,17 @@ use serde_json::Value;
 use super::form::text_or_map;
 use super::http::{HttpStep, HttpVerb};
 use super::job::JobStep;
+use super::nats::NatsStep;
+use super::socketio::SocketIoStep;
 use super::step::{If, Loop, Op, Parallel, Step};
 use super::think::Think;
+use super::ws::WsStep;
 use crate::spec::amqp::{AmqpConsume, AmqpPublish};
 use crate::spec::expect::Expect;
 use crate::spec::method::Method;
 
 /// Every key, verbs first.
-const KEYS: [&str; 25] = [
+const KEYS: [&str; 28] = [
     "get",
     "post",
     "put",
@@ -26,6 +29,9 @@ const KEYS: [&str; 25] = [
     "head",
     "options",
     "request",
+    "ws",
+    "socketio",
+    "nats",
     "publish",
     "consume",
     "job",
@@ -46,7 +52,7 @@ const KEYS: [&str; 25] = [
 ];
 
 /// What other programs call a verb.
-const MEANT: [(&str, &str); 15] = [
+const MEANT: [(&str, &str); 18] = [
     ("sleep", "think"),
     ("pause", "think"),
     ("wait", "think"),
@@ -62,10 +68,10 @@ const MEANT: [(&str, &str); 15] = [
     ("print", "log"),
     ("let", "set"),
     ("assign", "set"),
+    ("websocket", "ws"),
+    ("socket", "ws"),
+    ("emit", "socketio"),
 ];
-
-/// Verbs that are to come.
-const LATER: [(&str, &str); 3] = [("ws", "WebSocket"), ("socketio", "Socket.IO"), ("nats", "NATS")];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(field_identifier, rename_all = "snake_case")]
@@ -78,6 +84,9 @@ enum Known {
     Head,
     Options,
     Request,
+    Ws,
+    Socketio,
+    Nats,
     Publish,
     Consume,
     Job,
@@ -114,9 +123,6 @@ impl<'de> Deserialize<'de> for Key {
                 if KEYS.contains(&key) {
                     let known = serde::de::value::StrDeserializer::<E>::new(key);
                     return Known::deserialize(known).map(Key);
-                }
-                if let Some((_, what)) = LATER.iter().find(|(verb, _)| *verb == key) {
-                    return Err(E::custom(format!("steps over {what} are not known yet in this version")));
                 }
                 match MEANT.iter().find(|(other, _)| key.eq_ignore_ascii_case(other)) {
                     Some((other, meant)) => Err(E::custom(format!("unknown field `{other}`; did you mean `{meant}`?"))),
@@ -199,6 +205,9 @@ impl<'de> Visitor<'de> for StepVisitor {
                 Known::Head => http(&mut map, &mut step, HttpVerb::Head)?,
                 Known::Options => http(&mut map, &mut step, HttpVerb::Options)?,
                 Known::Request => http(&mut map, &mut step, HttpVerb::Request)?,
+                Known::Ws => verb(&mut map, &mut step, "ws", Op::Ws)?,
+                Known::Socketio => verb(&mut map, &mut step, "socketio", Op::SocketIo)?,
+                Known::Nats => verb(&mut map, &mut step, "nats", Op::Nats)?,
                 Known::Think => verb(&mut map, &mut step, "think", Op::Think)?,
                 Known::Set => verb(&mut map, &mut step, "set", Op::Set)?,
                 Known::Loop => verb(&mut map, &mut step, "loop", Op::Loop)?,
@@ -300,6 +309,15 @@ struct Written<'a> {
     /// A request of the method among its fields.
     #[serde(skip_serializing_if = "Option::is_none")]
     request: Option<WrittenRequest<'a>>,
+    /// A connection over WebSocket that is opened, used or closed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ws: Option<&'a WsStep>,
+    /// Socket.IO: a connection, an event that is emitted, or one that is waited for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    socketio: Option<&'a SocketIoStep>,
+    /// NATS: a message that is published, a request, or messages that are taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nats: Option<&'a NatsStep>,
     /// A pause.
     #[serde(skip_serializing_if = "Option::is_none")]
     think: Option<&'a Think>,
@@ -393,6 +411,9 @@ impl Serialize for Step {
                 };
                 *place = Some(WrittenRequest(request));
             }
+            Some(Op::Ws(step)) => written.ws = Some(step),
+            Some(Op::SocketIo(step)) => written.socketio = Some(step),
+            Some(Op::Nats(step)) => written.nats = Some(step),
             Some(Op::Think(think)) => written.think = Some(think),
             Some(Op::Set(values)) => written.set = Some(values),
             Some(Op::Loop(one)) => written.repeat = Some(one),

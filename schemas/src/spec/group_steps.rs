@@ -84,6 +84,8 @@ impl Group {
             variables: _,
             feeders,
             script,
+            // Without a script nobody adds to them.
+            meters: _,
             before,
             after,
             scenarios,
@@ -132,6 +134,9 @@ impl Group {
         let in_steps =
             places.iter().filter_map(|place| match &place.step.op {
                 Some(Op::Http(_, request)) => Some((Some(request.url.as_str()), request.auth.as_ref())),
+                Some(Op::Ws(step)) => Some((step.connect.as_deref(), None)),
+                Some(Op::SocketIo(step)) => Some((step.connect.as_deref(), None)),
+                Some(Op::Nats(step)) => Some((step.server.as_deref(), None)),
                 None
                 | Some(
                     Op::Think(_) | Op::Set(_) | Op::Loop(_) | Op::If(_) | Op::Parallel(_) | Op::Call(_) | Op::Log(_),

@@ -119,6 +119,8 @@ impl Group {
             variables,
             feeders,
             script,
+            // Names are keys, and kinds words.
+            meters: _,
             before,
             after,
             scenarios,

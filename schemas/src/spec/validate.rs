@@ -226,7 +226,7 @@ fn check_group(path: &str, group: &Group, reading: Reading) -> Result<(), SpecEr
 fn check_target(path: &str, group: &Group, reading: Reading) -> Result<(), SpecError> {
     let field = format!("{path}.target");
     let schemes: &[&str] = match group.engine {
-        EngineKind::Http => &["http", "https"],
+        EngineKind::Http => &["http", "https", "ws", "wss", "nats", "tls", "amqp", "amqps"],
         EngineKind::Amqp => &["amqp", "amqps"],
         EngineKind::Queue => &["queue"],
         EngineKind::Servo => &["http", "nats"],

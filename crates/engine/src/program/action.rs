@@ -10,6 +10,7 @@ use nuncius_scenario::template::Template;
 use nuncius_script::FunctionId;
 
 use super::auth::AuthPlan;
+use super::message::WsPlan;
 use super::text::Text;
 use crate::http::received::Wanted;
 use crate::plan::request::StatusSet;
@@ -19,6 +20,8 @@ use crate::plan::request::StatusSet;
 pub(crate) enum Action {
     /// A request over HTTP.
     Http(Box<HttpAction>),
+    /// A step over WebSocket.
+    Ws(Box<WsPlan>),
 }
 
 /// A request over HTTP, and what becomes of its answer.
@@ -39,15 +42,28 @@ pub(crate) struct HttpAction {
     pub(crate) redirects: u32,
     /// Statuses of success.
     pub(crate) expected: StatusSet,
-    /// What is taken from the answer, each into the variable of a slot.
-    pub(crate) captures: Box<[(u16, Box<str>, Capture)]>,
-    pub(crate) checks: Box<[CheckPlan]>,
-    /// The iteration ends where one of them fails.
-    pub(crate) fails_with_check: bool,
+    pub(crate) taking: Taking,
     pub(crate) before: Option<FunctionId>,
     pub(crate) after: Option<FunctionId>,
     /// What of the answer is kept for all of these.
     pub(crate) wanted: Wanted,
+}
+
+/// What is taken from something that was received, and what is asked of it.
+#[derive(Debug, Default)]
+pub(crate) struct Taking {
+    /// Each into the variable of a slot.
+    pub(crate) captures: Box<[(u16, Box<str>, Capture)]>,
+    pub(crate) checks: Box<[CheckPlan]>,
+    /// The iteration ends where one of them fails.
+    pub(crate) fails_with_check: bool,
+}
+
+impl Taking {
+    /// Whether there is nothing of it.
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.captures.is_empty() && self.checks.is_empty()
+    }
 }
 
 /// A check, and what reports call it.

@@ -28,8 +28,8 @@ pub(crate) struct Compiled<'s> {
     pub(crate) instructions: Vec<Instruction>,
     /// One for each instruction.
     pub(crate) places: Vec<Place>,
-    /// Requests.
-    pub(crate) requests: Vec<Sender<'s>>,
+    /// What sends something.
+    pub(crate) senders: Vec<Sender<'s>>,
     /// Calls of functions.
     pub(crate) calls: Vec<Sender<'s>>,
     pub(crate) loops: u16,
@@ -174,10 +174,10 @@ impl<'s, 'n> Compiler<'s, 'n> {
 
     fn verb(&mut self, path: &str, step: &'s Step) -> Result<(), PlanError> {
         match &step.op {
-            None | Some(Op::Http(..)) => {
+            None | Some(Op::Http(..) | Op::Ws(_) | Op::SocketIo(_) | Op::Nats(_)) => {
                 let sender = self.sender(path, step);
-                self.compiled.requests.push(sender);
-                let index = self.compiled.requests.len() - 1;
+                self.compiled.senders.push(sender);
+                let index = self.compiled.senders.len() - 1;
                 self.emit(path, Instruction::Do(index as u16))?;
             }
             Some(Op::Call(_)) => {

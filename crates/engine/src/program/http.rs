@@ -1,5 +1,6 @@
 //! From a request of a step to an action: everything that can be known before the load is worked out here.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use bytes::Bytes;
@@ -17,10 +18,11 @@ use nuncius_schemas::flow::{
 use nuncius_schemas::spec::{BODY_LIMIT_DEFAULT_BYTES, Connections, Group, Method};
 use nuncius_script::{Exports, FunctionId};
 
-use super::action::{Address, BodyPlan, CallPlan, CheckPlan, HttpAction, PartContent, PartPlan};
+use super::action::{Action, Address, BodyPlan, CallPlan, CheckPlan, HttpAction, PartContent, PartPlan, Taking};
 use super::auth::{AuthPlan, Identities};
 use super::compile::Sender;
-use super::render::split_url;
+use super::message::ChannelNames;
+use super::render::{as_http, split_url};
 use super::target::Targets;
 use super::text::{Text, push_parameter, push_path};
 use crate::error::PlanError;
@@ -42,6 +44,7 @@ pub(crate) struct Workshop<'a> {
     pub(crate) names: &'a mut Names,
     pub(crate) targets: &'a mut Targets,
     pub(crate) identities: &'a mut Identities,
+    pub(crate) channels: &'a mut ChannelNames,
     /// Of the group itself.
     pub(crate) auth: AuthPlan,
     /// Functions of the script, and its name.
@@ -51,19 +54,19 @@ pub(crate) struct Workshop<'a> {
 }
 
 impl Workshop<'_> {
-    fn refuse(&self, field: &str, problem: impl Into<String>) -> PlanError {
+    pub(super) fn refuse(&self, field: &str, problem: impl Into<String>) -> PlanError {
         PlanError::Field { field: format!("{}.{field}", self.path), problem: problem.into() }
     }
 
-    fn template(&mut self, field: &str, text: &str) -> Result<Template, PlanError> {
+    pub(super) fn template(&mut self, field: &str, text: &str) -> Result<Template, PlanError> {
         Template::parse(text, self.names).map_err(|error| self.of_template(field, &error))
     }
 
-    fn text(&mut self, field: &str, text: &str) -> Result<Text, PlanError> {
+    pub(super) fn text(&mut self, field: &str, text: &str) -> Result<Text, PlanError> {
         Text::parse(text, self.names).map_err(|error| self.of_template(field, &error))
     }
 
-    fn of_template(&self, field: &str, error: &TemplateError) -> PlanError {
+    pub(super) fn of_template(&self, field: &str, error: &TemplateError) -> PlanError {
         self.refuse(field, error.to_string())
     }
 
@@ -71,21 +74,52 @@ impl Workshop<'_> {
         self.refuse(field, error.to_string())
     }
 
-    /// The action of a request.
+    /// The action of a step that sends something.
     ///
     /// # Errors
     /// Names the field.
-    pub(crate) fn action(&mut self, sender: &Sender<'_>) -> Result<HttpAction, PlanError> {
-        let path = &sender.path;
-        let Some((verb, request)) = sender.step.request() else {
-            return Err(self.refuse(path, "belongs to another engine than `engine: http`"));
-        };
-        // Requests of version 1 have no verb, and their URL is a path.
-        let (at, url_field) = match &sender.step.op {
-            Some(_) => (format!("{path}.{}", verb.name()), "url"),
-            None => (path.clone(), "path"),
-        };
-        let request = request.as_ref();
+    pub(crate) fn action(&mut self, sender: &Sender<'_>) -> Result<Action, PlanError> {
+        let (number, path) = (sender.number, &sender.path);
+        let at = |verb: &str| format!("{path}.{verb}");
+        match &sender.step.op {
+            Some(Op::Ws(step)) => Ok(Action::Ws(Box::new(self.ws(number, &at("ws"), step)?))),
+            None
+            | Some(
+                Op::Http(..)
+                | Op::SocketIo(_)
+                | Op::Nats(_)
+                | Op::Think(_)
+                | Op::Set(_)
+                | Op::Loop(_)
+                | Op::If(_)
+                | Op::Parallel(_)
+                | Op::Call(_)
+                | Op::Log(_),
+            ) => {
+                let Some((verb, request)) = sender.step.request() else {
+                    return Err(self.refuse(path, "belongs to another engine than `engine: http`"));
+                };
+                // Requests of version 1 have no verb, and their URL is a path.
+                let (at, url_field) = match &sender.step.op {
+                    Some(_) => (at(verb.name()), "url"),
+                    None => (path.clone(), "path"),
+                };
+                Ok(Action::Http(Box::new(self.request(number, (&at, url_field), verb, request.as_ref())?)))
+            }
+        }
+    }
+
+    /// The action of a request whose path in the specification is `at`; `url_field` is what holds its URL there.
+    ///
+    /// # Errors
+    /// Names the field.
+    pub(super) fn request(
+        &mut self,
+        step: u16,
+        (at, url_field): (&str, &str),
+        verb: HttpVerb,
+        request: &HttpStep,
+    ) -> Result<HttpAction, PlanError> {
         let method = match verb {
             HttpVerb::Request => request.method.as_ref().map_or("GET", Method::name),
             HttpVerb::Get
@@ -101,8 +135,8 @@ impl Workshop<'_> {
             Some(auth) => self.auth(&format!("{at}.auth"), auth, timeout_ns)?,
             None => self.auth,
         };
-        let (body, content_type) = self.body(&at, request)?;
-        let fields = self.fields(&at, request, content_type, auth)?;
+        let (body, content_type) = self.body(at, request)?;
+        let fields = self.fields(at, request, content_type, auth)?;
         let mut query = Vec::new();
         for (name, texts) in &request.query {
             let mut encoded = String::new();
@@ -116,17 +150,16 @@ impl Workshop<'_> {
             Some(expect) => expect.status.codes().for_each(|status| expected.insert(status)),
             None => (200..400).for_each(|status| expected.insert(status)),
         }
-        let captures = self.captures(&at, request)?;
-        let checks = self.checks(&at, request)?;
+        let taking = self.taking(at, &request.capture, &request.checks, request.on_check_failure)?;
         let before = self.function(&format!("{at}.before_request"), request.before_request.as_deref())?;
         let after = self.function(&format!("{at}.after_response"), request.after_response.as_deref())?;
         let wants_fields = request.capture.values().any(|capture| matches!(capture.from, CaptureFrom::Header(_)))
             || request.checks.iter().any(|check| matches!(check.subject, Subject::Header(_)));
-        let wants_body = captures.iter().any(|(_, _, capture)| capture.needs_body())
-            || checks.iter().any(|check| check.check.needs_body());
+        let wants_body = taking.captures.iter().any(|(_, _, capture)| capture.needs_body())
+            || taking.checks.iter().any(|check| check.check.needs_body());
         let limit = self.group.body_limit.map_or(BODY_LIMIT_DEFAULT_BYTES, |limit| limit.0);
         Ok(HttpAction {
-            step: sender.number,
+            step,
             method: method.into(),
             address: self.address(&format!("{at}.{url_field}"), &request.url)?,
             query: query.into(),
@@ -136,9 +169,7 @@ impl Workshop<'_> {
             timeout_ns,
             redirects: request.redirects.unwrap_or(self.group.redirects),
             expected,
-            captures: captures.into(),
-            checks: checks.into(),
-            fails_with_check: request.on_check_failure == OnCheckFailure::Fail,
+            taking,
             before,
             after,
             wanted: Wanted {
@@ -157,9 +188,18 @@ impl Workshop<'_> {
         let name = match &sender.step.op {
             Some(Op::Call(name)) => Some(name.as_str()),
             None
-            | Some(Op::Http(..) | Op::Think(_) | Op::Set(_) | Op::Loop(_) | Op::If(_) | Op::Parallel(_) | Op::Log(_)) => {
-                None
-            }
+            | Some(
+                Op::Http(..)
+                | Op::Ws(_)
+                | Op::SocketIo(_)
+                | Op::Nats(_)
+                | Op::Think(_)
+                | Op::Set(_)
+                | Op::Loop(_)
+                | Op::If(_)
+                | Op::Parallel(_)
+                | Op::Log(_),
+            ) => None,
         };
         let field = format!("{}.call", sender.path);
         let function = self.function(&field, name)?.ok_or_else(|| self.refuse(&field, "names no function"))?;
@@ -219,6 +259,8 @@ impl Workshop<'_> {
             let before = base_path.to_owned();
             return self.path(field, 0, before, url);
         }
+        let url = as_http(url);
+        let url = url.as_ref();
         match split_url(url) {
             Some((origin, rest)) if !has_template(origin) => {
                 let target = self.targets.number(&format!("{}.{field}", self.path), origin)?;
@@ -344,9 +386,28 @@ impl Workshop<'_> {
         Ok(Bytes::from(bytes))
     }
 
-    fn captures(&mut self, at: &str, request: &HttpStep) -> Result<Vec<(u16, Box<str>, Capture)>, PlanError> {
+    /// What is taken from something that a step receives, and asked of it. `at` is the path of the step with its verb.
+    pub(super) fn taking(
+        &mut self,
+        at: &str,
+        captures: &BTreeMap<String, flow::Capture>,
+        checks: &[flow::Check],
+        on_check_failure: OnCheckFailure,
+    ) -> Result<Taking, PlanError> {
+        Ok(Taking {
+            captures: self.captures(at, captures)?.into(),
+            checks: self.checks(&format!("{at}.checks"), checks)?.into(),
+            fails_with_check: on_check_failure == OnCheckFailure::Fail,
+        })
+    }
+
+    fn captures(
+        &mut self,
+        at: &str,
+        written: &BTreeMap<String, flow::Capture>,
+    ) -> Result<Vec<(u16, Box<str>, Capture)>, PlanError> {
         let mut captures = Vec::new();
-        for (name, capture) in &request.capture {
+        for (name, capture) in written {
             let field = format!("{at}.capture.{name}");
             let slot = self.names.slot(name).map_err(|error| self.of_template(&field, &error))?;
             let made = match &capture.from {
@@ -370,10 +431,11 @@ impl Workshop<'_> {
         Ok(captures)
     }
 
-    fn checks(&mut self, at: &str, request: &HttpStep) -> Result<Vec<CheckPlan>, PlanError> {
+    /// Checks, each with what reports call it. `list` is the path of their list.
+    pub(super) fn checks(&mut self, list: &str, written: &[flow::Check]) -> Result<Vec<CheckPlan>, PlanError> {
         let mut checks = Vec::new();
-        for (index, check) in request.checks.iter().enumerate() {
-            let field = format!("{at}.checks[{index}]");
+        for (index, check) in written.iter().enumerate() {
+            let field = format!("{list}[{index}]");
             let made = match (&check.subject, &check.condition) {
                 (_, Condition::OneOf(statuses)) => Check::status(&statuses.codes().collect::<Vec<_>>()),
                 (Subject::Status, _) => Check::status(&[]),

@@ -1,5 +1,7 @@
 //! From an action to a request: templates filled in, into a buffer that is used again.
 
+use std::borrow::Cow;
+
 use nuncius_scenario::draw::Draws;
 use nuncius_scenario::scope::Scope;
 use nuncius_scenario::{TemplateError, auth, multipart};
@@ -116,12 +118,21 @@ fn made_url(program: &Program, url: &str) -> Result<(Destination, String), Rende
         push_path(&mut path, url);
         return Ok((Destination::Target(0), path));
     }
-    let (origin, rest) = split_url(url).ok_or(RenderError::Url)?;
+    let url = as_http(url);
+    let (origin, rest) = split_url(&url).ok_or(RenderError::Url)?;
     push_path(&mut path, rest);
     if !path.starts_with('/') {
         path.insert(0, '/');
     }
     Ok((Destination::Origin(origin.to_owned()), path))
+}
+
+/// A URL of a WebSocket as that of the request that opens it (RFC 6455, 3 and 4.1); any other as it is.
+pub(crate) fn as_http(url: &str) -> Cow<'_, str> {
+    let rest = [("ws://", "http://"), ("wss://", "https://")]
+        .into_iter()
+        .find_map(|(scheme, instead)| url.strip_prefix(scheme).map(|rest| (instead, rest)));
+    rest.map_or(Cow::Borrowed(url), |(scheme, rest)| Cow::Owned(format!("{scheme}{rest}")))
 }
 
 /// Scheme and authority, and what follows them without a fragment; `None` for what is no URL of HTTP.

@@ -8,8 +8,7 @@ use super::follow::Answered;
 use super::shared::Buffers;
 use super::state::{Session, Stop};
 use crate::failure::Failure;
-use crate::http::received::Received;
-use crate::program::action::HttpAction;
+use crate::program::action::{HttpAction, Taking};
 use crate::program::machine::Cursor;
 
 impl Session<'_> {
@@ -25,10 +24,23 @@ impl Session<'_> {
         let Answered { exchange, at_ns, sent_ns, .. } = answered;
         let (step, status) = (action.step, buffers.received.status());
         let ended = (status, at_ns);
-        let taken = if action.captures.is_empty() && action.checks.is_empty() {
+        let taken = if action.taking.is_nothing() {
             Ok(())
         } else {
-            self.take(action, cursor, draws, at_ns.saturating_sub(sent_ns), &buffers.received)
+            let received = &buffers.received;
+            let body =
+                if action.wanted.body { Body::new(received.body()) } else { Body::uncollected(received.body_bytes()) };
+            let jar = self.user.jar.borrow();
+            let answer = Answer {
+                status,
+                headers: received.headers(),
+                body: &body,
+                service_ns: at_ns.saturating_sub(sent_ns),
+                jar: Some(&jar),
+            };
+            // What is taken from an answer that has failed would be taken for what it is not.
+            let is_expected = action.expected.contains(status);
+            self.take((step, &action.taking), cursor, draws, &answer, is_expected)
         };
         if !action.expected.contains(status) {
             let failure = Failure::new(FailureKind::Status, format!("status {status}"));
@@ -48,38 +60,33 @@ impl Session<'_> {
         Ok(end_ns)
     }
 
-    /// Runs the checks of an answer, then takes what is wanted from it.
-    fn take(
+    /// Runs the checks of what a step has received, then takes what is wanted from it where that `is_expected`.
+    pub(super) fn take(
         &self,
-        action: &HttpAction,
+        (step, taking): (u16, &Taking),
         cursor: &mut Cursor,
         draws: &mut Draws,
-        service_ns: u64,
-        received: &Received,
+        answer: &Answer<'_>,
+        is_expected: bool,
     ) -> Result<(), Failure> {
-        let body =
-            if action.wanted.body { Body::new(received.body()) } else { Body::uncollected(received.body_bytes()) };
-        let jar = self.user.jar.borrow();
-        let answer =
-            Answer { status: received.status(), headers: received.headers(), body: &body, service_ns, jar: Some(&jar) };
         let mut memory = self.user.memory.borrow_mut();
         let mut failed = None;
-        if !action.checks.is_empty() {
+        if !taking.checks.is_empty() {
             memory.swap(self.program, cursor);
             let verdicts = self.with_facts(|facts| {
                 let scope = memory.scope(self.program, facts);
-                let run = action.checks.iter().map(|plan| (plan, plan.check.run(&answer, &scope, draws)));
+                let run = taking.checks.iter().map(|plan| (plan, plan.check.run(answer, &scope, draws)));
                 run.collect::<Vec<_>>()
             });
             memory.swap(self.program, cursor);
             for (plan, verdict) in verdicts {
                 let verdict = verdict
                     .map_err(|error| Failure::new(FailureKind::Template, format!("check `{}`: {error}", plan.label)))?;
-                self.in_flight().count(self.iteration, action.step, |recorder, place| {
+                self.in_flight().count(self.iteration, step, |recorder, place| {
                     recorder.check(place, &plan.label, verdict.has_passed());
                 });
                 match verdict {
-                    Verdict::Failed(why) if action.fails_with_check => {
+                    Verdict::Failed(why) if taking.fails_with_check => {
                         failed = failed.or(Some(format!("check `{}`: {why}", plan.label)));
                     }
                     Verdict::Passed | Verdict::Failed(_) => {}
@@ -89,13 +96,12 @@ impl Session<'_> {
         if let Some(text) = failed {
             return Err(Failure::new(FailureKind::Check, text));
         }
-        // What is taken from an answer that has failed would be taken for what it is not.
-        if !action.expected.contains(received.status()) {
+        if !is_expected {
             return Ok(());
         }
-        for (slot, name, capture) in &action.captures {
+        for (slot, name, capture) in &taking.captures {
             let value = capture
-                .take(&answer)
+                .take(answer)
                 .map_err(|error| Failure::new(FailureKind::Capture, format!("capture `{name}`: {error}")))?;
             memory.set(*slot, Some(value));
         }

@@ -1,7 +1,7 @@
 //! A request on its way to an answer, over redirects, with the cookies of its user.
 
-use http::HeaderValue;
 use http::header::{LOCATION, SET_COOKIE};
+use http::{HeaderMap, HeaderValue};
 use nuncius_clock::{monotonic_ns, unix_ms};
 use nuncius_scenario::Origin;
 use nuncius_schemas::metric::FailureKind;
@@ -99,7 +99,7 @@ impl Session<'_> {
         self.shared.resolve(Destination::Origin(origin), FailureKind::Refused).await
     }
 
-    fn add_cookies(&self, target: &TargetPlan, outgoing: &mut Outgoing) {
+    pub(super) fn add_cookies(&self, target: &TargetPlan, outgoing: &mut Outgoing) {
         if !self.program.keeps_cookies {
             return;
         }
@@ -116,10 +116,15 @@ impl Session<'_> {
     }
 
     fn keep_cookies(&self, target: &TargetPlan, path: &str, received: &Received) {
+        self.keep_cookies_of(target, path, received.headers());
+    }
+
+    /// Keeps the cookies that the headers of an answer set.
+    pub(super) fn keep_cookies_of(&self, target: &TargetPlan, path: &str, headers: &HeaderMap) {
         if !self.program.keeps_cookies {
             return;
         }
-        for value in received.headers().get_all(SET_COOKIE) {
+        for value in headers.get_all(SET_COOKIE) {
             // One that is not to be kept is passed over, as browsers do.
             let _ = self.user.jar.borrow_mut().store(value.as_bytes(), &origin_of(target, path), unix_s());
         }

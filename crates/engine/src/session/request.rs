@@ -11,10 +11,11 @@ use super::follow::Following;
 use super::shared::Buffers;
 use super::state::{Ready, Session, Stop};
 use crate::failure::Failure;
+use crate::in_flight::ExchangeId;
 use crate::program::action::HttpAction;
 use crate::program::auth::AuthPlan;
 use crate::program::machine::Cursor;
-use crate::program::render;
+use crate::program::render::{self, Destination};
 
 impl Session<'_> {
     /// Does an action; when it ended.
@@ -39,6 +40,31 @@ impl Session<'_> {
         ready: Ready,
         buffers: &mut Buffers,
     ) -> Result<u64, Stop> {
+        let step = action.step;
+        let (exchange, destination) = self.prepare(action, cursor, draws, ready, buffers).await?;
+        let following =
+            Following { step, timeout_ns: action.timeout_ns, redirects: action.redirects, wanted: action.wanted };
+        let answered = self
+            .follow(exchange, destination, following, buffers)
+            .await
+            .map_err(|failure| self.end(exchange, step, failure, monotonic_ns()))?;
+        if buffers.received.status() == 401
+            && let AuthPlan::Grant(grant) = action.auth
+        {
+            self.forget_token(grant);
+        }
+        self.judge(action, cursor, draws, answered, buffers).await
+    }
+
+    /// Makes the request of an action, with the token that it needs and what its hook changes, and opens its exchange.
+    pub(super) async fn prepare(
+        &self,
+        action: &HttpAction,
+        cursor: &mut Cursor,
+        draws: &mut Draws,
+        ready: Ready,
+        buffers: &mut Buffers,
+    ) -> Result<(ExchangeId, Destination), Stop> {
         let step = action.step;
         let mut opened = None;
         let token = match action.auth {
@@ -70,26 +96,14 @@ impl Session<'_> {
                 return Err(self.end(exchange, step, failure, monotonic_ns()));
             }
         };
-        let (exchange, destination) = match action.before {
-            None => (opened.unwrap_or_else(|| self.open(step, ready)), destination),
+        match action.before {
+            None => Ok((opened.unwrap_or_else(|| self.open(step, ready)), destination)),
             Some(function) => {
                 let own = (draws.bits(), action.timeout_ns);
                 let outgoing = &mut buffers.outgoing;
                 let hooked = self.before(function, step, (opened, ready), destination, own, outgoing);
-                Box::pin(hooked).await?
+                Box::pin(hooked).await
             }
-        };
-        let following =
-            Following { step, timeout_ns: action.timeout_ns, redirects: action.redirects, wanted: action.wanted };
-        let answered = self
-            .follow(exchange, destination, following, buffers)
-            .await
-            .map_err(|failure| self.end(exchange, step, failure, monotonic_ns()))?;
-        if buffers.received.status() == 401
-            && let AuthPlan::Grant(grant) = action.auth
-        {
-            self.forget_token(grant);
         }
-        self.judge(action, cursor, draws, answered, buffers).await
     }
 }

@@ -68,6 +68,23 @@ pub(super) struct Shared {
     users: RefCell<HashMap<u32, User>>,
     owners: Cell<u64>,
     is_open: bool,
+    /// Of WebSocket.
+    pub(super) ws_meters: ChannelMeters,
+}
+
+/// Where the figures of a protocol of messages are counted.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct ChannelMeters {
+    pub(super) sent: Option<usize>,
+    pub(super) received: Option<usize>,
+    pub(super) duration: Option<usize>,
+}
+
+impl ChannelMeters {
+    fn new(plan: &GroupPlan, protocol: &str) -> Self {
+        let meter = |name: &str| plan.meter(&format!("{protocol}_{name}"));
+        Self { sent: meter("messages_sent"), received: meter("messages_received"), duration: meter("session_duration") }
+    }
 }
 
 impl Shared {
@@ -108,6 +125,7 @@ impl Shared {
             users: RefCell::default(),
             owners: Cell::new(0),
             is_open,
+            ws_meters: ChannelMeters::new(plan, "ws"),
             plan: Arc::clone(plan),
         }
     }

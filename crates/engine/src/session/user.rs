@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use nuncius_scenario::Jar;
 use serde_json::{Map, Value};
 
+use super::channels::Channels;
 use crate::program::auth::Tokens;
 use crate::program::machine::Memory;
 
@@ -22,6 +23,8 @@ pub(super) struct User {
     pub(super) tokens: Tokens,
     /// Where connections of its own are: target and host.
     pub(super) reached: RefCell<BTreeSet<(u32, u32)>>,
+    /// What it has open under names.
+    pub(super) channels: Channels,
     /// A request of this iteration was sent.
     pub(super) has_sent: Cell<bool>,
 }
@@ -35,6 +38,7 @@ impl User {
             jar: RefCell::default(),
             tokens: Tokens::default(),
             reached: RefCell::default(),
+            channels: Channels::default(),
             has_sent: Cell::new(false),
         }
     }

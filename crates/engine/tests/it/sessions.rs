@@ -16,6 +16,7 @@ mod identity;
 mod redirects;
 mod scripts;
 mod truth;
+mod ws;
 
 /// An answer of JSON.
 fn json(value: &serde_json::Value) -> Reply {

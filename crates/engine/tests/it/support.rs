@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use nuncius_clock::monotonic_ns;
 use nuncius_engine::{
-    Caps, Control, EngineMessage, EngineOptions, FinishReason, GroupInput, GroupPlan, PlanError, Row, SlowRow,
-    TargetPolicy, plan_group, spawn_group,
+    Caps, Control, EngineMessage, EngineOptions, FinishReason, GroupInput, GroupPlan, MeterValue, PlanError, Row,
+    SlowRow, TargetPolicy, plan_group, spawn_group,
 };
 use nuncius_load::ShardSet;
 use nuncius_schemas::fault::GeneratorFault;
@@ -246,6 +246,8 @@ pub struct Outcome {
     pub faults: std::collections::BTreeMap<GeneratorFault, u64>,
     /// Of servos: completed cycles, and how many servos completed so many.
     pub cycles: std::collections::BTreeMap<u32, u64>,
+    /// Of each meter the sum, or how many values there were.
+    pub meters: std::collections::BTreeMap<String, u64>,
 }
 
 impl Outcome {
@@ -375,6 +377,13 @@ impl<'a> Run<'a> {
                     }
                     for (cycles, servos) in &report.cycles {
                         *outcome.cycles.entry(*cycles).or_default() += servos;
+                    }
+                    for meter in &report.meters {
+                        let counted = match &meter.value {
+                            MeterValue::Counter(sum) => *sum,
+                            MeterValue::Histogram(values) => values.count(),
+                        };
+                        *outcome.meters.entry(meter.meter.name.clone()).or_default() += counted;
                     }
                     outcome.slowest.extend(report.steps.iter().flat_map(|step| step.slowest.rows()));
                     for (total, step) in outcome.steps.iter_mut().zip(&report.steps) {

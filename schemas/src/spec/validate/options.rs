@@ -8,7 +8,7 @@ use crate::flow::value;
 use crate::flow::{Auth, ByteSize};
 use crate::spec::check::{Reading, SpecError, at_most, refuse};
 use crate::spec::limits::{DURATION_MAX_NS, ENTRIES_MAX, USERS_MAX};
-use crate::spec::{EngineKind, Group};
+use crate::spec::{EngineKind, Group, meters};
 
 /// Most feeders of a group.
 const FEEDERS_MAX: usize = 16;
@@ -37,6 +37,7 @@ pub(super) fn check(path: &str, group: &Group, reading: Reading) -> Result<(), S
     }
     check_warm_up(path, group)?;
     check_data(path, group)?;
+    meters::check(path, group)?;
     group.script.as_ref().map_or(Ok(()), |script| script.check(&format!("{path}.script")))
 }
 
@@ -53,6 +54,7 @@ fn check_engine(path: &str, group: &Group) -> Result<(), SpecError> {
         ("variables", !group.variables.is_empty()),
         ("feeders", !group.feeders.is_empty()),
         ("script", group.script.is_some()),
+        ("meters", !group.meters.is_empty()),
         ("before", !group.before.is_empty()),
         ("after", !group.after.is_empty()),
         ("scenarios", !group.scenarios.is_empty()),

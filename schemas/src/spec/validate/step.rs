@@ -86,7 +86,16 @@ fn check_op(path: &str, step: &Step, op: &Op, reading: Reading) -> Result<(), Sp
         let problem = match op {
             Op::Http(_, _) if field == "path" => format!("stands beside `{verb}`: the path is what `{verb}` says"),
             Op::Http(_, _) => format!("belongs into `{verb}`: write {verb}: {{url: …, {field}: …}}"),
-            Op::Think(_) | Op::Set(_) | Op::Loop(_) | Op::If(_) | Op::Parallel(_) | Op::Call(_) | Op::Log(_) => {
+            Op::Ws(_)
+            | Op::SocketIo(_)
+            | Op::Nats(_)
+            | Op::Think(_)
+            | Op::Set(_)
+            | Op::Loop(_)
+            | Op::If(_)
+            | Op::Parallel(_)
+            | Op::Call(_)
+            | Op::Log(_) => {
                 format!("means nothing beside `{verb}`")
             }
         };
@@ -95,6 +104,9 @@ fn check_op(path: &str, step: &Step, op: &Op, reading: Reading) -> Result<(), Sp
     let path = format!("{path}.{verb}");
     match op {
         Op::Http(verb, request) => request.check(&path, *verb, reading),
+        Op::Ws(step) => step.check(&path, reading),
+        Op::SocketIo(step) => step.check(&path, reading),
+        Op::Nats(step) => step.check(&path, reading),
         Op::Think(think) => think.check(&path),
         Op::Set(values) => {
             if values.is_empty() {

@@ -111,7 +111,18 @@ fn check_functions(path: &str, group: &Group, step: &Step) -> Result<(), SpecErr
         Some(Op::Http(verb, request)) => {
             request.functions().next().map(|(field, _)| format!("{}.{field}", verb.name()))
         }
-        None | Some(Op::Think(_) | Op::Set(_) | Op::Loop(_) | Op::If(_) | Op::Parallel(_) | Op::Log(_)) => None,
+        None
+        | Some(
+            Op::Ws(_)
+            | Op::SocketIo(_)
+            | Op::Nats(_)
+            | Op::Think(_)
+            | Op::Set(_)
+            | Op::Loop(_)
+            | Op::If(_)
+            | Op::Parallel(_)
+            | Op::Log(_),
+        ) => None,
     };
     match field {
         Some(field) => refuse(format!("{path}.{field}"), "names a function, but the group has no `script`"),

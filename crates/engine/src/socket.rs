@@ -1,0 +1,242 @@
+//! WebSockets of sessions (RFC 6455): opened by an upgrade, read whenever their session is polled, so that pings are
+//! answered while it thinks.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use futures_util::{Sink, Stream as _};
+use http::{HeaderMap, Request};
+use nuncius_clock::monotonic_ns;
+use nuncius_schemas::metric::FailureKind;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, WebSocketConfig};
+
+use crate::failure::Failure;
+use crate::host::Host;
+use crate::http::stream::{self, Stream};
+use crate::tls::Tls;
+
+mod error;
+
+pub(crate) use error::failure_of;
+
+/// What is read at once. Thousands of users have a buffer of this size each.
+const READ_BYTES: usize = 4 * 1024;
+/// Most that waits to be written, beyond one message.
+const UNWRITTEN_MAX_BYTES: usize = 64 * 1024;
+/// Most messages that are kept until somebody waits for them; of more the oldest are passed over.
+const INBOX_MAX: usize = 256;
+/// The same in bytes.
+const INBOX_MAX_BYTES: usize = 1024 * 1024;
+
+/// A message that came.
+#[derive(Debug, Clone)]
+pub(crate) struct Incoming {
+    pub(crate) bytes: Bytes,
+    pub(crate) is_text: bool,
+    /// When it was read, on CLOCK_MONOTONIC.
+    pub(crate) at_ns: u64,
+}
+
+/// Why nothing comes any more.
+#[derive(Debug, Clone)]
+pub(crate) enum End {
+    /// Closed by the peer, or by both, with a code where one was told.
+    Closed(Option<u16>),
+    /// Cut, or something came that is none of the protocol.
+    Broken(Failure),
+}
+
+/// What the connection did since somebody asked last.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Traffic {
+    pub(crate) messages: u64,
+    pub(crate) bytes: u64,
+}
+
+/// An open connection.
+pub(crate) struct Socket {
+    stream: WebSocketStream<Stream>,
+    /// Whom it is to.
+    pub(crate) address: SocketAddr,
+    /// When it was opened, on CLOCK_MONOTONIC.
+    pub(crate) opened_ns: u64,
+    inbox: VecDeque<Incoming>,
+    inbox_bytes: usize,
+    end: Option<End>,
+    received: Traffic,
+    waiting: Option<Waker>,
+}
+
+/// What a connection is opened with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Longest message that is taken, in bytes.
+    pub(crate) message_max_bytes: usize,
+}
+
+/// What the peer said when it opened.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+}
+
+/// Opens a connection to a host by this request, which is one for an upgrade.
+///
+/// # Errors
+/// No connection; or an answer that is no upgrade, whose status is told.
+pub(crate) async fn open(
+    host: &Host,
+    tls: Option<&Tls>,
+    request: Request<()>,
+    limits: Limits,
+) -> Result<(Socket, Opened), (Failure, Option<Opened>)> {
+    let (stream, address) = stream::open(host, tls).await.map_err(|failure| (failure, None))?;
+    let most = limits.message_max_bytes.max(1);
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BYTES)
+        .write_buffer_size(0)
+        .max_write_buffer_size(most.saturating_add(UNWRITTEN_MAX_BYTES))
+        .max_message_size(Some(most))
+        .max_frame_size(Some(most));
+    match tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await {
+        Ok((stream, response)) => {
+            let opened = Opened { status: response.status().as_u16(), headers: response.headers().clone() };
+            let socket = Socket {
+                stream,
+                address,
+                opened_ns: monotonic_ns(),
+                inbox: VecDeque::new(),
+                inbox_bytes: 0,
+                end: None,
+                received: Traffic::default(),
+                waiting: None,
+            };
+            Ok((socket, opened))
+        }
+        Err(error) => Err(error::refused(address, error, most)),
+    }
+}
+
+impl Socket {
+    /// Reads what is there. Whoever waits for a message is woken.
+    pub(crate) fn pump(&mut self, context: &mut Context<'_>, message_max_bytes: usize) {
+        while self.end.is_none() {
+            match Pin::new(&mut self.stream).poll_next(context) {
+                Poll::Pending => break,
+                Poll::Ready(Some(Ok(Message::Text(text)))) => self.take(Bytes::from(text), true),
+                Poll::Ready(Some(Ok(Message::Binary(bytes)))) => self.take(bytes, false),
+                // The library answers pings by itself, with the next flush.
+                Poll::Ready(Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)))) => {
+                    let _ = Pin::new(&mut self.stream).poll_flush(context);
+                }
+                Poll::Ready(Some(Ok(Message::Close(frame)))) => {
+                    let _ = Pin::new(&mut self.stream).poll_flush(context);
+                    self.end = Some(End::Closed(frame.map(|frame| frame.code.into())));
+                }
+                Poll::Ready(Some(Err(error))) => self.end = Some(error::end_of(self.address, error, message_max_bytes)),
+                Poll::Ready(None) => self.end = Some(End::Closed(None)),
+            }
+        }
+        if (self.end.is_some() || !self.inbox.is_empty())
+            && let Some(waiting) = self.waiting.take()
+            && !waiting.will_wake(context.waker())
+        {
+            waiting.wake();
+        }
+    }
+
+    fn take(&mut self, bytes: Bytes, is_text: bool) {
+        self.received.messages += 1;
+        self.received.bytes += bytes.len() as u64;
+        self.inbox_bytes += bytes.len();
+        self.inbox.push_back(Incoming { bytes, is_text, at_ns: monotonic_ns() });
+        while self.inbox.len() > INBOX_MAX || self.inbox_bytes > INBOX_MAX_BYTES && self.inbox.len() > 1 {
+            self.next();
+        }
+    }
+
+    /// The message that came first, of those that nobody has waited for.
+    pub(crate) fn next(&mut self) -> Option<Incoming> {
+        let incoming = self.inbox.pop_front()?;
+        self.inbox_bytes -= incoming.bytes.len();
+        Some(incoming)
+    }
+
+    /// Why nothing comes any more, once that is so.
+    pub(crate) fn end(&self) -> Option<&End> {
+        self.end.as_ref()
+    }
+
+    /// Whom to wake once there is a message, or will be none.
+    pub(crate) fn wait(&mut self, context: &Context<'_>) {
+        self.waiting = Some(context.waker().clone());
+    }
+
+    /// What came since somebody asked last.
+    pub(crate) fn take_received(&mut self) -> Traffic {
+        std::mem::take(&mut self.received)
+    }
+
+    /// Begins to write a message; [`Socket::flush`] tells when all of it is written.
+    ///
+    /// # Errors
+    /// The connection has ended, or too much waits to be written.
+    pub(crate) fn send(&mut self, message: Message) -> Result<(), Failure> {
+        if let Some(end) = &self.end {
+            return Err(end.failure(self.address));
+        }
+        let sent = Pin::new(&mut self.stream).start_send(message);
+        sent.map_err(|error| failure_of(self.address, error, usize::MAX))
+    }
+
+    /// Writes what waits to be written.
+    ///
+    /// # Errors
+    /// The connection has ended.
+    pub(crate) fn flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        flushed.map_err(|error| failure_of(self.address, error, usize::MAX))
+    }
+
+    /// Says that the connection is to be closed.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub(crate) fn say_close(&mut self, code: u16) -> Result<(), Failure> {
+        let frame = CloseFrame { code: CloseCode::from(code), reason: "".into() };
+        self.send(Message::Close(Some(frame)))
+    }
+
+    /// Says goodbye as far as that needs no waiting: the session is over.
+    pub(crate) fn part(mut self) {
+        if self.end.is_none() && self.say_close(CloseCode::Normal.into()).is_ok() {
+            let mut context = Context::from_waker(Waker::noop());
+            let _ = Pin::new(&mut self.stream).poll_flush(&mut context);
+        }
+    }
+}
+
+impl End {
+    /// What it means for whoever wanted something of the connection.
+    pub(crate) fn failure(&self, address: SocketAddr) -> Failure {
+        match self {
+            Self::Closed(Some(code)) => {
+                Failure::new(FailureKind::Closed, format!("{address}: closed by the peer with code {code}"))
+            }
+            Self::Closed(None) => Failure::new(FailureKind::Closed, format!("{address}: closed by the peer")),
+            Self::Broken(failure) => failure.clone(),
+        }
+    }
+}
+
+/// Waits for `ready`, polled as long as its session is.
+pub(crate) async fn until<T>(ready: impl FnMut(&mut Context<'_>) -> Poll<T> + Unpin) -> T {
+    poll_fn(ready).await
+}

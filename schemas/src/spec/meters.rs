@@ -1,0 +1,134 @@
+//! The meters of a group: those that its script names, and those that the protocols of its steps have.
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::Group;
+use super::check::{SpecError, refuse};
+use crate::flow::Op;
+use crate::flow::form::text_or_map;
+use crate::meter::{Meter, MeterKind, MeterUnit, check_meters};
+
+/// What a meter of a script adds up, and what its values are of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeclaredMeter {
+    /// What it adds up.
+    pub kind: MeterKind,
+    /// What its values are of.
+    pub unit: MeterUnit,
+}
+
+/// As it is written when it is no word alone.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    /// What it adds up.
+    kind: MeterKind,
+    /// What its values are of.
+    #[serde(default)]
+    unit: MeterUnit,
+}
+
+impl DeclaredMeter {
+    fn of_text(text: &str) -> Result<Self, String> {
+        let kind = match text {
+            "counter" => MeterKind::Counter,
+            "histogram" => MeterKind::Histogram,
+            _ => {
+                return Err(
+                    "a meter is a `counter`, or a `histogram`, which may have a unit: {kind: …, unit: …}".to_owned()
+                );
+            }
+        };
+        Ok(Self { kind, unit: MeterUnit::default() })
+    }
+}
+
+impl Serialize for DeclaredMeter {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match (self.kind, self.unit) {
+            (kind, MeterUnit::Number) => kind.serialize(serializer),
+            (kind, unit @ (MeterUnit::Bytes | MeterUnit::Nanoseconds)) => Written { kind, unit }.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for DeclaredMeter {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let long = |written: Written| Ok(Self { kind: written.kind, unit: written.unit });
+        text_or_map(deserializer, "`counter`, `histogram`, or {kind: histogram, unit: bytes}", Self::of_text, long)
+    }
+}
+
+impl JsonSchema for DeclaredMeter {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "DeclaredMeter".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "What a meter of a script adds up, and what its values are of.",
+            "anyOf": [generator.subschema_for::<MeterKind>(), Written::json_schema(generator)]
+        })
+    }
+}
+
+/// Meters of a protocol, by names that begin with it.
+const fn of_protocol(op: &Op) -> &'static [(&'static str, MeterKind, MeterUnit)] {
+    match op {
+        Op::Ws(_) => &[
+            ("ws_messages_sent", MeterKind::Counter, MeterUnit::Number),
+            ("ws_messages_received", MeterKind::Counter, MeterUnit::Number),
+            ("ws_session_duration", MeterKind::Histogram, MeterUnit::Nanoseconds),
+        ],
+        Op::SocketIo(_) => &[
+            ("socketio_messages_sent", MeterKind::Counter, MeterUnit::Number),
+            ("socketio_messages_received", MeterKind::Counter, MeterUnit::Number),
+            ("socketio_session_duration", MeterKind::Histogram, MeterUnit::Nanoseconds),
+        ],
+        Op::Nats(_) => &[
+            ("nats_messages_sent", MeterKind::Counter, MeterUnit::Number),
+            ("nats_messages_received", MeterKind::Counter, MeterUnit::Number),
+        ],
+        Op::Http(..)
+        | Op::Think(_)
+        | Op::Set(_)
+        | Op::Loop(_)
+        | Op::If(_)
+        | Op::Parallel(_)
+        | Op::Call(_)
+        | Op::Log(_) => &[],
+    }
+}
+
+impl Group {
+    /// The group's figures of its own: first those that it declares, then those of the protocols that its steps speak.
+    pub fn all_meters(&self) -> Vec<Meter> {
+        let own = self.meters.iter();
+        let mut meters: Vec<Meter> = own
+            .map(|(name, declared)| Meter { name: name.clone(), kind: declared.kind, unit: declared.unit })
+            .collect();
+        for place in self.all_steps() {
+            for (name, kind, unit) in place.step.op.as_ref().map_or(&[][..], of_protocol) {
+                if !meters.iter().any(|meter| meter.name == *name) {
+                    meters.push(Meter { name: (*name).to_owned(), kind: *kind, unit: *unit });
+                }
+            }
+        }
+        meters
+    }
+}
+
+/// What the meters of a group must keep to.
+pub(super) fn check(path: &str, group: &Group) -> Result<(), SpecError> {
+    let field = format!("{path}.meters");
+    if !group.meters.is_empty() && group.script.is_none() {
+        return refuse(field, "nobody adds to them: the group has no `script`");
+    }
+    let protocols = ["ws_", "socketio_", "nats_", "amqp_"];
+    let is_taken = |name: &&String| protocols.iter().any(|prefix| name.starts_with(prefix));
+    if let Some(name) = group.meters.keys().find(is_taken) {
+        return refuse(format!("{field}.{name}"), "names that begin with a protocol are its own");
+    }
+    check_meters(&group.all_meters()).or_else(|problem| refuse(field, problem))
+}
