@@ -46,6 +46,7 @@ pub mod submission;
 pub mod suggest;
 pub mod target;
 pub mod telemetry;
+pub mod track;
 pub mod tree;
 pub mod units;
 pub mod variable;

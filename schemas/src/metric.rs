@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fault::FaultCount;
 use crate::meter::MeterDelta;
+use crate::track::TrackDelta;
 
 mod check;
 mod series;
@@ -52,6 +53,9 @@ pub struct MetricDelta {
     /// What the groups' meters added up; those without anything to add are absent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub meters: Vec<MeterDelta>,
+    /// What became of messages that are numbered.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tracks: Vec<TrackDelta>,
     /// How the generator itself fared; in part 0 only.
     pub health: Option<Health>,
 }

@@ -6,7 +6,8 @@
 //! Layout: [`connection`], [`message`], [`headers`] are core NATS; [`streams`], [`publish`], [`work_queue`], [`tail`],
 //! [`kv`], [`object`] are JetStream; [`otlp`] is the way out of telemetry; [`lease`], [`registry`], [`expiry`],
 //! [`clock`], [`moving`], [`service`], [`apps`] are built on them; [`inventory`] is what there is to be shown of it
-//! all; [`roles`] says what each kind of process may do there; [`server`] finds and supervises a nats-server.
+//! all; [`roles`] says what each kind of process may do there; [`server`] finds and supervises a nats-server;
+//! [`target`] is no part of the bus: clients of servers that are tested.
 
 mod api;
 pub mod apps;
@@ -39,6 +40,7 @@ pub mod server_clock;
 pub mod service;
 pub mod streams;
 pub mod tail;
+pub mod target;
 pub mod typed;
 pub mod user_key;
 pub mod work_queue;

@@ -17,6 +17,7 @@ mod failure;
 mod host;
 mod http;
 mod in_flight;
+mod inbox;
 mod once;
 mod options;
 mod pace;

@@ -28,6 +28,7 @@ mod http;
 pub(crate) mod instruction;
 pub(crate) mod machine;
 pub(crate) mod message;
+pub(crate) mod nats;
 pub(crate) mod render;
 pub(crate) mod script;
 pub(crate) mod target;
@@ -41,6 +42,7 @@ use auth::{AuthPlan, Identities, Tokens};
 use compile::Compiler;
 use feeder::FeederPlan;
 use message::ChannelNames;
+use nats::NatsServers;
 use target::{Resolver, Targets};
 
 /// The variable of the innermost loop.
@@ -151,10 +153,12 @@ pub(crate) fn compile(group: &Group, input: &ProgramInput<'_>) -> Result<Program
     let resolver =
         Resolver::new(input.services.clone(), input.routes.to_vec(), input.policy.clone(), group.tls.clone(), protocol);
     let mut targets = Targets::new(path, resolver);
-    let base = base(group)
+    let target = render::as_http(&group.target);
+    let base = base(&target)
         .ok_or_else(|| refuse("target", "templates are not filled in here: give the whole URL in a step".to_owned()))?;
     targets.number(&format!("{path}.target"), base.origin)?;
     let (mut identities, mut channels) = (Identities::default(), ChannelNames::default());
+    let mut nats_servers = NatsServers::default();
     let mut workshop = Workshop {
         path,
         group,
@@ -163,6 +167,7 @@ pub(crate) fn compile(group: &Group, input: &ProgramInput<'_>) -> Result<Program
         targets: &mut targets,
         identities: &mut identities,
         channels: &mut channels,
+        nats_servers: &mut nats_servers,
         auth: AuthPlan::None,
         exports: script.as_ref().map(script::Script::exports),
         bundle: input.bundle,
@@ -203,6 +208,7 @@ pub(crate) fn compile(group: &Group, input: &ProgramInput<'_>) -> Result<Program
         resolver,
         logins: identities.logins.into(),
         grants: identities.grants.into(),
+        nats_servers: nats_servers.finish(),
         tokens: Tokens::default(),
         feeders: feeders.into(),
         script,
@@ -227,12 +233,12 @@ struct Base<'g> {
     query: &'g str,
 }
 
-fn base(group: &Group) -> Option<Base<'_>> {
-    if nuncius_schemas::flow::template::has_template(&group.target) {
+/// Of the target as that of requests; one of another protocol is an origin alone.
+fn base(target: &str) -> Option<Base<'_>> {
+    if nuncius_schemas::flow::template::has_template(target) {
         return None;
     }
-    // What is no URL of HTTP is told by whoever resolves it.
-    let (origin, rest) = render::split_url(&group.target).unwrap_or((&group.target, ""));
+    let (origin, rest) = render::split_url(target).unwrap_or((target, ""));
     let (path, query) = rest.split_at(rest.find('?').unwrap_or(rest.len()));
     Some(Base { origin, path, query })
 }

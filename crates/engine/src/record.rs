@@ -23,10 +23,13 @@ mod exchange;
 mod rows;
 mod seconds;
 mod session;
+mod tracks;
 
 pub(crate) use exchange::Exchange;
 
 use seconds::Seconds;
+
+use tracks::Tracks;
 
 #[derive(Debug)]
 pub(crate) struct Recorder {
@@ -44,6 +47,7 @@ pub(crate) struct Recorder {
     run_key: u64,
     trace_id: u128,
     options: EngineOptions,
+    tracks: Tracks,
 }
 
 impl Recorder {
@@ -66,6 +70,7 @@ impl Recorder {
             run_key: plan.run_key,
             trace_id: plan.trace_id,
             options,
+            tracks: Tracks::new(plan.run_key),
         }
     }
 

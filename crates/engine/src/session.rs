@@ -33,6 +33,7 @@ mod answer;
 mod channels;
 mod fetch;
 mod follow;
+mod nats;
 mod pool;
 mod receive;
 mod request;
@@ -171,6 +172,9 @@ impl Session<'_> {
                     }
                     Some(Action::Ws(plan)) => {
                         ready = Some(Box::pin(self.ws(plan, &mut cursor, draws, ready)).await?);
+                    }
+                    Some(Action::Nats(plan)) => {
+                        ready = Some(Box::pin(self.nats(plan, &mut cursor, draws, ready)).await?);
                     }
                     None => return Ok(ready),
                 },

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use nuncius_schemas::fault::FaultCount;
 use nuncius_schemas::meter::{Meter, MeterKind};
 use nuncius_schemas::metric::{BySeries, CheckCount, FailureCount, Series, StatusCount};
-use nuncius_stats::Histogram;
+use nuncius_stats::{Histogram, Ranges};
 
 pub use crate::row::Row;
 pub use crate::slowest::{SlowRow, Slowest};
@@ -69,6 +69,8 @@ pub struct SecondReport {
     pub cycles: Vec<(u32, u64)>,
     /// What the group's meters have added up to since the last report, in the order of the plan.
     pub meters: Vec<MeterRecorder>,
+    /// What became of messages that are numbered, since the last report.
+    pub tracks: Vec<TrackRecorder>,
 }
 
 /// Counts and distributions of one step. Times in nanoseconds.
@@ -131,6 +133,23 @@ impl StepRecorder {
             None => self.statuses.push(StatusCount { status, count: 1 }),
         }
     }
+}
+
+/// What was published or received of a track, of one publisher.
+#[derive(Debug, Clone, Default)]
+pub struct TrackRecorder {
+    /// Name of the track.
+    pub track: Arc<str>,
+    /// Who numbered the messages.
+    pub publisher: u64,
+    /// Numbers that were published and taken.
+    pub published: Ranges,
+    /// Messages received, each time that one came.
+    pub messages: u64,
+    /// Of these: behind one that was published after them.
+    pub reordered: u64,
+    /// Numbers that were received.
+    pub received: Ranges,
 }
 
 /// One meter of a group.

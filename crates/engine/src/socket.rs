@@ -1,7 +1,6 @@
 //! WebSockets of sessions (RFC 6455): opened by an upgrade, read whenever their session is polled, so that pings are
 //! answered while it thinks.
 
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -10,6 +9,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use futures_util::{Sink, Stream as _};
 use http::{HeaderMap, Request};
+use nuncius_bus::Headers;
 use nuncius_clock::monotonic_ns;
 use nuncius_schemas::metric::FailureKind;
 use tokio_tungstenite::WebSocketStream;
@@ -19,6 +19,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, WebSocketCon
 use crate::failure::Failure;
 use crate::host::Host;
 use crate::http::stream::{self, Stream};
+use crate::inbox::Inbox;
 use crate::tls::Tls;
 
 mod error;
@@ -29,20 +30,6 @@ pub(crate) use error::failure_of;
 const READ_BYTES: usize = 4 * 1024;
 /// Most that waits to be written, beyond one message.
 const UNWRITTEN_MAX_BYTES: usize = 64 * 1024;
-/// Most messages that are kept until somebody waits for them; of more the oldest are passed over.
-const INBOX_MAX: usize = 256;
-/// The same in bytes.
-const INBOX_MAX_BYTES: usize = 1024 * 1024;
-
-/// A message that came.
-#[derive(Debug, Clone)]
-pub(crate) struct Incoming {
-    pub(crate) bytes: Bytes,
-    pub(crate) is_text: bool,
-    /// When it was read, on CLOCK_MONOTONIC.
-    pub(crate) at_ns: u64,
-}
-
 /// Why nothing comes any more.
 #[derive(Debug, Clone)]
 pub(crate) enum End {
@@ -52,13 +39,6 @@ pub(crate) enum End {
     Broken(Failure),
 }
 
-/// What the connection did since somebody asked last.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Traffic {
-    pub(crate) messages: u64,
-    pub(crate) bytes: u64,
-}
-
 /// An open connection.
 pub(crate) struct Socket {
     stream: WebSocketStream<Stream>,
@@ -66,11 +46,8 @@ pub(crate) struct Socket {
     pub(crate) address: SocketAddr,
     /// When it was opened, on CLOCK_MONOTONIC.
     pub(crate) opened_ns: u64,
-    inbox: VecDeque<Incoming>,
-    inbox_bytes: usize,
+    pub(crate) inbox: Inbox,
     end: Option<End>,
-    received: Traffic,
-    waiting: Option<Waker>,
 }
 
 /// What a connection is opened with.
@@ -108,16 +85,7 @@ pub(crate) async fn open(
     match tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await {
         Ok((stream, response)) => {
             let opened = Opened { status: response.status().as_u16(), headers: response.headers().clone() };
-            let socket = Socket {
-                stream,
-                address,
-                opened_ns: monotonic_ns(),
-                inbox: VecDeque::new(),
-                inbox_bytes: 0,
-                end: None,
-                received: Traffic::default(),
-                waiting: None,
-            };
+            let socket = Socket { stream, address, opened_ns: monotonic_ns(), inbox: Inbox::default(), end: None };
             Ok((socket, opened))
         }
         Err(error) => Err(error::refused(address, error, most)),
@@ -130,8 +98,8 @@ impl Socket {
         while self.end.is_none() {
             match Pin::new(&mut self.stream).poll_next(context) {
                 Poll::Pending => break,
-                Poll::Ready(Some(Ok(Message::Text(text)))) => self.take(Bytes::from(text), true),
-                Poll::Ready(Some(Ok(Message::Binary(bytes)))) => self.take(bytes, false),
+                Poll::Ready(Some(Ok(Message::Text(text)))) => self.inbox.push(Bytes::from(text), Headers::new()),
+                Poll::Ready(Some(Ok(Message::Binary(bytes)))) => self.inbox.push(bytes, Headers::new()),
                 // The library answers pings by itself, with the next flush.
                 Poll::Ready(Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)))) => {
                     let _ = Pin::new(&mut self.stream).poll_flush(context);
@@ -144,44 +112,14 @@ impl Socket {
                 Poll::Ready(None) => self.end = Some(End::Closed(None)),
             }
         }
-        if (self.end.is_some() || !self.inbox.is_empty())
-            && let Some(waiting) = self.waiting.take()
-            && !waiting.will_wake(context.waker())
-        {
-            waiting.wake();
+        if self.end.is_some() || !self.inbox.is_empty() {
+            self.inbox.wake(context);
         }
-    }
-
-    fn take(&mut self, bytes: Bytes, is_text: bool) {
-        self.received.messages += 1;
-        self.received.bytes += bytes.len() as u64;
-        self.inbox_bytes += bytes.len();
-        self.inbox.push_back(Incoming { bytes, is_text, at_ns: monotonic_ns() });
-        while self.inbox.len() > INBOX_MAX || self.inbox_bytes > INBOX_MAX_BYTES && self.inbox.len() > 1 {
-            self.next();
-        }
-    }
-
-    /// The message that came first, of those that nobody has waited for.
-    pub(crate) fn next(&mut self) -> Option<Incoming> {
-        let incoming = self.inbox.pop_front()?;
-        self.inbox_bytes -= incoming.bytes.len();
-        Some(incoming)
     }
 
     /// Why nothing comes any more, once that is so.
     pub(crate) fn end(&self) -> Option<&End> {
         self.end.as_ref()
-    }
-
-    /// Whom to wake once there is a message, or will be none.
-    pub(crate) fn wait(&mut self, context: &Context<'_>) {
-        self.waiting = Some(context.waker().clone());
-    }
-
-    /// What came since somebody asked last.
-    pub(crate) fn take_received(&mut self) -> Traffic {
-        std::mem::take(&mut self.received)
     }
 
     /// Begins to write a message; [`Socket::flush`] tells when all of it is written.

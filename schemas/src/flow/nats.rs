@@ -74,8 +74,8 @@ pub struct NatsStep {
     /// Beside `wait` and `consume`: how many messages; 1 when absent. `capture` and `checks` see the last of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub messages: Option<u32>,
-    /// Messages are numbered under this name when they are published, and counted by their numbers when they are
-    /// received: which were lost, came twice, or late.
+    /// Beside `publish`, `subscribe` and `consume`: messages are numbered under this name when they are published, and
+    /// counted by their numbers when they are received: which were lost, came twice, or behind later ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub track: Option<String>,
     /// Longest wait; the group's when absent.
@@ -214,11 +214,11 @@ impl NatsStep {
         let others: Vec<(&'static str, bool)> = match action {
             NatsAction::Publish(_) => of_subscribe.into_iter().chain([on, messages]).collect(),
             NatsAction::Request(_) => of_subscribe.into_iter().chain([jetstream, on, messages, track]).collect(),
-            NatsAction::Subscribe(_) => of_message.into_iter().chain([jetstream, on, messages, track]).collect(),
+            NatsAction::Subscribe(_) => of_message.into_iter().chain([jetstream, on, messages]).collect(),
             NatsAction::Consume(_) => of_message.into_iter().chain(of_subscribe).chain([jetstream, on]).collect(),
             NatsAction::Wait(_) => {
                 let server = ("server", self.server.is_some());
-                of_message.into_iter().chain(of_subscribe).chain([jetstream, server]).collect()
+                of_message.into_iter().chain(of_subscribe).chain([jetstream, server, track]).collect()
             }
         };
         received::refuse_others(path, name, others)

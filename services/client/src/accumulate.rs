@@ -3,6 +3,7 @@
 //! Memory is bounded: while the bus is away, everything after what already waits is folded into one pending second.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use nuncius_engine::sink::{SecondReport, SlowRow, StepRecorder};
 use nuncius_schemas::fault::{FaultCount, GeneratorFault};
@@ -17,8 +18,10 @@ use crate::message::{Packed, pack};
 use crate::totals::{add, merge};
 
 mod meter;
+mod track;
 
 use meter::MeterSum;
+use track::TrackSum;
 
 /// Most parts of a sequence, as the daemon's ledger takes them.
 const PARTS_MAX: usize = nuncius_stats::ledger::PARTS_MAX as usize;
@@ -64,6 +67,8 @@ pub(crate) struct Accumulated {
     steps: BTreeMap<(u16, u16), StepSum>,
     /// By group and name.
     meters: BTreeMap<(u16, String), MeterSum>,
+    /// By name and publisher.
+    tracks: BTreeMap<(Arc<str>, u64), TrackSum>,
     dropped_rows: u64,
     faults: BTreeMap<GeneratorFault, u64>,
     health: Option<Health>,
@@ -101,6 +106,9 @@ impl Accumulated {
         for recorder in &report.meters {
             let key = (report.group, recorder.meter.name.clone());
             self.meters.entry(key).or_insert_with(|| MeterSum::new(&recorder.meter)).add(&recorder.value);
+        }
+        for recorder in &report.tracks {
+            self.tracks.entry((Arc::clone(&recorder.track), recorder.publisher)).or_default().add(recorder);
         }
         // They belong to the whole iteration.
         if let Some(iteration) = iteration_among(report.steps.len()) {
@@ -159,6 +167,9 @@ impl Accumulated {
         for (key, sum) in later.meters {
             self.meters.entry(key).or_insert_with(|| MeterSum::new(&sum.meter)).fold(&sum);
         }
+        for (key, sum) in later.tracks {
+            self.tracks.entry(key).or_default().fold(&sum);
+        }
     }
 
     /// As many messages as it needs, each with at most `room_bytes` of steps. They are the parts of one sequence, or of
@@ -172,7 +183,8 @@ impl Accumulated {
         }
         let steps = self.steps.into_iter().map(|((group, step), sum)| sum.into_delta(group, step));
         let meters = self.meters.into_iter().filter_map(|((group, _), sum)| sum.into_delta(group));
-        let messages = pack(steps, meters, room_bytes);
+        let tracks = self.tracks.into_iter().map(|((track, publisher), sum)| sum.into_delta(&track, publisher));
+        let messages = pack(steps, meters, tracks, room_bytes);
         let sequences: Vec<&[Packed]> = messages.chunks(PARTS_MAX).collect();
         let last = sequences.len().saturating_sub(1);
         let mut deltas = Vec::with_capacity(messages.len());
@@ -196,6 +208,7 @@ impl Accumulated {
                     records: head.records,
                     steps: packed.steps.clone(),
                     meters: packed.meters.clone(),
+                    tracks: packed.tracks.clone(),
                     health: health.take(),
                 });
             }

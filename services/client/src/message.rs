@@ -4,6 +4,7 @@
 use nuncius_schemas::codec::MESSAGE_MAX_BYTES;
 use nuncius_schemas::meter::MeterDelta;
 use nuncius_schemas::metric::{CheckCount, FailureCount, Series, StepDelta};
+use nuncius_schemas::track::TrackDelta;
 use nuncius_stats::Totals;
 
 /// Room for a message's headers: its id, schema, trace context.
@@ -26,12 +27,14 @@ pub(crate) fn room_bytes(max_payload_bytes: usize) -> usize {
 pub(crate) struct Packed {
     pub(crate) steps: Vec<StepDelta>,
     pub(crate) meters: Vec<MeterDelta>,
+    pub(crate) tracks: Vec<TrackDelta>,
 }
 
-/// Steps and meters message by message, each within `room_bytes`. There is one at least.
+/// Steps, meters and tracks message by message, each within `room_bytes`. There is one at least.
 pub(crate) fn pack(
     steps: impl Iterator<Item = StepDelta>,
     meters: impl Iterator<Item = MeterDelta>,
+    tracks: impl Iterator<Item = TrackDelta>,
     room_bytes: usize,
 ) -> Vec<Packed> {
     let mut packing = Packing { messages: Vec::new(), last: Packed::default(), used_bytes: 0, room_bytes };
@@ -40,6 +43,9 @@ pub(crate) fn pack(
     }
     for meter in meters.flat_map(|meter| meter_pieces(meter, room_bytes)) {
         packing.make_room(meter_bytes(&meter)).meters.push(meter);
+    }
+    for track in tracks.flat_map(|track| track_pieces(track, room_bytes)) {
+        packing.make_room(track_bytes(&track)).tracks.push(track);
     }
     packing.messages.push(packing.last);
     packing.messages
@@ -109,6 +115,33 @@ fn meter_pieces(mut meter: MeterDelta, room_bytes: usize) -> Vec<MeterDelta> {
     let pieces = split(histogram, left_bytes).into_iter();
     let pieces: Vec<MeterDelta> = pieces.map(|histogram| MeterDelta { sum: 0, histogram, ..meter.clone() }).collect();
     std::iter::once(meter).chain(pieces).collect()
+}
+
+/// Names and numbers of a track, and what its ranges are beside.
+const TRACK_BYTES_MAX: usize = 128;
+/// Two numbers of at most 9 bytes, and the array around them.
+const RANGE_BYTES_MAX: usize = 19;
+
+fn track_bytes(track: &TrackDelta) -> usize {
+    TRACK_BYTES_MAX + track.track.len() + (track.published.len() + track.received.len()) * RANGE_BYTES_MAX
+}
+
+/// The track itself if it fits, else what adds up to it: counts are in the first.
+fn track_pieces(mut track: TrackDelta, room_bytes: usize) -> Vec<TrackDelta> {
+    if track_bytes(&track) <= room_bytes {
+        return vec![track];
+    }
+    let (published, received) = (std::mem::take(&mut track.published), std::mem::take(&mut track.received));
+    let left_bytes = room_bytes.saturating_sub(track_bytes(&track));
+    let empty = TrackDelta { messages: 0, reordered: 0, ..track.clone() };
+    let mut pieces = vec![track];
+    for published in chunks(published, left_bytes, |_| RANGE_BYTES_MAX) {
+        pieces.push(TrackDelta { published, ..empty.clone() });
+    }
+    for received in chunks(received, left_bytes, |_| RANGE_BYTES_MAX) {
+        pieces.push(TrackDelta { received, ..empty.clone() });
+    }
+    pieces
 }
 
 /// The step itself if it fits, else what adds up to it: counts are in the first, what is of variable length follows.

@@ -14,10 +14,12 @@ use crate::health::NodeHealth;
 
 mod meter;
 mod step;
+mod track;
 
 pub use meter::MeterTotals;
 pub use step::StepTotals;
 pub(crate) use step::add;
+pub use track::TrackTotals;
 
 /// Seconds of run time that are kept apart for reports and windows before the oldest is closed.
 pub const OPEN_SECONDS: u32 = 16;
@@ -44,6 +46,16 @@ pub enum MergeError {
         group: u16,
         /// Name of the meter.
         meter: String,
+        /// Node that sent it.
+        node: String,
+        /// What was wrong.
+        problem: String,
+    },
+    /// The ranges of a track are none.
+    #[error("track `{track}` from {node}: {problem}")]
+    Track {
+        /// Name of the track.
+        track: String,
         /// Node that sent it.
         node: String,
         /// What was wrong.
@@ -151,6 +163,9 @@ pub struct RunTotals {
     /// Meters by group and name.
     #[serde(default)]
     pub meters: BTreeMap<(u16, String), MeterTotals>,
+    /// Messages that are numbered, by the name of their track.
+    #[serde(default)]
+    pub tracks: BTreeMap<String, TrackTotals>,
     /// By node.
     pub nodes: BTreeMap<String, NodeTotals>,
     /// Seconds that deltas may still come for.
@@ -168,6 +183,7 @@ impl RunTotals {
             steps: BTreeMap::new(),
             cycles: BTreeMap::new(),
             meters: BTreeMap::new(),
+            tracks: BTreeMap::new(),
             nodes: BTreeMap::new(),
             open_seconds: BTreeMap::new(),
             ledger: Ledger::default(),
@@ -242,6 +258,15 @@ impl RunTotals {
                 problem.get_or_insert(MergeError::Meter {
                     group: meter.group,
                     meter: meter.name.clone(),
+                    node: delta.node.clone(),
+                    problem: text,
+                });
+            }
+        }
+        for track in &delta.tracks {
+            if let Err(text) = self.tracks.entry(track.track.clone()).or_default().add(track) {
+                problem.get_or_insert(MergeError::Track {
+                    track: track.track.clone(),
                     node: delta.node.clone(),
                     problem: text,
                 });

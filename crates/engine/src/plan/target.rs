@@ -38,10 +38,10 @@ pub(crate) fn parse(field: &str, text: &str) -> Result<Target, PlanError> {
     }
     let parts = url::Target::parse(text).ok_or_else(|| refuse("no scheme such as http://"))?;
     let default_port = match parts.scheme {
-        "http" | "https" | "amqp" | "amqps" => parts.default_port(),
+        "http" | "https" | "amqp" | "amqps" | "nats" | "tls" => parts.default_port(),
         _ => None,
     };
-    let default_port = default_port.ok_or_else(|| refuse("a scheme is http, https, amqp or amqps"))?;
+    let default_port = default_port.ok_or_else(|| refuse("a scheme is http, https, amqp, amqps, nats or tls"))?;
     if parts.userinfo.is_some() && parts.scheme.starts_with("http") {
         return Err(refuse("holds credentials: give a header `authorization` with ${NAME} instead"));
     }

@@ -11,6 +11,7 @@ use nuncius_script::FunctionId;
 
 use super::auth::AuthPlan;
 use super::message::WsPlan;
+use super::nats::NatsPlan;
 use super::text::Text;
 use crate::http::received::Wanted;
 use crate::plan::request::StatusSet;
@@ -22,6 +23,8 @@ pub(crate) enum Action {
     Http(Box<HttpAction>),
     /// A step over WebSocket.
     Ws(Box<WsPlan>),
+    /// A step over NATS.
+    Nats(Box<NatsPlan>),
 }
 
 /// A request over HTTP, and what becomes of its answer.

@@ -13,6 +13,7 @@ use super::action::{Action, CallPlan};
 use super::auth::{Grant, Login, Tokens};
 use super::feeder::FeederPlan;
 use super::instruction::{Instruction, Pc, Place};
+use super::nats::NatsServer;
 use super::script::Script;
 use super::target::{Resolver, TargetPlan};
 
@@ -42,6 +43,8 @@ pub(crate) struct Program {
     pub(crate) resolver: Resolver,
     pub(crate) logins: Box<[Login]>,
     pub(crate) grants: Box<[Grant]>,
+    /// Servers of NATS that steps go to.
+    pub(crate) nats_servers: Box<[NatsServer]>,
     /// The tokens that all users share.
     pub(crate) tokens: Tokens,
     pub(crate) feeders: Box<[FeederPlan]>,

@@ -22,6 +22,7 @@ use super::action::{Action, Address, BodyPlan, CallPlan, CheckPlan, HttpAction, 
 use super::auth::{AuthPlan, Identities};
 use super::compile::Sender;
 use super::message::ChannelNames;
+use super::nats::NatsServers;
 use super::render::{as_http, split_url};
 use super::target::Targets;
 use super::text::{Text, push_parameter, push_path};
@@ -45,6 +46,7 @@ pub(crate) struct Workshop<'a> {
     pub(crate) targets: &'a mut Targets,
     pub(crate) identities: &'a mut Identities,
     pub(crate) channels: &'a mut ChannelNames,
+    pub(crate) nats_servers: &'a mut NatsServers,
     /// Of the group itself.
     pub(crate) auth: AuthPlan,
     /// Functions of the script, and its name.
@@ -83,11 +85,11 @@ impl Workshop<'_> {
         let at = |verb: &str| format!("{path}.{verb}");
         match &sender.step.op {
             Some(Op::Ws(step)) => Ok(Action::Ws(Box::new(self.ws(number, &at("ws"), step)?))),
+            Some(Op::Nats(step)) => Ok(Action::Nats(Box::new(self.nats(number, &at("nats"), step)?))),
             None
             | Some(
                 Op::Http(..)
                 | Op::SocketIo(_)
-                | Op::Nats(_)
                 | Op::Think(_)
                 | Op::Set(_)
                 | Op::Loop(_)

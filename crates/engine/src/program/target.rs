@@ -33,6 +33,8 @@ pub(crate) struct TargetPlan {
     pub(crate) hosts: Arc<[Host]>,
     /// How iterations are shared over the hosts.
     pub(crate) spread: Spread,
+    /// Whether requests over HTTP go there.
+    pub(crate) is_http: bool,
 }
 
 impl TargetPlan {
@@ -74,16 +76,12 @@ impl Resolver {
     /// # Errors
     /// It is none, has no address, or one that this node may not be aimed at.
     pub(crate) fn target(&self, path: &str, field: &str, origin: &str) -> Result<TargetPlan, PlanError> {
-        let target = target::parse(field, origin)?;
-        if !origin.starts_with("http://") && !origin.starts_with("https://") {
-            let problem = "a request goes to http:// or https://".to_owned();
-            return Err(PlanError::Field { field: field.to_owned(), problem });
-        }
-        let hosts = target::resolve(field, &target, &self.services, &self.routes, &self.policy)?;
+        let (target, hosts) = self.reach(field, origin)?;
+        let is_http = origin.starts_with("http://") || origin.starts_with("https://");
         let weights: Vec<u64> = hosts.iter().map(|host| host.weight).collect();
         let refused = |field: String, problem: String| PlanError::Field { field, problem };
         let spread = Spread::new(&weights).map_err(|problem| refused(field.to_owned(), problem))?;
-        let tls = if target.secure {
+        let tls = if target.secure && is_http {
             // The problem begins with the field of the group.
             let tls = self.tls(&target.host).map_err(|problem| match problem.split_once(": ") {
                 Some((field, problem)) => refused(format!("{path}.{field}"), problem.to_owned()),
@@ -94,7 +92,7 @@ impl Resolver {
             None
         };
         let (authority, host) = (target.authority, target.host);
-        Ok(TargetPlan { origin: origin.to_owned(), authority, host, tls, hosts: hosts.into(), spread })
+        Ok(TargetPlan { origin: origin.to_owned(), authority, host, tls, hosts: hosts.into(), spread, is_http })
     }
 
     fn tls(&self, host: &str) -> Result<Tls, String> {
@@ -102,6 +100,25 @@ impl Resolver {
         let config =
             self.config.get_or_init(|| tls::setup(self.tls.as_ref(), name, Some(self.protocol)).map(|tls| tls.config));
         Ok(Tls { config: Arc::clone(config.as_ref().map_err(Clone::clone)?), server_name: tls::server_name(name)? })
+    }
+
+    /// The parts of a URL of any protocol, and the hosts behind it. May block on DNS. `field` is that of the URL.
+    ///
+    /// # Errors
+    /// It is none, has no address, or one that this node may not be aimed at.
+    pub(crate) fn reach(&self, field: &str, url: &str) -> Result<(target::Target, Vec<Host>), PlanError> {
+        let target = target::parse(field, url)?;
+        let hosts = target::resolve(field, &target, &self.services, &self.routes, &self.policy)?;
+        Ok((target, hosts))
+    }
+
+    /// How peers of this name are met over TLS by another protocol than HTTP.
+    ///
+    /// # Errors
+    /// Begins with the field below that of the group.
+    pub(crate) fn tls_of(&self, host: &str, protocol: Option<&str>) -> Result<Tls, String> {
+        let name = self.tls.as_ref().and_then(|tls| tls.server_name.as_deref()).unwrap_or(host);
+        tls::setup(self.tls.as_ref(), name, protocol)
     }
 
     /// Whether the target of an origin is known without asking anybody.
@@ -164,6 +181,10 @@ impl Targets {
             }
         };
         Ok(u32::try_from(index).unwrap_or(u32::MAX))
+    }
+
+    pub(super) fn resolver(&self) -> &Resolver {
+        &self.resolver
     }
 
     pub(crate) fn finish(self) -> (Vec<Arc<TargetPlan>>, Resolver) {

@@ -11,7 +11,9 @@ use nuncius_schemas::meter::Meter;
 use nuncius_schemas::metric::{FailureCount, FailureKind};
 use nuncius_schemas::units::SECOND_NS;
 
-use crate::sink::{EngineMessage, FinishReason, MeterRecorder, ROWS_MAX, Row, SecondReport, Slowest, StepRecorder};
+use crate::sink::{
+    EngineMessage, FinishReason, MeterRecorder, ROWS_MAX, Row, SecondReport, Slowest, StepRecorder, TrackRecorder,
+};
 
 /// Longest sample of a failure, in bytes.
 const SAMPLE_MAX_BYTES: usize = 256;
@@ -53,6 +55,7 @@ impl Shape {
             faults: Vec::new(),
             cycles: Vec::new(),
             meters: self.meters.iter().map(MeterRecorder::new).collect(),
+            tracks: Vec::new(),
         })
     }
 }
@@ -185,6 +188,17 @@ impl Seconds {
     /// The meter of this number.
     pub(super) fn meter(&mut self, meter: usize) -> Option<&mut MeterRecorder> {
         self.report.meters.get_mut(meter)
+    }
+
+    /// What of a track is of this publisher, in the report at hand.
+    pub(super) fn track(&mut self, track: &Arc<str>, publisher: u64) -> Option<&mut TrackRecorder> {
+        let tracks = &mut self.report.tracks;
+        let is_it = |known: &TrackRecorder| known.publisher == publisher && *known.track == **track;
+        let at = tracks.iter().position(is_it).unwrap_or_else(|| {
+            tracks.push(TrackRecorder { track: Arc::clone(track), publisher, ..TrackRecorder::default() });
+            tracks.len() - 1
+        });
+        tracks.get_mut(at)
     }
 
     /// For the last report: see [`SecondReport::cycles`].

@@ -56,6 +56,10 @@ impl Session<'_> {
         loop {
             let target = self.shared.target(number);
             let Some(target) = target else { return Err(Failure::new(FailureKind::Resolve, "no such target")) };
+            if !target.is_http {
+                let text = "the group's target is no server of HTTP: give the whole URL";
+                return Err(Failure::new(FailureKind::Template, text));
+            }
             self.add_cookies(&target, &mut buffers.outgoing);
             self.permit(exchange).await;
             let sending = Sending { exchange, step: Some(step), target: (number, &target), timeout_ns, wanted };

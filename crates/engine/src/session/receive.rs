@@ -9,6 +9,7 @@ use super::state::Session;
 use crate::failure::Failure;
 use crate::program::action::{CheckPlan, Taking};
 use crate::program::machine::Cursor;
+use crate::program::text::Text;
 
 /// Status of what has none.
 const NO_STATUS: u16 = 0;
@@ -46,6 +47,20 @@ impl Session<'_> {
             }
             memory.swap(self.program, cursor);
             is_wanted.map_err(|error| Failure::new(FailureKind::Template, format!("wait: {error}")))
+        })
+    }
+
+    /// What a text is made to.
+    ///
+    /// # Errors
+    /// A template cannot be filled in.
+    pub(super) fn made(&self, text: &Text, cursor: &mut Cursor, draws: &mut Draws) -> Result<String, Failure> {
+        self.with_facts(|facts| {
+            let mut memory = self.user.memory.borrow_mut();
+            memory.swap(self.program, cursor);
+            let made = text.text(&memory.scope(self.program, facts), draws);
+            memory.swap(self.program, cursor);
+            made.map_err(|error| Failure::new(FailureKind::Template, error.to_string()))
         })
     }
 

@@ -12,6 +12,7 @@ use nuncius_schemas::spec::Connections;
 use nuncius_script::Runtime;
 use serde_json::Value;
 
+use super::nats::NatsClients;
 use super::pool::http1::Http1Pool;
 use super::pool::http2::Http2Pool;
 use super::pool::{Key, SHARED};
@@ -68,19 +69,26 @@ pub(super) struct Shared {
     users: RefCell<HashMap<u32, User>>,
     owners: Cell<u64>,
     is_open: bool,
-    /// Of WebSocket.
-    pub(super) ws_meters: ChannelMeters,
+    pub(super) meters: Meters,
+    pub(super) nats: NatsClients,
 }
 
-/// Where the figures of a protocol of messages are counted.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct ChannelMeters {
+/// Where the figures of protocols of messages are counted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Meters {
+    pub(super) ws: ProtocolMeters,
+    pub(super) nats: ProtocolMeters,
+}
+
+/// Those of one protocol, as far as the group has them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ProtocolMeters {
     pub(super) sent: Option<usize>,
     pub(super) received: Option<usize>,
     pub(super) duration: Option<usize>,
 }
 
-impl ChannelMeters {
+impl ProtocolMeters {
     fn new(plan: &GroupPlan, protocol: &str) -> Self {
         let meter = |name: &str| plan.meter(&format!("{protocol}_{name}"));
         Self { sent: meter("messages_sent"), received: meter("messages_received"), duration: meter("session_duration") }
@@ -125,7 +133,8 @@ impl Shared {
             users: RefCell::default(),
             owners: Cell::new(0),
             is_open,
-            ws_meters: ChannelMeters::new(plan, "ws"),
+            meters: Meters { ws: ProtocolMeters::new(plan, "ws"), nats: ProtocolMeters::new(plan, "nats") },
+            nats: NatsClients::new(program.nats_servers.len()),
             plan: Arc::clone(plan),
         }
     }

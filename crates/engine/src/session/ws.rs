@@ -19,10 +19,11 @@ use super::shared::Buffers;
 use super::state::{Ready, Session, Stop};
 use crate::failure::Failure;
 use crate::in_flight::ExchangeId;
+use crate::inbox::Incoming;
 use crate::program::action::{CheckPlan, HttpAction};
 use crate::program::machine::Cursor;
 use crate::program::message::{MessagePlan, WsDoes, WsPlan};
-use crate::socket::{self, Incoming, Limits, Opened, Socket};
+use crate::socket::{self, Limits, Opened, Socket};
 
 /// Status of an answer that opens a WebSocket (RFC 9110, 15.2.2).
 const SWITCHING_PROTOCOLS: u16 = 101;
@@ -56,7 +57,7 @@ impl Session<'_> {
                 let exchanged = timeout(patience, async {
                     self.ws_write(plan.channel, message).await?;
                     self.in_flight().count_at(exchange, |recorder, place| recorder.written(place, length_bytes));
-                    add(self.shared, self.iteration, |meters| meters.sent, 1);
+                    add(self.shared, self.iteration, self.shared.meters.ws.sent, 1);
                     match wait {
                         Some(wait) => self.ws_receive(plan.channel, wait, cursor, &mut draws).await.map(Some),
                         None => Ok(None),
@@ -83,7 +84,7 @@ impl Session<'_> {
                 let closed = closed.unwrap_or_else(|_| {
                     Err(Failure::new(FailureKind::Timeout, "the peer has not closed within the timeout"))
                 });
-                if let Some(socket) = self.user.channels.take(plan.channel) {
+                if let Some(socket) = self.user.channels.take_socket(plan.channel) {
                     parted(self.shared, self.iteration, socket);
                 }
                 closed.map_err(|failure| self.end(exchange, plan.step, failure, monotonic_ns()))?;
@@ -140,7 +141,7 @@ impl Session<'_> {
             }
         };
         self.keep_cookies_of(&target, buffers.outgoing.path(), &headers);
-        if let Some(before) = self.user.channels.put(plan.channel, step, socket) {
+        if let Some(before) = self.user.channels.put_socket(plan.channel, step, socket) {
             parted(self.shared, self.iteration, before);
         }
         if !plan.taking.is_nothing() {
@@ -182,7 +183,7 @@ impl Session<'_> {
 
     /// Writes a message on a connection.
     async fn ws_write(&self, channel: u16, message: Message) -> Result<(), Failure> {
-        self.user.channels.with(channel, |socket| socket.send(message)).unwrap_or_else(|| Err(not_open()))?;
+        self.user.channels.with_socket(channel, |socket| socket.send(message)).unwrap_or_else(|| Err(not_open()))?;
         self.ws_until(channel, Socket::flush).await?
     }
 
@@ -193,7 +194,7 @@ impl Session<'_> {
         mut ready: impl FnMut(&mut Socket, &mut Context<'_>) -> Poll<T> + Unpin,
     ) -> Result<T, Failure> {
         socket::until(|context| {
-            let polled = self.user.channels.with(channel, |socket| ready(socket, context));
+            let polled = self.user.channels.with_socket(channel, |socket| ready(socket, context));
             polled.map_or_else(|| Poll::Ready(Err(not_open())), |polled| polled.map(Ok))
         })
         .await
@@ -211,13 +212,13 @@ impl Session<'_> {
             let incoming = self
                 .ws_until(channel, |socket, context| {
                     socket.pump(context, self.program.body_max_bytes);
-                    if let Some(incoming) = socket.next() {
+                    if let Some(incoming) = socket.inbox.next() {
                         return Poll::Ready(Ok(incoming));
                     }
                     if let Some(end) = socket.end() {
                         return Poll::Ready(Err(end.failure(socket.address)));
                     }
-                    socket.wait(context);
+                    socket.inbox.wait(context);
                     Poll::Pending
                 })
                 .await??;
@@ -229,7 +230,7 @@ impl Session<'_> {
 
     /// Closes a connection: says so, and waits until the peer has said so, too.
     async fn ws_close(&self, channel: u16, code: u16) -> Result<(), Failure> {
-        let is_over = self.user.channels.with(channel, |socket| match socket.end() {
+        let is_over = self.user.channels.with_socket(channel, |socket| match socket.end() {
             Some(end) => Err(end.failure(socket.address)),
             None => socket.say_close(code),
         });
@@ -237,12 +238,12 @@ impl Session<'_> {
         self.ws_until(channel, |socket, context| {
             let _ = socket.flush(context);
             socket.pump(context, self.program.body_max_bytes);
-            while socket.next().is_some() {}
+            while socket.inbox.next().is_some() {}
             match socket.end() {
                 Some(socket::End::Closed(_)) => Poll::Ready(Ok(())),
                 Some(end @ socket::End::Broken(_)) => Poll::Ready(Err(end.failure(socket.address))),
                 None => {
-                    socket.wait(context);
+                    socket.inbox.wait(context);
                     Poll::Pending
                 }
             }

@@ -13,6 +13,7 @@ mod data;
 mod hostile;
 mod http2;
 mod identity;
+mod nats;
 mod redirects;
 mod scripts;
 mod truth;

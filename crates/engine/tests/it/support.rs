@@ -248,6 +248,8 @@ pub struct Outcome {
     pub cycles: std::collections::BTreeMap<u32, u64>,
     /// Of each meter the sum, or how many values there were.
     pub meters: std::collections::BTreeMap<String, u64>,
+    /// Of each track: published, received messages, different ones of them, reordered.
+    pub tracks: std::collections::BTreeMap<String, [u64; 4]>,
 }
 
 impl Outcome {
@@ -384,6 +386,11 @@ impl<'a> Run<'a> {
                             MeterValue::Histogram(values) => values.count(),
                         };
                         *outcome.meters.entry(meter.meter.name.clone()).or_default() += counted;
+                    }
+                    for track in &report.tracks {
+                        let known = outcome.tracks.entry(track.track.to_string()).or_default();
+                        let counts = [track.published.count(), track.messages, track.received.count(), track.reordered];
+                        known.iter_mut().zip(counts).for_each(|(known, count)| *known += count);
                     }
                     outcome.slowest.extend(report.steps.iter().flat_map(|step| step.slowest.rows()));
                     for (total, step) in outcome.steps.iter_mut().zip(&report.steps) {

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use super::names::check_display_name;
 use super::step::check_step;
-use crate::flow::walk::BLOCKS_MAX;
-use crate::flow::{Op, Scenario, Step};
+use crate::flow::walk::{BLOCKS_MAX, Place};
+use crate::flow::{HttpVersion, Op, Scenario, Step};
 use crate::spec::check::{Reading, SpecError, at_most, refuse};
 use crate::spec::limits::{NAME_MAX_CHARACTERS, STEPS_MAX};
 use crate::spec::{EngineKind, Group};
 use crate::steps::ITERATION;
+use crate::target::split_scheme;
 
 /// Most scenarios of a group.
 const SCENARIOS_MAX: usize = 32;
@@ -36,12 +37,62 @@ pub(super) fn check(path: &str, group: &Group, reading: Reading) -> Result<(), S
         check_functions(&path, group, place.step)?;
     }
     check_names(path, &list, group)?;
+    if group.engine == EngineKind::Http {
+        check_places(path, group, &places)?;
+    }
     if group.engine == EngineKind::Http && group.target.contains('?') {
         let goes_on = |step: &Step| step.request().is_some_and(|(_, request)| request.url.starts_with('/'));
         if let Some(place) = places.iter().find(|place| goes_on(place.step)) {
             let problem =
                 format!("its query would not be sent: {} has a path; write the query into the paths", place.path);
             return refuse(format!("{path}.target"), problem);
+        }
+    }
+    Ok(())
+}
+
+/// What is at the group's target needs one of its own protocol.
+fn check_places(path: &str, group: &Group, places: &[Place<'_>]) -> Result<(), SpecError> {
+    let Some((scheme, _)) = split_scheme(&group.target) else { return Ok(()) };
+    let is_http = matches!(scheme, "http" | "https" | "ws" | "wss");
+    if !is_http && group.steps.is_empty() && group.scenarios.is_empty() {
+        let problem = format!("without steps a GET is sent, and {scheme}:// takes none: write the steps");
+        return refuse(format!("{path}.target"), problem);
+    }
+    let is_here = |url: &str| url.is_empty() || url.starts_with('/');
+    for place in places {
+        let field = format!("{path}.{}", place.path);
+        let url = match &place.step.op {
+            Some(Op::Nats(step)) => {
+                let is_there = step.server.is_some() || step.wait.is_some() || matches!(scheme, "nats" | "tls");
+                if !is_there {
+                    let problem = "no server of NATS: name one, or have a target of nats://";
+                    return refuse(format!("{field}.nats.server"), problem);
+                }
+                continue;
+            }
+            Some(Op::Ws(step)) => step.connect.as_deref(),
+            Some(Op::SocketIo(step)) => step.connect.as_deref(),
+            None
+            | Some(
+                Op::Http(..)
+                | Op::Think(_)
+                | Op::Set(_)
+                | Op::Loop(_)
+                | Op::If(_)
+                | Op::Parallel(_)
+                | Op::Call(_)
+                | Op::Log(_),
+            ) => None,
+        };
+        if url.is_some() && group.http == Some(HttpVersion::Http2) {
+            return refuse(field, "a WebSocket is opened over HTTP/1.1: leave `http: 2` to another group");
+        }
+        let request = place.step.request();
+        let url = url.or(request.as_ref().map(|(_, request)| request.url.as_str()));
+        if !is_http && url.is_some_and(is_here) {
+            let problem = format!("the group's target is of {scheme}://, which has no paths: write the whole URL");
+            return refuse(field, problem);
         }
     }
     Ok(())

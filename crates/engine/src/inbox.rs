@@ -1,0 +1,82 @@
+//! What came on a connection and waits until somebody takes it: bounded, the oldest passed over first.
+
+use std::collections::VecDeque;
+use std::task::{Context, Waker};
+
+use bytes::Bytes;
+use nuncius_bus::Headers;
+use nuncius_clock::monotonic_ns;
+
+/// Most messages that are kept until somebody waits for them.
+const MESSAGES_MAX: usize = 256;
+/// The same in bytes.
+const BYTES_MAX: usize = 1024 * 1024;
+
+/// A message that came.
+#[derive(Debug, Clone)]
+pub(crate) struct Incoming {
+    pub(crate) bytes: Bytes,
+    /// Empty where the protocol has none.
+    pub(crate) headers: Headers,
+    /// When it was read, on CLOCK_MONOTONIC.
+    pub(crate) at_ns: u64,
+}
+
+/// What came since somebody asked last.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Traffic {
+    pub(crate) messages: u64,
+    pub(crate) bytes: u64,
+}
+
+/// Messages, the first that came first.
+#[derive(Debug, Default)]
+pub(crate) struct Inbox {
+    messages: VecDeque<Incoming>,
+    bytes: usize,
+    received: Traffic,
+    waiting: Option<Waker>,
+}
+
+impl Inbox {
+    /// A message came just now.
+    pub(crate) fn push(&mut self, bytes: Bytes, headers: Headers) {
+        self.received.messages += 1;
+        self.received.bytes += bytes.len() as u64;
+        self.bytes += bytes.len();
+        self.messages.push_back(Incoming { bytes, headers, at_ns: monotonic_ns() });
+        while self.messages.len() > MESSAGES_MAX || self.bytes > BYTES_MAX && self.messages.len() > 1 {
+            self.next();
+        }
+    }
+
+    /// The message that came first, of those that nobody has waited for.
+    pub(crate) fn next(&mut self) -> Option<Incoming> {
+        let incoming = self.messages.pop_front()?;
+        self.bytes -= incoming.bytes.len();
+        Some(incoming)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    /// Whom to wake once there is a message, or will be none.
+    pub(crate) fn wait(&mut self, context: &Context<'_>) {
+        self.waiting = Some(context.waker().clone());
+    }
+
+    /// Wakes whoever waits, unless it is polled just now.
+    pub(crate) fn wake(&mut self, context: &Context<'_>) {
+        if let Some(waiting) = self.waiting.take()
+            && !waiting.will_wake(context.waker())
+        {
+            waiting.wake();
+        }
+    }
+
+    /// What came since somebody asked last.
+    pub(crate) fn take_received(&mut self) -> Traffic {
+        std::mem::take(&mut self.received)
+    }
+}
