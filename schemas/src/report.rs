@@ -11,6 +11,7 @@ use crate::meter::{MeterKind, MeterUnit};
 use crate::metric::{CheckCount, FailureKind, SlowRequest, StatusCount};
 use crate::run::{RunStatus, Verdict};
 use crate::spec::{EngineKind, ExperimentSpec};
+use crate::track::TrackReport;
 
 pub mod series;
 
@@ -62,6 +63,9 @@ pub struct Report {
     pub gates: Vec<GateReport>,
     /// Who took part.
     pub nodes: Vec<NodeReport>,
+    /// What became of messages that were numbered.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tracks: Vec<TrackReport>,
     /// Over time, by group and step.
     #[serde(default)]
     pub series: Vec<SeriesReport>,

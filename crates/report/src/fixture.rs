@@ -173,6 +173,7 @@ pub(crate) fn checkout() -> Report {
         nodes: vec![node("n1", None), node("n2", Some("no heartbeat for 10 s"))],
         series: vec![series("browse", "get", true), series("loop", "publish", false)],
         series_left_out: 0,
+        tracks: Vec::new(),
         intervals: (0..60).map(interval).collect(),
         events: vec![
             event(0, EventKind::Status, "running"),

@@ -40,6 +40,7 @@ pub fn page(report: &Report, view: Option<&TraceView>) -> String {
     out.push_str(&tables::gates(report));
     out.push_str(&tables::groups(report));
     out.push_str(&slowest::section(report, view));
+    out.push_str(&tables::tracks(report));
     out.push_str(&tables::nodes(report));
     out.push_str(&tables::events(report));
     out.push_str(&tables::metadata(report));

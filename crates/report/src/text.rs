@@ -8,6 +8,7 @@ use nuncius_schemas::report::{
 };
 use nuncius_schemas::run::{RunStatus, Verdict};
 use nuncius_schemas::spec::EngineKind;
+use nuncius_schemas::track::TrackReport;
 
 use crate::format::{ABSENT, failure_words, gate_value, headline, quantile_name, quantile_value, signed_duration};
 pub use crate::format::{bytes, count, duration, duration_f64, duration_or_absent, plain, rate, share, stamp, utc};
@@ -68,6 +69,7 @@ pub fn summary(report: &Report, options: TextOptions, view: Option<&TraceView>) 
         out.push_str(&group_lines(group, paint, width));
     }
     out.push_str(&gate_lines(&report.gates, paint, width));
+    out.push_str(&track_lines(&report.tracks, paint));
     out.push_str(&node_lines(&report.nodes, paint, width));
     out.push_str(&slowest::lines(report, paint, view));
     if let Some(trace) = &report.trace_id {
@@ -398,6 +400,25 @@ pub(crate) fn clock_words(node: &NodeReport) -> String {
         (None, Some(error)) => format!("± {}", duration(error)),
         (None, None) => ABSENT.to_owned(),
     }
+}
+
+/// The columns of what became of messages that were numbered.
+pub(crate) const TRACK_HEADING: [&str; 7] =
+    ["messages", "published", "received", "lost", "duplicated", "reordered", "unconfirmed"];
+
+/// One row of them.
+pub(crate) fn track_row(track: &TrackReport) -> Vec<String> {
+    let TrackReport { track, published, received, lost, duplicated, reordered, unconfirmed } = track;
+    let counts = [published, received, lost, duplicated, reordered, unconfirmed];
+    std::iter::once(plain(track, NAME_CHARACTERS)).chain(counts.map(|number| count(*number))).collect()
+}
+
+fn track_lines(tracks: &[TrackReport], paint: Paint) -> String {
+    if tracks.is_empty() {
+        return String::new();
+    }
+    let rows: Vec<Vec<String>> = tracks.iter().map(track_row).collect();
+    format!("\n{}", columns(paint, &TRACK_HEADING, &rows, &[]))
 }
 
 fn node_lines(nodes: &[NodeReport], paint: Paint, width: usize) -> String {

@@ -10,6 +10,7 @@ use nuncius_schemas::report::{
 };
 use nuncius_schemas::run::{RunStatus, Verdict};
 use nuncius_schemas::spec::EngineKind;
+use nuncius_schemas::track::TrackReport;
 
 use super::fixtures::*;
 
@@ -147,6 +148,15 @@ pub(crate) fn report() -> Report {
         }],
         series: vec![series()],
         series_left_out: 3,
+        tracks: vec![TrackReport {
+            track: "orders".to_owned(),
+            published: 200_000,
+            received: 198_012,
+            lost: 1_990,
+            duplicated: 2_004,
+            reordered: 1_998,
+            unconfirmed: 2,
+        }],
         intervals: vec![],
         events: vec![experiment_event()],
         trace_id: Some("0af7651916cd43dd8448eb211c80319c".into()),

@@ -9,8 +9,8 @@ use super::escape::escape;
 use super::shown::{TEXT_CHARACTERS, tone};
 use crate::format::{bytes, count, duration, duration_f64, duration_or_absent, gate_value, rate, share, utc};
 use crate::text::{
-    CLOSED_NOTE, QUANTILES, UNVERIFIED_NOTE, clock_words, cycles_line, gate_evidence, is_planned, meter_line,
-    quantity_cells, shown_quantities, warm_up_line,
+    CLOSED_NOTE, QUANTILES, TRACK_HEADING, UNVERIFIED_NOTE, clock_words, cycles_line, gate_evidence, is_planned,
+    meter_line, quantity_cells, shown_quantities, track_row, warm_up_line,
 };
 
 /// Most gates, groups, steps, kinds of failure, nodes and metadata entries that are shown, each.
@@ -259,6 +259,16 @@ fn checks(steps: &[&StepReport]) -> String {
         .collect();
     let table = table(&["step", "check", "passed", "failed", "of all"], &rows, &[1]);
     format!("<h3>Checks</h3>\n{table}{}", left_out(all, ROWS_MAX, "checks"))
+}
+
+pub(crate) fn tracks(report: &Report) -> String {
+    if report.tracks.is_empty() {
+        return String::new();
+    }
+    let escaped = |row: Vec<String>| row.iter().map(|cell| escape(cell, NAME_CHARACTERS)).collect();
+    let rows: Vec<Vec<String>> = report.tracks.iter().take(ROWS_MAX).map(track_row).map(escaped).collect();
+    let left = left_out(report.tracks.len(), ROWS_MAX, "tracks");
+    format!("<section><h2>Messages</h2>{}{left}</section>", table(&TRACK_HEADING, &rows, &[]))
 }
 
 pub(crate) fn nodes(report: &Report) -> String {

@@ -162,6 +162,7 @@ pub(crate) fn report(id: &str) -> Report {
         nodes: vec![node("n1"), node("n2")],
         series: Vec::new(),
         series_left_out: 0,
+        tracks: Vec::new(),
         intervals: Vec::new(),
         events: vec![event(id, 1_767_225_600_123, "from the report")],
         trace_id: None,

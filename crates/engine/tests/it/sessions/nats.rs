@@ -201,5 +201,5 @@ fn a_server_that_goes_away_in_mid_session_is_met_by_failures_and_used_again_when
     });
     let outcome = run.go();
     let step = &outcome.all()[0];
-    assert!(step.succeeded > 100 && step.failed > 0, "{step:?}");
+    assert!(step.succeeded >= 100 && step.failed > 0, "{step:?}");
 }

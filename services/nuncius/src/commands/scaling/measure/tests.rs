@@ -33,6 +33,7 @@ fn report() -> Report {
         nodes: Vec::new(),
         series: vec![SeriesReport { row_seconds: 1, columns, ..SeriesReport::default() }],
         series_left_out: 0,
+        tracks: Vec::new(),
         intervals: Vec::new(),
         events: Vec::new(),
         trace_id: None,
