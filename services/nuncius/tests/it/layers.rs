@@ -18,6 +18,7 @@ const CRATES: &[&str] = &[
     "load",
     "stats",
     "scenario",
+    "socketio",
     "bus",
     "store",
     "telemetry",
@@ -32,7 +33,7 @@ const CRATES: &[&str] = &[
 /// What crate `name` at `place` in the tree may depend on, without the prefix of their names.
 fn allowed(name: &str, place: &str) -> Vec<&'static str> {
     match (name, place) {
-        ("schemas" | "clock" | "testkit" | "serve", _) => vec![],
+        ("schemas" | "clock" | "testkit" | "serve" | "socketio", _) => vec![],
         ("metrics", _) => vec!["clock"],
         ("load" | "stats" | "bundle", _) => vec!["schemas"],
         ("scenario", _) => vec!["schemas", "load"],
@@ -43,7 +44,7 @@ fn allowed(name: &str, place: &str) -> Vec<&'static str> {
         ("machine", _) => vec!["schemas", "clock", "bus"],
         ("jobs", _) => vec!["schemas", "clock", "bus", "telemetry"],
         ("engine", _) => {
-            vec!["schemas", "clock", "load", "stats", "telemetry", "bus", "jobs", "scenario", "script"]
+            vec!["schemas", "clock", "load", "stats", "telemetry", "bus", "jobs", "scenario", "script", "socketio"]
         }
         ("nuncius", _) => CRATES
             .iter()
@@ -148,7 +149,7 @@ fn foreign_libraries_are_imported_where_they_belong() {
             let imports = package.all.contains(*library);
             assert!(!imports || owners.contains(&package.name.as_str()), "{} must not import {library}", package.name);
         }
-        if ["load", "stats", "scenario"].contains(&package.name.as_str()) {
+        if ["load", "stats", "scenario", "socketio"].contains(&package.name.as_str()) {
             for library in IMPURE {
                 assert!(!package.all.contains(*library), "{} is pure and must not import {library}", package.name);
             }

@@ -1,0 +1,72 @@
+//! Packets that wait to be sent.
+
+use std::collections::VecDeque;
+
+use crate::engine_io::{self, BinaryForm, Packet, Wire};
+use crate::error::ProtocolError;
+use crate::limits::{Limit, Limits};
+use crate::version::Version;
+
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    packets: VecDeque<Packet<'static>>,
+}
+
+impl Queue {
+    pub(super) fn len(&self) -> usize {
+        self.packets.len()
+    }
+
+    /// Adds packets that belong together: all of them or none.
+    pub(super) fn push(&mut self, packets: Vec<Packet<'static>>, limits: &Limits) -> Result<(), ProtocolError> {
+        limits.check(Limit::QueuedPackets, self.packets.len().saturating_add(packets.len()))?;
+        self.packets.extend(packets);
+        Ok(())
+    }
+
+    /// Adds an answer to a heartbeat, unless one waits already: a server cannot make the queue grow.
+    pub(super) fn push_pong(&mut self) {
+        let pong = Packet::Pong("".into());
+        if !self.packets.contains(&pong) {
+            self.packets.push_back(pong);
+        }
+    }
+
+    /// Adds a heartbeat, of which there is never more than one.
+    pub(super) fn push_ping(&mut self) {
+        self.packets.push_back(Packet::Ping("".into()));
+    }
+
+    /// Adds what ends a session, however full it is.
+    pub(super) fn push_last(&mut self, packet: Packet<'static>) {
+        self.packets.push_back(packet);
+    }
+
+    pub(super) fn push_first(&mut self, packet: Packet<'static>) {
+        self.packets.push_front(packet);
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.packets.clear();
+    }
+
+    pub(super) fn next_frame(&mut self, version: Version) -> Option<Wire> {
+        Some(engine_io::encode_frame(version, &self.packets.pop_front()?))
+    }
+
+    /// As many as one payload takes.
+    pub(super) fn next_payload(
+        &mut self,
+        version: Version,
+        most_bytes: usize,
+        limits: &Limits,
+    ) -> Result<Option<Wire>, ProtocolError> {
+        if self.packets.is_empty() {
+            return Ok(None);
+        }
+        let fit = engine_io::size_within(version, self.packets.iter(), most_bytes);
+        let count = fit.min(limits.payload_packets.max(1)).min(self.packets.len());
+        let packets: Vec<Packet<'static>> = self.packets.drain(..count).collect();
+        engine_io::encode_payload(version, &packets, BinaryForm::Raw, limits).map(Some)
+    }
+}
