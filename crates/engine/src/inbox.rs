@@ -16,6 +16,8 @@ const BYTES_MAX: usize = 1024 * 1024;
 #[derive(Debug, Clone)]
 pub(crate) struct Incoming {
     pub(crate) bytes: Bytes,
+    /// Of protocols that tell texts from bytes.
+    pub(crate) is_text: bool,
     /// Empty where the protocol has none.
     pub(crate) headers: Headers,
     /// When it was read, on CLOCK_MONOTONIC.
@@ -40,11 +42,11 @@ pub(crate) struct Inbox {
 
 impl Inbox {
     /// A message came just now.
-    pub(crate) fn push(&mut self, bytes: Bytes, headers: Headers) {
+    pub(crate) fn push(&mut self, bytes: Bytes, is_text: bool, headers: Headers) {
         self.received.messages += 1;
         self.received.bytes += bytes.len() as u64;
         self.bytes += bytes.len();
-        self.messages.push_back(Incoming { bytes, headers, at_ns: monotonic_ns() });
+        self.messages.push_back(Incoming { bytes, is_text, headers, at_ns: monotonic_ns() });
         while self.messages.len() > MESSAGES_MAX || self.bytes > BYTES_MAX && self.messages.len() > 1 {
             self.next();
         }

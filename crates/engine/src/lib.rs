@@ -35,6 +35,7 @@ mod session;
 pub mod sink;
 mod slowest;
 mod socket;
+mod socketio;
 mod start;
 #[cfg(test)]
 mod testing;

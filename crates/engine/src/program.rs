@@ -31,6 +31,7 @@ pub(crate) mod message;
 pub(crate) mod nats;
 pub(crate) mod render;
 pub(crate) mod script;
+pub(crate) mod socketio;
 pub(crate) mod target;
 pub(crate) mod text;
 

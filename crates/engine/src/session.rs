@@ -41,6 +41,7 @@ mod scripts;
 mod send;
 mod shared;
 mod sleep;
+mod socketio;
 mod state;
 mod token;
 mod user;
@@ -172,6 +173,9 @@ impl Session<'_> {
                     }
                     Some(Action::Ws(plan)) => {
                         ready = Some(Box::pin(self.ws(plan, &mut cursor, draws, ready)).await?);
+                    }
+                    Some(Action::SocketIo(plan)) => {
+                        ready = Some(Box::pin(self.socketio(plan, &mut cursor, draws, ready)).await?);
                     }
                     Some(Action::Nats(plan)) => {
                         ready = Some(Box::pin(self.nats(plan, &mut cursor, draws, ready)).await?);

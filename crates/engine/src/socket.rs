@@ -98,8 +98,8 @@ impl Socket {
         while self.end.is_none() {
             match Pin::new(&mut self.stream).poll_next(context) {
                 Poll::Pending => break,
-                Poll::Ready(Some(Ok(Message::Text(text)))) => self.inbox.push(Bytes::from(text), Headers::new()),
-                Poll::Ready(Some(Ok(Message::Binary(bytes)))) => self.inbox.push(bytes, Headers::new()),
+                Poll::Ready(Some(Ok(Message::Text(text)))) => self.inbox.push(Bytes::from(text), true, Headers::new()),
+                Poll::Ready(Some(Ok(Message::Binary(bytes)))) => self.inbox.push(bytes, false, Headers::new()),
                 // The library answers pings by itself, with the next flush.
                 Poll::Ready(Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)))) => {
                     let _ = Pin::new(&mut self.stream).poll_flush(context);

@@ -4,6 +4,7 @@
 //!
 //! It must never be a dependency of anything that ships, and never depend on `nuncius-bus`, whose tests use it.
 
+mod booking;
 mod browser;
 mod cluster;
 mod island;
@@ -15,6 +16,7 @@ mod server;
 mod temp;
 mod wait;
 
+pub use booking::{Booking, SOCKETIO_PATH, SocketIoVersion};
 pub use browser::{Browser, Scheme};
 pub use cluster::TestCluster;
 pub use island::Island;

@@ -12,6 +12,7 @@ use nuncius_script::FunctionId;
 use super::auth::AuthPlan;
 use super::message::WsPlan;
 use super::nats::NatsPlan;
+use super::socketio::SocketIoPlan;
 use super::text::Text;
 use crate::http::received::Wanted;
 use crate::plan::request::StatusSet;
@@ -23,6 +24,8 @@ pub(crate) enum Action {
     Http(Box<HttpAction>),
     /// A step over WebSocket.
     Ws(Box<WsPlan>),
+    /// A step over Socket.IO.
+    SocketIo(Box<SocketIoPlan>),
     /// A step over NATS.
     Nats(Box<NatsPlan>),
 }

@@ -85,11 +85,11 @@ impl Workshop<'_> {
         let at = |verb: &str| format!("{path}.{verb}");
         match &sender.step.op {
             Some(Op::Ws(step)) => Ok(Action::Ws(Box::new(self.ws(number, &at("ws"), step)?))),
+            Some(Op::SocketIo(step)) => Ok(Action::SocketIo(Box::new(self.socketio(number, &at("socketio"), step)?))),
             Some(Op::Nats(step)) => Ok(Action::Nats(Box::new(self.nats(number, &at("nats"), step)?))),
             None
             | Some(
                 Op::Http(..)
-                | Op::SocketIo(_)
                 | Op::Think(_)
                 | Op::Set(_)
                 | Op::Loop(_)

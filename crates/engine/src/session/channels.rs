@@ -14,6 +14,7 @@ use crate::in_flight::Iteration;
 use crate::inbox::{Inbox, Traffic};
 use crate::record::Recorder;
 use crate::socket::Socket;
+use crate::socketio::SocketIo;
 
 /// A subscription, and what has come of it.
 pub(super) struct Subscription {
@@ -39,7 +40,7 @@ impl Subscription {
                     if let (Some(track), Some(header)) = (&self.track, message.headers.get(TRACK_HEADER)) {
                         shared.in_flight.record(|recorder| recorder.received_numbered(track, header));
                     }
-                    self.inbox.push(message.payload, message.headers);
+                    self.inbox.push(message.payload, false, message.headers);
                 }
             }
         }
@@ -70,19 +71,25 @@ fn take<T>(all: &mut Vec<Named<T>>, name: u16) -> Option<T> {
 #[derive(Default)]
 pub(super) struct Channels {
     sockets: RefCell<Vec<Named<Socket>>>,
+    socketio: RefCell<Vec<Named<SocketIo>>>,
     subscriptions: RefCell<Vec<Named<Subscription>>>,
 }
 
 impl std::fmt::Debug for Channels {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (sockets, subscriptions) = (self.sockets.borrow().len(), self.subscriptions.borrow().len());
-        f.debug_struct("Channels").field("sockets", &sockets).field("subscriptions", &subscriptions).finish()
+        let socketio = self.socketio.borrow().len();
+        f.debug_struct("Channels")
+            .field("sockets", &sockets)
+            .field("socketio", &socketio)
+            .field("subscriptions", &subscriptions)
+            .finish()
     }
 }
 
 impl Channels {
     pub(super) fn is_empty(&self) -> bool {
-        self.sockets.borrow().is_empty() && self.subscriptions.borrow().is_empty()
+        self.sockets.borrow().is_empty() && self.socketio.borrow().is_empty() && self.subscriptions.borrow().is_empty()
     }
 
     /// Keeps a connection under a name; the one that had it before is given back.
@@ -100,6 +107,23 @@ impl Channels {
     /// Something with the connection of a name; `None` where there is none.
     pub(super) fn with_socket<T>(&self, name: u16, with: impl FnOnce(&mut Socket) -> T) -> Option<T> {
         find(&mut self.sockets.borrow_mut(), name).map(with)
+    }
+
+    /// Keeps a connection of Socket.IO under a name; the one that had it before is given back.
+    pub(super) fn put_socketio(&self, name: u16, step: u16, io: SocketIo) -> Option<SocketIo> {
+        let before = self.take_socketio(name);
+        self.socketio.borrow_mut().push(Named { name, step, open: io });
+        before
+    }
+
+    /// The connection of Socket.IO of a name, open no longer.
+    pub(super) fn take_socketio(&self, name: u16) -> Option<SocketIo> {
+        take(&mut self.socketio.borrow_mut(), name)
+    }
+
+    /// Something with the connection of Socket.IO of a name; `None` where there is none.
+    pub(super) fn with_socketio<T>(&self, name: u16, with: impl FnOnce(&mut SocketIo) -> T) -> Option<T> {
+        find(&mut self.socketio.borrow_mut(), name).map(with)
     }
 
     /// Keeps a subscription under a name; the one that had it before ends.
@@ -120,6 +144,10 @@ impl Channels {
             socket.pump(context, body_max_bytes);
             count_received(shared, iteration, (*step, &shared.meters.ws), socket.inbox.take_received());
         }
+        for Named { step, open: io, .. } in self.socketio.borrow_mut().iter_mut() {
+            io.pump(context, body_max_bytes);
+            count_received(shared, iteration, (*step, &shared.meters.socketio), io.take_received());
+        }
         for Named { step, open: subscription, .. } in self.subscriptions.borrow_mut().iter_mut() {
             subscription.pump(context, shared);
             count_received(shared, iteration, (*step, &shared.meters.nats), subscription.inbox.take_received());
@@ -131,6 +159,10 @@ impl Channels {
         for Named { step, open: mut socket, .. } in self.sockets.take() {
             count_received(shared, iteration, (step, &shared.meters.ws), socket.inbox.take_received());
             parted(shared, iteration, socket);
+        }
+        for Named { step, open: mut io, .. } in self.socketio.take() {
+            count_received(shared, iteration, (step, &shared.meters.socketio), io.take_received());
+            io_parted(shared, iteration, io);
         }
         for Named { step, open: mut subscription, .. } in self.subscriptions.take() {
             count_received(shared, iteration, (step, &shared.meters.nats), subscription.inbox.take_received());
@@ -157,6 +189,13 @@ pub(super) fn parted(shared: &Shared, iteration: Iteration, socket: Socket) {
     let lasted_ns = monotonic_ns().saturating_sub(socket.opened_ns);
     add(shared, iteration, shared.meters.ws.duration, lasted_ns);
     socket.part();
+}
+
+/// A connection of Socket.IO is closed by whoever has opened it.
+pub(super) fn io_parted(shared: &Shared, iteration: Iteration, io: SocketIo) {
+    let lasted_ns = monotonic_ns().saturating_sub(io.opened_ns);
+    add(shared, iteration, shared.meters.socketio.duration, lasted_ns);
+    io.part();
 }
 
 /// Adds to a meter of a protocol; what begins in the warm-up adds to none.

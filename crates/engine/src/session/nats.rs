@@ -146,7 +146,12 @@ impl Session<'_> {
                 let answer = client.request(subject, &headers, payload, patience).await.map_err(failure_of)?;
                 let received = Traffic { messages: 1, bytes: answer.payload.len() as u64 };
                 count_received(self.shared, self.iteration, (plan.step, &self.shared.meters.nats), received);
-                Ok(Some(Incoming { bytes: answer.payload, headers: answer.headers, at_ns: monotonic_ns() }))
+                Ok(Some(Incoming {
+                    bytes: answer.payload,
+                    is_text: false,
+                    headers: answer.headers,
+                    at_ns: monotonic_ns(),
+                }))
             }
             NatsDoes::Subscribe { channel, subject, queue, track } => {
                 let Some(client) = client else { return Err(is_closed()) };
@@ -184,7 +189,7 @@ impl Session<'_> {
                     count_received(self.shared, self.iteration, (plan.step, &self.shared.meters.nats), received);
                     delivery.acknowledge().await.map_err(failure_of)?;
                     let target::TargetMessage { headers, payload } = delivery.message;
-                    last = Some(Incoming { bytes: payload, headers, at_ns: monotonic_ns() });
+                    last = Some(Incoming { bytes: payload, is_text: false, headers, at_ns: monotonic_ns() });
                 }
                 match arrived < count {
                     true => Err(failure_of(TargetError::Timeout)),
@@ -274,22 +279,15 @@ impl Session<'_> {
         draws: &mut Draws,
     ) -> Result<MessageToSend, Failure> {
         let template = |error: nuncius_scenario::TemplateError| Failure::new(FailureKind::Template, error.to_string());
-        self.with_facts(|facts| {
-            let mut memory = self.user.memory.borrow_mut();
-            memory.swap(self.program, cursor);
-            let scope = memory.scope(self.program, facts);
-            let mut make = || {
-                let subject = plan.subject.text(&scope, draws)?;
-                let mut headers = Headers::new();
-                for (name, value) in &plan.headers {
-                    headers.insert(name.to_string(), value.text(&scope, draws)?);
-                }
-                Ok(MessageToSend { subject, headers, payload: plan.payload.bytes(&scope, draws)? })
-            };
-            let made = make().map_err(template);
-            memory.swap(self.program, cursor);
-            made
-        })
+        let made = self.with_scope(cursor, |scope| {
+            let subject = plan.subject.text(scope, draws)?;
+            let mut headers = Headers::new();
+            for (name, value) in &plan.headers {
+                headers.insert(name.to_string(), value.text(scope, draws)?);
+            }
+            Ok(MessageToSend { subject, headers, payload: plan.payload.bytes(scope, draws)? })
+        });
+        made.map_err(template)
     }
 }
 

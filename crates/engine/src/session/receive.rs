@@ -2,7 +2,7 @@
 
 use http::HeaderMap;
 use nuncius_scenario::draw::Draws;
-use nuncius_scenario::{Answer, Body};
+use nuncius_scenario::{Answer, Body, Scope, TemplateError};
 use nuncius_schemas::metric::FailureKind;
 
 use super::state::Session;
@@ -30,23 +30,25 @@ impl Session<'_> {
         }
         let body = Body::new(body);
         let answer = Answer { status: NO_STATUS, headers, body: &body, service_ns: 0, jar: None };
+        let is_wanted = self.with_scope(cursor, |scope| {
+            for plan in wait {
+                if !plan.check.run(&answer, scope, draws)?.has_passed() {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        });
+        is_wanted.map_err(|error: TemplateError| Failure::new(FailureKind::Template, format!("wait: {error}")))
+    }
+
+    /// Runs `with` with what templates see.
+    pub(super) fn with_scope<T>(&self, cursor: &mut Cursor, with: impl FnOnce(&Scope<'_>) -> T) -> T {
         self.with_facts(|facts| {
             let mut memory = self.user.memory.borrow_mut();
             memory.swap(self.program, cursor);
-            let scope = memory.scope(self.program, facts);
-            let mut is_wanted = Ok(true);
-            for plan in wait {
-                match plan.check.run(&answer, &scope, draws) {
-                    Ok(verdict) if verdict.has_passed() => {}
-                    Ok(_) => is_wanted = Ok(false),
-                    Err(error) => is_wanted = Err(error),
-                }
-                if !matches!(is_wanted, Ok(true)) {
-                    break;
-                }
-            }
+            let made = with(&memory.scope(self.program, facts));
             memory.swap(self.program, cursor);
-            is_wanted.map_err(|error| Failure::new(FailureKind::Template, format!("wait: {error}")))
+            made
         })
     }
 
@@ -55,13 +57,8 @@ impl Session<'_> {
     /// # Errors
     /// A template cannot be filled in.
     pub(super) fn made(&self, text: &Text, cursor: &mut Cursor, draws: &mut Draws) -> Result<String, Failure> {
-        self.with_facts(|facts| {
-            let mut memory = self.user.memory.borrow_mut();
-            memory.swap(self.program, cursor);
-            let made = text.text(&memory.scope(self.program, facts), draws);
-            memory.swap(self.program, cursor);
-            made.map_err(|error| Failure::new(FailureKind::Template, error.to_string()))
-        })
+        let made = self.with_scope(cursor, |scope| text.text(scope, draws));
+        made.map_err(|error| Failure::new(FailureKind::Template, error.to_string()))
     }
 
     /// Runs the checks of a message, and takes what is wanted from it.

@@ -77,6 +77,7 @@ pub(super) struct Shared {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Meters {
     pub(super) ws: ProtocolMeters,
+    pub(super) socketio: ProtocolMeters,
     pub(super) nats: ProtocolMeters,
 }
 
@@ -133,7 +134,11 @@ impl Shared {
             users: RefCell::default(),
             owners: Cell::new(0),
             is_open,
-            meters: Meters { ws: ProtocolMeters::new(plan, "ws"), nats: ProtocolMeters::new(plan, "nats") },
+            meters: Meters {
+                ws: ProtocolMeters::new(plan, "ws"),
+                socketio: ProtocolMeters::new(plan, "socketio"),
+                nats: ProtocolMeters::new(plan, "nats"),
+            },
             nats: NatsClients::new(program.nats_servers.len()),
             plan: Arc::clone(plan),
         }

@@ -18,6 +18,7 @@ use super::channels::{add, parted};
 use super::shared::Buffers;
 use super::state::{Ready, Session, Stop};
 use crate::failure::Failure;
+use crate::http::outgoing::Outgoing;
 use crate::in_flight::ExchangeId;
 use crate::inbox::Incoming;
 use crate::program::action::{CheckPlan, HttpAction};
@@ -113,7 +114,9 @@ impl Session<'_> {
         };
         self.add_cookies(&target, &mut buffers.outgoing);
         let trace = self.in_flight().trace_of(exchange);
-        let upgrade = upgrade(buffers, &target.authority, offered, trace.as_deref()).map_err(failed)?;
+        let path = buffers.outgoing.path().to_owned();
+        let upgrade = upgrade((&path, &buffers.outgoing), &target.authority, offered, trace.as_deref());
+        let upgrade = upgrade.map_err(failed)?;
         let Some(host) = target.hosts.get(target.spread.host(self.position)) else {
             return Err(failed(Failure::new(FailureKind::Resolve, "no address")));
         };
@@ -159,25 +162,19 @@ impl Session<'_> {
     /// Makes a message.
     fn ws_message(&self, plan: &MessagePlan, cursor: &mut Cursor, draws: &mut Draws) -> Result<Message, Failure> {
         let template = |error: nuncius_scenario::TemplateError| Failure::new(FailureKind::Template, error.to_string());
-        self.with_facts(|facts| {
-            let mut memory = self.user.memory.borrow_mut();
-            memory.swap(self.program, cursor);
-            let scope = memory.scope(self.program, facts);
-            let made = match plan {
-                MessagePlan::Text(text) => text.text(&scope, draws).map(Message::text).map_err(template),
-                MessagePlan::Json(json) => {
-                    let mut bytes = Vec::new();
-                    let written = json.write_json(&scope, draws, &mut bytes).map_err(template);
-                    written.map(|()| Message::text(String::from_utf8(bytes).unwrap_or_default()))
-                }
-                MessagePlan::Binary(text) => text.text(&scope, draws).map_err(template).and_then(|text| {
-                    let bytes = nuncius_scenario::decode_base64(&text);
-                    let problem = || Failure::new(FailureKind::Template, "binary: what is to be sent is no base64");
-                    bytes.map(|bytes| Message::binary(Bytes::from(bytes))).ok_or_else(problem)
-                }),
-            };
-            memory.swap(self.program, cursor);
-            made
+        self.with_scope(cursor, |scope| match plan {
+            MessagePlan::Text(text) => text.text(scope, draws).map(Message::text).map_err(template),
+            MessagePlan::Json(json) => {
+                let mut bytes = Vec::new();
+                json.write_json(scope, draws, &mut bytes).map_err(template)?;
+                Ok(Message::text(String::from_utf8(bytes).unwrap_or_default()))
+            }
+            MessagePlan::Binary(text) => {
+                let text = text.text(scope, draws).map_err(template)?;
+                let problem = || Failure::new(FailureKind::Template, "binary: what is to be sent is no base64");
+                let bytes = nuncius_scenario::decode_base64(&text).ok_or_else(problem)?;
+                Ok(Message::binary(Bytes::from(bytes)))
+            }
         })
     }
 
@@ -284,15 +281,15 @@ fn too_late(waits: bool) -> Failure {
 }
 
 /// The request for an upgrade (RFC 6455, 4.1).
-fn upgrade(
-    buffers: &Buffers,
+pub(super) fn upgrade(
+    (path, outgoing): (&str, &Outgoing),
     authority: &str,
     offered: Option<&str>,
     trace: Option<&str>,
 ) -> Result<Request<()>, Failure> {
     let unmade = |what: &str| Failure::new(FailureKind::Template, format!("{what}: cannot be sent"));
     // The library asks for the scheme, and sends path and query alone.
-    let uri = format!("ws://{authority}{}", buffers.outgoing.path());
+    let uri = format!("ws://{authority}{path}");
     let mut request = Request::builder().uri(uri).body(()).map_err(|_| unmade("the path"))?;
     let headers = request.headers_mut();
     let mut add = |name: &str, value: &str| {
@@ -301,7 +298,7 @@ fn upgrade(
         headers.append(name, value);
         Ok::<(), Failure>(())
     };
-    for (name, value) in buffers.outgoing.fields() {
+    for (name, value) in outgoing.fields() {
         add(name, value)?;
     }
     let key = generate_key();

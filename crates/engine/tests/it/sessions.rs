@@ -16,6 +16,7 @@ mod identity;
 mod nats;
 mod redirects;
 mod scripts;
+mod socketio;
 mod truth;
 mod ws;
 
