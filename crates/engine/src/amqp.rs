@@ -44,7 +44,8 @@ mod publish;
 mod runtime;
 mod shared;
 
-use connection::Access;
+pub(crate) use connection::{Access, Link, describe, failure_of, open, reply};
+pub(crate) use publish::declare;
 pub(crate) use shared::Setup;
 use shared::{Publish, Shared, State, Tally};
 

@@ -161,6 +161,14 @@ impl GroupPlan {
         Picker::new(&self.spread, &self.load, self.shards.shards(), first_shard)
     }
 
+    /// Whether there is somebody who waits for each iteration's end before the next.
+    pub(crate) const fn is_closed(&self) -> bool {
+        match self.load {
+            Load::Open { .. } => false,
+            Load::Closed { .. } => true,
+        }
+    }
+
     /// The queue that jobs are submitted to, of a group of jobs.
     pub fn queue(&self) -> Option<&str> {
         match &self.action {

@@ -18,6 +18,7 @@ use crate::error::PlanError;
 use crate::policy::TargetPolicy;
 
 pub(crate) mod action;
+pub(crate) mod amqp;
 pub(crate) mod auth;
 pub(crate) mod compile;
 mod compiled;
@@ -39,6 +40,7 @@ use compiled::Made;
 pub(crate) use compiled::Program;
 
 use self::http::Workshop;
+use amqp::Brokers;
 use auth::{AuthPlan, Identities, Tokens};
 use compile::Compiler;
 use feeder::FeederPlan;
@@ -159,7 +161,7 @@ pub(crate) fn compile(group: &Group, input: &ProgramInput<'_>) -> Result<Program
         .ok_or_else(|| refuse("target", "templates are not filled in here: give the whole URL in a step".to_owned()))?;
     targets.number(&format!("{path}.target"), base.origin)?;
     let (mut identities, mut channels) = (Identities::default(), ChannelNames::default());
-    let mut nats_servers = NatsServers::default();
+    let (mut nats_servers, mut brokers) = (NatsServers::default(), Brokers::default());
     let mut workshop = Workshop {
         path,
         group,
@@ -169,6 +171,7 @@ pub(crate) fn compile(group: &Group, input: &ProgramInput<'_>) -> Result<Program
         identities: &mut identities,
         channels: &mut channels,
         nats_servers: &mut nats_servers,
+        brokers: &mut brokers,
         auth: AuthPlan::None,
         exports: script.as_ref().map(script::Script::exports),
         bundle: input.bundle,
@@ -185,6 +188,7 @@ pub(crate) fn compile(group: &Group, input: &ProgramInput<'_>) -> Result<Program
         calls.push(workshop.call(sender)?);
     }
     let (targets, resolver) = targets.finish();
+    let (brokers, queues) = brokers.finish();
     let mut shared = vec![None; names.len()];
     for (slot, value) in constants {
         if let Some(place) = shared.get_mut(usize::from(slot)) {
@@ -210,6 +214,8 @@ pub(crate) fn compile(group: &Group, input: &ProgramInput<'_>) -> Result<Program
         logins: identities.logins.into(),
         grants: identities.grants.into(),
         nats_servers: nats_servers.finish(),
+        brokers,
+        queues,
         tokens: Tokens::default(),
         feeders: feeders.into(),
         script,

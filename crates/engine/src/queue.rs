@@ -145,7 +145,7 @@ impl Shared {
     }
 }
 
-fn refused(error: JobError) -> Failure {
+pub(crate) fn refused(error: JobError) -> Failure {
     let kind = match &error {
         JobError::Bus(BusError::Timeout { .. }) | JobError::Typed(TypedError::Bus(BusError::Timeout { .. })) => {
             FailureKind::Timeout
@@ -156,7 +156,7 @@ fn refused(error: JobError) -> Failure {
     Failure::Failed(kind, error.to_string())
 }
 
-fn judge(result: &JobResult) -> Result<(), Failure> {
+pub(crate) fn judge(result: &JobResult) -> Result<(), Failure> {
     let reason = || result.error.clone().unwrap_or_else(|| "without a reason".to_owned());
     match result.status {
         JobStatus::Succeeded => Ok(()),

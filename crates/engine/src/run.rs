@@ -45,7 +45,8 @@ enum Means {
     Queue(Bus),
     /// Over the bus, or over HTTP.
     Servo(Option<Bus>),
-    Session,
+    /// With what its jobs go over, if it has any.
+    Session(Option<Bus>),
 }
 
 impl Means {
@@ -61,7 +62,8 @@ impl Means {
             Action::Amqp(amqp) => Self::Amqp(amqp::setup(plan, amqp)?),
             Action::Queue(_) => Self::Queue(bus()?),
             Action::Servo(servo) => Self::Servo(if servo.is_bus { Some(bus()?) } else { None }),
-            Action::Session(_) => Self::Session,
+            Action::Session(program) if program.queues.is_empty() => Self::Session(None),
+            Action::Session(_) => Self::Session(Some(bus()?)),
         })
     }
 }
@@ -73,7 +75,7 @@ enum Engine {
     Amqp { pace: Pace, setup: amqp::Setup },
     Queue { pace: Pace, bus: Bus },
     Servo { frame: Frame, share: Share, bus: Option<Bus> },
-    Session { pace: Pace, thread: usize, ahead: usize },
+    Session { pace: Pace, thread: usize, ahead: usize, bus: Option<Bus> },
 }
 
 impl Engine {
@@ -90,10 +92,10 @@ impl Engine {
             }
             Means::Amqp(setup) => Self::Amqp { pace: pace(share), setup },
             Means::Queue(bus) => Self::Queue { pace: pace(share), bus },
-            Means::Session => {
+            Means::Session(bus) => {
                 let thread = share.thread.saturating_sub(plan.first_thread);
                 let pace = pace(share);
-                Self::Session { ahead: connections_ahead(plan, &pace), pace, thread }
+                Self::Session { ahead: connections_ahead(plan, &pace), pace, thread, bus }
             }
             Means::Servo(bus) => {
                 Self::Servo { frame: Frame::new(Arc::clone(control), options, plan.joins_at_ns), share, bus }
@@ -108,7 +110,9 @@ impl Engine {
             Self::General { pace, tls, ahead } => general::run(pace, recorder, plan, tls, waker, ahead),
             Self::Amqp { pace, setup } => amqp::run(pace, recorder, plan, setup, waker),
             Self::Queue { pace, bus } => queue::run(pace, recorder, plan, &bus, waker),
-            Self::Session { pace, thread, ahead } => session::run((pace, recorder), plan, thread, waker, ahead),
+            Self::Session { pace, thread, ahead, bus } => {
+                session::run((pace, recorder), plan, thread, waker, (ahead, bus));
+            }
             Self::Servo { frame, share, bus } => {
                 servo::run(&plan, &share, options, (frame, recorder), bus.as_ref(), &waker);
             }

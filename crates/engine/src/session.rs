@@ -11,6 +11,7 @@ use std::sync::{Arc, PoisonError};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use nuncius_bus::Bus;
 use nuncius_clock::monotonic_ns;
 use nuncius_schemas::metric::FailureKind;
 use tokio::runtime::Runtime;
@@ -29,10 +30,12 @@ use crate::record::Recorder;
 use crate::wake::Waker;
 
 mod ahead;
+mod amqp;
 mod answer;
 mod channels;
 mod fetch;
 mod follow;
+mod job;
 mod nats;
 mod pool;
 mod receive;
@@ -59,7 +62,7 @@ pub(crate) fn run(
     plan: Arc<GroupPlan>,
     thread: usize,
     waker: Arc<Waker>,
-    ahead: usize,
+    (ahead, bus): (usize, Option<Bus>),
 ) {
     let Some(program) = plan.program() else {
         return pace.close_failed(recorder, "the plan has no program".to_owned(), monotonic_ns());
@@ -70,7 +73,7 @@ pub(crate) fn run(
     };
     let (first_shard, is_open) = (pace.first_shard(), pace.is_open());
     let in_flight = InFlight::new(pace, recorder);
-    let shared = Rc::new(Shared::new(in_flight, &plan, program, script, (first_shard, thread), is_open));
+    let shared = Rc::new(Shared::new(in_flight, &plan, (program, bus), script, (first_shard, thread), is_open));
     let local = LocalSet::new();
     let outcome = local.block_on(&runtime, offer(&shared, waker, ahead));
     shared.in_flight.close(outcome);
@@ -176,6 +179,12 @@ impl Session<'_> {
                     }
                     Some(Action::SocketIo(plan)) => {
                         ready = Some(Box::pin(self.socketio(plan, &mut cursor, draws, ready)).await?);
+                    }
+                    Some(Action::Amqp(plan)) => {
+                        ready = Some(Box::pin(self.amqp(plan, &mut cursor, draws, ready)).await?);
+                    }
+                    Some(Action::Job(plan)) => {
+                        ready = Some(Box::pin(self.job(plan, &mut cursor, draws, ready)).await?);
                     }
                     Some(Action::Nats(plan)) => {
                         ready = Some(Box::pin(self.nats(plan, &mut cursor, draws, ready)).await?);

@@ -152,7 +152,7 @@ pub enum OnCheckFailure {
 }
 
 impl OnCheckFailure {
-    pub(super) fn is_default(&self) -> bool {
+    pub(crate) fn is_default(&self) -> bool {
         *self == Self::default()
     }
 }

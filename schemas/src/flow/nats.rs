@@ -25,7 +25,7 @@ pub const NATS_DEFAULT_NAME: &str = "nats";
 /// Longest subject, in bytes.
 const SUBJECT_MAX_BYTES: usize = 1_024;
 /// Most messages that one step waits for.
-const MESSAGES_MAX: u32 = 1_000_000;
+pub(crate) const MESSAGES_MAX: u32 = 1_000_000;
 
 /// A step over NATS: one of `publish`, `request`, `subscribe`, `consume` and `wait`, and what belongs to it.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]

@@ -12,7 +12,7 @@ use crate::units::HumanDuration;
 
 /// What is known of something that was received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Knows {
+pub(crate) enum Knows {
     /// Status, headers and cookies, of an answer over HTTP; it has no body.
     Answer,
     /// A body and no more.
@@ -23,12 +23,12 @@ pub(super) enum Knows {
 
 /// The fields of a step that are about what it receives.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Received<'a> {
-    pub(super) wait: Option<&'a [Check]>,
-    pub(super) timeout: Option<HumanDuration>,
-    pub(super) capture: &'a BTreeMap<String, Capture>,
-    pub(super) checks: &'a [Check],
-    pub(super) on_check_failure: OnCheckFailure,
+pub(crate) struct Received<'a> {
+    pub(crate) wait: Option<&'a [Check]>,
+    pub(crate) timeout: Option<HumanDuration>,
+    pub(crate) capture: &'a BTreeMap<String, Capture>,
+    pub(crate) checks: &'a [Check],
+    pub(crate) on_check_failure: OnCheckFailure,
 }
 
 impl Received<'_> {
@@ -44,7 +44,7 @@ impl Received<'_> {
     }
 
     /// `wait_field` is where what is waited for is written: `.wait`, `.wait.where`.
-    pub(super) fn check(&self, path: &str, wait_field: &str, knows: Knows) -> Result<(), SpecError> {
+    pub(crate) fn check(&self, path: &str, wait_field: &str, knows: Knows) -> Result<(), SpecError> {
         check_timeout(path, self.timeout)?;
         let wait = self.wait.unwrap_or_default();
         for (field, checks) in [(format!("{path}{wait_field}"), wait), (format!("{path}.checks"), self.checks)] {
@@ -84,7 +84,7 @@ impl Received<'_> {
     }
 }
 
-pub(super) fn check_timeout(path: &str, timeout: Option<HumanDuration>) -> Result<(), SpecError> {
+pub(crate) fn check_timeout(path: &str, timeout: Option<HumanDuration>) -> Result<(), SpecError> {
     match timeout.is_some_and(|timeout| timeout.0 == 0 || timeout.0 > TIMEOUT_MAX_NS) {
         true => refuse(format!("{path}.timeout"), "0s would let nothing through, and 1h is the longest"),
         false => Ok(()),

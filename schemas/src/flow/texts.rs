@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::job::JobStep;
+use super::received;
 use super::step::{Count, If, Loop, Op, Parallel, Rounds, Scenario, Step};
 use super::think::Think;
 use super::value::visit_value;
@@ -62,18 +63,41 @@ impl Step {
         }
         maybe(format!("{path}.body"), TextKind::Body, body, visit)?;
         if let Some(Expect { status: _ }) = expect {}
-        if let Some(AmqpPublish { exchange, routing_key, body, persistent: _, declare: _ }) = publish {
+        if let Some(publish) = publish {
+            let AmqpPublish { exchange, routing_key, body, persistent: _, declare: _, broker, track, timeout: _ } =
+                publish;
             one(format!("{path}.publish.exchange"), TextKind::Place, exchange, visit)?;
             one(format!("{path}.publish.routing_key"), TextKind::Place, routing_key, visit)?;
             one(format!("{path}.publish.body"), TextKind::Body, body, visit)?;
+            maybe(format!("{path}.publish.broker"), TextKind::Url, broker, visit)?;
+            maybe(format!("{path}.publish.track"), TextKind::Name, track, visit)?;
         }
-        if let Some(AmqpConsume { queue, prefetch: _ }) = consume {
-            one(format!("{path}.consume.queue"), TextKind::Place, queue, visit)?;
+        if let Some(consume) = consume {
+            let AmqpConsume {
+                queue,
+                prefetch: _,
+                broker,
+                messages: _,
+                track,
+                timeout: _,
+                capture,
+                checks,
+                on_check_failure: _,
+            } = consume;
+            let path = format!("{path}.consume");
+            one(format!("{path}.queue"), TextKind::Place, queue, visit)?;
+            maybe(format!("{path}.broker"), TextKind::Url, broker, visit)?;
+            maybe(format!("{path}.track"), TextKind::Name, track, visit)?;
+            received::visit_texts((&path, ".wait"), None, capture, checks, visit)?;
         }
-        if let Some(JobStep { args, priority: _, limit: _ }) = job {
+        if let Some(job) = job {
+            let JobStep { args, priority: _, limit: _, queue, timeout: _, capture, checks, on_check_failure: _ } = job;
+            let path = format!("{path}.job");
             for (index, argument) in args.iter_mut().enumerate() {
-                one(format!("{path}.job.args[{index}]"), TextKind::Argument(index), argument, visit)?;
+                one(format!("{path}.args[{index}]"), TextKind::Argument(index), argument, visit)?;
             }
+            maybe(format!("{path}.queue"), TextKind::Place, queue, visit)?;
+            received::visit_texts((&path, ".wait"), None, capture, checks, visit)?;
         }
         match op {
             Some(op) => {

@@ -3,8 +3,8 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::Group;
 use super::check::{SpecError, refuse};
+use super::{EngineKind, Group};
 use crate::flow::Op;
 use crate::flow::form::text_or_map;
 use crate::meter::{Meter, MeterKind, MeterUnit, check_meters};
@@ -101,6 +101,11 @@ const fn of_protocol(op: &Op) -> &'static [(&'static str, MeterKind, MeterUnit)]
     }
 }
 
+const AMQP: [(&str, MeterKind, MeterUnit); 2] = [
+    ("amqp_messages_sent", MeterKind::Counter, MeterUnit::Number),
+    ("amqp_messages_received", MeterKind::Counter, MeterUnit::Number),
+];
+
 impl Group {
     /// The group's figures of its own: first those that it declares, then those of the protocols that its steps speak.
     pub fn all_meters(&self) -> Vec<Meter> {
@@ -109,7 +114,13 @@ impl Group {
             .map(|(name, declared)| Meter { name: name.clone(), kind: declared.kind, unit: declared.unit })
             .collect();
         for place in self.all_steps() {
-            for (name, kind, unit) in place.step.op.as_ref().map_or(&[][..], of_protocol) {
+            let of_step = match &place.step.op {
+                Some(op) => of_protocol(op),
+                None if self.engine != EngineKind::Http => &[],
+                None if place.step.publish.is_some() || place.step.consume.is_some() => &AMQP,
+                None => &[],
+            };
+            for (name, kind, unit) in of_step {
                 if !meters.iter().any(|meter| meter.name == *name) {
                     meters.push(Meter { name: (*name).to_owned(), kind: *kind, unit: *unit });
                 }

@@ -40,20 +40,18 @@ impl std::fmt::Debug for Access {
 impl Access {
     pub(super) fn new(plan: &GroupPlan, amqp: &AmqpPlan) -> Result<Self, String> {
         let tls = if amqp.secure { Some(tls::setup(amqp.tls.as_ref(), &amqp.server_name, None)?) } else { None };
-        let uri = login(amqp)?;
-        Ok(Self {
-            uri,
-            hosts: Arc::clone(&plan.hosts),
-            tls,
-            timeout: Duration::from_nanos(plan.timeout_ns),
-            name: format!("nuncius {}", plan.name),
-        })
+        Ok(Self::of((login(amqp)?, Arc::clone(&plan.hosts), tls), plan.timeout_ns, &plan.name))
+    }
+
+    /// Of a group that has this name.
+    pub(crate) fn of((uri, hosts, tls): (AMQPUri, Arc<[Host]>, Option<Tls>), timeout_ns: u64, group: &str) -> Self {
+        Self { uri, hosts, tls, timeout: Duration::from_nanos(timeout_ns), name: format!("nuncius {group}") }
     }
 }
 
 /// An open connection, and its socket once more: lapin drives it on a thread that ends with the socket only.
-pub(super) struct Link {
-    pub(super) connection: Connection,
+pub(crate) struct Link {
+    pub(crate) connection: Connection,
     socket: Socket,
 }
 
@@ -66,7 +64,7 @@ fn shut(socket: &Socket) {
 }
 
 impl Link {
-    pub(super) fn is_alive(&self) -> bool {
+    pub(crate) fn is_alive(&self) -> bool {
         self.connection.status().connected()
     }
 
@@ -103,7 +101,7 @@ struct Problem {
 }
 
 /// Opens a connection to the host of this index, within the timeout.
-pub(super) async fn open(access: &Arc<Access>, host: usize) -> Result<Link, Failure> {
+pub(crate) async fn open(access: &Arc<Access>, host: usize) -> Result<Link, Failure> {
     let Some(address) = access.hosts.get(host).map(|host| host.address) else {
         return Err(Failure::new(FailureKind::Resolve, "no address"));
     };
@@ -168,7 +166,7 @@ pub(super) async fn open(access: &Arc<Access>, host: usize) -> Result<Link, Fail
 }
 
 /// What an error at `what` means, which would be a `kind` of the broker's.
-pub(super) fn failure_of(kind: FailureKind, what: impl std::fmt::Display, error: &lapin::Error) -> Failure {
+pub(crate) fn failure_of(kind: FailureKind, what: impl std::fmt::Display, error: &lapin::Error) -> Failure {
     match error.kind() {
         // The library starts a thread for each connection; nothing else that it hands on says EAGAIN.
         ErrorKind::IOError(error) if error.raw_os_error() == Some(rustix::io::Errno::AGAIN.raw_os_error()) => {
@@ -180,7 +178,7 @@ pub(super) fn failure_of(kind: FailureKind, what: impl std::fmt::Display, error:
 }
 
 /// What went wrong, without a word of the broker's.
-pub(super) fn describe(error: &lapin::Error) -> String {
+pub(crate) fn describe(error: &lapin::Error) -> String {
     match error.kind() {
         ErrorKind::ProtocolError(error) => format!("AMQP error {}", reply(error.get_id())),
         ErrorKind::IOError(error) => error.to_string(),
@@ -191,7 +189,7 @@ pub(super) fn describe(error: &lapin::Error) -> String {
 }
 
 /// A reply code and what it means (AMQP 0-9-1, 1.2, with RabbitMQ's use of it).
-pub(super) fn reply(code: u16) -> String {
+pub(crate) fn reply(code: u16) -> String {
     let meaning = match code {
         311 => "content too large",
         312 => "no route: no queue is bound for this exchange and routing key",

@@ -178,7 +178,7 @@ async fn prepare(link: &Link, publish: &Publish) -> Result<Channel, Failure> {
 }
 
 /// A durable classic queue of this name: what every RabbitMQ has, and what survives its restart.
-pub(super) async fn declare(channel: &Channel, queue: ShortString) -> lapin::Result<()> {
+pub(crate) async fn declare(channel: &Channel, queue: ShortString) -> lapin::Result<()> {
     let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
     channel.queue_declare(queue, options, FieldTable::default()).await.map(drop)
 }

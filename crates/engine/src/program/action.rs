@@ -9,6 +9,7 @@ use nuncius_scenario::json_template::JsonTemplate;
 use nuncius_scenario::template::Template;
 use nuncius_script::FunctionId;
 
+use super::amqp::{AmqpStepPlan, JobPlan};
 use super::auth::AuthPlan;
 use super::message::WsPlan;
 use super::nats::NatsPlan;
@@ -26,6 +27,10 @@ pub(crate) enum Action {
     Ws(Box<WsPlan>),
     /// A step over Socket.IO.
     SocketIo(Box<SocketIoPlan>),
+    /// A step over AMQP.
+    Amqp(Box<AmqpStepPlan>),
+    /// A job that is submitted.
+    Job(Box<JobPlan>),
     /// A step over NATS.
     Nats(Box<NatsPlan>),
 }

@@ -9,6 +9,8 @@ use nuncius_schemas::flow::HttpVersion;
 use nuncius_schemas::spec::Connections;
 use serde_json::{Map, Value};
 
+use crate::amqp::Access;
+
 use super::action::{Action, CallPlan};
 use super::auth::{Grant, Login, Tokens};
 use super::feeder::FeederPlan;
@@ -45,6 +47,10 @@ pub(crate) struct Program {
     pub(crate) grants: Box<[Grant]>,
     /// Servers of NATS that steps go to.
     pub(crate) nats_servers: Box<[NatsServer]>,
+    /// Brokers of AMQP that steps go to.
+    pub(crate) brokers: Box<[Arc<Access>]>,
+    /// Queues that steps submit jobs to.
+    pub(crate) queues: Box<[Box<str>]>,
     /// The tokens that all users share.
     pub(crate) tokens: Tokens,
     pub(crate) feeders: Box<[FeederPlan]>,

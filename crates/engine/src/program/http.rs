@@ -13,12 +13,13 @@ use nuncius_scenario::names::Names;
 use nuncius_scenario::template::Template;
 use nuncius_schemas::flow::template::has_template;
 use nuncius_schemas::flow::{
-    self, CaptureFrom, Condition, HttpStep, HttpVerb, OnCheckFailure, Op, Part, Payload, Subject,
+    self, CaptureFrom, Condition, HttpStep, HttpVerb, OnCheckFailure, Op, Part, Payload, Step, Subject,
 };
 use nuncius_schemas::spec::{BODY_LIMIT_DEFAULT_BYTES, Connections, Group, Method};
 use nuncius_script::{Exports, FunctionId};
 
 use super::action::{Action, Address, BodyPlan, CallPlan, CheckPlan, HttpAction, PartContent, PartPlan, Taking};
+use super::amqp::Brokers;
 use super::auth::{AuthPlan, Identities};
 use super::compile::Sender;
 use super::message::ChannelNames;
@@ -47,6 +48,7 @@ pub(crate) struct Workshop<'a> {
     pub(crate) identities: &'a mut Identities,
     pub(crate) channels: &'a mut ChannelNames,
     pub(crate) nats_servers: &'a mut NatsServers,
+    pub(crate) brokers: &'a mut Brokers,
     /// Of the group itself.
     pub(crate) auth: AuthPlan,
     /// Functions of the script, and its name.
@@ -98,6 +100,16 @@ impl Workshop<'_> {
                 | Op::Call(_)
                 | Op::Log(_),
             ) => {
+                let Step { publish, consume, job, .. } = sender.step;
+                if let Some(publish) = publish {
+                    return Ok(Action::Amqp(Box::new(self.publish(number, &at("publish"), publish)?)));
+                }
+                if let Some(consume) = consume {
+                    return Ok(Action::Amqp(Box::new(self.consume(number, &at("consume"), consume)?)));
+                }
+                if let Some(job) = job {
+                    return Ok(Action::Job(Box::new(self.job(number, &at("job"), job)?)));
+                }
                 let Some((verb, request)) = sender.step.request() else {
                     return Err(self.refuse(path, "belongs to another engine than `engine: http`"));
                 };

@@ -9,11 +9,13 @@ use nuncius_schemas::spec::Connections;
 use super::pool::{Key, SHARED};
 use super::send;
 use super::shared::{Pool, Shared};
+use crate::program::action::Action;
 
 /// Opens so many connections to the group's target.
 pub(super) fn open(shared: &Rc<Shared>, count: usize) {
     let Some(program) = shared.plan.program() else { return };
-    if program.connections != Connections::KeepAlive {
+    let is_http = |action: &Action| matches!(action, Action::Http(_));
+    if program.connections != Connections::KeepAlive || !program.actions.iter().any(is_http) {
         return;
     }
     let count = match &shared.pool {
@@ -24,7 +26,7 @@ pub(super) fn open(shared: &Rc<Shared>, count: usize) {
         let host = shared.host_ahead();
         let shared = Rc::clone(shared);
         tokio::task::spawn_local(async move {
-            let Some(target) = shared.target(0) else { return };
+            let Some(target) = shared.target(0).filter(|target| target.is_http) else { return };
             let Some(address) = target.hosts.get(host) else { return };
             let key = Key { target: 0, host: u32::try_from(host).unwrap_or(u32::MAX), owner: SHARED };
             let patience = Duration::from_nanos(shared.plan.timeout_ns);

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use nuncius_bus::Bus;
 use nuncius_clock::monotonic_ns;
 use nuncius_scenario::Row;
 use nuncius_schemas::flow::HttpVersion;
@@ -12,6 +13,8 @@ use nuncius_schemas::spec::Connections;
 use nuncius_script::Runtime;
 use serde_json::Value;
 
+use super::amqp::AmqpLinks;
+use super::job::Submitters;
 use super::nats::NatsClients;
 use super::pool::http1::Http1Pool;
 use super::pool::http2::Http2Pool;
@@ -71,6 +74,8 @@ pub(super) struct Shared {
     is_open: bool,
     pub(super) meters: Meters,
     pub(super) nats: NatsClients,
+    pub(super) amqp: AmqpLinks,
+    pub(super) submitters: Submitters,
 }
 
 /// Where the figures of protocols of messages are counted.
@@ -79,6 +84,7 @@ pub(super) struct Meters {
     pub(super) ws: ProtocolMeters,
     pub(super) socketio: ProtocolMeters,
     pub(super) nats: ProtocolMeters,
+    pub(super) amqp: ProtocolMeters,
 }
 
 /// Those of one protocol, as far as the group has them.
@@ -101,7 +107,7 @@ impl Shared {
     pub(super) fn new(
         in_flight: InFlight,
         plan: &Arc<GroupPlan>,
-        program: &Program,
+        (program, bus): (&Program, Option<Bus>),
         script: Option<Runtime>,
         (first_shard, thread): (u32, usize),
         is_open: bool,
@@ -138,8 +144,11 @@ impl Shared {
                 ws: ProtocolMeters::new(plan, "ws"),
                 socketio: ProtocolMeters::new(plan, "socketio"),
                 nats: ProtocolMeters::new(plan, "nats"),
+                amqp: ProtocolMeters::new(plan, "amqp"),
             },
             nats: NatsClients::new(program.nats_servers.len()),
+            amqp: AmqpLinks::new(program.brokers.len()),
+            submitters: Submitters::new(bus, program.queues.len()),
             plan: Arc::clone(plan),
         }
     }

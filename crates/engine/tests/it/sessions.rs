@@ -7,6 +7,7 @@ use nuncius_schemas::metric::{FailureKind, Series};
 
 use crate::support::{Outcome, Reply, Run, SECOND_NS, Seen, Server};
 
+mod amqp;
 mod bodies;
 mod cookies;
 mod data;

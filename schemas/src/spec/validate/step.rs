@@ -2,10 +2,12 @@
 
 use super::headers::check_headers;
 use crate::flow::Op;
+use crate::flow::nats::{MESSAGES_MAX, check_track};
+use crate::flow::received::{Knows, Received, check_timeout};
 use crate::flow::rule::{check_condition, check_function_name, check_variable_name};
 use crate::flow::template::has_template;
 use crate::job::ARGUMENTS_MAX;
-use crate::queue::PRIORITIES_MAX;
+use crate::queue::{PRIORITIES_MAX, check_queue_name};
 use crate::spec::check::{Reading, SpecError, at_most, refuse};
 use crate::spec::limits::{AMQP_NAME_MAX_BYTES, ENTRIES_MAX, URL_MAX_BYTES, VALUE_MAX_BYTES};
 use crate::spec::{AmqpConsume, AmqpPublish, EngineKind, JobStep, Step};
@@ -19,15 +21,12 @@ pub(super) fn check_step(path: &str, engine: EngineKind, step: &Step, reading: R
     }
     match engine {
         EngineKind::Http => {
-            if step.publish.is_some() || step.consume.is_some() {
-                return refuse(path, "`publish` and `consume` belong to `engine: amqp`");
-            }
-            if step.job.is_some() {
-                return refuse(path, "`job` belongs to `engine: queue`");
-            }
-            match &step.op {
-                Some(op) => check_op(path, step, op, reading),
-                None => check_request(path, step, reading),
+            let olds = [step.publish.is_some(), step.consume.is_some(), step.job.is_some()];
+            match (olds.into_iter().filter(|is_there| *is_there).count(), &step.op) {
+                (0, Some(op)) => check_op(path, step, op, reading),
+                (0, None) => check_request(path, step, reading),
+                (1, None) if !http => check_message(path, step, reading),
+                _ => refuse(path, "has two verbs, or fields of a request beside one: write each as a step of its own"),
             }
         }
         EngineKind::Amqp => {
@@ -36,6 +35,9 @@ pub(super) fn check_step(path: &str, engine: EngineKind, step: &Step, reading: R
             }
             if step.job.is_some() {
                 return refuse(path, "`job` belongs to `engine: queue`");
+            }
+            if let Some(field) = field_of_session(step) {
+                return refuse(format!("{path}.{field}"), "belongs to sessions: `engine: http`");
             }
             match (&step.publish, &step.consume) {
                 (Some(publish), None) => check_publish(&format!("{path}.publish"), publish, reading),
@@ -47,6 +49,9 @@ pub(super) fn check_step(path: &str, engine: EngineKind, step: &Step, reading: R
             if http || step.publish.is_some() || step.consume.is_some() {
                 return refuse(path, "a queue's step has `job` and nothing else");
             }
+            if let Some(field) = field_of_session(step) {
+                return refuse(format!("{path}.{field}"), "belongs to sessions: `engine: http`");
+            }
             match &step.job {
                 Some(job) => check_job(&format!("{path}.job"), job),
                 None => refuse(path, "a queue's step has a `job`"),
@@ -54,6 +59,108 @@ pub(super) fn check_step(path: &str, engine: EngineKind, step: &Step, reading: R
         }
         // Refused as a whole by the check of the group.
         EngineKind::Servo => Ok(()),
+    }
+}
+
+/// The first field of a message or a job that only sessions have.
+fn field_of_session(step: &Step) -> Option<&'static str> {
+    let of_publish = step.publish.as_ref().map(|publish| {
+        let AmqpPublish { exchange: _, routing_key: _, body: _, persistent: _, declare: _, broker, track, timeout } =
+            publish;
+        vec![
+            ("publish.broker", broker.is_some()),
+            ("publish.track", track.is_some()),
+            ("publish.timeout", timeout.is_some()),
+        ]
+    });
+    let of_consume = step.consume.as_ref().map(|consume| {
+        let AmqpConsume {
+            queue: _,
+            prefetch: _,
+            broker,
+            messages,
+            track,
+            timeout,
+            capture,
+            checks,
+            on_check_failure: _,
+        } = consume;
+        vec![
+            ("consume.broker", broker.is_some()),
+            ("consume.messages", messages.is_some()),
+            ("consume.track", track.is_some()),
+            ("consume.timeout", timeout.is_some()),
+            ("consume.capture", !capture.is_empty()),
+            ("consume.checks", !checks.is_empty()),
+        ]
+    });
+    let of_job = step.job.as_ref().map(|job| {
+        let JobStep { args: _, priority: _, limit: _, queue, timeout, capture, checks, on_check_failure: _ } = job;
+        vec![
+            ("job.queue", queue.is_some()),
+            ("job.timeout", timeout.is_some()),
+            ("job.capture", !capture.is_empty()),
+            ("job.checks", !checks.is_empty()),
+        ]
+    });
+    let written = of_publish.into_iter().chain(of_consume).chain(of_job).flatten();
+    written.into_iter().find_map(|(field, is_there)| is_there.then_some(field))
+}
+
+/// A message or a job as a step of a session.
+fn check_message(path: &str, step: &Step, reading: Reading) -> Result<(), SpecError> {
+    if let Some(publish) = &step.publish {
+        let path = format!("{path}.publish");
+        check_publish(&path, publish, reading)?;
+        check_broker(&path, publish.broker.as_deref(), reading)?;
+        publish.track.as_ref().map_or(Ok(()), |track| check_track(&path, track))?;
+        return check_timeout(&path, publish.timeout);
+    }
+    if let Some(consume) = &step.consume {
+        let path = format!("{path}.consume");
+        check_consume(&path, consume, reading)?;
+        check_broker(&path, consume.broker.as_deref(), reading)?;
+        consume.track.as_ref().map_or(Ok(()), |track| check_track(&path, track))?;
+        if consume.messages.is_some_and(|messages| messages == 0 || messages > MESSAGES_MAX) {
+            return refuse(format!("{path}.messages"), format!("give 1 to {MESSAGES_MAX}"));
+        }
+        let received = Received {
+            wait: None,
+            timeout: consume.timeout,
+            capture: &consume.capture,
+            checks: &consume.checks,
+            on_check_failure: consume.on_check_failure,
+        };
+        return received.check(&path, ".wait", Knows::HeadersAndBody);
+    }
+    let Some(job) = &step.job else { return Ok(()) };
+    let path = format!("{path}.job");
+    check_job(&path, job)?;
+    match &job.queue {
+        None => return refuse(format!("{path}.queue"), "name the queue that it is submitted to"),
+        Some(queue) if reading.knows(queue) => check_queue_name(queue)
+            .map_err(|error| SpecError { field: format!("{path}.queue"), problem: error.problem })?,
+        Some(_) => {}
+    }
+    let received = Received {
+        wait: None,
+        timeout: job.timeout,
+        capture: &job.capture,
+        checks: &job.checks,
+        on_check_failure: job.on_check_failure,
+    };
+    received.check(&path, ".wait", Knows::Body)
+}
+
+fn check_broker(path: &str, broker: Option<&str>, reading: Reading) -> Result<(), SpecError> {
+    let Some(broker) = broker else { return Ok(()) };
+    if has_template(broker) {
+        return refuse(format!("{path}.broker"), "templates are not filled in here: connections are the same for all");
+    }
+    let is_broker = broker.starts_with("amqp://") || broker.starts_with("amqps://");
+    match reading.knows(broker) && !is_broker {
+        true => refuse(format!("{path}.broker"), "no broker: write amqp://user:password@host/vhost, or amqps://"),
+        false => Ok(()),
     }
 }
 

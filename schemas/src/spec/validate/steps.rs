@@ -88,6 +88,15 @@ fn check_places(path: &str, group: &Group, places: &[Place<'_>]) -> Result<(), S
         if url.is_some() && group.http == Some(HttpVersion::Http2) {
             return refuse(field, "a WebSocket is opened over HTTP/1.1: leave `http: 2` to another group");
         }
+        for (verb, broker) in [
+            ("publish", place.step.publish.as_ref().map(|publish| publish.broker.as_ref())),
+            ("consume", place.step.consume.as_ref().map(|consume| consume.broker.as_ref())),
+        ] {
+            if broker == Some(None) && !matches!(scheme, "amqp" | "amqps") {
+                let problem = "no broker: name one, or have a target of amqp://";
+                return refuse(format!("{field}.{verb}.broker"), problem);
+            }
+        }
         let request = place.step.request();
         let url = url.or(request.as_ref().map(|(_, request)| request.url.as_str()));
         if !is_http && url.is_some_and(is_here) {
