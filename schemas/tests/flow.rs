@@ -98,9 +98,7 @@ fn a_wrong_step_is_told_with_its_place_and_what_was_meant() {
         ("[{get: /, post: /}]", "groups[0].steps[0]: `get` and `post` are two verbs, and a step has one"),
         ("[{get: /, if: {condition: '{{ a }}', then: [{get: /}]}}]", "`get` and `if` are two verbs"),
         ("[{think: 1s, job: {args: []}}]", "`think` and `job` are two verbs"),
-        ("[{ws: /}]", "groups[0].steps[0].ws: steps over WebSocket are not known yet"),
-        ("[{socketio: /}]", "steps over Socket.IO are not known yet"),
-        ("[{nats: {}}]", "steps over NATS are not known yet"),
+        ("[{nats: {}}]", "steps[0].nats: says not what to do: give one of `publish`, `request`"),
         ("[/items]", "groups[0].steps[0]: the text `/items` stands where a step: a map with one verb"),
         (
             "[{get: 5}]",
@@ -285,7 +283,7 @@ fn a_wrong_option_of_a_group_is_told_with_its_place_and_what_to_do() {
             "groups[0].scenarios[1].steps[1].gte: unknown field",
         ),
         ("before: [{get: items}]", "groups[0].before[0].get.url: must be a path"),
-        ("after: [{job: {}}]", "groups[0].after[0]: `job` belongs to `engine: queue`"),
+        ("after: [{job: {}}]", "groups[0].after[0].job.queue: name the queue"),
     ] {
         let told = told(group(text));
         assert!(told.contains(expected), "{text}\n-> {told}\nwithout {expected}");

@@ -21,6 +21,7 @@ use nuncius_schemas::route::{Route, RouteHost};
 use nuncius_schemas::run::{Control, ControlReply, RunNode, RunRecord, RunStatus, SubmitReply, Verdict};
 use nuncius_schemas::second::{Counts, Distribution, ExperimentSecond, GroupSecond, GroupSums, NodeSecond, StepSecond};
 use nuncius_schemas::spec::ExperimentSpec;
+use nuncius_schemas::track::TrackDelta;
 
 pub(crate) use super::queue_fixtures::*;
 
@@ -249,6 +250,14 @@ pub(crate) fn metric_delta() -> MetricDelta {
             censored_service: vec![8],
             cycles: vec![(3, 20)],
             slowest: vec![SlowRequest { node: String::new(), ..slow_request() }],
+        }],
+        tracks: vec![TrackDelta {
+            track: "orders".to_owned(),
+            publisher: 0x1234_5678_9abc,
+            published: vec![[0, 99], [101, 101]],
+            messages: 103,
+            reordered: 1,
+            received: vec![[0, 98], [100, 101]],
         }],
         meters: vec![
             MeterDelta {

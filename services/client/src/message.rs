@@ -290,7 +290,19 @@ mod tests {
         }
     }
 
-    fn message(Packed { steps, meters }: Packed) -> MetricDelta {
+    fn large_track() -> TrackDelta {
+        let ranges = || (0..5_000).map(|at| [u64::MAX - 2 * at, u64::MAX - 2 * at]).collect();
+        TrackDelta {
+            track: "t".repeat(64),
+            publisher: u64::MAX,
+            published: ranges(),
+            messages: u64::MAX,
+            reordered: u64::MAX,
+            received: ranges(),
+        }
+    }
+
+    fn message(Packed { steps, meters, tracks }: Packed) -> MetricDelta {
         MetricDelta {
             experiment: "e".repeat(64),
             node: "n".repeat(64),
@@ -307,6 +319,7 @@ mod tests {
             records: None,
             steps,
             meters,
+            tracks,
             health: Some(Default::default()),
         }
     }
@@ -315,10 +328,16 @@ mod tests {
     fn whatever_a_server_takes_messages_fit_it_and_add_up_to_what_was_measured() {
         for max_payload_bytes in [8 * 1024, 16 * 1024, 1024 * 1024] {
             let meters = [large_meter(), large_meter()].into_iter();
-            let packed = pack([large(), large()].into_iter(), meters, room_bytes(max_payload_bytes));
+            let packed = pack(
+                [large(), large()].into_iter(),
+                meters,
+                [large_track(), large_track()].into_iter(),
+                room_bytes(max_payload_bytes),
+            );
             let mut sums: BySeries<Totals> = BySeries::default();
             let (mut planned, mut failures, mut statuses, mut cycles, mut slowest) = (0u128, 0, 0, 0, 0);
             let (mut checks, mut metered, mut values) = (0, 0u128, Totals::default());
+            let (mut messages, mut ranges) = (0u128, 0);
             for packed in packed {
                 let told = message(packed);
                 let bytes = codec::encode(&told).unwrap().len();
@@ -335,6 +354,10 @@ mod tests {
                         sum.merge_delta(step.series(series)).unwrap();
                     }
                 }
+                for track in told.tracks {
+                    messages += u128::from(track.messages) + u128::from(track.reordered);
+                    ranges += track.published.len() + track.received.len();
+                }
                 for meter in told.meters {
                     metered += u128::from(meter.sum);
                     values.merge_delta(&meter.histogram).unwrap();
@@ -342,6 +365,7 @@ mod tests {
             }
             assert_eq!((planned, failures, statuses, cycles), (2 * u128::from(u64::MAX), 2 * 64, 2 * 600, 2 * 2_000));
             assert_eq!((checks, metered), (2 * (CHECKS_MAX + 1), 2 * u128::from(u64::MAX)));
+            assert_eq!((messages, ranges), (4 * u128::from(u64::MAX), 4 * 5_000));
             let twice = |bytes: &[u8]| {
                 let mut totals = Totals::decode(bytes).unwrap();
                 totals.merge_delta(bytes).unwrap();

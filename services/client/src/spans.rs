@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use nuncius_clock::unix_ns;
 use nuncius_engine::sink::{Row, SlowRow};
+use nuncius_schemas::flow::{NatsAction, NatsStep, Op, SocketIoAction, WsAction};
 use nuncius_schemas::metric::FailureKind;
 use nuncius_schemas::redact::redact_url;
 use nuncius_schemas::spec::{AmqpPublish, EngineKind, ExperimentSpec, Group, Method, Step};
@@ -151,7 +152,7 @@ fn steps_of(group: &Group, namespace: &Namespace) -> Vec<StepSpan> {
         .enumerate()
         .map(|(index, name)| {
             let mut span = match group.engine {
-                EngineKind::Http => http(group, step_of(index)),
+                EngineKind::Http => session(group, namespace, step_of(index)),
                 EngineKind::Amqp => amqp(group, step_of(index)),
                 EngineKind::Queue => queue(group, namespace),
                 EngineKind::Servo => servo(group, namespace, name),
@@ -167,6 +168,79 @@ fn steps_of(group: &Group, namespace: &Namespace) -> Vec<StepSpan> {
             span
         })
         .collect()
+}
+
+/// A step of a session, whatever it speaks.
+fn session(group: &Group, namespace: &Namespace, step: &Step) -> StepSpan {
+    match &step.op {
+        None if step.publish.is_some() || step.consume.is_some() => amqp(group, step),
+        None => match &step.job {
+            Some(job) => submission(namespace, job.queue.as_deref().unwrap_or_default()),
+            None => http(group, step),
+        },
+        Some(Op::Ws(ws)) => {
+            let (name, is_opening) = match ws.action("") {
+                Ok(WsAction::Connect(_)) => ("open", true),
+                Ok(WsAction::Send(_)) => ("send", false),
+                Ok(WsAction::Close(_)) => ("close", false),
+                Ok(WsAction::Wait) | Err(_) => ("receive", false),
+            };
+            socket(group, ("websocket", name), is_opening, ws.connect.as_deref())
+        }
+        Some(Op::SocketIo(io)) => {
+            let (name, is_opening) = match io.action("") {
+                Ok(SocketIoAction::Connect(_)) => ("connect", true),
+                Ok(SocketIoAction::Emit(_)) => ("emit", false),
+                Ok(SocketIoAction::Disconnect) => ("disconnect", false),
+                Ok(SocketIoAction::Wait(_)) | Err(_) => ("receive", false),
+            };
+            let mut span = socket(group, ("socketio", name), is_opening, io.connect.as_deref());
+            span.attributes.push(("nuncius.socketio.namespace", io.namespace().to_owned().into()));
+            let event = io.emit.as_ref().or(io.wait.as_ref().map(|event| &event.event));
+            if let Some(event) = event {
+                span.name = format!("{} {event}", span.name);
+                span.attributes.push(("nuncius.socketio.event", event.clone().into()));
+            }
+            span
+        }
+        Some(Op::Nats(nats)) => nats_step(group, nats),
+        Some(
+            Op::Http(..)
+            | Op::Think(_)
+            | Op::Set(_)
+            | Op::Loop(_)
+            | Op::If(_)
+            | Op::Parallel(_)
+            | Op::Call(_)
+            | Op::Log(_),
+        ) => http(group, step),
+    }
+}
+
+/// A step on a connection that a step opens, at a path or URL.
+fn socket(group: &Group, (protocol, name): (&str, &str), is_opening: bool, url: Option<&str>) -> StepSpan {
+    let is_whole = url.is_some_and(|url| url.contains("://"));
+    let mut attributes = server_of(url.filter(|_| is_whole).unwrap_or(&group.target));
+    attributes.push(("network.protocol.name", protocol.to_owned().into()));
+    StepSpan { name: format!("{protocol} {name}"), kind: SpanKind::Client, attributes, has_http_status: is_opening }
+}
+
+fn nats_step(group: &Group, step: &NatsStep) -> StepSpan {
+    let server = step.server.as_deref().unwrap_or(&group.target);
+    let (name, operation, kind, destination) = match step.action("") {
+        Ok(NatsAction::Publish(subject)) => ("publish", Operation::Send, SpanKind::Producer, subject.to_owned()),
+        Ok(NatsAction::Request(subject)) => ("request", Operation::Send, SpanKind::Client, subject.to_owned()),
+        Ok(NatsAction::Subscribe(subject)) => ("subscribe", Operation::Receive, SpanKind::Client, subject.to_owned()),
+        Ok(NatsAction::Consume(from)) => {
+            ("consume", Operation::Receive, SpanKind::Consumer, format!("{}.{}", from.stream, from.consumer))
+        }
+        Ok(NatsAction::Wait(_)) | Err(_) => {
+            ("receive", Operation::Receive, SpanKind::Consumer, step.subscription().to_owned())
+        }
+    };
+    let mut attributes = messaging("nats", name, operation, destination.clone(), None);
+    attributes.extend(server_of(server));
+    StepSpan { name: format!("{name} {destination}"), kind, attributes, has_http_status: false }
 }
 
 fn http(group: &Group, step: &Step) -> StepSpan {
@@ -221,13 +295,18 @@ fn amqp(group: &Group, step: &Step) -> StepSpan {
     if let Some(publish) = step.publish.as_ref().filter(|publish| !publish.routing_key.is_empty()) {
         attributes.push(("messaging.rabbitmq.destination.routing_key", publish.routing_key.clone().into()));
     }
-    attributes.extend(server_of(&group.target));
+    let own = step.publish.as_ref().map(|publish| publish.broker.as_deref());
+    let own = own.or(step.consume.as_ref().map(|consume| consume.broker.as_deref())).flatten();
+    attributes.extend(server_of(own.unwrap_or(&group.target)));
     StepSpan { name: format!("{name} {destination}"), kind, attributes, has_http_status: false }
 }
 
 /// From the submission of a job to its record: the span of the virtual user, which waits for that.
 fn queue(group: &Group, namespace: &Namespace) -> StepSpan {
-    let queue = group.target.trim_start_matches("queue://");
+    submission(namespace, group.target.trim_start_matches("queue://"))
+}
+
+fn submission(namespace: &Namespace, queue: &str) -> StepSpan {
     let destination = format!("{}.job.{queue}", namespace.as_str());
     let mut attributes = messaging("nats", "send", Operation::Send, destination.clone(), None);
     attributes.push(("nuncius.queue", queue.to_owned().into()));

@@ -270,6 +270,7 @@ impl Node {
             shortfall: None,
             records: None,
             meters: Vec::new(),
+            tracks: Vec::new(),
             steps: vec![step],
             health: Some(Health { interval_ns: SECOND_NS, cpu_ns: SECOND_NS / 100, ..Health::default() }),
         };

@@ -171,6 +171,7 @@ fn delta(node: usize, second: u32, random: &mut fastrand::Rng) -> MetricDelta {
         shortfall: None,
         records: None,
         meters: Vec::new(),
+        tracks: Vec::new(),
         steps: vec![step],
         health: Some(Health { interval_ns: 1_000_000_000, cpu_ns: 200_000_000, ..Health::default() }),
     }

@@ -154,6 +154,7 @@ mod tests {
             shortfall: None,
             records: None,
             meters: Vec::new(),
+            tracks: Vec::new(),
             steps: vec![StepDelta {
                 planned,
                 sent: planned,

@@ -426,6 +426,7 @@ mod tests {
             records: None,
             steps: vec![step],
             meters: vec![meter],
+            tracks: Vec::new(),
             health: None,
         }
     }

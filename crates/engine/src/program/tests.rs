@@ -4,7 +4,7 @@ use nuncius_schemas::spec::ExperimentSpec;
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::action::Address;
+use super::action::{Action, Address};
 use super::machine::{Cursor, Event, Facts, Fault, Memory, advance};
 use super::*;
 
@@ -59,7 +59,7 @@ impl<'p> Pretend<'p> {
             };
             match advance(self.program, cursor, &mut self.memory, &facts)? {
                 Event::Do(number, _) => {
-                    let Action::Http(action) = &self.program.actions[usize::from(number)];
+                    let Action::Http(action) = &self.program.actions[usize::from(number)] else { panic!("a request") };
                     self.done.push(format!("do {}", action.step));
                     act(self.program, &mut self.memory, action.step);
                 }
@@ -267,7 +267,7 @@ fn a_whole_url_is_a_target_of_its_own_and_each_origin_is_one_target() {
     let origins: Vec<&str> = program.targets.iter().map(|target| target.origin.as_str()).collect();
     assert_eq!(origins, ["http://127.0.0.1:1", "http://127.0.0.1:2", "http://127.0.0.1:3"]);
     let told = |number: usize| {
-        let Action::Http(action) = &program.actions[number];
+        let Action::Http(action) = &program.actions[number] else { panic!("a request") };
         match &action.address {
             Address::Constant(target, path) => format!("{target} {path}"),
             Address::Path(target, before, _) => format!("{target} {before}…"),

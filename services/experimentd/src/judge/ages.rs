@@ -142,6 +142,7 @@ mod tests {
             shortfall: None,
             records: None,
             meters: Vec::new(),
+            tracks: Vec::new(),
             steps: vec![step],
             health: None,
         }

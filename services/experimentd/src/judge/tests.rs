@@ -141,6 +141,7 @@ fn delta(second: u32, step: StepDelta) -> MetricDelta {
         shortfall: None,
         records: None,
         meters: Vec::new(),
+        tracks: Vec::new(),
         steps: vec![step],
         health: None,
     }
