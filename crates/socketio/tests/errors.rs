@@ -107,7 +107,7 @@ fn what_a_server_of_revision_3_breaks_has_a_kind_and_a_sentence_as_well() {
     let neither = "a packet of a binary polling payload is neither text (0) nor binary (1)";
     told(bytes(&[2, 1, 255, 54]).unwrap_err(), Malformed, neither);
     let no_length = "a packet of a binary polling payload has no length in digits up to 255";
-    for wrong in [&[0, 255, 54][..], &[0, 1, 54], &[0], &[0; 100]] {
+    for wrong in [&[0, 255, 54][..], &[0, 1, 54], &[0], &[[0; 20].as_slice(), &[1, 255, 54]].concat()] {
         told(bytes(wrong).unwrap_err(), Malformed, no_length);
     }
     let cut = "a packet of a binary polling payload ends before its length in bytes";
@@ -180,6 +180,17 @@ fn every_limit_is_met_exactly_and_named() {
     let huge = format!("b{}", "!".repeat(1_000));
     limited(engine_io::decode_text(v4, &huge, &limits), Limit::PacketBytes, sentence);
     limited(engine_io::decode_binary(v4, Bytes::from_static(b"12345"), &limits), Limit::PacketBytes, sentence);
+
+    let sentence = "more than 100 bytes of a packet: the limit `packet_bytes`";
+    let mut client = connected(Limits { packet_bytes: 100, ..all });
+    // With `42["e",""]` around it.
+    client.emit("/", "e", &Arguments::of(vec!["x".repeat(90).into()])).unwrap();
+    let emitted = client.emit("/", "e", &Arguments::of(vec!["x".repeat(91).into()]));
+    limited(emitted, Limit::PacketBytes, sentence);
+    let mut arguments = Arguments::default();
+    let place = arguments.attach(Bytes::from(vec![0; 101]));
+    arguments.values.push(place);
+    limited(client.emit("/", "e", &arguments), Limit::PacketBytes, sentence);
 
     let limits = Limits { attachments: 2, ..all };
     let sentence = "more than 2 attachments of a packet: the limit `attachments`";

@@ -35,8 +35,8 @@ pub enum PayloadForm {
 /// The body that carries these packets.
 ///
 /// # Errors
-/// There is none, the body is longer than `limits` allow, or a text has the separator of payloads in it, which JSON never
-/// has.
+/// There is none, the body is longer than `limits` allow, or a text has the separator of payloads in it, which JSON
+/// never has.
 pub fn encode_payload(
     version: Version,
     packets: &[Packet<'_>],
