@@ -58,6 +58,8 @@ pub struct Client {
     version: Version,
     limits: Limits,
     session: Session,
+    /// Kept beyond the end: the last POST needs its session id.
+    handshake: Option<Handshake>,
     carrier: Carrier,
     namespaces: Namespaces,
     /// A packet whose attachments are coming.
@@ -69,7 +71,7 @@ pub struct Client {
 #[derive(Debug)]
 enum Session {
     Opening,
-    Open { handshake: Handshake, heartbeat: Heartbeat },
+    Open(Heartbeat),
     Closed,
 }
 

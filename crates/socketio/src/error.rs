@@ -39,20 +39,20 @@ pub enum ProtocolError {
     #[error("the base64 of a binary packet cannot be read")]
     Base64,
     /// JSON that cannot be read.
-    #[error("the JSON of {packet} {reason} at column {column}")]
+    #[error("{what} {reason} at column {column}")]
     Json {
-        /// "an EVENT packet".
-        packet: &'static str,
+        /// "the JSON of an EVENT packet".
+        what: &'static str,
         /// What is wrong: "is broken".
         reason: &'static str,
-        /// Where, in bytes from 1; 0 for none.
+        /// Where, in bytes from 1.
         column: usize,
     },
     /// JSON that is something else than this packet has.
-    #[error("{packet} has other JSON than {wanted}")]
+    #[error("{what} is not {wanted}")]
     Shape {
-        /// "an EVENT packet".
-        packet: &'static str,
+        /// "the JSON of an EVENT packet".
+        what: &'static str,
         /// "an array that begins with a name".
         wanted: &'static str,
     },

@@ -10,9 +10,6 @@
 //! Layout: [`engine_io`] is the lower protocol (frames of a WebSocket, payloads of long-polling, the handshake);
 //! [`socket_io`] is the one inside its messages (namespaces, events, acks, attachments); [`Client`] is one connection
 //! on top of both: heartbeats, upgrade, namespaces and acks awaited.
-//!
-//! One thing is not supported: socket.io 1 encodes texts that are not ASCII twice when they go by long-polling. Over a
-//! WebSocket it does not.
 
 mod client;
 pub mod engine_io;

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use nuncius_socketio::engine_io::{self, BinaryForm, Handshake, Packet, Wire};
+use nuncius_socketio::engine_io::{self, Handshake, Packet, PayloadForm, Wire};
 use nuncius_socketio::socket_io::{self, Ack, Arguments, Connect, Content, Decoded, Event};
 use nuncius_socketio::{Limits, Transport, Version};
 use serde_json::Value;
@@ -102,8 +102,9 @@ fn payloads_are_read_and_written_as_the_parsers_of_engine_io_do() {
             assert_eq!(packets_of(version, &body, &limits).as_ref(), Some(&packets), "{version:?} {case}");
             let form = match case["form"].as_str() {
                 Some("decode only") => continue,
-                Some("base64") => BinaryForm::Base64,
-                Some("raw") | None => BinaryForm::Raw,
+                Some("text") => PayloadForm::Text,
+                Some("bytes") => PayloadForm::Bytes,
+                Some("as needed") | None => PayloadForm::AsNeeded,
                 Some(other) => panic!("{other}"),
             };
             assert_eq!(engine_io::encode_payload(version, &packets, form, &limits), Ok(body), "{version:?} {case}");

@@ -7,7 +7,7 @@
 )]
 
 use bytes::Bytes;
-use nuncius_socketio::engine_io::{self, BinaryForm, Handshake, Packet, Wire};
+use nuncius_socketio::engine_io::{self, Handshake, Packet, PayloadForm, Wire};
 use nuncius_socketio::socket_io::{self, ACK_ID_MAX, Ack, Arguments, Connect, Content, Decoded, Event, placeholder};
 use nuncius_socketio::{Limits, Transport, Version};
 use proptest::prelude::*;
@@ -21,6 +21,7 @@ const LIMITS: Limits = Limits {
     session_id_bytes: 256,
     json_depth: 127,
     payload_packets: 64,
+    posted_packets: 4,
     payload_bytes: 1 << 20,
     namespaces: 8,
     acks_outstanding: 8,
@@ -45,7 +46,7 @@ fn transports() -> impl Strategy<Value = Vec<Transport>> {
 }
 
 fn handshakes() -> impl Strategy<Value = Handshake> {
-    ("\\PC{1,20}", transports(), 1..=u64::MAX, any::<u64>(), any::<Option<u64>>()).prop_map(
+    ("\\PC{1,20}", transports(), any::<u64>(), any::<u64>(), any::<Option<u64>>()).prop_map(
         |(session_id, upgrades, ping_interval_ms, ping_timeout_ms, max_payload_bytes)| Handshake {
             session_id,
             upgrades,
@@ -186,8 +187,8 @@ fn joined(first: &Wire, between: &str, second: &Wire) -> Wire {
     }
 }
 
-fn forms() -> impl Strategy<Value = BinaryForm> {
-    prop_oneof![Just(BinaryForm::Raw), Just(BinaryForm::Base64)]
+fn forms() -> impl Strategy<Value = PayloadForm> {
+    prop::sample::select(vec![PayloadForm::Text, PayloadForm::AsNeeded, PayloadForm::Bytes])
 }
 
 /// Reads a packet with all its attachments.
@@ -241,7 +242,7 @@ proptest! {
     #[test]
     fn a_text_with_the_separator_is_no_packet_of_a_payload_of_revision_4(text in texts(), more in texts()) {
         let packet = Packet::Text(format!("{text}\x1e{more}").into());
-        prop_assert!(engine_io::encode_payload(Version::Eio4, &[packet], BinaryForm::Raw, &LIMITS).is_err());
+        prop_assert!(engine_io::encode_payload(Version::Eio4, &[packet], PayloadForm::AsNeeded, &LIMITS).is_err());
     }
 
     #[test]
@@ -301,7 +302,8 @@ proptest! {
 
     #[test]
     fn an_attachment_without_its_place_or_a_place_without_its_attachment_is_refused(
-        values in prop::collection::vec(values(), 0..3), attachments in 1..4_usize, missing in any::<prop::sample::Index>(),
+        values in prop::collection::vec(values(), 0..3), attachments in 1..4_usize,
+        missing in any::<prop::sample::Index>(),
     ) {
         let missing = missing.index(attachments);
         let mut arguments = Arguments::of(values);

@@ -10,7 +10,7 @@ use crate::socket_io;
 impl Client {
     /// What time it is: sends a heartbeat that is due, and notices that the server is silent for too long.
     pub fn on_time(&mut self, now_ns: u64, happened: &mut Vec<Happened>) {
-        let Session::Open { heartbeat, .. } = &mut self.session else { return };
+        let Session::Open(heartbeat) = &mut self.session else { return };
         match heartbeat.due(now_ns) {
             Due::Nothing => {}
             Due::Ping => self.queue.push_ping(),
@@ -27,7 +27,7 @@ impl Client {
     /// When this client is to ping: with Engine.IO 3, one interval after the handshake or the last pong.
     pub const fn next_ping_ns(&self) -> Option<u64> {
         match &self.session {
-            Session::Open { heartbeat, .. } => heartbeat.next_ping_ns(),
+            Session::Open(heartbeat) => heartbeat.next_ping_ns(),
             Session::Opening | Session::Closed => None,
         }
     }
@@ -36,7 +36,7 @@ impl Client {
     /// interval and timeout; with Engine.IO 3 any packet within the same, and within the timeout after a ping.
     pub const fn dead_ns(&self) -> Option<u64> {
         match &self.session {
-            Session::Open { heartbeat, .. } => Some(heartbeat.dead_ns()),
+            Session::Open(heartbeat) => Some(heartbeat.dead_ns()),
             Session::Opening | Session::Closed => None,
         }
     }
@@ -50,7 +50,7 @@ impl Client {
     /// Ends the connection: leaves each namespace and, over long-polling, the session. What waits is still sent;
     /// acks that are awaited will not come any more.
     pub fn close(&mut self) {
-        if let Session::Open { .. } = self.session {
+        if let Session::Open(_) = self.session {
             for namespace in self.namespaces.names_of_connected() {
                 // It was good enough when it was connected.
                 let packets = socket_io::encode_disconnect(self.version, &namespace, &self.limits).unwrap_or_default();

@@ -3,10 +3,12 @@
 //! As clients of socket.io do it. In revision 4 the server pings and a client counts from ping to ping: whatever else
 //! comes is no sign of life. In revision 3 the client pings, first one interval after the handshake and then one after
 //! each pong; a ping is to be answered within the timeout, and any packet is a sign of life for an interval and a
-//! timeout.
+//! timeout. An interval of nothing is a millisecond, as timers of JavaScript have it.
 
 use crate::engine_io::Handshake;
 use crate::version::Version;
+
+const INTERVAL_LEAST_NS: u64 = 1_000_000;
 
 #[derive(Debug)]
 pub(super) struct Heartbeat {
@@ -29,7 +31,10 @@ pub(super) enum Due {
 
 impl Heartbeat {
     pub(super) const fn new(version: Version, handshake: &Handshake, now_ns: u64) -> Self {
-        let interval_ns = handshake.ping_interval_ns();
+        let interval_ns = match handshake.ping_interval_ns() {
+            0 => INTERVAL_LEAST_NS,
+            interval_ns => interval_ns,
+        };
         let timeout_ns = handshake.ping_timeout_ns();
         let next_ping_ns = match version {
             Version::Eio3 => Some(now_ns.saturating_add(interval_ns)),
@@ -121,6 +126,16 @@ mod tests {
         assert_eq!((heartbeat.next_ping_ns(), heartbeat.dead_ns()), (Some(51_000 * MS), 56_000 * MS));
         assert_eq!(heartbeat.due(51_000 * MS), Due::Ping);
         assert_eq!(heartbeat.due(56_000 * MS), Due::Dead);
+    }
+
+    #[test]
+    fn an_interval_of_nothing_is_a_millisecond() {
+        let mut heartbeat = Heartbeat::new(Version::Eio3, &handshake(0, 5), 7);
+        assert_eq!((heartbeat.next_ping_ns(), heartbeat.dead_ns()), (Some(7 + MS), 7 + 6 * MS));
+        assert_eq!(
+            (heartbeat.due(7), heartbeat.due(7 + MS), heartbeat.due(7 + MS)),
+            (Due::Nothing, Due::Ping, Due::Nothing)
+        );
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::engine_io::{self, BinaryForm, Packet, Wire};
+use crate::engine_io::{self, Packet, PayloadForm, Wire};
 use crate::error::ProtocolError;
 use crate::limits::{Limit, Limits};
 use crate::version::Version;
@@ -65,8 +65,18 @@ impl Queue {
             return Ok(None);
         }
         let fit = engine_io::size_within(version, self.packets.iter(), most_bytes);
-        let count = fit.min(limits.payload_packets.max(1)).min(self.packets.len());
+        let count = fit.min(limits.posted_packets.max(1)).min(self.packets.len());
         let packets: Vec<Packet<'static>> = self.packets.drain(..count).collect();
-        engine_io::encode_payload(version, &packets, BinaryForm::Raw, limits).map(Some)
+        // Of texts beyond ASCII servers of Python count characters and those of JavaScript UTF-16 code units, and those
+        // of socket.io 1 take them for encoded twice. All read bytes alike.
+        let form = if packets.iter().all(is_ascii) { PayloadForm::AsNeeded } else { PayloadForm::Bytes };
+        engine_io::encode_payload(version, &packets, form, limits).map(Some)
+    }
+}
+
+fn is_ascii(packet: &Packet<'_>) -> bool {
+    match packet {
+        Packet::Ping(text) | Packet::Pong(text) | Packet::Text(text) => text.is_ascii(),
+        Packet::Open(_) | Packet::Close | Packet::Binary(_) | Packet::Upgrade | Packet::Noop => true,
     }
 }

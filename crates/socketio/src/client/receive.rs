@@ -108,7 +108,7 @@ impl Client {
     }
 
     fn receive(&mut self, now_ns: u64, packet: Packet<'_>, happened: &mut Vec<Happened>) -> Outcome {
-        let Session::Open { heartbeat, .. } = &mut self.session else {
+        let Session::Open(heartbeat) = &mut self.session else {
             return self.open(now_ns, packet, happened);
         };
         heartbeat.heard(now_ns);
@@ -141,9 +141,9 @@ impl Client {
     fn open(&mut self, now_ns: u64, packet: Packet<'_>, happened: &mut Vec<Happened>) -> Outcome {
         match packet {
             Packet::Open(handshake) => {
-                let heartbeat = Heartbeat::new(self.version, &handshake, now_ns);
-                happened.push(Happened::Opened(handshake.clone()));
-                self.session = Session::Open { handshake, heartbeat };
+                self.session = Session::Open(Heartbeat::new(self.version, &handshake, now_ns));
+                self.handshake = Some(handshake.clone());
+                happened.push(Happened::Opened(handshake));
                 self.begin_default()
             }
             Packet::Close => {

@@ -26,6 +26,7 @@ impl Client {
             version,
             limits,
             session: Session::Opening,
+            handshake: None,
             carrier,
             namespaces: Namespaces::default(),
             waiting: None,
@@ -135,9 +136,9 @@ impl Client {
         self.namespaces.take_ack(namespace, id)
     }
 
-    fn check_open(&self) -> Result<(), ProtocolError> {
+    pub(super) fn check_open(&self) -> Result<(), ProtocolError> {
         match self.session {
-            Session::Open { .. } => Ok(()),
+            Session::Open(_) => Ok(()),
             Session::Opening => Err(ProtocolError::order("the handshake of Engine.IO has not come yet")),
             Session::Closed => Err(ProtocolError::Closed),
         }
@@ -168,7 +169,7 @@ impl Client {
     pub fn next_payload(&mut self) -> Result<Option<Wire>, ProtocolError> {
         match self.carrier {
             Carrier::Polling | Carrier::Probing => {
-                let of_server = self.handshake().and_then(|handshake| handshake.max_payload_bytes);
+                let of_server = self.handshake.as_ref().and_then(|handshake| handshake.max_payload_bytes);
                 let of_server = of_server.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(usize::MAX);
                 let most_bytes = of_server.min(self.limits.payload_bytes);
                 self.queue.next_payload(self.version, most_bytes, &self.limits)
@@ -182,12 +183,9 @@ impl Client {
         self.version
     }
 
-    /// What the server said of the session; nothing before it began and after its end.
+    /// What the server said of the session; nothing before it began.
     pub const fn handshake(&self) -> Option<&Handshake> {
-        match &self.session {
-            Session::Open { handshake, .. } => Some(handshake),
-            Session::Opening | Session::Closed => None,
-        }
+        self.handshake.as_ref()
     }
 
     /// What carries the session.

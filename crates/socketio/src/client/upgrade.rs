@@ -1,7 +1,7 @@
 //! From long-polling to a WebSocket: `2probe`, `3probe`, the end of polling, `5`.
 
 use super::happened::Happened;
-use super::{Carrier, Client, Session};
+use super::{Carrier, Client};
 use crate::engine_io::{self, Packet, Wire};
 use crate::error::ProtocolError;
 use crate::version::Transport;
@@ -24,15 +24,12 @@ impl Client {
     /// There is no session, it is on a WebSocket already or about to be, or its server offers none; nothing has
     /// changed.
     pub fn probe(&mut self) -> Result<Wire, ProtocolError> {
-        let handshake = match &self.session {
-            Session::Open { handshake, .. } => handshake,
-            Session::Opening => return Err(ProtocolError::order("the handshake of Engine.IO has not come yet")),
-            Session::Closed => return Err(ProtocolError::Closed),
-        };
+        self.check_open()?;
         if self.carrier != Carrier::Polling {
             return Err(ProtocolError::order("the session is on a WebSocket already, or about to be"));
         }
-        if !handshake.upgrades.contains(&Transport::Websocket) {
+        let upgrades = self.handshake.as_ref().map(|handshake| handshake.upgrades.as_slice()).unwrap_or_default();
+        if !upgrades.contains(&Transport::Websocket) {
             return Err(ProtocolError::order("the server offers no upgrade to a WebSocket"));
         }
         self.carrier = Carrier::Probing;

@@ -7,7 +7,7 @@ use crate::json;
 use crate::limits::{Limit, Limits};
 use crate::version::Transport;
 
-const PACKET: &str = "an OPEN packet";
+const JSON: &str = "the JSON of an OPEN packet";
 const NANOSECONDS_PER_MILLISECOND: u64 = 1_000_000;
 
 /// What a server says of a new session.
@@ -17,7 +17,7 @@ pub struct Handshake {
     pub session_id: String,
     /// Transports to which the session can be upgraded; those that are not known are left out.
     pub upgrades: Vec<Transport>,
-    /// How often there is a heartbeat, in milliseconds; at least 1.
+    /// How often there is a heartbeat, in milliseconds. Servers of Python say 0 for less than a second.
     pub ping_interval_ms: u64,
     /// How long an answer to a heartbeat may take, in milliseconds.
     pub ping_timeout_ms: u64,
@@ -39,8 +39,8 @@ impl Handshake {
     /// From the data of an OPEN packet.
     pub(super) fn read(text: &str, limits: &Limits) -> Result<Self, ProtocolError> {
         let refused = |what| ProtocolError::Handshake { what };
-        let Value::Object(members) = json::read(text, PACKET, limits)? else {
-            return Err(ProtocolError::Shape { packet: PACKET, wanted: "an object" });
+        let Value::Object(members) = json::read(text, JSON, limits)? else {
+            return Err(ProtocolError::Shape { what: JSON, wanted: "an object" });
         };
         let session_id = match members.get("sid") {
             Some(Value::String(id)) if !id.is_empty() => id,
@@ -54,9 +54,6 @@ impl Handshake {
         };
         let offered = |transport: &Transport| upgrades.iter().any(|name| name.as_str() == Some(transport.as_str()));
         let ping_interval_ms = number(&members, "pingInterval").ok_or(refused("has no `pingInterval`"))?;
-        if ping_interval_ms == 0 {
-            return Err(refused("has a `pingInterval` of nothing: heartbeats without end"));
-        }
         Ok(Self {
             session_id: session_id.clone(),
             upgrades: Transport::ALL.into_iter().filter(offered).collect(),

@@ -21,34 +21,39 @@ const LENGTH_END: u8 = 255;
 const DIGITS_MAX: usize = 15;
 const PAYLOAD: &str = "a polling payload";
 
-/// How binary data goes in payloads of revision 3. Revision 4 has base64 alone.
+/// Which form a payload of revision 3 has. Revision 4 has texts alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BinaryForm {
-    /// The whole payload is binary as soon as one packet is: what clients send unless they cannot.
-    Raw,
-    /// In base64 among texts: for servers that were asked with the parameter `b64=1`.
-    Base64,
+pub enum PayloadForm {
+    /// Texts, binary data in base64: for servers that were asked with the parameter `b64=1`.
+    Text,
+    /// Texts, unless a packet is binary: what clients of socket.io 2 send.
+    AsNeeded,
+    /// Bytes: servers that disagree on the length of a text, or on its encoding, read them alike.
+    Bytes,
 }
 
 /// The body that carries these packets.
 ///
 /// # Errors
-/// There is none, they are more than `limits` allow, or a text has the separator of payloads in it, which JSON never
-/// has.
+/// There is none, the body is longer than `limits` allow, or a text has the separator of payloads in it, which JSON
+/// never has.
 pub fn encode_payload(
     version: Version,
     packets: &[Packet<'_>],
-    form: BinaryForm,
+    form: PayloadForm,
     limits: &Limits,
 ) -> Result<Wire, ProtocolError> {
     if packets.is_empty() {
         return Err(ProtocolError::Empty { what: PAYLOAD });
     }
-    limits.check(Limit::PayloadPackets, packets.len())?;
-    let is_binary = |packet: &Packet<'_>| matches!(packet, Packet::Binary(_));
+    let is_bytes = match form {
+        PayloadForm::Text => false,
+        PayloadForm::AsNeeded => packets.iter().any(|packet| matches!(packet, Packet::Binary(_))),
+        PayloadForm::Bytes => true,
+    };
     let wire = match version {
         Version::Eio4 => Wire::Text(separated(packets)?),
-        Version::Eio3 if form == BinaryForm::Raw && packets.iter().any(is_binary) => Wire::Binary(lengthed(packets)),
+        Version::Eio3 if is_bytes => Wire::Binary(lengthed(packets)),
         Version::Eio3 => Wire::Text(counted(packets)),
     };
     limits.check(Limit::PayloadBytes, wire.as_bytes().len())?;

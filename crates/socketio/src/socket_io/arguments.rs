@@ -59,11 +59,7 @@ pub(super) fn check_places(values: &[Value], attachments: usize) -> Result<(), P
 
 /// Whether what is to be sent is within limits, and each attachment has a place.
 pub(super) fn check_sent(arguments: &Arguments, limits: &Limits) -> Result<(), ProtocolError> {
-    // They are in an array.
-    let inner = Limits { json_depth: limits.most(Limit::JsonDepth).saturating_sub(1), ..*limits };
-    for value in &arguments.values {
-        json::check_depth(value, &inner).map_err(|_| limits.exceeded(Limit::JsonDepth))?;
-    }
+    json::check_depth_inside(arguments.values.iter(), limits)?;
     let attachments = arguments.attachments.len();
     if attachments == 0 {
         return Ok(());

@@ -57,7 +57,7 @@ impl Waiting {
     }
 }
 
-/// The types of packets, with their names in errors.
+/// The types of packets, with what errors call their JSON.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Connect,
@@ -68,13 +68,13 @@ enum Kind {
 }
 
 impl Kind {
-    const fn name(self) -> &'static str {
+    const fn json(self) -> &'static str {
         match self {
-            Self::Connect => "a CONNECT packet",
-            Self::Disconnect => "a DISCONNECT packet",
-            Self::Event => "an EVENT packet",
-            Self::Ack => "an ACK packet",
-            Self::Error => "an ERROR packet",
+            Self::Connect => "the JSON of a CONNECT packet",
+            Self::Disconnect => "the JSON of a DISCONNECT packet",
+            Self::Event => "the JSON of an EVENT packet",
+            Self::Ack => "the JSON of an ACK packet",
+            Self::Error => "the JSON of an ERROR packet",
         }
     }
 }
@@ -113,11 +113,11 @@ pub fn decode(version: Version, text: &str, limits: &Limits) -> Result<Decoded, 
     }
     let content = match kind {
         Kind::Connect => {
-            let payload = (!json.is_empty()).then(|| json::read(json, kind.name(), limits)).transpose()?;
+            let payload = (!json.is_empty()).then(|| json::read(json, kind.json(), limits)).transpose()?;
             let payload = match payload {
                 None => None,
                 Some(Value::Object(members)) => Some(members),
-                Some(_) => return Err(ProtocolError::Shape { packet: kind.name(), wanted: "an object" }),
+                Some(_) => return Err(ProtocolError::Shape { what: kind.json(), wanted: "an object" }),
             };
             Content::Connect(Connect { query: query.map(str::to_owned), payload })
         }
@@ -135,9 +135,9 @@ pub fn decode(version: Version, text: &str, limits: &Limits) -> Result<Decoded, 
             Content::Ack(Ack { id, arguments: Arguments::of(values) })
         }
         Kind::Error => {
-            let payload = json::read(json, kind.name(), limits)?;
+            let payload = json::read(json, kind.json(), limits)?;
             if !packet::is_error(version, &payload) {
-                return Err(ProtocolError::Shape { packet: kind.name(), wanted: "a text or an object" });
+                return Err(ProtocolError::Shape { what: kind.json(), wanted: "a text or an object" });
             }
             Content::Error(payload)
         }
@@ -179,16 +179,16 @@ fn split_id(text: &str) -> Result<(Option<u64>, &str), ProtocolError> {
 }
 
 fn array(json: &str, kind: Kind, limits: &Limits) -> Result<Vec<Value>, ProtocolError> {
-    match json::read(json, kind.name(), limits)? {
+    match json::read(json, kind.json(), limits)? {
         Value::Array(values) => Ok(values),
-        _ => Err(ProtocolError::Shape { packet: kind.name(), wanted: "an array" }),
+        _ => Err(ProtocolError::Shape { what: kind.json(), wanted: "an array" }),
     }
 }
 
 /// The name of an event, and what follows it.
 fn name_of(mut values: Vec<Value>) -> Result<(String, Vec<Value>), ProtocolError> {
     let wanted = "an array that begins with a name";
-    let refused = ProtocolError::Shape { packet: Kind::Event.name(), wanted };
+    let refused = ProtocolError::Shape { what: Kind::Event.json(), wanted };
     if values.is_empty() {
         return Err(refused);
     }

@@ -32,7 +32,10 @@ pub fn encode(version: Version, packet: &Packet, limits: &Limits) -> Result<Mess
         Content::Error(payload) => {
             json::check_depth(payload, limits)?;
             if !packet::is_error(version, payload) {
-                return Err(ProtocolError::Shape { packet: "an ERROR packet", wanted: "a text or an object" });
+                return Err(ProtocolError::Shape {
+                    what: "the JSON of an ERROR packet",
+                    wanted: "a text or an object",
+                });
             }
             let mut text = begin(version, "4", namespace, None, limits)?;
             write(&mut text, payload);
@@ -51,14 +54,14 @@ pub(crate) fn encode_connect(
     if let (Version::Eio4, Some(_)) = (version, query) {
         return Err(ProtocolError::NotInVersion { what: "has no query of a namespace: use its auth", version });
     }
-    if query.is_some_and(|query| query.contains(',')) {
-        return Err(ProtocolError::malformed("the query of a namespace has a comma: write %2C"));
+    if query.is_some_and(|query| query.contains(|character: char| character == ',' || character.is_control())) {
+        let what = "the query of a namespace has a comma or a control character: encode it as in a URL";
+        return Err(ProtocolError::malformed(what));
     }
     let mut text = begin(version, "0", namespace, query, limits)?;
     if let Some(payload) = &connect.payload {
-        let payload = Value::Object(payload.clone());
-        json::check_depth(&payload, limits)?;
-        write(&mut text, &payload);
+        json::check_depth_inside(payload.values(), limits)?;
+        write(&mut text, Value::Object(payload.clone()));
     }
     finish(text, &Arguments::default(), limits)
 }

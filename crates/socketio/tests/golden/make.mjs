@@ -129,14 +129,14 @@ function engineIo3() {
     [true, false].map((supportsBinary) => {
       let body;
       eio.encodePayload(list.map(given), supportsBinary, (data) => (body = data));
-      return { name, packets: list, form: supportsBinary ? "raw" : "base64", body: wire(body) };
+      return { name, packets: list, form: supportsBinary ? "as needed" : "text", body: wire(body) };
     }),
   );
-  // What servers send to clients that take binary data, as those of Python always do: texts in the binary form.
+  // What servers send to clients that take binary data, as those of Python always do: texts as bytes.
   for (const [name, list] of payloads) {
     let body;
     eio.encodePayloadAsBinary(list.map(given), (data) => (body = data));
-    bodies.push({ name: `${name}, all in the binary form`, packets: list, form: "decode only", body: wire(body) });
+    bodies.push({ name: `${name}, all of it as bytes`, packets: list, form: "bytes", body: wire(body) });
   }
   bodies.push({ name: "none", packets: [], form: "decode only", body: wire("0:") });
   const taken = (body) => {
