@@ -37,6 +37,7 @@ pub mod resource;
 pub mod route;
 pub mod run;
 pub mod scaling;
+pub mod search;
 pub mod second;
 pub mod servo;
 pub mod spec;
