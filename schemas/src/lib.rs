@@ -46,6 +46,7 @@ pub mod stress;
 pub mod subjects;
 pub mod submission;
 pub mod suggest;
+pub mod sweep;
 pub mod target;
 pub mod telemetry;
 pub mod tree;

@@ -9,9 +9,11 @@ use crate::units::{HumanDuration, Rate, SECOND_NS};
 
 mod finding;
 mod load;
+mod report;
 
 pub use finding::{SearchBound, SearchEnding, SearchFinding, SearchOutcome, SearchProbe, SearchPurpose, SearchRecord};
 pub use load::Load;
+pub use report::SearchReport;
 
 /// Most probes of a search.
 pub const SEARCH_PROBES_MAX: u32 = 1_000;

@@ -6,6 +6,9 @@
 //! it was. It judges nothing itself: how an experiment came out is what the gates say.
 //!
 //! Layout: [`search`](mod@search) is the search: `loads` what is known of each load that was tried, `plan` what comes
-//! next, `finding` what came of it.
+//! next, `finding` what came of it. [`design`] says which runs a sweep has, in which order, and [`tables`] what is said of
+//! their outcomes: of each combination, of each factor (`effects`), and of the load (`loads`).
 
+pub mod design;
 pub mod search;
+pub mod tables;

@@ -41,6 +41,7 @@ pub use interval::{QuantileBounds, poisson_bounds, proportion_bounds, quantile_b
 pub use ledger::{Accept, Incarnation, Ledger, LedgerEntry, LedgerError};
 pub use offered::OfferedSpans;
 pub use scaling::{MeasuredStep, ScalingJudgement, ScalingRules, judge as judge_scaling};
+pub use student::{pooled as pooled_variance, two_sided_quantile as student_quantile};
 pub use totals::Totals;
 pub use usl::{UslError, fit as fit_usl};
 pub use window::{UnderWay, WindowError, Windows, WindowsOutcome};

@@ -14,7 +14,7 @@ const STRIPS: u32 = 128;
 /// With t = √ν tan θ the probability is the integral of cos^(ν−1) from 0 to θ over half of B(1/2, ν/2)
 /// (Abramowitz and Stegun, 26.7.1 and 6.2.1), by Simpson's rule. It is concave in θ, so that Newton's steps from 0
 /// rise to the root without passing it.
-pub(crate) fn two_sided_quantile(confidence: f64, freedom: f64) -> f64 {
+pub fn two_sided_quantile(confidence: f64, freedom: f64) -> f64 {
     if !(confidence > 0.0 && confidence < 1.0 && freedom >= 1.0) {
         return f64::INFINITY;
     }
@@ -54,7 +54,7 @@ fn whole(freedom: f64) -> f64 {
 
 /// The sum of independent variances, each with its degrees of freedom, and those of the sum by Welch and Satterthwaite
 /// (Biometrika 34, 1947; Biometrics Bulletin 2, 1946). No degrees of freedom where the sum is 0.
-pub(crate) fn pooled(terms: &[(f64, f64)]) -> (f64, f64) {
+pub fn pooled(terms: &[(f64, f64)]) -> (f64, f64) {
     let variance: f64 = terms.iter().map(|(variance, _)| variance).sum();
     let spread: f64 = terms.iter().map(|(variance, freedom)| variance * variance / freedom).sum();
     (variance, variance * variance / spread)

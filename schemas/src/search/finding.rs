@@ -1,4 +1,4 @@
-//! What came of a search, and how.
+//! What came of a search, with every experiment of it.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
