@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use crate::archive::{ArchiveReply, ArchiveRequest};
 use crate::bundle::AppRecord;
 use crate::codec::{self, CodecError};
+use crate::comparison::Comparison;
 use crate::event::ExperimentEvent;
 use crate::galileo::{InstructionExperiment, TickExperiment};
 use crate::job::{Job, JobEvent, JobRepeat, JobResult};
@@ -25,8 +26,10 @@ use crate::resource::{ResourceReply, ResourceRequest};
 use crate::route::Route;
 use crate::run::{Control, ControlReply, RunRecord, SubmitReply};
 use crate::scaling::ScalingReport;
+use crate::search::SearchReport;
 use crate::second::ExperimentSecond;
 use crate::spec::ExperimentSpec;
+use crate::sweep::SweepReport;
 use crate::telemetry::{NodeTelemetry, TelemetryControl, TelemetryState};
 use crate::worker::{DeviceReply, DeviceRequest, NodeSample};
 
@@ -104,7 +107,7 @@ fn write<T: Serialize>(message: &T, to: Form) -> Result<Vec<u8>, CodecError> {
 }
 
 /// Every type that crosses the bus or that people write.
-pub const fn messages() -> [MessageType; 36] {
+pub const fn messages() -> [MessageType; 39] {
     [
         written::<ExperimentSpec>("experiment", "An experiment as people write it."),
         written::<InstructionExperiment>("galileo-instructions", "An experiment as Galileo's commands."),
@@ -127,6 +130,9 @@ pub const fn messages() -> [MessageType; 36] {
         message::<AppRecord>("app", "A deployed application and its bundles."),
         MessageType { version: 2, ..message::<Report>("report", "How an experiment went.") },
         message::<ScalingReport>("scaling-report", "How throughput grew with the workers of a queue."),
+        message::<Comparison>("comparison", "How two runs differ."),
+        message::<SearchReport>("search-report", "A search for the highest load that meets the gates."),
+        message::<SweepReport>("sweep-report", "An experiment with every combination of some factors' values."),
         message::<Job>("job", "A job that waits in a queue."),
         message::<JobResult>("job-result", "The terminal record of a job."),
         message::<JobRepeat>("job-repeat", "A message of a job that had its terminal record already."),

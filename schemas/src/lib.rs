@@ -9,12 +9,13 @@
 //! [`steps`] numbers the steps of a group; [`node`], [`metric`] (with [`meter`]), [`record`], [`event`], [`second`],
 //! [`run`], [`route`] and [`archive`] travel between processes, [`job`], [`queue`] and [`worker`] for queues, [`oco`]
 //! and [`resource`] for emulators, [`telemetry`] of machines; [`fault`] says whose fault something was; [`report`] is
-//! what comes out; [`codec`] turns bytes into all of these and says which field was wrong; [`subjects`] names the
-//! places.
+//! what comes out, [`comparison`] how two of them differ; [`codec`] turns bytes into all of these and says which field
+//! was wrong; [`subjects`] names the places.
 
 pub mod archive;
 pub mod bundle;
 pub mod codec;
+pub mod comparison;
 pub mod document;
 pub mod event;
 pub mod fault;
@@ -36,6 +37,7 @@ pub mod resource;
 pub mod route;
 pub mod run;
 pub mod scaling;
+pub mod search;
 pub mod second;
 pub mod servo;
 pub mod spec;
@@ -44,6 +46,7 @@ pub mod stress;
 pub mod subjects;
 pub mod submission;
 pub mod suggest;
+pub mod sweep;
 pub mod target;
 pub mod telemetry;
 pub mod track;

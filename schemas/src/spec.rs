@@ -10,9 +10,11 @@ use crate::bundle::BundleReference;
 use crate::flow::{Auth, ByteSize, Feeder, HttpVersion, Scenario, ScriptSource};
 use crate::gate::Gate;
 use crate::scaling::ScalingSpec;
+use crate::search::SearchSpec;
 use crate::servo::ServoOptions;
 use crate::steps::StepTable;
 use crate::stress::StressStep;
+use crate::sweep::SweepSpec;
 use crate::units::{HumanDuration, Rate, SECOND_NS};
 
 pub(crate) mod amqp;
@@ -129,6 +131,12 @@ pub struct ExperimentSpec {
     /// run`, which starts and counts workers; a daemon refuses it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scaling: Option<ScalingSpec>,
+    /// Looks for the highest load of one group at which the gates hold, each probe an experiment of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<SearchSpec>,
+    /// Runs it with every combination of some factors' values, each run an experiment of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sweep: Option<SweepSpec>,
 }
 
 fn default_seed() -> u64 {
@@ -395,6 +403,8 @@ impl ExperimentSpec {
             on_node_loss: OnNodeLoss::default(),
             max_deficit: default_max_deficit(),
             scaling: None,
+            search: None,
+            sweep: None,
         }
     }
 }

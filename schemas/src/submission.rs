@@ -15,7 +15,8 @@ use crate::tree::Node;
 /// One submission, read and checked as far as it can be without knowing the nodes.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Submission {
-    /// An experiment as Nuncius has it; validated. With `scaling` it is for `nuncius run`, not for a daemon.
+    /// An experiment as Nuncius has it; validated. With `scaling` it is for `nuncius run`, not for a daemon; with
+    /// `search` or `sweep` it is a series of experiments.
     Spec(Box<ExperimentSpec>),
     /// An experiment as Galileo's users write it; still to be translated.
     Galileo(GalileoInput),
@@ -69,6 +70,8 @@ impl Submission {
     pub fn check(&self) -> Result<(), SpecError> {
         match self {
             Self::Spec(spec) if spec.scaling.is_some() => spec.validate_scaling(),
+            Self::Spec(spec) if spec.search.is_some() => spec.validate_search(),
+            Self::Spec(spec) if spec.sweep.is_some() => spec.validate_sweep(),
             Self::Spec(spec) => spec.validate(),
             Self::Galileo(input) => input.check(),
         }

@@ -23,6 +23,8 @@ mod fixtures;
 mod queue_fixtures;
 #[path = "messages/report_fixtures.rs"]
 mod report_fixtures;
+#[path = "messages/series_fixtures.rs"]
+mod series_fixtures;
 #[path = "messages/telemetry_fixtures.rs"]
 mod telemetry_fixtures;
 
@@ -82,6 +84,8 @@ fn holds_all(path: &str, then: &Value, now: &Value) {
 #[test]
 fn every_message_of_the_first_version_still_loads() {
     keeps("experiment", &fixtures::experiment());
+    keeps("experiment-search", &series_fixtures::experiment_search());
+    keeps("experiment-sweep", &series_fixtures::experiment_sweep());
     keeps("galileo-instructions", &fixtures::galileo_instructions());
     keeps("galileo-ticks", &fixtures::galileo_ticks());
     keeps("node-info", &fixtures::node_info());
@@ -107,6 +111,9 @@ fn every_message_of_the_first_version_still_loads() {
     keeps("app", &fixtures::app());
     keeps_version("report", 2, &report_fixtures::report());
     keeps("scaling-report", &fixtures::scaling_report());
+    keeps("comparison", &series_fixtures::comparison());
+    keeps("search-report", &series_fixtures::search_report());
+    keeps("sweep-report", &series_fixtures::sweep_report());
     keeps("job", &fixtures::job());
     keeps("job-result", &fixtures::job_result());
     keeps("job-repeat", &fixtures::job_repeat());
@@ -152,8 +159,12 @@ fn every_message_type_has_its_golden_messages() {
 /// Adds a field that no type has to every map that stands for a struct between processes.
 fn with_additions(value: &mut Value) {
     // What people write is strict wherever it is carried, and the keys of maps are data.
-    const STRICT: [&str; 11] = [
+    const STRICT: [&str; 15] = [
         "spec",
+        "search",
+        "sweep",
+        "levels",
+        "figures",
         "variables",
         "routes",
         "labels",
@@ -210,6 +221,9 @@ fn a_newer_process_is_understood_by_an_older_one() {
     ignores_additions(&fixtures::control_reply());
     ignores_additions(&report_fixtures::report());
     ignores_additions(&fixtures::scaling_report());
+    ignores_additions(&series_fixtures::comparison());
+    ignores_additions(&series_fixtures::search_report());
+    ignores_additions(&series_fixtures::sweep_report());
     ignores_additions(&fixtures::app());
     // What asks for something is refused where somebody does not know what it asks for.
     let mut value = serde_json::to_value(fixtures::job()).unwrap();
@@ -234,7 +248,7 @@ fn a_field_that_people_misspell_is_refused_at_every_depth() {
     fn misspelt(value: &Value) -> Vec<Value> {
         // Each map in turn gets one field too many; free maps take any key.
         fn paths(value: &Value, at: &str, found: &mut Vec<String>) {
-            const FREE: [&str; 6] = ["labels", "metadata", "services", "headers", "params", "json"];
+            const FREE: [&str; 7] = ["labels", "metadata", "services", "headers", "params", "json", "variables"];
             match value {
                 Value::Object(map) => {
                     found.push(at.to_owned());
@@ -261,6 +275,8 @@ fn a_field_that_people_misspell_is_refused_at_every_depth() {
     }
     for value in [
         serde_json::to_value(fixtures::experiment()).unwrap(),
+        serde_json::to_value(series_fixtures::experiment_search()).unwrap(),
+        serde_json::to_value(series_fixtures::experiment_sweep()).unwrap(),
         serde_json::to_value(fixtures::galileo_instructions()).unwrap(),
         serde_json::to_value(fixtures::galileo_ticks()).unwrap(),
     ] {

@@ -114,7 +114,10 @@ fn full() -> ExperimentSpec {
         "gates": [{"expression": "failures < 1%", "group": "web", "step": "s"}],
         "telemetry": {"nodes": ["edge-*"]},
         "scaling": {"steps": [1, 2], "workers": {"start": "local", "command": ["run", "it"]},
-                    "device": {"name": "d", "work": "1ms"}}
+                    "device": {"name": "d", "work": "1ms"}},
+        "search": {"group": "web", "rate": {"from": 1, "to": 2}},
+        "sweep": {"factors": {"size": {"fields": ["groups[0].headers.X-Size"], "values": ["small", 5]},
+                              "password": ["one", "two"]}, "load": "size", "resource": "password"}
     });
     serde_json::from_value(value).unwrap()
 }
@@ -183,8 +186,26 @@ fn the_list_of_texts_has_every_text_there_is() {
     let mut found = BTreeSet::new();
     leaves(&serde_json::to_value(&spec).unwrap(), &mut found);
     let words = [
-        "local", "http", "amqp", "queue", "servo", "none", "constant", "pool", "POST", "200-299", "takeover",
-        "password", "run", "csv", "unique", "again", "status", "body",
+        "local",
+        "http",
+        "amqp",
+        "queue",
+        "servo",
+        "none",
+        "constant",
+        "pool",
+        "POST",
+        "200-299",
+        "takeover",
+        "password",
+        "run",
+        "csv",
+        "unique",
+        "again",
+        "status",
+        "body",
+        "geometric",
+        "random",
     ];
     let missed: Vec<&String> = found
         .iter()

@@ -104,25 +104,35 @@ pub fn samples_needed(q: f64, confidence: f64) -> Option<u64> {
 ///
 /// (0, 1) when `n` is 0 or `confidence` is not in (0, 1); a `k` above `n` counts as `n`.
 pub fn proportion_bounds(k: u64, n: u64, confidence: f64) -> (f64, f64) {
-    if n == 0 || !(confidence > 0.0 && confidence < 1.0) {
+    let k = k.min(n);
+    share_bounds(k as f64, (n - k) as f64, confidence)
+}
+
+/// The same of numbers that need not be whole: those of as many independent observations as others are worth. Of `seen`
+/// that were and `others` that were not, neither below 0.
+pub(crate) fn share_bounds(seen: f64, others: f64, confidence: f64) -> (f64, f64) {
+    let trials = seen + others;
+    if !(trials > 0.0 && confidence > 0.0 && confidence < 1.0) {
         return (0.0, 1.0);
     }
-    let k = k.min(n);
-    let (seen, others, trials) = (k as f64, (n - k) as f64, n as f64);
     if seen * (others / trials) > 1e5 {
         return (score_lower(seen, trials, confidence), 1.0 - score_lower(others, trials, confidence));
     }
     let log_tail = libm::log1p(-confidence);
     // P(B >= k) is I_p(k, n - k + 1), and P(B <= k) is 1 - I_p(k + 1, n - k).
-    let lower = match k {
-        0 => 0.0,
-        _ if k == n => libm::exp(log_tail / trials),
-        _ => solve_beta(seen, others + 1.0, 1.0 - confidence, (0.0, seen / trials)).0,
+    let lower = if seen <= 0.0 {
+        0.0
+    } else if others <= 0.0 {
+        libm::exp(log_tail / trials)
+    } else {
+        solve_beta(seen, others + 1.0, 1.0 - confidence, (0.0, seen / trials)).0
     };
-    let upper = match k {
-        0 => -libm::expm1(log_tail / trials),
-        _ if k == n => 1.0,
-        _ => solve_beta(seen + 1.0, others, confidence, (seen / trials, 1.0)).1,
+    let upper = if seen <= 0.0 {
+        -libm::expm1(log_tail / trials)
+    } else if others <= 0.0 {
+        1.0
+    } else {
+        solve_beta(seen + 1.0, others, confidence, (seen / trials, 1.0)).1
     };
     (lower, upper)
 }
@@ -285,12 +295,17 @@ fn log_beta(a: f64, b: f64) -> f64 {
     libm::lgamma(small) - growth
 }
 
+/// How probable it is that a standard normal variable lies below `value`.
+pub(crate) fn normal_probability(value: f64) -> f64 {
+    0.5 * libm::erfc(-value / std::f64::consts::SQRT_2)
+}
+
 /// The value below which a standard normal variable lies with probability `p` in (0, 1), by bisection.
 fn normal_quantile(p: f64) -> f64 {
     let (mut low, mut high) = (-40.0, 40.0);
     for _ in 0..64 {
         let middle = f64::midpoint(low, high);
-        if 0.5 * libm::erfc(-middle / std::f64::consts::SQRT_2) < p {
+        if normal_probability(middle) < p {
             low = middle;
         } else {
             high = middle;

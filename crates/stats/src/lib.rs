@@ -7,10 +7,14 @@
 //! was recorded, in the counters of `sparse`; [`encoding`] is how it travels and is stored, `split` in several
 //! messages; [`interval`] says how sure one may be; [`censored`] adds observations known only from below; [`offered`]
 //! says when load was offered; [`gate`] and [`window`] judge; [`ledger`] keeps merging idempotent; [`second`] makes and
-//! adds up merged seconds; [`scaling`] judges how throughput grows with workers, and [`usl`] fits a law to it.
+//! adds up merged seconds; [`scaling`] judges how throughput grows with workers, and [`usl`] fits a law to it;
+//! [`compare`](mod@compare) says whether two runs differ, with `blocks` for how sure one may be of seconds that are
+//! alike.
 
+mod blocks;
 pub mod buckets;
 pub mod censored;
+pub mod compare;
 pub mod encoding;
 pub mod gate;
 pub mod histogram;
@@ -30,6 +34,7 @@ pub mod window;
 
 pub use buckets::Summary;
 pub use censored::{Observed, QuantileEstimate, exceeding_ns};
+pub use compare::{CompareError, ComparedSecond, ComparisonOptions, PartSeries, compare as compare_runs};
 pub use encoding::DecodeError;
 pub use gate::{CONFIDENCE, Confidence, GateData, GateOutcome, OfferedTime, Outcome, evaluate};
 pub use histogram::Histogram;
@@ -38,6 +43,7 @@ pub use ledger::{Accept, Incarnation, Ledger, LedgerEntry, LedgerError};
 pub use offered::OfferedSpans;
 pub use ranges::Ranges;
 pub use scaling::{MeasuredStep, ScalingJudgement, ScalingRules, judge as judge_scaling};
+pub use student::{pooled as pooled_variance, two_sided_quantile as student_quantile};
 pub use totals::Totals;
 pub use usl::{UslError, fit as fit_usl};
 pub use window::{UnderWay, WindowError, Windows, WindowsOutcome};

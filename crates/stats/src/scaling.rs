@@ -19,14 +19,14 @@ use nuncius_schemas::run::Verdict;
 use nuncius_schemas::scaling::{ScalingEstimate, ScalingMeasurement, ScalingStep, UslFit};
 
 use crate::interval::proportion_bounds;
-use crate::student::two_sided_quantile;
+use crate::student::{pooled, two_sided_quantile};
 use crate::usl;
 
 mod knee;
 mod throughput;
 
 pub use throughput::SCALING_CONFIDENCE;
-use throughput::{Throughput, pooled, workers_text};
+use throughput::{Throughput, workers_text};
 
 /// Variance of a count that comes from where its two ends fall: of the difference of two even chances, in jobs².
 pub const ENDS_VARIANCE_JOBS: f64 = 1.0 / 6.0;

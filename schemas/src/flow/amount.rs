@@ -37,6 +37,11 @@ impl fmt::Display for ByteSize {
 pub struct Percent(u64);
 
 impl Percent {
+    /// So many percent; 100 at most.
+    pub const fn of_whole(percent: u64) -> Self {
+        Self(if percent > 100 { 100_000 } else { percent * 1_000 })
+    }
+
     /// As a number: 0.2 for 20 %.
     pub fn as_share(self) -> f64 {
         self.0 as f64 / 100_000.0

@@ -131,17 +131,20 @@ impl Group {
     /// Every URL whose host is known before the load: the target, and whole URLs of steps and token servers.
     pub fn urls(&self) -> Vec<&str> {
         let places = self.all_steps();
-        let in_steps =
-            places.iter().filter_map(|place| match &place.step.op {
-                Some(Op::Http(_, request)) => Some((Some(request.url.as_str()), request.auth.as_ref())),
-                Some(Op::Ws(step)) => Some((step.connect.as_deref(), None)),
-                Some(Op::SocketIo(step)) => Some((step.connect.as_deref(), None)),
-                Some(Op::Nats(step)) => Some((step.server.as_deref(), None)),
+        let in_steps = places.iter().filter_map(|place| match &place.step.op {
+            Some(Op::Http(_, request)) => Some((Some(request.url.as_str()), request.auth.as_ref())),
+            Some(Op::Ws(step)) => Some((step.connect.as_deref(), None)),
+            Some(Op::SocketIo(step)) => Some((step.connect.as_deref(), None)),
+            Some(Op::Nats(step)) => Some((step.server.as_deref(), None)),
+            None => {
+                let Step { publish, consume, .. } = place.step;
+                let of_publish = publish.as_ref().and_then(|publish| publish.broker.as_deref());
+                Some((of_publish.or(consume.as_ref().and_then(|consume| consume.broker.as_deref())), None))
+            }
+            Some(Op::Think(_) | Op::Set(_) | Op::Loop(_) | Op::If(_) | Op::Parallel(_) | Op::Call(_) | Op::Log(_)) => {
                 None
-                | Some(
-                    Op::Think(_) | Op::Set(_) | Op::Loop(_) | Op::If(_) | Op::Parallel(_) | Op::Call(_) | Op::Log(_),
-                ) => None,
-            });
+            }
+        });
         let mut urls = vec![self.target.as_str()];
         for (url, auth) in std::iter::once((None, self.auth.as_ref())).chain(in_steps) {
             for url in url.into_iter().chain(auth.and_then(Auth::token_url)) {

@@ -2,13 +2,17 @@
 //!
 //! Each type is taken apart without `..`, so that a new field does not compile until somebody has said what it is.
 
+use serde_json::Value;
+
 use super::{ExperimentSpec, Group, NodeSelection, Stage, TelemetrySpec, TlsOptions};
 use crate::bundle::BundleReference;
 use crate::flow::texts::visit_values;
 use crate::gate::Gate;
 use crate::scaling::{EmulatedDevice, ScalingSpec, ScalingWorkers};
+use crate::search::SearchSpec;
 use crate::servo::{ServoFaults, ServoOptions};
 use crate::stress::StressStep;
+use crate::sweep::{Factor, SweepSpec};
 
 pub use super::text::{Text, TextKind};
 use super::text::{Visit, maybe, one};
@@ -43,6 +47,8 @@ impl ExperimentSpec {
             on_node_loss: _,
             max_deficit: _,
             scaling,
+            search,
+            sweep,
         } = self;
         maybe("id".to_owned(), TextKind::Name, id, visit)?;
         maybe("name".to_owned(), TextKind::Name, name, visit)?;
@@ -77,7 +83,9 @@ impl ExperimentSpec {
                 one(format!("telemetry.nodes[{index}]"), TextKind::Name, pattern, visit)?;
             }
         }
-        scaling.as_mut().map_or(Ok(()), |scaling| visit_scaling(scaling, visit))
+        scaling.as_mut().map_or(Ok(()), |scaling| visit_scaling(scaling, visit))?;
+        search.as_mut().map_or(Ok(()), |search| visit_search(search, visit))?;
+        sweep.as_mut().map_or(Ok(()), |sweep| visit_sweep(sweep, visit))
     }
 }
 
@@ -224,4 +232,38 @@ fn visit_scaling<E>(scaling: &mut ScalingSpec, visit: &mut Visit<'_, E>) -> Resu
         one("scaling.device.work".to_owned(), TextKind::Name, work, visit)?;
     }
     Ok(())
+}
+
+fn visit_search<E>(search: &mut SearchSpec, visit: &mut Visit<'_, E>) -> Result<(), E> {
+    let SearchSpec {
+        group,
+        rate: _,
+        users: _,
+        precision: _,
+        growth: _,
+        spacing: _,
+        probe: _,
+        longest: _,
+        settle: _,
+        confirm: _,
+        recover: _,
+        at_most: _,
+    } = search;
+    maybe("search.group".to_owned(), TextKind::Name, group, visit)
+}
+
+fn visit_sweep<E>(sweep: &mut SweepSpec, visit: &mut Visit<'_, E>) -> Result<(), E> {
+    let SweepSpec { factors, repeats: _, order: _, blocks: _, seed: _, load, resource, at_most: _ } = sweep;
+    for (name, Factor { fields, values }) in factors {
+        for (index, field) in fields.iter_mut().enumerate() {
+            one(format!("sweep.factors.{name}.fields[{index}]"), TextKind::Name, field, visit)?;
+        }
+        for (index, value) in values.iter_mut().enumerate() {
+            if let Value::String(text) = value {
+                one(format!("sweep.factors.{name}[{index}]"), TextKind::Value(name), text, visit)?;
+            }
+        }
+    }
+    maybe("sweep.load".to_owned(), TextKind::Name, load, visit)?;
+    maybe("sweep.resource".to_owned(), TextKind::Name, resource, visit)
 }

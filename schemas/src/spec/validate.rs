@@ -22,10 +22,12 @@ pub(crate) mod headers;
 pub(crate) mod names;
 mod options;
 mod scaling;
+mod search;
 mod servo;
 mod step;
 mod steps;
 mod stress;
+mod sweep;
 mod telemetry;
 
 use headers::check_headers;
@@ -45,11 +47,17 @@ impl ExperimentSpec {
         })
     }
 
-    /// Refuses what a daemon cannot run; says which field and why. What steps workers is none of that: see
-    /// [`ExperimentSpec::validate_scaling`].
+    /// Refuses what is no experiment that runs by itself; says which field and why. What is a series of them is none:
+    /// see [`ExperimentSpec::validate_scaling`], [`ExperimentSpec::validate_search`] and
+    /// [`ExperimentSpec::validate_sweep`].
     pub fn validate(&self) -> Result<(), SpecError> {
         if self.scaling.is_some() {
             return refuse("scaling", "run it with `nuncius run`: it starts and counts workers");
+        }
+        for (field, is_given) in [("search", self.search.is_some()), ("sweep", self.sweep.is_some())] {
+            if is_given {
+                return refuse(field, "it is a series of experiments, of which each runs by itself without this field");
+            }
         }
         if let Some(id) = &self.id {
             check_token("experiment", id).map_err(|e| SpecError { field: "id".into(), problem: e.to_string() })?;

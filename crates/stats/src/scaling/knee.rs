@@ -6,8 +6,8 @@
 //! with the whole two-sided 95 % interval. Looking at the last worthwhile step and not at the step before keeps noise
 //! between neighbours from ending the walk.
 
-use super::throughput::{SCALING_CONFIDENCE, Throughput, pooled, workers_text};
-use crate::student::two_sided_quantile;
+use super::throughput::{SCALING_CONFIDENCE, Throughput, workers_text};
+use crate::student::{pooled, two_sided_quantile};
 
 /// Least gain of a worker that is worth it, as a share of what one worker of the first step does.
 pub(super) const WORTHWHILE: f64 = 0.5;

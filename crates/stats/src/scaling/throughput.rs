@@ -24,13 +24,6 @@ impl Throughput {
     }
 }
 
-/// The sum of independent variances, each with its degrees of freedom, and those of the sum by Welch and Satterthwaite.
-pub(super) fn pooled(terms: &[(f64, f64)]) -> (f64, f64) {
-    let variance: f64 = terms.iter().map(|(variance, _)| variance).sum();
-    let spread: f64 = terms.iter().map(|(variance, freedom)| variance * variance / freedom).sum();
-    (variance, variance * variance / spread)
-}
-
 pub(super) fn workers_text(workers: f64) -> String {
     if workers == 1.0 { "1 worker".to_owned() } else { format!("{workers} workers") }
 }

@@ -17,6 +17,7 @@ const CRATES: &[&str] = &[
     "bundle",
     "load",
     "stats",
+    "search",
     "scenario",
     "socketio",
     "bus",
@@ -37,6 +38,7 @@ fn allowed(name: &str, place: &str) -> Vec<&'static str> {
         ("metrics", _) => vec!["clock"],
         ("load" | "stats" | "bundle", _) => vec!["schemas"],
         ("scenario", _) => vec!["schemas", "load"],
+        ("search", _) => vec!["schemas", "load", "stats"],
         ("script", _) => vec!["schemas"],
         ("report", _) => vec!["schemas", "load", "stats"],
         ("bus" | "store" | "telemetry", _) => vec!["schemas", "clock", "load", "stats"],
@@ -149,7 +151,7 @@ fn foreign_libraries_are_imported_where_they_belong() {
             let imports = package.all.contains(*library);
             assert!(!imports || owners.contains(&package.name.as_str()), "{} must not import {library}", package.name);
         }
-        if ["load", "stats", "scenario", "socketio"].contains(&package.name.as_str()) {
+        if ["load", "stats", "scenario", "search", "socketio"].contains(&package.name.as_str()) {
             for library in IMPURE {
                 assert!(!package.all.contains(*library), "{} is pure and must not import {library}", package.name);
             }
