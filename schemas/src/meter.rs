@@ -6,6 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::names::check_token;
 
+mod declared;
+
+pub use declared::DeclaredMeter;
+
 /// Most meters of a group.
 pub const METERS_MAX: usize = 64;
 

@@ -33,8 +33,10 @@ use crate::error::EngineError;
 use crate::failure::Failure;
 use crate::in_flight::{InFlight, Iteration};
 use crate::pace::Pace;
+use crate::plan::amqp::login;
 use crate::plan::{Action, AmqpPlan, GroupPlan};
 use crate::record::Recorder;
+use crate::tls;
 use crate::wake::Waker;
 
 mod connection;
@@ -54,7 +56,13 @@ const GOODBYE: Duration = Duration::from_millis(500);
 
 /// Reads authorities and credentials once for a group.
 pub(crate) fn setup(plan: &GroupPlan, amqp: &AmqpPlan) -> Result<Setup, EngineError> {
-    let access = Access::new(plan, amqp).map_err(|problem| EngineError::Tls { group: plan.group, problem })?;
+    let refused = |problem| EngineError::Tls { group: plan.group, problem };
+    let tls = match amqp.secure {
+        true => Some(tls::setup(amqp.tls.as_ref(), &amqp.server_name, None).map_err(refused)?),
+        false => None,
+    };
+    let uri = login(amqp).map_err(refused)?;
+    let access = Access::of((uri, Arc::clone(&plan.hosts), tls), plan.timeout_ns, &plan.name);
     Ok(Setup { access: Arc::new(access), tally: Arc::new(Tally::new()) })
 }
 

@@ -38,6 +38,8 @@ pub(crate) struct Inbox {
     bytes: usize,
     received: Traffic,
     waiting: Option<Waker>,
+    /// How many are about to take what comes.
+    takers: u32,
 }
 
 impl Inbox {
@@ -61,6 +63,16 @@ impl Inbox {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.messages.is_empty()
+    }
+
+    /// Somebody is about to take what comes (`true`), or is no longer.
+    pub(crate) fn expect(&mut self, is_expected: bool) {
+        self.takers = if is_expected { self.takers.saturating_add(1) } else { self.takers.saturating_sub(1) };
+    }
+
+    /// Whether more is to be read: what somebody takes one by one is not passed over.
+    pub(crate) fn has_room(&self) -> bool {
+        self.takers == 0 || self.messages.len() < MESSAGES_MAX && self.bytes < BYTES_MAX
     }
 
     /// Whom to wake once there is a message, or will be none.

@@ -31,10 +31,13 @@ pub(crate) mod machine;
 pub(crate) mod message;
 pub(crate) mod nats;
 pub(crate) mod render;
+pub(crate) mod request;
 pub(crate) mod script;
 pub(crate) mod socketio;
+pub(crate) mod taking;
 pub(crate) mod target;
 pub(crate) mod text;
+mod workshop;
 
 use compiled::Made;
 pub(crate) use compiled::Program;

@@ -20,6 +20,7 @@ use crate::start::Start;
 
 mod beside;
 mod exchange;
+mod numbered;
 mod rows;
 mod seconds;
 mod session;

@@ -33,9 +33,12 @@ mod ahead;
 mod amqp;
 mod answer;
 mod channels;
+mod counting;
 mod fetch;
 mod follow;
 mod job;
+mod links;
+mod meters;
 mod nats;
 mod pool;
 mod receive;
@@ -48,6 +51,7 @@ mod socketio;
 mod state;
 mod token;
 mod user;
+mod views;
 mod ws;
 
 use shared::Shared;
@@ -123,7 +127,7 @@ async fn iterate(shared: Rc<Shared>, iteration: Iteration) {
     if program.is_once && outcome == Outcome::Succeeded {
         session.tell();
     }
-    session.user.channels.part(&shared, iteration);
+    counting::part(&session.user.channels, &shared, iteration);
     let Session { user, .. } = session;
     shared.part(iteration, user, program);
     shared.in_flight.finish(iteration, outcome, monotonic_ns());
@@ -154,7 +158,7 @@ impl Session<'_> {
         poll_fn(|context| {
             if !self.user.channels.is_empty() {
                 let most = self.program.body_max_bytes;
-                self.user.channels.pump(context, self.shared, self.iteration, most);
+                counting::pump(&self.user.channels, context, self.shared, self.iteration, most);
             }
             going.as_mut().poll(context)
         })

@@ -8,10 +8,9 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use futures_util::{Sink, Stream as _};
-use http::{HeaderMap, Request};
+use http::Request;
 use nuncius_bus::Headers;
 use nuncius_clock::monotonic_ns;
-use nuncius_schemas::metric::FailureKind;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, WebSocketConfig};
@@ -22,23 +21,17 @@ use crate::http::stream::{self, Stream};
 use crate::inbox::Inbox;
 use crate::tls::Tls;
 
+mod end;
 mod error;
 
-pub(crate) use error::failure_of;
+pub(crate) use end::{End, Opened};
+
+use error::failure_of;
 
 /// What is read at once. Thousands of users have a buffer of this size each.
 const READ_BYTES: usize = 4 * 1024;
 /// Most that waits to be written, beyond one message.
 const UNWRITTEN_MAX_BYTES: usize = 64 * 1024;
-/// Why nothing comes any more.
-#[derive(Debug, Clone)]
-pub(crate) enum End {
-    /// Closed by the peer, or by both, with a code where one was told.
-    Closed(Option<u16>),
-    /// Cut, or something came that is none of the protocol.
-    Broken(Failure),
-}
-
 /// An open connection.
 pub(crate) struct Socket {
     stream: WebSocketStream<Stream>,
@@ -55,13 +48,6 @@ pub(crate) struct Socket {
 pub(crate) struct Limits {
     /// Longest message that is taken, in bytes.
     pub(crate) message_max_bytes: usize,
-}
-
-/// What the peer said when it opened.
-#[derive(Debug)]
-pub(crate) struct Opened {
-    pub(crate) status: u16,
-    pub(crate) headers: HeaderMap,
 }
 
 /// Opens a connection to a host by this request, which is one for an upgrade.
@@ -95,7 +81,7 @@ pub(crate) async fn open(
 impl Socket {
     /// Reads what is there. Whoever waits for a message is woken.
     pub(crate) fn pump(&mut self, context: &mut Context<'_>, message_max_bytes: usize) {
-        while self.end.is_none() {
+        while self.end.is_none() && self.inbox.has_room() {
             match Pin::new(&mut self.stream).poll_next(context) {
                 Poll::Pending => break,
                 Poll::Ready(Some(Ok(Message::Text(text)))) => self.inbox.push(Bytes::from(text), true, Headers::new()),
@@ -157,19 +143,6 @@ impl Socket {
         if self.end.is_none() && self.say_close(CloseCode::Normal.into()).is_ok() {
             let mut context = Context::from_waker(Waker::noop());
             let _ = Pin::new(&mut self.stream).poll_flush(&mut context);
-        }
-    }
-}
-
-impl End {
-    /// What it means for whoever wanted something of the connection.
-    pub(crate) fn failure(&self, address: SocketAddr) -> Failure {
-        match self {
-            Self::Closed(Some(code)) => {
-                Failure::new(FailureKind::Closed, format!("{address}: closed by the peer with code {code}"))
-            }
-            Self::Closed(None) => Failure::new(FailureKind::Closed, format!("{address}: closed by the peer")),
-            Self::Broken(failure) => failure.clone(),
         }
     }
 }

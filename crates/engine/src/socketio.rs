@@ -9,7 +9,7 @@ use nuncius_clock::monotonic_ns;
 use nuncius_schemas::metric::FailureKind;
 use nuncius_socketio::engine_io::Wire;
 use nuncius_socketio::socket_io::{Arguments, Connect};
-use nuncius_socketio::{Client, CloseReason, ErrorKind, Happened, Limits, ProtocolError, Version};
+use nuncius_socketio::{Client, CloseReason, Happened, Limits, Version};
 use serde_json::Value;
 use tokio::time::{Instant, Sleep};
 use tokio_tungstenite::tungstenite::Message;
@@ -19,8 +19,11 @@ use crate::inbox::Traffic;
 use crate::socket::Socket;
 
 mod polling;
+mod read;
 
 pub(crate) use polling::{Polling, Route};
+
+use read::{Read, failure_of};
 
 /// Most events that are kept until somebody waits for them; of more the oldest are passed over.
 const EVENTS_MAX: usize = 256;
@@ -68,6 +71,8 @@ pub(crate) struct SocketIo {
     received: Traffic,
     deadline: Pin<Box<Sleep>>,
     deadline_ns: Option<u64>,
+    /// How many are about to take events.
+    takers: u32,
     /// Whom to wake when something has happened: branches of one session may wait at once.
     waiting: Vec<Waker>,
 }
@@ -98,13 +103,14 @@ impl SocketIo {
             received: Traffic::default(),
             deadline: Box::pin(tokio::time::sleep(Duration::ZERO)),
             deadline_ns: None,
+            takers: 0,
             waiting: Vec::new(),
         }
     }
 
     /// Reads what is there, answers heartbeats, writes what waits. Whoever waits is woken.
     pub(crate) fn pump(&mut self, context: &mut Context<'_>, message_max_bytes: usize) {
-        if self.end.is_some() {
+        if self.end.is_some() || !self.has_room() {
             return;
         }
         let mut happened = Vec::new();
@@ -185,7 +191,10 @@ impl SocketIo {
                 let event = Event { namespace, name, arguments: as_json(arguments), at_ns };
                 self.events_bytes += event.arguments.len();
                 self.events.push_back(event);
-                while self.events.len() > EVENTS_MAX || self.events_bytes > EVENTS_MAX_BYTES && self.events.len() > 1 {
+                // What somebody takes one by one is not passed over: what is read at once is bounded by a buffer.
+                while self.takers == 0
+                    && (self.events.len() > EVENTS_MAX || self.events_bytes > EVENTS_MAX_BYTES && self.events.len() > 1)
+                {
                     self.remove(0);
                 }
             }
@@ -217,6 +226,16 @@ impl SocketIo {
         let event = self.events.remove(at)?;
         self.events_bytes -= event.arguments.len();
         Some(event)
+    }
+
+    /// Somebody is about to take events (`true`), or is no longer.
+    pub(crate) fn expect(&mut self, is_expected: bool) {
+        self.takers = if is_expected { self.takers.saturating_add(1) } else { self.takers.saturating_sub(1) };
+    }
+
+    /// Whether more is to be read now.
+    fn has_room(&self) -> bool {
+        self.takers == 0 || self.events.len() < EVENTS_MAX && self.events_bytes < EVENTS_MAX_BYTES
     }
 
     /// The session has begun.
@@ -279,7 +298,7 @@ impl SocketIo {
         self.client.forget_ack(namespace, id);
     }
 
-    /// The event of this name that came first, from the one of number `from` on; the others stay.
+    /// The event of this name that came first; the others stay.
     pub(crate) fn take_event(&mut self, namespace: &str, name: &str) -> Option<Event> {
         let at = self.events.iter().position(|event| event.name == name && event.namespace == namespace)?;
         self.remove(at)
@@ -334,13 +353,6 @@ impl SocketIo {
     }
 }
 
-/// What was read, and whether that was the end.
-#[derive(Debug, Default)]
-pub(crate) struct Read {
-    pub(crate) bytes: u64,
-    pub(crate) failure: Option<Failure>,
-}
-
 fn read_socket(
     socket: &mut Socket,
     client: &mut Client,
@@ -361,30 +373,6 @@ fn read_socket(
         read.failure = socket.end().map(|end| end.failure(socket.address));
     }
     read
-}
-
-/// What an error of the protocol means.
-pub(crate) fn failure_of(error: &ProtocolError) -> Failure {
-    let kind = match error.kind() {
-        ErrorKind::Limit => FailureKind::BodyLimit,
-        ErrorKind::Closed | ErrorKind::NotConnected => FailureKind::Closed,
-        ErrorKind::ReservedName | ErrorKind::NotInVersion => FailureKind::Template,
-        ErrorKind::Empty
-        | ErrorKind::UnknownType
-        | ErrorKind::Malformed
-        | ErrorKind::NotUtf8
-        | ErrorKind::Base64
-        | ErrorKind::Json
-        | ErrorKind::Shape
-        | ErrorKind::Namespace
-        | ErrorKind::Placeholder
-        | ErrorKind::Handshake
-        | ErrorKind::WrongOrder
-        | ErrorKind::UnknownAck
-        | ErrorKind::VersionMismatch
-        | ErrorKind::WrongTransport => FailureKind::Protocol,
-    };
-    Failure::new(kind, error.to_string())
 }
 
 /// The list of arguments; attachments as their places.

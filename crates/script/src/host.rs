@@ -14,6 +14,7 @@ use crate::exchange::{Ask, AskId, RequestView, ResponseView, Wanted};
 use crate::limits::Limits;
 use crate::random::Draws;
 
+mod arguments;
 pub(crate) mod functions;
 mod headers;
 mod requests;

@@ -2,16 +2,13 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::time::Duration;
 
-use crate::TestkitError;
+use crate::{TestkitError, node};
 
 /// Where it serves Socket.IO.
 pub const SOCKETIO_PATH: &str = "/api/v1/socket.io";
-
-const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/node/booking.js");
 
 /// Which server of Socket.IO it has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,21 +36,14 @@ impl Booking {
             SocketIoVersion::V2 => "socket.io-2",
             SocketIoVersion::V4 => "socket.io-4",
         };
-        let modules = modules()?;
-        let mut process = Command::new("node")
-            .args([SCRIPT, package, SOCKETIO_PATH])
-            .env("NODE_PATH", modules)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(|error| TestkitError::NoBinary(format!("node: {error}; run scripts/setup --test")))?;
+        let mut process = node::start("booking.js", &[package, SOCKETIO_PATH])?;
         let mut line = String::new();
         let read = process.stdout.take().map(|stdout| BufReader::new(stdout).read_line(&mut line));
         let port = line.trim().parse::<u16>().ok().filter(|_| matches!(read, Some(Ok(_))));
         let Some(port) = port else {
             let _ = process.kill();
             let _ = process.wait();
-            return Err(TestkitError::Start(format!("{SCRIPT} told no port: {line}")));
+            return Err(TestkitError::Start(format!("booking.js told no port: {line}")));
         };
         Ok(Self { process, address: ([127, 0, 0, 1], port).into() })
     }
@@ -87,11 +77,4 @@ impl Drop for Booking {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
-}
-
-/// The packages of Node, in the nearest `.tools` above this one.
-fn modules() -> Result<PathBuf, TestkitError> {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let found = here.ancestors().map(|parent| parent.join(".tools/node/node_modules")).find(|path| path.exists());
-    found.ok_or_else(|| TestkitError::NoBinary("no packages of Node in .tools: run scripts/setup --test".to_owned()))
 }

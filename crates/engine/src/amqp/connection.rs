@@ -17,8 +17,6 @@ use super::runtime;
 use crate::connect::ConnectError;
 use crate::failure::Failure;
 use crate::host::Host;
-use crate::plan::GroupPlan;
-use crate::plan::amqp::{AmqpPlan, login};
 use crate::tls::{self, Tls};
 
 /// How a broker is reached.
@@ -38,11 +36,6 @@ impl std::fmt::Debug for Access {
 }
 
 impl Access {
-    pub(super) fn new(plan: &GroupPlan, amqp: &AmqpPlan) -> Result<Self, String> {
-        let tls = if amqp.secure { Some(tls::setup(amqp.tls.as_ref(), &amqp.server_name, None)?) } else { None };
-        Ok(Self::of((login(amqp)?, Arc::clone(&plan.hosts), tls), plan.timeout_ns, &plan.name))
-    }
-
     /// Of a group that has this name.
     pub(crate) fn of((uri, hosts, tls): (AMQPUri, Arc<[Host]>, Option<Tls>), timeout_ns: u64, group: &str) -> Self {
         Self { uri, hosts, tls, timeout: Duration::from_nanos(timeout_ns), name: format!("nuncius {group}") }

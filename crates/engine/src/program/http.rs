@@ -18,13 +18,15 @@ use nuncius_schemas::flow::{
 use nuncius_schemas::spec::{BODY_LIMIT_DEFAULT_BYTES, Connections, Group, Method};
 use nuncius_script::{Exports, FunctionId};
 
-use super::action::{Action, Address, BodyPlan, CallPlan, CheckPlan, HttpAction, PartContent, PartPlan, Taking};
+use super::action::{Action, CallPlan};
 use super::amqp::Brokers;
 use super::auth::{AuthPlan, Identities};
 use super::compile::Sender;
 use super::message::ChannelNames;
 use super::nats::NatsServers;
 use super::render::{as_http, split_url};
+use super::request::{Address, BodyPlan, HttpAction, PartContent, PartPlan};
+use super::taking::{CheckPlan, Taking};
 use super::target::Targets;
 use super::text::{Text, push_parameter, push_path};
 use crate::error::PlanError;

@@ -7,9 +7,9 @@ use nuncius_scenario::scope::Scope;
 use nuncius_scenario::{TemplateError, auth, multipart};
 use nuncius_schemas::flow::OAuth2Grant;
 
-use super::action::{Address, BodyPlan, HttpAction, PartContent};
 use super::auth::{AuthPlan, Grant, Login};
 use super::compiled::Program;
+use super::request::{Address, BodyPlan, HttpAction, PartContent};
 use super::text::{Text, push_parameter, push_path};
 use crate::http::outgoing::{Body, Outgoing, OutgoingError};
 

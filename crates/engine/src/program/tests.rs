@@ -4,8 +4,9 @@ use nuncius_schemas::spec::ExperimentSpec;
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::action::{Action, Address};
+use super::action::Action;
 use super::machine::{Cursor, Event, Facts, Fault, Memory, advance};
+use super::request::Address;
 use super::*;
 
 fn group(fields: &str) -> Group {

@@ -5,8 +5,6 @@ use std::sync::Arc;
 
 use nuncius_stats::Ranges;
 
-use super::Recorder;
-
 /// Most publishers of which the order is watched, on one thread.
 const PUBLISHERS_MAX: usize = 65_536;
 
@@ -35,38 +33,28 @@ impl Tracks {
     }
 }
 
-impl Recorder {
+impl Tracks {
     /// Numbers a message of a track; and what its header says.
-    pub(crate) fn number(&mut self, track: &Arc<str>) -> (Numbered, String) {
-        let next = self.tracks.next.entry(Arc::clone(track)).or_default();
-        let numbered = Numbered { publisher: self.tracks.publisher, number: *next };
+    pub(super) fn number(&mut self, track: &Arc<str>) -> (Numbered, String) {
+        let next = self.next.entry(Arc::clone(track)).or_default();
+        let numbered = Numbered { publisher: self.publisher, number: *next };
         *next += 1;
-        let text = format!("{:x}.{:x}.{}", self.tracks.run_key, numbered.publisher, numbered.number);
+        let text = format!("{:x}.{:x}.{}", self.run_key, numbered.publisher, numbered.number);
         (numbered, text)
     }
 
-    /// The broker has taken a message.
-    pub(crate) fn published(&mut self, track: &Arc<str>, numbered: Numbered) {
-        if let Some(recorder) = self.seconds.track(track, numbered.publisher) {
-            recorder.published.insert(numbered.number);
+    /// Which message came whose header says this, and whether it came behind one that was published after it; `None`
+    /// for one of another run, or of none.
+    pub(super) fn receive(&mut self, track: &Arc<str>, header: &str) -> Option<(Numbered, bool)> {
+        let numbered = read(self.run_key, header)?;
+        if self.come.len() >= PUBLISHERS_MAX {
+            self.come.clear();
         }
-    }
-
-    /// A message came whose header says this; one of another run, or of none, is passed over.
-    pub(crate) fn received_numbered(&mut self, track: &Arc<str>, header: &str) {
-        let Some(Numbered { publisher, number }) = read(self.tracks.run_key, header) else { return };
-        if self.tracks.come.len() >= PUBLISHERS_MAX {
-            self.tracks.come.clear();
-        }
-        let come = self.tracks.come.entry((Arc::clone(track), publisher)).or_default();
-        let is_behind = come.last().is_some_and(|last| number < last);
+        let come = self.come.entry((Arc::clone(track), numbered.publisher)).or_default();
+        let is_behind = come.last().is_some_and(|last| numbered.number < last);
         // One that comes again is a duplicate, wherever it comes.
-        let is_reordered = come.insert(number) && is_behind;
-        if let Some(recorder) = self.seconds.track(track, publisher) {
-            recorder.messages += 1;
-            recorder.received.insert(number);
-            recorder.reordered += u64::from(is_reordered);
-        }
+        let is_reordered = come.insert(numbered.number) && is_behind;
+        Some((numbered, is_reordered))
     }
 }
 

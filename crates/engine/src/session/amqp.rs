@@ -1,10 +1,7 @@
 //! Steps over AMQP: a broker that is tested, reached by one connection of the thread for what is published and one for
 //! what is consumed, because a broker may stop reading from connections that publish.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -14,65 +11,26 @@ use lapin::options::{
     BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions,
 };
 use lapin::types::{AMQPValue, FieldTable, ShortString};
-use lapin::{BasicProperties, Channel, Confirmation, Consumer};
+use lapin::{BasicProperties, Channel, Confirmation};
 use nuncius_clock::monotonic_ns;
 use nuncius_scenario::draw::Draws;
 use nuncius_schemas::metric::FailureKind;
 use nuncius_schemas::track::TRACK_HEADER;
-use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use super::channels::{add, count_received};
+use super::counting::{add, count_received};
+use super::links::Consuming;
 use super::state::{Ready, Session, Stop};
-use crate::amqp::{Access, Link, declare, describe, failure_of, open, reply};
+use crate::amqp::{declare, describe, failure_of, reply};
 use crate::failure::Failure;
 use crate::in_flight::ExchangeId;
 use crate::inbox::Traffic;
-use crate::program::action::Taking;
 use crate::program::amqp::{AmqpDoes, AmqpStepPlan};
 use crate::program::machine::Cursor;
+use crate::program::taking::Taking;
 
 /// `delivery_mode` of a message that the broker writes to disk.
 const PERSISTENT: u8 = 2;
-
-/// The connections of a thread to brokers.
-pub(super) struct AmqpLinks {
-    /// By the number of the broker: what publishes, and what consumes.
-    links: Box<[[Mutex<Option<Rc<Link>>>; 2]]>,
-    /// Of steps that publish: a broker that returns a message does so on its channel.
-    publishing: RefCell<HashMap<u16, (Rc<Link>, Channel)>>,
-    /// Of steps that consume.
-    consuming: RefCell<HashMap<u16, Rc<Mutex<Option<Consuming>>>>>,
-}
-
-/// A consumer that users of the thread share.
-struct Consuming {
-    link: Rc<Link>,
-    consumer: Consumer,
-}
-
-impl AmqpLinks {
-    pub(super) fn new(brokers: usize) -> Self {
-        Self {
-            links: (0..brokers).map(|_| [Mutex::new(None), Mutex::new(None)]).collect(),
-            publishing: RefCell::default(),
-            consuming: RefCell::default(),
-        }
-    }
-
-    /// The connection, opened anew where it has ended.
-    async fn link(&self, broker: u16, access: &Arc<Access>, direction: usize) -> Result<Rc<Link>, Failure> {
-        let place = self.links.get(usize::from(broker)).and_then(|links| links.get(direction));
-        let Some(place) = place else { return Err(Failure::new(FailureKind::Connect, "there is no such broker")) };
-        let mut link = place.lock().await;
-        if let Some(link) = link.as_ref().filter(|link| link.is_alive()) {
-            return Ok(Rc::clone(link));
-        }
-        let opened = Rc::new(open(access, 0).await?);
-        *link = Some(Rc::clone(&opened));
-        Ok(opened)
-    }
-}
 
 impl Session<'_> {
     /// Does a step over AMQP; when it ended.

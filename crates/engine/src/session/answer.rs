@@ -8,8 +8,9 @@ use super::follow::Answered;
 use super::shared::Buffers;
 use super::state::{Session, Stop};
 use crate::failure::Failure;
-use crate::program::action::{HttpAction, Taking};
 use crate::program::machine::Cursor;
+use crate::program::request::HttpAction;
+use crate::program::taking::Taking;
 
 impl Session<'_> {
     /// What an answer means: its checks, its status, and what is taken from it.

@@ -6,15 +6,19 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use nuncius_bus::target::TargetSubscription;
-use nuncius_clock::monotonic_ns;
 use nuncius_schemas::track::TRACK_HEADER;
 
-use super::shared::{ProtocolMeters, Shared};
-use crate::in_flight::Iteration;
 use crate::inbox::{Inbox, Traffic};
-use crate::record::Recorder;
 use crate::socket::Socket;
 use crate::socketio::SocketIo;
+
+/// What a user has open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Protocol {
+    Ws,
+    SocketIo,
+    Nats,
+}
 
 /// A subscription, and what has come of it.
 pub(super) struct Subscription {
@@ -31,14 +35,14 @@ impl Subscription {
     }
 
     /// Reads what is there. Whoever waits for a message is woken.
-    pub(super) fn pump(&mut self, context: &mut Context<'_>, shared: &Shared) {
-        while !self.has_ended {
+    pub(super) fn pump(&mut self, context: &mut Context<'_>, numbered: &mut dyn FnMut(&Arc<str>, &str)) {
+        while !self.has_ended && self.inbox.has_room() {
             match self.subscription.poll_next(context) {
                 Poll::Pending => break,
                 Poll::Ready(None) => self.has_ended = true,
                 Poll::Ready(Some(message)) => {
                     if let (Some(track), Some(header)) = (&self.track, message.headers.get(TRACK_HEADER)) {
-                        shared.in_flight.record(|recorder| recorder.received_numbered(track, header));
+                        numbered(track, header);
                     }
                     self.inbox.push(message.payload, false, message.headers);
                 }
@@ -138,69 +142,60 @@ impl Channels {
         find(&mut self.subscriptions.borrow_mut(), name).map(with)
     }
 
-    /// Reads what is there, of all of them.
-    pub(super) fn pump(&self, context: &mut Context<'_>, shared: &Shared, iteration: Iteration, body_max_bytes: usize) {
+    /// Reads what is there, of all of them: what came is told with its protocol and its step, and the headers of those
+    /// that are numbered with their track.
+    pub(super) fn pump(
+        &self,
+        context: &mut Context<'_>,
+        body_max_bytes: usize,
+        came: &mut dyn FnMut(Protocol, u16, Traffic),
+        numbered: &mut dyn FnMut(&Arc<str>, &str),
+    ) {
         for Named { step, open: socket, .. } in self.sockets.borrow_mut().iter_mut() {
             socket.pump(context, body_max_bytes);
-            count_received(shared, iteration, (*step, &shared.meters.ws), socket.inbox.take_received());
+            came(Protocol::Ws, *step, socket.inbox.take_received());
         }
         for Named { step, open: io, .. } in self.socketio.borrow_mut().iter_mut() {
             io.pump(context, body_max_bytes);
-            count_received(shared, iteration, (*step, &shared.meters.socketio), io.take_received());
+            came(Protocol::SocketIo, *step, io.take_received());
         }
         for Named { step, open: subscription, .. } in self.subscriptions.borrow_mut().iter_mut() {
-            subscription.pump(context, shared);
-            count_received(shared, iteration, (*step, &shared.meters.nats), subscription.inbox.take_received());
+            subscription.pump(context, numbered);
+            came(Protocol::Nats, *step, subscription.inbox.take_received());
         }
     }
 
-    /// The iteration is over, and what it has open with it.
-    pub(super) fn part(&self, shared: &Shared, iteration: Iteration) {
+    /// What is open still, open no longer; what came on it, as for [`Channels::pump`].
+    pub(super) fn take_all(&self, came: &mut dyn FnMut(Protocol, u16, Traffic)) -> (Vec<Socket>, Vec<SocketIo>) {
+        let mut sockets = Vec::new();
         for Named { step, open: mut socket, .. } in self.sockets.take() {
-            count_received(shared, iteration, (step, &shared.meters.ws), socket.inbox.take_received());
-            parted(shared, iteration, socket);
+            came(Protocol::Ws, step, socket.inbox.take_received());
+            sockets.push(socket);
         }
+        let mut socketio = Vec::new();
         for Named { step, open: mut io, .. } in self.socketio.take() {
-            count_received(shared, iteration, (step, &shared.meters.socketio), io.take_received());
-            io_parted(shared, iteration, io);
+            came(Protocol::SocketIo, step, io.take_received());
+            socketio.push(io);
         }
         for Named { step, open: mut subscription, .. } in self.subscriptions.take() {
-            count_received(shared, iteration, (step, &shared.meters.nats), subscription.inbox.take_received());
+            came(Protocol::Nats, step, subscription.inbox.take_received());
         }
+        (sockets, socketio)
     }
 }
 
-/// Messages were received at a step.
-pub(super) fn count_received(
-    shared: &Shared,
-    iteration: Iteration,
-    (step, meters): (u16, &ProtocolMeters),
-    received: Traffic,
-) {
-    if received == Traffic::default() {
-        return;
+/// Somebody takes messages one by one, until this is dropped: none is passed over meanwhile.
+pub(super) struct Taking<F: Fn(bool) -> Option<()>>(F);
+
+impl<F: Fn(bool) -> Option<()>> Taking<F> {
+    pub(super) fn begin(expect: F) -> Self {
+        expect(true);
+        Self(expect)
     }
-    shared.in_flight.count(iteration, step, |recorder, place| recorder.read(place, received.bytes));
-    add(shared, iteration, meters.received, received.messages);
 }
 
-/// A connection is closed by whoever has opened it.
-pub(super) fn parted(shared: &Shared, iteration: Iteration, socket: Socket) {
-    let lasted_ns = monotonic_ns().saturating_sub(socket.opened_ns);
-    add(shared, iteration, shared.meters.ws.duration, lasted_ns);
-    socket.part();
-}
-
-/// A connection of Socket.IO is closed by whoever has opened it.
-pub(super) fn io_parted(shared: &Shared, iteration: Iteration, io: SocketIo) {
-    let lasted_ns = monotonic_ns().saturating_sub(io.opened_ns);
-    add(shared, iteration, shared.meters.socketio.duration, lasted_ns);
-    io.part();
-}
-
-/// Adds to a meter of a protocol; what begins in the warm-up adds to none.
-pub(super) fn add(shared: &Shared, iteration: Iteration, meter: Option<usize>, value: u64) {
-    if let Some(meter) = meter.filter(|_| !shared.in_flight.is_warm_up(iteration)) {
-        shared.in_flight.record(|recorder: &mut Recorder| recorder.meter(meter, value));
+impl<F: Fn(bool) -> Option<()>> Drop for Taking<F> {
+    fn drop(&mut self) {
+        (self.0)(false);
     }
 }

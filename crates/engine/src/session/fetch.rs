@@ -5,8 +5,8 @@ use nuncius_schemas::metric::FailureKind;
 use nuncius_script::{Answer, RequestView};
 
 use super::follow::Following;
-use super::scripts;
 use super::state::{Ready, Session};
+use super::views;
 use crate::failure::Failure;
 use crate::http::received::Wanted;
 use crate::plan::request::USER_AGENT;
@@ -32,7 +32,7 @@ impl Session<'_> {
         let fetched = async {
             let refused = |text: String| Failure::new(FailureKind::Script, format!("fetch: {text}"));
             let (destination, path) = self.destination(&request.url).map_err(refused)?;
-            scripts::make(&mut buffers.outgoing, &request, &path);
+            views::make(&mut buffers.outgoing, &request, &path);
             if !buffers.outgoing.has_field("user-agent") {
                 buffers.outgoing.add("User-Agent", USER_AGENT);
             }
@@ -52,7 +52,7 @@ impl Session<'_> {
                     self.in_flight().failed(exchange, FailureKind::Status, status, answered.at_ns, text);
                 }
                 let url = self.url_of(answered.target, &buffers.outgoing);
-                Answer::Response(scripts::response(&buffers.received, url))
+                Answer::Response(views::response(&buffers.received, url))
             }
             Err(failure) => {
                 let text = match &failure {

@@ -3,12 +3,10 @@
 use std::time::Duration;
 
 use http::HeaderMap;
-use nuncius_bus::Bus;
 use nuncius_clock::monotonic_ns;
 use nuncius_jobs::{JobError, Submission, Submitter, SubmitterOptions};
 use nuncius_scenario::draw::Draws;
 use nuncius_schemas::metric::FailureKind;
-use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
 use super::state::{Ready, Session, Stop};
@@ -17,20 +15,6 @@ use crate::in_flight::ExchangeId;
 use crate::program::amqp::JobPlan;
 use crate::program::machine::Cursor;
 use crate::queue::{judge, refused};
-
-/// The submitters of a thread, by the number of their queue.
-pub(super) struct Submitters {
-    bus: Option<Bus>,
-    /// Of this thread: a connection of its own, so that nobody waits behind its load.
-    own: OnceCell<Bus>,
-    open: Box<[OnceCell<Submitter>]>,
-}
-
-impl Submitters {
-    pub(super) fn new(bus: Option<Bus>, queues: usize) -> Self {
-        Self { bus, own: OnceCell::new(), open: (0..queues).map(|_| OnceCell::new()).collect() }
-    }
-}
 
 impl Session<'_> {
     /// Submits a job and waits for its record; when it ended.

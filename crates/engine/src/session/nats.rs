@@ -1,6 +1,5 @@
 //! Steps over NATS: a server that is tested, reached by one connection of the thread.
 
-use std::cell::RefCell;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
@@ -15,31 +14,17 @@ use nuncius_scenario::draw::Draws;
 use nuncius_schemas::fault::GeneratorFault;
 use nuncius_schemas::metric::FailureKind;
 use nuncius_schemas::track::TRACK_HEADER;
-use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
-use super::channels::{Subscription, add, count_received};
+use super::channels::{Subscription, Taking};
+use super::counting::{add, count_numbered, count_received};
 use super::state::{Ready, Session, Stop};
 use crate::failure::Failure;
 use crate::in_flight::ExchangeId;
 use crate::inbox::{Incoming, Traffic};
-use crate::program::action::CheckPlan;
 use crate::program::machine::Cursor;
 use crate::program::nats::{NatsDoes, NatsMessage, NatsPlan, NatsServer};
-
-/// The connections of a thread, by the number of their server.
-#[derive(Debug, Default)]
-pub(super) struct NatsClients {
-    clients: Box<[OnceCell<TargetClient>]>,
-    /// Consumers that were looked up, by server, stream and name.
-    consumers: RefCell<Vec<(u16, Arc<str>, Arc<str>, target::TargetConsumer)>>,
-}
-
-impl NatsClients {
-    pub(super) fn new(servers: usize) -> Self {
-        Self { clients: (0..servers).map(|_| OnceCell::new()).collect(), consumers: RefCell::default() }
-    }
-}
+use crate::program::taking::CheckPlan;
 
 /// A message that is ready to be sent.
 struct MessageToSend {
@@ -245,10 +230,17 @@ impl Session<'_> {
         wait: &[CheckPlan],
         (cursor, draws): (&mut Cursor, &mut Draws),
     ) -> Result<Incoming, Failure> {
+        let expect = |is_expected| {
+            self.user.channels.with_subscription(channel, |subscription| subscription.inbox.expect(is_expected))
+        };
+        let _taking = Taking::begin(expect);
         loop {
             let incoming = poll_fn(|context| {
                 let polled = self.user.channels.with_subscription(channel, |subscription| {
-                    subscription.pump(context, self.shared);
+                    if let Some(incoming) = subscription.inbox.next() {
+                        return Poll::Ready(Ok(incoming));
+                    }
+                    subscription.pump(context, &mut |track, header| count_numbered(self.shared, track, header));
                     if let Some(incoming) = subscription.inbox.next() {
                         return Poll::Ready(Ok(incoming));
                     }

@@ -7,8 +7,8 @@ use nuncius_schemas::metric::FailureKind;
 
 use super::state::Session;
 use crate::failure::Failure;
-use crate::program::action::{CheckPlan, Taking};
 use crate::program::machine::Cursor;
+use crate::program::taking::{CheckPlan, Taking};
 use crate::program::text::Text;
 
 /// Status of what has none.

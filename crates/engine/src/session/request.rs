@@ -12,10 +12,10 @@ use super::shared::Buffers;
 use super::state::{Ready, Session, Stop};
 use crate::failure::Failure;
 use crate::in_flight::ExchangeId;
-use crate::program::action::HttpAction;
 use crate::program::auth::AuthPlan;
 use crate::program::machine::Cursor;
 use crate::program::render::{self, Destination};
+use crate::program::request::HttpAction;
 
 impl Session<'_> {
     /// Does an action; when it ended.

@@ -6,17 +6,17 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
 
-use bytes::Bytes;
 use nuncius_clock::{monotonic_ns, unix_ms};
 use nuncius_scenario::draw::Draws;
 use nuncius_schemas::metric::FailureKind;
-use nuncius_script::{Answer, Call, Finished, FunctionId, RequestView, ResponseView, Runtime, Wanted, drive};
+use nuncius_script::{Answer, Call, Finished, FunctionId, RequestView, Runtime, Wanted, drive};
 use serde_json::{Map, Value};
 
 use super::fetch::Fetching;
 use super::state::{Ready, Session, Stop};
+use super::views::{make, response, view};
 use crate::failure::Failure;
-use crate::http::outgoing::{Body, Outgoing};
+use crate::http::outgoing::Outgoing;
 use crate::http::received::Received;
 use crate::in_flight::ExchangeId;
 use crate::program::action::CallPlan;
@@ -102,24 +102,30 @@ impl Session<'_> {
             self.shared.log.line(self.program.group, self.iteration.index, &line.text);
         }
         self.keep_variables(&before, std::mem::take(&mut finished.variables));
-        self.meter(&finished);
+        self.meter(&finished)?;
         match &finished.result {
             Ok(_) => Ok((finished, waits.is_none())),
             Err(error) => Err(Failure::new(FailureKind::Script, error.to_string())),
         }
     }
 
-    /// What the script has measured, as far as the plan knows it by name.
-    fn meter(&self, finished: &Finished) {
-        if finished.meters.is_empty() || self.in_flight().is_warm_up(self.iteration) {
-            return;
-        }
+    /// What the script has measured.
+    ///
+    /// # Errors
+    /// The group has no such meter: what is not declared before the start nobody could add up.
+    fn meter(&self, finished: &Finished) -> Result<(), Failure> {
         for meter in &finished.meters {
-            let Some(index) = self.shared.plan.meter(&meter.name) else { continue };
+            let Some(index) = self.shared.plan.meter(&meter.name) else {
+                let text = format!("meter `{}`: the group does not declare it among its `meters`", meter.name);
+                return Err(Failure::new(FailureKind::Script, text));
+            };
             // Finite; what is below 0 is no count.
             let value = meter.value.max(0.0) as u64;
-            self.in_flight().record(|recorder| recorder.meter(index, value));
+            if !self.in_flight().is_warm_up(self.iteration) {
+                self.in_flight().record(|recorder| recorder.meter(index, value));
+            }
         }
+        Ok(())
     }
 
     fn new_call(&self, seed: u64) -> Call {
@@ -240,38 +246,5 @@ impl Session<'_> {
             Ok((_, false)) => Ok(ended.1),
             Err(failure) => Err(self.refuse(exchange, step, ended, failure)),
         }
-    }
-}
-
-/// A request as scripts see it.
-fn view(outgoing: &Outgoing, url: &str) -> RequestView {
-    let headers = outgoing.fields().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    let body = match &outgoing.body {
-        Body::None => None,
-        Body::Own => Some(Bytes::copy_from_slice(&outgoing.own_body)),
-        Body::Shared(bytes) => Some(bytes.clone()),
-    };
-    RequestView { method: outgoing.method().to_owned(), url: url.to_owned(), headers, body }
-}
-
-/// The request that a script has made.
-pub(super) fn make(outgoing: &mut Outgoing, request: &RequestView, path: &str) {
-    outgoing.clear();
-    outgoing.set_method(&request.method);
-    outgoing.set_path(path);
-    for (name, value) in &request.headers {
-        outgoing.add(name, value);
-    }
-    outgoing.body = request.body.clone().map_or(Body::None, Body::Shared);
-}
-
-/// An answer as scripts see it.
-pub(super) fn response(received: &Received, url: String) -> ResponseView {
-    let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-    ResponseView {
-        status: received.status(),
-        headers: received.headers().iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect(),
-        body: Bytes::copy_from_slice(received.body()),
-        url,
     }
 }

@@ -13,9 +13,8 @@ use nuncius_schemas::spec::Connections;
 use nuncius_script::Runtime;
 use serde_json::Value;
 
-use super::amqp::AmqpLinks;
-use super::job::Submitters;
-use super::nats::NatsClients;
+use super::links::{AmqpLinks, NatsClients, Submitters};
+use super::meters::Meters;
 use super::pool::http1::Http1Pool;
 use super::pool::http2::Http2Pool;
 use super::pool::{Key, SHARED};
@@ -78,30 +77,6 @@ pub(super) struct Shared {
     pub(super) submitters: Submitters,
 }
 
-/// Where the figures of protocols of messages are counted.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Meters {
-    pub(super) ws: ProtocolMeters,
-    pub(super) socketio: ProtocolMeters,
-    pub(super) nats: ProtocolMeters,
-    pub(super) amqp: ProtocolMeters,
-}
-
-/// Those of one protocol, as far as the group has them.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct ProtocolMeters {
-    pub(super) sent: Option<usize>,
-    pub(super) received: Option<usize>,
-    pub(super) duration: Option<usize>,
-}
-
-impl ProtocolMeters {
-    fn new(plan: &GroupPlan, protocol: &str) -> Self {
-        let meter = |name: &str| plan.meter(&format!("{protocol}_{name}"));
-        Self { sent: meter("messages_sent"), received: meter("messages_received"), duration: meter("session_duration") }
-    }
-}
-
 impl Shared {
     /// Of thread `thread` of the group, counted from 0, whose first shard is `first_shard`.
     pub(super) fn new(
@@ -140,12 +115,7 @@ impl Shared {
             users: RefCell::default(),
             owners: Cell::new(0),
             is_open,
-            meters: Meters {
-                ws: ProtocolMeters::new(plan, "ws"),
-                socketio: ProtocolMeters::new(plan, "socketio"),
-                nats: ProtocolMeters::new(plan, "nats"),
-                amqp: ProtocolMeters::new(plan, "amqp"),
-            },
+            meters: Meters::new(plan),
             nats: NatsClients::new(program.nats_servers.len()),
             amqp: AmqpLinks::new(program.brokers.len()),
             submitters: Submitters::new(bus, program.queues.len()),

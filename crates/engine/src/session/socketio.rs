@@ -16,7 +16,8 @@ use nuncius_socketio::{Transport, Version};
 use serde_json::Value;
 use tokio::time::timeout;
 
-use super::channels::add;
+use super::channels::Taking;
+use super::counting::{self, add};
 use super::shared::Buffers;
 use super::state::{Ready, Session, Stop};
 use super::ws::upgrade;
@@ -264,6 +265,8 @@ impl Session<'_> {
         event: &EventPlan,
         (cursor, draws): (&mut Cursor, &mut Draws),
     ) -> Result<Event, Failure> {
+        let expect = |is_expected| self.user.channels.with_socketio(plan.channel, |io| io.expect(is_expected));
+        let _taking = Taking::begin(expect);
         loop {
             let received = self.io_until(plan.channel, |io| match io.take_event(&plan.namespace, &event.name) {
                 Some(event) => Ok(Some(event)),
@@ -378,7 +381,7 @@ impl Session<'_> {
     }
 
     fn io_parted(&self, io: SocketIo) {
-        super::channels::io_parted(self.shared, self.iteration, io);
+        counting::io_parted(self.shared, self.iteration, io);
     }
 }
 

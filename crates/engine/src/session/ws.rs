@@ -14,16 +14,18 @@ use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::protocol::Message;
 
-use super::channels::{add, parted};
+use super::channels::Taking;
+use super::counting::{add, parted};
 use super::shared::Buffers;
 use super::state::{Ready, Session, Stop};
 use crate::failure::Failure;
 use crate::http::outgoing::Outgoing;
 use crate::in_flight::ExchangeId;
 use crate::inbox::Incoming;
-use crate::program::action::{CheckPlan, HttpAction};
 use crate::program::machine::Cursor;
 use crate::program::message::{MessagePlan, WsDoes, WsPlan};
+use crate::program::request::HttpAction;
+use crate::program::taking::CheckPlan;
 use crate::socket::{self, Limits, Opened, Socket};
 
 /// Status of an answer that opens a WebSocket (RFC 9110, 15.2.2).
@@ -205,9 +207,14 @@ impl Session<'_> {
         cursor: &mut Cursor,
         draws: &mut Draws,
     ) -> Result<Incoming, Failure> {
+        let expect = |is_expected| self.user.channels.with_socket(channel, |socket| socket.inbox.expect(is_expected));
+        let _taking = Taking::begin(expect);
         loop {
             let incoming = self
                 .ws_until(channel, |socket, context| {
+                    if let Some(incoming) = socket.inbox.next() {
+                        return Poll::Ready(Ok(incoming));
+                    }
                     socket.pump(context, self.program.body_max_bytes);
                     if let Some(incoming) = socket.inbox.next() {
                         return Poll::Ready(Ok(incoming));

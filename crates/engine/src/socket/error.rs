@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use nuncius_schemas::metric::FailureKind;
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error, ProtocolError};
 
-use super::{End, Opened};
+use super::end::{End, Opened};
 use crate::failure::Failure;
 use crate::http::stream::tls_failure;
 use crate::tls;

@@ -15,7 +15,7 @@ use nuncius_socketio::engine_io::{Wire, session_query};
 use nuncius_socketio::{Client as Core, Happened, Transport};
 use tokio::time::timeout;
 
-use super::{Read, failure_of};
+use super::read::{Read, failure_of};
 use crate::failure::Failure;
 use crate::http::client::{self, Client, Ending};
 use crate::http::outgoing::{Body, Outgoing};

@@ -1,14 +1,15 @@
-//! The functions that the prelude calls, and what several of them need.
+//! The functions that the prelude calls.
 
 use std::rc::Rc;
 
 use rquickjs::function::{Params, RustFunction};
 use rquickjs::{Class, Ctx, Error, Exception, Function, Object, Result, Value};
 
-use super::{Host, Live, OVER, requests, variables};
+use super::arguments::{HostFunction, ask, id, number, text, undefined, whole, with};
+use super::{Host, requests, variables};
 use crate::call::{Level, Meter, MeterKind};
+use crate::describe;
 use crate::exchange::Wanted;
-use crate::{describe, json};
 
 /// Bytes of the smallest value of a list.
 const VALUE_BYTES: usize = 8;
@@ -39,9 +40,6 @@ pub(crate) fn object<'js>(ctx: &Ctx<'js>, host: &Rc<Host>) -> Result<Object<'js>
     Ok(object)
 }
 
-/// A function that the prelude can call.
-pub(super) type HostFunction<'js> = for<'a> fn(&Host, &Params<'a, 'js>) -> Result<Value<'js>>;
-
 /// A JavaScript function of a Rust one.
 ///
 /// Not by `Function::new`: that caches a prototype in the runtime, which keeps the context alive until the runtime is
@@ -52,41 +50,6 @@ where
 {
     let class = Class::instance_proto(RustFunction(Box::new(function)), Function::prototype(ctx.clone()))?;
     class.into_value().into_function().ok_or(Error::Unknown)
-}
-
-/// The number at a place; 0 for what is none.
-pub(super) fn number(params: &Params<'_, '_>, index: usize) -> f64 {
-    params.arg(index).and_then(|value| value.as_number()).unwrap_or(0.0)
-}
-
-/// The call or ask at a place.
-pub(super) fn id(params: &Params<'_, '_>, index: usize) -> u64 {
-    number(params, index) as u64
-}
-
-/// The text at a place.
-pub(super) fn text(params: &Params<'_, '_>, index: usize) -> Result<String> {
-    match params.arg(index) {
-        Some(value) if value.is_string() => json::text_of(&value),
-        Some(_) | None => Err(Exception::throw_type(params.ctx(), "a text is needed here")),
-    }
-}
-
-/// Does something with a call; throws if it is over.
-pub(super) fn with<R>(host: &Host, ctx: &Ctx<'_>, id: u64, act: impl FnOnce(&mut Live) -> R) -> Result<R> {
-    match host.state.borrow_mut().live(id) {
-        Some(live) => Ok(act(live)),
-        None => Err(Exception::throw_type(ctx, OVER)),
-    }
-}
-
-pub(super) fn undefined<'js>(ctx: &Ctx<'js>) -> Value<'js> {
-    Value::new_undefined(ctx.clone())
-}
-
-/// Counters of this crate stay far below what a double holds exactly.
-pub(super) fn whole<'js>(ctx: &Ctx<'js>, number: u64) -> Value<'js> {
-    Value::new_number(ctx.clone(), number as f64)
 }
 
 /// How many values a list can have that is in the heap.
@@ -196,13 +159,4 @@ fn timer<'js>(host: &Host, params: &Params<'_, 'js>) -> Result<Value<'js>> {
 fn cancel<'js>(host: &Host, params: &Params<'_, 'js>) -> Result<Value<'js>> {
     host.state.borrow_mut().answered(id(params, 0));
     Ok(undefined(params.ctx()))
-}
-
-/// Asks for something on behalf of a call.
-pub(super) fn ask<'js>(host: &Host, ctx: &Ctx<'js>, id: u64, wanted: Wanted) -> Result<Value<'js>> {
-    let asked = host.state.borrow_mut().ask(id, wanted, &host.limits);
-    match asked {
-        Ok(ask) => Ok(whole(ctx, ask)),
-        Err(why) => Err(Exception::throw_range(ctx, &why)),
-    }
 }

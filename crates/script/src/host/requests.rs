@@ -4,7 +4,7 @@ use bytes::Bytes;
 use rquickjs::function::Params;
 use rquickjs::{Ctx, Exception, Object, Result, Value};
 
-use super::functions::{HostFunction, ask, id, text, undefined, whole, with};
+use super::arguments::{HostFunction, ask, id, text, undefined, whole, with};
 use super::headers::{self, has_control};
 use super::{Host, Live};
 use crate::exchange::{RequestView, ResponseView, Wanted};

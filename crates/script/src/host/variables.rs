@@ -4,7 +4,7 @@ use rquickjs::function::Params;
 use rquickjs::{Array, Exception, Result, Value};
 
 use super::Host;
-use super::functions::{HostFunction, id, text, undefined, with};
+use super::arguments::{HostFunction, id, text, undefined, with};
 use crate::error::CallError;
 use crate::json::{self, Refusal};
 

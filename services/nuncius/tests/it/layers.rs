@@ -6,6 +6,10 @@ use std::process::Command;
 
 use serde_json::Value;
 
+mod circles;
+mod modules;
+mod tokens;
+
 /// Longest source file.
 const LINES_MAX: usize = 500;
 

@@ -57,6 +57,7 @@ mod takeover;
 mod telemetry;
 mod terminal;
 mod tracing;
+mod tracks;
 mod unreadable;
 mod validate;
 mod verdict;
