@@ -29,6 +29,7 @@ pub mod limits;
 mod meters;
 pub(crate) mod method;
 mod nodes;
+mod stage;
 pub mod telemetry;
 pub(crate) mod text;
 pub mod texts;
@@ -43,6 +44,7 @@ pub use expect::{Expect, STATUS_ENTRIES_MAX, Statuses};
 pub use files::{NamedFile, files_of};
 pub use method::{METHOD_MAX_BYTES, Method};
 pub use nodes::NodeSelection;
+pub use stage::{Arrivals, Stage};
 pub use telemetry::{TelemetryNodes, TelemetrySpec};
 
 pub use crate::flow::{JobStep, Step};
@@ -211,30 +213,6 @@ pub enum EngineKind {
     Queue,
     /// Servos: clients of the OCO servo protocol, over HTTP or the bus.
     Servo,
-}
-
-/// How arrivals are spaced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Arrivals {
-    /// Evenly in the integrated rate.
-    #[default]
-    Constant,
-    /// As a Poisson process of the rate.
-    Poisson,
-}
-
-/// One piece of a piecewise-linear rate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Stage {
-    /// How long it lasts.
-    pub duration: HumanDuration,
-    /// Rate at its start.
-    pub rate: Rate,
-    /// Rate at its end; the rate at its start when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub to: Option<Rate>,
 }
 
 /// A group of virtual users: what they do and how much of it.

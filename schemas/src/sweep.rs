@@ -197,7 +197,7 @@ impl SweepSpec {
         if self.runs() > u64::from(self.at_most) {
             let counts: Vec<String> = self.factors.values().map(|factor| factor.values.len().to_string()).collect();
             let problem = format!(
-                "{} × {} repeats are {} runs, at most {} (`at_most`, up to {SWEEP_RUNS_MAX}); give fewer values or repeats",
+                "{} × {} repeats are {} runs, at most {} (`at_most`, up to {SWEEP_RUNS_MAX}); give fewer of one",
                 counts.join(" × "),
                 self.repeats,
                 self.runs(),

@@ -1,9 +1,9 @@
 //! The design of a sweep: every combination of the factors' values, as often as there are repeats, in an order.
 //!
-//! A full factorial design with repeats (Montgomery, "Design and Analysis of Experiments", 5.3). At random, what changes
-//! while the runs are made (a cache that fills, a neighbour that comes and goes) does not look like what a factor does.
-//! With blocks each repeat of all combinations is a block, random within (4.1): what differs between blocks is the same
-//! for all combinations.
+//! A full factorial design with repeats (Montgomery, "Design and Analysis of Experiments", 5.3). At random, what
+//! changes while the runs are made (a cache that fills, a neighbour that comes and goes) does not look like what a
+//! factor does. With blocks each repeat of all combinations is a block, random within (4.1): what differs between
+//! blocks is the same for all combinations.
 //!
 //! The order follows from the seed alone, through the counter-based generator of the schedules.
 

@@ -1,12 +1,12 @@
 //! The search for the highest load that meets the gates.
 //!
 //! **The way**: from its start the load grows by a factor until a probe does not pass, or shrinks until one passes; the
-//! gap between the two is halved until it is within the precision; then both ends are confirmed, each by probes of their
-//! own that are longer, of which more than half must agree. An end that is refuted becomes the other end of the gap, and
-//! it goes on from there, confirming each end before it is relied on. This is the throughput test of RFC 2544 (26.1) with what its successors found wanting in it:
-//! as in MLRsearch (draft-ietf-bmwg-mlrsearch) short trials narrow and long ones decide, several trials of one load
-//! are counted against each other before it is a bound, and the result is the highest load below all that did not
-//! pass.
+//! gap between the two is halved until it is within the precision; then both ends are confirmed, each by probes of
+//! their own that are longer, of which more than half must agree. An end that is refuted becomes the other end of the
+//! gap, and it goes on from there, confirming each end before it is relied on. This is the throughput test of RFC 2544
+//! (26.1) with what its successors found wanting in it: as in MLRsearch (draft-ietf-bmwg-mlrsearch) short trials narrow
+//! and long ones decide, several trials of one load are counted against each other before it is a bound, and the result
+//! is the highest load below all that did not pass.
 //!
 //! **Outcomes**: an undetermined probe is repeated with twice its length, up to the longest; if it still is, the load
 //! has not been shown to pass and counts so. After a probe that failed, or was invalid, the target is given a low load
@@ -20,7 +20,7 @@
 //! independent, are within it.
 
 use nuncius_schemas::search::{
-    SearchError, SearchFinding, SearchOutcome, SearchProbe, SearchPurpose, SearchRecord, SearchSpec,
+    SearchError, SearchFinding, SearchOutcome, SearchProbe, SearchPurpose, SearchRecord, SearchReport, SearchSpec,
 };
 use nuncius_schemas::units::HumanDuration;
 use serde::{Deserialize, Serialize};
@@ -123,6 +123,21 @@ pub fn record(
             Ok(())
         }
         SearchAction::End(_) => Err(SearchOver),
+    }
+}
+
+/// The search `id` as it stands, with what came of it once it is over.
+pub fn report(state: &SearchState, id: &str, started_unix_ms: u64) -> SearchReport {
+    let finding = match next(state) {
+        SearchAction::Run(_) => None,
+        SearchAction::End(finding) => Some(*finding),
+    };
+    SearchReport {
+        id: id.to_owned(),
+        started_unix_ms,
+        search: state.search.clone(),
+        history: state.history.clone(),
+        finding,
     }
 }
 

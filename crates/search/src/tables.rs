@@ -1,8 +1,8 @@
 //! What is said of the outcomes of a sweep.
 //!
 //! **Each combination**: the mean of each figure over its runs, with the interval of Student's distribution. Runs are
-//! independent, so that this is a plain mean of them, as it must be: requests of one run are not. A run that was invalid
-//! or did not end counts for no figure; how many there were is told.
+//! independent, so that this is a plain mean of them, as it must be: requests of one run are not. A run that was
+//! invalid or did not end counts for no figure; how many there were is told.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -17,7 +17,7 @@
 /// Fewest values that anything is said of.
 pub(crate) const VALUES_MIN: usize = 8;
 
-/// Share of the values that a block has at most: fewer blocks than four say nothing.
+/// Fewest blocks: fewer say nothing of how they vary.
 const BLOCKS_MIN: usize = 4;
 
 /// Highest autocorrelation of neighbours that the estimate is made with.

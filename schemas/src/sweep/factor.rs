@@ -99,7 +99,7 @@ impl JsonSchema for Factor {
                     "properties": {
                         "fields": {
                             "type": "array",
-                            "description": "Paths of the fields that it changes together: groups[0].rate, groups[main].rate.",
+                            "description": "Paths of the fields that it changes together: groups[0].rate.",
                             "minItems": 1,
                             "items": { "type": "string" }
                         },

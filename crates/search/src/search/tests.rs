@@ -228,8 +228,11 @@ fn one_invalid_probe_is_made_again_and_changes_nothing() {
 fn an_experiment_that_breaks_ends_it_and_nothing_is_taken_afterwards() {
     let mut state = SearchState::new(search()).unwrap();
     record(&mut state, SearchOutcome::Pass, "", MINUTE).unwrap();
+    assert_eq!(report(&state, "s", 5).finding, None);
     record(&mut state, SearchOutcome::Broken, "no node", MINUTE).unwrap();
     let SearchAction::End(finding) = next(&state) else { panic!("it is over") };
+    let report = report(&state, "s", 5);
+    assert_eq!((report.finding.as_ref(), report.history.len()), (Some(&*finding), 2));
     assert_eq!(
         (finding.ending, finding.probes, finding.time),
         (SearchEnding::Broken, 2, HumanDuration::from_secs(120))
@@ -355,7 +358,9 @@ proptest! {
             made += 1;
             let outcome = up_to(limit)(probe);
             match outcome {
-                SearchOutcome::Pass if made == unlucky && probe.purpose != SearchPurpose::Recover => SearchOutcome::Fail,
+                SearchOutcome::Pass if made == unlucky && probe.purpose != SearchPurpose::Recover => {
+                    SearchOutcome::Fail
+                }
                 SearchOutcome::Fail if made == unlucky => SearchOutcome::Pass,
                 other => other,
             }

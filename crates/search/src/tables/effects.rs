@@ -1,12 +1,12 @@
 //! Main effects: what each value of a factor does by itself, averaged over all combinations of the others.
 //!
-//! The effect of a value is the mean of the means of all combinations with it, less the mean of all of them: a contrast,
-//! whose weights add up to 0 (Montgomery, "Design and Analysis of Experiments", 5.3). Response times vary more where the
-//! load is high, so that no variance common to all combinations is assumed:
+//! The effect of a value is the mean of the means of all combinations with it, less the mean of all of them: a
+//! contrast, whose weights add up to 0 (Montgomery, "Design and Analysis of Experiments", 5.3). Response times vary
+//! more where the load is high, so that no variance common to all combinations is assumed:
 //!
 //! - Where each repeat is a block and all combinations have all repeats, the contrast is taken within each repeat, and
-//!   its interval is that of the mean of these (Student's, with repeats less one degrees of freedom). What a repeat adds
-//!   to all its runs is in none of them.
+//!   its interval is that of the mean of these (Student's, with repeats less one degrees of freedom). What a repeat
+//!   adds to all its runs is in none of them.
 //! - Else its variance is the sum of those of the combinations' means by the squares of their weights, with the degrees
 //!   of freedom of Welch and Satterthwaite.
 

@@ -3,8 +3,8 @@
 //! Capacity is the highest load that passes for each combination of the other factors, demand the least of a resource
 //! that passes at each load: the two metrics of Theodolite (Henning and Hasselbring, "A configurable method for
 //! benchmarking scalability of cloud-native applications", Empirical Software Engineering 27, 2022). A combination
-//! passes when more than half of its runs do. Both are bounded from both sides, by the nearest combination that does not
-//! pass; what passes beyond one that does not is not believed, and told.
+//! passes when more than half of its runs do. Both are bounded from both sides, by the nearest combination that does
+//! not pass; what passes beyond one that does not is not believed, and told.
 
 use std::collections::BTreeMap;
 

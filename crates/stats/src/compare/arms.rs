@@ -81,19 +81,28 @@ impl<'a> Arms<'a> {
     }
 }
 
-/// Each with its own design effect, and the degrees of freedom of the difference.
+/// Each with a design effect of its own, and the degrees of freedom of the difference.
+///
+/// A short run that happens to have no bad moment is quick and seems to vary little, both at once: the less it tells
+/// itself, the more the other one is heeded. No run is taken to vary less than both do on average, weighted by the
+/// degrees of freedom of each.
 fn apart(baseline: &Sample, candidate: &Sample) -> Result<((f64, f64), f64), String> {
-    let of = |sample: &Sample, whose: &str| {
+    let spread = |sample: &Sample, whose: &str| {
         let spread = spread_of_sum(&sample.deviations).ok_or_else(|| too_few(sample, whose))?;
-        let variance = spread.variance.max(sample.least_variance);
-        let effect = effect(variance, sample.least_variance);
-        Ok::<_, String>((effect, variance / (sample.weight * sample.weight), spread.freedom))
+        Ok::<_, String>((spread.variance.max(sample.least_variance), spread.freedom))
     };
-    let ((first, variance, freedom), other) = (of(baseline, "baseline")?, of(candidate, "candidate")?);
-    let (sum, both) = pooled(&[(variance, freedom), (other.1, other.2)]);
+    let (first, second) = (spread(baseline, "baseline")?, spread(candidate, "candidate")?);
+    let ratio = |sample: &Sample, variance: f64| if sample.scale > 0.0 { variance / sample.scale } else { 0.0 };
+    let weighted = ratio(baseline, first.0) * first.1 + ratio(candidate, second.0) * second.1;
+    let average = weighted / (first.1 + second.1);
+    let variance = |sample: &Sample, own: f64| own.max(average * sample.scale);
+    let (of_first, of_second) = (variance(baseline, first.0), variance(candidate, second.0));
+    let of_figure = |sample: &Sample, variance: f64| variance / (sample.weight * sample.weight);
+    let terms = [(of_figure(baseline, of_first), first.1), (of_figure(candidate, of_second), second.1)];
+    let (sum, both) = pooled(&terms);
     // Of two shares of 0, for one, nothing varies.
-    let freedom = if sum > 0.0 { both } else { freedom.min(other.2) };
-    Ok(((first, other.0), freedom))
+    let freedom = if sum > 0.0 { both } else { first.1.min(second.1) };
+    Ok(((effect(of_first, baseline.least_variance), effect(of_second, candidate.least_variance)), freedom))
 }
 
 /// Both with the design effect of their difference row by row.

@@ -56,6 +56,8 @@ pub(super) struct Sample {
     /// The variance that the sum of the deviations has at least: that of independent requests, or what a count cannot
     /// resolve.
     pub(super) least_variance: f64,
+    /// What that variance grows with: of two runs that are alike, however long each is, its ratio to this is the same.
+    pub(super) scale: f64,
 }
 
 impl Part {
@@ -106,12 +108,14 @@ impl Part {
                 let sample = self.ratio(|row| row.failed, |row| row.failed + row.succeeded);
                 let mut sample = sample.ok_or("no request ended")?;
                 sample.least_variance = sample.weight * sample.value * (1.0 - sample.value);
+                sample.scale = sample.least_variance;
                 Ok(sample)
             }
             ComparedFigure::Rate => {
                 let sample = self.ratio(|row| row.succeeded, |row| row.offered_seconds);
                 let mut sample = sample.ok_or("no load was offered")?;
                 sample.least_variance = ENDS_VARIANCE_JOBS;
+                sample.scale = sample.weight * sample.value;
                 Ok(sample)
             }
         }
@@ -129,6 +133,7 @@ impl Part {
         let mut sample = self.ratio(up_to, |row| row.latencies).ok_or("no latency was measured")?;
         sample.value = estimate.value_ns as f64;
         sample.least_variance = sample.weight * q * (1.0 - q);
+        sample.scale = sample.least_variance;
         Ok(sample)
     }
 
@@ -137,6 +142,7 @@ impl Part {
         let mut sample = sample.ok_or("no latency was measured")?;
         let deviation_ns = self.latency.completed.standard_deviation_ns().unwrap_or(0.0);
         sample.least_variance = sample.weight * deviation_ns * deviation_ns;
+        sample.scale = sample.weight * sample.value * sample.value;
         Ok(sample)
     }
 
@@ -148,6 +154,6 @@ impl Part {
         }
         let value = self.rows.iter().map(&over).sum::<f64>() / weight;
         let deviations = self.rows.iter().map(|row| over(row) - value * by(row)).collect();
-        Some(Sample { value, deviations, weight, least_variance: 0.0 })
+        Some(Sample { value, deviations, weight, least_variance: 0.0, scale: 0.0 })
     }
 }

@@ -127,6 +127,9 @@ fn queues_of_one_truth_are_told_to_differ_in_at_most_five_percent_of_pairs() {
 fn slow_queues_of_one_truth_are_told_to_differ_in_at_most_five_percent_of_pairs() {
     check_one_truth("slow", &[queue(50.0, |_| 40.0, 120)], 3);
     check_one_truth("slow and short", &[queue(50.0, |_| 40.0, 20)], 4);
+    let unequal = (queue(50.0, |_| 40.0, 240), queue(50.0, |_| 40.0, 30));
+    let flagged = count_different(PAIRS, &[unequal], 13, ComparisonOptions::default());
+    assert!(flagged <= FLAGGED_MAX, "of unequal length: {flagged} of {PAIRS}");
 }
 
 #[test]

@@ -79,8 +79,8 @@ impl ExperimentSpec {
         Ok(())
     }
 
-    /// The experiment that is a run of the sweep `id`: of a combination and a repeat, both counted from 1. All runs of a
-    /// repeat have one seed, those of another another one.
+    /// The experiment that is a run of the sweep `id`: of a combination and a repeat, both counted from 1. All runs of
+    /// a repeat have one seed, those of another another one.
     ///
     /// # Errors
     /// A factor whose field cannot have the value.
