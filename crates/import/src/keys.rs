@@ -196,6 +196,12 @@ impl Ledger {
         self.key(spot, Support::Unknown, note);
     }
 
+    /// A key that means nothing where it stands, and why; that is a warning, too.
+    pub(crate) fn meaningless(&mut self, spot: Spot, note: &str) {
+        self.warn(spot.clone(), note);
+        self.key(spot, Support::Unknown, note.to_owned());
+    }
+
     pub(crate) fn warn(&mut self, spot: Spot, text: impl Into<String>) {
         let warning = Warning { path: spot.path, position: spot.position, text: text.into() };
         if self.warnings.contains(&warning) {

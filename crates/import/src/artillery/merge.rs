@@ -62,15 +62,10 @@ pub(crate) fn child<'a>(node: &'a mut Node, key: &str) -> Option<&'a mut Node> {
     }
 }
 
-/// Takes a key out of a map.
-pub(crate) fn take(node: &mut Node, key: &str) -> Option<Node> {
-    match &mut node.content {
-        Content::Map(entries) => {
-            let index = entries.iter().position(|entry| entry.key == key)?;
-            Some(entries.remove(index).value)
-        }
-        Content::Scalar(_) | Content::List(_) => None,
-    }
+/// The value under a key of a map, to be changed, where it is a map itself.
+pub(crate) fn child_if_map<'a>(node: &'a mut Node, key: &str) -> Option<&'a mut Node> {
+    node.get(key).filter(|child| child.is_map())?;
+    child(node, key)
 }
 
 fn is_nothing(node: &Node) -> bool {
@@ -133,12 +128,10 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_set_and_taken() {
+    fn keys_are_set() {
         let mut node = read_tree(b"a: 1\nb:\n").unwrap();
         set(&mut node, "a", text("x"));
         set(child(&mut node, "b").unwrap(), "c", boolean(true));
         assert_eq!(node.read::<Value>().unwrap(), json!({"a": "x", "b": {"c": true}}));
-        assert_eq!(take(&mut node, "a").and_then(|node| node.text().map(str::to_owned)).as_deref(), Some("x"));
-        assert!(take(&mut node, "a").is_none());
     }
 }

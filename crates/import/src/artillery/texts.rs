@@ -247,6 +247,21 @@ impl State<'_, '_> {
         Some(made)
     }
 
+    /// A text for people: what is known of it is filled in, and the rest stays as it is written.
+    pub(crate) fn label(&self, text: &str) -> String {
+        let pieces = template::parse(text).into_iter().map(|piece| match piece {
+            Piece::Text(text) => text,
+            Piece::Variable(path) => match path.further.as_slice() {
+                [Key::Name(name)] if path.root == "$env" || path.root == "$processEnvironment" => {
+                    self.environment.get(name).cloned().unwrap_or_else(|| format!("{{{{ {name} }}}}"))
+                }
+                _ => format!("{{{{ {} }}}}", path.root),
+            },
+            Piece::Call(name, _) => format!("{{{{ {name}() }}}}"),
+        });
+        pieces.collect()
+    }
+
     /// A number that must be known now; `None` where there is none, which is told.
     pub(crate) fn known_number(&mut self, view: &View<'_>) -> Option<f64> {
         if let Some(number) = view.number().filter(|_| view.is_number()) {
