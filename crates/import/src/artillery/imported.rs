@@ -463,3 +463,6 @@ fn add_script(state: &mut State<'_, '_>, group: &mut Group, parts: &mut Parts) {
     let path = state.add_file(SCRIPT_PATH.to_owned(), script.into_bytes());
     group.script = Some(ScriptSource::File(path));
 }
+
+#[cfg(test)]
+mod tests;

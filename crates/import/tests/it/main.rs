@@ -9,4 +9,3 @@
 )]
 
 mod support;
-mod try_it;

@@ -8,7 +8,7 @@ use nuncius_import::{ImportError, Wanted};
 
 /// Where the files of tests are.
 pub(crate) fn directory() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/files")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
 }
 
 /// The environment that tests have.
