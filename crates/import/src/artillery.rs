@@ -7,8 +7,8 @@
 //! goes to the ledger in `state`. `texts` translates templates (`template`, `names`) and knows [`environment`];
 //! `filtrex` its expressions. `config`, `load` ([`phases`]), `payload`, `variables` and `plugins` read `config`;
 //! `scenario`, `flow`, `request` (with `body`, `capture`, `expect`, `guard`), `ws` and `socketio` (with `protocols`) the
-//! flows. `processor` and `javascript` look through JavaScript, and `script` makes one script of it. [`ensure`] judges
-//! by [`metrics`].
+//! flows. `processor` and `javascript` look through JavaScript, and `script` makes one script of it, with its [`meters`].
+//! [`ensure`] judges by [`metrics`].
 
 mod body;
 mod capture;
@@ -25,6 +25,7 @@ mod javascript;
 mod json_path;
 mod load;
 mod merge;
+pub mod meters;
 pub mod metrics;
 mod names;
 pub mod options;

@@ -29,7 +29,8 @@ pub(crate) fn read(state: &mut State<'_, '_>, params: &View<'_>, http: &mut Http
         }
     };
     // What is false to JavaScript is none.
-    let json = get("json").filter(|view| ![Value::Bool(false), Value::from(0), Value::from("")].contains(&view.value()));
+    let json =
+        get("json").filter(|view| ![Value::Bool(false), Value::from(0), Value::from("")].contains(&view.value()));
     if let Some(view) = json.filter(|view| is_free(state, view, "json")) {
         http.json = Some(state.json(&view, sure));
         state.ledger.supported(view.spot());
@@ -50,7 +51,8 @@ pub(crate) fn read(state: &mut State<'_, '_>, params: &View<'_>, http: &mut Http
         state.ledger.supported(view.spot());
     }
     if let Some(view) = get("formData").filter(|view| is_free(state, view, "formData")) {
-        let parts: Vec<Part> = view.entries().into_iter().filter_map(|(name, view)| part(state, name, &view, sure)).collect();
+        let parts: Vec<Part> =
+            view.entries().into_iter().filter_map(|(name, view)| part(state, name, &view, sure)).collect();
         state.ledger.supported(view.spot());
         if !parts.is_empty() {
             http.multipart = Some(parts);
@@ -64,8 +66,7 @@ fn part(state: &mut State<'_, '_>, name: &str, view: &View<'_>, sure: &Sure) -> 
         state.ledger.refused(view.spot(), "its name is empty, or holds quotes or control characters");
         return None;
     }
-    let mut part =
-        Part { name: name.to_owned(), value: None, file: None, media_type: None, filename: None };
+    let mut part = Part { name: name.to_owned(), value: None, file: None, media_type: None, filename: None };
     if !view.is_map() {
         part.value = Some(state.text(view, Place::Text, sure));
         return Some(part);
@@ -114,7 +115,8 @@ fn add(state: &mut State<'_, '_>, view: &View<'_>, path: &str) -> Option<String>
         Ok(()) => plain.to_owned(),
         Err(_) => {
             let name = plain.rsplit('/').next().unwrap_or("file");
-            let word: String = name.chars().map(|c| if c.is_ascii_alphanumeric() || ".-_".contains(c) { c } else { '_' }).collect();
+            let word: String =
+                name.chars().map(|c| if c.is_ascii_alphanumeric() || ".-_".contains(c) { c } else { '_' }).collect();
             format!("{ELSEWHERE}/{}-{word}", state.files.len())
         }
     };

@@ -74,14 +74,15 @@ impl Config {
                 let note = "here it is until the whole answer is there; there until its first byte";
                 state.ledger.approximated(view.spot(), note);
             }
-            None => state.ledger.refused(view.spot(), format!("{seconds} s: give more than 0 and at most {TIMEOUT_MAX_S}")),
+            None => {
+                state.ledger.refused(view.spot(), format!("{seconds} s: give more than 0 and at most {TIMEOUT_MAX_S}"))
+            }
         }
     }
 
     fn http(&mut self, state: &mut State<'_, '_>, http: &View<'_>) {
-        const KNOWN: [&str; 7] = [
-            "timeout", "maxSockets", "pool", "extendedMetrics", "distributedTracing", "defaults", "cookieJarOptions",
-        ];
+        const KNOWN: [&str; 7] =
+            ["timeout", "maxSockets", "pool", "extendedMetrics", "distributedTracing", "defaults", "cookieJarOptions"];
         for (key, view) in http.entries() {
             match key {
                 "timeout" => self.set_timeout(state, &view),
@@ -124,6 +125,7 @@ impl Config {
 
     fn defaults(&mut self, state: &mut State<'_, '_>, defaults: &View<'_>) {
         const KNOWN: [&str; 4] = ["headers", "cookie", "strictCapture", "think"];
+        state.ledger.supported(defaults.spot());
         for (key, view) in defaults.entries() {
             match key {
                 "headers" => {

@@ -14,8 +14,18 @@ use super::view::{View, shown};
 use super::{human, json_path};
 
 const KNOWN: [&str; 12] = [
-    "statusCode", "notStatusCode", "contentType", "hasProperty", "notHasProperty", "equals", "hasHeader",
-    "headerEquals", "matchesRegexp", "cdnHit", "jmespath", "jpath",
+    "statusCode",
+    "notStatusCode",
+    "contentType",
+    "hasProperty",
+    "notHasProperty",
+    "equals",
+    "hasHeader",
+    "headerEquals",
+    "matchesRegexp",
+    "cdnHit",
+    "jmespath",
+    "jpath",
 ];
 
 /// What stands under `config.plugins.expect`.
@@ -130,14 +140,7 @@ fn one(state: &mut State<'_, '_>, key: &str, view: &View<'_>, taken: &mut Taken,
     }
 }
 
-fn header(
-    state: &mut State<'_, '_>,
-    view: &View<'_>,
-    name: &str,
-    expected: Value,
-    condition: &str,
-    taken: &mut Taken,
-) {
+fn header(state: &mut State<'_, '_>, view: &View<'_>, name: &str, expected: Value, condition: &str, taken: &mut Taken) {
     let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     if name.is_empty() || name.len() > 256 || !name.bytes().all(is_token) {
         state.ledger.refused(view.spot(), format!("`{}` is no name of a header", shown(name)));
@@ -182,10 +185,8 @@ fn of_statuses(ranges: &[(u16, u16)]) -> Check {
 
 /// Statuses from and to.
 pub(crate) fn statuses(ranges: &[(u16, u16)]) -> Expect {
-    let written: Vec<String> = ranges
-        .iter()
-        .map(|(from, to)| if from == to { from.to_string() } else { format!("{from}-{to}") })
-        .collect();
+    let written: Vec<String> =
+        ranges.iter().map(|(from, to)| if from == to { from.to_string() } else { format!("{from}-{to}") }).collect();
     let read = serde_json::from_value(json!(written));
     let each = || Statuses::of(ranges.iter().flat_map(|(from, to)| *from..=*to));
     Expect { status: read.unwrap_or_else(|_| each()) }

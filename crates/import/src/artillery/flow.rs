@@ -236,13 +236,7 @@ impl Flow<'_> {
         value(&Step { name: Some(name), ..Step::of_op(Op::Call(export.to_owned())) })
     }
 
-    fn think(
-        &mut self,
-        state: &mut State<'_, '_>,
-        step: &View<'_>,
-        think: &View<'_>,
-        sure: &Sure,
-    ) -> Vec<Value> {
+    fn think(&mut self, state: &mut State<'_, '_>, step: &View<'_>, think: &View<'_>, sure: &Sure) -> Vec<Value> {
         self.only(state, step, &["think", "jitter"]);
         let own = step.get("jitter");
         if let Some(jitter) = &own {
@@ -291,13 +285,7 @@ impl Flow<'_> {
         }
     }
 
-    fn parallel(
-        &mut self,
-        state: &mut State<'_, '_>,
-        step: &View<'_>,
-        list: &View<'_>,
-        sure: &mut Sure,
-    ) -> Vec<Value> {
+    fn parallel(&mut self, state: &mut State<'_, '_>, step: &View<'_>, list: &View<'_>, sure: &mut Sure) -> Vec<Value> {
         self.only(state, step, &["parallel", "limit"]);
         if !self.may_nest(state, list) {
             return Vec::new();

@@ -48,12 +48,7 @@ impl Guard {
 }
 
 /// Reads both keys; `None` where the step is never taken.
-pub(crate) fn read(
-    state: &mut State<'_, '_>,
-    flow: &mut Flow<'_>,
-    params: &View<'_>,
-    sure: &Sure,
-) -> Option<Guard> {
+pub(crate) fn read(state: &mut State<'_, '_>, flow: &mut Flow<'_>, params: &View<'_>, sure: &Sure) -> Option<Guard> {
     let mut guard = Guard::default();
     if let Some(view) = params.get("probability") {
         let percent = state.known_number(&view)?;
@@ -91,7 +86,8 @@ fn if_true(state: &mut State<'_, '_>, flow: &mut Flow<'_>, view: &View<'_>, sure
     let expression = match filtrex::parse(&text, &[]) {
         Ok(expression) => expression,
         Err(problem) => {
-            let text = format!("it is no expression ({problem}): Artillery sends the request always, and so it is here");
+            let text =
+                format!("it is no expression ({problem}): Artillery sends the request always, and so it is here");
             state.ledger.warn(view.spot(), text);
             state.ledger.supported(view.spot());
             return;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use nuncius_schemas::codec;
 use nuncius_schemas::flow::{ByteSize, ScriptSource};
 use nuncius_schemas::gate::Gate;
+use nuncius_schemas::meter::MeterKind;
 use nuncius_schemas::spec::{Connections, ExperimentSpec, Group, TlsOptions};
 use nuncius_schemas::tree::Node;
 use nuncius_schemas::units::HumanDuration;
@@ -15,6 +16,7 @@ use super::config::Config;
 use super::ensure::Ensure;
 use super::flow::StepOrigin;
 use super::load::{self, Arriving};
+use super::meters::MeterOrigin;
 use super::options::Options;
 use super::payload::{self, Payload};
 use super::phases::Phase;
@@ -69,6 +71,8 @@ pub struct Origin {
     pub scenarios: Vec<ScenarioOrigin>,
     /// Its steps, in the order of the specification.
     pub steps: Vec<StepOrigin>,
+    /// What the processor counts and measures.
+    pub meters: Vec<MeterOrigin>,
     /// `config.target`.
     pub target: String,
     /// How metrics by endpoint are named.
@@ -82,9 +86,29 @@ pub struct Origin {
 }
 
 const CONFIG_KEYS: [&str; 23] = [
-    "target", "phases", "http", "ws", "socketio", "processor", "variables", "payload", "tls", "bundling", "plugins",
-    "engines", "includeFiles", "ensure", "apdex", "environments", "timeout", "defaults", "mode", "engine",
-    "statsInterval", "name", "description",
+    "target",
+    "phases",
+    "http",
+    "ws",
+    "socketio",
+    "processor",
+    "variables",
+    "payload",
+    "tls",
+    "bundling",
+    "plugins",
+    "engines",
+    "includeFiles",
+    "ensure",
+    "apdex",
+    "environments",
+    "timeout",
+    "defaults",
+    "mode",
+    "engine",
+    "statsInterval",
+    "name",
+    "description",
 ];
 
 /// Compiles a file. `name` is that of the file, without its directory; `reader` gives the files that it names.
@@ -92,12 +116,7 @@ const CONFIG_KEYS: [&str; 23] = [
 /// # Errors
 /// A file cannot be read, an option is wrong, a key has no meaning here, or what comes out is no specification that
 /// Nuncius takes.
-pub fn import(
-    name: &str,
-    bytes: &[u8],
-    options: &Options,
-    reader: &mut Reader<'_>,
-) -> Result<Imported, ImportError> {
+pub fn import(name: &str, bytes: &[u8], options: &Options, reader: &mut Reader<'_>) -> Result<Imported, ImportError> {
     let compiled = compile(name, bytes, options, reader)?;
     let specification: ExperimentSpec = codec::from_text(&compiled.document.to_string()).map_err(|error| {
         let (field, problem) = match error {
@@ -243,7 +262,8 @@ fn finish(
     state.differs("an empty text that is captured counts as found; with Artillery it ends the user");
     let mut value = serde_json::to_value(&*group).unwrap_or_default();
     if let Some(map) = value.as_object_mut() {
-        for (key, steps) in [("scenarios", &parts.scenarios.values), ("before", &parts.before), ("after", &parts.after)] {
+        for (key, steps) in [("scenarios", &parts.scenarios.values), ("before", &parts.before), ("after", &parts.after)]
+        {
             if !steps.is_empty() {
                 map.insert(key.to_owned(), steps.clone().into());
             }
@@ -268,6 +288,7 @@ fn finish(
             phases,
             scenarios: parts.scenarios.scenarios,
             steps: parts.scenarios.steps,
+            meters: std::mem::take(&mut state.script.meters).into_origins(),
             target: std::mem::take(&mut state.target),
             by_endpoint: plugins.by_endpoint,
             apdex_threshold_ms: plugins.apdex_threshold_ms,
@@ -390,7 +411,8 @@ fn other_keys(state: &mut State<'_, '_>, config: &View<'_>) {
             "engines" => {
                 for (name, inner) in view.entries() {
                     if !["http", "ws", "socketio"].contains(&name) {
-                        let note = format!("the engine `{}` is not known: there are http, ws and socketio", shown(name));
+                        let note =
+                            format!("the engine `{}` is not known: there are http, ws and socketio", shown(name));
                         state.ledger.refused(inner.spot(), note);
                     }
                 }
@@ -459,6 +481,10 @@ fn add_script(state: &mut State<'_, '_>, group: &mut Group, parts: &mut Parts) {
         ("$scenarioFile", state.file_name.clone()),
         ("$dirname", ".".to_owned()),
     ]);
+    group.meters = state.script.meters.declared();
+    if group.meters.values().any(|meter| meter.kind == MeterKind::Histogram) {
+        state.differs("histograms of the processor keep whole numbers");
+    }
     let script = state.script.render(&state.names, &constants);
     let path = state.add_file(SCRIPT_PATH.to_owned(), script.into_bytes());
     group.script = Some(ScriptSource::File(path));

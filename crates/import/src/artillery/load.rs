@@ -7,8 +7,7 @@ use super::phases::{self, Load, Schedule};
 use super::state::State;
 use super::view::{View, shown};
 
-const KNOWN: [&str; 8] =
-    ["name", "duration", "arrivalRate", "rampTo", "arrivalCount", "pause", "maxVusers", "mode"];
+const KNOWN: [&str; 8] = ["name", "duration", "arrivalRate", "rampTo", "arrivalCount", "pause", "maxVusers", "mode"];
 
 /// Most users at once of a group whose phases have no cap, on one node: what a node takes unless it is told otherwise.
 const IN_FLIGHT_MAX: u64 = 100_000;
@@ -50,11 +49,9 @@ pub(crate) fn read(state: &mut State<'_, '_>, config: &View<'_>) -> Option<Arriv
     }
     state.ledger.supported(list.spot());
     let views = list.items();
-    let written: Vec<Option<Written>> =
-        views.iter().map(|view| phase(state, view, default_mode.as_deref())).collect();
+    let written: Vec<Option<Written>> = views.iter().map(|view| phase(state, view, default_mode.as_deref())).collect();
     let written: Vec<Written> = written.into_iter().collect::<Option<_>>()?;
-    let loads: Vec<_> =
-        written.iter().map(|phase| (phase.name.clone(), phase.load, phase.max_vusers)).collect();
+    let loads: Vec<_> = written.iter().map(|phase| (phase.name.clone(), phase.load, phase.max_vusers)).collect();
     let schedule = match phases::schedule(&loads) {
         Ok(schedule) => schedule,
         Err((index, problem)) => {
@@ -100,7 +97,8 @@ fn phase(state: &mut State<'_, '_>, view: &View<'_>, default_mode: Option<&str>)
             return None;
         };
         let text = state.known(&inner)?;
-        let seconds = human::seconds(&text).filter(|seconds| *seconds > 0.0 && !(inner.is_number() && seconds.fract() != 0.0));
+        let seconds =
+            human::seconds(&text).filter(|seconds| *seconds > 0.0 && !(inner.is_number() && seconds.fract() != 0.0));
         if seconds.is_none() {
             let note = format!("`{}` is no time: write whole seconds, or 90s, 2m, 1h", shown(&text));
             state.ledger.refused(inner.spot(), note);
@@ -128,7 +126,9 @@ fn phase(state: &mut State<'_, '_>, view: &View<'_>, default_mode: Option<&str>)
         (Load::Rate { .. }, Some("poisson")) => Some(true),
         (Load::Rate { .. }, None | Some("uniform")) => Some(false),
         (Load::Rate { .. }, Some(other)) => {
-            state.ledger.refused(view.spot(), format!("the mode `{}` is none: there are uniform and poisson", shown(other)));
+            state
+                .ledger
+                .refused(view.spot(), format!("the mode `{}` is none: there are uniform and poisson", shown(other)));
             return None;
         }
         (Load::Pause { .. } | Load::Count { .. } | Load::Ramp { .. }, _) => None,
@@ -154,7 +154,9 @@ fn phase(state: &mut State<'_, '_>, view: &View<'_>, default_mode: Option<&str>)
 fn spacing(state: &mut State<'_, '_>, list: &View<'_>, written: &[Written]) -> Arrivals {
     let modes: Vec<bool> = written.iter().filter_map(|phase| phase.is_poisson).collect();
     let is_chance = modes.contains(&true);
-    if is_chance && written.iter().any(|phase| phase.is_poisson != Some(true) && !matches!(phase.load, Load::Pause { .. })) {
+    if is_chance
+        && written.iter().any(|phase| phase.is_poisson != Some(true) && !matches!(phase.load, Load::Pause { .. }))
+    {
         let note = "arrivals by chance (`mode: poisson`) are those of all phases here, of ramps and counts, too";
         state.ledger.approximated(list.spot(), note);
     }

@@ -17,9 +17,8 @@ use crate::files::{Base, Wanted};
 /// Most bytes of a table that is one variable: it travels in the specification.
 pub const TABLE_MAX_BYTES: usize = 96 * 1024;
 
-const KNOWN: [&str; 10] = [
-    "path", "fields", "order", "skipHeader", "delimiter", "cast", "skipEmptyLines", "loadAll", "name", "options",
-];
+const KNOWN: [&str; 10] =
+    ["path", "fields", "order", "skipHeader", "delimiter", "cast", "skipEmptyLines", "loadAll", "name", "options"];
 
 /// What the rows become.
 #[derive(Debug, Default)]
@@ -74,9 +73,9 @@ fn one(state: &mut State<'_, '_>, spec: &View<'_>, is_listed: bool, payload: &mu
         }
     };
     let wrong = |problem: String| ImportError::File { field: spec.path.clone(), path: shown(&path), problem };
-    let fields: Vec<String> = spec.get("fields").map_or_else(Vec::new, |fields| {
-        fields.listed().iter().map(|field| field.text().unwrap_or_default()).collect()
-    });
+    let fields: Vec<String> = spec
+        .get("fields")
+        .map_or_else(Vec::new, |fields| fields.listed().iter().map(|field| field.text().unwrap_or_default()).collect());
     let is_whole = spec.get("loadAll").and_then(|view| view.boolean()) == Some(true);
     let flag = |key: &str, default: bool| spec.get(key).and_then(|view| view.boolean()).unwrap_or(default);
     let form = Form {
@@ -92,7 +91,8 @@ fn one(state: &mut State<'_, '_>, spec: &View<'_>, is_listed: bool, payload: &mu
     }
     let bytes = (state.reader)(Wanted { path: &path, base }).map_err(wrong)?;
     if bytes.len() > state.options.payload_max_bytes {
-        let problem = format!("{} bytes, at most {} are read (payload_max_bytes)", bytes.len(), state.options.payload_max_bytes);
+        let problem =
+            format!("{} bytes, at most {} are read (payload_max_bytes)", bytes.len(), state.options.payload_max_bytes);
         return Err(wrong(problem));
     }
     let rows = form.rows(&bytes).map_err(wrong)?;
@@ -110,7 +110,9 @@ fn one(state: &mut State<'_, '_>, spec: &View<'_>, is_listed: bool, payload: &mu
     }
     let order = match spec.get("order").and_then(|view| view.text()).as_deref() {
         Some("sequence") => {
-            state.differs("`order: sequence`: rows follow the users over all nodes; with Artillery each worker has its own");
+            state.differs(
+                "`order: sequence`: rows follow the users over all nodes; with Artillery each worker has its own",
+            );
             FeederOrder::Sequential
         }
         None | Some("random") => FeederOrder::Random,
@@ -170,7 +172,8 @@ fn whole(state: &mut State<'_, '_>, spec: &View<'_>, fields: &[String], rows: Ve
     let table: Value = rows.into_iter().map(row).collect();
     let bytes = table.to_string().len();
     if bytes > TABLE_MAX_BYTES {
-        let note = format!("its table has {bytes} bytes, at most {TABLE_MAX_BYTES} travel with a specification: take rows");
+        let note =
+            format!("its table has {bytes} bytes, at most {TABLE_MAX_BYTES} travel with a specification: take rows");
         state.ledger.refused(spec.spot(), note);
         return;
     }
@@ -205,7 +208,9 @@ impl Form {
     fn rows(&self, bytes: &[u8]) -> Result<Vec<Vec<Value>>, String> {
         let delimiter = match self.delimiter.as_bytes() {
             [byte] if byte.is_ascii() && !b"\"\r\n".contains(byte) => *byte,
-            _ => return Err(format!("`{}` stands between no columns: one ASCII character does", shown(&self.delimiter))),
+            _ => {
+                return Err(format!("`{}` stands between no columns: one ASCII character does", shown(&self.delimiter)));
+            }
         };
         let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);

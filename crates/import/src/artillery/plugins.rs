@@ -115,7 +115,11 @@ fn threshold(state: &mut State<'_, '_>, view: &View<'_>) -> f64 {
 
 fn by_endpoint(state: &mut State<'_, '_>, view: &View<'_>) -> ByEndpoint {
     const KNOWN: [&str; 6] = [
-        "useOnlyRequestNames", "stripQueryString", "ignoreUnnamedRequests", "metricsNamespace", "groupDynamicURLs",
+        "useOnlyRequestNames",
+        "stripQueryString",
+        "ignoreUnnamedRequests",
+        "metricsNamespace",
+        "groupDynamicURLs",
         "suppressOutput",
     ];
     let mut made = ByEndpoint { strips_query: false, ..ByEndpoint::default() };
@@ -147,8 +151,19 @@ fn by_endpoint(state: &mut State<'_, '_>, view: &View<'_>) -> ByEndpoint {
 /// Who else is told of metrics and traces: that is for the gateway to do, for every run alike.
 fn publish(state: &mut State<'_, '_>, view: &View<'_>) {
     const KNOWN: [&str; 13] = [
-        "open-telemetry", "prometheus", "datadog", "newrelic", "statsd", "influxdb-statsd", "cloudwatch", "honeycomb",
-        "lightstep", "mixpanel", "splunk", "dynatrace", "new-relic",
+        "open-telemetry",
+        "prometheus",
+        "datadog",
+        "newrelic",
+        "statsd",
+        "influxdb-statsd",
+        "cloudwatch",
+        "honeycomb",
+        "lightstep",
+        "mixpanel",
+        "splunk",
+        "dynatrace",
+        "new-relic",
     ];
     state.ledger.supported(view.spot());
     for reporter in view.listed() {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::javascript::{hooks, modules};
+use super::javascript::{hooks, meters, modules};
 use super::state::State;
 use super::view::{View, shown};
 use crate::error::ImportError;
@@ -19,8 +19,21 @@ const ENDINGS: [&str; 6] = ["", ".js", ".cjs", ".mjs", ".json", "/index.js"];
 
 /// What a processor is given that is no file.
 const BUILT_IN: [&str; 15] = [
-    "node-fetch", "cross-fetch", "undici", "util", "url", "querystring", "crypto", "uuid", "buffer", "process", "timers",
-    "timers/promises", "path", "fs", "events",
+    "node-fetch",
+    "cross-fetch",
+    "undici",
+    "util",
+    "url",
+    "querystring",
+    "crypto",
+    "uuid",
+    "buffer",
+    "process",
+    "timers",
+    "timers/promises",
+    "path",
+    "fs",
+    "events",
 ];
 
 /// Of the built-in modules those that there are not.
@@ -32,11 +45,8 @@ const NOT_BUILT_IN: [&str; 2] = ["fs", "events"];
 /// A file is not there, is too large, or is no JavaScript that can be used here.
 pub(crate) fn read(state: &mut State<'_, '_>, view: &View<'_>, base: Base) -> Result<(), ImportError> {
     let Some(path) = state.known(view) else { return Ok(()) };
-    let wrong = |path: &str, problem: String| ImportError::File {
-        field: view.path.clone(),
-        path: shown(path),
-        problem,
-    };
+    let wrong =
+        |path: &str, problem: String| ImportError::File { field: view.path.clone(), path: shown(path), problem };
     if path.ends_with(".ts") {
         let note = "TypeScript is not run here: make one file of JavaScript of it (esbuild --bundle --platform=node)";
         state.ledger.refused(view.spot(), note);
@@ -48,7 +58,10 @@ pub(crate) fn read(state: &mut State<'_, '_>, view: &View<'_>, base: Base) -> Re
     let mut main_path = None;
     while let Some((wanted, written)) = open.pop() {
         if known.len() >= PROCESSOR_FILES_MAX {
-            return Err(wrong(&written, format!("one of more than {PROCESSOR_FILES_MAX} files that the processor needs")));
+            return Err(wrong(
+                &written,
+                format!("one of more than {PROCESSOR_FILES_MAX} files that the processor needs"),
+            ));
         }
         let (found, source) = find(state, &wanted, &written, base).map_err(|problem| wrong(&written, problem))?;
         main_path.get_or_insert_with(|| found.clone());
@@ -67,6 +80,17 @@ pub(crate) fn read(state: &mut State<'_, '_>, view: &View<'_>, base: Base) -> Re
         if needs.is_environment_open {
             let text = "it reads variables of the environment whose names are not written in it: only those that are \
                         are given to it";
+            state.ledger.warn(view.spot(), text);
+        }
+        let emitted = meters::find(&common);
+        for (kind, name) in &emitted.named {
+            if let Err(text) = state.script.meters.add(*kind, name) {
+                state.ledger.warn(view.spot(), text);
+            }
+        }
+        if emitted.is_open {
+            let text = "it counts or measures under names that are not written in it: those are left out, since every \
+                        meter is declared before the start";
             state.ledger.warn(view.spot(), text);
         }
         for module in needs.modules {
@@ -199,7 +223,9 @@ impl super::script::Script {
             }
         }
         if !is_found {
-            warnings.push(format!("`{name}` is not found in the processor: where it is none of its functions, it is passed over"));
+            warnings.push(format!(
+                "`{name}` is not found in the processor: where it is none of its functions, it is passed over"
+            ));
         }
         warnings
     }

@@ -19,8 +19,26 @@ use super::{body, capture, expect, guard};
 
 /// The keys of a request.
 const KNOWN: [&str; 21] = [
-    "url", "uri", "name", "headers", "qs", "json", "body", "form", "formData", "cookie", "auth", "gzip",
-    "followRedirect", "capture", "match", "expect", "ifTrue", "probability", "beforeRequest", "afterResponse",
+    "url",
+    "uri",
+    "name",
+    "headers",
+    "qs",
+    "json",
+    "body",
+    "form",
+    "formData",
+    "cookie",
+    "auth",
+    "gzip",
+    "followRedirect",
+    "capture",
+    "match",
+    "expect",
+    "ifTrue",
+    "probability",
+    "beforeRequest",
+    "afterResponse",
     "setContentLengthHeader",
 ];
 
@@ -113,13 +131,7 @@ pub(crate) fn step(
 
 impl Request {
     /// Goes through the keys; the URL as it is written, `None` where there is none that can be used.
-    fn read(
-        &mut self,
-        state: &mut State<'_, '_>,
-        flow: &Flow<'_>,
-        params: &View<'_>,
-        sure: &Sure,
-    ) -> Option<String> {
+    fn read(&mut self, state: &mut State<'_, '_>, flow: &Flow<'_>, params: &View<'_>, sure: &Sure) -> Option<String> {
         let mut written = None;
         for (key, view) in params.entries() {
             match key {

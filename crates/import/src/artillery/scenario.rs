@@ -55,7 +55,15 @@ pub(crate) struct Scenarios {
 }
 
 const KNOWN: [&str; 10] = [
-    "name", "weight", "engine", "flow", "beforeScenario", "afterScenario", "beforeRequest", "afterResponse", "onError",
+    "name",
+    "weight",
+    "engine",
+    "flow",
+    "beforeScenario",
+    "afterScenario",
+    "beforeRequest",
+    "afterResponse",
+    "onError",
     "socketio",
 ];
 
@@ -215,7 +223,8 @@ fn scenario_name(
     let plain: String = written.unwrap_or_default().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let wanted = if plain.trim().is_empty() { format!("scenario {number}") } else { plain.trim().to_owned() };
     if wanted.chars().count() > SCENARIO_NAME_MAX {
-        let text = format!("its name is cut to {SCENARIO_NAME_MAX} characters, so that those of its steps fit behind it");
+        let text =
+            format!("its name is cut to {SCENARIO_NAME_MAX} characters, so that those of its steps fit behind it");
         state.ledger.warn(view.spot(), text);
     }
     let mut name = cut(&wanted, SCENARIO_NAME_MAX);
@@ -292,12 +301,7 @@ fn all_steps(
 }
 
 /// What is done once (`before`, `after`); its steps have no lines in reports.
-pub(crate) fn once(
-    state: &mut State<'_, '_>,
-    view: &View<'_>,
-    common: &Common<'_>,
-    sure: &mut Sure,
-) -> Vec<Value> {
+pub(crate) fn once(state: &mut State<'_, '_>, view: &View<'_>, common: &Common<'_>, sure: &mut Sure) -> Vec<Value> {
     let Some(engine) = engine(state, view, None) else { return Vec::new() };
     let mut flow = Flow {
         config: common.config,

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use nuncius_schemas::flow::rule::VARIABLE_MAX_BYTES;
 use serde_json::{Map, Value, json};
 
+use super::meters::Meters;
 use super::names::Names;
 
 /// What every script begins with.
@@ -33,6 +34,8 @@ pub(crate) struct Script {
     main: Option<String>,
     /// Variables of the environment that it reads.
     pub(crate) environment: BTreeSet<String>,
+    /// What it counts and measures.
+    pub(crate) meters: Meters,
     /// What is exported: name and expression.
     exports: Vec<(String, String)>,
     /// Requests with hooks, as Artillery has them.
@@ -156,6 +159,7 @@ impl Script {
             "constants": constants,
             "requests": self.requests,
             "main": self.main,
+            "meters": self.meters.by_event(),
             "environment": ENVIRONMENT,
             "context": CONTEXT,
             "scenario": SCENARIO,

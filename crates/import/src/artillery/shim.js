@@ -140,26 +140,44 @@
 
   // ---- What hooks are given beside requests and responses.
 
-  const meterName = (name) => String(name).replace(/[^A-Za-z0-9_-]/g, '_').slice(0, 64);
+  const told = new Set();
+
+  // What no meter is declared for is told once and left out.
+  function meterOf(kind, name) {
+    const meter = settings.meters[kind]?.[String(name)];
+    if (meter === undefined && !told.has(name)) {
+      told.add(name);
+      console.warn(`${kind} \`${name}\` is left out: its name is not written in the processor as it is`);
+    }
+    return meter;
+  }
+
+  function count(ctx, kind, name, value) {
+    const meter = meterOf(kind, name);
+    const number = Number(value);
+    if (meter === undefined || !Number.isFinite(number)) return;
+    if (kind === 'histogram') ctx.histogram(meter, number);
+    else ctx.counter(meter, number);
+  }
 
   const eventsOf = (ctx) => ({
     emit(kind, name, value) {
       switch (kind) {
         case 'counter':
-          ctx.counter(meterName(name), value ?? 1);
+          count(ctx, kind, name, value ?? 1);
           break;
         case 'histogram':
         case 'summary':
-          ctx.histogram(meterName(name), value);
+          count(ctx, 'histogram', name, value);
           break;
         case 'customStat':
-          ctx.histogram(meterName(name.stat), name.value);
+          count(ctx, 'histogram', name.stat, name.value);
           break;
         case 'rate':
-          ctx.counter(meterName(name), 1);
+          count(ctx, kind, name, 1);
           break;
         case 'error':
-          ctx.counter(meterName(`errors.${name}`), 1);
+          count(ctx, kind, name, 1);
           console.error(name);
           break;
         default:

@@ -23,9 +23,22 @@ const RESERVED: [&str; 6] =
 
 /// Options of the library that have no meaning here.
 const OTHER_OPTIONS: [&str; 16] = [
-    "reconnection", "reconnectionAttempts", "reconnectionDelay", "reconnectionDelayMax", "randomizationFactor",
-    "forceNew", "multiplex", "upgrade", "rememberUpgrade", "timestampRequests", "timestampParam", "withCredentials",
-    "autoConnect", "rejectUnauthorized", "secure", "addTrailingSlash",
+    "reconnection",
+    "reconnectionAttempts",
+    "reconnectionDelay",
+    "reconnectionDelayMax",
+    "randomizationFactor",
+    "forceNew",
+    "multiplex",
+    "upgrade",
+    "rememberUpgrade",
+    "timestampRequests",
+    "timestampParam",
+    "withCredentials",
+    "autoConnect",
+    "rejectUnauthorized",
+    "secure",
+    "addTrailingSlash",
 ];
 
 /// What `config.socketio` says, and `socketio` of a scenario.
@@ -65,8 +78,11 @@ impl SocketIoConfig {
                 "auth" => self.auth = state.json(&inner, &sure),
                 "transports" => {
                     let written: Vec<String> = inner.listed().iter().filter_map(View::text).collect();
-                    if let Some(other) = written.iter().find(|name| !["websocket", "polling"].contains(&name.as_str())) {
-                        state.ledger.refused(inner.spot(), format!("`{}`: there are websocket and polling", shown(other)));
+                    if let Some(other) = written.iter().find(|name| !["websocket", "polling"].contains(&name.as_str()))
+                    {
+                        state
+                            .ledger
+                            .refused(inner.spot(), format!("`{}`: there are websocket and polling", shown(other)));
                         continue;
                     }
                     self.transports = written;
@@ -77,7 +93,9 @@ impl SocketIoConfig {
                     self.timeout = seconds.and_then(super::human::nanoseconds).filter(|ns| *ns > 0).map(HumanDuration);
                 }
                 other if OTHER_OPTIONS.contains(&other) => {
-                    state.ledger.approximated(inner.spot(), "it is an option of another client: it has no meaning here");
+                    state
+                        .ledger
+                        .approximated(inner.spot(), "it is an option of another client: it has no meaning here");
                     continue;
                 }
                 other => {

@@ -19,10 +19,12 @@ use super::view::{View, shown};
 const STEPS: [&str; 7] = ["connect", "send", "wait", "think", "loop", "function", "log"];
 
 /// What `config.ws` says.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct WsConfig {
     headers: BTreeMap<String, String>,
     subprotocols: Vec<String>,
+    /// Those that stand in the headers come behind the others.
+    of_header: Vec<String>,
     timeout: Option<HumanDuration>,
 }
 
@@ -49,17 +51,16 @@ impl WsConfig {
             "headers" => {
                 self.headers = headers(state, view, &Sure::default());
                 let named = self.headers.keys().find(|name| name.eq_ignore_ascii_case("sec-websocket-protocol"));
-                if let Some(value) = named.cloned().and_then(|name| self.headers.remove(&name)) {
-                    self.subprotocols.extend(value.split(',').map(|name| name.trim().to_owned()));
-                }
+                let value = named.cloned().and_then(|name| self.headers.remove(&name)).unwrap_or_default();
+                self.of_header = value.split(',').map(|name| name.trim().to_owned()).collect();
             }
             "subprotocols" => {
                 self.subprotocols = view.listed().iter().filter_map(View::text).collect();
                 state.ledger.supported(view.spot());
             }
             "proxy" => state.ledger.refused(view.spot(), "nodes go to the target itself, not by way of a proxy"),
-            "rejectUnauthorized" | "handshakeTimeout" | "perMessageDeflate" | "maxPayload" | "origin" | "protocolVersion"
-            | "followRedirects" | "maxRedirects" => {
+            "rejectUnauthorized" | "handshakeTimeout" | "perMessageDeflate" | "maxPayload" | "origin"
+            | "protocolVersion" | "followRedirects" | "maxRedirects" => {
                 state.ledger.approximated(view.spot(), "it is an option of another client: it has no meaning here");
             }
             other => {
@@ -78,11 +79,7 @@ pub(crate) fn connect(
     list: &View<'_>,
     sure: &Sure,
 ) -> Option<Value> {
-    let mut own = WsConfig {
-        headers: config.headers.clone(),
-        subprotocols: config.subprotocols.clone(),
-        timeout: config.timeout,
-    };
+    let mut own = config.clone();
     let mut target = super::texts::literal(&state.target, false);
     let written = list.items().first().and_then(|first| first.get("connect"));
     if let Some(view) = &written {
@@ -120,11 +117,17 @@ pub(crate) fn connect(
     let name = flow.namer.name("connect");
     flow.origin(&name, Act::Connect, &list.path);
     let timeout = own.timeout.unwrap_or(flow.config.timeout);
+    let mut subprotocols: Vec<String> = Vec::new();
+    for name in own.subprotocols.into_iter().chain(own.of_header).filter(|name| !name.is_empty()) {
+        if !subprotocols.contains(&name) {
+            subprotocols.push(name);
+        }
+    }
     let headers = serde_json::to_value(&own.headers).unwrap_or_default();
     let step = ProtocolStep::new(Verb::Ws)
         .with("connect", super::request::encoded(&url))
         .with("headers", headers)
-        .with("subprotocols", own.subprotocols)
+        .with("subprotocols", subprotocols)
         .with("timeout", timeout.to_string());
     Some(step.named(&name))
 }

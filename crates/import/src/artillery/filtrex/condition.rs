@@ -50,8 +50,7 @@ impl Writer<'_, '_> {
             Expression::Binary(Operator::Or, left, right) => {
                 Some(format!("({} || {})", writer.truth(left)?, writer.truth(right)?))
             }
-            Expression::Binary(
-                operator @ (Operator::Equal | Operator::NotEqual), left, right) => {
+            Expression::Binary(operator @ (Operator::Equal | Operator::NotEqual), left, right) => {
                 let (left, right) = (writer.value(left)?, writer.value(right)?);
                 let sign = if *operator == Operator::Equal { "==" } else { "!=" };
                 Some(format!("({} {sign} {})", writer.or_null(left)?, writer.or_null(right)?))

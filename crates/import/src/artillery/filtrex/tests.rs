@@ -113,7 +113,9 @@ fn holds(condition: &str) -> bool {
         })
         .collect();
     let scope = Scope::new(&names, &values);
-    template.is_true(&scope, &mut Draws::new(DrawKey::new(1, 0), 0, 0, 0)).unwrap_or_else(|e| panic!("{condition}: {e}"))
+    template
+        .is_true(&scope, &mut Draws::new(DrawKey::new(1, 0), 0, 0, 0))
+        .unwrap_or_else(|e| panic!("{condition}: {e}"))
 }
 
 fn as_condition(text: &str) -> Option<String> {

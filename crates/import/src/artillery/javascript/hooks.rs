@@ -6,7 +6,7 @@ use super::lexer::{Kind, Word, words};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Hook {
     pub(crate) is_async: bool,
-    /// Names of its parameters, as far as they are plain.
+    /// Names of its parameters; empty where one is taken apart.
     pub(crate) parameters: Vec<String>,
     /// From where to where its first parameter is given another value, an empty object, in bytes.
     pub(crate) emptied: Vec<(usize, usize)>,
@@ -24,11 +24,14 @@ fn function(words: &[Word<'_>], index: usize, name: &str) -> Option<Hook> {
     let at = |index: usize| words.get(index);
     let is = |index: usize, text: &str| at(index).is_some_and(|word| word.is(text));
     let named = at(index)?;
-    if named.kind != Kind::Word || named.text != name {
+    let is_word = named.kind == Kind::Word && named.text == name;
+    if !is_word && named.content() != Some(name) {
         return None;
     }
+    // `exports['name'] =`
+    let index = index + usize::from(!is_word && is(index + 1, "]"));
     let is_declared = index.checked_sub(1).is_some_and(|before| is(before, "function"));
-    let (is_async, mut next) = if is_declared {
+    let (is_async, next) = if is_declared {
         (index.checked_sub(2).is_some_and(|before| is(before, "async")), index + 1)
     } else if is(index + 1, "=") || is(index + 1, ":") {
         let is_async = is(index + 2, "async");
@@ -40,33 +43,23 @@ fn function(words: &[Word<'_>], index: usize, name: &str) -> Option<Hook> {
         // A method: `name(…) {`.
         (index.checked_sub(1).is_some_and(|before| is(before, "async")), index + 1)
     };
-    if !is(next, "(") {
-        return None;
-    }
-    let (mut parameters, mut depth) = (Vec::new(), 0usize);
-    loop {
-        let word = at(next)?;
-        match word.text {
-            "(" | "{" | "[" if word.kind == Kind::Sign => depth += 1,
-            ")" | "}" | "]" if word.kind == Kind::Sign => depth = depth.checked_sub(1)?,
-            text if depth == 1 && word.kind == Kind::Word => parameters.push(text.to_owned()),
-            _ => {}
-        }
-        next += 1;
-        if depth == 0 {
-            break;
-        }
-    }
-    if is(next, "=") && is(next + 1, ">") {
+    let (parameters, mut next) = parameters(words, next)?;
+    let is_arrow = is(next, "=") && is(next + 1, ">");
+    if is_arrow {
         next += 2;
     }
-    if !is(next, "{") {
+    if !is(next, "{") && !is_arrow {
         return None;
     }
+    let has_body = is(next, "{");
     let mut hook = Hook { is_async, parameters, emptied: Vec::new(), is_rebound: false };
-    let first = hook.parameters.first().cloned();
+    // What an arrow gives without a body is an expression, which gives its parameters no value.
+    let first = hook.parameters.first().filter(|name| has_body && !name.is_empty()).cloned();
     let mut depth = 0usize;
     for here in next.. {
+        if first.is_none() {
+            break;
+        }
         let Some(word) = at(here) else { break };
         match word.text {
             "{" if word.kind == Kind::Sign => depth += 1,
@@ -92,6 +85,45 @@ fn function(words: &[Word<'_>], index: usize, name: &str) -> Option<Hook> {
     Some(hook)
 }
 
+/// Names of parameters, from their parenthesis or the only name, and the index behind them.
+fn parameters(words: &[Word<'_>], index: usize) -> Option<(Vec<String>, usize)> {
+    let is_arrow = |at: usize| matches!(words.get(at..at + 2), Some([equal, more]) if equal.is("=") && more.is(">"));
+    let first = words.get(index)?;
+    if first.kind == Kind::Word && is_arrow(index + 1) {
+        return Some((vec![first.text.to_owned()], index + 1));
+    }
+    if !first.is("(") {
+        return None;
+    }
+    let (mut parameters, mut depth, mut next) = (Vec::new(), 0usize, index);
+    let mut is_begin = false;
+    loop {
+        let word = words.get(next)?;
+        let is_outer = depth == 1;
+        match word.text {
+            "(" | "{" | "[" if word.kind == Kind::Sign => {
+                if is_outer && is_begin {
+                    parameters.push(String::new());
+                    is_begin = false;
+                }
+                depth += 1;
+                is_begin |= depth == 1;
+            }
+            ")" | "}" | "]" if word.kind == Kind::Sign => depth = depth.checked_sub(1)?,
+            "," if is_outer => is_begin = true,
+            text if is_outer && is_begin && word.kind == Kind::Word => {
+                parameters.push(text.to_owned());
+                is_begin = false;
+            }
+            _ => {}
+        }
+        next += 1;
+        if depth == 0 {
+            return Some((parameters, next));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,11 +137,23 @@ mod tests {
             ("exports.f = function (a) {};", false, vec!["a"]),
             ("module.exports = { f: async function g(a) {} };", true, vec!["a"]),
             ("module.exports = { async f(a, next) { next(); } };", true, vec!["a", "next"]),
+            ("module.exports = { f: (vars) => vars.a > 1, g: 1 };", false, vec!["vars"]),
+            ("exports.f = async vars => vars.a;", true, vec!["vars"]),
+            ("function f({ vars, scenario: { name } }, [a], ...rest) {}", false, vec!["", "", "rest"]),
+            ("function f(a = g(1, 2), b = {}) {}", false, vec!["a", "b"]),
+            ("const f = () => {};", false, vec![]),
+            ("exports['f'] = function (a) {};", false, vec!["a"]),
+            ("module.exports = { 'f': (a) => {} };", false, vec!["a"]),
         ] {
             let hook = find(source, "f").unwrap_or_else(|| panic!("{source}"));
-            assert_eq!((hook.is_async, hook.parameters), (is_async, parameters.iter().map(|p| p.to_string()).collect()));
+            assert_eq!(
+                (hook.is_async, hook.parameters),
+                (is_async, parameters.iter().map(|p| p.to_string()).collect())
+            );
         }
-        assert_eq!(find("f(1); const g = f;", "f"), None);
+        for other in ["f(1); const g = f;", "const f = g(1);", "const f = (1 + 2);", "if (f) { a(); }", "f == (a)"] {
+            assert_eq!(find(other, "f"), None, "{other}");
+        }
     }
 
     #[test]

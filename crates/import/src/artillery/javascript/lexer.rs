@@ -35,13 +35,13 @@ impl<'s> Word<'s> {
 }
 
 /// Words after which a slash begins a regular expression.
-const BEFORE_REGEX: [&str; 13] = [
-    "return", "typeof", "case", "in", "of", "delete", "void", "throw", "new", "else", "do", "await", "yield",
-];
+const BEFORE_REGEX: [&str; 13] =
+    ["return", "typeof", "case", "in", "of", "delete", "void", "throw", "new", "else", "do", "await", "yield"];
 
 /// All words of a source, and the source with its comments as spaces.
 pub(crate) fn words(source: &str) -> (Vec<Word<'_>>, String) {
-    let mut lexer = Lexer { source, at: 0, words: Vec::new(), plain: String::with_capacity(source.len()), open: Vec::new() };
+    let mut lexer =
+        Lexer { source, at: 0, words: Vec::new(), plain: String::with_capacity(source.len()), open: Vec::new() };
     lexer.run();
     (lexer.words, lexer.plain)
 }

@@ -33,7 +33,9 @@ pub(crate) fn to_common(source: &str) -> Result<(String, Needs), String> {
             "import" if word.kind == Kind::Word && !follows_point(&words, index) => {
                 match words.get(index + 1) {
                     Some(next) if next.is("(") => {
-                        return Err("imports something as it runs (`import(…)`): use `require` or `import … from`".into());
+                        return Err(
+                            "imports something as it runs (`import(…)`): use `require` or `import … from`".into()
+                        );
                     }
                     // `import.meta`
                     Some(next) if next.is(".") => {
@@ -312,7 +314,10 @@ mod tests {
     #[test]
     fn modules_become_common_ones() {
         for (source, expected) in [
-            ("import fs from 'fs'", "const fs = ((m) => (m && m.default !== undefined ? m.default : m))(require('fs'))"),
+            (
+                "import fs from 'fs'",
+                "const fs = ((m) => (m && m.default !== undefined ? m.default : m))(require('fs'))",
+            ),
             ("import { a, b as c } from './x.js';", "const { a: a, b: c } = require('./x.js');"),
             ("import * as x from \"y\";", "const x = require(\"y\");"),
             ("import 'y';", "require('y');"),
