@@ -1,11 +1,12 @@
-//! Files of Artillery, from their bytes to the specification and to what a run of it is told.
+//! Files of Artillery, imported as a command does it.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "a test that cannot go on must end"
+    reason = "a test that meets what it does not expect has failed"
 )]
 
+mod scripts;
 mod support;
