@@ -8,11 +8,14 @@
 //! `filtrex` its expressions. `config`, `load` ([`phases`]), `payload`, `variables` and `plugins` read `config`;
 //! `scenario`, `flow`, `request` (with `body`, `capture`, `expect`, `guard`), `ws` and `socketio` (with `protocols`) the
 //! flows. `processor` and `javascript` look through JavaScript, and `script` makes one script of it, with its [`meters`].
-//! [`ensure`] judges by [`metrics`].
+//! [`collect`] makes [`metrics`] of what was measured (`times`, `endpoint`), by which [`ensure`] judges and of which
+//! [`report`] is made.
 
 mod body;
 mod capture;
+pub mod collect;
 mod config;
+mod endpoint;
 pub mod ensure;
 pub mod environment;
 mod expect;
@@ -37,6 +40,7 @@ mod processor;
 mod protocols;
 mod read;
 mod regexp;
+pub mod report;
 mod request;
 mod scenario;
 mod script;
@@ -44,6 +48,7 @@ mod socketio;
 mod state;
 mod template;
 mod texts;
+mod times;
 mod variables;
 mod view;
 mod ws;

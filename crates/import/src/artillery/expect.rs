@@ -28,15 +28,39 @@ const KNOWN: [&str; 12] = [
     "jpath",
 ];
 
+/// Longest name of a check, in characters.
+const NAME_MAX: usize = 80;
+
+/// What kind of expectation a check is of, by its name; `None` where it is of none.
+pub(crate) fn kind_of(name: &str) -> Option<&'static str> {
+    let first = name.split(' ').next()?;
+    KNOWN.into_iter().find(|kind| *kind == first)
+}
+
+/// Names a check as the plugin does: its kind, and what is expected.
+fn named(check: Check, kind: &str, view: &View<'_>) -> Check {
+    let expected: Vec<String> = view.listed().iter().filter_map(View::text).collect();
+    let name = format!("{kind} {}", expected.join(", "));
+    let plain = name.chars().map(|c| if c.is_control() { ' ' } else { c });
+    Check { name: Some(plain.take(NAME_MAX).collect::<String>().trim().to_owned()), ..check }
+}
+
 /// What stands under `config.plugins.expect`.
 pub(crate) fn options(state: &mut State<'_, '_>, plugin: &View<'_>) -> ExpectOptions {
-    const OPTIONS: [&str; 5] =
-        ["outputFormat", "formatter", "reportFailuresAsErrors", "expectDefault200", "useOnlyRequestNames"];
+    const OPTIONS: [&str; 6] = [
+        "outputFormat",
+        "formatter",
+        "reportFailuresAsErrors",
+        "expectDefault200",
+        "useOnlyRequestNames",
+        "suppressOutput",
+    ];
     let mut options = ExpectOptions::default();
     for (key, view) in plugin.entries() {
         match key {
             "reportFailuresAsErrors" => options.fails = view.boolean().unwrap_or(false),
             "expectDefault200" => options.default_200 = view.boolean().unwrap_or(false),
+            "suppressOutput" => {}
             "outputFormat" | "formatter" | "useOnlyRequestNames" => {
                 state.ledger.approximated(view.spot(), "checks are told in the report, by step");
                 continue;
@@ -65,11 +89,14 @@ pub(crate) fn read(state: &mut State<'_, '_>, config: &Config, params: &View<'_>
         state.ledger.supported(view.spot());
         for item in view.listed() {
             for (key, asked) in item.entries() {
+                let from = taken.checks.len();
                 one(state, key, &asked, taken, sure);
+                let made: Vec<Check> = taken.checks.drain(from..).map(|check| named(check, key, &asked)).collect();
+                taken.checks.extend(made);
             }
         }
     } else if options.default_200 {
-        taken.checks.push(of_statuses(&[(200, 200)]));
+        taken.checks.push(Check { name: Some("statusCode 200".to_owned()), ..of_statuses(&[(200, 200)]) });
     }
     if taken.checks.len() > before && options.fails {
         taken.fails = true;

@@ -77,6 +77,8 @@ pub struct Origin {
     pub target: String,
     /// How metrics by endpoint are named.
     pub by_endpoint: ByEndpoint,
+    /// What is not shown on a terminal: metrics whose names hold one of these.
+    pub hidden: Vec<String>,
     /// How long a satisfied user waits, in milliseconds; absent where nobody asks.
     pub apdex_threshold_ms: Option<f64>,
     /// Whether `http.total` and its like are wanted.
@@ -291,6 +293,7 @@ fn finish(
             meters: std::mem::take(&mut state.script.meters).into_origins(),
             target: std::mem::take(&mut state.target),
             by_endpoint: plugins.by_endpoint,
+            hidden: plugins.hidden,
             apdex_threshold_ms: plugins.apdex_threshold_ms,
             extended_metrics: config.extended_metrics,
             expectations_decide: config.expect.is_some(),

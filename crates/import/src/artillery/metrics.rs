@@ -66,9 +66,9 @@ pub struct Metrics {
     pub summaries: BTreeMap<String, Summary>,
     /// When the period began, milliseconds since the Unix epoch; of all of them the last.
     pub period_unix_ms: u64,
-    /// When the first and the last value came, milliseconds since the Unix epoch.
+    /// When the first value came, milliseconds since the Unix epoch.
     pub first_unix_ms: Option<u64>,
-    /// See there.
+    /// When the last value came, milliseconds since the Unix epoch.
     pub last_unix_ms: Option<u64>,
 }
 
@@ -79,14 +79,23 @@ pub struct ArtilleryMetrics {
     pub aggregate: Metrics,
     /// Period by period.
     pub periods: Vec<Metrics>,
+    /// Times of requests over HTTP and of events together, as version 1 told them.
+    pub latency: Option<Summary>,
+    /// Times that are in no summary, because a second had too many to be told.
+    pub times_left_out: u64,
 }
 
 impl Metrics {
-    /// Adds to a counter.
+    /// Adds to a counter; one that nothing was added to is not there.
     pub fn count(&mut self, name: &str, number: u64) {
-        if number > 0 || self.counters.contains_key(name) {
+        if number > 0 {
             *self.counters.entry(name.to_owned()).or_default() += number;
         }
+    }
+
+    /// Of a counter, how much; 0 where it is not there.
+    pub fn counted(&self, name: &str) -> u64 {
+        self.counters.get(name).copied().unwrap_or_default()
     }
 
     /// Every figure by the name that expressions have for it: `http.response_time.p95`.

@@ -209,7 +209,10 @@ impl Form {
         let delimiter = match self.delimiter.as_bytes() {
             [byte] if byte.is_ascii() && !b"\"\r\n".contains(byte) => *byte,
             _ => {
-                return Err(format!("`{}` stands between no columns: one ASCII character does", shown(&self.delimiter)));
+                return Err(format!(
+                    "`{}` stands between no columns: one ASCII character does",
+                    shown(&self.delimiter)
+                ));
             }
         };
         let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;

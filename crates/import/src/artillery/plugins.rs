@@ -23,14 +23,12 @@ pub struct ByEndpoint {
 impl Default for ByEndpoint {
     fn default() -> Self {
         // As it is where the file says nothing of the plugin.
-        Self {
-            names_only: false,
-            strips_query: true,
-            ignores_unnamed: false,
-            prefix: "plugins.metrics-by-endpoint".to_owned(),
-        }
+        Self { names_only: false, strips_query: true, ignores_unnamed: false, prefix: BY_ENDPOINT.to_owned() }
     }
 }
+
+/// What stands before metrics by endpoint.
+const BY_ENDPOINT: &str = "plugins.metrics-by-endpoint";
 
 /// What plugins bring.
 #[derive(Debug, Default)]
@@ -38,6 +36,7 @@ pub(crate) struct Plugins {
     pub(crate) ensure: Vec<Ensure>,
     pub(crate) apdex_threshold_ms: Option<f64>,
     pub(crate) by_endpoint: ByEndpoint,
+    pub(crate) hidden: Vec<String>,
 }
 
 /// How long a satisfied user waits unless the file says otherwise, in milliseconds.
@@ -45,7 +44,8 @@ const APDEX_DEFAULT_MS: f64 = 500.0;
 
 /// Reads `config.plugins`, `config.ensure` and `config.apdex`.
 pub(crate) fn read(state: &mut State<'_, '_>, view: &View<'_>, config: &mut Config) -> Plugins {
-    let mut made = Plugins::default();
+    // The plugin is there where nobody has named it, too, but shows nothing.
+    let mut made = Plugins { hidden: vec![BY_ENDPOINT.to_owned()], ..Plugins::default() };
     let section = |key: &str| view.get(key).filter(|section| !section.is_nothing());
     if let Some(apdex) = section("apdex") {
         made.apdex_threshold_ms = Some(threshold(state, &apdex));
@@ -57,7 +57,13 @@ pub(crate) fn read(state: &mut State<'_, '_>, view: &View<'_>, config: &mut Conf
     }
     let Some(plugins) = section("plugins") else { return made };
     state.ledger.supported(plugins.spot());
+    if plugins.get("metrics-by-endpoint").is_some() {
+        made.hidden.clear();
+    }
     for (name, plugin) in plugins.entries() {
+        if plugin.get("suppressOutput").and_then(|flag| flag.boolean()) == Some(true) {
+            made.hidden.push(format!("plugins.{name}"));
+        }
         match name {
             "expect" => {
                 state.ledger.supported(plugin.spot());

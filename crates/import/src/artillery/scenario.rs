@@ -32,6 +32,8 @@ pub struct ScenarioOrigin {
     pub name: String,
     /// What it speaks.
     pub engine: Engine,
+    /// The step that every user of it begins with, once, by its name in reports; absent where there is none such.
+    pub counted_by: Option<String>,
 }
 
 /// What is the same for all scenarios.
@@ -207,9 +209,22 @@ fn one(
     let mut all = common.setup.clone();
     all.extend(steps);
     let told = written.unwrap_or_else(|| number.to_string());
+    let counted_by = counted_by(&all, &flow.origins);
     made.values.push(json!({ "name": name, "weight": weight, "steps": all }));
-    made.scenarios.push(ScenarioOrigin { scenario: name, name: told, engine });
+    made.scenarios.push(ScenarioOrigin { scenario: name, name: told, engine, counted_by });
     made.steps.append(&mut flow.origins);
+}
+
+/// The name in reports of the first step that is measured, where every user takes it, and once.
+fn counted_by(steps: &[Value], origins: &[StepOrigin]) -> Option<String> {
+    let is_any = |step: &Value, keys: &[&str]| keys.iter().any(|key| step.get(key).is_some());
+    let first = steps.iter().find(|step| !is_any(step, &["set", "log", "think"]))?;
+    if is_any(first, &["if", "probability", "loop", "parallel"]) {
+        return None;
+    }
+    let name = first.get("name")?.as_str()?;
+    let is_it = |step: &str| step.strip_suffix(name).is_some_and(|before| before.is_empty() || before.ends_with('/'));
+    origins.iter().find(|origin| is_it(&origin.step)).map(|origin| origin.step.clone())
 }
 
 /// The name of a scenario here: short enough, and unique.

@@ -3,9 +3,7 @@
 use std::collections::VecDeque;
 
 use nuncius_import::artillery::{Imported, SCRIPT_PATH};
-use nuncius_script::{
-    Answer, Call, CallState, Compiled, Finished, Limits, RequestView, ResponseView, Runtime, Wanted,
-};
+use nuncius_script::{Answer, Call, CallState, Compiled, Finished, Limits, RequestView, ResponseView, Runtime, Wanted};
 use serde_json::{Map, Value, json};
 
 use crate::support::{import_files, imported, refused};
@@ -27,7 +25,8 @@ impl Session {
         let source = String::from_utf8(file.bytes.clone()).unwrap();
         // Enough for a build without optimisation.
         let limits = Limits { call_ns: 5_000_000_000, load_ns: 20_000_000_000, ..Limits::default() };
-        let compiled = Compiled::new("processor.js", &source, limits).unwrap_or_else(|error| panic!("{error}\n{source}"));
+        let compiled =
+            Compiled::new("processor.js", &source, limits).unwrap_or_else(|error| panic!("{error}\n{source}"));
         let runtime = Runtime::new(&compiled, None).unwrap();
         let variables = imported.specification.groups[0].variables.clone().into_iter().collect();
         Self { compiled, runtime, variables, answers: VecDeque::new(), asked: Vec::new() }
@@ -125,7 +124,8 @@ fn a_hook_that_fetches_a_token_once_reaches_its_request_though_it_gave_its_param
 
 #[test]
 fn hooks_with_callbacks_change_every_part_of_a_request_and_its_templates_are_filled_in_after_them() {
-    let step = "{post: {url: '/a/{{ user-id }}?x=1', headers: {X-A: '{{ made }}'}, json: {n: '{{ n }}', t: '<{{ n }}>'},
+    let step =
+        "{post: {url: '/a/{{ user-id }}?x=1', headers: {X-A: '{{ made }}'}, json: {n: '{{ n }}', t: '<{{ n }}>'},
                 beforeRequest: [one, two]}}";
     let imported = with_request(
         step,
@@ -197,7 +197,8 @@ fn a_hook_that_fails_fails_its_request_in_both_forms() {
 
 #[test]
 fn what_a_hook_keeps_beside_the_variables_is_there_for_the_next_one_and_the_answer_is_seen_with_its_request() {
-    let imported = imported(&std::fs::read_to_string(crate::support::directory().join("rank8-processor.yaml")).unwrap());
+    let imported =
+        imported(&std::fs::read_to_string(crate::support::directory().join("rank8-processor.yaml")).unwrap());
     let mut session = Session::new(&imported);
     session.set("artillery_scenario", json!("modern"));
     let request = session.before("make", "POST", "/items/?made=");
@@ -240,7 +241,8 @@ fn conditions_loops_and_pauses_are_those_of_the_processor() {
 
 #[test]
 fn a_function_that_the_processor_does_not_have_is_passed_over_with_a_warning() {
-    let imported = with_request("{get: {url: '/{{ n }}', beforeRequest: [gone, there]}}", "exports.there = (r, c, e, n) => n();");
+    let imported =
+        with_request("{get: {url: '/{{ n }}', beforeRequest: [gone, there]}}", "exports.there = (r, c, e, n) => n();");
     assert!(imported.warnings.iter().any(|warning| warning.text.contains("`gone` is not found")));
     let mut session = Session::new(&imported);
     session.set("n", json!(4));

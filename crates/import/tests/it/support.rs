@@ -37,10 +37,8 @@ pub(crate) fn imported(text: &str) -> Imported {
 
 /// Imports a text with these files beside it.
 pub(crate) fn import_files(text: &str, files: &[(&str, &str)]) -> Result<Imported, ImportError> {
-    let others = [
-        ("lib/other.js", "exports.twice = (n) => 2 * n; exports.name = __filename;"),
-        ("data.json", r#"{"n": 21}"#),
-    ];
+    let others =
+        [("lib/other.js", "exports.twice = (n) => 2 * n; exports.name = __filename;"), ("data.json", r#"{"n": 21}"#)];
     let mut reader = |wanted: Wanted<'_>| {
         let found = files.iter().chain(&others).find(|(path, _)| *path == wanted.path);
         found.map(|(_, text)| text.as_bytes().to_vec()).ok_or_else(|| "it is not there".to_owned())
