@@ -294,8 +294,12 @@
       const { user, pass } = template(params.auth, vars);
       setHeader(headers, 'Authorization', `Basic ${btoa(`${user}:${pass}`)}`);
     }
-    let url = String(template(params.url, vars));
-    if (params.qs) url = `${url.split('?')[0]}?${encode(template(params.qs, vars))}`;
+    let url = String(template(params.uri || params.url, vars));
+    const query = params.searchParams ?? params.qs;
+    if (query) {
+      const text = isObject(query) && !(query instanceof URLSearchParams) ? encode(template(query, vars)) : String(query);
+      url = `${url.split('?')[0]}?${text}`;
+    }
     const { target } = settings.constants;
     // A path is joined to the target by whoever sends it.
     if (target !== '' && url.startsWith(`${target}/`)) url = url.slice(target.length);

@@ -8,5 +8,6 @@
     reason = "a test that meets what it does not expect has failed"
 )]
 
+mod runs;
 mod scripts;
 mod support;
