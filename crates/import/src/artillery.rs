@@ -7,7 +7,8 @@
 //! goes to the ledger in `state`. `texts` translates templates (`template`, `names`) and knows [`environment`];
 //! `filtrex` its expressions. `config`, `load` ([`phases`]), `payload`, `variables` and `plugins` read `config`;
 //! `scenario`, `flow`, `request` (with `body`, `capture`, `expect`, `guard`), `ws` and `socketio` (with `protocols`) the
-//! flows. `processor` and `javascript` look through JavaScript, and `script` makes one script of it, with its [`meters`].
+//! flows. `settle` sees that
+//! Nuncius takes what comes out. `processor` and `javascript` look through JavaScript, and `script` makes one script of it, with its [`meters`].
 //! [`collect`] makes [`metrics`] of what was measured (`times`, `endpoint`), by which [`ensure`] judges and of which
 //! [`report`] is made.
 
@@ -44,6 +45,7 @@ pub mod report;
 mod request;
 mod scenario;
 mod script;
+mod settle;
 mod socketio;
 mod state;
 mod template;

@@ -141,6 +141,7 @@ pub(crate) struct Ledger {
     known: HashMap<String, usize>,
     warnings: Vec<Warning>,
     warnings_dropped: usize,
+    is_fatal: bool,
 }
 
 impl Support {
@@ -183,6 +184,16 @@ impl Ledger {
 
     pub(crate) fn refused(&mut self, spot: Spot, note: impl Into<String>) {
         self.key(spot, Support::Refused, note.into());
+    }
+
+    /// A key without which nothing comes out, whatever may be left out.
+    pub(crate) fn fatal(&mut self, spot: Spot, note: impl Into<String>) {
+        self.is_fatal = true;
+        self.refused(spot, note);
+    }
+
+    pub(crate) fn is_fatal(&self) -> bool {
+        self.is_fatal
     }
 
     /// A key that the other program does not know; `known` are those that it does, there.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use nuncius_schemas::spec::limits::VALUE_MAX_BYTES;
 use nuncius_schemas::units::HumanDuration;
 
 use super::state::{State, Sure};
@@ -186,6 +187,10 @@ pub(crate) fn headers(state: &mut State<'_, '_>, view: &View<'_>, sure: &Sure) -
             continue;
         }
         let text = state.text(&value, Place::Text, sure);
+        if text.len() > VALUE_MAX_BYTES {
+            state.ledger.refused(value.spot(), format!("it has more than {VALUE_MAX_BYTES} bytes"));
+            continue;
+        }
         if text.bytes().any(|b| (b < b' ' && b != b'\t') || b == 0x7f) {
             state.ledger.refused(value.spot(), "it holds ends of lines or other control characters");
             continue;

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::capture::Taken;
 use super::config::{Config, ExpectOptions};
+use super::flow::{cut, plain_name};
 use super::regexp::{self, Group};
 use super::request::check;
 use super::state::{State, Sure};
@@ -29,7 +30,7 @@ const KNOWN: [&str; 12] = [
 ];
 
 /// Longest name of a check, in characters.
-const NAME_MAX: usize = 80;
+const NAME_MAX: usize = 64;
 
 /// What kind of expectation a check is of, by its name; `None` where it is of none.
 pub(crate) fn kind_of(name: &str) -> Option<&'static str> {
@@ -41,8 +42,7 @@ pub(crate) fn kind_of(name: &str) -> Option<&'static str> {
 fn named(check: Check, kind: &str, view: &View<'_>) -> Check {
     let expected: Vec<String> = view.listed().iter().filter_map(View::text).collect();
     let name = format!("{kind} {}", expected.join(", "));
-    let plain = name.chars().map(|c| if c.is_control() { ' ' } else { c });
-    Check { name: Some(plain.take(NAME_MAX).collect::<String>().trim().to_owned()), ..check }
+    Check { name: Some(cut(&plain_name(&name), NAME_MAX)), ..check }
 }
 
 /// What stands under `config.plugins.expect`.

@@ -112,7 +112,7 @@ impl Namer {
     pub(crate) fn name(&mut self, wanted: &str) -> String {
         let prefix = if self.is_prefixed { self.scenario.chars().count() + 1 } else { 0 };
         let most = NAME_MAX_CHARACTERS.saturating_sub(prefix).max(4);
-        let plain: String = wanted.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let plain = plain_name(wanted);
         let plain = if plain.trim().is_empty() { "step" } else { plain.trim() };
         let mut name = cut(plain, most);
         let mut number = 2;
@@ -128,6 +128,18 @@ impl Namer {
     pub(crate) fn full(&self, name: &str) -> String {
         if self.is_prefixed { format!("{}/{name}", self.scenario) } else { name.to_owned() }
     }
+}
+
+/// A text as a name: without control characters, and without what looks like a variable of the environment.
+pub(crate) fn plain_name(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c == '{' {
+            plain.truncate(plain.trim_end_matches('$').len());
+        }
+        plain.push(if c.is_control() { ' ' } else { c });
+    }
+    plain
 }
 
 /// A text of at most so many characters, without a space at its end.

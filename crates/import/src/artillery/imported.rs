@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use nuncius_schemas::codec;
 use nuncius_schemas::flow::{ByteSize, ScriptSource};
 use nuncius_schemas::gate::Gate;
 use nuncius_schemas::meter::MeterKind;
@@ -14,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::config::Config;
 use super::ensure::Ensure;
-use super::flow::StepOrigin;
+use super::flow::{StepOrigin, plain_name};
 use super::load::{self, Arriving};
 use super::meters::MeterOrigin;
 use super::options::Options;
@@ -23,6 +22,7 @@ use super::phases::Phase;
 use super::plugins::{self, ByEndpoint, Plugins};
 use super::scenario::{self, Common, ScenarioOrigin, Scenarios};
 use super::script::{ENVIRONMENT, SCENARIO, SCRIPT_PATH, Script};
+use super::settle::settle;
 use super::socketio::SocketIoConfig;
 use super::state::{ImportedFile, State, Sure};
 use super::view::{View, shown};
@@ -119,27 +119,29 @@ const CONFIG_KEYS: [&str; 23] = [
 /// A file cannot be read, an option is wrong, a key has no meaning here, or what comes out is no specification that
 /// Nuncius takes.
 pub fn import(name: &str, bytes: &[u8], options: &Options, reader: &mut Reader<'_>) -> Result<Imported, ImportError> {
-    let compiled = compile(name, bytes, options, reader)?;
-    let specification: ExperimentSpec = codec::from_text(&compiled.document.to_string()).map_err(|error| {
-        let (field, problem) = match error {
-            codec::CodecError::Field { field, problem, .. } => (field, problem),
-            other => (".".to_owned(), other.to_string()),
-        };
-        ImportError::Specification { field, problem }
-    })?;
-    specification
-        .validate()
-        .map_err(|error| ImportError::Specification { field: error.field, problem: error.problem })?;
+    let mut compiled = compile(name, bytes, options, reader)?;
+    let (specification, refused) = settle(&mut compiled.document, &mut compiled.origin.steps)?;
+    let Origin { scenarios, steps, .. } = &mut compiled.origin;
+    for scenario in scenarios {
+        scenario.counted_by.take_if(|name| !steps.iter().any(|step| step.step == *name));
+    }
+    let has_refused = !refused.is_empty();
+    for mut key in refused {
+        let known = compiled.keys.iter_mut().find(|known| known.path == key.path);
+        key.position = known.as_ref().and_then(|known| known.position);
+        match known {
+            Some(known) => *known = key,
+            None => compiled.keys.push(key),
+        }
+    }
+    if has_refused && !options.leave_out_refused {
+        return Err(ImportError::Refused { keys: compiled.keys, warnings: compiled.warnings });
+    }
     Ok(Imported { specification, ..compiled })
 }
 
 /// As [`import`], without the specification as typed values: it is one of no groups.
-pub(crate) fn compile(
-    name: &str,
-    bytes: &[u8],
-    options: &Options,
-    reader: &mut Reader<'_>,
-) -> Result<Imported, ImportError> {
+fn compile(name: &str, bytes: &[u8], options: &Options, reader: &mut Reader<'_>) -> Result<Imported, ImportError> {
     let mut ledger = Ledger::default();
     let prepared = prepare::prepare(name, bytes, options, reader, &mut ledger)?;
     let mut state = State {
@@ -203,10 +205,15 @@ fn whole(state: &mut State<'_, '_>, node: &Node) -> Result<Imported, ImportError
     let scenarios = match root.get("scenarios") {
         Some(list) => scenario::read(state, &list, &common)?,
         None => {
-            state.ledger.refused(Spot { path: "scenarios".to_owned(), position: None }, "there are none");
+            state.ledger.fatal(Spot { path: "scenarios".to_owned(), position: None }, "there are none");
             Scenarios::default()
         }
     };
+    if scenarios.steps.is_empty()
+        && let Some(list) = root.get("scenarios")
+    {
+        state.ledger.fatal(list.spot(), "its users would send nothing");
+    }
     let after = root.get("after").filter(|view| !view.is_nothing());
     let after = after.map_or_else(Vec::new, |view| scenario::once(state, &view, &common, &mut once_sure));
     let mut group = Group {
@@ -272,9 +279,9 @@ fn finish(
         }
     }
     let document = document(state, value, &plugins.ensure);
-    let has_refused = state.ledger.has_refused();
+    let is_fatal = state.ledger.is_fatal() || state.ledger.has_refused() && !state.options.leave_out_refused;
     let (keys, warnings) = std::mem::take(&mut state.ledger).finish();
-    if has_refused && !state.options.leave_out_refused {
+    if is_fatal {
         return Err(ImportError::Refused { keys, warnings });
     }
     Ok(Imported {
@@ -303,7 +310,7 @@ fn finish(
 
 /// The experiment around the group.
 fn document(state: &State<'_, '_>, group: Value, ensure: &[Ensure]) -> Value {
-    let name: String = state.file_name.chars().filter(|c| !c.is_control()).take(64).collect();
+    let name: String = plain_name(&state.file_name).chars().take(64).collect();
     let mut document = Map::new();
     if !name.trim().is_empty() {
         document.insert("name".to_owned(), name.trim().into());
@@ -329,19 +336,22 @@ fn document(state: &State<'_, '_>, group: Value, ensure: &[Ensure]) -> Value {
 fn target(state: &mut State<'_, '_>, config: &View<'_>) {
     let Some(view) = config.get("target").filter(|view| !view.is_nothing()) else {
         let note = "there is no target: give it in the file, or by --target";
-        state.ledger.refused(Spot { path: "config.target".to_owned(), position: None }, note);
+        state.ledger.fatal(Spot { path: "config.target".to_owned(), position: None }, note);
         return;
     };
-    let Some(target) = state.known(&view) else { return };
+    let Some(target) = state.known(&view) else {
+        state.ledger.fatal(view.spot(), format!("{} stands where a URL is wanted", view.kind()));
+        return;
+    };
     let is_url = ["http://", "https://", "ws://", "wss://"].iter().any(|scheme| target.starts_with(scheme));
     if !is_url {
         let note = format!("`{}` is no URL that begins with http://, https://, ws:// or wss://", shown(&target));
-        state.ledger.refused(view.spot(), note);
+        state.ledger.fatal(view.spot(), note);
         return;
     }
     state.ledger.supported(view.spot());
     if target.contains('?') || target.contains('#') {
-        state.ledger.refused(view.spot(), "a query belongs to the paths of requests");
+        state.ledger.fatal(view.spot(), "a query belongs to the paths of requests");
         return;
     }
     if target.ends_with('/') {

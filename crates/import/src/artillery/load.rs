@@ -44,24 +44,32 @@ pub(crate) fn read(state: &mut State<'_, '_>, config: &View<'_>) -> Option<Arriv
         return Some(Arriving { schedule, arrivals: Arrivals::Constant, max_in_flight: 1 });
     };
     if !list.is_list() {
-        state.ledger.refused(list.spot(), format!("{} stands where a list of phases is wanted", list.kind()));
+        state.ledger.fatal(list.spot(), format!("{} stands where a list of phases is wanted", list.kind()));
         return None;
     }
     state.ledger.supported(list.spot());
-    let views = list.items();
-    let written: Vec<Option<Written>> = views.iter().map(|view| phase(state, view, default_mode.as_deref())).collect();
-    let written: Vec<Written> = written.into_iter().collect::<Option<_>>()?;
-    let loads: Vec<_> = written.iter().map(|phase| (phase.name.clone(), phase.load, phase.max_vusers)).collect();
-    let schedule = match phases::schedule(&loads) {
-        Ok(schedule) => schedule,
-        Err((index, problem)) => {
-            let spot = views.get(index).map_or_else(|| list.spot(), View::spot);
-            state.ledger.refused(spot, problem);
-            return None;
+    let mut views = list.items();
+    let mut written = Vec::new();
+    // A phase that is refused is left out, where that is wanted at all.
+    views.retain(|view| phase(state, view, default_mode.as_deref()).map(|phase| written.push(phase)).is_some());
+    let schedule = loop {
+        let loads: Vec<_> =
+            written.iter().map(|phase: &Written| (phase.name.clone(), phase.load, phase.max_vusers)).collect();
+        match phases::schedule(&loads) {
+            Ok(schedule) => break schedule,
+            Err((index, problem)) => {
+                state.ledger.refused(views.get(index).map_or_else(|| list.spot(), View::spot), problem);
+                if index >= views.len() {
+                    state.ledger.fatal(list.spot(), "there is nothing to do");
+                    return None;
+                }
+                views.remove(index);
+                written.remove(index);
+            }
         }
     };
     if schedule.phases.iter().all(|phase| phase.users == 0) {
-        state.ledger.refused(list.spot(), "its phases create nobody");
+        state.ledger.fatal(list.spot(), "its phases create nobody");
         return None;
     }
     let arrivals = spacing(state, &list, &written);

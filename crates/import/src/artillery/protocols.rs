@@ -40,12 +40,18 @@ impl ProtocolStep {
         let is_empty = match &value {
             Value::Null => true,
             Value::Object(map) => map.is_empty(),
-            Value::Array(items) => items.is_empty() && name != "wait",
+            Value::Array(items) => items.is_empty(),
             Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
         };
         if !is_empty {
             self.fields.insert(name.to_owned(), value);
         }
+        self
+    }
+
+    /// Adds a field that is there even where it is empty.
+    pub(crate) fn with_any(mut self, name: &str, value: Value) -> Self {
+        self.fields.insert(name.to_owned(), value);
         self
     }
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::config::Config;
-use super::flow::{Engine, Flow, Namer, StepOrigin, cut};
+use super::flow::{Engine, Flow, Namer, StepOrigin, cut, plain_name};
 use super::processor::Role;
 use super::request::hooks;
 use super::socketio::{self, SocketIoConfig};
@@ -82,7 +82,13 @@ pub(crate) fn read(state: &mut State<'_, '_>, list: &View<'_>, common: &Common<'
     state.ledger.supported(list.spot());
     let all = list.items();
     let chosen: Vec<(usize, View<'_>)> = match state.options.scenario_name.clone() {
-        Some(wanted) => vec![one_of(&all, &wanted)?],
+        Some(wanted) => {
+            let only = one_of(&all, &wanted)?;
+            for (_, other) in all.iter().enumerate().filter(|(number, _)| *number != only.0) {
+                state.ledger.approximated(other.spot(), "another one is wanted (--scenario-name)");
+            }
+            vec![only]
+        }
         None => all.into_iter().enumerate().collect(),
     };
     let mut weighed: Vec<(usize, View<'_>, u32)> = Vec::new();
@@ -94,7 +100,11 @@ pub(crate) fn read(state: &mut State<'_, '_>, list: &View<'_>, common: &Common<'
         }
         match weight(state, &scenario) {
             _ if is_alone => weighed.push((number, scenario, 1)),
-            0 => state.ledger.warn(scenario.spot(), "nobody takes it (its weight is 0): it is left out"),
+            0 => {
+                let text = "nobody takes it (its weight is 0): it is left out";
+                state.ledger.warn(scenario.spot(), text);
+                state.ledger.approximated(scenario.spot(), text);
+            }
             weight => weighed.push((number, scenario, weight)),
         }
     }
@@ -106,6 +116,9 @@ pub(crate) fn read(state: &mut State<'_, '_>, list: &View<'_>, common: &Common<'
     // Some may have been left out: then the names of steps have nothing before them.
     if made.values.len() == 1 && is_prefixed {
         let prefix = made.scenarios.first().map_or_else(String::new, |origin| format!("{}/", origin.scenario));
+        for name in made.scenarios.iter_mut().filter_map(|origin| origin.counted_by.as_mut()) {
+            *name = name.strip_prefix(&prefix).unwrap_or(name).to_owned();
+        }
         for step in &mut made.steps {
             step.step = step.step.strip_prefix(&prefix).unwrap_or(&step.step).to_owned();
         }
@@ -235,7 +248,7 @@ fn scenario_name(
     number: usize,
     taken: &mut BTreeSet<String>,
 ) -> String {
-    let plain: String = written.unwrap_or_default().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let plain = plain_name(written.unwrap_or_default());
     let wanted = if plain.trim().is_empty() { format!("scenario {number}") } else { plain.trim().to_owned() };
     if wanted.chars().count() > SCENARIO_NAME_MAX {
         let text =

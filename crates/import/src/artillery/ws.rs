@@ -170,7 +170,7 @@ pub(crate) fn step(state: &mut State<'_, '_>, flow: &mut Flow<'_>, step: &View<'
     let mut made = ProtocolStep::new(Verb::Ws);
     let is_sent = match payload {
         Some(payload) if payload.is_map() || payload.is_list() => {
-            made = made.with("json", state.json(&payload, sure));
+            made = made.with_any("json", state.json(&payload, sure));
             true
         }
         Some(payload) if !payload.is_nothing() => {
@@ -187,7 +187,7 @@ pub(crate) fn step(state: &mut State<'_, '_>, flow: &mut Flow<'_>, step: &View<'
         return Vec::new();
     }
     if waits {
-        made = made.with("wait", Value::Array(Vec::new())).taking(&taken, flow.config.timeout);
+        made = made.with_any("wait", Value::Array(Vec::new())).taking(&taken, flow.config.timeout);
     }
     let name = flow.namer.name(key);
     flow.origin(&name, if is_sent { Act::Send { waits } } else { Act::Wait }, &view.path);

@@ -8,6 +8,7 @@
     reason = "a test that meets what it does not expect has failed"
 )]
 
+mod hostile;
 mod runs;
 mod scripts;
 mod support;

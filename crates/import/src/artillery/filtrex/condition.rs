@@ -118,6 +118,8 @@ impl Writer<'_, '_> {
         self.deeper(|writer| {
             let plain = |text: String| Some(Written { text, unsure: Vec::new() });
             match expression {
+                // A whole number has at most 64 bits there.
+                Expression::Number(number) if number.abs() >= 9e18 => plain(format!("{number:e}")),
                 Expression::Number(number) => plain(human::number_text(*number)),
                 Expression::Text(text) => plain(quoted(text).replace("{{", "{' + '{").replace('$', "$$")),
                 Expression::Symbol(name) => {
