@@ -1,0 +1,1 @@
+export const stamp = (text) => `${text}-${process.env.STAMP || 'none'}`; // with the environment
