@@ -13,6 +13,7 @@ mod emulators;
 mod examples;
 mod gateway;
 mod global;
+mod import;
 mod observe;
 mod parse;
 mod queues;
@@ -25,6 +26,7 @@ pub(crate) use emulators::{
 };
 pub(crate) use gateway::{Compression, GatewayArgs};
 pub(crate) use global::Global;
+pub(crate) use import::{ArtilleryArgs, ArtilleryForm, ArtilleryOutputArgs, ImportArgs};
 pub(crate) use observe::ObserveArgs;
 pub(crate) use parse::{command, parse};
 pub(crate) use queues::{DeadCommand, DeviceArgs, FrontendArgs, QueueClientArgs, QueueCommand, WorkerArgs};
@@ -46,9 +48,11 @@ pub(crate) enum Command {
     /// Start everything that makes sense on one machine: nats-server, daemon, client nodes, stub.
     Up(UpArgs),
     /// Run an experiment and wait for its verdict; brings along whatever is missing.
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Check an experiment and tell what it would do; nothing is stored, published or started.
     Validate(ValidateArgs),
+    /// Turn a test of Artillery into an experiment, or tell what becomes of each of its keys.
+    Import(Box<ImportArgs>),
     /// Publish an experiment and return at once.
     Submit(SubmitArgs),
     /// List experiments.
@@ -247,6 +251,10 @@ pub(crate) struct RunArgs {
     pub(crate) sampler: SamplerArgs,
     #[command(flatten)]
     pub(crate) node: NodeArgs,
+    #[command(flatten)]
+    pub(crate) artillery: ArtilleryArgs,
+    #[command(flatten)]
+    pub(crate) artillery_output: ArtilleryOutputArgs,
 }
 
 #[derive(Debug, Args)]

@@ -2,12 +2,14 @@
 
 mod app;
 mod archive;
+mod artillery;
 mod bundle;
 mod certificates;
 mod doctor;
 mod emulators;
 mod experiment_id;
 mod gateway;
+mod import;
 mod jobs;
 mod nats_config;
 mod nodes;
@@ -38,7 +40,8 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<u8> {
     let global = cli.global;
     match cli.command {
         Command::Up(args) => up::up(&global, args).await,
-        Command::Run(args) => run::run(&global, args).await,
+        Command::Run(args) => run::run(&global, *args).await,
+        Command::Import(args) => import::import(&global, &args),
         Command::Validate(args) => validate::validate(&global, args).await,
         Command::Submit(args) => submission::submit(&global, args).await,
         Command::Ps(args) => stored::ps(&global, args).await,

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use nuncius_schemas::meter::DeclaredMeter;
 use nuncius_schemas::meter::{METERS_MAX, MeterKind, MeterUnit};
-use nuncius_schemas::spec::DeclaredMeter;
 use serde::Serialize;
 
 /// Meters that protocols have of their own, at most.

@@ -33,6 +33,14 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         ],
     ),
     (
+        "import",
+        &[
+            ("nuncius import --check test.yaml", "what becomes of each key of a test of Artillery"),
+            ("nuncius import test.yaml --out shop", "the experiment and what it needs, in a directory"),
+            ("nuncius run test.yaml -e staging --output report.json", "run it as it is"),
+        ],
+    ),
+    (
         "validate",
         &[
             ("nuncius validate shop.yaml", "what it would do, and what would be refused"),

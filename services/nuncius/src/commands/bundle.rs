@@ -46,7 +46,13 @@ pub(super) async fn read(global: &Global, file: &Path, args: &BundleArgs) -> Res
         return read_directory(file, None, args);
     }
     let submission = written::read(file, &file.display().to_string())?;
-    with_files_beside(file, submission, args)
+    with_files_beside(file, submission, None, args)
+}
+
+/// Reads a file, and packs those that it names as the application `name`.
+pub(super) fn with_files(file: &Path, name: &str, args: &BundleArgs) -> Result<Prepared> {
+    let submission = written::read(file, &file.display().to_string())?;
+    with_files_beside(file, submission, Some(name), args)
 }
 
 /// Packs a directory as the application `name`, or as it is called itself.
@@ -77,7 +83,12 @@ pub(super) fn read_directory(directory: &Path, name: Option<&str>, args: &Bundle
 }
 
 /// Packs the files that a specification names, which are beside it, together with itself.
-fn with_files_beside(file: &Path, mut submission: Submission, args: &BundleArgs) -> Result<Prepared> {
+fn with_files_beside(
+    file: &Path,
+    mut submission: Submission,
+    name: Option<&str>,
+    args: &BundleArgs,
+) -> Result<Prepared> {
     let named = needed(&submission);
     let has_bundle = matches!(&submission, Submission::Spec(spec) if spec.bundle.is_some());
     if named.is_empty() || has_bundle {
@@ -97,9 +108,10 @@ fn with_files_beside(file: &Path, mut submission: Submission, args: &BundleArgs)
     }
     let own = file.file_name().and_then(|name| name.to_str());
     let own = own.ok_or_else(|| Usage(format!("{shown}: its name is not UTF-8")))?;
-    let name = match file.file_stem().and_then(|stem| stem.to_str()) {
-        Some(stem) if stem != COMMON_STEM => token_from_host(stem),
-        Some(_) | None => directory_name(directory),
+    let name = match (name, file.file_stem().and_then(|stem| stem.to_str())) {
+        (Some(name), _) => name.to_owned(),
+        (None, Some(stem)) if stem != COMMON_STEM => token_from_host(stem),
+        (None, Some(_) | None) => directory_name(directory),
     };
     let paths: Vec<String> = named.into_iter().map(|file| file.path).collect();
     let packed = pack_files(directory, &name, own, &paths, &args.limits());

@@ -19,7 +19,10 @@ use tokio_util::sync::CancellationToken;
 use super::bundle::Prepared;
 use super::run;
 use super::telemetry;
-use crate::args::{Global, HostArgs, NodeArgs, OcoArgs, ResourceArgs, RunArgs, SamplerArgs, ServoArgs, SubmissionArgs};
+use crate::args::{
+    ArtilleryArgs, ArtilleryOutputArgs, Global, HostArgs, NodeArgs, OcoArgs, ResourceArgs, RunArgs, SamplerArgs,
+    ServoArgs, SubmissionArgs,
+};
 use crate::connect::{self, Fallback};
 use crate::exit::Usage;
 use crate::host::{host_name, host_token};
@@ -253,6 +256,8 @@ pub(super) async fn servo(global: &Global, args: ServoArgs) -> Result<u8> {
             expose_env: args.token_env.into_iter().collect(),
             ..NodeArgs::default()
         },
+        artillery: ArtilleryArgs::default(),
+        artillery_output: ArtilleryOutputArgs::default(),
     };
     run::run_prepared(global, run, Prepared { submission, bundle: None }).await
 }

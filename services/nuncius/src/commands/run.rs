@@ -3,18 +3,21 @@
 use anyhow::{Result, bail};
 use nuncius_bus::Bus;
 use nuncius_bus::server::ChildServer;
+use nuncius_import::artillery::Imported;
 use nuncius_report::traces::TraceView;
 use nuncius_schemas::node::Role;
 use nuncius_schemas::report::Report;
 use nuncius_schemas::run::{RunStatus, exit_code};
 use nuncius_schemas::submission::Submission;
 
+use super::artillery;
 use super::bundle::{Prepared, deploy};
 use super::experiment_id;
+use super::import;
 use super::nodes::present;
 use super::report::{fetch, write_html};
 use super::scaling;
-use super::submission::{Refused, prepare, publish};
+use super::submission::{Refused, apply, prepare, publish};
 use super::telemetry;
 use crate::args::{Global, RunArgs, WatchArgs};
 use crate::connect;
@@ -26,13 +29,24 @@ use crate::output::{is_standard_output, note, print, text_options, write_file};
 pub(crate) const STUB_SERVICE: &str = "stub";
 
 /// `nuncius run`: 0 pass, 1 fail, 3 undetermined, 4 invalid, 5 failed, 6 cancelled.
-pub(super) async fn run(global: &Global, args: RunArgs) -> Result<u8> {
+pub(super) async fn run(global: &Global, mut args: RunArgs) -> Result<u8> {
+    if import::is_artillery(&args.submission.file) {
+        let (mut prepared, imported) = import::prepare(&args.submission.file, &args.artillery, &args.node.bundle)?;
+        apply(&args.submission, &mut prepared.submission)?;
+        // Whoever runs the file here means its nodes to see what it names.
+        args.node.expose_env.extend(imported.environment.iter().cloned());
+        return run_all(global, args, prepared, Some(imported)).await;
+    }
     let prepared = prepare(global, &args.submission, &args.node.bundle).await?;
     run_prepared(global, args, prepared).await
 }
 
 /// The same with a specification that has been read.
-pub(super) async fn run_prepared(global: &Global, args: RunArgs, mut prepared: Prepared) -> Result<u8> {
+pub(super) async fn run_prepared(global: &Global, args: RunArgs, prepared: Prepared) -> Result<u8> {
+    run_all(global, args, prepared, None).await
+}
+
+async fn run_all(global: &Global, args: RunArgs, mut prepared: Prepared, imported: Option<Imported>) -> Result<u8> {
     let scaling = scaling::read(&prepared.submission, &args.submission.file)?;
     let data = connect::data_directory(global)?;
     let (url, server, store_directory) = match connect::find(global).await {
@@ -58,7 +72,7 @@ pub(super) async fn run_prepared(global: &Global, args: RunArgs, mut prepared: P
                 Err(error) => Err(error),
             }
         }
-        None => run_with(global, &args, &mut prepared, &bus, &local, &data).await,
+        None => run_with(global, &args, (&mut prepared, imported.as_ref()), &bus, &local, &data).await,
     };
     drop(named);
     local.stop().await;
@@ -73,7 +87,7 @@ pub(super) async fn run_prepared(global: &Global, args: RunArgs, mut prepared: P
 async fn run_with(
     global: &Global,
     args: &RunArgs,
-    prepared: &mut Prepared,
+    (prepared, imported): (&mut Prepared, Option<&Imported>),
     bus: &Bus,
     local: &Local,
     data: &std::path::Path,
@@ -91,7 +105,12 @@ async fn run_with(
         },
     };
     let view = args.traces.jaeger_url.as_ref();
-    conclude(global, bus, &id, data, args.quiet, true, args.html.clone(), args.report_json.as_deref(), view).await
+    let code = conclude(global, bus, &id, data, args.quiet, true, args.html.clone(), args.report_json.as_deref(), view)
+        .await?;
+    let Some(imported) = imported else { return Ok(code) };
+    let report: Report = fetch(global, Some(bus), &id).await?;
+    let own = artillery::conclude(bus, &id, imported, &report, &args.artillery_output).await?;
+    Ok(if code == 0 { own } else { code })
 }
 
 /// `nuncius watch`.

@@ -30,7 +30,7 @@ pub(crate) async fn prepare(global: &Global, args: &SubmissionArgs, bundle: &Bun
 }
 
 /// Applies the flags, to every form of input alike.
-fn apply(args: &SubmissionArgs, submission: &mut Submission) -> Result<(), Usage> {
+pub(super) fn apply(args: &SubmissionArgs, submission: &mut Submission) -> Result<(), Usage> {
     if let Some(id) = &args.id {
         check_token("experiment", id).map_err(|error| Usage(format!("--id: {error}")))?;
         submission.set_id(id);
