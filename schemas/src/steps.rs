@@ -70,6 +70,12 @@ impl StepTable {
         self.names.get(usize::from(recorder)).map(String::as_str).or_else(of_whole)
     }
 
+    /// The number of the step of this name, or of the first that has it behind that of its scenario (`scenario/step`).
+    pub fn named(&self, name: &str) -> Option<u16> {
+        let of_scenario = |known: &str| known.strip_suffix(name).is_some_and(|before| before.ends_with('/'));
+        self.position(name).or_else(|| self.steps().find(|(_, known)| of_scenario(known)).map(|(step, _)| step))
+    }
+
     /// The number of the step of this name.
     pub fn position(&self, name: &str) -> Option<u16> {
         self.steps().find(|(_, known)| *known == name).map(|(step, _)| step)
@@ -109,6 +115,13 @@ mod tests {
         assert_eq!((one.iteration(), one.whole()), (0, None));
         assert_eq!(one.recorders().collect::<Vec<_>>(), [(0, "get")]);
         assert_eq!((one.name(0), one.name(1)), (Some("get"), None));
+    }
+
+    #[test]
+    fn a_step_is_found_by_its_name_with_and_without_that_of_its_scenario() {
+        let all = table(&["buy/login", "look/login", "login", "look/page"]);
+        let found: Vec<_> = ["login", "look/login", "page", "age", ""].map(|name| all.named(name)).to_vec();
+        assert_eq!(found, [Some(2), Some(1), Some(3), None, None]);
     }
 
     #[test]

@@ -75,7 +75,8 @@ fn call(name: &str) -> Call {
     variables.insert("n".into(), json!(2));
     let headers: Vec<(String, String)> =
         (0..6).map(|index| (format!("X-Header-{index}"), "a value of some length".to_owned())).collect();
-    let request = RequestView { method: "GET".into(), url: "/items".into(), headers: headers.clone(), body: None };
+    let request =
+        RequestView { method: "GET".into(), url: "/items".into(), headers: headers.clone(), body: None, step: None };
     let response = ResponseView { status: 200, headers, body: one_kib_of_json(), url: String::new() };
     Call {
         variables,

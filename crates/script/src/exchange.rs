@@ -13,6 +13,8 @@ pub struct RequestView {
     pub headers: Vec<(String, String)>,
     /// What is sent. A script sees it as text; what it does not change stays as it is, byte for byte.
     pub body: Option<Bytes>,
+    /// The step that a request of the script itself counts at; that which called the function where none is named.
+    pub step: Option<String>,
 }
 
 /// A response that a script may read.

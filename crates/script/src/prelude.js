@@ -148,14 +148,14 @@
       if (!known.includes(name)) throw new TypeError(`${what} has ${known.join(', ')}, but no \`${name}\``);
     }
   }
-  const OPTIONS = ['method', 'headers', 'body'];
+  const OPTIONS = ['method', 'headers', 'body', 'step'];
   const REQUEST = ['method', 'url', 'headers', 'body'];
 
   function fetchFor(id, url, options = {}) {
     return new Promise((resolve, reject) => {
       check('fetch', options, OPTIONS);
-      const { method = 'GET', headers, body } = options;
-      const ask = host.fetch(id, `${method}`, `${url}`, byName(headers), bodyOf(body));
+      const { method = 'GET', headers, body, step } = options;
+      const ask = host.fetch(id, `${method}`, `${url}`, byName(headers), bodyOf(body), step);
       waiting.set(ask, { id, resolve, reject });
     });
   }

@@ -23,9 +23,21 @@ pub(super) struct Fetching {
 }
 
 impl Session<'_> {
+    /// The step that a request of a script counts at. What is done once has steps of its own: there it is the caller.
+    fn step_of(&self, request: &RequestView, caller: u16) -> Option<u16> {
+        match &request.step {
+            Some(name) if !self.program.is_once => self.shared.plan.steps.named(name),
+            Some(_) | None => Some(caller),
+        }
+    }
+
     /// Makes a request of a script.
     pub(super) async fn fetch(&self, request: RequestView, fetching: Fetching) -> Answer {
-        let Fetching { step, timeout_ns, redirects, ready } = fetching;
+        let Fetching { step: caller, timeout_ns, redirects, ready } = fetching;
+        let Some(step) = self.step_of(&request, caller) else {
+            let named = request.step.unwrap_or_default();
+            return Answer::Failed(format!("fetch: there is no step {named:?} in this group"));
+        };
         let ready = ready.filter(|_| !self.user.has_sent.get()).unwrap_or_else(|| Some(monotonic_ns()));
         let exchange = self.open(step, ready);
         let mut buffers = self.shared.take_buffers();

@@ -14,7 +14,7 @@ pub(super) fn view(outgoing: &Outgoing, url: &str) -> RequestView {
         Body::Own => Some(Bytes::copy_from_slice(&outgoing.own_body)),
         Body::Shared(bytes) => Some(bytes.clone()),
     };
-    RequestView { method: outgoing.method().to_owned(), url: url.to_owned(), headers, body }
+    RequestView { method: outgoing.method().to_owned(), url: url.to_owned(), headers, body, step: None }
 }
 
 /// The request that a script has made.

@@ -56,6 +56,9 @@ pub(crate) struct Scenarios {
     pub(crate) steps: Vec<StepOrigin>,
 }
 
+/// The step that no user takes: what functions fetch counts there, since Artillery counts none of it.
+const OF_FUNCTIONS: &str = "requests of functions";
+
 const KNOWN: [&str; 10] = [
     "name",
     "weight",
@@ -121,6 +124,13 @@ pub(crate) fn read(state: &mut State<'_, '_>, list: &View<'_>, common: &Common<'
         }
         for step in &mut made.steps {
             step.step = step.step.strip_prefix(&prefix).unwrap_or(&step.step).to_owned();
+        }
+    }
+    if state.script.has_processor() {
+        let never = json!({ "get": "/", "name": OF_FUNCTIONS, "if": "{{ false }}" });
+        let steps = made.values.first_mut().and_then(|scenario| scenario.get_mut("steps"));
+        if let Some(steps) = steps.and_then(Value::as_array_mut) {
+            steps.push(never);
         }
     }
     Ok(made)

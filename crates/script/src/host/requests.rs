@@ -17,6 +17,9 @@ const OF_THE_STEP: u64 = 0;
 /// Longest method, in bytes.
 const METHOD_BYTES: usize = 32;
 
+/// Longest name of a step, in bytes: names are far shorter, and a longer one is that of none.
+const STEP_BYTES: usize = 1024;
+
 /// By name.
 pub(super) fn functions<'js>() -> [(&'static str, HostFunction<'js>); 9] {
     [
@@ -74,9 +77,18 @@ fn request_back<'js>(host: &Host, params: &Params<'_, 'js>) -> Result<Value<'js>
     Ok(undefined(ctx))
 }
 
-/// `(call, method, url, headers, body)`: an ask.
+/// `(call, method, url, headers, body, step)`: an ask.
 fn fetch<'js>(host: &Host, params: &Params<'_, 'js>) -> Result<Value<'js>> {
-    let request = read_request(&host.limits, params)?;
+    let mut request = read_request(&host.limits, params)?;
+    request.step = match params.arg(5) {
+        Some(step) if step.is_undefined() => None,
+        Some(_) => Some(text(params, 5)?),
+        None => None,
+    };
+    if request.step.as_ref().is_some_and(|step| step.len() > STEP_BYTES) {
+        let why = format!("the name of a step has at most {STEP_BYTES} bytes");
+        return Err(Exception::throw_type(params.ctx(), &why));
+    }
     ask(host, params.ctx(), id(params, 0), Wanted::Fetch(request))
 }
 
@@ -106,7 +118,7 @@ fn read_request(limits: &Limits, params: &Params<'_, '_>) -> Result<RequestView>
         }
         Some(_) | None => None,
     };
-    Ok(RequestView { method: method.to_ascii_uppercase(), url, headers, body })
+    Ok(RequestView { method: method.to_ascii_uppercase(), url, headers, body, step: None })
 }
 
 /// What words of HTTP are made of (RFC 9110, 5.6.2).

@@ -59,7 +59,7 @@ fn a_function_that_only_looks_asynchronous_is_over_at_once() {
 #[test]
 fn a_request_is_asked_for_and_its_answer_goes_on() {
     let (mut runtime, state) = start(
-        "const r = await fetch('/token', { method: 'post', headers: { A: 'b', C: ['d', 'e'] }, body: 'x' }); \
+        "const r = await fetch('/token', { method: 'post', headers: { A: 'b', C: ['d', 'e'] }, body: 'x', step: 'login' }); \
          context.vars.token = await r.text(); return [r.status, r.ok, r.url, r.headers.get('content-type')];",
     );
     let Waiting { asks, .. } = waiting(state);
@@ -68,6 +68,7 @@ fn a_request_is_asked_for_and_its_answer_goes_on() {
         url: "/token".into(),
         headers: vec![("A".into(), "b".into()), ("C".into(), "d".into()), ("C".into(), "e".into())],
         body: Some(Bytes::from_static(b"x")),
+        step: Some("login".into()),
     };
     assert_eq!(fetched(&asks[0]), &expected);
     let finished = done(runtime.resume(asks[0].id, response(404, "abc")).unwrap());

@@ -198,6 +198,7 @@ fn glue_call(ballast: usize) -> Call {
             url: "/x".into(),
             headers: headers.clone(),
             body: Some(Bytes::from_static(b"body")),
+            step: None,
         }),
         response: Some(ResponseView { status: 200, headers, body: json, url: String::new() }),
         ..with_variables(json!({"ballast": ballast, "list": [1], "text": "t", "deep": {"a": {"b": [1, 2, 3]}}}))

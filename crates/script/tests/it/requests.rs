@@ -16,6 +16,7 @@ fn request() -> RequestView {
             ("x-many".into(), "2".into()),
         ],
         body: Some(Bytes::from_static(b"hello")),
+        step: None,
     }
 }
 
@@ -46,6 +47,7 @@ fn a_hook_changes_the_request() {
         url: "/login?a=1&b=2".into(),
         headers: vec![("content-type".into(), "application/json".into()), ("X-New".into(), "7".into())],
         body: Some(Bytes::from_static(b"{\"was\":\"hello\"}")),
+        step: None,
     };
     assert_eq!(finished.request.unwrap(), expected);
 }

@@ -45,6 +45,23 @@ fn what_a_call_fetches_goes_through_the_users_own_client_and_counts_at_its_step(
 }
 
 #[test]
+fn what_a_script_fetches_counts_at_the_step_that_it_names() {
+    let server = Server::start(|_, _| Reply::ok());
+    let source = "exports.login = async (context) => { await fetch('/login', {step: 'logins'}); }; \
+                  exports.lost = async (context) => { await fetch('/lost', {step: 'nobody'}); }";
+    let steps =
+        "steps: [{get: {url: /a, before_request: login}, name: page}, {get: /x, name: logins, if: '{{ false }}'}]";
+    let outcome = once(&server, &with(source, steps));
+    assert_eq!(lines(&server), ["GET /login", "GET /a"]);
+    let counts: Vec<_> = outcome.all().iter().map(|step| (step.planned, step.succeeded)).collect();
+    // The user passed over the step itself, which is planned too.
+    assert_eq!(counts, [(1, 1), (2, 1), (1, 1)]);
+    let outcome = once(&server, &with(source, "steps: [{call: lost}]"));
+    let samples: Vec<String> = outcome.steps[0].failures.iter().filter_map(|failure| failure.sample.clone()).collect();
+    assert!(samples.iter().any(|sample| sample.contains("no step \"nobody\"")), "{samples:?}");
+}
+
+#[test]
 fn scripts_that_loop_eat_throw_or_never_settle_fail_their_own_iteration_while_others_go_on() {
     let source = "exports.bad = async (context) => { switch (context.iteration % 5) { \
                     case 0: for (;;) {} \
