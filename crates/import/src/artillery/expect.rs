@@ -100,11 +100,12 @@ pub(crate) fn read(state: &mut State<'_, '_>, config: &Config, params: &View<'_>
     }
     if taken.checks.len() > before && options.fails {
         taken.fails = true;
-    } else if taken.fails && taken.checks.len() > before {
-        if let Some(view) = params.get("expect") {
-            let note = "beside `match` one that fails ends the user, too";
-            state.ledger.approximated(view.spot(), note);
-        }
+    } else if taken.fails
+        && taken.checks.len() > before
+        && let Some(view) = params.get("expect")
+    {
+        let note = "beside `match` one that fails ends the user, too";
+        state.ledger.approximated(view.spot(), note);
     }
 }
 

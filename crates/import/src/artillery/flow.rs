@@ -273,8 +273,8 @@ impl Flow<'_> {
         let seconds = match think.number() {
             // A fraction of a second was one in version 1. Version 2 makes `0.5ms` of it, and waits for nothing.
             Some(seconds) if seconds.fract() != 0.0 => {
-                let text = "version 2 of Artillery does not wait here: it takes whole seconds, or a time with its unit; \
-                            here it is a fraction of a second, as in version 1";
+                let text = "version 2 of Artillery does not wait here: it takes whole seconds, or a time with its \
+                            unit; here it is a fraction of a second, as in version 1";
                 state.ledger.warn(think.spot(), text);
                 Some(seconds)
             }

@@ -8,19 +8,17 @@ use nuncius_schemas::meter::MeterKind;
 use nuncius_schemas::spec::{Connections, ExperimentSpec, Group, TlsOptions};
 use nuncius_schemas::tree::Node;
 use nuncius_schemas::units::HumanDuration;
-use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::config::Config;
 use super::ensure::Ensure;
-use super::flow::{StepOrigin, plain_name};
+use super::flow::plain_name;
 use super::load::{self, Arriving};
-use super::meters::MeterOrigin;
 use super::options::Options;
+use super::origin::Origin;
 use super::payload::{self, Payload};
-use super::phases::Phase;
-use super::plugins::{self, ByEndpoint, Plugins};
-use super::scenario::{self, Common, ScenarioOrigin, Scenarios};
+use super::plugins::{self, Plugins};
+use super::scenario::{self, Common, Scenarios};
 use super::script::{ENVIRONMENT, SCENARIO, SCRIPT_PATH, Script};
 use super::settle::settle;
 use super::socketio::SocketIoConfig;
@@ -62,31 +60,6 @@ pub struct Imported {
     pub origin: Origin,
 }
 
-/// What reports in the form of Artillery need to know of the file.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
-pub struct Origin {
-    /// Its phases.
-    pub phases: Vec<Phase>,
-    /// Its scenarios, in the order of the specification.
-    pub scenarios: Vec<ScenarioOrigin>,
-    /// Its steps, in the order of the specification.
-    pub steps: Vec<StepOrigin>,
-    /// What the processor counts and measures.
-    pub meters: Vec<MeterOrigin>,
-    /// `config.target`.
-    pub target: String,
-    /// How metrics by endpoint are named.
-    pub by_endpoint: ByEndpoint,
-    /// What is not shown on a terminal: metrics whose names hold one of these.
-    pub hidden: Vec<String>,
-    /// How long a satisfied user waits, in milliseconds; absent where nobody asks.
-    pub apdex_threshold_ms: Option<f64>,
-    /// Whether `http.total` and its like are wanted.
-    pub extended_metrics: bool,
-    /// Whether a failed expectation ends the command with 21.
-    pub expectations_decide: bool,
-}
-
 const CONFIG_KEYS: [&str; 23] = [
     "target",
     "phases",
@@ -120,7 +93,7 @@ const CONFIG_KEYS: [&str; 23] = [
 /// Nuncius takes.
 pub fn import(name: &str, bytes: &[u8], options: &Options, reader: &mut Reader<'_>) -> Result<Imported, ImportError> {
     let mut compiled = compile(name, bytes, options, reader)?;
-    let (specification, refused) = settle(&mut compiled.document, &mut compiled.origin.steps)?;
+    let (specification, refused) = settle(&mut compiled.document, &mut compiled.origin)?;
     let Origin { scenarios, steps, .. } = &mut compiled.origin;
     for scenario in scenarios {
         scenario.counted_by.take_if(|name| !steps.iter().any(|step| step.step == *name));

@@ -30,6 +30,8 @@ pub struct ScenarioOrigin {
     pub scenario: String,
     /// What `vusers.created_by_name` calls it: its name, else its number from 0.
     pub name: String,
+    /// Path in the file: `scenarios[0]`.
+    pub path: String,
     /// What it speaks.
     pub engine: Engine,
     /// The step that every user of it begins with, once, by its name in reports; absent where there is none such.
@@ -224,7 +226,7 @@ fn one(
     let told = written.unwrap_or_else(|| number.to_string());
     let counted_by = counted_by(&all, &flow.origins);
     made.values.push(json!({ "name": name, "weight": weight, "steps": all }));
-    made.scenarios.push(ScenarioOrigin { scenario: name, name: told, engine, counted_by });
+    made.scenarios.push(ScenarioOrigin { scenario: name, name: told, path: view.path.clone(), engine, counted_by });
     made.steps.append(&mut flow.origins);
 }
 

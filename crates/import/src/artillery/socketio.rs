@@ -85,7 +85,12 @@ impl SocketIoConfig {
                             .refused(inner.spot(), format!("`{}`: there are websocket and polling", shown(other)));
                         continue;
                     }
-                    self.transports = written;
+                    self.transports.clear();
+                    for name in written {
+                        if !self.transports.contains(&name) {
+                            self.transports.push(name);
+                        }
+                    }
                 }
                 "timeout" => {
                     let milliseconds = state.known_number(&inner);
@@ -118,8 +123,8 @@ pub(crate) fn connect(
 ) -> Value {
     if config.transports.is_empty() {
         state.differs(
-            "Socket.IO without `transports`: it goes over WebSocket from the beginning, where Artillery polls first and \
-             changes over",
+            "Socket.IO without `transports`: it goes over WebSocket from the beginning, where Artillery polls first \
+             and changes over",
         );
     }
     state.differs(
@@ -162,8 +167,8 @@ pub(crate) fn emit(state: &mut State<'_, '_>, flow: &mut Flow<'_>, step: &View<'
     let Some((event, args)) = outgoing(state, &view, sure) else { return Vec::new() };
     if RESERVED.contains(&event.as_str()) {
         let text = format!(
-            "`{event}` is an event of the protocol itself: a client of version 4 refuses to emit it, and the user would \
-             fail; it is left out (the connection is opened at the beginning of the flow)"
+            "`{event}` is an event of the protocol itself: a client of version 4 refuses to emit it, and the user \
+             would fail; it is left out (the connection is opened at the beginning of the flow)"
         );
         state.ledger.warn(view.spot(), text);
         state.ledger.approximated(view.spot(), "an event of the protocol itself is left out");

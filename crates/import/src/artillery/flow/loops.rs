@@ -1,7 +1,7 @@
 //! Loops.
 //!
-//! `count` is a number, a range (`1-15`: from 1, to 14) or a template; without one, and with 0 or -1, a loop has no end.
-//! `over` goes through a list, `whileTrue` asks a function after each round.
+//! `count` is a number, a range (`1-15`: from 1, to 14) or a template; without one, and with 0 or -1, a loop has no
+//! end. `over` goes through a list, `whileTrue` asks a function after each round.
 
 use nuncius_schemas::flow::{Op, Step};
 use serde_json::{Map, Value, json};
