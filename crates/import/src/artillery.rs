@@ -6,8 +6,8 @@
 //! Layout: `read`, `merge` and `prepare` make one tree of the files; `view` goes through it, and what is said of keys
 //! goes to the ledger in `state`. `texts` translates templates (`template`, `names`) and knows [`environment`];
 //! `filtrex` its expressions. `config`, `load` ([`phases`]), `payload`, `variables` and `plugins` read `config`;
-//! `scenario`, `flow`, `request` (with `body`, `capture`, `expect`, `guard`), `ws` and `socketio` (with `protocols`)
-//! the flows. `processor` and `javascript` look through JavaScript, and `script` makes one script of it, with its
+//! `scenario`, `flow` and `steps`, `request` (with `body`, `capture`, `expect`, `guard`), `ws` and `socketio` (with
+//! `sockets`, `protocols`) the flows, of `pieces`. `processor` and `javascript` look through JavaScript, and `script` makes one script of it, with its
 //! `meters`. `settle` sees that Nuncius takes what comes out.
 //!
 //! Of a run: [`collect`] makes [`metrics`] of what was measured (`times`, `endpoint`, and `origin`, what is remembered
@@ -37,6 +37,7 @@ pub mod options;
 mod origin;
 mod payload;
 pub mod phases;
+mod pieces;
 mod plugins;
 mod prepare;
 mod processor;
@@ -49,7 +50,9 @@ mod scenario;
 mod script;
 mod settle;
 mod socketio;
+mod sockets;
 mod state;
+mod steps;
 mod template;
 mod texts;
 mod times;

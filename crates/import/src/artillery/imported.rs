@@ -21,10 +21,10 @@ use super::plugins::{self, Plugins};
 use super::scenario::{self, Common, Scenarios};
 use super::script::{ENVIRONMENT, SCENARIO, SCRIPT_PATH, Script};
 use super::settle::settle;
-use super::socketio::SocketIoConfig;
+use super::sockets::SocketIoConfig;
+use super::sockets::WsConfig;
 use super::state::{ImportedFile, State, Sure};
 use super::view::{View, shown};
-use super::ws::WsConfig;
 use super::{prepare, processor, variables};
 use crate::error::ImportError;
 use crate::files::{Base, Reader};
@@ -226,7 +226,7 @@ fn finish(
     let constants = parts.payload.constants.drain(..).chain(parts.inline.constants.drain(..));
     group.variables = constants.collect();
     if state.wants_uuid {
-        let uuid = super::flow::set(&[(state.names.of("$uuid"), Value::from("{{ uuid() }}"))]);
+        let uuid = super::pieces::set(&[(state.names.of("$uuid"), Value::from("{{ uuid() }}"))]);
         every_flow(&mut parts, &uuid);
     }
     if state.script.is_used() {
@@ -341,7 +341,7 @@ fn group_target(target: &str) -> String {
         Some(("wss", rest)) => format!("https://{rest}"),
         Some(_) | None => target.to_owned(),
     };
-    super::texts::literal(&super::request::encoded(&target), false)
+    super::texts::literal(&super::pieces::encoded(&target), false)
 }
 
 fn tls(state: &mut State<'_, '_>, config: &View<'_>) -> Option<TlsOptions> {
@@ -446,7 +446,7 @@ fn add_script(state: &mut State<'_, '_>, group: &mut Group, parts: &mut Parts) {
     let names = parts.scenarios.scenarios.iter().map(|origin| super::texts::literal(&origin.name, false));
     for (scenario, name) in parts.scenarios.values.iter_mut().zip(names) {
         if let Some(steps) = scenario.get_mut("steps").and_then(Value::as_array_mut) {
-            steps.insert(0, super::flow::set(&[(SCENARIO.to_owned(), Value::from(name))]));
+            steps.insert(0, super::pieces::set(&[(SCENARIO.to_owned(), Value::from(name))]));
         }
     }
     let environment = std::mem::take(&mut state.script.environment);

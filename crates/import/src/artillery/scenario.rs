@@ -11,10 +11,11 @@ use super::config::Config;
 use super::flow::{Engine, Flow, Namer, StepOrigin, cut, plain_name};
 use super::processor::Role;
 use super::request::hooks;
-use super::socketio::{self, SocketIoConfig};
+use super::socketio;
+use super::sockets::{SocketIoConfig, WsConfig};
 use super::state::{State, Sure};
 use super::view::{View, shown};
-use super::ws::{self, WsConfig};
+use super::ws;
 use crate::error::ImportError;
 
 /// Longest name of a scenario, in characters: there is room for the names of its steps behind it.
