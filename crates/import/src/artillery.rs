@@ -1,16 +1,17 @@
-//! Test files of Artillery, version 2 (and what is left in them of version 1), compiled to the specification of Nuncius.
+//! Test files of Artillery, version 2 (and what is left in them of version 1), compiled to specifications of Nuncius.
 //!
-//! [`import`] does all of it. The formulas and the meaning of keys are those of Artillery 2.0.34, read in its source and
-//! compared with 2.0.21 in runs; where its documentation and its source differ, the source counts.
+//! [`import`] does all of it. The formulas and the meaning of keys are those of Artillery 2.0.34, read in its source
+//! and compared with 2.0.21 in runs; where its documentation and its source differ, the source counts.
 //!
 //! Layout: `read`, `merge` and `prepare` make one tree of the files; `view` goes through it, and what is said of keys
 //! goes to the ledger in `state`. `texts` translates templates (`template`, `names`) and knows [`environment`];
 //! `filtrex` its expressions. `config`, `load` ([`phases`]), `payload`, `variables` and `plugins` read `config`;
-//! `scenario`, `flow`, `request` (with `body`, `capture`, `expect`, `guard`), `ws` and `socketio` (with `protocols`) the
-//! flows. `settle` sees that
-//! Nuncius takes what comes out. `processor` and `javascript` look through JavaScript, and `script` makes one script of it, with its [`meters`].
-//! [`collect`] makes [`metrics`] of what was measured (`times`, `endpoint`), by which [`ensure`] judges and of which
-//! [`report`] is made.
+//! `scenario`, `flow` and `steps`, `request` (with `body`, `capture`, `expect`, `guard`), `ws` and `socketio` (with
+//! `sockets`, `protocols`) the flows, of `pieces`. `processor` and `javascript` look through JavaScript, and `script` makes one script of it, with its
+//! `meters`. `settle` sees that Nuncius takes what comes out.
+//!
+//! Of a run: [`collect`] makes [`metrics`] of what was measured (`times`, `endpoint`, and `origin`, what is remembered
+//! of the file); by them [`ensure`] judges, and of them [`report`] is made.
 
 mod body;
 mod capture;
@@ -29,12 +30,14 @@ mod javascript;
 mod json_path;
 mod load;
 mod merge;
-pub mod meters;
+mod meters;
 pub mod metrics;
 mod names;
 pub mod options;
+mod origin;
 mod payload;
 pub mod phases;
+mod pieces;
 mod plugins;
 mod prepare;
 mod processor;
@@ -47,7 +50,9 @@ mod scenario;
 mod script;
 mod settle;
 mod socketio;
+mod sockets;
 mod state;
+mod steps;
 mod template;
 mod texts;
 mod times;
@@ -58,8 +63,10 @@ mod ws;
 pub use config::TIMEOUT_DEFAULT_S;
 pub use ensure::Ensure;
 pub use flow::{Act, Engine, StepOrigin};
-pub use imported::{Imported, Origin, import};
+pub use imported::{Imported, import};
+pub use meters::{EventKind, MeterOrigin};
 pub use options::Options;
+pub use origin::Origin;
 pub use payload::TABLE_MAX_BYTES;
 pub use phases::Phase;
 pub use plugins::ByEndpoint;

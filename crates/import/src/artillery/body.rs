@@ -3,7 +3,7 @@
 use nuncius_schemas::flow::{HttpStep, Part};
 use serde_json::Value;
 
-use super::request::fields;
+use super::pieces::fields;
 use super::state::{State, Sure};
 use super::template::has_template;
 use super::texts::Place;

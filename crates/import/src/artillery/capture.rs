@@ -10,10 +10,10 @@ use nuncius_schemas::tree::{Content, Meaning, Scalar};
 use serde_json::{Value, json};
 
 use super::config::Config;
-use super::flow::set;
 use super::json_path;
+use super::pieces::check;
+use super::pieces::set;
 use super::regexp::{self, Group};
-use super::request::check;
 use super::state::{State, Sure};
 use super::template::has_template;
 use super::view::{View, shown};

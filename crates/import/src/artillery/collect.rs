@@ -15,9 +15,9 @@ use nuncius_schemas::second::{ExperimentSecond, GroupSecond, StepSecond};
 use super::endpoint;
 use super::expect;
 use super::flow::{Act, StepOrigin};
-use super::imported::Origin;
 use super::meters::EventKind;
 use super::metrics::{Apdex, ArtilleryMetrics, Metrics, PERIOD_S};
+use super::origin::Origin;
 use super::times::{self, Times};
 
 const PERIOD_MS: u64 = PERIOD_S * 1_000;

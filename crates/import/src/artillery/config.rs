@@ -60,8 +60,15 @@ impl Config {
             made.defaults(state, &defaults);
         }
         // It goes before that of `http`.
-        if let Some(timeout) = config.get("timeout").filter(|timeout| !timeout.is_nothing()) {
-            made.set_timeout(state, &timeout);
+        let timeout = config.get("timeout").filter(|timeout| !timeout.is_nothing());
+        if let Some(timeout) = &timeout {
+            made.set_timeout(state, timeout);
+        }
+        if timeout.is_none() && config.get("http").is_none_or(|http| http.get("timeout").is_none()) {
+            state.differs(
+                "a request may take 10 s where the file does not say otherwise, as in version 2; version 1 let it take \
+                 120 s",
+            );
         }
         made
     }

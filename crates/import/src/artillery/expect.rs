@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::capture::Taken;
 use super::config::{Config, ExpectOptions};
 use super::flow::{cut, plain_name};
+use super::pieces::check;
 use super::regexp::{self, Group};
-use super::request::check;
 use super::state::{State, Sure};
 use super::template::has_template;
 use super::view::{View, shown};
@@ -100,11 +100,12 @@ pub(crate) fn read(state: &mut State<'_, '_>, config: &Config, params: &View<'_>
     }
     if taken.checks.len() > before && options.fails {
         taken.fails = true;
-    } else if taken.fails && taken.checks.len() > before {
-        if let Some(view) = params.get("expect") {
-            let note = "beside `match` one that fails ends the user, too";
-            state.ledger.approximated(view.spot(), note);
-        }
+    } else if taken.fails
+        && taken.checks.len() > before
+        && let Some(view) = params.get("expect")
+    {
+        let note = "beside `match` one that fails ends the user, too";
+        state.ledger.approximated(view.spot(), note);
     }
 }
 

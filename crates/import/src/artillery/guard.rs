@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::filtrex;
 use super::flow::Flow;
-use super::request::under;
+use super::pieces::under;
 use super::state::{State, Sure};
 use super::template::Path;
 use super::view::{View, shown};

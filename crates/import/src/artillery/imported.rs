@@ -8,25 +8,23 @@ use nuncius_schemas::meter::MeterKind;
 use nuncius_schemas::spec::{Connections, ExperimentSpec, Group, TlsOptions};
 use nuncius_schemas::tree::Node;
 use nuncius_schemas::units::HumanDuration;
-use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::config::Config;
 use super::ensure::Ensure;
-use super::flow::{StepOrigin, plain_name};
+use super::flow::plain_name;
 use super::load::{self, Arriving};
-use super::meters::MeterOrigin;
 use super::options::Options;
+use super::origin::Origin;
 use super::payload::{self, Payload};
-use super::phases::Phase;
-use super::plugins::{self, ByEndpoint, Plugins};
-use super::scenario::{self, Common, ScenarioOrigin, Scenarios};
+use super::plugins::{self, Plugins};
+use super::scenario::{self, Common, Scenarios};
 use super::script::{ENVIRONMENT, SCENARIO, SCRIPT_PATH, Script};
 use super::settle::settle;
-use super::socketio::SocketIoConfig;
+use super::sockets::SocketIoConfig;
+use super::sockets::WsConfig;
 use super::state::{ImportedFile, State, Sure};
 use super::view::{View, shown};
-use super::ws::WsConfig;
 use super::{prepare, processor, variables};
 use crate::error::ImportError;
 use crate::files::{Base, Reader};
@@ -62,31 +60,6 @@ pub struct Imported {
     pub origin: Origin,
 }
 
-/// What reports in the form of Artillery need to know of the file.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
-pub struct Origin {
-    /// Its phases.
-    pub phases: Vec<Phase>,
-    /// Its scenarios, in the order of the specification.
-    pub scenarios: Vec<ScenarioOrigin>,
-    /// Its steps, in the order of the specification.
-    pub steps: Vec<StepOrigin>,
-    /// What the processor counts and measures.
-    pub meters: Vec<MeterOrigin>,
-    /// `config.target`.
-    pub target: String,
-    /// How metrics by endpoint are named.
-    pub by_endpoint: ByEndpoint,
-    /// What is not shown on a terminal: metrics whose names hold one of these.
-    pub hidden: Vec<String>,
-    /// How long a satisfied user waits, in milliseconds; absent where nobody asks.
-    pub apdex_threshold_ms: Option<f64>,
-    /// Whether `http.total` and its like are wanted.
-    pub extended_metrics: bool,
-    /// Whether a failed expectation ends the command with 21.
-    pub expectations_decide: bool,
-}
-
 const CONFIG_KEYS: [&str; 23] = [
     "target",
     "phases",
@@ -120,7 +93,7 @@ const CONFIG_KEYS: [&str; 23] = [
 /// Nuncius takes.
 pub fn import(name: &str, bytes: &[u8], options: &Options, reader: &mut Reader<'_>) -> Result<Imported, ImportError> {
     let mut compiled = compile(name, bytes, options, reader)?;
-    let (specification, refused) = settle(&mut compiled.document, &mut compiled.origin.steps)?;
+    let (specification, refused) = settle(&mut compiled.document, &mut compiled.origin)?;
     let Origin { scenarios, steps, .. } = &mut compiled.origin;
     for scenario in scenarios {
         scenario.counted_by.take_if(|name| !steps.iter().any(|step| step.step == *name));
@@ -253,7 +226,7 @@ fn finish(
     let constants = parts.payload.constants.drain(..).chain(parts.inline.constants.drain(..));
     group.variables = constants.collect();
     if state.wants_uuid {
-        let uuid = super::flow::set(&[(state.names.of("$uuid"), Value::from("{{ uuid() }}"))]);
+        let uuid = super::pieces::set(&[(state.names.of("$uuid"), Value::from("{{ uuid() }}"))]);
         every_flow(&mut parts, &uuid);
     }
     if state.script.is_used() {
@@ -368,7 +341,7 @@ fn group_target(target: &str) -> String {
         Some(("wss", rest)) => format!("https://{rest}"),
         Some(_) | None => target.to_owned(),
     };
-    super::texts::literal(&super::request::encoded(&target), false)
+    super::texts::literal(&super::pieces::encoded(&target), false)
 }
 
 fn tls(state: &mut State<'_, '_>, config: &View<'_>) -> Option<TlsOptions> {
@@ -473,7 +446,7 @@ fn add_script(state: &mut State<'_, '_>, group: &mut Group, parts: &mut Parts) {
     let names = parts.scenarios.scenarios.iter().map(|origin| super::texts::literal(&origin.name, false));
     for (scenario, name) in parts.scenarios.values.iter_mut().zip(names) {
         if let Some(steps) = scenario.get_mut("steps").and_then(Value::as_array_mut) {
-            steps.insert(0, super::flow::set(&[(SCENARIO.to_owned(), Value::from(name))]));
+            steps.insert(0, super::pieces::set(&[(SCENARIO.to_owned(), Value::from(name))]));
         }
     }
     let environment = std::mem::take(&mut state.script.environment);

@@ -136,7 +136,9 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn whatever_the_names_the_meters_are_ones_that_a_group_may_have(names in proptest::collection::vec(".{1,80}", 0..90)) {
+        fn whatever_the_names_the_meters_are_ones_that_a_group_may_have(
+            names in proptest::collection::vec(".{1,80}", 0..90),
+        ) {
             let mut meters = Meters::default();
             let added = names.iter().filter(|name| meters.add(EventKind::Counter, name).is_ok()).count();
             proptest::prop_assert!(added == names.len() || names.len() > METERS_MAX - OF_PROTOCOLS);

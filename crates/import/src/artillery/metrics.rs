@@ -1,5 +1,5 @@
-//! What Artillery measures, in its own names and units: counters, rates and summaries, of each period of ten seconds and
-//! of all of it.
+//! What Artillery measures, in its own names and units: counters, rates and summaries, of each period of ten seconds
+//! and of all of it.
 
 use std::collections::BTreeMap;
 

@@ -7,8 +7,8 @@ use csv_core::{ReadRecordResult, ReaderBuilder};
 use nuncius_schemas::flow::{Feeder, FeederFormat, FeederOrder};
 use serde_json::{Map, Value, json};
 
-use super::flow::set;
 use super::human;
+use super::pieces::set;
 use super::state::State;
 use super::view::{View, shown};
 use crate::error::ImportError;

@@ -201,9 +201,9 @@ pub(crate) fn schedule(loads: &[(Option<String>, Load, Option<u64>)]) -> Result<
     Ok(Schedule { phases, stages })
 }
 
-/// The stage of a stretch. Its rate is rounded down to what a rate can say, so that its integral is less than the number
-/// of users by a share of one that is below 10⁻³ in all of the longest schedule; the schedule creates a user at each
-/// whole number that the integral comes to, the first at 0: as many as there are to be.
+/// The stage of a stretch. Its rate is rounded down to what a rate can say, so that its integral is less than the
+/// number of users by a share of one that is below 10⁻³ in all of the longest schedule; the schedule creates a user
+/// at each whole number that the integral comes to, the first at 0: as many as there are to be.
 fn stage(stretch: Stretch) -> Stage {
     let rate = u128::from(stretch.users) * UNITS / u128::from(stretch.duration_ns.max(1));
     Stage {

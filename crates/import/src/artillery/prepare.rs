@@ -1,6 +1,7 @@
 //! What the file comes to with what is given beside it, in Artillery's own order: the file of `--config` is laid over
 //! it, then the environment of `--environment` over `config`, then target and TLS, then the overrides, then variables;
-//! then `config` is filled in, with the variables of the command alone: those of `config.variables` are not known there.
+//! then `config` is filled in, with the variables of the command alone: those of `config.variables` are not known
+//! there.
 
 use std::collections::BTreeMap;
 
@@ -191,7 +192,8 @@ mod tests {
 
     #[test]
     fn everything_is_laid_over_the_file_in_the_order_of_artillery() {
-        let text = "config:\n  target: http://a\n  http: {timeout: 5}\n  phases: [{duration: 1, arrivalRate: 1}, {pause: 2}]\n  \
+        let text = "config:\n  target: http://a\n  http: {timeout: 5}\n  phases: [{duration: 1, arrivalRate: 1}, \
+                    {pause: 2}]\n  \
                     environments:\n    prod: {target: http://prod, phases: [{duration: 9}]}\n";
         let options = Options {
             config: Some("more.yaml".to_owned()),

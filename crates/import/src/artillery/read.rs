@@ -182,7 +182,9 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_text_makes_the_reader_panic_or_go_on_for_ever(text in "(a|:| |-|\\{\\{|\\}\\}|\n|'|\"|#|\\[|\\]|,|\\||&x|\\*x){0,60}") {
+        fn no_text_makes_the_reader_panic_or_go_on_for_ever(
+            text in "(a|:| |-|\\{\\{|\\}\\}|\n|'|\"|#|\\[|\\]|,|\\||&x|\\*x){0,60}",
+        ) {
             let _ = read("x.yaml", text.as_bytes());
         }
     }

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use nuncius_schemas::flow::{Auth, BasicAuth, Check, HttpStep, HttpVerb, Op, Step, Texts};
+use nuncius_schemas::flow::{Auth, BasicAuth, HttpStep, HttpVerb, Op, Step};
 use nuncius_schemas::spec::{Expect, Method};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::capture::Taken;
 use super::config::headers;
-use super::flow::{Act, Flow, value};
+use super::flow::{Act, Flow};
+use super::pieces::{encoded, fields, value};
 use super::processor::Role;
 use super::script::HookedRequest;
 use super::state::{State, Sure};
@@ -317,11 +318,6 @@ pub(crate) fn any_status() -> Expect {
     expect::statuses(&[(100, 599)])
 }
 
-/// A check, as it is written.
-pub(crate) fn check(written: Value) -> Option<Check> {
-    serde_json::from_value(written).ok()
-}
-
 /// The URL as a specification takes it; `None` where it is refused.
 fn url(state: &mut State<'_, '_>, view: &View<'_>, sure: &Sure, has_query: bool) -> Option<String> {
     let Some(text) = view.text().filter(|text| !text.is_empty()) else {
@@ -355,52 +351,6 @@ fn url(state: &mut State<'_, '_>, view: &View<'_>, sure: &Sure, has_query: bool)
     Some(url)
 }
 
-/// A URL whose characters can be sent: what cannot is percent-encoded, outside of templates.
-pub(crate) fn encoded(text: &str) -> String {
-    let mut made = String::with_capacity(text.len());
-    let mut rest = text;
-    loop {
-        let begin = rest.find("{{").unwrap_or(rest.len());
-        for byte in rest.get(..begin).unwrap_or_default().bytes() {
-            match byte.is_ascii_graphic() {
-                true => made.push(char::from(byte)),
-                false => made.push_str(&format!("%{byte:02X}")),
-            }
-        }
-        rest = rest.get(begin..).unwrap_or_default();
-        if rest.is_empty() {
-            return made;
-        }
-        let end = rest.find("}}").map_or(rest.len(), |end| end + 2);
-        made.push_str(rest.get(..end).unwrap_or_default());
-        rest = rest.get(end..).unwrap_or_default();
-    }
-}
-
-/// Texts by name, several under one where there is a list.
-pub(crate) fn fields(state: &mut State<'_, '_>, view: &View<'_>, sure: &Sure) -> BTreeMap<String, Texts> {
-    let mut made = BTreeMap::new();
-    if !view.is_map() {
-        state.ledger.refused(view.spot(), format!("{} stands where a map is wanted", view.kind()));
-        return made;
-    }
-    for (name, value) in view.entries() {
-        if name.is_empty() {
-            continue;
-        }
-        let texts = if value.is_list() {
-            Texts::Many(value.items().iter().map(|item| state.text(item, Place::Text, sure)).collect())
-        } else if value.is_map() {
-            state.ledger.warn(value.spot(), "a map is nothing here: it is sent as an empty text");
-            Texts::One(String::new())
-        } else {
-            Texts::One(state.text(&value, Place::Text, sure))
-        };
-        made.insert(name.to_owned(), texts);
-    }
-    made
-}
-
 /// The path of a URL, for the name of its step.
 fn path_of(url: &str) -> &str {
     let path = url.split('?').next().unwrap_or(url);
@@ -408,9 +358,4 @@ fn path_of(url: &str) -> &str {
         Some((_, rest)) => rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/"),
         None => path,
     }
-}
-
-/// Steps under a condition, as JSON.
-pub(crate) fn under(condition: &str, then: Vec<Value>) -> Value {
-    json!({ "if": { "condition": condition, "then": then } })
 }

@@ -11,10 +11,11 @@ use super::config::Config;
 use super::flow::{Engine, Flow, Namer, StepOrigin, cut, plain_name};
 use super::processor::Role;
 use super::request::hooks;
-use super::socketio::{self, SocketIoConfig};
+use super::socketio;
+use super::sockets::{SocketIoConfig, WsConfig};
 use super::state::{State, Sure};
 use super::view::{View, shown};
-use super::ws::{self, WsConfig};
+use super::ws;
 use crate::error::ImportError;
 
 /// Longest name of a scenario, in characters: there is room for the names of its steps behind it.
@@ -30,6 +31,8 @@ pub struct ScenarioOrigin {
     pub scenario: String,
     /// What `vusers.created_by_name` calls it: its name, else its number from 0.
     pub name: String,
+    /// Path in the file: `scenarios[0]`.
+    pub path: String,
     /// What it speaks.
     pub engine: Engine,
     /// The step that every user of it begins with, once, by its name in reports; absent where there is none such.
@@ -234,7 +237,7 @@ fn one(
     let told = written.unwrap_or_else(|| number.to_string());
     let counted_by = counted_by(&all, &flow.origins);
     made.values.push(json!({ "name": name, "weight": weight, "steps": all }));
-    made.scenarios.push(ScenarioOrigin { scenario: name, name: told, engine, counted_by });
+    made.scenarios.push(ScenarioOrigin { scenario: name, name: told, path: view.path.clone(), engine, counted_by });
     made.steps.append(&mut flow.origins);
 }
 

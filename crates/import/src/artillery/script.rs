@@ -13,7 +13,9 @@ use serde_json::{Map, Value, json};
 use super::meters::Meters;
 use super::names::Names;
 
-/// What every script begins with.
+/// What every script begins with: a function each.
+const TEMPLATE: &str = include_str!("shim/template.js");
+const NODE: &str = include_str!("shim/node.js");
 const SHIM: &str = include_str!("shim.js");
 
 /// Where it is in the bundle.
@@ -165,17 +167,18 @@ impl Script {
             "scenario": SCENARIO,
             "timeout": self.timeout_s,
         });
-        let mut made = String::with_capacity(SHIM.len() + 4_096);
-        made.push_str("const artillery = ");
-        made.push_str(SHIM.trim_end());
-        made.push_str(&format!("({settings}, {{\n"));
+        let mut made = String::with_capacity(SHIM.len() + NODE.len() + TEMPLATE.len() + 4_096);
+        for (name, function) in [("template", TEMPLATE), ("node", NODE), ("shim", SHIM)] {
+            made.push_str(&format!("const artillery_{name} = {};\n", function.trim_end()));
+        }
+        made.push_str(&format!("const artillery = artillery_shim({settings}, {{\n"));
         for (path, source) in &self.modules {
             let path = text(path);
             made.push_str(&format!("{path}: function (exports, require, module, __filename, __dirname) {{\n"));
             made.push_str(source);
             made.push_str("\n},\n");
         }
-        made.push_str("});\nmodule.exports = {\n");
+        made.push_str("}, artillery_template(), artillery_node);\nmodule.exports = {\n");
         for (name, expression) in &self.exports {
             made.push_str(&format!("  {name}: {expression},\n"));
         }

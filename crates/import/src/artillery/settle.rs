@@ -6,6 +6,7 @@ use nuncius_schemas::spec::ExperimentSpec;
 use serde_json::Value;
 
 use super::flow::StepOrigin;
+use super::origin::Origin;
 use crate::error::ImportError;
 use crate::keys::{KeyReport, Support};
 
@@ -24,7 +25,7 @@ const VERBS: [&str; 16] = [
 /// It is not of steps alone what is wrong.
 pub(crate) fn settle(
     document: &mut Value,
-    steps: &mut Vec<StepOrigin>,
+    Origin { scenarios, steps, .. }: &mut Origin,
 ) -> Result<(ExperimentSpec, Vec<KeyReport>), ImportError> {
     let mut refused = Vec::new();
     loop {
@@ -42,14 +43,24 @@ pub(crate) fn settle(
             Key::Index(index) => value.get_mut(index),
         });
         let list = list.and_then(Value::as_array_mut).filter(|list| index < list.len()).ok_or_else(wrong)?;
-        let step = list.remove(index);
-        let name = step.get("name").and_then(Value::as_str).unwrap_or_default();
-        let is_it = |origin: &StepOrigin| {
-            let rest = origin.step.strip_suffix(name);
-            !name.is_empty() && rest.is_some_and(|rest| rest.is_empty() || rest == format!("{}/", origin.scenario))
+        let is_scenario = matches!(path.last(), Some(Key::Name(name)) if name == "scenarios");
+        if is_scenario && list.len() == 1 {
+            return Err(wrong());
+        }
+        let removed = list.remove(index);
+        let name = removed.get("name").and_then(Value::as_str).unwrap_or_default();
+        let place = if is_scenario {
+            steps.retain(|step| step.scenario != name);
+            let position = scenarios.iter().position(|scenario| scenario.scenario == name);
+            position.map(|at| scenarios.remove(at).path)
+        } else {
+            let is_it = |origin: &StepOrigin| {
+                let rest = origin.step.strip_suffix(name);
+                !name.is_empty() && rest.is_some_and(|rest| rest.is_empty() || rest == format!("{}/", origin.scenario))
+            };
+            steps.iter().position(is_it).map(|at| steps.remove(at).path)
         };
-        let position = steps.iter().position(is_it);
-        let place = position.map_or_else(|| field.clone(), |at| steps.remove(at).path);
+        let place = place.unwrap_or_else(|| field.clone());
         refused.push(KeyReport {
             path: place,
             position: None,
@@ -75,7 +86,7 @@ enum Key {
     Index(usize),
 }
 
-/// The innermost step that a field is in: the path of its list, and its place there.
+/// The innermost step that a field is in, else the scenario: the path of its list, and its place there.
 fn step_at(document: &Value, field: &str) -> Option<(Vec<Key>, usize)> {
     let (mut value, mut path, mut found) = (document, Vec::new(), None);
     for part in field.split('.') {
@@ -89,8 +100,10 @@ fn step_at(document: &Value, field: &str) -> Option<(Vec<Key>, usize)> {
                 Key::Index(index) => value.get(index),
             };
             let Some(inner) = inner else { return found };
+            // A scenario as a whole, where no step of it is meant.
+            let is_scenario = matches!(path.last(), Some(Key::Name(name)) if name == "scenarios");
             if let Key::Index(index) = &key
-                && VERBS.iter().any(|verb| inner.get(verb).is_some()) | inner.get("if").is_some()
+                && is_scenario | VERBS.iter().any(|verb| inner.get(verb).is_some()) | inner.get("if").is_some()
             {
                 found = Some((path.clone(), *index));
             }
@@ -117,19 +130,20 @@ mod tests {
         }] })
     }
 
-    fn origins() -> Vec<StepOrigin> {
+    fn origins() -> Origin {
         let origin = |name: &str, path: &str| StepOrigin {
             scenario: "s".to_owned(),
             step: name.to_owned(),
             act: Act::Call,
             path: path.to_owned(),
         };
-        vec![
+        let steps = vec![
             origin("a", "flow[0]"),
             origin("b", "flow[1].loop[0]"),
             origin("s/c", "flow[1].loop[1]"),
             origin("d", "flow[2]"),
-        ]
+        ];
+        Origin { steps, ..Origin::default() }
     }
 
     #[test]
@@ -139,7 +153,7 @@ mod tests {
         let places: Vec<&str> = refused.iter().map(|key| key.path.as_str()).collect();
         assert_eq!(places.len(), 2);
         assert!(places.contains(&"flow[1].loop[1]") && places.contains(&"flow[2]"), "{places:?}");
-        assert_eq!(steps.iter().map(|step| step.step.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(steps.steps.iter().map(|step| step.step.as_str()).collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!(specification.groups[0].scenarios[0].steps.len(), 2);
     }
 
@@ -149,13 +163,15 @@ mod tests {
         document["groups"][0]["target"] = json!("nowhere");
         let error = settle(&mut document, &mut origins()).unwrap_err();
         assert!(matches!(&error, ImportError::Specification { field, .. } if field == "groups[0].target"), "{error}");
-        let error = settle(&mut json!([]), &mut Vec::new()).unwrap_err();
+        let error = settle(&mut json!([]), &mut Origin::default()).unwrap_err();
         assert!(matches!(error, ImportError::Specification { .. }));
     }
 
     proptest::proptest! {
         #[test]
-        fn no_field_makes_it_panic(field in "(groups|\\[|\\]|0|1|99999999999999999999|\\.|scenarios|steps|loop|name){0,20}") {
+        fn no_field_makes_it_panic(
+            field in "(groups|\\[|\\]|0|1|99999999999999999999|\\.|scenarios|steps|loop|name){0,20}",
+        ) {
             drop(step_at(&document(), &field));
         }
     }

@@ -1,112 +1,22 @@
 //! The engine `socketio`: a connection for each user, opened at the beginning, and events over it. Requests over HTTP
 //! may stand between them.
 
-use std::collections::BTreeMap;
-
-use nuncius_schemas::units::HumanDuration;
 use serde_json::{Value, json};
 
 use super::capture::{self, Taken};
-use super::config::headers;
 use super::flow::{Act, Flow};
+use super::pieces::check;
 use super::protocols::{ProtocolStep, Verb};
 use super::regexp;
-use super::request::check;
+use super::sockets::SocketIoConfig;
 use super::state::{State, Sure};
 use super::template::has_template;
 use super::texts::Place;
-use super::view::{View, shown};
+use super::view::View;
 
 /// Events that the protocol has for itself: a client of version 4 refuses to emit them.
 const RESERVED: [&str; 6] =
     ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"];
-
-/// Options of the library that have no meaning here.
-const OTHER_OPTIONS: [&str; 16] = [
-    "reconnection",
-    "reconnectionAttempts",
-    "reconnectionDelay",
-    "reconnectionDelayMax",
-    "randomizationFactor",
-    "forceNew",
-    "multiplex",
-    "upgrade",
-    "rememberUpgrade",
-    "timestampRequests",
-    "timestampParam",
-    "withCredentials",
-    "autoConnect",
-    "rejectUnauthorized",
-    "secure",
-    "addTrailingSlash",
-];
-
-/// What `config.socketio` says, and `socketio` of a scenario.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct SocketIoConfig {
-    path: Option<String>,
-    query: BTreeMap<String, Value>,
-    headers: BTreeMap<String, String>,
-    auth: Value,
-    transports: Vec<String>,
-    timeout: Option<HumanDuration>,
-}
-
-impl SocketIoConfig {
-    pub(crate) fn read(&mut self, state: &mut State<'_, '_>, view: &View<'_>) {
-        const KNOWN: [&str; 6] = ["path", "query", "extraHeaders", "transports", "auth", "timeout"];
-        let sure = Sure::default();
-        state.ledger.supported(view.spot());
-        for (key, inner) in view.entries() {
-            match key {
-                "path" => self.path = Some(state.text(&inner, Place::Needed, &sure)),
-                "query" if inner.is_map() => {
-                    self.query = super::request::fields(state, &inner, &sure)
-                        .into_iter()
-                        .map(|(name, texts)| (name, serde_json::to_value(texts).unwrap_or_default()))
-                        .collect();
-                }
-                "query" => {
-                    let text = state.text(&inner, Place::Text, &sure);
-                    let pairs = text.trim_start_matches('?').split('&').filter(|pair| !pair.is_empty());
-                    self.query = pairs
-                        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-                        .map(|(name, value)| (name.to_owned(), Value::from(value)))
-                        .collect();
-                }
-                "extraHeaders" => self.headers = headers(state, &inner, &sure),
-                "auth" => self.auth = state.json(&inner, &sure),
-                "transports" => {
-                    let written: Vec<String> = inner.listed().iter().filter_map(View::text).collect();
-                    if let Some(other) = written.iter().find(|name| !["websocket", "polling"].contains(&name.as_str()))
-                    {
-                        state
-                            .ledger
-                            .refused(inner.spot(), format!("`{}`: there are websocket and polling", shown(other)));
-                        continue;
-                    }
-                    self.transports = written;
-                }
-                "timeout" => {
-                    let milliseconds = state.known_number(&inner);
-                    let seconds = milliseconds.map(|milliseconds| milliseconds / 1_000.0);
-                    self.timeout = seconds.and_then(super::human::nanoseconds).filter(|ns| *ns > 0).map(HumanDuration);
-                }
-                other if OTHER_OPTIONS.contains(&other) => {
-                    state
-                        .ledger
-                        .approximated(inner.spot(), "it is an option of another client: it has no meaning here");
-                    continue;
-                }
-                other => {
-                    state.ledger.unknown(inner.spot(), other, &KNOWN);
-                    continue;
-                }
-            }
-            state.ledger.supported(inner.spot());
-        }
-    }
-}
 
 /// The step that connects, or that joins another namespace.
 pub(crate) fn connect(
@@ -118,8 +28,8 @@ pub(crate) fn connect(
 ) -> Value {
     if config.transports.is_empty() {
         state.differs(
-            "Socket.IO without `transports`: it goes over WebSocket from the beginning, where Artillery polls first and \
-             changes over",
+            "Socket.IO without `transports`: it goes over WebSocket from the beginning, where Artillery polls first \
+             and changes over",
         );
     }
     state.differs(
@@ -162,8 +72,8 @@ pub(crate) fn emit(state: &mut State<'_, '_>, flow: &mut Flow<'_>, step: &View<'
     let Some((event, args)) = outgoing(state, &view, sure) else { return Vec::new() };
     if RESERVED.contains(&event.as_str()) {
         let text = format!(
-            "`{event}` is an event of the protocol itself: a client of version 4 refuses to emit it, and the user would \
-             fail; it is left out (the connection is opened at the beginning of the flow)"
+            "`{event}` is an event of the protocol itself: a client of version 4 refuses to emit it, and the user \
+             would fail; it is left out (the connection is opened at the beginning of the flow)"
         );
         state.ledger.warn(view.spot(), text);
         state.ledger.approximated(view.spot(), "an event of the protocol itself is left out");

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::flow::set;
+use super::pieces::set;
 use super::state::{State, Sure};
 use super::template::has_template;
 use super::view::View;

@@ -2,74 +2,18 @@
 //!
 //! What waits for a message takes the next one that comes, whatever it is; captures and matches decide about that one.
 
-use std::collections::BTreeMap;
-
-use nuncius_schemas::units::HumanDuration;
 use serde_json::Value;
 
 use super::capture::{self, Taken};
-use super::config::headers;
 use super::flow::{Act, Flow};
 use super::protocols::{ProtocolStep, Verb};
+use super::sockets::WsConfig;
 use super::state::{State, Sure};
 use super::texts::Place;
 use super::view::{View, shown};
 
 /// The keys of steps.
 const STEPS: [&str; 7] = ["connect", "send", "wait", "think", "loop", "function", "log"];
-
-/// What `config.ws` says.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct WsConfig {
-    headers: BTreeMap<String, String>,
-    subprotocols: Vec<String>,
-    /// Those that stand in the headers come behind the others.
-    of_header: Vec<String>,
-    timeout: Option<HumanDuration>,
-}
-
-impl WsConfig {
-    pub(crate) fn read(state: &mut State<'_, '_>, config: &View<'_>) -> Self {
-        let mut made = Self::default();
-        let Some(ws) = config.get("ws").filter(|ws| !ws.is_nothing()) else { return made };
-        state.ledger.supported(ws.spot());
-        for (key, view) in ws.entries() {
-            if key == "timeout" {
-                let seconds = state.known_number(&view);
-                made.timeout = seconds.and_then(super::human::nanoseconds).filter(|ns| *ns > 0).map(HumanDuration);
-                state.ledger.supported(view.spot());
-            } else {
-                made.option(state, key, &view);
-            }
-        }
-        made
-    }
-
-    /// An option of a connection, of all or of one.
-    fn option(&mut self, state: &mut State<'_, '_>, key: &str, view: &View<'_>) {
-        match key {
-            "headers" => {
-                self.headers = headers(state, view, &Sure::default());
-                let named = self.headers.keys().find(|name| name.eq_ignore_ascii_case("sec-websocket-protocol"));
-                let value = named.cloned().and_then(|name| self.headers.remove(&name)).unwrap_or_default();
-                self.of_header = value.split(',').map(|name| name.trim().to_owned()).collect();
-            }
-            "subprotocols" => {
-                self.subprotocols = view.listed().iter().filter_map(View::text).collect();
-                state.ledger.supported(view.spot());
-            }
-            "proxy" => state.ledger.refused(view.spot(), "nodes go to the target itself, not by way of a proxy"),
-            "rejectUnauthorized" | "handshakeTimeout" | "perMessageDeflate" | "maxPayload" | "origin"
-            | "protocolVersion" | "followRedirects" | "maxRedirects" => {
-                state.ledger.approximated(view.spot(), "it is an option of another client: it has no meaning here");
-            }
-            other => {
-                let known = ["headers", "subprotocols", "proxy", "timeout", "target"];
-                state.ledger.unknown(view.spot(), other, &known);
-            }
-        }
-    }
-}
 
 /// The step that opens the connection: as the first step of the flow says, else to the target.
 pub(crate) fn connect(
@@ -125,7 +69,7 @@ pub(crate) fn connect(
     }
     let headers = serde_json::to_value(&own.headers).unwrap_or_default();
     let step = ProtocolStep::new(Verb::Ws)
-        .with("connect", super::request::encoded(&url))
+        .with("connect", super::pieces::encoded(&url))
         .with("headers", headers)
         .with("subprotocols", subprotocols)
         .with("timeout", timeout.to_string());

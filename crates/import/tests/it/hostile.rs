@@ -187,7 +187,7 @@ fn every_key_that_is_met_is_told() {
                 let is_part = path.starts_with(&key.path) || key.support == Support::Refused && path.starts_with(whole);
                 key.support != Support::Supported && is_part
             });
-            assert!(is_told || is_left_out || OF_USER.iter().any(|above| is_below(&above)), "{name}: {path}");
+            assert!(is_told || is_left_out || OF_USER.iter().any(is_below), "{name}: {path}");
         }
     }
 }
@@ -345,7 +345,8 @@ fn a_file_that_is_much_too_large_is_refused_at_once_and_one_that_is_large_is_rea
     }
     let large = vec![b'a'; 80 << 20];
     let mut reader = |_: Wanted<'_>| Ok(large.clone());
-    let text = "config: {target: 'http://x.test', payload: {path: a.csv, fields: [a]}}\nscenarios: [{flow: [{get: {url: /}}]}]";
+    let text = "config: {target: 'http://x.test', payload: {path: a.csv, fields: [a]}}\n\
+                scenarios: [{flow: [{get: {url: /}}]}]";
     let error = import("x.yaml", text.as_bytes(), &options(), &mut reader).unwrap_err().to_string();
     assert!(error.contains("a.csv") && error.contains("67108864"), "{error}");
 }

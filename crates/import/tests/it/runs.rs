@@ -238,7 +238,9 @@ exports.sign = (req, ctx, ee, next) => {
   ee.emit('counter', 'signed.requests', 1);
   next();
 };
-exports.look = async (req, res, ctx) => { if (res.statusCode !== 200 || JSON.parse(res.body).a !== 1) throw new Error('no'); };
+exports.look = async (req, res, ctx) => {
+  if (res.statusCode !== 200 || JSON.parse(res.body).a !== 1) throw new Error('no');
+};
 ";
     let files =
         [("u.csv", "ada@x.test,31\nbob@x.test,42\n"), ("p.js", processor), ("lib/secret.js", "exports.secret = 's3';")];

@@ -258,7 +258,8 @@ fn what_node_has_and_processors_use_is_there() {
     let imported = with_request(
         "{function: f}, {get: {url: /}}",
         "const assert = (holds, what) => { if (!holds) throw new Error(what); };
-         const { promisify } = require('util'); const crypto = require('crypto'); const { URL: U } = require('node:url');
+         const { promisify } = require('util'); const crypto = require('crypto');
+         const { URL: U } = require('node:url');
          const other = require('./lib/other'); const data = require('./data.json');
          module.exports = { f };
          async function f(context, events) {
@@ -280,7 +281,8 @@ fn what_node_has_and_processors_use_is_there() {
            assert(await promisify((a, next) => next(null, a + 1))(1) === 2, 'promisify');
            await new Promise((resolve) => setTimeout(resolve, 5));
            await new Promise((resolve) => setImmediate(resolve));
-           const answer = await fetch(new U('http://x.test/a'), { body: new URLSearchParams('a=b'), method: 'POST', agent: 1 });
+           const options = { body: new URLSearchParams('a=b'), method: 'POST', agent: 1 };
+           const answer = await fetch(new U('http://x.test/a'), options);
            assert((await answer.json()).ok === true && answer.status === 200, 'fetch');
            return 'ignored';
          }
@@ -299,7 +301,8 @@ fn what_node_has_and_processors_use_is_there() {
 fn the_environment_is_there_when_the_top_level_of_the_processor_looks_at_it() {
     let imported = with_request(
         "{function: f}, {get: {url: /}}",
-        "const base = process.env.BASE.toUpperCase(); exports.f = (ctx, ee, next) => { ctx.vars.base = base; next(); };",
+        "const base = process.env.BASE.toUpperCase();
+         exports.f = (ctx, ee, next) => { ctx.vars.base = base; next(); };",
     );
     assert_eq!(imported.environment.iter().collect::<Vec<_>>(), ["BASE"]);
     let declared = serde_json::to_value(&imported.specification.groups[0].variables).unwrap();

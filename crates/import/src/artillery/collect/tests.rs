@@ -1,5 +1,5 @@
-//! Seconds of a run of a small file, and the reports that are made of them: those are beside the other golden files, and
-//! are written anew where `NUNCIUS_UPDATE` is set.
+//! Seconds of a run of a small file, and the reports that are made of them: those are beside the other golden files,
+//! and are written anew where `NUNCIUS_UPDATE` is set.
 
 use std::path::Path;
 

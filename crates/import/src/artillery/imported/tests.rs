@@ -44,7 +44,7 @@ fn told(imported: &Imported) -> String {
         match file.path.as_str() {
             SCRIPT_PATH => {
                 let script = String::from_utf8_lossy(&file.bytes);
-                let (_, own) = script.split_once("\n})(").unwrap();
+                let (_, own) = script.split_once("\nconst artillery = ").unwrap();
                 line(format!("\n# {} (behind what is the same in all)\n{own}", file.path));
             }
             path => line(format!("\n# {path}\n{}", String::from_utf8_lossy(&file.bytes))),

@@ -199,7 +199,9 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn every_source_is_gone_through_to_its_end(source in "(`|'|\"|/|\\*|\\$\\{|\\}|\\{|a|\\\\|\n|\\[|\\]| |ü){0,40}") {
+        fn every_source_is_gone_through_to_its_end(
+            source in "(`|'|\"|/|\\*|\\$\\{|\\}|\\{|a|\\\\|\n|\\[|\\]| |ü){0,40}",
+        ) {
             let (words, plain) = words(&source);
             proptest::prop_assert_eq!(plain.chars().count(), source.chars().count());
             for word in words {

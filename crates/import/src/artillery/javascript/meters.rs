@@ -95,7 +95,9 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_source_makes_it_panic(source in "(\\.emit\\(|'counter'|'customStat'|,|\\{|\\}|stat|:|`|\\$\\{|a| |\\)){0,30}") {
+        fn no_source_makes_it_panic(
+            source in "(\\.emit\\(|'counter'|'customStat'|,|\\{|\\}|stat|:|`|\\$\\{|a| |\\)){0,30}",
+        ) {
             drop(find(&source));
         }
     }

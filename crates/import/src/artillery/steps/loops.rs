@@ -1,13 +1,14 @@
 //! Loops.
 //!
-//! `count` is a number, a range (`1-15`: from 1, to 14) or a template; without one, and with 0 or -1, a loop has no end.
-//! `over` goes through a list, `whileTrue` asks a function after each round.
+//! `count` is a number, a range (`1-15`: from 1, to 14) or a template; without one, and with 0 or -1, a loop has no
+//! end. `over` goes through a list, `whileTrue` asks a function after each round.
 
-use nuncius_schemas::flow::{Op, Step};
+use nuncius_schemas::flow::step::ROUNDS_MAX;
 use serde_json::{Map, Value, json};
 
-use super::{Flow, rounds_max, value};
+use crate::artillery::flow::Flow;
 use crate::artillery::human;
+use crate::artillery::pieces::set;
 use crate::artillery::state::{State, Sure};
 use crate::artillery::template::{has_template, path};
 use crate::artillery::texts::Place;
@@ -65,12 +66,12 @@ impl Flow<'_> {
             }
             Rounds::Template(template) => {
                 block.insert("count".to_owned(), template.into());
-                block.insert("at_most".to_owned(), rounds_max().into());
+                block.insert("at_most".to_owned(), ROUNDS_MAX.into());
             }
             Rounds::Over(list) => {
                 block.insert("over".to_owned(), list);
                 block.insert("as".to_owned(), state.names.of(&element).into());
-                block.insert("at_most".to_owned(), rounds_max().into());
+                block.insert("at_most".to_owned(), ROUNDS_MAX.into());
             }
             Rounds::While(function) => {
                 let variable = state.names.own("goes_on");
@@ -79,11 +80,11 @@ impl Flow<'_> {
                 let export = state.script.while_true(&function, &variable);
                 steps.push(self.call(&export, &function, &step.path));
                 block.insert("while".to_owned(), format!("{{{{ {variable} }}}}").into());
-                block.insert("at_most".to_owned(), rounds_max().into());
+                block.insert("at_most".to_owned(), ROUNDS_MAX.into());
             }
             Rounds::Endless => {
                 block.insert("while".to_owned(), "{{ true }}".into());
-                block.insert("at_most".to_owned(), rounds_max().into());
+                block.insert("at_most".to_owned(), ROUNDS_MAX.into());
             }
         }
         block.insert("steps".to_owned(), steps.into());
@@ -121,7 +122,7 @@ impl Flow<'_> {
         match count {
             Some(rounds) => (Some(rounds), from),
             None => {
-                let text = format!("it has no end there: here it ends the user after {} rounds", rounds_max());
+                let text = format!("it has no end there: here it ends the user after {} rounds", ROUNDS_MAX);
                 state.ledger.warn(step.spot(), text);
                 (Some(Rounds::Endless), 0)
             }
@@ -158,11 +159,6 @@ impl Flow<'_> {
     }
 }
 
-/// A step that sets variables.
-pub(crate) fn set(values: &[(String, Value)]) -> Value {
-    value(&Step::of_op(Op::Set(values.iter().cloned().collect())))
-}
-
 /// `count`; `None` where it is refused.
 fn count(state: &mut State<'_, '_>, view: &View<'_>, sure: &Sure) -> Option<(Rounds, i64)> {
     let Some(text) = view.text() else {
@@ -189,7 +185,7 @@ fn count(state: &mut State<'_, '_>, view: &View<'_>, sure: &Sure) -> Option<(Rou
         }
     };
     if to == -1.0 {
-        state.ledger.approximated(view.spot(), format!("it has no end there: here at most {} rounds", rounds_max()));
+        state.ledger.approximated(view.spot(), format!("it has no end there: here at most {} rounds", ROUNDS_MAX));
         return Some((Rounds::Endless, from as i64));
     }
     let rounds = (to - from).ceil();
@@ -198,8 +194,8 @@ fn count(state: &mut State<'_, '_>, view: &View<'_>, sure: &Sure) -> Option<(Rou
         state.ledger.supported(view.spot());
         return None;
     }
-    if rounds > f64::from(rounds_max()) {
-        state.ledger.refused(view.spot(), format!("more than {} rounds", rounds_max()));
+    if rounds > f64::from(ROUNDS_MAX) {
+        state.ledger.refused(view.spot(), format!("more than {} rounds", ROUNDS_MAX));
         return None;
     }
     state.ledger.supported(view.spot());
