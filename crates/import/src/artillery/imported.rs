@@ -251,7 +251,12 @@ fn finish(
             }
         }
     }
-    let document = document(state, value, &plugins.ensure);
+    if plugins.ensure.is_empty() {
+        state.differs(
+            "without `ensure` no failure fails the test, as with Artillery: look at the counts, not at the verdict",
+        );
+    }
+    let document = document(state, value);
     let is_fatal = state.ledger.is_fatal() || state.ledger.has_refused() && !state.options.leave_out_refused;
     let (keys, warnings) = std::mem::take(&mut state.ledger).finish();
     if is_fatal {
@@ -282,7 +287,7 @@ fn finish(
 }
 
 /// The experiment around the group.
-fn document(state: &State<'_, '_>, group: Value, ensure: &[Ensure]) -> Value {
+fn document(state: &State<'_, '_>, group: Value) -> Value {
     let name: String = plain_name(&state.file_name).chars().take(64).collect();
     let mut document = Map::new();
     if !name.trim().is_empty() {
@@ -290,18 +295,16 @@ fn document(state: &State<'_, '_>, group: Value, ensure: &[Ensure]) -> Value {
     }
     document.insert("drain".to_owned(), DRAIN.to_string().into());
     document.insert("groups".to_owned(), json!([group]));
-    if !ensure.is_empty() {
-        // Else groups are judged by their failures, which is not what the file says.
-        let gate = "failures <= 100%".parse().map(|expression| Gate {
-            expression,
-            group: None,
-            step: None,
-            over: None,
-            abort: false,
-        });
-        let gate = gate.ok().and_then(|gate| serde_json::to_value(gate).ok());
-        document.extend(gate.map(|gate| ("gates".to_owned(), json!([gate]))));
-    }
+    // Else groups are judged by their failures: Artillery judges by `ensure` alone.
+    let gate = "failures <= 100%".parse().map(|expression| Gate {
+        expression,
+        group: None,
+        step: None,
+        over: None,
+        abort: false,
+    });
+    let gate = gate.ok().and_then(|gate| serde_json::to_value(gate).ok());
+    document.extend(gate.map(|gate| ("gates".to_owned(), json!([gate]))));
     Value::Object(document)
 }
 

@@ -10,6 +10,7 @@
 
 mod abandoned;
 mod amqp;
+mod artillery;
 mod away;
 mod bad_input;
 mod bundles;
