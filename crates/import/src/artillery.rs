@@ -7,8 +7,8 @@
 //! goes to the ledger in `state`. `texts` translates templates (`template`, `names`) and knows [`environment`];
 //! `filtrex` its expressions. `config`, `load` ([`phases`]), `payload`, `variables` and `plugins` read `config`;
 //! `scenario`, `flow` and `steps`, `request` (with `body`, `capture`, `expect`, `guard`), `ws` and `socketio` (with
-//! `sockets`, `protocols`) the flows, of `pieces`. `processor` and `javascript` look through JavaScript, and `script` makes one script of it, with its
-//! `meters`. `settle` sees that Nuncius takes what comes out.
+//! `sockets`, `protocols`) the flows, of `pieces`. `processor` and `javascript` look through JavaScript, and `script`
+//! makes one script of it, with its `meters`. `settle` sees that Nuncius takes what comes out.
 //!
 //! Of a run: [`collect`] makes [`metrics`] of what was measured (`times`, `endpoint`, and `origin`, what is remembered
 //! of the file); by them [`ensure`] judges, and of them [`report`] is made.

@@ -5,12 +5,13 @@
 //! times of classes of statuses (`http.response_time.2xx`) are told where each step had answers of one class only. What
 //! was cut off at the end of the run is neither completed nor failed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use nuncius_schemas::meter::MeterKind;
 use nuncius_schemas::metric::{FailureCount, FailureKind};
 use nuncius_schemas::report::{MeterReport, Report};
-use nuncius_schemas::second::{ExperimentSecond, GroupSecond, StepSecond};
+use nuncius_schemas::second::{Distribution, ExperimentSecond, GroupSecond, GroupSums, StepSecond};
+use nuncius_stats::second::add_piece;
 
 use super::endpoint;
 use super::expect;
@@ -28,9 +29,76 @@ const SATISFIED: &str = "apdex.satisfied";
 const TOLERATED: &str = "apdex.tolerated";
 const FRUSTRATED: &str = "apdex.frustrated";
 
-/// Adds up the seconds of a run.
+/// Takes the seconds of a run as they are published.
 #[derive(Debug)]
 pub struct Collector<'o> {
+    origin: &'o Origin,
+    /// The last revision of each second, and which parts of it have come.
+    seconds: BTreeMap<u32, (ExperimentSecond, BTreeSet<u32>)>,
+    /// What came when a second had been let go.
+    late: Vec<ExperimentSecond>,
+}
+
+impl<'o> Collector<'o> {
+    /// Nothing yet, of a run of this file.
+    pub fn new(origin: &'o Origin) -> Self {
+        Self { origin, seconds: BTreeMap::new(), late: Vec::new() }
+    }
+
+    /// Takes a second, or a part of one: of the revisions of a second the highest counts, in whatever order they come.
+    pub fn add(&mut self, second: &ExperimentSecond) {
+        let second = needed(second);
+        if second.late {
+            self.late.push(second);
+            return;
+        }
+        let parts = BTreeSet::from([second.part]);
+        match self.seconds.get_mut(&second.second) {
+            Some((known, _)) if known.revision > second.revision => {}
+            Some((known, parts)) if known.revision == second.revision => {
+                if parts.insert(second.part) {
+                    // A part whose histograms cannot be read adds what can.
+                    drop(add_piece(known, &second));
+                }
+            }
+            Some(known) => *known = (second, parts),
+            None => drop(self.seconds.insert(second.second, (second, parts))),
+        }
+    }
+
+    /// All that has come up to now. The report has what the processor counted and measured, over the whole run alone.
+    pub fn finish(&self, report: Option<&Report>) -> ArtilleryMetrics {
+        let mut sums = Sums::new(self.origin);
+        self.seconds.values().map(|(second, _)| second).chain(&self.late).for_each(|second| sums.add(second));
+        sums.finish(report)
+    }
+}
+
+/// Of a second what is looked at: its first group, and not all of its distributions.
+fn needed(second: &ExperimentSecond) -> ExperimentSecond {
+    let only = |step: &StepSecond| StepSecond {
+        lag: Distribution::default(),
+        blocked: Distribution::default(),
+        failed_response: Distribution::default(),
+        censored_response: Distribution::default(),
+        censored_service: Distribution::default(),
+        slowest: Vec::new(),
+        ..step.clone()
+    };
+    let groups = second.groups.iter().filter(|group| group.group == 0).map(|group| GroupSecond {
+        iterations: group.iterations.as_ref().map(only),
+        steps: group.steps.iter().map(only).collect(),
+        name: group.name.clone(),
+        so_far: GroupSums::default(),
+        ..*group
+    });
+    let groups = groups.collect();
+    ExperimentSecond { experiment: second.experiment.clone(), groups, nodes: Vec::new(), ..*second }
+}
+
+/// Adds seconds up.
+#[derive(Debug)]
+struct Sums<'o> {
     origin: &'o Origin,
     /// By the name of the step: what it is, and its endpoint.
     steps: HashMap<&'o str, Known<'o>>,
@@ -92,9 +160,8 @@ fn is_class(name: &str) -> bool {
     name.strip_prefix("http.response_time.").is_some_and(|class| class.ends_with("xx"))
 }
 
-impl<'o> Collector<'o> {
-    /// Nothing yet, of a run of this file.
-    pub fn new(origin: &'o Origin) -> Self {
+impl<'o> Sums<'o> {
+    fn new(origin: &'o Origin) -> Self {
         let known = |step: &'o StepOrigin| {
             let endpoint = match &step.act {
                 Act::Request { url, name, .. } => {
@@ -108,9 +175,8 @@ impl<'o> Collector<'o> {
         Self { origin, steps, periods: BTreeMap::new(), times_left_out: 0 }
     }
 
-    /// Adds a second, of its first group: each once, in its last revision with all its parts, and what came late.
-    pub fn add(&mut self, second: &ExperimentSecond) {
-        let Some(group) = second.groups.iter().find(|group| group.group == 0) else { return };
+    fn add(&mut self, second: &ExperimentSecond) {
+        let Some(group) = second.groups.first() else { return };
         let from_ms = second.at_unix_ns / MILLISECOND_NS;
         let to_ms = from_ms + (second.length_ns / MILLISECOND_NS).max(1);
         let period = from_ms - from_ms % PERIOD_MS;
@@ -132,7 +198,7 @@ impl<'o> Collector<'o> {
 
     /// Users.
     fn iterations(&mut self, group: &GroupSecond, gathered: &mut Gathered) {
-        if let Some(whole) = group.iteration() {
+        if let Some(whole) = &group.iterations {
             let metrics = &mut gathered.metrics;
             metrics.count("vusers.created", whole.offered);
             let ended = whole.succeeded + whole.skipped;
@@ -148,7 +214,7 @@ impl<'o> Collector<'o> {
             gathered.time("vusers.session_length", &times);
         }
         // How many there are of a scenario is known by its first step. Of one at most where it is not, it is the rest.
-        let created = group.iteration().map_or(0, |whole| whole.offered);
+        let created = group.iterations.as_ref().map_or(0, |whole| whole.offered);
         let mut left = created;
         let mut open = None;
         for scenario in &self.origin.scenarios {
@@ -262,8 +328,7 @@ impl<'o> Collector<'o> {
         gathered.latency.add(times);
     }
 
-    /// All of it. The report has what the processor counted and measured, over the whole run alone.
-    pub fn finish(self, report: Option<&Report>) -> ArtilleryMetrics {
+    fn finish(self, report: Option<&Report>) -> ArtilleryMetrics {
         let mut whole = Gathered::default();
         let mut rates: BTreeMap<String, u64> = BTreeMap::new();
         let mut periods = Vec::with_capacity(self.periods.len());

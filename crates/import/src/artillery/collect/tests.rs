@@ -105,10 +105,15 @@ fn second_of(number: u32) -> ExperimentSecond {
         at_unix_ns: (1_604_952_162 + u64::from(number)) * 1_000_000_000,
         status: nuncius_schemas::run::RunStatus::Running,
         seconds_total: Some(20),
-        groups: vec![GroupSecond { steps: names.to_vec(), iterations: Some(whole), ..GroupSecond::default() }],
+        groups: vec![GroupSecond { steps: numbered(names), iterations: Some(whole), ..GroupSecond::default() }],
         nodes: Vec::new(),
         nodes_left_out: 0,
     }
+}
+
+/// Steps with their numbers.
+fn numbered(steps: impl IntoIterator<Item = StepSecond>) -> Vec<StepSecond> {
+    (0..).zip(steps).map(|(number, step)| StepSecond { step: number, ..step }).collect()
 }
 
 fn meter(name: &str, kind: MeterKind) -> MeterReport {
@@ -234,4 +239,33 @@ fn times_of_classes_are_not_told_where_answers_of_several_came_together() {
     assert_eq!(metrics.periods.iter().map(has).collect::<Vec<_>>(), [false, true]);
     assert!(!has(&metrics.aggregate));
     assert!(metrics.aggregate.summaries.contains_key("http.response_time"));
+}
+
+#[test]
+fn parts_revisions_and_what_comes_late_are_put_together_in_whatever_order_they_come() {
+    let imported = imported();
+    let whole = second_of(0);
+    let part = |number: u32, steps: std::ops::Range<usize>, has_iterations: bool| {
+        let mut part = ExperimentSecond { part: number, parts: 2, revision: 1, ..whole.clone() };
+        part.groups[0].steps = whole.groups[0].steps[steps].to_vec();
+        part.groups[0].iterations.take_if(|_| !has_iterations);
+        part
+    };
+    let mut older = second_of(3);
+    older.second = 0;
+    older.at_unix_ns = whole.at_unix_ns;
+    let late = ExperimentSecond { late: true, revision: 7, ..whole.clone() };
+    let mut collector = Collector::new(&imported.origin);
+    for second in [&older, &part(1, 1..5, false), &part(0, 0..1, true), &part(0, 0..1, true), &older, &late] {
+        collector.add(second);
+    }
+    let metrics = collector.finish(None);
+    let mut twice = Collector::new(&imported.origin);
+    twice.add(&whole);
+    let once = twice.finish(None);
+    for (name, number) in &once.aggregate.counters {
+        assert_eq!(metrics.aggregate.counted(name), 2 * number, "{name}");
+    }
+    assert_eq!(metrics.aggregate.counters.len(), once.aggregate.counters.len());
+    assert_eq!(metrics.aggregate.summaries["http.response_time"].count, 24);
 }
