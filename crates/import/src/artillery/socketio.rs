@@ -18,6 +18,23 @@ use super::view::View;
 const RESERVED: [&str; 6] =
     ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"];
 
+/// Events that clients of version 1 and 2 have for themselves: to emit one sends nothing, and is no error.
+const RESERVED_BEFORE: [&str; 13] = [
+    "connect",
+    "connect_error",
+    "connect_timeout",
+    "connecting",
+    "disconnect",
+    "error",
+    "ping",
+    "pong",
+    "reconnect",
+    "reconnect_attempt",
+    "reconnect_error",
+    "reconnect_failed",
+    "reconnecting",
+];
+
 /// The step that connects, or that joins another namespace.
 pub(crate) fn connect(
     state: &mut State<'_, '_>,
@@ -32,10 +49,12 @@ pub(crate) fn connect(
              and changes over",
         );
     }
-    state.differs(
-        "Socket.IO is spoken in protocol 5 (servers of version 3 and 4), as version 2 of Artillery does; a server of \
-         version 1 or 2 wants `protocol: 4` at the steps that connect",
-    );
+    if config.protocol.is_none() {
+        state.differs(
+            "Socket.IO is spoken in protocol 5 (servers of version 3 and 4), as version 2 of Artillery does; a server \
+             of version 1 or 2 wants `protocol: 4` in `config.socketio`, a key of Nuncius alone",
+        );
+    }
     // To the library the path of the target is the namespace.
     let (origin, own) = origin_of(&state.target);
     let namespace = if namespace.is_empty() { own } else { namespace };
@@ -50,7 +69,8 @@ pub(crate) fn connect(
         .with("headers", serde_json::to_value(&config.headers).unwrap_or_default())
         .with("auth", config.auth.clone())
         .with("transports", config.transports.clone())
-        .with("timeout", config.timeout.unwrap_or(flow.config.timeout).to_string());
+        .with("timeout", config.timeout.unwrap_or(flow.config.timeout).to_string())
+        .with("protocol", config.protocol.filter(|protocol| *protocol == 4));
     if !namespace.is_empty() {
         step = step.with("namespace", namespace);
     }
@@ -70,7 +90,15 @@ pub(crate) fn emit(state: &mut State<'_, '_>, flow: &mut Flow<'_>, step: &View<'
     let Some(view) = step.get("emit") else { return Vec::new() };
     flow.only(state, step, &["emit", "response", "acknowledge", "namespace"]);
     let Some((event, args)) = outgoing(state, &view, sure) else { return Vec::new() };
-    if RESERVED.contains(&event.as_str()) {
+    if flow.socketio.protocol == Some(4) {
+        if RESERVED_BEFORE.contains(&event.as_str()) {
+            let text =
+                format!("clients of version 1 and 2 keep `{event}` for themselves and send nothing: it is left out");
+            state.ledger.warn(view.spot(), text);
+            state.ledger.approximated(view.spot(), "an event of the protocol itself is left out");
+            return Vec::new();
+        }
+    } else if RESERVED.contains(&event.as_str()) {
         let text = format!(
             "`{event}` is an event of the protocol itself: a client of version 4 refuses to emit it, and the user \
              would fail; it is left out (the connection is opened at the beginning of the flow)"

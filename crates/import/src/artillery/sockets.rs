@@ -39,11 +39,13 @@ pub(crate) struct SocketIoConfig {
     pub(crate) auth: Value,
     pub(crate) transports: Vec<String>,
     pub(crate) timeout: Option<HumanDuration>,
+    /// A key of Nuncius alone: 4 for servers of version 1 and 2.
+    pub(crate) protocol: Option<u8>,
 }
 
 impl SocketIoConfig {
     pub(crate) fn read(&mut self, state: &mut State<'_, '_>, view: &View<'_>) {
-        const KNOWN: [&str; 6] = ["path", "query", "extraHeaders", "transports", "auth", "timeout"];
+        const KNOWN: [&str; 7] = ["path", "query", "extraHeaders", "transports", "auth", "timeout", "protocol"];
         let sure = Sure::default();
         state.ledger.supported(view.spot());
         for (key, inner) in view.entries() {
@@ -86,6 +88,15 @@ impl SocketIoConfig {
                     let seconds = milliseconds.map(|milliseconds| milliseconds / 1_000.0);
                     self.timeout = seconds.and_then(super::human::nanoseconds).filter(|ns| *ns > 0).map(HumanDuration);
                 }
+                "protocol" => match state.known_number(&inner) {
+                    Some(4.0) => self.protocol = Some(4),
+                    Some(5.0) => self.protocol = Some(5),
+                    Some(_) | None => {
+                        let note = "it is 5 (servers of version 3 and 4) or 4 (servers of version 1 and 2)";
+                        state.ledger.refused(inner.spot(), note);
+                        continue;
+                    }
+                },
                 other if OTHER_OPTIONS.contains(&other) => {
                     state
                         .ledger

@@ -10,7 +10,6 @@ use nuncius_import::artillery::{Imported, ensure};
 use nuncius_schemas::codec;
 use nuncius_schemas::report::Report;
 use nuncius_schemas::second::ExperimentSecond;
-use nuncius_stats::second::add_piece;
 
 use crate::args::{ArtilleryForm, ArtilleryOutputArgs, REQUEST_TIMEOUT};
 use crate::output::{is_standard_output, print, write_file};
@@ -29,9 +28,7 @@ pub(super) async fn conclude(
     args: &ArtilleryOutputArgs,
 ) -> Result<u8> {
     let mut collector = Collector::new(&imported.origin);
-    for second in seconds(bus, id).await? {
-        collector.add(&second);
-    }
+    collect(bus, id, &mut collector).await?;
     let metrics = collector.finish(Some(report));
     let apdex = imported.origin.apdex(&metrics.aggregate);
     let checked = ensure::check(&imported.ensure, &metrics.aggregate, apdex);
@@ -62,26 +59,18 @@ fn failed_checks(step: &nuncius_schemas::report::StepReport) -> u64 {
     step.checks.iter().map(|check| check.failed).sum()
 }
 
-/// All merged seconds of a run that has ended.
-async fn seconds(bus: &Bus, id: &str) -> Result<Vec<ExperimentSecond>> {
+/// Gives all merged seconds of a run that has ended to what adds them up.
+async fn collect(bus: &Bus, id: &str, collector: &mut Collector<'_>) -> Result<()> {
     let (stream, subject) = (bus.namespace().stream_second(), bus.namespace().experiment_second(id));
-    let Some(last) = bus.last_sequence_of(&stream, &subject).await? else { return Ok(Vec::new()) };
+    let Some(last) = bus.last_sequence_of(&stream, &subject).await? else { return Ok(()) };
     let mut tail = bus.tail(&stream, &subject, Start::All).await?;
-    let (mut all, mut pieces): (Vec<ExperimentSecond>, Option<ExperimentSecond>) = (Vec::new(), None);
     loop {
         let stored = tokio::time::timeout(REQUEST_TIMEOUT, tail.next()).await??;
         if let Ok(piece) = codec::decode::<ExperimentSecond>(&stored.payload) {
-            match pieces.as_mut().filter(|sum| sum.part + 1 == piece.part && sum.second == piece.second) {
-                Some(sum) => {
-                    add_piece(sum, &piece)?;
-                    sum.part = piece.part;
-                }
-                None => pieces = Some(piece),
-            }
-            all.extend(pieces.take_if(|sum| sum.part + 1 >= sum.parts));
+            collector.add(&piece);
         }
         if stored.sequence >= last {
-            return Ok(all);
+            return Ok(());
         }
     }
 }
