@@ -33,12 +33,13 @@ pub fn of_tree(node: &Node) -> Option<Foreign> {
         || has(&["config", "environments"])
         || (has(&["config"]) && has(&["scenarios"]));
     if artillery {
-        return Some(foreign(
-            "an Artillery script",
-            "`config.target` as the `target` of a group, `config.phases` (arrivalRate, rampTo) as its `stages` \
-             ({duration, rate, to}), the requests of a scenario's `flow` as its `steps` ({method, path, headers, \
-             body}), `ensure` as `gates`",
-        ));
+        return Some(Foreign {
+            what: "an Artillery script",
+            advice:
+                "`nuncius run FILE` takes it as it is, `nuncius import FILE --out DIRECTORY` makes an experiment of it \
+                     (docs/artillery.md)"
+                    .to_owned(),
+        });
     }
     if has(&["execution"]) && (has(&["scenarios"]) || has(&["settings"]) || has(&["modules"])) {
         return Some(foreign(

@@ -69,8 +69,8 @@ pub(crate) fn read(state: &mut State<'_, '_>, view: &View<'_>, config: &mut Conf
                 state.ledger.supported(plugin.spot());
                 config.expect = Some(expect::options(state, &plugin));
                 state.differs(
-                    "`expect`: with Artillery a run in which an expectation failed ends with code 21; here checks are \
-                     counted in the report",
+                    "`expect`: a failed expectation fails nothing in the experiment itself, where checks are counted; \
+                     `nuncius run` of the file ends with code 21, as Artillery does",
                 );
             }
             "ensure" => {

@@ -129,7 +129,7 @@ pub(crate) fn read(state: &mut State<'_, '_>, list: &View<'_>, common: &Common<'
             step.step = step.step.strip_prefix(&prefix).unwrap_or(&step.step).to_owned();
         }
     }
-    if state.script.has_processor() {
+    if state.script.may_fetch() {
         let never = json!({ "get": "/", "name": OF_FUNCTIONS, "if": "{{ false }}" });
         let steps = made.values.first_mut().and_then(|scenario| scenario.get_mut("steps"));
         if let Some(steps) = steps.and_then(Value::as_array_mut) {

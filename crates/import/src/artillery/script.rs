@@ -65,6 +65,11 @@ impl Script {
         self.modules = modules;
     }
 
+    /// Whether the processor may make requests of its own, as far as its text says.
+    pub(crate) fn may_fetch(&self) -> bool {
+        self.modules.iter().any(|(_, text)| text.contains("fetch"))
+    }
+
     /// Whether the file has a processor, which may set variables that nobody else does.
     pub(crate) fn has_processor(&self) -> bool {
         self.main.is_some()

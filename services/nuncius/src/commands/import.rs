@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use nuncius_clock::unix_ms;
 use nuncius_import::artillery::{self, Imported, Options};
 use nuncius_import::{Base, ImportError, KeyReport, Support, Wanted, Warning};
+use nuncius_schemas::document::yaml::to_yaml;
 use nuncius_schemas::submission::Submission;
 
 use super::bundle::{self, Prepared};
@@ -21,7 +22,7 @@ const FILE_MAX_BYTES: u64 = 16 << 20;
 /// Longest file that it names, in bytes.
 const NAMED_MAX_BYTES: u64 = 64 << 20;
 /// Name of the experiment beside the files that it needs.
-const EXPERIMENT: &str = "experiment.json";
+const EXPERIMENT: &str = "experiment.yaml";
 /// Exit code where a file has keys without a meaning here.
 const REFUSED: u8 = 1;
 
@@ -110,8 +111,7 @@ fn name_of(file: &Path) -> String {
 
 /// Writes the experiment and the files that it needs.
 fn write(imported: &Imported, directory: &Path) -> Result<()> {
-    let document = serde_json::to_string_pretty(&imported.document)?;
-    write_file(&directory.join(EXPERIMENT), &document)?;
+    write_file(&directory.join(EXPERIMENT), &to_yaml(&imported.document))?;
     for file in &imported.files {
         let path = directory.join(&file.path);
         if let Some(parent) = path.parent() {
@@ -155,12 +155,16 @@ pub(super) fn import(global: &Global, args: &ImportArgs) -> Result<u8> {
             let problem = format!("it needs files beside it, such as {}: say where to with --out DIRECTORY", file.path);
             return Err(Usage(format!("{}: {problem}", args.file.display())).into());
         }
-        print(&format!("{}\n", serde_json::to_string_pretty(&imported.document)?));
+        match global.json {
+            true => print_json(&imported.document)?,
+            false => print(&to_yaml(&imported.document)),
+        }
         return Ok(0);
     };
     std::fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
     write(&imported, directory)?;
-    note(&format!("written to {}: run it with `nuncius run {0}`", directory.display()));
+    let expose: String = imported.environment.iter().map(|name| format!(" --expose-env {name}")).collect();
+    note(&format!("written to {}: run it with `nuncius run {0}{expose}`", directory.display()));
     Ok(0)
 }
 
