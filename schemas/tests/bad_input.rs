@@ -182,7 +182,8 @@ fn a_file_of_another_program_is_told_by_its_name_with_what_to_write_instead() {
         let error = submit(text).unwrap_err();
         assert!(matches!(error, CodecError::Foreign { .. }), "{text}: {error}");
         let told = error.to_string();
-        assert!(told.contains(what) && told.contains("write ") && told.contains("group"), "{text}: {told}");
+        let instead = if what == "Artillery" { ["nuncius run", "nuncius import"] } else { ["write ", "group"] };
+        assert!(told.contains(what) && instead.iter().all(|words| told.contains(words)), "{text}: {told}");
     }
     let padding = " ".repeat(600_000);
     let large = format!("<?xml version=\"1.0\"?>\n<jmeterTestPlan version=\"1.2\">\n{padding}");

@@ -191,7 +191,7 @@ pub(crate) fn compile(group: &Group, input: &ProgramInput<'_>) -> Result<Program
         calls.push(workshop.call(sender)?);
     }
     let (targets, resolver) = targets.finish();
-    let (brokers, queues) = brokers.finish();
+    let Brokers { brokers, queues, .. } = brokers;
     let mut shared = vec![None; names.len()];
     for (slot, value) in constants {
         if let Some(place) = shared.get_mut(usize::from(slot)) {
@@ -217,8 +217,8 @@ pub(crate) fn compile(group: &Group, input: &ProgramInput<'_>) -> Result<Program
         logins: identities.logins.into(),
         grants: identities.grants.into(),
         nats_servers: nats_servers.finish(),
-        brokers,
-        queues,
+        brokers: brokers.into(),
+        queues: queues.into(),
         tokens: Tokens::default(),
         feeders: feeders.into(),
         script,

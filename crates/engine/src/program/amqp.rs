@@ -49,9 +49,3 @@ pub(crate) struct Brokers {
     pub(super) brokers: Vec<Arc<Access>>,
     pub(super) queues: Vec<Box<str>>,
 }
-
-impl Brokers {
-    pub(super) fn finish(self) -> (Box<[Arc<Access>]>, Box<[Box<str>]>) {
-        (self.brokers.into(), self.queues.into())
-    }
-}

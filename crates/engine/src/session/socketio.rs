@@ -193,7 +193,8 @@ impl Session<'_> {
                 return Ok(None);
             }
             // A server of protocol 4 connects the first namespace by itself.
-            if !has_asked && !(version == Version::Eio3 && namespace == "/") {
+            let connects_by_itself = version == Version::Eio3 && namespace == "/";
+            if !has_asked && !connects_by_itself {
                 has_asked = true;
                 io.connect(namespace, auth)?;
             }

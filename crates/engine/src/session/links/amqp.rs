@@ -13,10 +13,13 @@ use tokio::sync::Mutex;
 use crate::amqp::{Access, Link, open};
 use crate::failure::Failure;
 
+/// A connection that is opened by whoever first needs it.
+type Opened = Mutex<Option<Rc<Link>>>;
+
 /// The connections of a thread to brokers.
 pub(in crate::session) struct AmqpLinks {
     /// By the number of the broker: what publishes, and what consumes.
-    links: Box<[[Mutex<Option<Rc<Link>>>; 2]]>,
+    links: Box<[[Opened; 2]]>,
     /// Of steps that publish: a broker that returns a message does so on its channel.
     pub(in crate::session) publishing: RefCell<HashMap<u16, (Rc<Link>, Channel)>>,
     /// Of steps that consume.

@@ -139,6 +139,7 @@ async fn serve(mut socket: TcpStream, seen: Arc<Seen>) {
         }
         _ => {}
     }
+    #[expect(clippy::result_large_err, reason = "the library's own type of callback")]
     let callback = |request: &Request, response: Response| upgrade(&seen, request, response);
     let Ok(mut socket) = tokio_tungstenite::accept_hdr_async(socket, callback).await else { return };
     seen.opened.fetch_add(1, Ordering::SeqCst);
