@@ -10,6 +10,12 @@ const OTHERS: &str = "Exit codes: 0 done, 5 failed, 64 usage, 77 not permitted";
 /// What they mean where a job or a workload is waited for.
 const JOBS: &str = "Exit codes: 0 succeeded, 1 the job failed, 5 failed, 64 usage, 77 not permitted";
 
+/// What they mean where a test of Artillery may be run.
+const RUN: &str = "Exit codes: 0 pass, 1 fail, 3 undetermined, 4 invalid, 5 failed, 6 cancelled, 64 usage, 77 not \
+                   permitted; of a test of Artillery also 21, an expectation was not met";
+/// What they mean where a file is only read.
+const IMPORT: &str = "Exit codes: 0 done, 1 something in the file is refused, 5 failed, 64 usage";
+
 /// What is typed, and what it does.
 type Example = (&'static str, &'static str);
 
@@ -37,7 +43,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         &[
             ("nuncius import --check test.yaml", "what becomes of each key of a test of Artillery"),
             ("nuncius import test.yaml --out shop", "the experiment and what it needs, in a directory"),
-            ("nuncius run test.yaml -e staging --output report.json", "run it as it is"),
+            ("nuncius import test.yaml --leave-out-refused", "only the experiment, without what has no meaning here"),
         ],
     ),
     (
@@ -56,6 +62,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
             ("nuncius run - --report-json report.json", "the experiment from standard input"),
             ("nuncius run shop/", "a directory: the experiment in it, with its data and scripts"),
             ("nuncius run app:shop", "the same as it was deployed"),
+            ("nuncius run test.yml -e staging --output report.json", "a test of Artillery, as it is"),
         ],
     ),
     (
@@ -359,7 +366,9 @@ fn text_of(path: &str) -> String {
         text.push_str(&format!("  # {does}\n  {typed}"));
     }
     let codes = match path {
-        "" | "run" | "watch" | "emulator servo" => VERDICTS,
+        "run" => RUN,
+        "import" => IMPORT,
+        "" | "watch" | "emulator servo" => VERDICTS,
         "queue submit" | "worker" => JOBS,
         _ => OTHERS,
     };
