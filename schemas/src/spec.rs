@@ -270,6 +270,10 @@ pub struct Group {
     /// Open model: iterations under way on one node before the next must wait (counted as blocked).
     #[serde(default = "default_max_in_flight")]
     pub max_in_flight: u32,
+    /// Open model: iterations under way over all nodes; who arrives while there are as many is skipped. Each node has
+    /// its share of them, by its share of the load, and at least one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_users: Option<u32>,
     /// A request that has taken this long since it was sent has failed.
     #[serde(default = "default_timeout")]
     pub timeout: HumanDuration,
@@ -407,6 +411,7 @@ impl Group {
             duration: None,
             iterations: None,
             max_in_flight: default_max_in_flight(),
+            max_users: None,
             timeout: default_timeout(),
             connections: Connections::default(),
             tls: None,

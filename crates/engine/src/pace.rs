@@ -46,6 +46,8 @@ pub(crate) struct Share {
     pub(crate) thread: usize,
     pub(crate) shards: ShardSet,
     pub(crate) in_flight_max: usize,
+    /// Who arrives while so many are under way is skipped.
+    pub(crate) users_max: usize,
 }
 
 #[derive(Debug)]
@@ -75,6 +77,7 @@ pub(crate) struct Pace {
     gated_since_ns: u64,
     in_flight: usize,
     in_flight_max: usize,
+    users_max: usize,
     /// Answers may still be on their way though nothing is in flight: see [`Pace::hold`].
     is_held: bool,
     first_shard: u32,
@@ -83,6 +86,7 @@ pub(crate) struct Pace {
 impl Pace {
     pub(crate) fn new(plan: &GroupPlan, share: Share, options: EngineOptions, control: Arc<Control>) -> Self {
         let first_shard = share.shards.iter().next().unwrap_or(0);
+        let users_max = share.users_max;
         let feed = Feed::new(plan.load.clone(), share.shards, plan.joins_at_ns);
         let in_flight_max = match &feed {
             Feed::Open(_) => share.in_flight_max,
@@ -105,6 +109,7 @@ impl Pace {
             gated_since_ns: 0,
             in_flight: 0,
             in_flight_max,
+            users_max,
             is_held: false,
             first_shard,
         }

@@ -78,6 +78,8 @@ pub struct GroupPlan {
     pub(crate) trace_id: u128,
     pub(crate) load: Load,
     pub(crate) max_in_flight: u32,
+    /// Who arrives while so many are under way over all nodes is skipped.
+    pub(crate) max_users: Option<u32>,
     pub(crate) timeout_ns: u64,
     pub(crate) hosts: Arc<[Host]>,
     /// How requests are shared over the hosts.
@@ -260,6 +262,10 @@ pub fn plan_group(
         threads = threads.min(program.max_connections);
         iterations = iterations.into_iter().chain(program.stops_at()).min();
     }
+    if group.max_users.is_some() {
+        // Several would each count their own.
+        threads = 1;
+    }
     Ok(GroupPlan {
         group: input.group,
         name: group.name.clone(),
@@ -271,6 +277,7 @@ pub fn plan_group(
         trace_id: input.trace_id,
         load: plan_load(&path, group, iterations, input)?,
         max_in_flight: group.max_in_flight.max(1),
+        max_users: group.max_users,
         timeout_ns: group.timeout.0.max(1),
         hosts,
         spread,
@@ -320,6 +327,7 @@ pub(crate) fn plan_once(
         trace_id: input.trace_id,
         load: Load::Closed { users: 1, iterations: Some(1), duration_ns: None, think_ns: 0, backoff },
         max_in_flight: 1,
+        max_users: None,
         timeout_ns: group.timeout.0.max(1),
         hosts,
         spread,

@@ -215,6 +215,17 @@ impl Recorder {
         }
     }
 
+    /// There were as many users as there may be when a start was due.
+    pub(crate) fn turned_away(&mut self, mut start: Start, now_ns: u64) {
+        self.begun(&mut start, now_ns);
+        if Some(self.entry) != self.whole {
+            self.skipped(self.enter(&start));
+        }
+        if let Some(whole) = self.whole(&start) {
+            self.skipped(whole);
+        }
+    }
+
     /// The iteration of a start as an exchange of its own; `None` where the only step is the iteration.
     #[inline]
     pub(crate) fn whole(&self, start: &Start) -> Option<Exchange> {

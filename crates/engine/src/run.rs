@@ -188,9 +188,19 @@ fn shares(plan: &GroupPlan) -> Vec<Share> {
             let in_flight_max = all / threads + usize::from(thread < all % threads);
             let shards = ShardSet::of(plan.shards.shards(), own.map(|(_, shard)| shard));
             let thread = plan.first_thread + thread;
-            Share { thread, shards, in_flight_max: in_flight_max.max(1) }
+            let users_max = plan.max_users.map_or(usize::MAX, |all| users_of(all, &shards));
+            Share { thread, shards, in_flight_max: in_flight_max.max(1), users_max }
         })
         .collect()
+}
+
+/// How many of all users may be under way on these shards: each shard has its place in the row of all, so that those
+/// of all nodes add up; at least one.
+fn users_of(all: u32, shards: &ShardSet) -> usize {
+    let (all, count) = (u64::from(all), u64::from(shards.shards().max(1)));
+    let of_shard = |shard: u32| (u64::from(shard) + 1) * all / count - u64::from(shard) * all / count;
+    let own: u64 = shards.iter().map(of_shard).sum();
+    usize::try_from(own).unwrap_or(usize::MAX).max(1)
 }
 
 /// How many connections to open before the start: what 50 ms of the first second's load need, or one for each user.
@@ -204,6 +214,22 @@ fn connections_ahead(plan: &GroupPlan, pace: &Pace) -> usize {
             let own = first_second * plan.shards.share();
             // A float becomes the nearest integer there is; it is small after `min` anyway.
             ((own / plan.threads as f64 * 0.05).ceil() as usize + 2).min(most).min(64)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_users_of_all_nodes_add_up_whoever_has_which_shards(all in 1u32..100_000, cut in 1u32..255) {
+            let of = |shards: std::ops::Range<u32>| users_of(all, &ShardSet::of(256, shards)) as u64;
+            let sum = of(0..cut) + of(cut..256);
+            prop_assert!(sum == u64::from(all) || sum == u64::from(all) + 1 && all < 256);
         }
     }
 }

@@ -62,7 +62,7 @@ pub(crate) fn thread(
     in_flight_max: usize,
 ) -> (Pace, Recorder, Receiver<EngineMessage>) {
     let (sink, messages): (SyncSender<EngineMessage>, _) = sync_channel(256);
-    let share = Share { thread: 0, shards: ShardSet::all(256), in_flight_max };
+    let share = Share { thread: 0, shards: ShardSet::all(256), in_flight_max, users_max: usize::MAX };
     (Pace::new(plan, share, OPTIONS, control), Recorder::new(plan, 0, OPTIONS, sink), messages)
 }
 

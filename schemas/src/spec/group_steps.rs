@@ -66,6 +66,7 @@ impl Group {
             duration: _,
             iterations: _,
             max_in_flight: _,
+            max_users: _,
             timeout: _,
             connections,
             tls: _,

@@ -112,6 +112,7 @@ impl Group {
             duration: _,
             iterations: _,
             max_in_flight: _,
+            max_users: _,
             timeout: _,
             connections: _,
             tls,

@@ -222,6 +222,15 @@ fn check_group(path: &str, group: &Group, reading: Reading) -> Result<(), SpecEr
     if group.max_in_flight == 0 {
         return refuse(format!("{path}.max_in_flight"), "0 would let nothing through");
     }
+    if group.max_users == Some(0) {
+        return refuse(format!("{path}.max_users"), "0 would let nobody in");
+    }
+    if group.max_users.is_some() && group.users.is_some() {
+        return refuse(
+            format!("{path}.max_users"),
+            "is of the open model: `users` says how many there are in the closed one",
+        );
+    }
     if group.timeout.0 == 0 {
         return refuse(format!("{path}.timeout"), "0 would let nothing through");
     }

@@ -18,7 +18,9 @@ impl Pace {
             && match &self.feed {
                 Feed::Open(_) => {
                     self.arrival_ns <= self.offered_until_ns
-                        || !self.waiting.is_empty() && self.frame.phase() != Phase::Over
+                        || !self.waiting.is_empty()
+                            && self.in_flight < self.users_max
+                            && self.frame.phase() != Phase::Over
                 }
                 Feed::Closed(feed) => {
                     feed.has_ready()
@@ -34,6 +36,9 @@ impl Pace {
     /// The engine calls [`Recorder::begun`] when it turns to it.
     #[inline]
     pub(crate) fn next(&mut self, recorder: &mut Recorder, now_ns: u64) -> Option<Start> {
+        if self.in_flight >= self.users_max {
+            self.skip_due(recorder, now_ns);
+        }
         if !self.has_next(now_ns) {
             self.gated_since_ns = 0;
             if self.arrival_ns <= self.offered_until_ns {
@@ -113,6 +118,9 @@ impl Pace {
 
     /// Takes what is due and cannot begin now.
     pub(super) fn queue_due(&mut self, recorder: &mut Recorder, now_ns: u64) {
+        if self.in_flight >= self.users_max {
+            self.skip_due(recorder, now_ns);
+        }
         while self.arrival_ns <= self.offered_until_ns && self.waiting.len() < WAITING_MAX {
             let Feed::Open(feed) = &mut self.feed else { return };
             let Some(arrival) = feed.peek() else { break };
@@ -122,6 +130,22 @@ impl Pace {
             self.dense.taken(planned_ns);
             self.look_ahead();
             recorder.arrived(planned_ns);
+        }
+    }
+
+    /// Who is due comes while there are as many users as there may be: they are skipped.
+    #[cold]
+    fn skip_due(&mut self, recorder: &mut Recorder, now_ns: u64) {
+        while self.arrival_ns <= self.offered_until_ns {
+            let Feed::Open(feed) = &mut self.feed else { return };
+            let Some(arrival) = feed.peek() else { break };
+            feed.advance();
+            let planned_ns = self.arrival_ns;
+            self.dense.taken(planned_ns);
+            self.look_ahead();
+            recorder.arrived(planned_ns);
+            let start = recorder.launched(arrival.index, 0, (planned_ns, now_ns), true, now_ns);
+            recorder.turned_away(start, now_ns);
         }
     }
 

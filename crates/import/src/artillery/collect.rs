@@ -200,8 +200,10 @@ impl<'o> Sums<'o> {
     fn iterations(&mut self, group: &GroupSecond, gathered: &mut Gathered) {
         if let Some(whole) = &group.iterations {
             let metrics = &mut gathered.metrics;
-            metrics.count("vusers.created", whole.offered);
-            let ended = whole.succeeded + whole.skipped;
+            // Who came beyond `maxVusers` was offered, and turned away.
+            metrics.count("vusers.created", whole.offered.saturating_sub(whole.skipped));
+            metrics.count("vusers.skipped", whole.skipped);
+            let ended = whole.succeeded;
             metrics.count("vusers.completed", ended);
             metrics.count("vusers.failed", whole.failed);
             if ended > 0 {
@@ -214,7 +216,7 @@ impl<'o> Sums<'o> {
             gathered.time("vusers.session_length", &times);
         }
         // How many there are of a scenario is known by its first step. Of one at most where it is not, it is the rest.
-        let created = group.iterations.as_ref().map_or(0, |whole| whole.offered);
+        let created = group.iterations.as_ref().map_or(0, |whole| whole.offered.saturating_sub(whole.skipped));
         let mut left = created;
         let mut open = None;
         for scenario in &self.origin.scenarios {

@@ -237,6 +237,7 @@ fn finish(
         group.stages = arriving.schedule.stages;
         group.arrivals = arriving.arrivals;
         group.max_in_flight = arriving.max_in_flight;
+        group.max_users = arriving.max_users;
         phases = arriving.schedule.phases;
     }
     state.differs("users are created at the beginning of each interval; with Artillery at its end");

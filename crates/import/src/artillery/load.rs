@@ -3,7 +3,7 @@
 use nuncius_schemas::spec::Arrivals;
 
 use super::human;
-use super::phases::{self, Load, Schedule};
+use super::phases::{self, Load, Phase, Schedule};
 use super::state::State;
 use super::view::{View, shown};
 
@@ -18,6 +18,7 @@ pub(crate) struct Arriving {
     pub(crate) schedule: Schedule,
     pub(crate) arrivals: Arrivals,
     pub(crate) max_in_flight: u32,
+    pub(crate) max_users: Option<u32>,
 }
 
 /// A phase as it is written.
@@ -41,7 +42,7 @@ pub(crate) fn read(state: &mut State<'_, '_>, config: &View<'_>) -> Option<Arriv
             state.ledger.approximated(view.spot(), "with --solo there is one user, once");
         }
         let schedule = phases::schedule(&[(None, Load::Count { duration_s: 1.0, users: 1.0 }, None)]).ok()?;
-        return Some(Arriving { schedule, arrivals: Arrivals::Constant, max_in_flight: 1 });
+        return Some(Arriving { schedule, arrivals: Arrivals::Constant, max_in_flight: 1, max_users: None });
     };
     if !list.is_list() {
         state.ledger.fatal(list.spot(), format!("{} stands where a list of phases is wanted", list.kind()));
@@ -73,8 +74,9 @@ pub(crate) fn read(state: &mut State<'_, '_>, config: &View<'_>) -> Option<Arriv
         return None;
     }
     let arrivals = spacing(state, &list, &written);
-    let max_in_flight = cap(state, &list, &written, &schedule);
-    Some(Arriving { schedule, arrivals, max_in_flight })
+    let max_users = cap(state, &list, &written, &schedule);
+    let max_in_flight = room(&schedule);
+    Some(Arriving { schedule, arrivals, max_in_flight, max_users })
 }
 
 fn phase(state: &mut State<'_, '_>, view: &View<'_>, default_mode: Option<&str>) -> Option<Written> {
@@ -171,33 +173,31 @@ fn spacing(state: &mut State<'_, '_>, list: &View<'_>, written: &[Written]) -> A
     if is_chance { Arrivals::Poisson } else { Arrivals::Constant }
 }
 
-/// How many users there may be at once on a node.
+/// How many users there may be at once over all nodes; absent where no phase has a cap.
 ///
-/// Artillery drops whoever comes beyond the cap of the present phase, and counts him as skipped. Here he waits, and is
-/// counted as blocked: the nearest that can be said is the highest cap, where every phase that creates users has one.
-fn cap(state: &mut State<'_, '_>, list: &View<'_>, written: &[Written], schedule: &Schedule) -> u32 {
-    let total: u64 = schedule.phases.iter().map(|phase| phase.users).sum();
-    let unbounded = u32::try_from(total.clamp(1, IN_FLIGHT_MAX)).unwrap_or(u32::MAX);
-    let offering = written.iter().zip(&schedule.phases).filter(|(_, phase)| phase.users > 0);
-    let caps: Vec<Option<u64>> = offering.map(|(written, _)| written.max_vusers).collect();
-    if caps.iter().all(Option::is_none) {
-        return unbounded;
-    }
+/// Artillery's cap is that of the present phase. Here it is one for all: the highest, where every phase that creates
+/// users has one, or creates fewer than that.
+fn cap(state: &mut State<'_, '_>, list: &View<'_>, written: &[Written], schedule: &Schedule) -> Option<u32> {
+    let phases = || written.iter().zip(&schedule.phases).filter(|(_, phase)| phase.users > 0);
+    let highest = phases().filter_map(|(written, _)| written.max_vusers).max()?;
+    let without: u64 = phases().filter(|(written, _)| written.max_vusers.is_none()).map(|(_, phase)| phase.users).sum();
+    let most = highest.max(without).clamp(1, IN_FLIGHT_MAX);
+    let is_the_same = |(written, phase): (&Written, &Phase)| match written.max_vusers {
+        Some(cap) => cap == most,
+        None => phase.users <= most,
+    };
+    let is_exact = phases().all(is_the_same);
     for view in list.items() {
-        if let Some(cap) = view.get("maxVusers") {
-            let note = "who comes beyond it waits here, and is counted as blocked; with Artillery he is dropped, and \
-                        counted as skipped. It is for each node, and the highest of all phases";
+        if let Some(cap) = view.get("maxVusers").filter(|_| !is_exact) {
+            let note = format!("there is one cap for all phases: {most} at once, over all nodes");
             state.ledger.approximated(cap.spot(), note);
         }
     }
-    // The first phases mostly warm up: what they create is less than the cap of those after them.
-    let highest = caps.iter().flatten().copied().max().unwrap_or(IN_FLIGHT_MAX);
-    let without: u64 = written
-        .iter()
-        .zip(&schedule.phases)
-        .filter(|(written, _)| written.max_vusers.is_none())
-        .map(|(_, phase)| phase.users)
-        .sum();
-    let most = highest.max(without).clamp(1, IN_FLIGHT_MAX);
-    u32::try_from(most).unwrap_or(u32::MAX)
+    u32::try_from(most).ok()
+}
+
+/// Room for all users of a schedule.
+fn room(schedule: &Schedule) -> u32 {
+    let total: u64 = schedule.phases.iter().map(|phase| phase.users).sum();
+    u32::try_from(total.clamp(1, IN_FLIGHT_MAX)).unwrap_or(u32::MAX)
 }

@@ -15,7 +15,7 @@ use crate::tree::Node;
 const NAME_MAX_BYTES: usize = 256;
 
 /// Fields of a group that a factor's name alone may mean.
-const GROUP_FIELDS: [&str; 12] = [
+const GROUP_FIELDS: [&str; 13] = [
     "rate",
     "users",
     "arrivals",
@@ -24,6 +24,7 @@ const GROUP_FIELDS: [&str; 12] = [
     "think_time",
     "timeout",
     "max_in_flight",
+    "max_users",
     "max_connections",
     "connections",
     "http",

@@ -166,6 +166,20 @@ async fn options_and_checks_do_what_artillery_does_with_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_comes_beyond_the_cap_is_skipped_and_counted() {
+    let _machine = crate::harness::beside_others().await;
+    let service = Booking::start(SocketIoVersion::V4).unwrap();
+    // A user takes 0.2 s, and twenty come in a second.
+    let overrides = r#"{"config": {"phases": [{"duration": 1, "arrivalRate": 20, "maxVusers": 1}]}}"#;
+    let (told, seen) = run(&service, "csr-http.yaml", &["--overrides", overrides]).await;
+    let (created, skipped) = (told.counter("vusers.created"), told.counter("vusers.skipped"));
+    assert_eq!(created + skipped, 20, "{:?}", told.counters);
+    assert!((2..=5).contains(&created), "{:?}", told.counters);
+    assert_eq!(told.counter("vusers.completed"), created);
+    assert_eq!((told.counter("http.requests"), requests(&seen)), (4 * created, 4 * created));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn rooms_alone_run_too_with_a_name_of_an_event_that_later_clients_refuse() {
     let _machine = crate::harness::beside_others().await;
     let service = Booking::start(SocketIoVersion::V2).unwrap();

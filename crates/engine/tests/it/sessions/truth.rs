@@ -44,6 +44,22 @@ fn in_the_open_model_the_iteration_and_its_first_step_count_from_the_planned_ins
 }
 
 #[test]
+fn who_comes_while_there_are_as_many_users_as_there_may_be_is_skipped_whatever_the_way() {
+    for step in ["{get: /a}", "{get: '/{{ iteration() }}'}"] {
+        let slow = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+        let server = Server::start(move |_, _| Reply::After(Duration::from_millis(250), slow.to_vec()));
+        // Planned at 0, 100, … 900 ms: of each three the first is let in.
+        let fields = format!("rate: 10/s, iterations: 10, max_users: 1, steps: [{step}]");
+        let outcome = Run::sessions(server.address, &fields).go();
+        let whole = outcome.all().last().unwrap();
+        assert_eq!((whole.planned, whole.succeeded + whole.skipped, whole.failed + whole.censored), (10, 10, 0));
+        assert_eq!(whole.succeeded, server.seen().len() as u64);
+        assert!((2..=4).contains(&whole.succeeded), "{}", whole.succeeded);
+        assert!(whole.of(Series::Blocked).summary().max_ns < 50_000_000, "nobody waited for room");
+    }
+}
+
+#[test]
 fn what_begins_in_the_warm_up_is_sent_and_counts_apart_whatever_the_way() {
     let ways = ["{get: /a}", "{get: {url: '/{{ iteration() }}', checks: [{status: 200}]}}"];
     let models = [("rate: 100/s, duration: 500ms, iterations: 50", 20), ("users: 1, iterations: 50", 1)];
