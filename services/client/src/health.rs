@@ -150,14 +150,14 @@ mod tests {
         let thread = rustix::thread::gettid().as_raw_nonzero().get();
         let mut meter = HealthMeter::new(vec![thread]);
         let mut x = 0u64;
-        while meter.last.cpu_ns + 5_000_000 > process_cpu_ns() {
+        // Other tests of this process use other processors meanwhile, and the kernel tells of them in leaps.
+        let begun = std::time::Instant::now();
+        while meter.last.cpu_ns + 5_000_000 > process_cpu_ns() || begun.elapsed().as_millis() < 5 {
             x = x.wrapping_mul(31).wrapping_add(1);
         }
         let health = meter.sample(0);
         assert!(health.cpu_ns >= 5_000_000, "{health:?} {x}");
-        // Other tests of this process use the other processors meanwhile.
-        let processors = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
-        assert!(health.interval_ns >= 4_000_000 / processors, "{health:?}");
+        assert!(health.interval_ns >= 4_000_000, "{health:?}");
         assert!(health.resident_bytes > 100_000);
         // The kernel brings a running thread's figure up to date at each tick of its own.
         assert!(health.busy_ns > 0 && health.busy_ns <= health.interval_ns + 1_000_000, "{health:?}");

@@ -121,7 +121,7 @@ fn a_request_without_an_answer_can_be_caught() {
 #[test]
 fn what_fetch_does_not_know_is_refused() {
     for (text, why) in [
-        ("await fetch('/x', { redirect: 'manual' });", "fetch has method, headers, body, but no `redirect`"),
+        ("await fetch('/x', { redirect: 'manual' });", "fetch has method, headers, body, step, but no `redirect`"),
         ("await fetch('/x', { body: { a: 1 } });", "a body is a text"),
         ("await fetch('/x\\n');", "control character"),
         ("await fetch('/x', { headers: { 'a\\n': 1 } });", "control character"),
