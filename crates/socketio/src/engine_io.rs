@@ -15,7 +15,7 @@ mod wire;
 pub use frame::{decode_binary, decode_text, encode_frame};
 pub use handshake::Handshake;
 pub use packet::Packet;
-pub(crate) use payload::size_within;
+pub(crate) use payload::count_within;
 pub use payload::{Packets, PayloadForm, decode_binary_payload, decode_text_payload, encode_payload};
 pub use query::session_query;
 pub use wire::Wire;

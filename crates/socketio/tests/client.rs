@@ -308,6 +308,13 @@ fn with_engine_io_3_the_client_pings_and_waits_for_the_pong() {
     client.on_time(51 * SECOND_NS, &mut happened);
     client.on_time(71 * SECOND_NS, &mut happened);
     assert_eq!(happened, [Happened::Closed(CloseReason::HeartbeatMissed)]);
+    // Pongs that nobody asked for: one ping waits at most.
+    let mut client = connected(Version::Eio3);
+    for second in 1..1_000 {
+        client.on_text(second * 25 * SECOND_NS, "3", &mut happened).unwrap();
+        client.on_time((second + 1) * 25 * SECOND_NS, &mut happened);
+    }
+    assert_eq!(sent(&mut client), ["2"]);
     let mut client = connected(Version::Eio3);
     assert_eq!(kinds(&text(&mut client, "2")), [ErrorKind::WrongOrder]);
     assert!(sent(&mut client).is_empty());

@@ -13,7 +13,7 @@ impl Client {
         let Session::Open(heartbeat) = &mut self.session else { return };
         match heartbeat.due(now_ns) {
             Due::Nothing => {}
-            Due::Ping => self.queue.push_ping(),
+            Due::Ping => self.queue.push_heartbeat(Packet::Ping("".into())),
             Due::Dead => self.end(CloseReason::HeartbeatMissed, happened),
         }
     }

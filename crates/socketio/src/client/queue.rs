@@ -24,17 +24,11 @@ impl Queue {
         Ok(())
     }
 
-    /// Adds an answer to a heartbeat, unless one waits already: a server cannot make the queue grow.
-    pub(super) fn push_pong(&mut self) {
-        let pong = Packet::Pong("".into());
-        if !self.packets.contains(&pong) {
-            self.packets.push_back(pong);
+    /// Adds a heartbeat, or the answer to one, unless the same waits already: a server cannot make the queue grow.
+    pub(super) fn push_heartbeat(&mut self, packet: Packet<'static>) {
+        if !self.packets.contains(&packet) {
+            self.packets.push_back(packet);
         }
-    }
-
-    /// Adds a heartbeat, of which there is never more than one.
-    pub(super) fn push_ping(&mut self) {
-        self.packets.push_back(Packet::Ping("".into()));
     }
 
     /// Adds what ends a session, however full it is.
@@ -64,7 +58,7 @@ impl Queue {
         if self.packets.is_empty() {
             return Ok(None);
         }
-        let fit = engine_io::size_within(version, self.packets.iter(), most_bytes);
+        let fit = engine_io::count_within(version, self.packets.iter(), most_bytes);
         let count = fit.min(limits.posted_packets.max(1)).min(self.packets.len());
         let packets: Vec<Packet<'static>> = self.packets.drain(..count).collect();
         // Of texts beyond ASCII servers of Python count characters and those of JavaScript UTF-16 code units, and those

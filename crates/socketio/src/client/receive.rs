@@ -120,7 +120,7 @@ impl Client {
             }
             (Packet::Ping(_), Version::Eio4) => {
                 heartbeat.pinged(now_ns);
-                self.queue.push_pong();
+                self.queue.push_heartbeat(Packet::Pong("".into()));
                 Ok(())
             }
             (Packet::Pong(_), Version::Eio3) => {

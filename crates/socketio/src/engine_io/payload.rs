@@ -98,7 +98,7 @@ fn lengthed(packets: &[Packet<'_>]) -> Bytes {
 }
 
 /// How many of these packets, from the first on, fit into so many bytes of a payload; at least one of them.
-pub(crate) fn size_within<'a>(
+pub(crate) fn count_within<'a>(
     version: Version,
     packets: impl Iterator<Item = &'a Packet<'static>>,
     most_bytes: usize,
