@@ -20,3 +20,4 @@ pub use encode::encode;
 pub(crate) use encode::{encode_ack, encode_connect, encode_disconnect, encode_event};
 pub use packet::{ACK_ID_MAX, Ack, Connect, Content, DEFAULT_NAMESPACE, Event, Packet};
 pub(crate) use reserved::check_name;
+pub use reserved::is_reserved;

@@ -1,6 +1,8 @@
 //! The engine `socketio`: a connection for each user, opened at the beginning, and events over it. Requests over HTTP
 //! may stand between them.
 
+use nuncius_socketio::Version;
+use nuncius_socketio::socket_io::is_reserved;
 use serde_json::{Value, json};
 
 use super::capture::{self, Taken};
@@ -13,27 +15,6 @@ use super::state::{State, Sure};
 use super::template::has_template;
 use super::texts::Place;
 use super::view::View;
-
-/// Events that the protocol has for itself: a client of version 4 refuses to emit them.
-const RESERVED: [&str; 6] =
-    ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"];
-
-/// Events that clients of version 1 and 2 have for themselves: to emit one sends nothing, and is no error.
-const RESERVED_BEFORE: [&str; 13] = [
-    "connect",
-    "connect_error",
-    "connect_timeout",
-    "connecting",
-    "disconnect",
-    "error",
-    "ping",
-    "pong",
-    "reconnect",
-    "reconnect_attempt",
-    "reconnect_error",
-    "reconnect_failed",
-    "reconnecting",
-];
 
 /// The step that connects, or that joins another namespace.
 pub(crate) fn connect(
@@ -91,14 +72,14 @@ pub(crate) fn emit(state: &mut State<'_, '_>, flow: &mut Flow<'_>, step: &View<'
     flow.only(state, step, &["emit", "response", "acknowledge", "namespace"]);
     let Some((event, args)) = outgoing(state, &view, sure) else { return Vec::new() };
     if flow.socketio.protocol == Some(4) {
-        if RESERVED_BEFORE.contains(&event.as_str()) {
+        if is_reserved(Version::Eio3, &event) {
             let text =
                 format!("clients of version 1 and 2 keep `{event}` for themselves and send nothing: it is left out");
             state.ledger.warn(view.spot(), text);
             state.ledger.approximated(view.spot(), "an event of the protocol itself is left out");
             return Vec::new();
         }
-    } else if RESERVED.contains(&event.as_str()) {
+    } else if is_reserved(Version::Eio4, &event) {
         let text = format!(
             "`{event}` is an event of the protocol itself: a client of version 4 refuses to emit it, and the user \
              would fail; it is left out (the connection is opened at the beginning of the flow)"

@@ -23,13 +23,18 @@ const OF_EIO3: [&str; 13] = [
     "reconnecting",
 ];
 
-/// Whether a client would send an event of this name.
-pub(crate) fn check_name(version: Version, name: &str) -> Result<(), ProtocolError> {
+/// Whether clients keep an event of this name for themselves.
+pub fn is_reserved(version: Version, name: &str) -> bool {
     let reserved = match version {
         Version::Eio3 => OF_EIO3.as_slice(),
         Version::Eio4 => OF_EIO4.as_slice(),
     };
-    if reserved.contains(&name) {
+    reserved.contains(&name)
+}
+
+/// Whether a client would send an event of this name.
+pub(crate) fn check_name(version: Version, name: &str) -> Result<(), ProtocolError> {
+    if is_reserved(version, name) {
         return Err(ProtocolError::ReservedName { name: shown(name), version });
     }
     Ok(())

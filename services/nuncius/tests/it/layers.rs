@@ -46,7 +46,7 @@ fn allowed(name: &str, place: &str) -> Vec<&'static str> {
         ("search", _) => vec!["schemas", "load", "stats"],
         ("script", _) => vec!["schemas"],
         ("report", _) => vec!["schemas", "load", "stats"],
-        ("import", _) => vec!["schemas", "stats"],
+        ("import", _) => vec!["schemas", "stats", "socketio"],
         ("bus" | "store" | "telemetry", _) => vec!["schemas", "clock", "load", "stats"],
         ("dashboards", _) => vec!["metrics"],
         ("machine", _) => vec!["schemas", "clock", "bus"],
