@@ -105,8 +105,20 @@ async fn run_with(
         },
     };
     let view = args.traces.jaeger_url.as_ref();
-    let code = conclude(global, bus, &id, data, args.quiet, true, args.html.clone(), args.report_json.as_deref(), view)
-        .await?;
+    let is_taken = args.artillery_output.output.as_deref().is_some_and(is_standard_output);
+    let code = conclude(
+        global,
+        bus,
+        &id,
+        data,
+        args.quiet,
+        true,
+        args.html.clone(),
+        args.report_json.as_deref(),
+        view,
+        is_taken,
+    )
+    .await?;
     let Some(imported) = imported else { return Ok(code) };
     let report: Report = fetch(global, Some(bus), &id).await?;
     let own = artillery::conclude(bus, &id, imported, &report, &args.artillery_output).await?;
@@ -123,7 +135,7 @@ pub(super) async fn watch(global: &Global, args: WatchArgs) -> Result<u8> {
         bail!("there is no experiment {id} there; `nuncius ps --all` lists all");
     }
     let view = args.traces.jaeger_url.as_ref();
-    conclude(global, &bus, &id, &data, false, false, args.html, None, view).await
+    conclude(global, &bus, &id, &data, false, false, args.html, None, view, false).await
 }
 
 /// Follows to the end, then shows the report.
@@ -138,6 +150,7 @@ async fn conclude(
     html: Option<std::path::PathBuf>,
     json: Option<&std::path::Path>,
     view: Option<&TraceView>,
+    is_taken: bool,
 ) -> Result<u8> {
     let Some(ended) = follow(bus, id, quiet, owner).await? else {
         if owner {
@@ -148,7 +161,7 @@ async fn conclude(
     let report: Report = fetch(global, Some(bus), id).await?;
     let json_text = nuncius_report::json::pretty(&report, view)?;
     // One thing at a time: what was sent to standard output is alone there.
-    let taken = json.is_some_and(is_standard_output) || html.as_deref().is_some_and(is_standard_output);
+    let taken = is_taken || json.is_some_and(is_standard_output) || html.as_deref().is_some_and(is_standard_output);
     if global.json {
         print(&json_text);
     } else if !taken {

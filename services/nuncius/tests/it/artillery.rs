@@ -1,5 +1,5 @@
-//! Tests of Artillery as they are: a set-up of the shape that its users have, against a service with a login, an API and
-//! rooms over real Socket.IO. What the reports say equals what the service counted.
+//! Tests of Artillery as they are: a set-up of the shape that its users have, against a service with a login, an API
+//! and rooms over real Socket.IO. What the reports say equals what the service counted.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -177,6 +177,21 @@ async fn who_comes_beyond_the_cap_is_skipped_and_counted() {
     assert!((2..=5).contains(&created), "{:?}", told.counters);
     assert_eq!(told.counter("vusers.completed"), created);
     assert_eq!((told.counter("http.requests"), requests(&seen)), (4 * created, 4 * created));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_on_standard_output_is_alone_there() {
+    let _machine = crate::harness::beside_others().await;
+    let service = Booking::start(SocketIoVersion::V4).unwrap();
+    let directory = TempDir::new("it-artillery").unwrap();
+    let mut command = nuncius();
+    command.arg("run").arg(file("csr-http.yaml")).args(["--quiet", "--output", "-", "--solo"]);
+    command.arg("--data").arg(directory.path().join("data")).env("TARGET", format!("http://{}", service.address()));
+    command.env("KEYCLOAK_USERNAME", "cfms-postman-operator").env("KEYCLOAK_PASSWORD", "password");
+    command.env("SERVICE_API_KEY", "a key").env("MAX_VIRTUAL_USERS", "200");
+    let ran = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let report: Value = serde_json::from_slice(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:?}"));
+    assert_eq!(report["aggregate"]["counters"]["vusers.created"], 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
