@@ -1,5 +1,5 @@
-// A service that books appointments, as the tests of load need one: a login in the form of Keycloak's, an API, and rooms
-// over Socket.IO. It counts all that comes, and tells it at /counts. Arguments: the package of Socket.IO, its path.
+// A service that books appointments, as the tests of load need one: a login in the form of Keycloak's, an API, and
+// rooms over Socket.IO. It counts all that comes, and tells it at /counts. Arguments: the package of Socket.IO, its path.
 'use strict';
 
 const http = require('node:http');

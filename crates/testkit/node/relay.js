@@ -1,5 +1,5 @@
-// Passes messages on from queue `in` to queue `out` of a broker, and of each hundred loses one, doubles one and lets one
-// change places with the next. Arguments: the URL of the broker, how many messages there are. Tells what it has done.
+// Passes messages on from queue `in` to queue `out` of a broker, and of each hundred loses one, doubles one and lets
+// one change places with the next. Arguments: the URL of the broker, how many messages there are. Tells what it has done.
 'use strict';
 
 const amqp = require('amqplib');

@@ -57,7 +57,8 @@ pub struct SocketIoStep {
     /// Emits an event of this name; a template.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub emit: Option<String>,
-    /// Beside `emit`: its arguments, JSON with templates. One that is `{binary: …}` alone is sent as bytes, from base64.
+    /// Beside `emit`: its arguments, JSON with templates. One that is `{binary: …}` alone is sent as bytes, from
+    /// base64.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<Value>,
     /// Beside `emit`: waits for the acknowledgement; `capture` and `checks` see the list of its arguments.

@@ -1,4 +1,4 @@
-//! Messages that are numbered: each thread numbers what it publishes, and knows by their numbers those that it receives.
+//! Messages that are numbered: each thread numbers what it publishes, and knows by their numbers those that come.
 
 use std::collections::HashMap;
 use std::sync::Arc;
