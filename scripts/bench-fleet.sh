@@ -42,6 +42,17 @@ start_system() {
   said daemon "taking experiments" 20
 }
 
+# start_clients COUNT: real nodes, once all have joined; sets $clients.
+start_clients() {
+  local each
+  clients=()
+  for each in $(seq "$1"); do
+    start "client-$each" "$BUILT/nuncius" --nats "$nats_url" client --name "c$each"
+    clients+=("$started")
+  done
+  for each in $(seq "$1"); do said "client-$each" joined 120; done
+}
+
 # verdict ID: what its report says, and that it is as it should be.
 verdict() {
   nuncius report "$1" --json >"$work/report" 2>/dev/null || { cat "$work/watched" >&2; fail "no report of $1"; }
@@ -95,18 +106,13 @@ YAML
 
 # Real nodes: as many processes as BENCH_PROCESSES says offer 2,000 requests a second together.
 bench_processes() {
-  local processes=${BENCH_PROCESSES:-200} each server stub begun
+  local processes=${BENCH_PROCESSES:-200} clients each server stub begun
   start_system
   start stub "$BUILT/nuncius" emulator stub --listen 127.0.0.1:0
   stub=$started
   listening stub
   begun=$SECONDS
-  local clients=()
-  for each in $(seq "$processes"); do
-    start "client-$each" "$BUILT/nuncius" --nats "$nats_url" client --name "c$each"
-    clients+=("$started")
-  done
-  for each in $(seq "$processes"); do said "client-$each" joined 120; done
+  start_clients "$processes"
   note processes-join $((SECONDS - begun))
   cat >"$work/processes.yaml" <<YAML
 id: processes
@@ -128,6 +134,53 @@ YAML
   say "$processes client processes at 2,000/s together for 20 s: passed"
   row processes-join "all have joined after" s
   row processes-memory "the largest client: peak" MiB
+}
+
+# A route is changed while as many real nodes as BENCH_ROUTE_NODES says offer load: how long until all go by it.
+bench_routes() {
+  local nodes=${BENCH_ROUTE_NODES:-100} clients each first second round
+  start_system
+  start stub "$BUILT/nuncius" emulator stub --listen 127.0.0.1:0
+  stub=$started
+  listening stub
+  first=$address
+  start other "$BUILT/nuncius" emulator stub --listen 127.0.0.1:0
+  local other=$started
+  listening other
+  second=$address
+  start_clients "$nodes"
+  nuncius route set shop "$first" >/dev/null
+  cat >"$work/routes.yaml" <<YAML
+id: routes
+lag_limit: 1s
+run_delay_limit: 1.0
+heartbeat_limit: 1h
+groups:
+- target: http://shop/
+  rate: 1000/s
+  duration: 20s
+YAML
+  nuncius submit "$work/routes.yaml" >/dev/null
+  said daemon "all have answered the start" 120
+  sleep 5
+  for round in $(seq 4); do
+    if [ $((round % 2)) = 1 ]; then nuncius route set shop "$second"; else nuncius route set shop "$first"; fi >/dev/null
+    sleep 2
+  done
+  nuncius watch routes >"$work/watched" 2>&1 || true
+  verdict routes
+  for each in $(python3 - "$work/report" <<'PYTHON'
+import json, sys
+for event in json.load(open(sys.argv[1]))["events"]:
+    if "after_ns" in event.get("data", {}):
+        print(int(event["data"]["after_ns"]) / 1e6)
+PYTHON
+  ); do note routes-all_ms "$each"; done
+  end "${clients[@]}"
+  end "$stub" "$other" "$daemon"
+  end "$server"
+  say "a route is changed four times under $nodes client processes at 1,000/s together: passed, nothing failed"
+  row routes-all_ms "all nodes go by a change after" ms lt 1000
 }
 
 # The largest plan that is taken, 64 groups of 64 steps, and 100,000 experiments that a store holds.

@@ -30,11 +30,9 @@ SPEC
 }
 
 bench_tracing() {
+  local round mode server daemon
   start_nginx
-  start_nats
-  start daemon "$BUILT/nuncius" --nats "$nats_url" --data "$work/data" experimentd
-  heard daemon "taking experiments"
-  local round mode
+  start_system
   traced_runs=0
   for round in $(seq "$ROUNDS"); do
     traced off 0 0
@@ -45,6 +43,8 @@ bench_tracing() {
       note "kept-$mode" "$(calc "100 * $(tail -n 1 "$work/values/traced-$mode") / $(tail -n 1 "$work/values/traced-off")")"
     done
   done
+  end "$daemon"
+  end "$server"
   say "requests per CPU-second of a whole node with tracing, $CONNECTIONS connections, $ROUNDS rounds of ${SECONDS_EACH} s"
   row traced-off "no telemetry" /CPU-s
   row traced-zero "telemetry, the 3 slowest of each second" /CPU-s

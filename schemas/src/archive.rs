@@ -2,10 +2,13 @@
 //!
 //! Every daemon hears every request on `<namespace>.experiment.<id>.archive`. The one that has the experiment answers
 //! at once; one that does not have it answers a little later that it does not, so that the first answer is the one to
-//! go by.
+//! go by. What is asked of all experiments, every daemon answers at once, on the subject of
+//! [`crate::subjects::Namespace::experiments_archive`].
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::head::{ExperimentFilter, ExperimentHead, HeadPlace};
 
 /// A request on an experiment's archive subject.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -37,6 +40,17 @@ pub enum ArchiveRequest {
     },
     /// Delete everything that is stored of the experiment.
     Remove,
+    /// Tell which experiments there are, in the order of [`HeadPlace`]. On the subject of all experiments.
+    Find {
+        /// Which are meant.
+        #[serde(default)]
+        filter: Box<ExperimentFilter>,
+        /// Only those that come after this place.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<HeadPlace>,
+        /// Most of them; a daemon may give fewer.
+        limit: u32,
+    },
 }
 
 /// What an export has.
@@ -49,6 +63,12 @@ pub enum ArchiveFormat {
     Csv,
     /// The report alone, as JSON.
     Report,
+    /// What of it is compared with another run, as MessagePack: [`crate::comparison::ComparableRun`].
+    Comparable,
+    /// Tables as Parquet files.
+    Parquet,
+    /// The files that Galileo's notebooks read.
+    Galileo,
 }
 
 /// Answer to a request on an experiment's archive subject.
@@ -76,6 +96,13 @@ pub enum ArchiveReply {
     },
     /// Done.
     Done,
+    /// The experiments that were asked for, in order.
+    Found {
+        /// What is stored of them.
+        experiments: Vec<ExperimentHead>,
+        /// Whether there are more after the last one.
+        more: bool,
+    },
     /// Not done.
     Refused {
         /// What programs go by.

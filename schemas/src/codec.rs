@@ -125,7 +125,9 @@ fn read_message_pack<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError>
 /// What is not of this type.
 pub fn decode_own<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
     let unreadable = |problem| CodecError::Unreadable { form: "MessagePack", problem };
-    rmp_serde::from_slice(bytes).map_err(|error| unreadable(bounded(error)))
+    // The same reader as for what others write: another would be all of the code for these types once more.
+    let mut deserializer = rmp_serde::Deserializer::new(bytes);
+    T::deserialize(&mut deserializer).map_err(|error| unreadable(bounded(error)))
 }
 
 fn looks_like_json(bytes: &[u8]) -> bool {

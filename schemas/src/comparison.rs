@@ -60,6 +60,51 @@ pub struct PartName {
     pub step: Option<String>,
 }
 
+/// What of a run is compared with another: its parts over time. A daemon gives it as a file of an archive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ComparableRun {
+    /// Identifier of the experiment.
+    pub experiment: String,
+    /// Each group's iterations and each of its steps.
+    pub parts: Vec<ComparablePart>,
+}
+
+/// A group's iterations or one of its steps over a run, without its warm-up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ComparablePart {
+    /// Which part.
+    pub name: PartName,
+    /// What its latencies are.
+    pub quantity: Quantity,
+    /// Seconds that a row stands for.
+    pub row_seconds: u64,
+    /// Seconds in the last row.
+    pub last_row_seconds: u64,
+    /// Seconds that had latencies, and came without their histogram.
+    pub seconds_without_histogram: u64,
+    /// In order.
+    pub rows: Vec<ComparableRow>,
+}
+
+/// Some seconds together. Histograms are encoded as metric deltas have them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ComparableRow {
+    /// Latencies of requests that ended.
+    #[serde(with = "serde_bytes")]
+    #[schemars(with = "Vec<u8>")]
+    pub completed: Vec<u8>,
+    /// How long requests that did not end had waited.
+    #[serde(with = "serde_bytes")]
+    #[schemars(with = "Vec<u8>")]
+    pub censored: Vec<u8>,
+    /// Requests that ended as expected.
+    pub succeeded: u64,
+    /// Requests that ended otherwise.
+    pub failed: u64,
+    /// How long load was offered, in nanoseconds.
+    pub offered_ns: u64,
+}
+
 /// One part of both runs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PartComparison {

@@ -11,8 +11,9 @@ use serde_json::{Map, Value};
 
 use crate::archive::{ArchiveReply, ArchiveRequest};
 use crate::bundle::AppRecord;
+use crate::change::ChangeRecord;
 use crate::codec::{self, CodecError};
-use crate::comparison::Comparison;
+use crate::comparison::{ComparableRun, Comparison};
 use crate::event::ExperimentEvent;
 use crate::galileo::{InstructionExperiment, TickExperiment};
 use crate::job::{Job, JobEvent, JobRepeat, JobResult};
@@ -107,7 +108,7 @@ fn write<T: Serialize>(message: &T, to: Form) -> Result<Vec<u8>, CodecError> {
 }
 
 /// Every type that crosses the bus or that people write.
-pub const fn messages() -> [MessageType; 39] {
+pub const fn messages() -> [MessageType; 41] {
     [
         written::<ExperimentSpec>("experiment", "An experiment as people write it."),
         written::<InstructionExperiment>("galileo-instructions", "An experiment as Galileo's commands."),
@@ -120,6 +121,7 @@ pub const fn messages() -> [MessageType; 39] {
         message::<RecordBatch>("record-batch", "Request records, column by column."),
         message::<ExperimentEvent>("experiment-event", "Something that happened in an experiment."),
         message::<ExperimentSecond>("experiment-second", "One merged second, by group and step."),
+        message::<ChangeRecord>("change", "What somebody changed beside experiments."),
         message::<RunRecord>("run-record", "Everything the bus knows of an experiment."),
         message::<SubmitReply>("submit-reply", "Whether a submission was accepted."),
         message::<Control>("control", "A request about a run."),
@@ -131,6 +133,7 @@ pub const fn messages() -> [MessageType; 39] {
         MessageType { version: 2, ..message::<Report>("report", "How an experiment went.") },
         message::<ScalingReport>("scaling-report", "How throughput grew with the workers of a queue."),
         message::<Comparison>("comparison", "How two runs differ."),
+        message::<ComparableRun>("comparable-run", "What of a run is compared with another."),
         message::<SearchReport>("search-report", "A search for the highest load that meets the gates."),
         message::<SweepReport>("sweep-report", "An experiment with every combination of some factors' values."),
         message::<Job>("job", "A job that waits in a queue."),

@@ -7,6 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::run::{RunStatus, Verdict};
 
+/// Longest name of a mark, in characters.
+pub const MARK_NAME_MAX: usize = 64;
+/// Longest value of a mark, in characters.
+pub const MARK_VALUE_MAX: usize = 1_024;
+/// Most marks that one daemon takes of a run.
+pub const MARKS_MAX: usize = 1_000;
+
 /// One message on an experiment's event subject.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ExperimentEvent {
@@ -43,6 +50,8 @@ pub enum EventKind {
     Control,
     /// Something that makes the result less certain.
     Warning,
+    /// An experiment of a search or a sweep begins, or has ended.
+    Experiment,
     /// From outside, for the analyst.
     User,
 }
@@ -56,7 +65,61 @@ impl EventKind {
             Self::Node => "node",
             Self::Control => "control",
             Self::Warning => "warning",
+            Self::Experiment => "experiment",
             Self::User => "user",
+        }
+    }
+}
+
+/// What cannot be a mark, by field.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {problem}")]
+pub struct MarkError {
+    /// `name` or `value`.
+    pub field: &'static str,
+    /// What is wrong with it and what would be right.
+    pub problem: String,
+}
+
+/// Refuses a mark that no view has room for, or that would break its lines.
+///
+/// # Errors
+/// A name that is empty; a name or a value that is too long or has control characters.
+pub fn check_mark(name: &str, value: Option<&str>) -> Result<(), MarkError> {
+    let check = |field, text: &str, most: usize| {
+        let characters = text.chars().count();
+        if characters > most {
+            return Err(MarkError { field, problem: format!("{characters} characters; give at most {most}") });
+        }
+        match text.chars().any(char::is_control) {
+            true => Err(MarkError { field, problem: "has control characters; give one line of text".to_owned() }),
+            false => Ok(()),
+        }
+    };
+    if name.trim().is_empty() {
+        return Err(MarkError { field: "name", problem: format!("is empty; give 1 to {MARK_NAME_MAX} characters") });
+    }
+    check("name", name, MARK_NAME_MAX)?;
+    check("value", value.unwrap_or_default(), MARK_VALUE_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_is_a_short_line_and_is_refused_by_its_field() {
+        assert_eq!(check_mark("x", None), Ok(()));
+        assert_eq!(check_mark(&"ü".repeat(64), Some(&"<b>".repeat(341))), Ok(()));
+        for (name, value, field) in [
+            ("", None, "name"),
+            ("  ", None, "name"),
+            ("a\nb", None, "name"),
+            (&"x".repeat(65), None, "name"),
+            ("x", Some("a\u{1b}[31m".to_owned()), "value"),
+            ("x", Some("v".repeat(1_025)), "value"),
+        ] {
+            assert_eq!(check_mark(name, value.as_deref()).unwrap_err().field, field, "{name} {value:?}");
         }
     }
 }

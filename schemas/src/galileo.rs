@@ -24,6 +24,7 @@
 //!   the hosts. Ticks that end before `duration` are an error that names them; those beyond it are not used.
 //! - `clients_per_host` and `arrival_pattern` may be left out (3 and constant), and the pattern is heeded.
 //! - A timeout of 30 s applies where none is given; there was none. Redirects are not followed.
+//! - Telemetry is that of all machines that are sampled, as there; where none is, a warning says so.
 //! - Custom client apps are refused: they are not available yet.
 //! - The experiment ends when the text does, whether or not its groups were closed.
 
@@ -39,7 +40,7 @@ pub mod ticks;
 mod words;
 
 pub use instructions::InstructionExperiment;
-pub use ticks::TickExperiment;
+pub use ticks::{ClientParameters, TickExperiment};
 pub use words::{CLIENTS_MAX, REQUESTS_PER_CLIENT};
 
 /// An experiment as Galileo's users write it.

@@ -11,9 +11,11 @@ use crate::meter::MeterDelta;
 use crate::track::TrackDelta;
 
 mod check;
+mod host;
 mod series;
 
 pub use check::{CHECK_NAME_MAX_BYTES, CHECKS_MAX, CHECKS_OTHERS, CheckCount, add_check, add_checks, sum_checks};
+pub use host::{HOSTS_MAX, HOSTS_OTHERS, HostCount, add_hosts};
 pub use series::{BySeries, Series};
 
 /// One message on a node's metric subject.
@@ -135,6 +137,10 @@ pub struct StepDelta {
     /// Checks by name; at most [`CHECKS_MAX`] and [`CHECKS_OTHERS`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<CheckCount>,
+    /// What each host did, where the target has several or goes by a route: at most
+    /// [`HOSTS_MAX`](crate::metric::HOSTS_MAX) and one for all others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<HostCount>,
     /// Taken − planned, encoded by `nuncius-stats`; empty when nothing was recorded.
     #[serde(with = "serde_bytes")]
     #[schemars(with = "Vec<u8>")]

@@ -5,16 +5,21 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::amendment::Amendment;
 use crate::metric::first_attempt;
+use crate::profile::ProfileReport;
 use crate::route::Route;
 use crate::spec::ExperimentSpec;
 use crate::target::Target;
 use crate::worker::WorkerInfo;
 
 pub mod once;
+pub mod profile;
 pub mod resources;
+pub mod selected;
 
 pub use once::{GivenVariables, GroupVariables, ONCE_VARIABLES_MAX_BYTES, Once, OncePhase, VariablesError};
+pub use profile::{Profile, ProfileOrder};
 
 /// What a process does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -34,6 +39,8 @@ pub enum Role {
     Gateway,
     /// Samples its machine, and does nothing else.
     Telemetry,
+    /// Hands messages of AMQP queues on.
+    Bridge,
 }
 
 impl Role {
@@ -47,6 +54,7 @@ impl Role {
             Self::Frontend => "frontend",
             Self::Gateway => "gateway",
             Self::Telemetry => "telemetry",
+            Self::Bridge => "bridge",
         }
     }
 }
@@ -102,6 +110,9 @@ pub struct NodeInfo {
     #[serde(default)]
     pub round_trip_ns: u64,
 }
+
+/// Label of a gateway that says where its pages are.
+pub const LABEL_OPEN: &str = "open";
 
 /// Shards at even steps, written as `[start, step, count]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -160,6 +171,10 @@ pub enum NodeCommand {
     Inquire(Inquire),
     /// Do once what is done before or after the load.
     Once(Box<Once>),
+    /// Run a command beside the load.
+    Profile(Box<Profile>),
+    /// Go by other routes.
+    Reroute(Box<Reroute>),
 }
 
 impl NodeCommand {
@@ -173,6 +188,8 @@ impl NodeCommand {
             Self::Take(_) => "take",
             Self::Inquire(_) => "inquire",
             Self::Once(_) => "once",
+            Self::Profile(_) => "profile",
+            Self::Reroute(_) => "reroute",
         }
     }
 
@@ -180,7 +197,7 @@ impl NodeCommand {
     pub const fn is_traced(&self) -> bool {
         match self {
             Self::Prepare(_) | Self::Start(_) | Self::Stop(_) | Self::Take(_) | Self::Once(_) => true,
-            Self::Extend(_) | Self::Inquire(_) => false,
+            Self::Extend(_) | Self::Inquire(_) | Self::Profile(_) | Self::Reroute(_) => false,
         }
     }
 }
@@ -265,6 +282,9 @@ pub struct Extend {
     pub horizon_ns: u64,
     /// Deltas up to this sequence have been merged.
     pub acknowledged_sequence: u64,
+    /// All amendments of the load that lie before the horizon.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub amendments: Vec<Amendment>,
 }
 
 /// The end.
@@ -301,6 +321,26 @@ pub struct Take {
     pub from_ns: u64,
     /// The shards.
     pub assignments: Vec<GroupAssignment>,
+    /// All amendments of the load that were made before the move.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub amendments: Vec<Amendment>,
+}
+
+/// Routes that have changed since the run was planned, for the requests from now on. Answered when all of the node's
+/// requests that begin go by them; of what is refused nothing is done, and the node goes on by the routes that it has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Reroute {
+    /// Experiment.
+    pub experiment: String,
+    /// Fencing token.
+    pub token: u64,
+    /// Which start of the experiment this is of, from 1.
+    #[serde(default = "first_attempt")]
+    pub attempt: u32,
+    /// How often the routes of the run have changed: a number that is not higher than one before changes nothing.
+    pub number: u32,
+    /// All routes of the run, as they stand now.
+    pub routes: Vec<Route>,
 }
 
 /// A question of a daemon that takes a run up, answered by [`NodeReply::Standing`] whatever the attempt.
@@ -356,6 +396,13 @@ pub enum NodeReply {
         /// What the sessions of the group are given; empty after the load.
         #[serde(default)]
         variables: GivenVariables,
+    },
+    /// What became of a profile.
+    Profiled {
+        /// Incarnation that answers.
+        epoch: u64,
+        /// The profile.
+        profile: Box<ProfileReport>,
     },
 }
 

@@ -5,6 +5,7 @@ use crate::variable::is_variable;
 
 mod spec;
 
+pub(crate) use spec::redact_entry;
 pub use spec::redact_spec;
 
 /// What stands where a secret was.

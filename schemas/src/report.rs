@@ -8,13 +8,18 @@ use serde::{Deserialize, Serialize};
 use crate::event::ExperimentEvent;
 use crate::gate::Quantity;
 use crate::meter::{MeterKind, MeterUnit};
-use crate::metric::{CheckCount, FailureKind, SlowRequest, StatusCount};
+use crate::metric::{CheckCount, FailureKind, HostCount, SlowRequest, StatusCount};
+use crate::profile::ProfileReport;
 use crate::run::{RunStatus, Verdict};
+use crate::search::SearchReport;
 use crate::spec::{EngineKind, ExperimentSpec};
+use crate::sweep::SweepReport;
 use crate::track::TrackReport;
 
+pub mod machine;
 pub mod series;
 
+pub use machine::{MACHINES_MAX, MachineReport};
 pub use series::{FailureSeries, HeatMap, SeriesColumns, SeriesReport, StatusSeries};
 
 /// Name and version of the form of [`Report`].
@@ -63,9 +68,15 @@ pub struct Report {
     pub gates: Vec<GateReport>,
     /// Who took part.
     pub nodes: Vec<NodeReport>,
+    /// What their machines are, and those whose telemetry is stored: at most [`MACHINES_MAX`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub machines: Vec<MachineReport>,
     /// What became of messages that were numbered.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tracks: Vec<TrackReport>,
+    /// What became of commands beside the load, by profile and node.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub profiles: Vec<ProfileReport>,
     /// Over time, by group and step.
     #[serde(default)]
     pub series: Vec<SeriesReport>,
@@ -75,6 +86,12 @@ pub struct Report {
     /// Seconds over all groups, of reports of the first version only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub intervals: Vec<Interval>,
+    /// Of a search: its experiments and what came of them. It has no groups of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<Box<SearchReport>>,
+    /// Of a sweep: the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sweep: Option<Box<SweepReport>>,
     /// What happened.
     pub events: Vec<ExperimentEvent>,
     /// Trace id of the experiment, 32 hexadecimal digits.
@@ -252,6 +269,10 @@ pub struct StepReport {
     /// Checks by name; a check that failed is told apart from a request that did.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<CheckCount>,
+    /// What each host did, where the target has several or goes by a route: at most
+    /// [`HOSTS_MAX`](crate::metric::HOSTS_MAX) and one for all others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<HostCount>,
     /// The four quantities of what succeeded or waited its timeout; those without data are absent.
     pub quantities: BTreeMap<Quantity, Summary>,
     /// Response and service of answers that failed; those without data are absent.

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::amendment::Change;
 use crate::route::Route;
 use crate::spec::ExperimentSpec;
 
@@ -119,9 +120,12 @@ pub struct RunRecord {
     pub started_unix_ms: Option<u64>,
     /// When it ended, milliseconds since the Unix epoch.
     pub ended_unix_ms: Option<u64>,
-    /// The routes that its targets were resolved by, as they stood when it was planned.
+    /// The routes that its targets are resolved by. While it offers load they follow the routing table.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<Route>,
+    /// How often they have changed since it was planned.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub route_changes: u32,
     /// Who was planned to take part; of very many the first.
     pub nodes: Vec<RunNode>,
     /// How many more there are: where the run stands has them all.
@@ -135,7 +139,8 @@ pub struct RunRecord {
     pub token: u64,
     /// W3C trace context of the submission.
     pub traceparent: Option<String>,
-    /// Where its result is stored, once a daemon looks after it: the host and the path of the database.
+    /// Where its result is stored, once a daemon looks after it: the host and the path of the file, or the server and
+    /// its database.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store: Option<String>,
 }
@@ -179,9 +184,40 @@ pub struct SubmitReply {
 pub enum Control {
     /// End the run; a waiting one never starts.
     Cancel {
-        /// Who asks and why, for the audit.
+        /// Why, for the audit.
         #[serde(default)]
         reason: String,
+        /// Who asks, for the audit, where a face knows it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        who: Option<String>,
+    },
+    /// Change the load from the end of the present horizon on.
+    Amend {
+        /// The group; every group when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        group: Option<String>,
+        /// What is changed.
+        change: Change,
+        /// Why, for the audit.
+        #[serde(default)]
+        reason: String,
+        /// Who asks, for the audit, where a face knows it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        who: Option<String>,
+    },
+    /// Mark the run: an event of kind `user`.
+    Mark {
+        /// What the mark is called.
+        name: String,
+        /// What it says beside that.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        value: Option<String>,
+        /// Who sets it, where a face knows it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        who: Option<String>,
+        /// When it happened, in milliseconds since the Unix epoch; absent: now. What has yet to come counts as now.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at_unix_ms: Option<u64>,
     },
 }
 
@@ -192,4 +228,7 @@ pub struct ControlReply {
     pub accepted: bool,
     /// Why not.
     pub error: Option<String>,
+    /// From which instant of run time on it holds, in nanoseconds, where that is not now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_ns: Option<u64>,
 }

@@ -8,7 +8,13 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::metric::{CheckCount, FailureCount, Series, SlowRequest, StatusCount};
+mod distribution;
+mod meter;
+
+pub use distribution::Distribution;
+pub use meter::MeterSecond;
+
+use crate::metric::{CheckCount, FailureCount, HostCount, Series, SlowRequest, StatusCount};
 use crate::run::RunStatus;
 
 /// Message on `<namespace>.experiment.<id>.second`.
@@ -84,6 +90,9 @@ pub struct GroupSecond {
     /// Sums over every second that was published up to now, this one included.
     #[serde(default)]
     pub so_far: GroupSums,
+    /// Its meters that have added something up to now; in the first part alone that tells of the group.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub meters: Vec<MeterSecond>,
 }
 
 impl GroupSecond {
@@ -175,6 +184,10 @@ pub struct StepSecond {
     /// Checks by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<CheckCount>,
+    /// What each host did, where the target has several or goes by a route: at most
+    /// [`HOSTS_MAX`](crate::metric::HOSTS_MAX) and one for all others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<HostCount>,
     /// Done − planned, of what succeeded or waited its timeout.
     pub response: Distribution,
     /// Done − sent, of what succeeded or waited its timeout.
@@ -230,25 +243,6 @@ impl StepSecond {
             Series::CensoredResponse => &mut self.censored_response,
         }
     }
-}
-
-/// A distribution: a histogram that adds without loss, and a few of its quantiles.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
-pub struct Distribution {
-    /// Observations.
-    pub count: u64,
-    /// Median, in nanoseconds; absent without observations.
-    pub p50_ns: Option<u64>,
-    /// In nanoseconds.
-    pub p95_ns: Option<u64>,
-    /// In nanoseconds.
-    pub p99_ns: Option<u64>,
-    /// Largest, in nanoseconds.
-    pub max_ns: Option<u64>,
-    /// The histogram, encoded by `nuncius-stats` (docs/histograms.md); empty without observations.
-    #[serde(with = "serde_bytes")]
-    #[schemars(with = "Vec<u8>")]
-    pub histogram: Vec<u8>,
 }
 
 /// One node's part of a second.

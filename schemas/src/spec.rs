@@ -6,17 +6,20 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::amendment::Amendment;
 use crate::bundle::BundleReference;
 use crate::flow::{Auth, ByteSize, Feeder, HttpVersion, Scenario, ScriptSource};
 use crate::gate::Gate;
+use crate::interarrival::Clients;
 use crate::meter::DeclaredMeter;
+use crate::profile::ProfileSpec;
 use crate::scaling::ScalingSpec;
 use crate::search::SearchSpec;
 use crate::servo::ServoOptions;
 use crate::steps::StepTable;
 use crate::stress::StressStep;
 use crate::sweep::SweepSpec;
-use crate::units::{HumanDuration, Rate, SECOND_NS};
+use crate::units::{HumanDuration, Rate};
 
 pub(crate) mod amqp;
 mod backoff;
@@ -26,14 +29,19 @@ pub(crate) mod expect;
 mod files;
 mod group_steps;
 pub mod limits;
+mod load;
 mod meters;
 pub(crate) mod method;
+mod modes;
 mod nodes;
+pub mod pattern;
+pub mod recorded;
 mod stage;
 pub mod telemetry;
 pub(crate) mod text;
 pub mod texts;
 pub mod validate;
+mod window;
 pub(crate) mod within;
 
 pub use amqp::{AmqpConsume, AmqpPublish};
@@ -43,7 +51,10 @@ pub use connection::{Connections, TlsOptions};
 pub use expect::{Expect, STATUS_ENTRIES_MAX, Statuses};
 pub use files::{NamedFile, files_of};
 pub use method::{METHOD_MAX_BYTES, Method};
+pub use modes::{OnNodeLoss, RecordsMode};
 pub use nodes::NodeSelection;
+pub use pattern::Pattern;
+pub use recorded::{Instants, RecordedArrivals};
 pub use stage::{Arrivals, Stage};
 pub use telemetry::{TelemetryNodes, TelemetrySpec};
 
@@ -74,6 +85,10 @@ pub struct ExperimentSpec {
     /// Service names and their `host:port` addresses; a name that is not here is looked up in the routing table.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub services: BTreeMap<String, Vec<String>>,
+    /// Services whose route stays as it is, whatever becomes of the routing table while load is offered; each with the
+    /// revision that the table must have it in when the experiment is planned, or 0 for whichever it has.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pinned_routes: BTreeMap<String, u64>,
     /// Where the files are that it names: nodes fetch them before they get ready. `nuncius run` of a directory, or of a
     /// file that names others, packs them and fills this in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -86,6 +101,13 @@ pub struct ExperimentSpec {
     /// Pressure on memory, disk or processors of nodes while the load runs, by the emulators of resources there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stress: Vec<StressStep>,
+    /// Commands on nodes beside the load, whose output is kept; nothing of it changes the verdict.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub profile: Vec<ProfileSpec>,
+    /// What is changed of the load at instants of run time, in their order. What somebody changes while it runs is
+    /// added here, so that the record of a run has all that its schedule was made of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub amendments: Vec<Amendment>,
     /// What must hold.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gates: Vec<Gate>,
@@ -173,33 +195,6 @@ fn default_drain() -> HumanDuration {
     HumanDuration::from_secs(5)
 }
 
-/// What becomes of the load of a node that is lost while the run goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum OnNodeLoss {
-    /// The others take it over from the lost node's horizon on: its arrivals in the open model, its users in the closed
-    /// one.
-    #[default]
-    Takeover,
-    /// The run goes on without it.
-    Shrink,
-    /// The run ends.
-    End,
-}
-
-/// Which requests leave a record of their own in the store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum RecordsMode {
-    /// None: histograms only.
-    #[default]
-    None,
-    /// Those that carry a sampled trace.
-    Sample,
-    /// Every request.
-    All,
-}
-
 /// What a virtual user speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -217,7 +212,7 @@ pub enum EngineKind {
 
 /// A group of virtual users: what they do and how much of it.
 ///
-/// Open model: `rate` with `duration`, or `stages`. Closed model: `users` with `duration` or `iterations`.
+/// Open model: `rate` with `duration`, `stages`, or a `pattern`. Closed model: `users` with `duration` or `iterations`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Group {
@@ -249,9 +244,15 @@ pub struct Group {
     /// Open model: the rate is for each node, not for all of them together.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub rate_per_node: bool,
-    /// Open model: spacing.
+    /// Open model: spacing, or the file of a bundle with the instants.
     #[serde(default)]
     pub arrivals: Arrivals,
+    /// Open model: a rate that follows a pattern for `duration`, instead of `rate`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pattern: Option<Pattern>,
+    /// Open model: clients who send one request after the other, each at times of its own, instead of `rate`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clients: Option<Clients>,
     /// Closed model: concurrent users over all nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub users: Option<u32>,
@@ -271,7 +272,8 @@ pub struct Group {
     #[serde(default = "default_max_in_flight")]
     pub max_in_flight: u32,
     /// Open model: iterations under way over all nodes; who arrives while there are as many is skipped. Each node has
-    /// its share of them, by its share of the load, and at least one.
+    /// its share of them, by its share of the load, and at least one. Closed model: the most that amendments may raise
+    /// `users` to; ten times `users`, and at least 100, when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_users: Option<u32>,
     /// A request that has taken this long since it was sent has failed.
@@ -368,10 +370,13 @@ impl ExperimentSpec {
             metadata: BTreeMap::new(),
             seed: default_seed(),
             services: BTreeMap::new(),
+            pinned_routes: BTreeMap::new(),
             bundle: None,
             nodes: NodeSelection::default(),
             groups,
             stress: Vec::new(),
+            profile: Vec::new(),
+            amendments: Vec::new(),
             gates: Vec::new(),
             records: RecordsMode::default(),
             telemetry: None,
@@ -405,6 +410,8 @@ impl Group {
             stages: Vec::new(),
             rate_per_node: false,
             arrivals: Arrivals::default(),
+            pattern: None,
+            clients: None,
             users: None,
             think_time: HumanDuration::default(),
             backoff: Backoff::default(),
@@ -439,37 +446,6 @@ impl Group {
         self.body_limit.map_or(BODY_LIMIT_DEFAULT_BYTES, |limit| limit.0)
     }
 
-    /// Whether the group follows a schedule.
-    pub fn is_open(&self) -> bool {
-        self.users.is_none()
-    }
-
-    /// The rate over time: `stages`, or the one stage that `rate` and `duration` mean.
-    ///
-    /// With `rate` and `iterations` but no duration, the stage is as long as the iterations need.
-    pub fn effective_stages(&self) -> Vec<Stage> {
-        if !self.stages.is_empty() {
-            return self.stages.clone();
-        }
-        let Some(rate) = self.rate else { return Vec::new() };
-        let duration = self.duration.or_else(|| {
-            let iterations = u128::from(self.iterations?);
-            let arrivals_ns = iterations * u128::from(Rate::PER_SECOND) * u128::from(SECOND_NS);
-            let needed = arrivals_ns.div_ceil(u128::from(rate.0.max(1)));
-            Some(HumanDuration(u64::try_from(needed).unwrap_or(u64::MAX)))
-        });
-        duration.map(|duration| Stage { duration, rate, to: None }).into_iter().collect()
-    }
-
-    /// How long load is offered; `None` for a closed group that is bounded by iterations alone.
-    pub fn offered_ns(&self) -> Option<u64> {
-        if self.is_open() {
-            Some(self.effective_stages().iter().fold(0u64, |sum, stage| sum.saturating_add(stage.duration.0)))
-        } else {
-            self.duration.map(|d| d.0)
-        }
-    }
-
     /// The steps by number, and where iterations are counted.
     pub fn step_table(&self) -> StepTable {
         let names = self.step_names();
@@ -478,22 +454,5 @@ impl Group {
         } else {
             StepTable::new(names)
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_rate_with_iterations_lasts_as_long_as_they_need() {
-        let group = |rate: &str, iterations| Group {
-            rate: Some(rate.parse().unwrap()),
-            iterations: Some(iterations),
-            ..Group::of_target("http://stub/".to_owned())
-        };
-        assert_eq!(group("100/s", 100).offered_ns(), Some(SECOND_NS));
-        assert_eq!(group("20/m", 10).offered_ns(), Some(30 * SECOND_NS));
-        assert_eq!(group("0.000001/h", u64::MAX).offered_ns(), Some(u64::MAX));
     }
 }

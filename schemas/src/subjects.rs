@@ -3,6 +3,8 @@
 use crate::names::{NameError, check_token};
 use crate::resource::ResourceKind;
 
+mod profile;
+
 /// The prefix that everything on the bus carries; `nuncius` unless told otherwise.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Namespace(String);
@@ -65,6 +67,11 @@ impl Namespace {
         format!("{}.experiment.dead", self.0)
     }
 
+    /// What was changed beside experiments, by whom and why.
+    pub fn change(&self) -> String {
+        format!("{}.change", self.0)
+    }
+
     /// Life cycle, phases, gate results of one experiment; replayable.
     pub fn experiment_event(&self, experiment: &str) -> String {
         format!("{}.experiment.{experiment}.event", self.0)
@@ -83,6 +90,11 @@ impl Namespace {
     /// Requests to the daemon whose database has the experiment.
     pub fn experiment_archive(&self, experiment: &str) -> String {
         format!("{}.experiment.{experiment}.archive", self.0)
+    }
+
+    /// Requests to every daemon, about all experiments: no experiment has this name, for it is no token.
+    pub fn experiments_archive(&self) -> String {
+        self.experiment_archive("~")
     }
 
     /// Requests to one node.
@@ -280,6 +292,11 @@ impl Namespace {
         format!("{}_experiment_event", self.0)
     }
 
+    /// The stream of what was changed beside experiments.
+    pub fn stream_change(&self) -> String {
+        format!("{}_change", self.0)
+    }
+
     /// The stream of merged seconds: apart from the events, so that many seconds never displace what happened.
     pub fn stream_second(&self) -> String {
         format!("{}_experiment_second", self.0)
@@ -377,11 +394,9 @@ pub const HEADER_TRACE_DESTINATION: &str = "Nats-Trace-Dest";
 pub const HEADER_SENT_UNIX_NS: &str = "Nuncius-Sent-Unix-Ns";
 /// Header: W3C trace context; lower case, as NATS headers are case-sensitive here.
 pub const HEADER_TRACEPARENT: &str = "traceparent";
-
-/// Header: the job is dropped when the client in its subject goes away before it is begun. The only value is `present`.
+/// Header: the job is dropped when the client in its subject goes away before it is begun; `present` is its only value.
 pub const HEADER_IF_CLIENT: &str = "Nuncius-If-Client";
-/// Header: what the id of a job is worth. The only value is `new`: it was made for this message, which is published for
-/// the first time, so that nobody need look for a record of it before it is run.
+/// Header: what the id of a job is worth: `new` was made for this very message, and nobody looks for a record of it.
 pub const HEADER_ID: &str = "Nuncius-Id";
 /// Header: the content type in which an answer is wanted.
 pub const HEADER_ACCEPT: &str = "Nuncius-Accept";
@@ -395,7 +410,6 @@ pub const HEADER_CLIENT: &str = "Nuncius-Client";
 pub const HEADER_PRIORITY: &str = "Nuncius-Priority";
 /// See [`HEADER_JOB`].
 pub const HEADER_ATTEMPTS: &str = "Nuncius-Attempts";
-
 /// Name of the durable consumer that all workers of a queue share for one priority.
 pub fn job_consumer(priority: u8) -> String {
     format!("priority-{priority}")
@@ -427,70 +441,4 @@ pub fn queue_returned(queue: &str, job: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_namespace_is_a_token() {
-        assert!(Namespace::new("lab-1").is_ok());
-        assert!(Namespace::new("lab.1").is_err());
-    }
-
-    #[test]
-    fn request_subjects_and_stream_subjects_are_disjoint() {
-        let ns = Namespace::default();
-        let streams = [
-            ns.experiment_submit(),
-            ns.experiment_dead(),
-            ns.experiment_event("*"),
-            ns.experiment_second("*"),
-            "nuncius.metric.>".into(),
-            ns.job_all("*"),
-            ns.record_all("*"),
-            ns.repeat_all("*"),
-            ns.dead_letter("*"),
-            ns.sample("*"),
-            ns.otlp_all(),
-        ];
-        for request in [
-            ns.experiment_control("x"),
-            ns.experiment_archive("x"),
-            ns.node_command("n"),
-            ns.node_ping("n"),
-            ns.job_event("q"),
-            ns.device_run("d"),
-            // No stream takes samples of machines: whoever listens hears them.
-            ns.telemetry("n"),
-            ns.telemetry_control("n"),
-            ns.oco_servo("a", "b"),
-            ns.resource("n", ResourceKind::Memory),
-            // Told by whoever wrote the record.
-            ns.result("q", "c", "j"),
-        ] {
-            for stream in &streams {
-                assert!(!matches(stream, &request), "{stream} captures {request}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_servos_subject_has_as_many_tokens_whatever_its_names() {
-        let ns = Namespace::default();
-        let subject = ns.oco_servo("dev.example.com", "app-1.2");
-        assert_eq!(subject, "nuncius.oco.dev%2Eexample%2Ecom.app-1%2E2.servo");
-        assert!(matches(&ns.oco_servo_all(), &subject));
-    }
-
-    fn matches(pattern: &str, subject: &str) -> bool {
-        let mut subject = subject.split('.');
-        for token in pattern.split('.') {
-            match (token, subject.next()) {
-                (">", Some(_)) => return true,
-                ("*", Some(_)) => {}
-                (token, Some(other)) if token == other => {}
-                _ => return false,
-            }
-        }
-        subject.next().is_none()
-    }
-}
+mod tests;

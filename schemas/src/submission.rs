@@ -70,9 +70,7 @@ impl Submission {
     pub fn check(&self) -> Result<(), SpecError> {
         match self {
             Self::Spec(spec) if spec.scaling.is_some() => spec.validate_scaling(),
-            Self::Spec(spec) if spec.search.is_some() => spec.validate_search(),
-            Self::Spec(spec) if spec.sweep.is_some() => spec.validate_sweep(),
-            Self::Spec(spec) => spec.validate(),
+            Self::Spec(spec) => spec.validate_submitted(),
             Self::Galileo(input) => input.check(),
         }
     }

@@ -146,7 +146,7 @@ impl SweepSpec {
         let mut levels = BTreeMap::new();
         for (name, factor) in self.factors.iter().rev() {
             let count = (factor.values.len() as u64).max(1);
-            if let Some(value) = factor.values.get((left % count) as usize) {
+            if let Some(value) = usize::try_from(left % count).ok().and_then(|at| factor.values.get(at)) {
                 levels.insert(name.clone(), value.clone());
             }
             left /= count;

@@ -8,7 +8,7 @@
 
 use nuncius_schemas::codec::CodecError;
 use nuncius_schemas::galileo::GalileoInput;
-use nuncius_schemas::spec::{Arrivals, ExperimentSpec, Group, RecordsMode};
+use nuncius_schemas::spec::{Arrivals, ExperimentSpec, Group, RecordsMode, TelemetrySpec};
 use nuncius_schemas::submission::{Submission, from_bytes};
 use serde_json::{Value, json};
 
@@ -40,6 +40,7 @@ fn the_example_of_the_original_documentation_runs() {
     assert_eq!((input.id(), input.name(), input.creator()), (Some("e-1"), Some("n"), Some("me")));
     let spec = input.translate(&["exphost".to_owned(), "other".to_owned()]).unwrap();
     assert_eq!((spec.id.as_deref(), spec.records), (Some("e-1"), RecordsMode::All));
+    assert_eq!(spec.telemetry, Some(TelemetrySpec::all()), "of all machines, as the original's daemon");
     assert_eq!(spec.groups.len(), 1);
     let group = &spec.groups[0];
     assert_eq!((group.name.as_str(), group.target.as_str()), ("squeezenet", "http://squeezenet/"));
@@ -140,6 +141,7 @@ fn ticks_are_rates_of_the_service_over_all_nodes() {
     assert_eq!(stages(group), pairs(&[("2s", "1/s"), ("4s", "2.5/s"), ("2s", "0/s"), ("2s", "7/s")]));
     assert!(!group.rate_per_node && group.max_in_flight == 150 && group.nodes.is_none());
     assert_eq!((spec.id.as_deref(), spec.creator.as_deref(), spec.records), (Some("e"), Some("me"), RecordsMode::All));
+    assert_eq!(spec.telemetry, Some(TelemetrySpec::all()));
 }
 
 #[test]
@@ -162,7 +164,7 @@ fn the_request_is_that_of_the_client_parameters() {
     ];
     let spec = read(ticks(&patch)).unwrap().translate(&[]).unwrap();
     let (group, step) = (&spec.groups[0], &spec.groups[0].steps[0]);
-    assert_eq!((group.arrivals, group.timeout.to_string().as_str()), (Arrivals::Poisson, "2500ms"));
+    assert_eq!((&group.arrivals, group.timeout.to_string().as_str()), (&Arrivals::Poisson, "2500ms"));
     assert_eq!(
         (step.method.as_ref().map(|method| method.name()), step.path.as_deref()),
         (Some("POST"), Some("/p?a=1&n=3&q=a+b%26c"))

@@ -17,12 +17,18 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+#[path = "messages/archive_fixtures.rs"]
+mod archive_fixtures;
 #[path = "messages/fixtures.rs"]
 mod fixtures;
+#[path = "messages/profile_fixtures.rs"]
+mod profile_fixtures;
 #[path = "messages/queue_fixtures.rs"]
 mod queue_fixtures;
 #[path = "messages/report_fixtures.rs"]
 mod report_fixtures;
+#[path = "messages/route_fixtures.rs"]
+mod route_fixtures;
 #[path = "messages/series_fixtures.rs"]
 mod series_fixtures;
 #[path = "messages/telemetry_fixtures.rs"]
@@ -95,6 +101,9 @@ fn every_message_of_the_first_version_still_loads() {
     for (variant, reply) in fixtures::node_replies() {
         keeps(&format!("node-reply{variant}"), &reply);
     }
+    keeps_version("node-command-reroute", 2, &route_fixtures::reroute());
+    keeps_version("node-command-profile", 2, &profile_fixtures::node_command());
+    keeps("node-reply-profiled", &profile_fixtures::node_reply());
     keeps("metric-delta", &fixtures::metric_delta());
     keeps("record-batch", &fixtures::record_batch());
     keeps("experiment-event", &fixtures::experiment_event());
@@ -102,22 +111,27 @@ fn every_message_of_the_first_version_still_loads() {
     keeps("run-record", &fixtures::run_record());
     keeps("submit-reply", &fixtures::submit_reply());
     keeps("control", &fixtures::control());
+    keeps("control-by", &fixtures::control_by());
+    keeps("control-mark", &fixtures::control_mark());
     keeps("control-reply", &fixtures::control_reply());
     keeps("archive-request", &fixtures::archive_request());
+    keeps("archive-request-find", &fixtures::archive_find());
     for (variant, reply) in fixtures::archive_replies() {
         keeps(&format!("archive-reply{variant}"), &reply);
     }
-    keeps("route", &fixtures::route());
+    keeps("route", &route_fixtures::route());
     keeps("app", &fixtures::app());
     keeps_version("report", 2, &report_fixtures::report());
     keeps("scaling-report", &fixtures::scaling_report());
     keeps("comparison", &series_fixtures::comparison());
+    keeps("comparable-run", &series_fixtures::comparable_run());
     keeps("search-report", &series_fixtures::search_report());
     keeps("sweep-report", &series_fixtures::sweep_report());
     keeps("job", &fixtures::job());
     keeps("job-result", &fixtures::job_result());
     keeps("job-repeat", &fixtures::job_repeat());
     keeps("job-event", &fixtures::job_event());
+    keeps("change", &fixtures::change());
     keeps("queue", &fixtures::queue_definition());
     keeps("queue-totals", &fixtures::queue_totals());
     keeps("node-sample", &fixtures::node_sample());
@@ -159,10 +173,11 @@ fn every_message_type_has_its_golden_messages() {
 /// Adds a field that no type has to every map that stands for a struct between processes.
 fn with_additions(value: &mut Value) {
     // What people write is strict wherever it is carried, and the keys of maps are data.
-    const STRICT: [&str; 15] = [
+    const STRICT: [&str; 16] = [
         "spec",
         "search",
         "sweep",
+        "amendments",
         "levels",
         "figures",
         "variables",
@@ -222,6 +237,7 @@ fn a_newer_process_is_understood_by_an_older_one() {
     ignores_additions(&report_fixtures::report());
     ignores_additions(&fixtures::scaling_report());
     ignores_additions(&series_fixtures::comparison());
+    ignores_additions(&series_fixtures::comparable_run());
     ignores_additions(&series_fixtures::search_report());
     ignores_additions(&series_fixtures::sweep_report());
     ignores_additions(&fixtures::app());
@@ -233,6 +249,7 @@ fn a_newer_process_is_understood_by_an_older_one() {
     ignores_additions(&fixtures::job_result());
     ignores_additions(&fixtures::job_repeat());
     ignores_additions(&fixtures::job_event());
+    ignores_additions(&fixtures::change());
     ignores_additions(&fixtures::queue_definition());
     ignores_additions(&fixtures::queue_totals());
     ignores_additions(&fixtures::node_sample());
@@ -287,7 +304,8 @@ fn a_field_that_people_misspell_is_refused_at_every_depth() {
             assert!(error.contains("raet"), "{error}\n{wrong}");
         }
     }
-    for value in [serde_json::to_value(fixtures::route()).unwrap(), serde_json::to_value(fixtures::control()).unwrap()]
+    for value in
+        [serde_json::to_value(route_fixtures::route()).unwrap(), serde_json::to_value(fixtures::control()).unwrap()]
     {
         for wrong in misspelt(&value) {
             let bytes = wrong.to_string();

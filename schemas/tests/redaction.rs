@@ -111,6 +111,7 @@ fn full() -> ExperimentSpec {
         "services": {"shop": ["h:1"]}, "nodes": nodes, "groups": groups,
         "bundle": {"digest": "d", "name": "b", "bytes": 1},
         "stress": [{"for": "1s", "cpu": "10%", "nodes": nodes}],
+        "profile": [{"name": "p", "nodes": nodes, "command": ["run", "{pid}"], "pid_of": "shop", "output": "o"}],
         "gates": [{"expression": "failures < 1%", "group": "web", "step": "s"}],
         "telemetry": {"nodes": ["edge-*"]},
         "scaling": {"steps": [1, 2], "workers": {"start": "local", "command": ["run", "it"]},
@@ -206,6 +207,7 @@ fn the_list_of_texts_has_every_text_there_is() {
         "body",
         "geometric",
         "random",
+        "folded",
     ];
     let missed: Vec<&String> = found
         .iter()

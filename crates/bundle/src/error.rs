@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use nuncius_schemas::bundle::{DigestError, PathError, short_digest};
+use nuncius_schemas::bundle::{DigestError, FILES_MAX, PathError, UNPACKED_MAX_BYTES, short_digest};
 
 /// Errors of this crate.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +78,9 @@ pub enum BundleError {
         /// What it is: "a symbolic link".
         kind: &'static str,
     },
+    /// What came as a zip archive.
+    #[error(transparent)]
+    Zip(#[from] ZipError),
     /// What is no bundle at all.
     #[error("not a bundle, or damaged: {reason}")]
     Unreadable {
@@ -123,6 +126,38 @@ pub enum BundleError {
     },
 }
 
+/// What is no archive, or has what no application may have.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ZipError {
+    /// Something else.
+    #[error("it is no zip archive")]
+    NoArchive,
+    /// More files than there may be.
+    #[error("it has {count} files, at most {FILES_MAX} are taken")]
+    TooManyFiles {
+        /// How many it has.
+        count: usize,
+    },
+    /// A name in another encoding.
+    #[error("a name in it is not UTF-8")]
+    NotUtf8,
+    /// A path that no file of a bundle has.
+    #[error(transparent)]
+    Path(#[from] PathError),
+    /// Two files of one path.
+    #[error("{path} is in it twice")]
+    Twice {
+        /// The path.
+        path: String,
+    },
+    /// A file that cannot be read, or may not be.
+    #[error("{path} cannot be unpacked: it is damaged, encrypted, or more than {UNPACKED_MAX_BYTES} bytes")]
+    Damaged {
+        /// Its path.
+        path: String,
+    },
+}
+
 impl BundleError {
     pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
         move |source| Self::Io { path: path.to_owned(), source }
@@ -142,6 +177,7 @@ impl BundleError {
             | Self::Duplicate { .. }
             | Self::FileAndDirectory { .. }
             | Self::NoFile { .. }
+            | Self::Zip(_)
             | Self::Unreadable { .. }
             | Self::Truncated
             | Self::WrongDigest { .. }

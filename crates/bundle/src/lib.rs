@@ -5,9 +5,11 @@
 //! the SHA-256 of its bytes. This crate must never know where bundles come from (that is `nuncius-bus`), believe a word
 //! that one says of itself, or write outside of the directory that it was given.
 //!
-//! Layout: [`pack`](pack_directory) makes bundles, [`unpack`] reads them, both within [`Limits`]; [`Cache`] keeps them
-//! unpacked for all processes of a host.
+//! Layout: [`pack`](pack_directory) makes bundles, [`unpack`] reads them, both within [`Limits`], and [`read_through`]
+//! without writing anything; [`Cache`] keeps them unpacked for all processes of a host; [`unpack_zip`] takes zip
+//! archives, as Galileo's [applications](pack_app) are.
 
+mod app;
 mod cache;
 mod digest;
 mod error;
@@ -17,11 +19,14 @@ mod names;
 mod pack;
 mod tree;
 mod unpack;
+mod zip;
 
+pub use app::{APP_MANIFEST, PackedApp, manifest_of, pack_app};
 pub use cache::{Cache, Held, Lookup, Place};
 pub use digest::{Hasher, digest_of, digest_of_file};
-pub use error::BundleError;
+pub use error::{BundleError, ZipError};
 pub use limits::Limits;
 pub use manifest::{FileEntry, Manifest, spec_among};
 pub use pack::{Packed, pack_directory, pack_files};
-pub use unpack::unpack;
+pub use unpack::{read_through, unpack};
+pub use zip::{ZipFile, read_zip, unpack_zip, write_zip};

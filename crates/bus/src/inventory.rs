@@ -297,8 +297,12 @@ impl Bus {
         Ok(answers.iter().filter_map(read).filter_map(sum).collect())
     }
 
-    /// Asks whoever hears, and takes the answers that come within `patience`: nobody knows how many there will be.
-    async fn ask_all(
+    /// Asks whoever hears, and takes the answers that come within `patience`, at most so many: nobody knows how many
+    /// there will be.
+    ///
+    /// # Errors
+    /// [`BusError`] where nothing can be asked.
+    pub async fn ask_all(
         &self,
         subject: &str,
         question: Bytes,

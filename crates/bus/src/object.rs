@@ -1,4 +1,4 @@
-//! Objects: reports, profiles and bundles too large for a message.
+//! Objects: reports, outputs of profiles and bundles too large for a message.
 
 use std::time::Duration;
 

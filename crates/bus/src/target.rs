@@ -10,10 +10,12 @@ use std::time::Duration;
 
 use async_nats::client::{PublishErrorKind, RequestErrorKind};
 use async_nats::connection::State;
-use async_nats::jetstream::{self, consumer::pull, context};
+use async_nats::jetstream::{self, consumer::pull};
 use async_nats::{ConnectErrorKind, ConnectOptions, Event, ServerAddr};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::Headers;
 
@@ -114,6 +116,14 @@ pub struct TargetDelivery {
     acker: jetstream::message::Acker,
 }
 
+/// What a stream answers to a message: that it has it, and under which number, or why not.
+#[derive(Deserialize)]
+struct StreamAnswer {
+    error: Option<IgnoredAny>,
+    stream: Option<IgnoredAny>,
+    seq: Option<IgnoredAny>,
+}
+
 /// Connects to a server.
 ///
 /// # Errors
@@ -167,12 +177,7 @@ pub async fn connect(options: TargetOptions) -> Result<TargetClient, TargetError
         }
         Err(_) => return Err(TargetError::Timeout),
     };
-    // Whoever waits for an acknowledgement has a timeout of its own.
-    let jetstream = jetstream::ContextBuilder::new()
-        .timeout(timeout)
-        .ack_timeout(Duration::from_secs(3_600))
-        .concurrency_limit(None)
-        .build(client.clone());
+    let jetstream = jetstream::ContextBuilder::new().timeout(timeout).build(client.clone());
     Ok(TargetClient { client, jetstream, slow })
 }
 
@@ -215,23 +220,17 @@ impl TargetClient {
     /// [`TargetError::Closed`], [`TargetError::NoStream`], [`TargetError::Refused`], [`TargetError::TooLarge`],
     /// [`TargetError::Timeout`], [`TargetError::Invalid`].
     pub async fn publish_acked(&self, subject: String, headers: &Headers, payload: Bytes) -> Result<(), TargetError> {
-        self.check()?;
-        let in_words = |error: &context::PublishError| match error.kind() {
-            context::PublishErrorKind::StreamNotFound => TargetError::NoStream,
-            context::PublishErrorKind::TimedOut => TargetError::Timeout,
-            context::PublishErrorKind::BrokenPipe => TargetError::Closed,
-            context::PublishErrorKind::MaxPayloadExceeded => TargetError::TooLarge,
-            context::PublishErrorKind::WrongLastMessageId
-            | context::PublishErrorKind::WrongLastSequence
-            | context::PublishErrorKind::MaxAckPending
-            | context::PublishErrorKind::Other => TargetError::Refused,
-        };
-        let sent = match headers.to_wire().map_err(|_| TargetError::Invalid)? {
-            None => self.jetstream.publish(subject, payload).await,
-            Some(headers) => self.jetstream.publish_with_headers(subject, headers, payload).await,
-        };
-        let acknowledged = sent.map_err(|error| in_words(&error))?;
-        acknowledged.await.map(drop).map_err(|error| in_words(&error))
+        // A request: less than the publishing of async-nats' JetStream context, which counts those under way and has
+        // timeouts of its own. Whoever waits here has one.
+        let answer = self.requested(subject, headers, payload, None).await.map_err(|error| match error {
+            TargetError::NoResponders => TargetError::NoStream,
+            other => other,
+        })?;
+        match serde_json::from_slice(&answer.payload) {
+            Ok(StreamAnswer { error: None, stream: Some(_), seq: Some(_) }) => Ok(()),
+            // Refused, or answered by somebody who is no stream.
+            Ok(_) | Err(_) => Err(TargetError::Refused),
+        }
     }
 
     /// Sends a request and waits for its answer.
@@ -246,13 +245,22 @@ impl TargetClient {
         payload: Bytes,
         timeout: Duration,
     ) -> Result<TargetMessage, TargetError> {
+        self.requested(subject, headers, payload, Some(timeout)).await.map(TargetMessage::of)
+    }
+
+    async fn requested(
+        &self,
+        subject: String,
+        headers: &Headers,
+        payload: Bytes,
+        timeout: Option<Duration>,
+    ) -> Result<async_nats::Message, TargetError> {
         self.check()?;
-        let mut request = async_nats::Request::new().payload(payload).timeout(Some(timeout));
+        let mut request = async_nats::Request::new().payload(payload).timeout(timeout);
         if let Some(headers) = headers.to_wire().map_err(|_| TargetError::Invalid)? {
             request = request.headers(headers);
         }
-        let answer = self.client.send_request(subject, request).await;
-        answer.map(TargetMessage::of).map_err(|error| match error.kind() {
+        self.client.send_request(subject, request).await.map_err(|error| match error.kind() {
             RequestErrorKind::TimedOut => TargetError::Timeout,
             RequestErrorKind::NoResponders => TargetError::NoResponders,
             RequestErrorKind::InvalidSubject => TargetError::Invalid,

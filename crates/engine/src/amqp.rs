@@ -43,10 +43,10 @@ mod connection;
 mod consume;
 mod message;
 mod publish;
-mod runtime;
 mod shared;
 
-pub(crate) use connection::{Access, Link, describe, failure_of, open, reply};
+pub(crate) use connection::{Access, failure_of, open};
+pub(crate) use nuncius_amqp::{Link, describe, reply};
 pub(crate) use publish::declare;
 pub(crate) use shared::Setup;
 use shared::{Publish, Shared, State, Tally};
@@ -62,7 +62,7 @@ pub(crate) fn setup(plan: &GroupPlan, amqp: &AmqpPlan) -> Result<Setup, EngineEr
         false => None,
     };
     let uri = login(amqp).map_err(refused)?;
-    let access = Access::of((uri, Arc::clone(&plan.hosts), tls), plan.timeout_ns, &plan.name);
+    let access = Access::of((uri, Arc::clone(&plan.upstream), tls), plan.timeout_ns, &plan.name);
     Ok(Setup { access: Arc::new(access), tally: Arc::new(Tally::new()) })
 }
 

@@ -97,10 +97,10 @@ pub(crate) async fn connect(host: &Host) -> Result<TcpStream, ConnectError> {
 ///
 /// # Errors
 /// All that were tried.
-pub(crate) fn reach(hosts: &[Host], patience: Duration) -> Result<(), ConnectError> {
+pub(crate) fn reach(hosts: &[&Host], patience: Duration) -> Result<(), ConnectError> {
     let mut failed = ConnectError::default();
     let deadline = std::time::Instant::now() + patience;
-    let mut left: usize = hosts.iter().map(Host::len).sum();
+    let mut left: usize = hosts.iter().map(|host| host.len()).sum();
     let mut is_reached = hosts.is_empty();
     for host in hosts {
         // Which family answers is found out for each host before load is offered.

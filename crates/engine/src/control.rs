@@ -1,11 +1,12 @@
-//! What the caller may tell running engine threads: start, go on, stop.
+//! What the caller may tell running engine threads: start, go on, otherwise from an instant on, stop.
 //!
-//! Everything is atomic: the threads look at it at every event, and are woken when it changes.
+//! Everything may be told at any time: the threads look at it at every event, and are woken when it changes.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use nuncius_clock::monotonic_ns;
+use nuncius_schemas::amendment::Amendment;
 
 use crate::caps::Caps;
 use crate::wake::Waker;
@@ -17,6 +18,8 @@ const NEVER: u64 = u64::MAX;
 pub struct Control {
     start_at_ns: AtomicU64,
     horizon_ns: AtomicU64,
+    /// Of the load, as far as the horizon reaches; all of them each time.
+    amendments: Mutex<Arc<[Amendment]>>,
     stop_at_ns: AtomicU64,
     stop_drain_ns: AtomicU64,
     abandoned: AtomicBool,
@@ -39,6 +42,7 @@ impl Control {
         Arc::new(Self {
             start_at_ns: AtomicU64::new(NEVER),
             horizon_ns: AtomicU64::new(0),
+            amendments: Mutex::new(Arc::new([])),
             stop_at_ns: AtomicU64::new(NEVER),
             stop_drain_ns: AtomicU64::new(0),
             abandoned: AtomicBool::new(false),
@@ -58,6 +62,7 @@ impl Control {
     /// From now on `other` has been told what this one was, and will be.
     pub fn adopt(&self, other: Arc<Self>) {
         let mut adopted = self.adopted.lock().unwrap_or_else(PoisonError::into_inner);
+        other.amend(self.amendments());
         if let Some(start_at_ns) = self.start_at() {
             other.start_within_caps(start_at_ns, self.horizon_ns());
         }
@@ -91,6 +96,24 @@ impl Control {
         let _ = self.start_at_ns.compare_exchange(NEVER, start_at_ns, Ordering::AcqRel, Ordering::Acquire);
         self.wake();
         self.tell(|other| other.start_within_caps(start_at_ns, horizon_ns));
+    }
+
+    /// All amendments of the load that lie before the horizon that comes next: to be told before that, so that nobody
+    /// offers anything beyond their instants who does not know them. A list that is shorter than the known one changes
+    /// nothing.
+    pub fn amend(&self, amendments: Arc<[Amendment]>) {
+        {
+            let mut known = self.amendments.lock().unwrap_or_else(PoisonError::into_inner);
+            if amendments.len() > known.len() {
+                *known = Arc::clone(&amendments);
+            }
+        }
+        self.tell(|other| other.amend(Arc::clone(&amendments)));
+    }
+
+    /// The amendments that are known.
+    pub(crate) fn amendments(&self) -> Arc<[Amendment]> {
+        Arc::clone(&self.amendments.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Arrivals planned before `horizon_ns` (run time) may be offered; an earlier horizon than the present one

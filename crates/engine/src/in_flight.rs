@@ -5,14 +5,16 @@
 //! an iteration, also at the same time.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use nuncius_clock::{Alarm, Counter, monotonic_ns};
+use nuncius_schemas::amendment::Amendment;
 use nuncius_schemas::metric::FailureKind;
 use tokio::sync::{Mutex, Notify};
 
+use crate::counted::ByNumber;
 use crate::failure::Failure;
 use crate::pace::Pace;
 use crate::plan::traceparent;
@@ -80,10 +82,12 @@ struct Books {
 pub(crate) struct InFlight {
     /// Gone once they are closed.
     books: RefCell<Option<Books>>,
-    under_way: RefCell<HashMap<u64, UnderWay>>,
+    under_way: RefCell<ByNumber<UnderWay>>,
     next: Cell<u64>,
     /// Held by who waits for the cap on the rate.
     gate: Mutex<()>,
+    /// How many wait for it, or for the gate.
+    held: Cell<u32>,
     /// An iteration has ended, or something else is to be looked at.
     pub(crate) changed: Notify,
 }
@@ -92,9 +96,10 @@ impl InFlight {
     pub(crate) fn new(pace: Pace, recorder: Recorder) -> Self {
         Self {
             books: RefCell::new(Some(Books { pace, recorder })),
-            under_way: RefCell::new(HashMap::new()),
+            under_way: RefCell::default(),
             next: Cell::new(0),
             gate: Mutex::new(()),
+            held: Cell::new(0),
             changed: Notify::new(),
         }
     }
@@ -150,6 +155,15 @@ impl InFlight {
     /// Where an iteration comes from.
     pub(crate) fn start_of(&self, iteration: Iteration) -> Option<Start> {
         self.under_way.borrow().get(&iteration.number).map(|under_way| under_way.start)
+    }
+
+    /// The amendments of the load that are known, and the run time that an iteration was planned for; of the closed
+    /// model, when it was begun.
+    pub(crate) fn planned(&self, iteration: Iteration) -> Option<(Arc<[Amendment]>, u64)> {
+        self.with(iteration.number, |books, under_way| {
+            let planned_ns = books.recorder.run_time_ns(under_way.start.planned_ns);
+            (books.pace.amendments(), planned_ns)
+        })
     }
 
     /// What only counts; `None` once the records are closed.
@@ -227,14 +241,31 @@ impl InFlight {
     /// Waits until a request that is not an iteration's very first may be written: the node's cap on the rate. Those
     /// who wait are let through in the order in which they came.
     pub(crate) async fn permit(&self, id: ExchangeId) {
-        let _turn = self.gate.lock().await;
-        loop {
-            let now_ns = monotonic_ns();
-            let permitted =
-                self.with_exchange(id, |books, exchange| books.pace.permit(&mut books.recorder, exchange, now_ns));
-            let Some(Err(at_ns)) = permitted else { return };
-            tokio::time::sleep(Duration::from_nanos(at_ns.saturating_sub(now_ns))).await;
+        // Nearly always nobody waits, and there is no turn to keep.
+        if self.held.get() == 0 && self.permitted(id).is_ok() {
+            return;
         }
+        let _held = Held::begin(&self.held);
+        let _turn = self.gate.lock().await;
+        while let Err(pause) = self.permitted(id) {
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Takes the leave of the node's cap on the rate; or how long there is none.
+    fn permitted(&self, id: ExchangeId) -> Result<(), Duration> {
+        let now_ns = monotonic_ns();
+        let permitted =
+            self.with_exchange(id, |books, exchange| books.pace.permit(&mut books.recorder, exchange, now_ns));
+        match permitted {
+            Some(Err(at_ns)) => Err(Duration::from_nanos(at_ns.saturating_sub(now_ns))),
+            Some(Ok(())) | None => Ok(()),
+        }
+    }
+
+    /// The host that an exchange goes to, where hosts are told apart.
+    pub(crate) fn reaches(&self, id: ExchangeId, host: SocketAddr) {
+        self.with_exchange(id, |books, exchange| exchange.host = books.recorder.host_number(host));
     }
 
     /// The request is to be written once more.
@@ -244,8 +275,8 @@ impl InFlight {
     }
 
     /// The request is being written, and the iteration with it, where it is the first of that. A second time changes
-    /// nothing.
-    pub(crate) fn sent(&self, id: ExchangeId) {
+    /// nothing. Gives the instant of now.
+    pub(crate) fn sent(&self, id: ExchangeId) -> u64 {
         let now_ns = monotonic_ns();
         self.with(id.iteration, |books, under_way| {
             if let Some((_, exchange)) = under_way.open.iter_mut().find(|(number, _)| *number == id.number) {
@@ -255,6 +286,7 @@ impl InFlight {
                 }
             }
         });
+        now_ns
     }
 
     /// The trace context of an exchange of a sampled iteration.
@@ -336,6 +368,22 @@ impl InFlight {
             Ok(()) => pace.close(recorder, now_ns),
             Err(error) => pace.close_broken(recorder, "wait for events", &error, now_ns),
         }
+    }
+}
+
+/// Somebody waits for the cap on the rate, until this is dropped.
+struct Held<'a>(&'a Cell<u32>);
+
+impl<'a> Held<'a> {
+    fn begin(held: &'a Cell<u32>) -> Self {
+        held.set(held.get() + 1);
+        Self(held)
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
     }
 }
 

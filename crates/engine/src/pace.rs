@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use nuncius_load::ShardSet;
+use nuncius_schemas::amendment::Amendment;
 
 use crate::control::Control;
 use crate::options::EngineOptions;
@@ -16,13 +17,15 @@ use crate::record::Recorder;
 use crate::sink::FinishReason;
 
 mod begin;
+mod closed;
 mod dense;
 mod feed;
 mod frame;
 mod horizon;
+mod open;
 mod stand;
 
-pub(crate) use feed::first_of;
+pub(crate) use closed::first_of;
 pub(crate) use frame::{Frame, Phase};
 pub(crate) use stand::Look;
 
@@ -77,6 +80,8 @@ pub(crate) struct Pace {
     gated_since_ns: u64,
     in_flight: usize,
     in_flight_max: usize,
+    /// How far the schedule is known, on CLOCK_MONOTONIC: amendments from there on may come.
+    known_until_ns: u64,
     users_max: usize,
     /// Answers may still be on their way though nothing is in flight: see [`Pace::hold`].
     is_held: bool,
@@ -90,7 +95,7 @@ impl Pace {
         let feed = Feed::new(plan.load.clone(), share.shards, plan.joins_at_ns);
         let in_flight_max = match &feed {
             Feed::Open(_) => share.in_flight_max,
-            Feed::Closed(closed) => closed.members(),
+            Feed::Closed(closed) => closed.members_max(),
         };
         Self {
             frame: Frame::new(control, options, plan.joins_at_ns),
@@ -109,6 +114,7 @@ impl Pace {
             gated_since_ns: 0,
             in_flight: 0,
             in_flight_max,
+            known_until_ns: 0,
             users_max,
             is_held: false,
             first_shard,
@@ -118,6 +124,14 @@ impl Pace {
     /// Most starts under way at a time.
     pub(crate) fn in_flight_max(&self) -> usize {
         self.in_flight_max
+    }
+
+    /// How many users there are at the start; none in the open model.
+    pub(crate) fn members(&self) -> usize {
+        match &self.feed {
+            Feed::Open(_) => 0,
+            Feed::Closed(closed) => closed.members(),
+        }
     }
 
     /// The first of the thread's shards: tells threads and nodes of one group apart.
@@ -157,6 +171,11 @@ impl Pace {
         self.frame.phase() == Phase::Over
     }
 
+    /// The amendments of the load that are known by now.
+    pub(crate) fn amendments(&self) -> Arc<[Amendment]> {
+        self.frame.amendments()
+    }
+
     /// While held, the group drains to the end of its time though nothing is in flight. The next [`Pace::poll`] heeds
     /// it.
     pub(crate) fn hold(&mut self, is_held: bool) {
@@ -187,13 +206,13 @@ impl Pace {
 
     fn start(&mut self, now_ns: u64) {
         self.begin_ns = self.frame.begin_ns();
-        match &mut self.feed {
-            Feed::Closed(feed) => feed.start(),
-            Feed::Open(_) => self.look_ahead(),
+        if let Feed::Closed(feed) = &mut self.feed {
+            feed.start();
         }
+        self.know_more();
         // It was not ready in time for what had been planned by now.
         if self.frame.joins_at_ns().is_some() {
-            self.pass_over(now_ns);
+            self.pass_over(now_ns.min(self.frame.stand().horizon_at_ns()));
         }
     }
 
@@ -223,6 +242,7 @@ impl Pace {
             }
             Feed::Closed(feed) => {
                 let end_ns = feed.duration_ns().map_or(u64::MAX, |duration| start_ns.saturating_add(duration));
+                feed.change(now_ns.saturating_sub(start_ns));
                 if now_ns >= end_ns || feed.is_exhausted() {
                     let is_cut_off = self.frame.is_standing() && horizon_at_ns < end_ns && !feed.is_exhausted();
                     let reason = if is_cut_off { FinishReason::Horizon } else { FinishReason::ScheduleEnded };
@@ -268,7 +288,12 @@ impl Pace {
             Feed::Open(_) if self.arrival_ns == u64::MAX => 0,
             Feed::Open(_) if self.frame.is_standing() => u64::MAX,
             Feed::Open(_) => self.arrival_ns,
-            Feed::Closed(feed) => feed.wake_ns().unwrap_or(u64::MAX).min(self.end_ns()).max(self.begin_ns),
+            Feed::Closed(feed) => {
+                let change_ns =
+                    feed.next_change_ns().map_or(u64::MAX, |at_ns| self.frame.start_ns().saturating_add(at_ns));
+                let next_ns = feed.wake_ns().unwrap_or(u64::MAX).min(change_ns);
+                next_ns.min(self.end_ns()).max(self.begin_ns)
+            }
         }
     }
 

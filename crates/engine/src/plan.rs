@@ -5,17 +5,17 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nuncius_load::{RateProfile, Schedule, ShardSet};
+use nuncius_load::amended::Basis;
+use nuncius_load::{ShardSet, schedule_of};
 use nuncius_schemas::meter::Meter;
 use nuncius_schemas::route::Route;
-use nuncius_schemas::spec::{EngineKind, ExperimentSpec, Group, JobStep, Stage};
+use nuncius_schemas::spec::{EngineKind, ExperimentSpec, Group, JobStep};
 use nuncius_schemas::steps::StepTable;
-use nuncius_schemas::units::Rate;
 use serde_json::{Map, Value};
 
 use crate::error::PlanError;
-use crate::host::Host;
 use crate::policy::TargetPolicy;
+use crate::program::target::Resolver;
 use crate::program::{self, Part, Program, ProgramInput};
 use crate::sequence::Sequence;
 
@@ -27,12 +27,14 @@ pub(crate) mod request;
 mod servo;
 pub(crate) mod spread;
 pub(crate) mod target;
+pub(crate) mod upstream;
 
 pub(crate) use amqp::AmqpPlan;
-pub(crate) use load::Load;
+pub(crate) use load::{ClosedLoad, Load};
 pub(crate) use request::{HttpPlan, RequestPlan, TRACEPARENT_BYTES, traceparent, write_traceparent};
 pub(crate) use servo::ServoPlan;
-pub(crate) use spread::{Picker, Spread};
+pub(crate) use spread::Picker;
+pub(crate) use upstream::{Followed, Hosts, Upstream};
 
 /// Most engine threads of one group.
 pub const THREADS_MAX: usize = 256;
@@ -81,9 +83,8 @@ pub struct GroupPlan {
     /// Who arrives while so many are under way over all nodes is skipped.
     pub(crate) max_users: Option<u32>,
     pub(crate) timeout_ns: u64,
-    pub(crate) hosts: Arc<[Host]>,
-    /// How requests are shared over the hosts.
-    pub(crate) spread: Spread,
+    /// What stands behind the group's target.
+    pub(crate) upstream: Arc<Upstream>,
     pub(crate) steps: StepTable,
     /// What is planned before this run time does not count.
     pub(crate) warm_up_ns: u64,
@@ -160,14 +161,14 @@ impl GroupPlan {
 
     /// Chooses hosts for a thread whose first shard this is.
     pub(crate) fn picker(&self, first_shard: u32) -> Picker {
-        Picker::new(&self.spread, &self.load, self.shards.shards(), first_shard)
+        Picker::new(&self.upstream.now().spread, &self.load, self.shards.shards(), first_shard)
     }
 
     /// Whether there is somebody who waits for each iteration's end before the next.
     pub(crate) const fn is_closed(&self) -> bool {
         match self.load {
             Load::Open { .. } => false,
-            Load::Closed { .. } => true,
+            Load::Closed(_) => true,
         }
     }
 
@@ -193,8 +194,18 @@ impl GroupPlan {
     }
 
     /// Resolved addresses of the target, those that are tried when nobody listens at another included.
-    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> + '_ {
-        self.hosts.iter().flat_map(Host::candidates)
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.upstream.now().used().flat_map(|host| host.candidates()).collect()
+    }
+
+    /// What of it follows the routing table while it runs.
+    pub fn routing(&self) -> Routing {
+        let (targets, resolver) = match &self.action {
+            Action::Session(program) => (&*program.targets, Some(Arc::clone(&program.resolver))),
+            Action::Http(_) | Action::Amqp(_) | Action::Queue(_) | Action::Servo(_) => (&[][..], None),
+        };
+        let targets = targets.iter().map(|target| Arc::clone(&target.upstream));
+        Routing { upstreams: std::iter::once(Arc::clone(&self.upstream)).chain(targets).collect(), resolver }
     }
 
     /// Whether somebody accepts connections at the target: one address must. Blocks for `patience` at the longest, or a
@@ -203,7 +214,8 @@ impl GroupPlan {
     /// # Errors
     /// All that were tried, with what the system said of each.
     pub fn reach(&self, patience: Duration) -> Result<(), String> {
-        match crate::connect::reach(&self.hosts, patience) {
+        let hosts = self.upstream.now();
+        match crate::connect::reach(&hosts.used().map(|host| &**host).collect::<Vec<_>>(), patience) {
             Ok(()) => Ok(()),
             Err(failed) => Err(failed.to_string()),
         }
@@ -225,6 +237,39 @@ impl GroupPlan {
             http.general = true;
         }
         self
+    }
+}
+
+/// What of a group follows the routing table while it runs.
+#[derive(Debug, Clone)]
+pub struct Routing {
+    upstreams: Vec<Arc<Upstream>>,
+    /// What makes targets of what becomes known while sessions run.
+    resolver: Option<Arc<Resolver>>,
+}
+
+impl Routing {
+    /// Goes by a route from now on, where its service is one of the group's targets. May block on DNS. `environment` is
+    /// that of [`plan_group`].
+    ///
+    /// # Errors
+    /// The route has no address that can be used, or one that this node may not be aimed at: the group goes on as it
+    /// did.
+    pub fn reroute(
+        &self,
+        route: &Route,
+        policy: &TargetPolicy,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<(), PlanError> {
+        let filled = environment::fill_in_route(route, environment)?;
+        let masked = |error| filled.masked(error);
+        for upstream in &self.upstreams {
+            upstream.reroute(&filled.route, policy).map_err(masked)?;
+        }
+        if let Some(resolver) = &self.resolver {
+            resolver.reroute(&filled.route).map_err(masked)?;
+        }
+        Ok(())
     }
 }
 
@@ -251,11 +296,8 @@ pub fn plan_group(
     let is_static = group.is_static();
     let steps = group.step_table();
     let planned = plan_action(&path, &filled, is_static, input, policy, environment);
-    let (action, hosts) = planned.map_err(|error| filled.masked(error))?;
+    let (action, upstream) = planned.map_err(|error| filled.masked(error))?;
     let group = &filled.group;
-    let weights: Vec<u64> = hosts.iter().map(|host| host.weight).collect();
-    let spread =
-        Spread::new(&weights).map_err(|problem| PlanError::Field { field: format!("{path}.target"), problem })?;
     let (mut threads, mut iterations) = (input.threads, group.iterations);
     if let Action::Session(program) = &action {
         // Each thread has connections of its own, and no iteration begins that there is no data for.
@@ -279,8 +321,7 @@ pub fn plan_group(
         max_in_flight: group.max_in_flight.max(1),
         max_users: group.max_users,
         timeout_ns: group.timeout.0.max(1),
-        hosts,
-        spread,
+        upstream,
         steps,
         warm_up_ns: group.warm_up.0,
         meters: group.all_meters().into_iter().map(Arc::new).collect(),
@@ -310,11 +351,8 @@ pub(crate) fn plan_once(
     }
     let filled = environment::fill_in(&path, group, &input.spec.services, input.routes, environment)?;
     let planned = plan_program(&path, &filled, input, policy, environment, part);
-    let (action, hosts) = planned.map_err(|error| filled.masked(error))?;
+    let (action, upstream) = planned.map_err(|error| filled.masked(error))?;
     let group = &filled.group;
-    let weights: Vec<u64> = hosts.iter().map(|host| host.weight).collect();
-    let spread =
-        Spread::new(&weights).map_err(|problem| PlanError::Field { field: format!("{path}.target"), problem })?;
     let backoff = load::Backoff { first_ns: 1, max_ns: 1 };
     Ok(Some(GroupPlan {
         group: input.group,
@@ -325,12 +363,20 @@ pub(crate) fn plan_once(
         joins_at_ns: None,
         run_key: input.run_key,
         trace_id: input.trace_id,
-        load: Load::Closed { users: 1, iterations: Some(1), duration_ns: None, think_ns: 0, backoff },
+        load: Load::Closed(ClosedLoad {
+            group: group.name.clone(),
+            users: 1,
+            users_limit: 1,
+            amendments: Vec::new(),
+            iterations: Some(1),
+            duration_ns: None,
+            think_ns: 0,
+            backoff,
+        }),
         max_in_flight: 1,
         max_users: None,
         timeout_ns: group.timeout.0.max(1),
-        hosts,
-        spread,
+        upstream,
         steps: StepTable::apart(program::step_names(group, part)),
         warm_up_ns: 0,
         meters: Vec::new(),
@@ -338,7 +384,7 @@ pub(crate) fn plan_once(
     }))
 }
 
-/// What sessions do, and the addresses of the group's target.
+/// What sessions do, and what stands behind the group's target.
 fn plan_program(
     path: &str,
     filled: &environment::FilledIn<'_>,
@@ -346,7 +392,7 @@ fn plan_program(
     policy: &TargetPolicy,
     environment: &dyn Fn(&str) -> Option<String>,
     part: Part,
-) -> Result<(Action, Arc<[Host]>), PlanError> {
+) -> Result<(Action, Arc<Upstream>), PlanError> {
     let program = program::compile(
         &filled.group,
         &ProgramInput {
@@ -362,11 +408,11 @@ fn plan_program(
             part,
         },
     )?;
-    let hosts = program.targets.first().map_or_else(|| Arc::from([]), |target| Arc::clone(&target.hosts));
-    Ok((Action::Session(Box::new(program)), hosts))
+    let upstream = program.targets.first().map(|target| Arc::clone(&target.upstream)).unwrap_or_default();
+    Ok((Action::Session(Box::new(program)), upstream))
 }
 
-/// What an iteration does, and the addresses that it does it to.
+/// What an iteration does, and what stands behind the target that it does it to.
 fn plan_action(
     path: &str,
     filled: &environment::FilledIn<'_>,
@@ -374,21 +420,22 @@ fn plan_action(
     input: &GroupInput<'_>,
     policy: &TargetPolicy,
     environment: &dyn Fn(&str) -> Option<String>,
-) -> Result<(Action, Arc<[Host]>), PlanError> {
+) -> Result<(Action, Arc<Upstream>), PlanError> {
     let group = &filled.group;
     if group.engine == EngineKind::Queue {
         // Reached over the bus, which is not a target: no address, and no policy to ask.
-        return Ok((Action::Queue(plan_queue(path, group)?), Arc::new([])));
+        return Ok((Action::Queue(plan_queue(path, group)?), Arc::default()));
     }
     if group.engine == EngineKind::Servo && group.target.starts_with("nats://") {
-        return Ok((Action::Servo(servo::plan_servo(path, group, None)?), Arc::new([])));
+        return Ok((Action::Servo(servo::plan_servo(path, group, None)?), Arc::default()));
     }
     let steps = group.filled_static_steps().filter(|_| is_static);
     if group.engine == EngineKind::Http && steps.is_none() {
         return plan_program(path, filled, input, policy, environment, Part::Load);
     }
-    let target = target::parse(&format!("{path}.target"), &group.target)?;
-    let hosts = target::resolve(&format!("{path}.target"), &target, &filled.services, &filled.routes, policy)?;
+    let field = format!("{path}.target");
+    let target = target::parse(&field, &group.target)?;
+    let upstream = Upstream::of(&field, &target, &filled.services, &filled.routes, policy)?;
     let action = match group.engine {
         EngineKind::Amqp => Action::Amqp(amqp::plan_amqp(path, group, target)?),
         EngineKind::Servo => Action::Servo(servo::plan_servo(path, group, Some(&target))?),
@@ -396,32 +443,35 @@ fn plan_action(
             Action::Http(request::plan_http(path, group, steps.unwrap_or_default(), &target)?)
         }
     };
-    Ok((action, hosts.into()))
+    Ok((action, Arc::new(upstream)))
 }
 
 fn plan_load(path: &str, group: &Group, iterations: Option<u64>, input: &GroupInput<'_>) -> Result<Load, PlanError> {
     if let Some(users) = group.users {
-        return Ok(Load::Closed {
+        return Ok(Load::Closed(ClosedLoad {
+            group: group.name.clone(),
             users,
+            users_limit: group.users_limit(),
+            amendments: input.spec.amendments.clone(),
             iterations,
             duration_ns: group.duration.map(|duration| duration.0),
             think_ns: group.think_time.0,
             backoff: load::Backoff { first_ns: group.backoff.first.0.max(1), max_ns: group.backoff.max.0.max(1) },
-        });
+        }));
     }
-    let mut stages: Vec<Stage> = group.effective_stages();
-    if group.rate_per_node {
-        let scale = |rate: Rate| Rate(rate.0.saturating_mul(u64::from(input.nodes.max(1))));
-        for stage in &mut stages {
-            stage.rate = scale(stage.rate);
-            stage.to = stage.to.map(scale);
-        }
-    }
-    let field = || format!("{path}.{}", if group.stages.is_empty() { "rate" } else { "stages" });
-    let profile = RateProfile::new(&stages).map_err(|source| PlanError::Profile { field: field(), source })?;
-    let end_ns = iterations.is_none().then(|| profile.duration_ns());
-    let schedule = Schedule::new(profile, group.arrivals, input.spec.seed, u32::from(input.group), iterations);
-    Ok(Load::Open { schedule: Box::new(schedule), end_ns })
+    let field = match (&group.pattern, group.arrivals.recorded()) {
+        (Some(_), _) => "pattern",
+        (None, Some(_)) => "arrivals",
+        (None, None) if group.stages.is_empty() => "rate",
+        (None, None) => "stages",
+    };
+    let refused = |source| PlanError::Profile { field: format!("{path}.{field}"), source };
+    let schedule = schedule_of(input.spec, input.group, group, input.nodes).map_err(refused)?;
+    let schedule = schedule.at_most(iterations.unwrap_or(u64::MAX));
+    let is_counted = iterations.is_some() || group.ends_with_its_arrivals();
+    let end_ns = (!is_counted).then(|| schedule.end_ns());
+    let basis = Basis::of(input.spec, input.group, group, input.nodes).map_err(refused)?;
+    Ok(Load::Open { schedule: Box::new(schedule), basis, end_ns })
 }
 
 fn plan_queue(path: &str, group: &Group) -> Result<QueuePlan, PlanError> {

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use nuncius_scenario::draw::DrawKey;
 use nuncius_scenario::names::Names;
@@ -205,6 +206,10 @@ pub(crate) fn compile(group: &Group, input: &ProgramInput<'_>) -> Result<Program
         places: compiled.places.into(),
         entries: entries.into(),
         weights: weights.into(),
+        scenarios: match input.part {
+            Part::Load => group.scenarios.iter().map(|scenario| scenario.name.clone()).collect(),
+            Part::Before | Part::After => Box::default(),
+        },
         loops: compiled.loops,
         names,
         loop_slot,
@@ -213,7 +218,7 @@ pub(crate) fn compile(group: &Group, input: &ProgramInput<'_>) -> Result<Program
         calls: calls.into(),
         targets: targets.into(),
         base_path: base.path.trim_end_matches('/').into(),
-        resolver,
+        resolver: Arc::new(resolver),
         logins: identities.logins.into(),
         grants: identities.grants.into(),
         nats_servers: nats_servers.finish(),

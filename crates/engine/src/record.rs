@@ -4,6 +4,7 @@
 //! of a failure's length counts is in one list, [`FailureKind::latency`]. Nothing here does I/O or reads a clock; all
 //! instants are on CLOCK_MONOTONIC.
 
+use std::net::SocketAddr;
 use std::sync::mpsc::SyncSender;
 
 use nuncius_load::sample::{is_sampled, span_id};
@@ -240,6 +241,7 @@ impl Recorder {
             step: self.entry,
             place: self.place(self.entry, start.is_warm_up),
             index: start.index,
+            host: 0,
             planned_ns: start.planned_ns,
             taken_ns: start.taken_ns,
             sent_ns: 0,
@@ -262,6 +264,7 @@ impl Recorder {
             sent_ns: 0,
             has_plan: false,
             is_held: false,
+            host: 0,
             index: before.index,
             is_sampled: before.is_sampled,
         }
@@ -318,6 +321,10 @@ impl Recorder {
             recorder.in_flight = recorder.in_flight.saturating_sub(1);
             recorder.count_status(status);
             recorder.succeeded += 1;
+            if let Some(host) = recorder.host(exchange.host) {
+                host.succeeded += 1;
+                host.service_ns += if exchange.sent_ns == 0 { 0 } else { now_ns.saturating_sub(exchange.sent_ns) };
+            }
             if exchange.sent_ns != 0 {
                 recorder.record_ns(Series::Service, now_ns.saturating_sub(exchange.sent_ns));
             }
@@ -343,6 +350,9 @@ impl Recorder {
             // Answers are counted by status where they were asked for.
             if !is_whole {
                 recorder.count_status(status);
+            }
+            if let Some(host) = recorder.host(exchange.host) {
+                host.failed += 1;
             }
             measure_failed(recorder, &exchange, kind.latency(), now_ns);
         }
@@ -429,6 +439,11 @@ impl Recorder {
         if let Some(recorder) = self.step(place) {
             recorder.bytes_received += bytes;
         }
+    }
+
+    /// The number that exchanges with a host have, from 1 on; 0 where there is none for it any more.
+    pub(crate) fn host_number(&mut self, host: SocketAddr) -> u16 {
+        self.seconds.host_number(host)
     }
 
     /// For the last report: see [`crate::SecondReport::cycles`].

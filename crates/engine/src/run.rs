@@ -180,7 +180,7 @@ fn shares(plan: &GroupPlan) -> Vec<Share> {
     // Each thread needs room for one.
     let threads = match &plan.load {
         Load::Open { .. } => plan.threads.clamp(1, all),
-        Load::Closed { .. } => plan.threads.max(1),
+        Load::Closed(_) => plan.threads.max(1),
     };
     (0..threads)
         .map(|thread| {
@@ -207,7 +207,7 @@ fn users_of(all: u32, shards: &ShardSet) -> usize {
 fn connections_ahead(plan: &GroupPlan, pace: &Pace) -> usize {
     let most = pace.in_flight_max();
     match &plan.load {
-        Load::Closed { .. } => most.min(CONNECTIONS_AHEAD_MAX),
+        Load::Closed(_) => pace.members().min(CONNECTIONS_AHEAD_MAX),
         Load::Open { schedule, .. } => {
             let from_ns = plan.joins_at_ns.unwrap_or(0);
             let first_second = schedule.profile().expected_arrivals(from_ns, from_ns.saturating_add(1_000_000_000));

@@ -43,6 +43,7 @@ mod nats;
 mod pool;
 mod receive;
 mod request;
+mod scenarios;
 mod scripts;
 mod send;
 mod shared;
@@ -119,7 +120,7 @@ async fn iterate(shared: Rc<Shared>, iteration: Iteration) {
     let session = Session { shared: &shared, program, iteration, user, user_number, position };
     let outcome = match session.data() {
         Ok(()) => {
-            let entry = program.entry(iteration.index);
+            let entry = shared.entry(program, iteration);
             session.run(entry).await.map_or_else(Stop::outcome, |_| Outcome::Succeeded)
         }
         Err(stop) => stop.outcome(),

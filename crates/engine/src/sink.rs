@@ -1,5 +1,6 @@
 //! What comes out of engine threads.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use nuncius_schemas::fault::FaultCount;
@@ -61,6 +62,8 @@ pub struct SecondReport {
     pub last_second: u32,
     /// One for each step, and one for the whole iteration when there are several steps.
     pub steps: Vec<StepRecorder>,
+    /// The hosts that the thread has sent to, as far as they are told apart.
+    pub hosts: Vec<SocketAddr>,
     /// Rows that the sink had no room for.
     pub dropped_rows: u64,
     /// What the generator ran out of, and how many requests that kept from being made.
@@ -71,6 +74,17 @@ pub struct SecondReport {
     pub meters: Vec<MeterRecorder>,
     /// What became of messages that are numbered, since the last report.
     pub tracks: Vec<TrackRecorder>,
+}
+
+/// What one host did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HostTally {
+    /// Ended as expected.
+    pub succeeded: u64,
+    /// Ended otherwise.
+    pub failed: u64,
+    /// Done − sent of those that succeeded, added up, in nanoseconds.
+    pub service_ns: u64,
 }
 
 /// Counts and distributions of one step. Times in nanoseconds.
@@ -108,6 +122,8 @@ pub struct StepRecorder {
     pub failures: Vec<FailureCount>,
     /// Checks by name; at most [`CHECKS_MAX`](nuncius_schemas::metric::CHECKS_MAX), and one for all others.
     pub checks: Vec<CheckCount>,
+    /// What each host did, in the order of [`SecondReport::hosts`]; shorter where the last of them did nothing.
+    pub hosts: Vec<HostTally>,
     /// Its distributions.
     pub series: BySeries<Histogram>,
     /// The slowest requests that ended: not of the whole iteration, nor of steps beside it.
@@ -121,6 +137,16 @@ impl StepRecorder {
     #[inline]
     pub(crate) fn record_ns(&mut self, series: Series, value_ns: u64) {
         self.series.of_mut(series).record_ns(value_ns);
+    }
+
+    /// What the host of this number does, counted from 1; `None` for 0, which is none.
+    #[inline]
+    pub(crate) fn host(&mut self, number: u16) -> Option<&mut HostTally> {
+        let index = usize::from(number.checked_sub(1)?);
+        if self.hosts.len() <= index {
+            self.hosts.resize(index + 1, HostTally::default());
+        }
+        self.hosts.get_mut(index)
     }
 
     /// Counts an answer by its status; 0 is that of protocols without one, and is not counted.

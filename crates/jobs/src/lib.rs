@@ -37,7 +37,7 @@ pub use error::JobError;
 pub use finish::{Finish, Finisher};
 pub use info::{Moment, QueueInfo};
 pub use queue::{Queues, limit_jobs};
-pub use submit::{Acceptance, Prepared, Submission, Submitter, SubmitterOptions, Ticket};
+pub use submit::{Acceptance, Prepared, Relayed, Submission, Submitter, SubmitterOptions, Ticket};
 pub use take::{Taker, admit};
 pub use waits::Waits;
 

@@ -8,6 +8,7 @@ mod listen;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use nuncius_bus::typed::CONTENT_TYPE_MESSAGE_PACK;
 use nuncius_bus::{Bus, Headers};
 use nuncius_schemas::codec;
@@ -39,6 +40,25 @@ pub struct Submission {
     pub priority: u8,
     /// W3C trace context that the job's spans hang under.
     pub traceparent: Option<String>,
+}
+
+/// One job that somebody else has written, to be handed on as it is.
+#[derive(Debug, Clone, Default)]
+pub struct Relayed {
+    /// Identifier, a token.
+    pub id: String,
+    /// The job in one of the forms in which jobs are published; what cannot be read is given up by its worker, with a
+    /// record that says so.
+    pub payload: Bytes,
+    /// Headers beside those that are made of this.
+    pub headers: Headers,
+    /// 0 is the most urgent.
+    pub priority: u8,
+    /// W3C trace context that the job's spans hang under.
+    pub traceparent: Option<String>,
+    /// Whether it may have been submitted before: then its record is looked for first. Without it the same job is found
+    /// out later, too, by the queue or by the worker that finds its record.
+    pub is_repeated: bool,
 }
 
 /// Submits jobs to one queue and receives their results. Ends its tasks, and its presence, when dropped.
@@ -145,6 +165,39 @@ impl Submitter {
         let mut ticket = self.client.ticket(format!("{:016x}{:08x}", fastrand::u64(..), fastrand::u32(..)));
         self.client.publish(&mut ticket, prepared, traceparent, true).await?;
         Ok(ticket)
+    }
+
+    /// As [`Submitter::submit`], for a job that is handed on.
+    ///
+    /// # Errors
+    /// As there; arguments are not looked at.
+    pub async fn relay(&self, job: Relayed) -> Result<Ticket, JobError> {
+        let Relayed { id, payload, headers, priority, traceparent, is_repeated } = job;
+        check_token("job", &id)?;
+        let subject =
+            self.client.bus.namespace().job(&self.client.options.queue, priority, &self.client.options.client);
+        let prepared = Prepared { subject, headers, payload, priority, arguments: 0 };
+        if self.client.check(&prepared).is_err() {
+            // The queue may take it by now.
+            self.client.refresh().await?;
+            self.client.check(&prepared)?;
+        }
+        let mut ticket = self.client.ticket(id);
+        if is_repeated && let Some(record) = self.client.fetch(&ticket.id).await? {
+            self.client.deliver(record);
+            ticket.acceptance = Acceptance::Ended;
+            return Ok(ticket);
+        }
+        self.client.publish(&mut ticket, &prepared, traceparent.as_deref(), false).await?;
+        Ok(ticket)
+    }
+
+    /// Reads the definition of the queue again.
+    ///
+    /// # Errors
+    /// [`JobError::Unreadable`], [`JobError::Bus`].
+    pub async fn refresh(&self) -> Result<Option<Arc<QueueDefinition>>, JobError> {
+        self.client.refresh().await
     }
 
     /// The definition of the queue as last read.

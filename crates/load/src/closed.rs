@@ -20,6 +20,30 @@ pub const fn iterations_of_user(user: u32, users: u32, iterations: u64) -> u64 {
     iterations / users + ((user as u64) < iterations % users) as u64
 }
 
+/// Set in the index of an iteration of a user who was not among those that the group was written with.
+const ADDED: u64 = 1 << 63;
+
+/// The index of iteration number `begun` of a user, of a group that was written with `users` and may have up to
+/// `limit`. No two iterations of a run have the same, whoever runs them.
+pub const fn index_of(user: u32, begun: u64, users: u32, limit: u32) -> u64 {
+    if user < users {
+        return begun.wrapping_mul(users as u64).wrapping_add(user as u64);
+    }
+    let added = limit.saturating_sub(users) as u64;
+    begun.wrapping_mul(added).wrapping_add((user - users) as u64) | ADDED
+}
+
+/// Whose iteration has this index: see [`index_of`].
+pub const fn user_of(index: u64, users: u32, limit: u32) -> u32 {
+    if index & ADDED == 0 {
+        return if users == 0 { 0 } else { (index % users as u64) as u32 };
+    }
+    let added = limit.saturating_sub(users) as u64;
+    // A rest of a number of 32 bits.
+    let within = if added == 0 { 0 } else { ((index & !ADDED) % added) as u32 };
+    users.saturating_add(within)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -42,6 +66,18 @@ mod tests {
         fn every_iteration_is_done_once(users in 1u32..500, iterations in 0u64..100_000) {
             let total: u64 = (0..users).map(|user| iterations_of_user(user, users, iterations)).sum();
             prop_assert_eq!(total, iterations);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_index_tells_whose_iteration_it_is(users in 1u32..2_000, more in 0u32..2_000, begun in 0u64..1 << 40) {
+            let limit = users + more;
+            for user in [0, users - 1, users.min(limit - 1), limit - 1] {
+                let index = index_of(user, begun, users, limit);
+                prop_assert_eq!(user_of(index, users, limit), user);
+                prop_assert_ne!(index, index_of(user, begun + 1, users, limit));
+            }
         }
     }
 

@@ -22,6 +22,12 @@ pub(crate) enum Purpose {
     Trace = 4,
     /// Span identifiers.
     Span = 5,
+    /// Times between requests of a client.
+    Interarrival = 6,
+    /// Steps of a rate that walks at random.
+    Walk = 7,
+    /// How long states of bursts last, and what follows them.
+    Burst = 8,
 }
 
 /// 128 random bits for a 64-bit key and a 128-bit counter.

@@ -1,10 +1,22 @@
-//! The rate over time, piecewise linear, and its exact integral.
+//! The rate over time, in straight legs and waves, and its exact integral.
 //!
 //! Rates are whole millionths of an arrival per hour and times whole nanoseconds, so the integral of a constant stage
 //! is a whole number of 1 / 3.6e18 arrivals; the half in a ramp's integral makes the unit used here
-//! 1 / [`ARRIVAL_UNITS`] = 1 / 7.2e18 of an arrival. Stage totals, and with them the number of arrivals, are exact.
+//! 1 / [`ARRIVAL_UNITS`] = 1 / 7.2e18 of an arrival. Stage totals, and with them the number of arrivals, are exact; so
+//! are those of whole periods of a wave, whose integral `swell` has.
+
+use std::sync::Arc;
 
 use nuncius_schemas::spec::Stage;
+use nuncius_schemas::spec::limits::STAGES_MAX;
+
+use crate::leg::Leg;
+
+mod ramp;
+mod swell;
+
+use ramp::Ramp;
+use swell::Swell;
 
 /// Units of integrated rate in one arrival: 2 · 10⁶ · 3600 · 10⁹.
 pub const ARRIVAL_UNITS: u128 = 7_200_000_000_000_000_000;
@@ -15,7 +27,7 @@ pub const ARRIVALS_MAX: u64 = 1_000_000_000_000_000;
 /// Units of a rate (millionths of an arrival per hour) in one arrival per second.
 const PER_SECOND: f64 = nuncius_schemas::units::Rate::PER_SECOND as f64;
 
-/// Why stages make no profile.
+/// Why a load makes no profile.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProfileError {
     /// Nothing to do.
@@ -27,6 +39,21 @@ pub enum ProfileError {
         /// Index of the stage that was too much.
         stage: usize,
     },
+    /// A wave that is too long, too steep or too short.
+    #[error("the sine of stage {stage} cannot be integrated: its rates, its period or its duration are out of bounds")]
+    Wave {
+        /// Index of the leg.
+        stage: usize,
+    },
+    /// A pattern that changes all the time.
+    #[error("the pattern changes more than {STAGES_MAX} times: a longer `dwell` or `interval`, or a shorter duration")]
+    TooManyChanges,
+    /// A file that has to be read first.
+    #[error("the file of arrivals {file} was not read here")]
+    NotRead {
+        /// The file.
+        file: String,
+    },
     /// More arrivals than [`ARRIVALS_MAX`].
     #[error("the stages up to {stage} hold more than {ARRIVALS_MAX} arrivals: lower the rate or the duration")]
     TooMany {
@@ -35,10 +62,10 @@ pub enum ProfileError {
     },
 }
 
-/// A piecewise-linear rate with its integral.
+/// A rate over time with its integral. Cheap to clone.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RateProfile {
-    segments: Vec<Segment>,
+    segments: Arc<[Segment]>,
     duration_ns: u64,
     total_units: u128,
 }
@@ -46,34 +73,48 @@ pub struct RateProfile {
 impl RateProfile {
     /// From stages, one after the other; those that last no time leave no trace but the step they make.
     ///
-    /// Errors: no stages, over 2⁶⁴ ns, over [`ARRIVALS_MAX`] arrivals.
+    /// # Errors
+    /// No stages, over 2⁶⁴ ns, over [`ARRIVALS_MAX`] arrivals.
     pub fn new(stages: &[Stage]) -> Result<Self, ProfileError> {
-        if stages.is_empty() {
+        Self::of(stages.iter().copied().map(Leg::Straight))
+    }
+
+    /// The same from legs.
+    ///
+    /// # Errors
+    /// As [`RateProfile::new`], and a wave that cannot be integrated.
+    pub fn of(legs: impl IntoIterator<Item = Leg>) -> Result<Self, ProfileError> {
+        let mut segments = Vec::new();
+        let (mut legs_seen, mut end_ns, mut total_units) = (0, 0u64, 0u128);
+        for (index, leg) in legs.into_iter().enumerate() {
+            legs_seen += 1;
+            let (start_ns, duration_ns) = (end_ns, leg.duration_ns());
+            end_ns = end_ns.checked_add(duration_ns).ok_or(ProfileError::TooLong { stage: index })?;
+            let (course, units) = match leg {
+                Leg::Straight(stage) => {
+                    let (rate_start, rate_end) = (stage.rate.0, stage.to.unwrap_or(stage.rate).0);
+                    let units = (u128::from(rate_start) + u128::from(rate_end)).checked_mul(u128::from(duration_ns));
+                    let units = units.ok_or(ProfileError::TooMany { stage: index })?;
+                    (Course::Ramp(Ramp { duration_ns, rate_start, rate_end, units }), units)
+                }
+                Leg::Wave(wave) => {
+                    let swell = Swell::new(&wave).ok_or(ProfileError::Wave { stage: index })?;
+                    (Course::Swell(swell), swell.units_within(duration_ns))
+                }
+            };
+            let most = u128::from(ARRIVALS_MAX) * ARRIVAL_UNITS;
+            if units > most.saturating_sub(total_units) {
+                return Err(ProfileError::TooMany { stage: index });
+            }
+            if duration_ns > 0 {
+                segments.push(Segment { start_ns, duration_ns, start_units: total_units, units, course });
+            }
+            total_units += units;
+        }
+        if legs_seen == 0 {
             return Err(ProfileError::NoStages);
         }
-        let mut profile = Self { segments: Vec::with_capacity(stages.len()), duration_ns: 0, total_units: 0 };
-        for (index, stage) in stages.iter().enumerate() {
-            let duration_ns = stage.duration.0;
-            let (rate_start, rate_end) = (stage.rate.0, stage.to.unwrap_or(stage.rate).0);
-            let end_ns = profile.duration_ns.checked_add(duration_ns).ok_or(ProfileError::TooLong { stage: index })?;
-            let units = (u128::from(rate_start) + u128::from(rate_end))
-                .checked_mul(u128::from(duration_ns))
-                .filter(|units| units + profile.total_units <= u128::from(ARRIVALS_MAX) * ARRIVAL_UNITS)
-                .ok_or(ProfileError::TooMany { stage: index })?;
-            if duration_ns > 0 {
-                profile.segments.push(Segment {
-                    start_ns: profile.duration_ns,
-                    duration_ns,
-                    rate_start,
-                    rate_end,
-                    start_units: profile.total_units,
-                    units,
-                });
-            }
-            profile.duration_ns = end_ns;
-            profile.total_units += units;
-        }
-        Ok(profile)
+        Ok(Self { segments: segments.into(), duration_ns: end_ns, total_units })
     }
 
     /// How long it lasts, in nanoseconds.
@@ -95,9 +136,15 @@ impl RateProfile {
     /// The rate at `at_ns`, in arrivals per second; that after the step where there is one, and 0 from the end on.
     pub fn rate_at(&self, at_ns: u64) -> f64 {
         self.segment_at(at_ns).map_or(0.0, |segment| {
-            let share = (at_ns - segment.start_ns) as f64 / segment.duration_ns as f64;
-            let (start, end) = (segment.rate_start as f64, segment.rate_end as f64);
-            (start + (end - start) * share) / PER_SECOND
+            let offset_ns = at_ns - segment.start_ns;
+            match &segment.course {
+                Course::Ramp(ramp) => {
+                    let share = offset_ns as f64 / segment.duration_ns as f64;
+                    let (start, end) = (ramp.rate_start as f64, ramp.rate_end as f64);
+                    (start + (end - start) * share) / PER_SECOND
+                }
+                Course::Swell(swell) => swell.rate_at(offset_ns) / PER_SECOND,
+            }
         })
     }
 
@@ -139,89 +186,39 @@ impl RateProfile {
     }
 }
 
-/// One stage that lasts some time, and where it begins.
+/// One leg that lasts some time, and where it begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Segment {
     start_ns: u64,
     duration_ns: u64,
-    rate_start: u64,
-    rate_end: u64,
     start_units: u128,
     units: u128,
+    course: Course,
+}
+
+/// How the rate changes in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Course {
+    Ramp(Ramp),
+    Swell(Swell),
 }
 
 impl Segment {
     /// The integral over the first `offset_ns` (at most the duration), rounded up.
-    ///
-    /// Of a ramp r₀ → r₁ over d: 2 r₀ t + (r₁ − r₀) t² / d units; of a falling one the whole less the
-    /// mirrored rest, so that nothing is subtracted but whole numbers.
     fn units_within(&self, offset_ns: u64) -> u128 {
-        let steepness = u128::from(self.rate_start.abs_diff(self.rate_end));
-        let low = u128::from(self.rate_start.min(self.rate_end));
-        if self.rate_start <= self.rate_end {
-            let time = u128::from(offset_ns);
-            let (square, rest) = self.square_term(steepness, time);
-            2 * low * time + square + u128::from(rest)
-        } else {
-            let time = u128::from(self.duration_ns - offset_ns);
-            let (square, _) = self.square_term(steepness, time);
-            self.units - (2 * low * time + square)
+        match &self.course {
+            Course::Ramp(ramp) => ramp.units_within(offset_ns),
+            Course::Swell(swell) => swell.units_within(offset_ns),
         }
     }
 
-    /// `steepness * time² / duration` rounded down, and whether that lost something. No step overflows: time is at
-    /// most the duration, and steepness * duration at most the units of a stage.
-    fn square_term(&self, steepness: u128, time: u128) -> (u128, bool) {
-        let duration = u128::from(self.duration_ns);
-        let (whole, rest) = (steepness * time / duration, steepness * time % duration);
-        (whole * time + rest * time / duration, !(rest * time).is_multiple_of(duration))
-    }
-
-    /// The last whole nanosecond of the stage at which its integral is not above `units`, which are fewer than it has.
+    /// The last whole nanosecond of the leg at which its integral is not above `units`, which are fewer than it has.
     #[inline]
     fn offset_ns(&self, units: u128) -> u64 {
-        if self.rate_start == self.rate_end {
-            // The quotient is below the duration.
-            return (units / 2 / u128::from(self.rate_start.max(1))) as u64;
+        match &self.course {
+            Course::Ramp(ramp) => ramp.offset_ns(units),
+            Course::Swell(swell) => swell.offset_ns(units).min(self.duration_ns.saturating_sub(1)),
         }
-        self.ramp_offset_ns(units)
-    }
-
-    /// The root of 2 r t + (Δ / d) t² = u from the low end of the ramp: t = u / (r + √(r² + u Δ / d)), a form
-    /// without cancellation. It is trusted where its error cannot reach the next whole nanosecond, else the exact
-    /// integral decides.
-    fn ramp_offset_ns(&self, units: u128) -> u64 {
-        // Over 2⁻⁵³ times the roundings below, seven at most, with room to spare.
-        const RELATIVE_ERROR: f64 = 2e-15;
-        let rises = self.rate_start < self.rate_end;
-        let (low, high) = if rises { (self.rate_start, self.rate_end) } else { (self.rate_end, self.rate_start) };
-        let distance = if rises { units } else { self.units - units } as f64;
-        let low_rate = low as f64;
-        let slope = (high - low) as f64 / self.duration_ns as f64;
-        let root = distance / (low_rate + (low_rate * low_rate + distance * slope).sqrt());
-        let error = root * RELATIVE_ERROR + 1e-9;
-        let whole = root as u64;
-        let fraction = root - whole as f64;
-        let last = self.duration_ns - 1;
-        if fraction > error && fraction < 1.0 - error {
-            // From the falling end the instant is d − root, rounded down.
-            let offset = if rises { whole } else { last.saturating_sub(whole) };
-            return offset.min(last);
-        }
-        let centre = if rises { root } else { self.duration_ns as f64 - root };
-        let reach = error + 2.0 + self.duration_ns as f64 * RELATIVE_ERROR;
-        // Conversions saturate. Bisection keeps: the integral at `low` is not above `units`, at `high` it is.
-        let mut low = ((centre - reach) as u64).min(last);
-        let mut high = ((centre + reach) as u64).min(last) + 1;
-        while high - low > 1 {
-            let middle = low + (high - low) / 2;
-            if self.units_within(middle) <= units {
-                low = middle;
-            } else {
-                high = middle;
-            }
-        }
-        low
     }
 }
 

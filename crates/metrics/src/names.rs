@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 
 use crate::Metric;
 
+pub mod bridge;
 pub mod daemon;
 pub mod device;
 pub mod emulator;
@@ -19,9 +20,10 @@ pub mod process;
 pub mod queue;
 
 /// The parts, in the order of `docs/metrics.md`: what each is called and its families.
-pub const AREAS: [(&str, &[&Metric]); 10] = [
+pub const AREAS: [(&str, &[&Metric]); 11] = [
     ("Experiments", experiment::ALL),
     ("Queues", queue::ALL),
+    ("The AMQP bridge", bridge::ALL),
     ("Nodes", node::ALL),
     ("Devices of workers", device::ALL),
     ("Machines", machine::ALL),

@@ -78,6 +78,7 @@ fn step(name: &str, open: bool) -> StepReport {
             FailureReport { kind: FailureKind::Timeout, status: 0, count: 1, sample: None },
         ],
         checks: Vec::new(),
+        hosts: Vec::new(),
         quantities,
         failed_quantities: BTreeMap::from([(Quantity::Service, summary(500_000, 0))]),
         slowest: vec![
@@ -171,10 +172,14 @@ pub(crate) fn checkout() -> Report {
             reason: "the upper bound 13.5ms is below 250ms".to_owned(),
         }],
         nodes: vec![node("n1", None), node("n2", Some("no heartbeat for 10 s"))],
+        machines: Vec::new(),
         series: vec![series("browse", "get", true), series("loop", "publish", false)],
         series_left_out: 0,
         tracks: Vec::new(),
+        profiles: Vec::new(),
         intervals: (0..60).map(interval).collect(),
+        search: None,
+        sweep: None,
         events: vec![
             event(0, EventKind::Status, "running"),
             event(61_000, EventKind::Warning, "node n2 did not answer for 10 s"),

@@ -7,23 +7,32 @@
 use nuncius_schemas::report::Report;
 
 use crate::format::{bytes, count, duration_f64, headline, share, utc};
+use crate::study;
 use crate::text::{first_reason, title};
 use crate::traces::TraceView;
 
 pub(crate) mod chart;
 pub(crate) mod escape;
+mod gates;
 mod heat;
 mod plots;
+mod profiles;
 mod series;
 mod shown;
 mod slowest;
 pub(crate) mod tables;
 
-use escape::escape;
-pub(crate) use shown::{TEXT_CHARACTERS, tone};
+pub use escape::escape;
+pub use gates::section as gates;
+pub use profiles::{PICTURE_MAX_BYTES, PICTURES_MAX, Picture};
+pub(crate) use shown::TEXT_CHARACTERS;
+pub use shown::tone;
+pub use tables::table;
 
-const STYLE: &str = include_str!("html/style.css");
-const SCRIPT: &str = include_str!("html/script.js");
+/// The style of reports, and of whatever else is to look like them.
+pub const STYLE: &str = include_str!("html/style.css");
+/// What a report does with a script: the read-out of its charts. It wants an element `tip`.
+pub const SCRIPT: &str = include_str!("html/script.js");
 
 /// Reasons in the header.
 const REASONS_MAX: usize = 20;
@@ -32,16 +41,30 @@ const SPEC_CHARACTERS: usize = 200_000;
 
 /// The page of a report; where there is a `view`, traces are linked to it.
 pub fn page(report: &Report, view: Option<&TraceView>) -> String {
+    page_with(report, view, &[])
+}
+
+/// The same with pictures of profiles: [`PICTURES_MAX`] of them, of [`PICTURE_MAX_BYTES`] each; others are left out.
+pub fn page_with(report: &Report, view: Option<&TraceView>, pictures: &[Picture]) -> String {
+    let word = headline(report.status, report.verdict);
+    document(&format!("{word} {}", title(report)), &sections(report, view, pictures, ""))
+}
+
+/// What the page of a report has within its frame, for whoever has another one. `charts` is a section that takes the
+/// place of the charts over time, which are behind a choice below it then; empty where there is none.
+pub fn sections(report: &Report, view: Option<&TraceView>, pictures: &[Picture], charts: &str) -> String {
     let mut out = String::with_capacity(256 * 1024);
     let word = headline(report.status, report.verdict);
     out.push_str(&header(report, &word, view));
     out.push_str(&cards(report));
-    out.push_str(&plots::section(report));
-    out.push_str(&tables::gates(report));
+    out.push_str(&study::section(report));
+    out.push_str(&gates::section(&report.gates, true));
+    out.push_str(&plots::section(report, charts));
     out.push_str(&tables::groups(report));
     out.push_str(&slowest::section(report, view));
     out.push_str(&tables::tracks(report));
     out.push_str(&tables::nodes(report));
+    out.push_str(&profiles::section(report, pictures));
     out.push_str(&tables::events(report));
     out.push_str(&tables::metadata(report));
     out.push_str(&specification(report));
@@ -50,7 +73,7 @@ pub fn page(report: &Report, view: Option<&TraceView>) -> String {
         escape(&report.version, 40),
         escape(&report.schema, 40)
     ));
-    document(&format!("{word} {}", title(report)), &out)
+    out
 }
 
 /// A whole page around `body`, which is HTML; `title` is text.
@@ -95,7 +118,9 @@ fn header(report: &Report, word: &str, view: Option<&TraceView>) -> String {
     facts.push(("submitted", utc(report.submitted_unix_ms)));
     facts.extend(report.started_unix_ms.map(|at| ("load from", utc(at))));
     facts.extend(report.ended_unix_ms.map(|at| ("ended", utc(at))));
-    facts.push(("load for", duration_f64(report.offered_seconds.max(0.0) * 1e9)));
+    if report.offered_seconds > 0.0 {
+        facts.push(("load for", duration_f64(report.offered_seconds * 1e9)));
+    }
     out.push_str("<dl class=\"facts\">\n");
     for (name, value) in facts {
         out.push_str(&format!("<div><dt>{name}</dt><dd>{}</dd></div>\n", escape(&value, 200)));
@@ -187,7 +212,7 @@ fn specification(report: &Report) -> String {
         String::new()
     };
     format!(
-        "<section>\n<h2>Specification</h2>\n<details>\n<summary>as submitted, redacted</summary>\n{note}<pre>{}</pre>\n</details>\n</section>\n",
+        "<section>\n<h2>Specification</h2>\n<details>\n<summary>as submitted, redacted</summary>\n{note}<pre tabindex=\"0\">{}</pre>\n</details>\n</section>\n",
         escape(&text, SPEC_CHARACTERS)
     )
 }

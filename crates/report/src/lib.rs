@@ -7,13 +7,17 @@
 //! nothing outside.
 //!
 //! Layout: [`format`] turns numbers into words; [`text`] is the terminal; [`html`] is the page; [`json`] is for
-//! programs; [`traces`] leads to the slowest requests; [`scaling`] is the report of a scaling experiment, as text and
-//! as a page.
+//! programs; [`traces`] leads to the slowest requests; [`flame`] draws profiles; [`scaling`] is the report of a scaling
+//! experiment, as text and as a page; [`comparison`] is two runs against each other; `study` is what a search or a
+//! sweep found, within the report.
 
+pub mod comparison;
+pub mod flame;
 pub mod format;
 pub mod html;
 pub mod json;
 pub mod scaling;
+mod study;
 pub mod text;
 pub mod traces;
 

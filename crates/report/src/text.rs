@@ -12,8 +12,10 @@ use nuncius_schemas::track::TrackReport;
 
 use crate::format::{ABSENT, failure_words, gate_value, headline, quantile_name, quantile_value, signed_duration};
 pub use crate::format::{bytes, count, duration, duration_f64, duration_or_absent, plain, rate, share, stamp, utc};
+use crate::study;
 use crate::traces::TraceView;
 
+mod profiles;
 pub mod progress;
 mod slowest;
 pub(crate) mod table;
@@ -63,7 +65,15 @@ pub fn summary(report: &Report, options: TextOptions, view: Option<&TraceView>) 
     let paint = Paint(options.colour);
     let width = options.width.max(40);
     let mut out = verdict_lines(report, paint, width);
-    out.push_str(&load_lines(report, paint, width));
+    if report.search.is_none() && report.sweep.is_none() {
+        out.push_str(&load_lines(report, paint, width));
+    }
+    if let Some(search) = &report.search {
+        out.push_str(&study::search_lines(search, paint, width));
+    }
+    if let Some(sweep) = &report.sweep {
+        out.push_str(&study::sweep_lines(sweep, paint, width));
+    }
     for group in &report.groups {
         out.push('\n');
         out.push_str(&group_lines(group, paint, width));
@@ -71,6 +81,7 @@ pub fn summary(report: &Report, options: TextOptions, view: Option<&TraceView>) 
     out.push_str(&gate_lines(&report.gates, paint, width));
     out.push_str(&track_lines(&report.tracks, paint));
     out.push_str(&node_lines(&report.nodes, paint, width));
+    out.push_str(&profiles::lines(&report.profiles, paint, width));
     out.push_str(&slowest::lines(report, paint, view));
     if let Some(trace) = &report.trace_id {
         out.push_str(&format!("\ntrace {}\n", plain(trace, 64)));
@@ -341,6 +352,19 @@ fn failure_lines(step: &StepReport, paint: Paint, width: usize) -> String {
     let (passed, failed) = sum_checks(&step.checks);
     if passed + failed > 0 {
         out.push_str(&format!("  {name} checks: {} passed, {} failed\n", count(passed), count(failed)));
+    }
+    // One alone did what the step did.
+    for host in step.hosts.iter().filter(|_| step.hosts.len() > 1) {
+        let ended = step.succeeded.saturating_add(step.failed);
+        let of_all = share((host.succeeded + host.failed) as f64 / ended.max(1) as f64);
+        let mean =
+            host.mean_service_ns().map_or_else(String::new, |ns| format!(", {} service on average", duration_f64(ns)));
+        let (host, succeeded, failed) = (plain(&host.host, NAME_CHARACTERS), count(host.succeeded), count(host.failed));
+        out.push_str(&fold(
+            &format!("  {name} at {host}: {succeeded} succeeded, {failed} failed ({of_all}){mean}"),
+            width,
+            6,
+        ));
     }
     let told = [
         (step.backed_off, "× a user paused after an iteration that ended without an answer (`backoff`)"),

@@ -16,6 +16,9 @@ mod loads;
 use effects::effects;
 use loads::{capacity, curves, demand, number_of};
 
+/// Figures that are named where the same is to be said of several.
+const FIGURES_NAMED: usize = 3;
+
 /// The report of the sweep `id` whose runs came out so, as far as they have; of several of the same combination and
 /// repeat the last counts.
 pub fn report(sweep: &SweepSpec, id: &str, started_unix_ms: u64, all: Vec<SweepRun>) -> SweepReport {
@@ -24,16 +27,18 @@ pub fn report(sweep: &SweepSpec, id: &str, started_unix_ms: u64, all: Vec<SweepR
         all.iter().filter(known).map(|run| ((run.combination, run.repeat), run)).collect();
     let cells: Vec<SweepCell> = (1..=sweep.combinations()).map(|number| cell(sweep, number, &runs)).collect();
     let names: BTreeSet<&String> = cells.iter().flat_map(|cell| cell.figures.keys()).collect();
-    let mut problems = Vec::new();
+    let mut without_effects: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     let mut all_effects = Vec::new();
     for figure in names {
         let values: BTreeMap<(u64, u32), f64> =
             runs.iter().filter_map(|(place, run)| Some((*place, figure_of(run, figure)?))).collect();
         match effects(sweep, figure, &cells, &values) {
             Ok(found) => all_effects.push(found),
-            Err(problem) => problems.push(problem),
+            Err(reason) => without_effects.entry(reason).or_default().push(figure),
         }
     }
+    let mut problems: Vec<String> =
+        without_effects.iter().map(|(reason, figures)| no_effects(figures, reason)).collect();
     let load = numeric_factor(sweep, sweep.load_factor(), "load", &mut problems);
     let resource = numeric_factor(sweep, sweep.resource.as_deref(), "resource", &mut problems);
     SweepReport {
@@ -49,6 +54,14 @@ pub fn report(sweep: &SweepSpec, id: &str, started_unix_ms: u64, all: Vec<SweepR
         problem: (!problems.is_empty()).then(|| problems.join("; ")),
         runs: all,
     }
+}
+
+/// Figures of which no effects are told, for one reason.
+fn no_effects(figures: &[&str], reason: &str) -> String {
+    let (named, more) = figures.split_at(figures.len().min(FIGURES_NAMED));
+    let names: Vec<String> = named.iter().map(|figure| format!("`{figure}`")).collect();
+    let more = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
+    format!("no effects on {}{more}: {reason}", names.join(", "))
 }
 
 /// A factor whose values are numbers.

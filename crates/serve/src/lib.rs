@@ -54,6 +54,9 @@ pub struct HttpLimits {
     /// With a time of its own, a head that stalls is cut off after `read_timeout` to twice that, and so is a connection
     /// that has never asked anything.
     pub idle_timeout: Option<Duration>,
+    /// How long a peer may not take what is written to it. None waits as long as the connection is kept. Heeded where
+    /// there is an `idle_timeout`, within `read_timeout`.
+    pub write_timeout: Option<Duration>,
     /// How long a connection may be kept, whatever it does.
     pub connection_timeout: Duration,
     /// Connections held at a time; one more is answered 503 at once.
@@ -69,6 +72,7 @@ impl Default for HttpLimits {
             body_max_bytes: 4096,
             read_timeout: Duration::from_secs(1),
             idle_timeout: None,
+            write_timeout: None,
             connection_timeout: Duration::from_secs(60),
             connections_max: 256,
             allowed_hosts: Vec::new(),
@@ -180,13 +184,14 @@ async fn talk<H, F, R, B>(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "no TCP_NODELAY");
     }
-    let activity = limits.idle_timeout.map(Activity::new);
+    let activity = limits.idle_timeout.map(|idle| Activity::new(idle, limits.write_timeout));
     let heard = activity.clone();
     let watched = Watched::new(stream, move || {
         if let Some(activity) = &heard {
             activity.has_read();
         }
-    });
+    })
+    .telling_writes(activity.clone());
     let told = activity.clone();
     let service = service_fn(move |request| {
         if let Some(activity) = &told {

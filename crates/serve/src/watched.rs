@@ -2,23 +2,43 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
+use crate::activity::Activity;
+
 /// The socket; the function is called after each read that ended, before hyper looks at what came.
 #[derive(Debug)]
 pub struct Watched<F> {
     stream: TokioIo<TcpStream>,
     has_read: F,
+    writes: Option<Arc<Activity>>,
 }
 
 impl<F: Fn() + Unpin> Watched<F> {
     /// Tells `has_read` of the reads of this socket.
     pub fn new(stream: TcpStream, has_read: F) -> Self {
-        Self { stream: TokioIo::new(stream), has_read }
+        Self { stream: TokioIo::new(stream), has_read, writes: None }
+    }
+
+    /// Tells of the writes, too.
+    pub(crate) fn telling_writes(mut self, activity: Option<Arc<Activity>>) -> Self {
+        self.writes = activity;
+        self
+    }
+
+    fn note_write<T>(&self, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if let Some(activity) = &self.writes {
+            match &written {
+                Poll::Pending => activity.cannot_write(),
+                Poll::Ready(_) => activity.has_written(),
+            }
+        }
+        written
     }
 }
 
@@ -34,7 +54,8 @@ impl<F: Fn() + Unpin> Read for Watched<F> {
 
 impl<F: Fn() + Unpin> Write for Watched<F> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.note_write(written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -54,6 +75,7 @@ impl<F: Fn() + Unpin> Write for Watched<F> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.note_write(written)
     }
 }

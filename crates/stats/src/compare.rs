@@ -37,7 +37,7 @@ const P_VALUE_STEPS: u32 = 28;
 
 /// How two runs are compared.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct ComparisonOptions {
+pub struct ComparisonOptions<'a> {
     /// Confidence of all verdicts together, in (0, 1).
     pub confidence: f64,
     /// Relative differences up to this are none; in 0 … 1.
@@ -45,11 +45,13 @@ pub struct ComparisonOptions {
     /// Both followed the same schedule, with a load that is not the same all the time: they are compared second by
     /// second, so that what the load does to both is no noise.
     pub same_schedule: bool,
+    /// What is compared: the fewer, the less the confidence is divided.
+    pub figures: &'a [ComparedFigure],
 }
 
-impl Default for ComparisonOptions {
+impl Default for ComparisonOptions<'_> {
     fn default() -> Self {
-        Self { confidence: crate::CONFIDENCE, least_relative: 0.0, same_schedule: false }
+        Self { confidence: crate::CONFIDENCE, least_relative: 0.0, same_schedule: false, figures: &ComparedFigure::ALL }
     }
 }
 
@@ -80,9 +82,9 @@ struct Pending<'a> {
 pub fn compare(
     baseline: &[PartSeries],
     candidate: &[PartSeries],
-    options: ComparisonOptions,
+    options: ComparisonOptions<'_>,
 ) -> Result<Comparison, CompareError> {
-    let ComparisonOptions { confidence, least_relative, same_schedule } = options;
+    let ComparisonOptions { confidence, least_relative, same_schedule, figures } = options;
     // Also false for what is not a number.
     if !(confidence > 0.0 && confidence < 1.0) {
         return Err(CompareError::Confidence(confidence));
@@ -92,7 +94,7 @@ pub fn compare(
     }
     let mut read = Vec::new();
     for part in baseline {
-        if let Some(other) = candidate.iter().find(|other| other.name == part.name) {
+        if let Some(other) = candidate.iter().find(|other| other.name() == part.name()) {
             read.push((part, other, Part::read(part)?, Part::read(other)?));
         }
     }
@@ -100,7 +102,7 @@ pub fn compare(
         .iter()
         .map(|(part, other, first, second)| {
             let of = |figure| pend(figure, (part, other), (first, second), same_schedule);
-            (part.name.clone(), ComparedFigure::ALL.into_iter().map(of).collect())
+            (part.name().clone(), figures.iter().copied().map(of).collect())
         })
         .collect();
     let alpha = 1.0 - confidence;
@@ -130,8 +132,8 @@ pub fn compare(
 }
 
 fn missing_from(parts: &[PartSeries], others: &[PartSeries]) -> Vec<PartName> {
-    let is_there = |name: &PartName| others.iter().any(|other| other.name == *name);
-    parts.iter().map(|part| &part.name).filter(|name| !is_there(name)).cloned().collect()
+    let is_there = |name: &PartName| others.iter().any(|other| other.name() == name);
+    parts.iter().map(PartSeries::name).filter(|name| !is_there(name)).cloned().collect()
 }
 
 /// What can be said of a figure before all are looked at.
@@ -144,7 +146,7 @@ fn pend<'a>(
     let value = |part: &Part| part.sample(figure).ok().map(|sample| sample.value);
     let mut found = FigureComparison {
         figure,
-        quantity: figure.is_latency().then_some(series.quantity),
+        quantity: figure.is_latency().then_some(series.quantity()),
         verdict: ComparisonVerdict::TooLittleData,
         baseline: value(first),
         candidate: value(second),
@@ -157,8 +159,8 @@ fn pend<'a>(
         detectable_relative: None,
         reason: String::new(),
     };
-    let arms = if figure.is_latency() && series.quantity != other.quantity {
-        let (first, second) = (series.quantity.name(), other.quantity.name());
+    let arms = if figure.is_latency() && series.quantity() != other.quantity() {
+        let (first, second) = (series.quantity().name(), other.quantity().name());
         Err(format!("the baseline tells of {first}, the candidate of {second}"))
     } else if same_schedule && series.row_seconds() != other.row_seconds() {
         Err("the one run is several times as long as the other: they did not follow the same schedule".to_owned())

@@ -7,9 +7,9 @@
 //! was recorded, in the counters of `sparse`; [`encoding`] is how it travels and is stored, `split` in several
 //! messages; [`interval`] says how sure one may be; [`censored`] adds observations known only from below; [`offered`]
 //! says when load was offered; [`gate`] and [`window`] judge; [`ledger`] keeps merging idempotent; [`second`] makes and
-//! adds up merged seconds; [`scaling`] judges how throughput grows with workers, and [`usl`] fits a law to it;
-//! [`compare`](mod@compare) says whether two runs differ, with `blocks` for how sure one may be of seconds that are
-//! alike.
+//! adds up merged seconds, [`heat`] has the rows in which they are drawn; [`scaling`] judges how throughput grows with
+//! workers, and [`usl`] fits a law to it; [`compare`](mod@compare) says whether two runs differ, with `blocks` for how
+//! sure one may be of seconds that are alike.
 
 mod blocks;
 pub mod buckets;
@@ -17,6 +17,7 @@ pub mod censored;
 pub mod compare;
 pub mod encoding;
 pub mod gate;
+pub mod heat;
 pub mod histogram;
 pub mod interval;
 pub mod ledger;

@@ -2,8 +2,10 @@
 //!
 //! Counts are added, histograms are merged bucket by bucket, and quantiles are taken again from what was merged.
 
-use nuncius_schemas::metric::{FailureCount, SLOWEST_MAX, Series, SlowRequest, StatusCount, add_checks};
-use nuncius_schemas::second::{Counts, Distribution, ExperimentSecond, GroupSecond, GroupSums, StepSecond};
+use nuncius_schemas::metric::{FailureCount, SLOWEST_MAX, Series, SlowRequest, StatusCount, add_checks, add_hosts};
+use nuncius_schemas::second::{
+    Counts, Distribution, ExperimentSecond, GroupSecond, GroupSums, MeterSecond, StepSecond,
+};
 
 use crate::Totals;
 use crate::encoding::DecodeError;
@@ -108,6 +110,7 @@ pub fn add_step(sum: &mut StepSecond, other: &StepSecond) -> Result<(), DecodeEr
     add_statuses(&mut sum.statuses, &other.statuses);
     add_failures(&mut sum.failures, &other.failures);
     add_checks(&mut sum.checks, &other.checks);
+    add_hosts(&mut sum.hosts, &other.hosts);
     add_slowest(&mut sum.slowest, &other.slowest, SLOWEST_MAX);
     for series in Series::ALL {
         add_distribution(sum.series_mut(series), other.series(series))?;
@@ -137,6 +140,18 @@ pub fn add_sums(sums: &mut GroupSums, group: &GroupSecond) {
     sums.failures.sort_by_key(|failure| std::cmp::Reverse(failure.count));
 }
 
+/// Adds what a meter did; what it has added up to now is the larger of both.
+fn add_meter(meters: &mut Vec<MeterSecond>, other: &MeterSecond) -> Result<(), DecodeError> {
+    let Some(known) = meters.iter_mut().find(|known| known.name == other.name) else {
+        meters.push(other.clone());
+        return Ok(());
+    };
+    known.sum = known.sum.saturating_add(other.sum);
+    known.sum_so_far = known.sum_so_far.max(other.sum_so_far);
+    known.values_so_far = known.values_so_far.max(other.values_so_far);
+    add_distribution(&mut known.values, &other.values)
+}
+
 /// Adds a piece of a second (what came late of it) to the second. Group sums are taken from the piece, which is newer.
 ///
 /// # Errors
@@ -149,6 +164,9 @@ pub fn add_piece(second: &mut ExperimentSecond, piece: &ExperimentSecond) -> Res
             continue;
         };
         known.so_far.clone_from(&group.so_far);
+        for meter in &group.meters {
+            add_meter(&mut known.meters, meter)?;
+        }
         match (&mut known.iterations, &group.iterations) {
             (Some(sum), Some(other)) => add_step(sum, other)?,
             (sum @ None, Some(other)) => *sum = Some(other.clone()),

@@ -192,6 +192,22 @@ impl Windows {
         })
     }
 
+    /// Load is offered in `offered` from some second on that has not been closed: the run was amended.
+    pub fn offer(&mut self, offered: OfferedSpans) {
+        self.last_whole = offered.last_whole_second();
+        // What was judged has used up its part of the error that all windows share; those that are more than were
+        // planned share the rest.
+        if let (Some(planned), Some(now)) = (self.planned_windows, offered.windows(self.length))
+            && now > planned
+        {
+            let (judged, planned) = (u128::from(self.judged), u128::from(planned));
+            let left = u128::from(now).saturating_sub(judged) * planned;
+            let shared = left.checked_div(planned.saturating_sub(judged)).unwrap_or(u128::MAX);
+            self.planned_windows = Some(u64::try_from(shared).unwrap_or(u64::MAX).max(now));
+        }
+        self.offered = offered;
+    }
+
     /// Load is offered no longer than to `end_ns`: the run was cut short.
     pub fn end_at(&mut self, end_ns: u64) {
         self.offered.end_at(end_ns);

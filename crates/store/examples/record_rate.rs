@@ -95,6 +95,7 @@ async fn with_store(path: &Path, batches: u64) -> Result<f64, Failure> {
         started_unix_ms: Some(1),
         ended_unix_ms: None,
         routes: Vec::new(),
+        route_changes: 0,
         nodes: Vec::new(),
         nodes_left_out: 0,
         attempt: 0,

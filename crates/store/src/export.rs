@@ -1,12 +1,18 @@
-//! Files out of the store: CSV for spreadsheets and data frames, and one JSON document with everything.
+//! Files out of the store: CSV for spreadsheets, Parquet for data frames, the files of Galileo's notebooks, and one
+//! JSON document with everything.
 //!
-//! Request records are streamed row by row in both, so that an export needs no more memory for a long run.
+//! Request records are streamed row by row in all of them, so that an export needs no more memory for a long run.
 
 mod csv;
+mod galileo;
 mod json;
+mod parquet;
+mod table;
 
 pub use csv::csv;
+pub use galileo::galileo;
 pub use json::json;
+pub use parquet::parquet;
 
 /// Nanoseconds of run time as seconds since the Unix epoch with six decimals; the decimal point is exact, no `f64` is
 /// involved.

@@ -1,19 +1,21 @@
 //! Reading what was kept.
 
+use std::collections::BTreeMap;
+
 use nuncius_schemas::codec;
 use nuncius_schemas::event::ExperimentEvent;
 use nuncius_schemas::gate::Quantity;
 use nuncius_schemas::report::{NodeReport, Report};
 use nuncius_schemas::run::{RunStatus, Verdict};
 use nuncius_schemas::spec::ExperimentSpec;
+use nuncius_schemas::tag::tags_of;
 use serde::de::{DeserializeOwned, Error as _};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{FromRow, Row as _};
 
 use crate::error::StoreError;
 use crate::numbers::uncount;
 use crate::rows::{EventRow, ExperimentRow, NodeRow, named, optional_named};
 use crate::store::Store;
+use crate::value::{FromRow, Row, Value};
 
 /// What the store knows of an experiment, without its results.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +28,8 @@ pub struct StoredExperiment {
     pub name: String,
     /// Who wanted it.
     pub creator: Option<String>,
+    /// What it is found by: the short entries of its metadata.
+    pub tags: BTreeMap<String, String>,
     /// Where it is in its life.
     pub status: RunStatus,
     /// How it was judged.
@@ -92,17 +96,69 @@ pub struct Held {
     pub record_rows: i64,
 }
 
-impl FromRow<'_, SqliteRow> for Held {
-    fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
+impl FromRow for Held {
+    fn from_row(row: &Row) -> Result<Self, sqlx::Error> {
         Ok(Self {
-            has_report: row.try_get("has_report")?,
-            has_ended: row.try_get("has_ended")?,
-            events: row.try_get("events")?,
-            seconds: row.try_get("seconds")?,
-            record_rows: row.try_get("record_rows")?,
+            has_report: row.get("has_report")?,
+            has_ended: row.get("has_ended")?,
+            events: row.get("events")?,
+            seconds: row.get("seconds")?,
+            record_rows: row.get("record_rows")?,
         })
     }
 }
+
+impl FromRow for Checkpoint {
+    fn from_row(row: &Row) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            stream_sequence: uncount(row.get("stream_sequence")?),
+            at_unix_ms: uncount(row.get("at_unix_ms")?),
+            bytes: row.get("bytes")?,
+        })
+    }
+}
+
+/// A column `text`.
+struct Text(Option<String>);
+
+impl FromRow for Text {
+    fn from_row(row: &Row) -> Result<Self, sqlx::Error> {
+        row.get("text").map(Self)
+    }
+}
+
+struct PhaseRow {
+    status: String,
+    at_unix_ms: i64,
+}
+
+impl FromRow for PhaseRow {
+    fn from_row(row: &Row) -> Result<Self, sqlx::Error> {
+        Ok(Self { status: row.get("status")?, at_unix_ms: row.get("at_unix_ms")? })
+    }
+}
+
+struct NamedBytes {
+    group: String,
+    step: String,
+    quantity: String,
+    bytes: Vec<u8>,
+}
+
+impl FromRow for NamedBytes {
+    fn from_row(row: &Row) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            group: row.get("group_name")?,
+            step: row.get("step_name")?,
+            quantity: row.get("quantity")?,
+            bytes: row.get("bytes")?,
+        })
+    }
+}
+
+/// What lists and heads of experiments are read from.
+const EXPERIMENT_COLUMNS: &str = "SELECT id, stream_sequence, name, creator, tags, status, verdict, reason, \
+     submitted_unix_ms, started_unix_ms, ended_unix_ms, trace_id, report IS NOT NULL AS has_report FROM experiment";
 
 impl Store {
     /// How much of an experiment is there; nothing at all where it is not known.
@@ -110,17 +166,18 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub async fn held(&self, id: &str) -> Result<Held, StoreError> {
-        let held: Option<Held> = sqlx::query_as(
+        let sql = format!(
             "SELECT report IS NOT NULL AS has_report, status IN ('finished', 'failed', 'cancelled') AS has_ended, \
-             (SELECT count(*) FROM event WHERE experiment = ?1) AS events, \
-             (SELECT count(*) FROM (SELECT DISTINCT second, late FROM second WHERE experiment = ?1)) AS seconds, \
-             (SELECT coalesce(sum(rows), 0) FROM record_batch WHERE experiment = ?1) AS record_rows \
-             FROM experiment WHERE id = ?1",
-        )
-        .bind(id)
-        .fetch_optional(&self.readers().await?)
-        .await
-        .map_err(|source| self.failed("count what it has of an experiment", id, source))?;
+             (SELECT count(*) FROM event WHERE experiment = ?) AS events, \
+             (SELECT count(*) FROM (SELECT DISTINCT second, late FROM second WHERE experiment = ?) AS told) \
+             AS seconds, \
+             (SELECT CAST(coalesce(sum(row_count), 0) AS {}) FROM record_batch WHERE experiment = ?) AS record_rows \
+             FROM experiment WHERE id = ?",
+            self.dialect().integer()
+        );
+        let id_value = || Value::from(id);
+        let about = ("count what it has of an experiment", id);
+        let held = self.fetch_first(about, &sql, &[id_value(), id_value(), id_value(), id_value()]).await?;
         Ok(held.unwrap_or_default())
     }
 
@@ -129,15 +186,8 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub async fn list_experiments(&self, limit: u32) -> Result<Vec<StoredExperiment>, StoreError> {
-        let rows: Vec<ExperimentRow> = sqlx::query_as(
-            "SELECT id, stream_sequence, name, creator, status, verdict, reason, submitted_unix_ms, started_unix_ms, \
-             ended_unix_ms, trace_id, report IS NOT NULL AS has_report FROM experiment \
-             ORDER BY submitted_unix_ms DESC, stream_sequence DESC, id LIMIT ?",
-        )
-        .bind(i64::from(limit))
-        .fetch_all(&self.readers().await?)
-        .await
-        .map_err(|source| self.failed("list experiments", "", source))?;
+        let sql = format!("{EXPERIMENT_COLUMNS} ORDER BY submitted_unix_ms DESC, stream_sequence DESC, id LIMIT ?");
+        let rows: Vec<ExperimentRow> = self.fetch(("list experiments", ""), &sql, &[i64::from(limit).into()]).await?;
         rows.into_iter().map(|row| self.stored(row)).collect()
     }
 
@@ -146,12 +196,11 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub async fn ids_beginning_with(&self, beginning: &str, limit: u32) -> Result<Vec<String>, StoreError> {
-        sqlx::query_scalar("SELECT id FROM experiment WHERE substr(id, 1, length(?1)) = ?1 ORDER BY id LIMIT ?2")
-            .bind(beginning)
-            .bind(i64::from(limit))
-            .fetch_all(&self.readers().await?)
-            .await
-            .map_err(|source| self.failed("look for an experiment", beginning, source))
+        // Ids are compared byte by byte, and none has a byte like those at the end of what comes after.
+        let values = [beginning.into(), format!("{beginning}\u{10ffff}").into(), i64::from(limit).into()];
+        let sql = "SELECT id AS text FROM experiment WHERE id >= ? AND id < ? ORDER BY id LIMIT ?";
+        let found: Vec<Text> = self.fetch(("look for an experiment", beginning), sql, &values).await?;
+        Ok(found.into_iter().filter_map(|Text(id)| id).collect())
     }
 
     /// One experiment.
@@ -159,14 +208,8 @@ impl Store {
     /// # Errors
     /// When it is not there, or the store cannot be read.
     pub async fn experiment(&self, id: &str) -> Result<StoredExperiment, StoreError> {
-        let row: Option<ExperimentRow> = sqlx::query_as(
-            "SELECT id, stream_sequence, name, creator, status, verdict, reason, submitted_unix_ms, started_unix_ms, \
-             ended_unix_ms, trace_id, report IS NOT NULL AS has_report FROM experiment WHERE id = ?",
-        )
-        .bind(id)
-        .fetch_optional(&self.readers().await?)
-        .await
-        .map_err(|source| self.failed("read an experiment", id, source))?;
+        let sql = format!("{EXPERIMENT_COLUMNS} WHERE id = ?");
+        let row: Option<ExperimentRow> = self.fetch_first(("read an experiment", id), &sql, &[id.into()]).await?;
         self.stored(row.ok_or_else(|| self.not_found(id))?)
     }
 
@@ -175,7 +218,7 @@ impl Store {
     /// # Errors
     /// When the experiment is not there, or the store cannot be read.
     pub async fn spec(&self, id: &str) -> Result<Option<ExperimentSpec>, StoreError> {
-        let text = self.document("SELECT spec FROM experiment WHERE id = ?", id).await?;
+        let text = self.spec_json(id).await?;
         text.map(|text| document(&text)).transpose().map_err(|source| self.json("specification", id, source))
     }
 
@@ -188,18 +231,19 @@ impl Store {
         text.map(|text| document(&text)).transpose().map_err(|source| self.json("report", id, source))
     }
 
+    /// As [`Store::spec`], as the JSON text it is kept as.
+    pub(crate) async fn spec_json(&self, id: &str) -> Result<Option<String>, StoreError> {
+        self.document("SELECT spec AS text FROM experiment WHERE id = ?", id).await
+    }
+
     /// As [`Store::report`], as the JSON text it is kept as.
     pub(crate) async fn report_json(&self, id: &str) -> Result<Option<String>, StoreError> {
-        self.document("SELECT report FROM experiment WHERE id = ?", id).await
+        self.document("SELECT report AS text FROM experiment WHERE id = ?", id).await
     }
 
     async fn document(&self, statement: &'static str, id: &str) -> Result<Option<String>, StoreError> {
-        let row: Option<(Option<String>,)> = sqlx::query_as(statement)
-            .bind(id)
-            .fetch_optional(&self.readers().await?)
-            .await
-            .map_err(|source| self.failed("read a document", id, source))?;
-        row.map(|(text,)| text).ok_or_else(|| self.not_found(id))
+        let row: Option<Text> = self.fetch_first(("read a document", id), statement, &[id.into()]).await?;
+        row.map(|Text(text)| text).ok_or_else(|| self.not_found(id))
     }
 
     /// The statuses an experiment had, the earliest first.
@@ -207,16 +251,15 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub async fn phases(&self, id: &str) -> Result<Vec<Phase>, StoreError> {
-        let rows: Vec<(String, i64)> =
-            sqlx::query_as("SELECT status, at_unix_ms FROM phase WHERE experiment = ? ORDER BY at_unix_ms, rowid")
-                .bind(id)
-                .fetch_all(&self.readers().await?)
-                .await
-                .map_err(|source| self.failed("read phases", id, source))?;
+        let sql = format!(
+            "SELECT status, at_unix_ms FROM phase WHERE experiment = ? ORDER BY at_unix_ms, {}",
+            self.dialect().row_number()
+        );
+        let rows: Vec<PhaseRow> = self.fetch(("read phases", id), &sql, &[id.into()]).await?;
         rows.into_iter()
-            .map(|(status, at)| {
+            .map(|PhaseRow { status, at_unix_ms }| {
                 let status = named(&status).map_err(|source| self.json("phase", id, source))?;
-                Ok(Phase { status, at_unix_ms: uncount(at) })
+                Ok(Phase { status, at_unix_ms: uncount(at_unix_ms) })
             })
             .collect()
     }
@@ -226,14 +269,12 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub async fn events(&self, id: &str) -> Result<Vec<ExperimentEvent>, StoreError> {
-        let rows: Vec<EventRow> = sqlx::query_as(
+        let sql = format!(
             "SELECT at_unix_ms, kind, message, status, verdict, data FROM event WHERE experiment = ? \
-             ORDER BY at_unix_ms, rowid",
-        )
-        .bind(id)
-        .fetch_all(&self.readers().await?)
-        .await
-        .map_err(|source| self.failed("read events", id, source))?;
+             ORDER BY at_unix_ms, {}",
+            self.dialect().row_number()
+        );
+        let rows: Vec<EventRow> = self.fetch(("read events", id), &sql, &[id.into()]).await?;
         let event = |row: EventRow| -> Result<ExperimentEvent, serde_json::Error> {
             Ok(ExperimentEvent {
                 experiment: id.to_owned(),
@@ -253,11 +294,8 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub async fn nodes(&self, id: &str) -> Result<Vec<NodeReport>, StoreError> {
-        let rows: Vec<NodeRow> = sqlx::query_as("SELECT * FROM node WHERE experiment = ? ORDER BY name")
-            .bind(id)
-            .fetch_all(&self.readers().await?)
-            .await
-            .map_err(|source| self.failed("read nodes", id, source))?;
+        let sql = "SELECT * FROM node WHERE experiment = ? ORDER BY name";
+        let rows: Vec<NodeRow> = self.fetch(("read nodes", id), sql, &[id.into()]).await?;
         let node = |row: NodeRow| -> Result<NodeReport, serde_json::Error> {
             Ok(NodeReport {
                 name: row.name,
@@ -285,33 +323,16 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub async fn histograms(&self, id: &str) -> Result<Vec<HistogramRow>, StoreError> {
-        let rows: Vec<(String, String, String, Vec<u8>)> = sqlx::query_as(
-            "SELECT group_name, step_name, quantity, bytes FROM histogram WHERE experiment = ? \
-             ORDER BY group_name, step_name, quantity",
-        )
-        .bind(id)
-        .fetch_all(&self.readers().await?)
-        .await
-        .map_err(|source| self.failed("read histograms", id, source))?;
+        let sql = "SELECT group_name, step_name, quantity, bytes FROM histogram WHERE experiment = ?";
+        let mut rows: Vec<NamedBytes> = self.fetch(("read histograms", id), sql, &[id.into()]).await?;
+        // Here, since to MySQL names are alike that differ in the spaces at their ends.
+        rows.sort_by(|a, b| (&a.group, &a.step, &a.quantity).cmp(&(&b.group, &b.step, &b.quantity)));
         rows.into_iter()
-            .map(|(group, step, quantity, bytes)| {
+            .map(|NamedBytes { group, step, quantity, bytes }| {
                 let quantity = named(&quantity).map_err(|source| self.json("histogram", id, source))?;
                 Ok(HistogramRow { group, step, quantity, bytes })
             })
             .collect()
-    }
-
-    /// How many request records an experiment has.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub async fn record_count(&self, id: &str) -> Result<u64, StoreError> {
-        let number: i64 = sqlx::query_scalar("SELECT count(*) FROM request WHERE experiment = ?")
-            .bind(id)
-            .fetch_one(&self.readers().await?)
-            .await
-            .map_err(|source| self.failed("count request records", id, source))?;
-        Ok(uncount(number))
     }
 
     /// The last checkpoint of a run, if there is one.
@@ -319,27 +340,22 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub async fn load_checkpoint(&self, id: &str) -> Result<Option<Checkpoint>, StoreError> {
-        let row: Option<(i64, i64, Vec<u8>)> =
-            sqlx::query_as("SELECT stream_sequence, at_unix_ms, bytes FROM checkpoint WHERE experiment = ?")
-                .bind(id)
-                .fetch_optional(&self.readers().await?)
-                .await
-                .map_err(|source| self.failed("read a checkpoint", id, source))?;
-        Ok(row.map(|(stream_sequence, at_unix_ms, bytes)| Checkpoint {
-            stream_sequence: uncount(stream_sequence),
-            at_unix_ms: uncount(at_unix_ms),
-            bytes,
-        }))
+        let sql = "SELECT stream_sequence, at_unix_ms, bytes FROM checkpoint WHERE experiment = ?";
+        self.fetch_first(("read a checkpoint", id), sql, &[id.into()]).await
     }
 
-    fn stored(&self, row: ExperimentRow) -> Result<StoredExperiment, StoreError> {
+    pub(crate) fn stored(&self, row: ExperimentRow) -> Result<StoredExperiment, StoreError> {
         let json = |source| self.json("status", &row.id, source);
         let status = named(&row.status).map_err(json)?;
         let verdict = optional_named(row.verdict.as_deref()).map_err(json)?;
+        // What an earlier version left is all metadata.
+        let tags = row.tags.as_deref().map(serde_json::from_str).transpose();
+        let tags = tags.map_err(|source| self.json("tags", &row.id, source))?;
         Ok(StoredExperiment {
             stream_sequence: uncount(row.stream_sequence),
             name: row.name,
             creator: row.creator,
+            tags: tags.as_ref().map(tags_of).unwrap_or_default(),
             status,
             verdict,
             reason: row.reason,
@@ -354,6 +370,6 @@ impl Store {
 }
 
 /// A whole document, as messages are read: that is compiled already.
-fn document<T: DeserializeOwned>(text: &str) -> Result<T, serde_json::Error> {
+pub(crate) fn document<T: DeserializeOwned>(text: &str) -> Result<T, serde_json::Error> {
     codec::decode(text.as_bytes()).map_err(serde_json::Error::custom)
 }

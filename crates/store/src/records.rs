@@ -3,14 +3,31 @@
 use nuncius_schemas::record::{BATCH_ROWS_MAX, RecordBatch};
 use nuncius_schemas::spec::ExperimentSpec;
 use nuncius_schemas::steps::StepTable;
-use sqlx::{QueryBuilder, Sqlite};
 
+use crate::backend::{IfThere, Table};
 use crate::error::StoreError;
 use crate::numbers::{bits, count};
 use crate::store::Store;
+use crate::value::Value;
 
-/// Rows of one INSERT: 11 columns × 500 are 5 500 values, below SQLite's 32 766; longer statements are no faster.
-const ROWS_PER_INSERT: usize = 500;
+pub(crate) const RECORD_BATCH: Table =
+    Table { name: "record_batch", columns: &["experiment", "node", "epoch", "sequence", "row_count"] };
+pub(crate) const REQUEST: Table = Table {
+    name: "request",
+    columns: &[
+        "experiment",
+        "node",
+        "group_name",
+        "step_name",
+        "idx",
+        "planned_ns",
+        "sent_ns",
+        "done_ns",
+        "status",
+        "outcome",
+        "span_id",
+    ],
+};
 
 /// Names of the groups and steps that a batch refers to by index.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -31,70 +48,49 @@ impl StepNames {
     }
 }
 
-/// One row, ready to be bound.
-struct Row<'a> {
-    group: &'a str,
-    step: &'a str,
-    index: i64,
-    planned_ns: i64,
-    sent_ns: Option<i64>,
-    done_ns: Option<i64>,
-    status: Option<i16>,
-    outcome: &'static str,
-    span_id: Option<i64>,
-}
-
 impl Store {
     /// Keeps a batch of request records in one transaction; one that is there already (known by node, epoch and
-    /// sequence) changes nothing. Returns how many rows were added.
+    /// sequence) changes nothing. Returns how many rows were added. Where a run has more than the database is to hold,
+    /// the oldest of those beyond that move to a file.
     ///
     /// # Errors
     /// When the columns disagree, the batch is too long, an index names no step, the experiment is not known, or the
     /// store cannot be written; then nothing of the batch is kept.
     pub async fn add_records(&self, batch: &RecordBatch, names: &StepNames) -> Result<u64, StoreError> {
-        let rows = rows(batch, names)?;
-        let mut writing = self.begin("write request records", &batch.experiment).await?;
-        let statement = sqlx::query(
-            "INSERT INTO record_batch (experiment, node, epoch, sequence, rows) VALUES (?, ?, ?, ?, ?) \
-             ON CONFLICT DO NOTHING",
-        )
-        .bind(&batch.experiment)
-        .bind(&batch.node)
-        .bind(bits(batch.epoch))
-        .bind(count(batch.sequence))
-        .bind(count(rows.len() as u64));
-        if writing.execute(statement).await? == 0 {
-            writing.commit().await?;
-            return Ok(0);
+        let (values, length) = values(batch, names)?;
+        let added = self.settled(|| self.add_records_once(batch, &values, length)).await?;
+        if added > 0 {
+            self.make_room(&batch.experiment, added).await;
         }
-        for chunk in rows.chunks(ROWS_PER_INSERT) {
-            let mut insert = QueryBuilder::<Sqlite>::new(
-                "INSERT INTO request (experiment, node, group_name, step_name, idx, planned_ns, sent_ns, done_ns, \
-                 status, outcome, span_id) ",
-            );
-            insert.push_values(chunk, |mut values, row| {
-                values
-                    .push_bind(&batch.experiment)
-                    .push_bind(&batch.node)
-                    .push_bind(row.group)
-                    .push_bind(row.step)
-                    .push_bind(row.index)
-                    .push_bind(row.planned_ns)
-                    .push_bind(row.sent_ns)
-                    .push_bind(row.done_ns)
-                    .push_bind(row.status)
-                    .push_bind(row.outcome)
-                    .push_bind(row.span_id);
-            });
-            writing.execute(insert.build()).await?;
+        Ok(added)
+    }
+
+    async fn add_records_once(
+        &self,
+        batch: &RecordBatch,
+        values: &[Value<'_>],
+        length: u64,
+    ) -> Result<u64, StoreError> {
+        let mut writing = self.begin("write request records", &batch.experiment).await?;
+        let of_batch = [
+            (&batch.experiment).into(),
+            (&batch.node).into(),
+            bits(batch.epoch).into(),
+            count(batch.sequence).into(),
+            count(length).into(),
+        ];
+        let is_new = writing.insert_new(&RECORD_BATCH, &of_batch).await?;
+        if is_new {
+            writing.insert(&REQUEST, values, IfThere::Fail).await?;
         }
         writing.commit().await?;
-        Ok(rows.len() as u64)
+        Ok(if is_new { length } else { 0 })
     }
 }
 
-/// The columns of a batch as rows with names; what was never sent, answered or traced is absent instead of 0 or −1.
-fn rows<'a>(batch: &RecordBatch, names: &'a StepNames) -> Result<Vec<Row<'a>>, StoreError> {
+/// The columns of a batch as the values of rows, and how many rows; what was never sent, answered or traced is absent
+/// instead of 0 or −1.
+fn values<'a>(batch: &'a RecordBatch, names: &'a StepNames) -> Result<(Vec<Value<'a>>, u64), StoreError> {
     let refused = |problem: String| StoreError::Batch {
         id: batch.experiment.clone(),
         node: batch.node.clone(),
@@ -109,24 +105,26 @@ fn rows<'a>(batch: &RecordBatch, names: &'a StepNames) -> Result<Vec<Row<'a>>, S
     let ends = batch.status.iter().zip(&batch.outcome).zip(&batch.span_id);
     let places = batch.group.iter().zip(&batch.step).zip(&batch.index);
     let some = |ns: u64| (ns > 0).then(|| count(ns));
-    places
-        .zip(times)
-        .zip(ends)
-        .map(|((((group, step), index), ((planned_ns, sent_ns), done_ns)), ((status, outcome), span_id))| {
-            let (group, step) = names
-                .get(*group, *step)
-                .ok_or_else(|| refused(format!("group {group} has no step {step} in the specification")))?;
-            Ok(Row {
-                group,
-                step,
-                index: count(*index),
-                planned_ns: count(*planned_ns),
-                sent_ns: some(*sent_ns),
-                done_ns: some(*done_ns),
-                status: (*status >= 0).then_some(*status),
-                outcome: outcome.name(),
-                span_id: (*span_id != 0).then(|| bits(*span_id)),
-            })
-        })
-        .collect()
+    let mut values = Vec::with_capacity(length * REQUEST.columns.len());
+    for ((((group, step), index), ((planned_ns, sent_ns), done_ns)), ((status, outcome), span_id)) in
+        places.zip(times).zip(ends)
+    {
+        let (group, step) = names
+            .get(*group, *step)
+            .ok_or_else(|| refused(format!("group {group} has no step {step} in the specification")))?;
+        values.extend([
+            (&batch.experiment).into(),
+            (&batch.node).into(),
+            group.into(),
+            step.into(),
+            count(*index).into(),
+            count(*planned_ns).into(),
+            some(*sent_ns).into(),
+            some(*done_ns).into(),
+            (*status >= 0).then(|| i64::from(*status)).into(),
+            outcome.name().into(),
+            (*span_id != 0).then(|| bits(*span_id)).into(),
+        ]);
+    }
+    Ok((values, length as u64))
 }

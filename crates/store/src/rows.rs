@@ -1,10 +1,11 @@
-//! Rows as SQLite gives them.
+//! Rows as they are stored.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde::de::value::{Error as ValueError, StrDeserializer};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{FromRow, Row as _};
+
+use crate::numbers::{from_hexadecimal, hexadecimal};
+use crate::value::{FromRow, Row, Value};
 
 /// A row of `experiment` without its documents.
 #[derive(Debug)]
@@ -13,6 +14,8 @@ pub(crate) struct ExperimentRow {
     pub(crate) stream_sequence: i64,
     pub(crate) name: String,
     pub(crate) creator: Option<String>,
+    /// As JSON.
+    pub(crate) tags: Option<String>,
     pub(crate) status: String,
     pub(crate) verdict: Option<String>,
     pub(crate) reason: Option<String>,
@@ -23,21 +26,22 @@ pub(crate) struct ExperimentRow {
     pub(crate) has_report: bool,
 }
 
-impl FromRow<'_, SqliteRow> for ExperimentRow {
-    fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
+impl FromRow for ExperimentRow {
+    fn from_row(row: &Row) -> Result<Self, sqlx::Error> {
         Ok(Self {
-            id: row.try_get("id")?,
-            stream_sequence: row.try_get("stream_sequence")?,
-            name: row.try_get("name")?,
-            creator: row.try_get("creator")?,
-            status: row.try_get("status")?,
-            verdict: row.try_get("verdict")?,
-            reason: row.try_get("reason")?,
-            submitted_unix_ms: row.try_get("submitted_unix_ms")?,
-            started_unix_ms: row.try_get("started_unix_ms")?,
-            ended_unix_ms: row.try_get("ended_unix_ms")?,
-            trace_id: row.try_get("trace_id")?,
-            has_report: row.try_get("has_report")?,
+            id: row.get("id")?,
+            stream_sequence: row.get("stream_sequence")?,
+            name: row.get("name")?,
+            creator: row.get("creator")?,
+            tags: row.get("tags")?,
+            status: row.get("status")?,
+            verdict: row.get("verdict")?,
+            reason: row.get("reason")?,
+            submitted_unix_ms: row.get("submitted_unix_ms")?,
+            started_unix_ms: row.get("started_unix_ms")?,
+            ended_unix_ms: row.get("ended_unix_ms")?,
+            trace_id: row.get("trace_id")?,
+            has_report: row.get("has_report")?,
         })
     }
 }
@@ -53,15 +57,15 @@ pub(crate) struct EventRow {
     pub(crate) data: String,
 }
 
-impl FromRow<'_, SqliteRow> for EventRow {
-    fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
+impl FromRow for EventRow {
+    fn from_row(row: &Row) -> Result<Self, sqlx::Error> {
         Ok(Self {
-            at_unix_ms: row.try_get("at_unix_ms")?,
-            kind: row.try_get("kind")?,
-            message: row.try_get("message")?,
-            status: row.try_get("status")?,
-            verdict: row.try_get("verdict")?,
-            data: row.try_get("data")?,
+            at_unix_ms: row.get("at_unix_ms")?,
+            kind: row.get("kind")?,
+            message: row.get("message")?,
+            status: row.get("status")?,
+            verdict: row.get("verdict")?,
+            data: row.get("data")?,
         })
     }
 }
@@ -86,24 +90,24 @@ pub(crate) struct NodeRow {
     pub(crate) lost: Option<String>,
 }
 
-impl FromRow<'_, SqliteRow> for NodeRow {
-    fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
+impl FromRow for NodeRow {
+    fn from_row(row: &Row) -> Result<Self, sqlx::Error> {
         Ok(Self {
-            name: row.try_get("name")?,
-            host: row.try_get("host")?,
-            version: row.try_get("version")?,
-            labels: row.try_get("labels")?,
-            clock_offset_ns: row.try_get("clock_offset_ns")?,
-            clock_error_ns: row.try_get("clock_error_ns")?,
-            clock_drift_ns: row.try_get("clock_drift_ns")?,
-            shards: row.try_get("shards")?,
-            offered: row.try_get("offered")?,
-            lag_p99_ns: row.try_get("lag_p99_ns")?,
-            run_delay_share: row.try_get("run_delay_share")?,
-            throttled_ns: row.try_get("throttled_ns")?,
-            resident_bytes_max: row.try_get("resident_bytes_max")?,
-            deltas: row.try_get("deltas")?,
-            lost: row.try_get("lost")?,
+            name: row.get("name")?,
+            host: row.get("host")?,
+            version: row.get("version")?,
+            labels: row.get("labels")?,
+            clock_offset_ns: row.get("clock_offset_ns")?,
+            clock_error_ns: row.get("clock_error_ns")?,
+            clock_drift_ns: row.get("clock_drift_ns")?,
+            shards: row.get("shards")?,
+            offered: row.get("offered")?,
+            lag_p99_ns: row.get("lag_p99_ns")?,
+            run_delay_share: row.get("run_delay_share")?,
+            throttled_ns: row.get("throttled_ns")?,
+            resident_bytes_max: row.get("resident_bytes_max")?,
+            deltas: row.get("deltas")?,
+            lost: row.get("lost")?,
         })
     }
 }
@@ -123,20 +127,53 @@ pub(crate) struct RequestRow {
     pub(crate) span_id: Option<i64>,
 }
 
-impl FromRow<'_, SqliteRow> for RequestRow {
-    fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
+impl FromRow for RequestRow {
+    fn from_row(row: &Row) -> Result<Self, sqlx::Error> {
         Ok(Self {
-            node: row.try_get("node")?,
-            group_name: row.try_get("group_name")?,
-            step_name: row.try_get("step_name")?,
-            idx: row.try_get("idx")?,
-            planned_ns: row.try_get("planned_ns")?,
-            sent_ns: row.try_get("sent_ns")?,
-            done_ns: row.try_get("done_ns")?,
-            status: row.try_get("status")?,
-            outcome: row.try_get("outcome")?,
-            span_id: row.try_get("span_id")?,
+            node: row.get("node")?,
+            group_name: row.get("group_name")?,
+            step_name: row.get("step_name")?,
+            idx: row.get("idx")?,
+            planned_ns: row.get("planned_ns")?,
+            sent_ns: row.get("sent_ns")?,
+            done_ns: row.get("done_ns")?,
+            status: row.get("status")?,
+            outcome: row.get("outcome")?,
+            span_id: row.get("span_id")?,
         })
+    }
+}
+
+impl RequestRow {
+    /// Its values as files of Parquet have them, in the order of their columns.
+    pub(crate) fn into_values(self) -> [Value<'static>; 10] {
+        [
+            self.node.into(),
+            self.group_name.into(),
+            self.step_name.into(),
+            self.idx.into(),
+            self.planned_ns.into(),
+            self.sent_ns.into(),
+            self.done_ns.into(),
+            self.status.into(),
+            self.outcome.into(),
+            self.span_id.map_or(Value::Text(None), |id| hexadecimal(id).into()),
+        ]
+    }
+
+    /// Back from [`Self::into_values`]; `None` where they are not such.
+    pub(crate) fn of_values(values: impl IntoIterator<Item = Value<'static>>) -> Option<Self> {
+        let mut values = values.into_iter();
+        let mut text = || values.next()?.into_text();
+        let (node, group_name, step_name) = (text()?, text()?, text()?);
+        let mut integer = || values.next()?.as_integer();
+        let (idx, planned_ns, sent_ns, done_ns, status) = (integer()?, integer()?, integer(), integer(), integer());
+        let outcome = values.next()?.into_text()?;
+        let span_id = match values.next()?.into_text() {
+            Some(text) => Some(from_hexadecimal(&text)?),
+            None => None,
+        };
+        Some(Self { node, group_name, step_name, idx, planned_ns, sent_ns, done_ns, status, outcome, span_id })
     }
 }
 

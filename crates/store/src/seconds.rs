@@ -1,18 +1,57 @@
 //! Merged seconds: kept row by row as they close, read back in order.
 
-use futures_util::TryStreamExt as _;
-use nuncius_schemas::second::{ExperimentSecond, GroupSecond, StepSecond};
-use serde::Serialize;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{FromRow, QueryBuilder, Row as _, Sqlite};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
+use nuncius_schemas::second::ExperimentSecond;
+use serde::Serialize;
+
+use crate::backend::{IfThere, Table};
+use crate::comparable::{HISTOGRAM, histogram_values};
 use crate::error::StoreError;
 use crate::numbers::{count, optional_count};
 use crate::store::Store;
+use crate::value::{FromRow, Row, Value};
 use crate::writing::Writing;
 
-/// Rows of one INSERT: 32 columns × 200 stay well below SQLite's 32 766 values.
-const ROWS_PER_INSERT: usize = 200;
+pub(crate) const SECOND: Table = Table {
+    name: "second",
+    columns: &[
+        "experiment",
+        "second",
+        "late",
+        "group_index",
+        "step_index",
+        "group_name",
+        "step_name",
+        "is_iteration",
+        "length_ns",
+        "offered_ns",
+        "nodes",
+        "scheduled",
+        "offered",
+        "sent",
+        "succeeded",
+        "failed",
+        "censored",
+        "in_flight",
+        "retried",
+        "bytes_sent",
+        "bytes_received",
+        "response_p50_ns",
+        "response_p95_ns",
+        "response_p99_ns",
+        "response_max_ns",
+        "service_p50_ns",
+        "service_p95_ns",
+        "service_p99_ns",
+        "service_max_ns",
+        "blocked_p99_ns",
+        "lag_p99_ns",
+        "statuses",
+        "failures",
+    ],
+};
 
 /// What one step of a group, or its whole iterations, did in one second; or what came late of that (`late` > 0), to be
 /// added.
@@ -22,6 +61,10 @@ pub struct SecondRow {
     pub second: i64,
     /// 0, or the number of a piece that came too late to be part of the second.
     pub late: i64,
+    /// Index of the group in the specification.
+    pub group_index: i64,
+    /// Index of the step in the group; one past the last for whole iterations.
+    pub step_index: i64,
     /// Name of the group.
     #[serde(rename = "group")]
     pub group_name: String,
@@ -82,50 +125,43 @@ pub struct SecondRow {
     pub failures: String,
 }
 
-impl FromRow<'_, SqliteRow> for SecondRow {
-    fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
+impl FromRow for SecondRow {
+    fn from_row(row: &Row) -> Result<Self, sqlx::Error> {
         Ok(Self {
-            second: row.try_get("second")?,
-            late: row.try_get("late")?,
-            group_name: row.try_get("group_name")?,
-            step_name: row.try_get("step_name")?,
-            is_iteration: row.try_get("is_iteration")?,
-            length_ns: row.try_get("length_ns")?,
-            offered_ns: row.try_get("offered_ns")?,
-            nodes: row.try_get("nodes")?,
-            scheduled: row.try_get("scheduled")?,
-            offered: row.try_get("offered")?,
-            sent: row.try_get("sent")?,
-            succeeded: row.try_get("succeeded")?,
-            failed: row.try_get("failed")?,
-            censored: row.try_get("censored")?,
-            in_flight: row.try_get("in_flight")?,
-            retried: row.try_get("retried")?,
-            bytes_sent: row.try_get("bytes_sent")?,
-            bytes_received: row.try_get("bytes_received")?,
-            response_p50_ns: row.try_get("response_p50_ns")?,
-            response_p95_ns: row.try_get("response_p95_ns")?,
-            response_p99_ns: row.try_get("response_p99_ns")?,
-            response_max_ns: row.try_get("response_max_ns")?,
-            service_p50_ns: row.try_get("service_p50_ns")?,
-            service_p95_ns: row.try_get("service_p95_ns")?,
-            service_p99_ns: row.try_get("service_p99_ns")?,
-            service_max_ns: row.try_get("service_max_ns")?,
-            blocked_p99_ns: row.try_get("blocked_p99_ns")?,
-            lag_p99_ns: row.try_get("lag_p99_ns")?,
-            statuses: row.try_get("statuses")?,
-            failures: row.try_get("failures")?,
+            second: row.get("second")?,
+            late: row.get("late")?,
+            group_index: row.get("group_index")?,
+            step_index: row.get("step_index")?,
+            group_name: row.get("group_name")?,
+            step_name: row.get("step_name")?,
+            is_iteration: row.get("is_iteration")?,
+            length_ns: row.get("length_ns")?,
+            offered_ns: row.get("offered_ns")?,
+            nodes: row.get("nodes")?,
+            scheduled: row.get("scheduled")?,
+            offered: row.get("offered")?,
+            sent: row.get("sent")?,
+            succeeded: row.get("succeeded")?,
+            failed: row.get("failed")?,
+            censored: row.get("censored")?,
+            in_flight: row.get("in_flight")?,
+            retried: row.get("retried")?,
+            bytes_sent: row.get("bytes_sent")?,
+            bytes_received: row.get("bytes_received")?,
+            response_p50_ns: row.get("response_p50_ns")?,
+            response_p95_ns: row.get("response_p95_ns")?,
+            response_p99_ns: row.get("response_p99_ns")?,
+            response_max_ns: row.get("response_max_ns")?,
+            service_p50_ns: row.get("service_p50_ns")?,
+            service_p95_ns: row.get("service_p95_ns")?,
+            service_p99_ns: row.get("service_p99_ns")?,
+            service_max_ns: row.get("service_max_ns")?,
+            blocked_p99_ns: row.get("blocked_p99_ns")?,
+            lag_p99_ns: row.get("lag_p99_ns")?,
+            statuses: row.get("statuses")?,
+            failures: row.get("failures")?,
         })
     }
-}
-
-/// A row before it is written.
-struct Row<'a> {
-    group: &'a GroupSecond,
-    step: &'a StepSecond,
-    is_iteration: bool,
-    statuses: String,
-    failures: String,
 }
 
 impl Store {
@@ -137,19 +173,10 @@ impl Store {
     pub async fn for_each_second(
         &self,
         id: &str,
-        mut take: impl FnMut(SecondRow) -> Result<(), StoreError>,
+        take: impl FnMut(SecondRow) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        let failed = |source| self.failed("read seconds", id, source);
-        let pool = self.readers().await?;
-        let mut rows = sqlx::query_as::<_, SecondRow>(
-            "SELECT * FROM second WHERE experiment = ? ORDER BY second, late, group_index, step_index",
-        )
-        .bind(id)
-        .fetch(&pool);
-        while let Some(row) = rows.try_next().await.map_err(failed)? {
-            take(row)?;
-        }
-        Ok(())
+        let sql = "SELECT * FROM second WHERE experiment = ? ORDER BY second, late, group_index, step_index";
+        self.for_each(("read seconds", id), sql, &[id.into()], take).await
     }
 
     /// The rows of the seconds of an experiment, in order.
@@ -167,72 +194,87 @@ impl Store {
     }
 }
 
-/// Writes the rows of a second.
-pub(crate) async fn insert_second(
+/// Writes seconds, in place of what is there of them; of several times the same one the last counts.
+pub(crate) async fn insert_seconds(
     store: &Store,
     writing: &mut Writing<'_>,
-    second: &ExperimentSecond,
+    seconds: &[&ExperimentSecond],
 ) -> Result<(), StoreError> {
-    let mut rows = Vec::new();
+    let seconds: BTreeMap<(&str, i64, i64), &ExperimentSecond> = seconds
+        .iter()
+        .map(|second| ((second.experiment.as_str(), i64::from(second.second), late(second)), *second))
+        .collect();
+    if seconds.is_empty() {
+        return Ok(());
+    }
+    let mut which = String::new();
+    let mut keys: Vec<Value<'_>> = Vec::new();
+    let mut rows: Vec<Value<'_>> = Vec::new();
+    let mut histograms: Vec<Value<'_>> = Vec::new();
+    for (&(experiment, at, late), &second) in &seconds {
+        let or = if which.is_empty() { "" } else { " OR " };
+        let _ = write!(which, "{or}(experiment = ? AND second = ? AND late = ?)");
+        keys.extend([experiment.into(), at.into(), late.into()]);
+        second_values(store, second, late, &mut rows)?;
+        histogram_values(second, late, &mut histograms);
+    }
+    for table in [&SECOND, &HISTOGRAM] {
+        writing.execute(&format!("DELETE FROM {} WHERE {which}", table.name), &keys).await?;
+    }
+    writing.insert(&SECOND, &rows, IfThere::Fail).await?;
+    writing.insert(&HISTOGRAM, &histograms, IfThere::Fail).await
+}
+
+/// 0, or the number of a piece that came late.
+fn late(second: &ExperimentSecond) -> i64 {
+    if second.late { i64::from(second.revision) } else { 0 }
+}
+
+fn second_values<'a>(
+    store: &Store,
+    second: &'a ExperimentSecond,
+    late: i64,
+    values: &mut Vec<Value<'a>>,
+) -> Result<(), StoreError> {
+    let json = |source| store.json("second", &second.experiment, source);
     for group in &second.groups {
         for (is_iteration, step) in group.recorders() {
-            let json = |source| store.json("second", &second.experiment, source);
-            rows.push(Row {
-                group,
-                step,
-                is_iteration,
-                statuses: serde_json::to_string(&step.statuses).map_err(json)?,
-                failures: serde_json::to_string(&step.failures).map_err(json)?,
-            });
+            values.extend([
+                (&second.experiment).into(),
+                i64::from(second.second).into(),
+                late.into(),
+                i64::from(group.group).into(),
+                i64::from(step.step).into(),
+                (&group.name).into(),
+                (&step.name).into(),
+                is_iteration.into(),
+                count(if second.late { 0 } else { second.length_ns }).into(),
+                count(group.offered_ns).into(),
+                count(second.nodes.len() as u64).into(),
+                optional_count(group.scheduled.filter(|_| is_iteration)).into(),
+                count(step.offered).into(),
+                count(step.sent).into(),
+                count(step.succeeded).into(),
+                count(step.failed).into(),
+                count(step.censored).into(),
+                count(step.in_flight).into(),
+                count(step.retried).into(),
+                count(step.bytes_sent).into(),
+                count(step.bytes_received).into(),
+                optional_count(step.response.p50_ns).into(),
+                optional_count(step.response.p95_ns).into(),
+                optional_count(step.response.p99_ns).into(),
+                optional_count(step.response.max_ns).into(),
+                optional_count(step.service.p50_ns).into(),
+                optional_count(step.service.p95_ns).into(),
+                optional_count(step.service.p99_ns).into(),
+                optional_count(step.service.max_ns).into(),
+                optional_count(step.blocked.p99_ns).into(),
+                optional_count(step.lag.p99_ns).into(),
+                serde_json::to_string(&step.statuses).map_err(json)?.into(),
+                serde_json::to_string(&step.failures).map_err(json)?.into(),
+            ]);
         }
-    }
-    let late = if second.late { i64::from(second.revision) } else { 0 };
-    for chunk in rows.chunks(ROWS_PER_INSERT) {
-        let mut insert = QueryBuilder::<Sqlite>::new(
-            "INSERT OR REPLACE INTO second (experiment, second, late, group_index, step_index, group_name, step_name, \
-             is_iteration, length_ns, offered_ns, nodes, scheduled, offered, sent, succeeded, failed, censored, \
-             in_flight, retried, bytes_sent, bytes_received, response_p50_ns, response_p95_ns, response_p99_ns, \
-             response_max_ns, service_p50_ns, service_p95_ns, service_p99_ns, service_max_ns, blocked_p99_ns, \
-             lag_p99_ns, statuses, failures) ",
-        );
-        insert.push_values(chunk, |mut values, row| {
-            let Row { group, step, is_iteration, statuses, failures } = row;
-            values
-                .push_bind(&second.experiment)
-                .push_bind(i64::from(second.second))
-                .push_bind(late)
-                .push_bind(i64::from(group.group))
-                .push_bind(i64::from(step.step))
-                .push_bind(&group.name)
-                .push_bind(&step.name)
-                .push_bind(*is_iteration)
-                .push_bind(count(if second.late { 0 } else { second.length_ns }))
-                .push_bind(count(group.offered_ns))
-                .push_bind(count(second.nodes.len() as u64))
-                .push_bind(optional_count(group.scheduled.filter(|_| *is_iteration)))
-                .push_bind(count(step.offered))
-                .push_bind(count(step.sent))
-                .push_bind(count(step.succeeded))
-                .push_bind(count(step.failed))
-                .push_bind(count(step.censored))
-                .push_bind(count(step.in_flight))
-                .push_bind(count(step.retried))
-                .push_bind(count(step.bytes_sent))
-                .push_bind(count(step.bytes_received))
-                .push_bind(optional_count(step.response.p50_ns))
-                .push_bind(optional_count(step.response.p95_ns))
-                .push_bind(optional_count(step.response.p99_ns))
-                .push_bind(optional_count(step.response.max_ns))
-                .push_bind(optional_count(step.service.p50_ns))
-                .push_bind(optional_count(step.service.p95_ns))
-                .push_bind(optional_count(step.service.p99_ns))
-                .push_bind(optional_count(step.service.max_ns))
-                .push_bind(optional_count(step.blocked.p99_ns))
-                .push_bind(optional_count(step.lag.p99_ns))
-                .push_bind(statuses)
-                .push_bind(failures);
-        });
-        writing.execute(insert.build()).await?;
     }
     Ok(())
 }

@@ -2,18 +2,27 @@
 
 use std::collections::BTreeMap;
 
-use futures_util::TryStreamExt as _;
 use nuncius_schemas::telemetry::{NodeTelemetry, for_each_value};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{FromRow, QueryBuilder, Row as _, Sqlite};
 
+use crate::backend::{IfThere, Table};
+use crate::digest::digest;
 use crate::error::StoreError;
 use crate::numbers::{bits, count, unbits, uncount};
 use crate::store::Store;
+use crate::value::{FromRow, Row as Stored, Value};
 use crate::writing::Writing;
 
-/// Rows of one INSERT: 5 columns × 500 stay well below SQLite's 32 766 values.
-const ROWS_PER_INSERT: usize = 500;
+pub(crate) const SAMPLE: Table = Table {
+    name: "telemetry_sample",
+    columns: &["experiment", "node", "machine", "epoch", "sequence", "at_unix_ns", "at_monotonic_ns", "row_count"],
+};
+pub(crate) const SERIES: Table =
+    Table { name: "telemetry_series", columns: &["experiment", "node", "metric", "subsystem", "unit"] };
+pub(crate) const SERIES_WITH_DIGEST: Table = Table {
+    name: "telemetry_series",
+    columns: &["experiment", "node", "metric", "subsystem", "unit", "figure_digest"],
+};
+pub(crate) const VALUE: Table = Table { name: "telemetry_value", columns: &["sample", "series", "value"] };
 
 /// One figure of one node: metric and what it is of.
 type Figure = (&'static str, String);
@@ -24,7 +33,30 @@ type Figure = (&'static str, String);
 pub struct TelemetrySeries {
     /// Of which file: one that is made anew gives other numbers.
     generation: u64,
-    by_node: BTreeMap<String, BTreeMap<Figure, i64>>,
+    by_node: Numbers,
+}
+
+/// Numbers of figures, by node.
+type Numbers = BTreeMap<String, BTreeMap<Figure, i64>>;
+
+struct SampleId(i64);
+
+impl FromRow for SampleId {
+    fn from_row(row: &Stored) -> Result<Self, sqlx::Error> {
+        row.get("id").map(Self)
+    }
+}
+
+struct SeriesId {
+    id: i64,
+    metric: String,
+    subsystem: String,
+}
+
+impl FromRow for SeriesId {
+    fn from_row(row: &Stored) -> Result<Self, sqlx::Error> {
+        Ok(Self { id: row.get("id")?, metric: row.get("metric")?, subsystem: row.get("subsystem")? })
+    }
 }
 
 /// One figure at a moment.
@@ -44,15 +76,55 @@ pub struct TelemetryRow {
     pub unit: String,
 }
 
-impl FromRow<'_, SqliteRow> for TelemetryRow {
-    fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
+impl FromRow for TelemetryRow {
+    fn from_row(row: &Stored) -> Result<Self, sqlx::Error> {
         Ok(Self {
-            at_unix_ns: uncount(row.try_get("at_unix_ns")?),
-            metric: row.try_get("metric")?,
-            subsystem: row.try_get("subsystem")?,
-            node: row.try_get("node")?,
-            value: row.try_get("value")?,
-            unit: row.try_get("unit")?,
+            at_unix_ns: uncount(row.get("at_unix_ns")?),
+            metric: row.get("metric")?,
+            subsystem: row.get("subsystem")?,
+            node: row.get("node")?,
+            value: row.get("value")?,
+            unit: row.get("unit")?,
+        })
+    }
+}
+
+/// A figure, and the store's number of the sample that it is of.
+pub(crate) struct SampleFigure {
+    pub(crate) sample: i64,
+    pub(crate) row: TelemetryRow,
+}
+
+impl FromRow for SampleFigure {
+    fn from_row(row: &Stored) -> Result<Self, sqlx::Error> {
+        Ok(Self { sample: row.get("sample")?, row: TelemetryRow::from_row(row)? })
+    }
+}
+
+/// One message of a sampler, as it is kept, without its figures.
+pub(crate) struct Sample {
+    pub(crate) id: i64,
+    pub(crate) node: String,
+    pub(crate) machine: String,
+    /// The signed number of the same bits.
+    pub(crate) epoch: i64,
+    pub(crate) sequence: i64,
+    pub(crate) at_unix_ns: i64,
+    pub(crate) at_monotonic_ns: i64,
+    pub(crate) row_count: i64,
+}
+
+impl FromRow for Sample {
+    fn from_row(row: &Stored) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            id: row.get("id")?,
+            node: row.get("node")?,
+            machine: row.get("machine")?,
+            epoch: row.get("epoch")?,
+            sequence: row.get("sequence")?,
+            at_unix_ns: row.get("at_unix_ns")?,
+            at_monotonic_ns: row.get("at_monotonic_ns")?,
+            row_count: row.get("row_count")?,
         })
     }
 }
@@ -72,14 +144,14 @@ pub struct TelemetryCoverage {
     pub samples: u64,
 }
 
-impl FromRow<'_, SqliteRow> for TelemetryCoverage {
-    fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
+impl FromRow for TelemetryCoverage {
+    fn from_row(row: &Stored) -> Result<Self, sqlx::Error> {
         Ok(Self {
-            node: row.try_get("node")?,
-            epoch: unbits(row.try_get("epoch")?),
-            first_sequence: uncount(row.try_get("first_sequence")?),
-            last_sequence: uncount(row.try_get("last_sequence")?),
-            samples: uncount(row.try_get("samples")?),
+            node: row.get("node")?,
+            epoch: unbits(row.get("epoch")?),
+            first_sequence: uncount(row.get("first_sequence")?),
+            last_sequence: uncount(row.get("last_sequence")?),
+            samples: uncount(row.get("samples")?),
         })
     }
 }
@@ -101,7 +173,7 @@ struct Row {
 fn rows_of(sample: &NodeTelemetry) -> Vec<Row> {
     let mut rows = Vec::new();
     for_each_value(sample, |value| {
-        // What is no number means nothing, and SQLite has none of it.
+        // What is no number means nothing, and not every database has it.
         if value.value.is_finite() {
             let figure = (value.metric.name, value.subsystem.to_owned());
             rows.push(Row { figure, unit: value.metric.unit.name(), value: value.value });
@@ -122,17 +194,32 @@ impl Store {
         samples: &[NodeTelemetry],
         series: &mut TelemetrySeries,
     ) -> Result<u64, StoreError> {
-        let mut writing = self.begin("write telemetry", experiment).await?;
         if series.generation != self.generation() {
             *series = TelemetrySeries { generation: self.generation(), ..TelemetrySeries::default() };
         }
         // Numbers that are given now are known only once all is written.
-        let mut fresh: BTreeMap<String, BTreeMap<Figure, i64>> = BTreeMap::new();
+        let known = &series.by_node;
+        let (added, fresh) = self.settled(|| self.add_telemetry_once(experiment, samples, known)).await?;
+        for (node, figures) in fresh {
+            series.by_node.entry(node).or_default().extend(figures);
+        }
+        Ok(added)
+    }
+
+    async fn add_telemetry_once(
+        &self,
+        experiment: &str,
+        samples: &[NodeTelemetry],
+        known: &Numbers,
+    ) -> Result<(u64, Numbers), StoreError> {
+        let mut writing = self.begin("write telemetry", experiment).await?;
+        let mut fresh = Numbers::new();
         let mut added = 0;
+        let mut values: Vec<Value<'_>> = Vec::new();
         for sample in samples {
             let rows = rows_of(sample);
             let Some(id) = insert_sample(&mut writing, experiment, sample, rows.len()).await? else { continue };
-            let known = series.by_node.get(&sample.node);
+            let known = known.get(&sample.node);
             let given = fresh.entry(sample.node.clone()).or_default();
             let is_known =
                 |figure: &Figure| known.is_some_and(|known| known.contains_key(figure)) || given.contains_key(figure);
@@ -141,22 +228,21 @@ impl Store {
                 insert_series(&mut writing, experiment, &sample.node, &unknown, given).await?;
             }
             let number = |figure: &Figure| known.and_then(|known| known.get(figure)).or_else(|| given.get(figure));
-            let numbered: Vec<(i64, f64)> =
-                rows.iter().filter_map(|row| Some((*number(&row.figure)?, row.value))).collect();
-            for chunk in numbered.chunks(ROWS_PER_INSERT) {
-                let mut insert =
-                    QueryBuilder::<Sqlite>::new("INSERT OR IGNORE INTO telemetry_value (sample, series, value) ");
-                insert.push_values(chunk, |mut values, (series, value)| {
-                    values.push_bind(id).push_bind(*series).push_bind(*value);
-                });
-                added += writing.execute(insert.build()).await?;
+            // A figure that a sample has twice counts once, as it was told first.
+            let mut numbered: BTreeMap<i64, f64> = BTreeMap::new();
+            for row in &rows {
+                if let Some(number) = number(&row.figure) {
+                    numbered.entry(*number).or_insert(row.value);
+                }
+            }
+            added += numbered.len() as u64;
+            for (series, value) in numbered {
+                values.extend([id.into(), series.into(), value.into()]);
             }
         }
+        writing.insert(&VALUE, &values, IfThere::Fail).await?;
         writing.commit().await?;
-        for (node, figures) in fresh {
-            series.by_node.entry(node).or_default().extend(figures);
-        }
-        Ok(added)
+        Ok((added, fresh))
     }
 
     /// How many figures of machines an experiment has.
@@ -164,10 +250,11 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub async fn telemetry_rows(&self, experiment: &str) -> Result<u64, StoreError> {
-        let pool = self.readers().await?;
-        let statement = "SELECT coalesce(sum(rows), 0) FROM telemetry_sample WHERE experiment = ?";
-        let rows = sqlx::query_scalar::<_, i64>(statement).bind(experiment).fetch_one(&pool).await;
-        rows.map(uncount).map_err(|source| self.failed("read telemetry", experiment, source))
+        let sql = format!(
+            "SELECT CAST(coalesce(sum(row_count), 0) AS {}) AS found FROM telemetry_sample WHERE experiment = ?",
+            self.dialect().integer()
+        );
+        self.fetch_number(("read telemetry", experiment), &sql, &[experiment.into()]).await.map(uncount)
     }
 
     /// What an experiment has of each sampler.
@@ -175,12 +262,10 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub async fn telemetry_coverage(&self, experiment: &str) -> Result<Vec<TelemetryCoverage>, StoreError> {
-        let pool = self.readers().await?;
-        let statement = "SELECT node, epoch, min(sequence) AS first_sequence, max(sequence) AS last_sequence, \
-                         count(*) AS samples FROM telemetry_sample WHERE experiment = ? \
-                         GROUP BY node, epoch ORDER BY node, epoch";
-        let rows = sqlx::query_as(statement).bind(experiment).fetch_all(&pool).await;
-        rows.map_err(|source| self.failed("read telemetry", experiment, source))
+        let sql = "SELECT node, epoch, min(sequence) AS first_sequence, max(sequence) AS last_sequence, \
+                   count(*) AS samples FROM telemetry_sample WHERE experiment = ? \
+                   GROUP BY node, epoch ORDER BY node, epoch";
+        self.fetch(("read telemetry", experiment), sql, &[experiment.into()]).await
     }
 
     /// Hands each figure of the machines of an experiment to `take`, sample by sample as they came. Row by row, so that
@@ -193,21 +278,30 @@ impl Store {
         id: &str,
         mut take: impl FnMut(TelemetryRow) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        let failed = |source| self.failed("read telemetry", id, source);
-        let pool = self.readers().await?;
+        self.for_each_figure(id, |figure| take(figure.row)).await
+    }
+
+    /// The same with the samples that figures are of.
+    pub(crate) async fn for_each_figure(
+        &self,
+        id: &str,
+        take: impl FnMut(SampleFigure) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
         // CROSS JOIN keeps SQLite to this order of tables, in which nothing has to be sorted.
-        let mut rows = sqlx::query_as::<_, TelemetryRow>(
-            "SELECT sample.at_unix_ns, series.metric, series.subsystem, sample.node, value.value, series.unit \
-             FROM telemetry_sample AS sample CROSS JOIN telemetry_value AS value CROSS JOIN telemetry_series AS series \
-             WHERE sample.experiment = ? AND value.sample = sample.id AND series.id = value.series \
-             ORDER BY sample.id, value.series",
-        )
-        .bind(id)
-        .fetch(&pool);
-        while let Some(row) = rows.try_next().await.map_err(failed)? {
-            take(row)?;
-        }
-        Ok(())
+        let sql = "SELECT s.id AS sample, s.at_unix_ns, f.metric, f.subsystem, s.node, v.value, f.unit \
+             FROM telemetry_sample s CROSS JOIN telemetry_value v CROSS JOIN telemetry_series f \
+             WHERE s.experiment = ? AND v.sample = s.id AND f.id = v.series ORDER BY s.id, v.series";
+        self.for_each(("read telemetry", id), sql, &[id.into()], take).await
+    }
+
+    /// Hands each sample of the machines of an experiment to `take`, as they came.
+    pub(crate) async fn for_each_sample(
+        &self,
+        id: &str,
+        take: impl FnMut(Sample) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let sql = "SELECT * FROM telemetry_sample WHERE experiment = ? ORDER BY id";
+        self.for_each(("read telemetry", id), sql, &[id.into()], take).await
     }
 }
 
@@ -218,19 +312,23 @@ async fn insert_sample(
     sample: &NodeTelemetry,
     rows: usize,
 ) -> Result<Option<i64>, StoreError> {
-    let statement = sqlx::query_as::<_, (i64,)>(
-        "INSERT INTO telemetry_sample (experiment, node, machine, epoch, sequence, at_unix_ns, at_monotonic_ns, rows) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING id",
-    )
-    .bind(experiment)
-    .bind(&sample.node)
-    .bind(&sample.machine)
-    .bind(bits(sample.epoch))
-    .bind(count(sample.sequence))
-    .bind(count(sample.at_unix_ns))
-    .bind(count(sample.at_monotonic_ns))
-    .bind(count(rows as u64));
-    Ok(writing.rows(statement).await?.first().map(|(id,)| *id))
+    let values = [
+        experiment.into(),
+        (&sample.node).into(),
+        (&sample.machine).into(),
+        bits(sample.epoch).into(),
+        count(sample.sequence).into(),
+        count(sample.at_unix_ns).into(),
+        count(sample.at_monotonic_ns).into(),
+        count(rows as u64).into(),
+    ];
+    if !writing.insert_new(&SAMPLE, &values).await? {
+        return Ok(None);
+    }
+    let sql = "SELECT id FROM telemetry_sample WHERE experiment = ? AND node = ? AND epoch = ? AND sequence = ?";
+    let key = [experiment.into(), (&sample.node).into(), bits(sample.epoch).into(), count(sample.sequence).into()];
+    let found: Vec<SampleId> = writing.rows(sql, &key).await?;
+    Ok(found.first().map(|SampleId(id)| *id))
 }
 
 /// Has numbers given to figures of a node.
@@ -241,27 +339,19 @@ async fn insert_series(
     unknown: &[&Row],
     given: &mut BTreeMap<Figure, i64>,
 ) -> Result<(), StoreError> {
-    for chunk in unknown.chunks(ROWS_PER_INSERT) {
-        let mut insert =
-            QueryBuilder::<Sqlite>::new("INSERT INTO telemetry_series (experiment, node, metric, subsystem, unit) ");
-        insert.push_values(chunk, |mut values, row| {
-            values
-                .push_bind(experiment)
-                .push_bind(node)
-                .push_bind(row.figure.0)
-                .push_bind(&row.figure.1)
-                .push_bind(row.unit);
-        });
-        insert.push(" ON CONFLICT DO NOTHING");
-        writing.execute(insert.build()).await?;
+    let table = if writing.dialect().has_digests() { &SERIES_WITH_DIGEST } else { &SERIES };
+    let mut values: Vec<Value<'_>> = Vec::new();
+    for row in unknown {
+        let (metric, subsystem) = &row.figure;
+        values.extend([experiment.into(), node.into(), (*metric).into(), subsystem.into(), row.unit.into()]);
+        if writing.dialect().has_digests() {
+            values.push(digest(&[metric, subsystem]).into());
+        }
     }
+    writing.insert(table, &values, IfThere::Keep).await?;
     let names: BTreeMap<&str, &'static str> = unknown.iter().map(|row| (row.figure.0, row.figure.0)).collect();
-    let statement = sqlx::query_as::<_, (i64, String, String)>(
-        "SELECT id, metric, subsystem FROM telemetry_series WHERE experiment = ? AND node = ?",
-    )
-    .bind(experiment)
-    .bind(node);
-    for (id, metric, subsystem) in writing.rows(statement).await? {
+    let sql = "SELECT id, metric, subsystem FROM telemetry_series WHERE experiment = ? AND node = ?";
+    for SeriesId { id, metric, subsystem } in writing.rows(sql, &[experiment.into(), node.into()]).await? {
         if let Some(name) = names.get(metric.as_str()) {
             given.insert((name, subsystem), id);
         }

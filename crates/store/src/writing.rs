@@ -1,96 +1,120 @@
-//! One transaction. What fails in it takes its connection with it: SQLite may have ended the transaction by itself, and
-//! whoever used the connection next would write into something half open.
+//! One transaction, within its time.
 
 use std::time::Duration;
 
-use sqlx::pool::PoolConnection;
-use sqlx::query::QueryAs;
-use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{Execute, Executor, FromRow, Sqlite};
+use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout_at};
 
+use crate::backend::{Dialect, Failure, IfThere, Table, Transaction};
 use crate::error::StoreError;
 use crate::store::Store;
+use crate::value::{FromRow, Value};
 
-/// A transaction that has the write lock from its beginning: none can fail half-way because another process wrote.
-/// Dropped without a commit, nothing of it is kept.
+/// How often a transaction is tried that gave way to another.
+const CONFLICT_TRIES: u32 = 5;
+/// Longest pause before it is tried again, in milliseconds; longer with each try.
+const CONFLICT_PAUSE_MS: u64 = 100;
+
+/// A transaction. Dropped without a commit, nothing of it is kept.
 pub(crate) struct Writing<'a> {
     store: &'a Store,
     action: &'static str,
     id: &'a str,
-    /// None once the connection was given back.
-    connection: Option<PoolConnection<Sqlite>>,
+    transaction: Box<dyn Transaction>,
     limit: Duration,
     deadline: Instant,
-}
-
-impl Drop for Writing<'_> {
-    fn drop(&mut self) {
-        if let Some(mut connection) = self.connection.take() {
-            connection.close_on_drop();
-        }
-    }
 }
 
 impl Store {
     /// A transaction.
     pub(crate) async fn begin<'a>(&'a self, action: &'static str, id: &'a str) -> Result<Writing<'a>, StoreError> {
-        Writing::begin(self, action, id).await
+        let limit = self.limits().write;
+        let deadline = Instant::now() + limit;
+        let begun = timeout_at(deadline, self.backend().begin(action, id)).await;
+        let transaction = begun.map_err(|_| self.too_slow(action, limit))??;
+        Ok(Writing { store: self, action, id, transaction, limit, deadline })
+    }
+
+    fn too_slow(&self, action: &'static str, limit: Duration) -> StoreError {
+        StoreError::Slow { store: self.name(), action, limit }
+    }
+
+    /// Runs what is one transaction, again where it gave way to another.
+    pub(crate) async fn settled<T, F>(&self, mut act: impl FnMut() -> F) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match act().await {
+                Err(error) if error.is_conflict() && tries < CONFLICT_TRIES => {
+                    tracing::debug!(%error, tries, "a transaction is tried again");
+                    // Two who met once shall not meet again.
+                    let pause_ms = self.random() % (CONFLICT_PAUSE_MS * u64::from(tries)) + 1;
+                    tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+                }
+                other => return other,
+            }
+        }
     }
 }
 
-impl<'a> Writing<'a> {
-    async fn begin(store: &'a Store, action: &'static str, id: &'a str) -> Result<Self, StoreError> {
-        let limit = store.limits().write;
-        let deadline = Instant::now() + limit;
-        let mut writing = Self { store, action, id, connection: None, limit, deadline };
-        let acquired = timeout_at(deadline, async {
-            let pool = store.writer().await?;
-            pool.acquire().await.map_err(|source| store.failed(action, id, source))
-        });
-        let acquired = acquired.await.map_err(|_| writing.too_slow())?;
-        writing.connection = Some(acquired?);
-        writing.execute(sqlx::query("BEGIN IMMEDIATE")).await?;
-        Ok(writing)
+impl Writing<'_> {
+    pub(crate) fn dialect(&self) -> Dialect {
+        self.store.dialect()
+    }
+
+    /// Gives what follows as much time as a whole transaction has: for those that are long because they do much.
+    pub(crate) fn renew(&mut self) {
+        self.deadline = Instant::now() + self.limit;
     }
 
     /// Runs a statement; how many rows it changed.
-    pub(crate) async fn execute<'q>(&mut self, statement: impl Execute<'q, Sqlite> + 'q) -> Result<u64, StoreError> {
-        let connection =
-            self.connection.as_mut().ok_or_else(|| self.store.failed(self.action, self.id, sqlx::Error::PoolClosed))?;
-        match timeout_at(self.deadline, (&mut **connection).execute(statement)).await {
-            Ok(Ok(done)) => Ok(done.rows_affected()),
-            Ok(Err(source)) => Err(self.store.failed(self.action, self.id, source)),
-            Err(_) => Err(self.too_slow()),
-        }
+    pub(crate) async fn execute(&mut self, sql: &str, values: &[Value<'_>]) -> Result<u64, StoreError> {
+        let done = timeout_at(self.deadline, self.transaction.execute(sql, values)).await;
+        self.told(done)
+    }
+
+    /// Writes one row; whether it is new. One that is there already stays as it is.
+    pub(crate) async fn insert_new(&mut self, table: &Table, values: &[Value<'_>]) -> Result<bool, StoreError> {
+        let done = timeout_at(self.deadline, self.transaction.insert_new(table, values)).await;
+        self.told(done)
+    }
+
+    /// Writes rows, their values one after the other.
+    pub(crate) async fn insert(
+        &mut self,
+        table: &Table,
+        values: &[Value<'_>],
+        if_there: IfThere,
+    ) -> Result<(), StoreError> {
+        let done = timeout_at(self.deadline, self.transaction.insert(table, values, if_there)).await;
+        self.told(done)
     }
 
     /// Runs a statement that gives rows.
-    pub(crate) async fn rows<'q, T>(
-        &mut self,
-        statement: QueryAs<'q, Sqlite, T, SqliteArguments>,
-    ) -> Result<Vec<T>, StoreError>
-    where
-        T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin + 'q,
-    {
-        let connection =
-            self.connection.as_mut().ok_or_else(|| self.store.failed(self.action, self.id, sqlx::Error::PoolClosed))?;
-        match timeout_at(self.deadline, statement.fetch_all(&mut **connection)).await {
-            Ok(Ok(rows)) => Ok(rows),
-            Ok(Err(source)) => Err(self.store.failed(self.action, self.id, source)),
-            Err(_) => Err(self.too_slow()),
-        }
+    pub(crate) async fn rows<T: FromRow>(&mut self, sql: &str, values: &[Value<'_>]) -> Result<Vec<T>, StoreError> {
+        let done = timeout_at(self.deadline, self.transaction.rows(sql, values)).await;
+        let rows = self.told(done)?;
+        let read: Result<Vec<T>, sqlx::Error> = rows.iter().map(T::from_row).collect();
+        read.map_err(|source| self.store.failed(self.action, self.id, source))
     }
 
     /// Ends the transaction: everything of it is kept.
     pub(crate) async fn commit(mut self) -> Result<(), StoreError> {
-        self.execute(sqlx::query("COMMIT")).await?;
-        // Only now is the connection known to be as it was before.
-        drop(self.connection.take());
-        Ok(())
+        let done = timeout_at(self.deadline, self.transaction.commit()).await;
+        self.told(done)
     }
 
-    fn too_slow(&self) -> StoreError {
-        StoreError::Slow { path: self.store.path().to_path_buf(), action: self.action, limit: self.limit }
+    fn told<T>(&self, done: Result<Result<T, Failure>, Elapsed>) -> Result<T, StoreError> {
+        match done {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(Failure::Statement(source))) => Err(self.store.failed(self.action, self.id, source)),
+            Ok(Err(Failure::TooLarge { bytes, limit })) => {
+                Err(StoreError::TooLarge { store: self.store.name(), action: self.action, bytes, limit })
+            }
+            Err(_) => Err(self.store.too_slow(self.action, self.limit)),
+        }
     }
 }

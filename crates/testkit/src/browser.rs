@@ -148,6 +148,19 @@ impl Browser {
         Ok(answer["result"]["value"].take())
     }
 
+    /// What the page's scripts hold, in bytes, once everything is thrown away that nobody needs.
+    ///
+    /// # Errors
+    /// [`TestkitError::Start`] when the browser does not answer.
+    pub fn heap_bytes(&mut self) -> Result<u64, TestkitError> {
+        // What the first collection finalises the second one frees.
+        for _ in 0..2 {
+            self.call("HeapProfiler.collectGarbage", json!({}))?;
+        }
+        let told = self.call("Runtime.getHeapUsage", json!({}))?;
+        told["usedSize"].as_f64().map(|bytes| bytes as u64).ok_or_else(|| failed("heap", &told))
+    }
+
     /// Writes a picture of the whole page as PNG.
     ///
     /// # Errors

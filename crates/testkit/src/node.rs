@@ -21,6 +21,16 @@ pub(crate) fn start(script: &str, arguments: &[&str]) -> Result<Child, TestkitEr
         .map_err(|error| TestkitError::NoBinary(format!("node: {error}; run scripts/setup --test")))
 }
 
+/// A file of a package of Node.
+///
+/// # Errors
+/// It is not there.
+pub fn package_file(path: &str) -> Result<String, TestkitError> {
+    let file = modules()?.join(path);
+    std::fs::read_to_string(&file)
+        .map_err(|error| TestkitError::NoBinary(format!("{}: {error}; run scripts/setup --test", file.display())))
+}
+
 /// The packages of Node, in the nearest `.tools` above this crate.
 fn modules() -> Result<PathBuf, TestkitError> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));

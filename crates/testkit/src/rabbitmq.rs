@@ -30,9 +30,18 @@ kill -KILL 0
 #[derive(Debug)]
 pub struct RabbitMq {
     // Declared before the directory: the process must be gone before its files are.
-    keeper: Keeper,
-    _directory: TempDir,
-    address: SocketAddr,
+    keeper: Option<Keeper>,
+    directory: TempDir,
+    server: PathBuf,
+    ports: Ports,
+}
+
+/// Where it listens, its node for others of its kind, and Erlang's port mapper.
+#[derive(Debug, Clone, Copy)]
+struct Ports {
+    amqp: u16,
+    distribution: u16,
+    mapper: u16,
 }
 
 #[derive(Debug)]
@@ -58,48 +67,60 @@ impl RabbitMq {
             std::fs::create_dir(root.join(name)).map_err(|e| failed(name, e))?;
         }
         let port = || free_port().map_err(|e| failed("free port", e));
-        let (amqp, distribution, mapper) = (port()?, port()?, port()?);
-        let config = format!("listeners.tcp.1 = 127.0.0.1:{amqp}\nlog.console = true\nlog.file = false\n");
+        let ports = Ports { amqp: port()?, distribution: port()?, mapper: port()? };
+        let config = format!("listeners.tcp.1 = 127.0.0.1:{}\nlog.console = true\nlog.file = false\n", ports.amqp);
         std::fs::write(root.join("rabbitmq.conf"), config).map_err(|e| failed("rabbitmq.conf", e))?;
-        let child = command(&server, root, amqp, distribution, mapper).spawn().map_err(|e| failed("sh", e))?;
-        let address = SocketAddr::from(([127, 0, 0, 1], amqp));
-        let broker = Self { keeper: Keeper(child), _directory: directory, address };
-        broker.wait_until_it_answers().await?;
+        let mut broker = Self { keeper: None, directory, server, ports };
+        broker.restart().await?;
         Ok(broker)
+    }
+
+    /// SIGKILL, to the broker and its port mapper; what they have written stays.
+    pub fn kill(&mut self) {
+        self.keeper = None;
+    }
+
+    /// Starts it again on its ports with what it had written, and waits until it speaks AMQP.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn restart(&mut self) -> Result<(), TestkitError> {
+        self.kill();
+        let mut command = command(&self.server, self.directory.path(), self.ports);
+        let child = command.spawn().map_err(|error| TestkitError::Start(format!("sh: {error}")))?;
+        self.keeper = Some(Keeper(child));
+        self.wait_until_it_answers().await
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        SocketAddr::from(([127, 0, 0, 1], self.ports.amqp))
     }
 
     /// `amqp://guest:guest@127.0.0.1:<port>/%2f`.
     pub fn url(&self) -> String {
-        format!("amqp://guest:guest@{}/%2f", self.address)
+        format!("amqp://guest:guest@{}/%2f", self.address())
     }
 
     async fn wait_until_it_answers(&self) -> Result<(), TestkitError> {
         let until = Instant::now() + START_DEADLINE;
         loop {
-            let address = self.address;
+            let address = self.address();
             if tokio::task::spawn_blocking(move || answers(address)).await.unwrap_or(false) {
                 return Ok(());
             }
-            let log = self._directory.path().join("console.log");
+            let log = self.directory.path().join("console.log");
             let log = std::fs::read_to_string(log).unwrap_or_default();
             let is_over = log.contains("BOOT FAILED") || Instant::now() > until;
             if is_over {
-                return Err(TestkitError::Start(format!(
-                    "RabbitMQ (keeper {}) did not start: {log}",
-                    self.keeper.0.id()
-                )));
+                return Err(TestkitError::Start(format!("RabbitMQ did not start: {log}")));
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 }
 
-fn command(server: &Path, root: &Path, amqp: u16, distribution: u16, mapper: u16) -> Command {
+fn command(server: &Path, root: &Path, Ports { amqp, distribution, mapper }: Ports) -> Command {
     let mut command = Command::new("sh");
     command.args(["-c", KEEPER, "keeper"]).arg(server).arg(root);
     for (name, _) in std::env::vars_os() {
@@ -168,7 +189,7 @@ mod tests {
     #[tokio::test]
     async fn a_broker_answers_and_leaves_nothing_behind() {
         let broker = RabbitMq::start().await.unwrap();
-        let (address, directory) = (broker.address(), broker._directory.path().to_owned());
+        let (address, directory) = (broker.address(), broker.directory.path().to_owned());
         assert!(answers(address));
         drop(broker);
         let gone = eventually(Duration::from_secs(5), || async { (!answers(address)).then_some(()) }).await;

@@ -13,6 +13,7 @@ mod apps;
 mod channel;
 mod emulators;
 mod otlp;
+mod profile;
 mod telemetry;
 
 pub use channel::{Carrier, Channel};
@@ -43,6 +44,16 @@ pub fn channels() -> Vec<Channel> {
             headers: &[HEADER_REASON, HEADER_DEAD_MESSAGE_ID, HEADER_DEAD_SEQUENCE, HEADER_DEAD_SIZE_BYTES],
             inbound: false,
             description: "A submission that could not be read, as it came, with the reason.",
+        },
+        Channel {
+            name: "change",
+            address: ns.change(),
+            carrier: Carrier::Stream(ns.stream_change()),
+            messages: &["change"],
+            content_types: &[MESSAGE_PACK],
+            headers: &[HEADER_MESSAGE_ID],
+            inbound: false,
+            description: "What somebody changed beside experiments, with who and why.",
         },
         Channel {
             name: "experiment_event",
@@ -83,6 +94,16 @@ pub fn channels() -> Vec<Channel> {
             headers: &[],
             inbound: true,
             description: "Requests to the daemon whose database has the experiment: export in pieces, removal.",
+        },
+        Channel {
+            name: "experiments_archive",
+            address: ns.experiments_archive(),
+            carrier: Carrier::Request("archive-reply"),
+            messages: &["archive-request"],
+            content_types: &[MESSAGE_PACK, JSON],
+            headers: &[],
+            inbound: true,
+            description: "The request `find` to every daemon, each of which answers with what its database has.",
         },
         Channel {
             name: "node_command",
@@ -179,6 +200,7 @@ pub fn channels() -> Vec<Channel> {
     channels.extend(queue_channels(&ns));
     channels.extend(emulators::channels(&ns));
     channels.extend(otlp::channels(&ns));
+    channels.extend(profile::channels(&ns));
     channels.extend(telemetry::channels(&ns));
     channels
 }

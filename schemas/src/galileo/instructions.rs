@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::words::{group_name, in_flight_of, parse_time, push_stage, shown, target_of};
-use crate::spec::{ExperimentSpec, Group, NodeSelection, RecordsMode, SpecError, Stage};
+use crate::spec::{ExperimentSpec, Group, NodeSelection, RecordsMode, SpecError, Stage, TelemetrySpec};
 use crate::units::Rate;
 
 /// Most lines with a command.
@@ -135,6 +135,7 @@ impl InstructionExperiment {
             services: self.services.clone(),
             nodes: selection,
             records: RecordsMode::All,
+            telemetry: Some(TelemetrySpec::all()),
             ..ExperimentSpec::of_groups(groups.into_iter().map(|(group, _)| group).collect())
         };
         spec.validate().map_err(|error| match error.field.as_str() {

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::words::{group_name, in_flight_of, parse_time, push_stage, shown, target_of};
 use crate::spec::limits::{GROUPS_MAX, STAGES_MAX};
-use crate::spec::{Arrivals, ExperimentSpec, Group, Method, RecordsMode, SpecError, Step};
+use crate::spec::{Arrivals, ExperimentSpec, Group, Method, RecordsMode, SpecError, Step, TelemetrySpec};
 use crate::units::{HumanDuration, Rate};
 
 /// An experiment as a tick configuration.
@@ -232,6 +232,7 @@ impl TickExperiment {
             creator: self.experiment.creator.clone(),
             services: self.services.clone(),
             records: RecordsMode::All,
+            telemetry: Some(TelemetrySpec::all()),
             ..ExperimentSpec::of_groups(groups)
         };
         spec.validate().map_err(|error| match error.field.as_str() {
@@ -284,19 +285,28 @@ impl Workload {
         let mut group = Group { name, stages, arrivals, max_in_flight, ..Group::of_target(target) };
         if let Some(parameters) = &self.client_parameters {
             let field = format!("{field}.client_parameters");
-            if let Some(timeout) = parameters.kwargs.as_ref().and_then(|kwargs| kwargs.timeout) {
-                if timeout.0.0 == 0 {
-                    return refuse(format!("{field}.kwargs.timeout"), "0s would let nothing through");
-                }
-                group.timeout = timeout.0;
-            }
-            group.steps = vec![parameters.step(&field)?];
+            parameters.set(&mut group, &field)?;
         }
         Ok(group)
     }
 }
 
 impl ClientParameters {
+    /// Gives a group this request; `field` is where the parameters stand, for errors.
+    ///
+    /// # Errors
+    /// The field that cannot be, and why.
+    pub fn set(&self, group: &mut Group, field: &str) -> Result<(), SpecError> {
+        if let Some(timeout) = self.kwargs.as_ref().and_then(|kwargs| kwargs.timeout) {
+            if timeout.0.0 == 0 {
+                return refuse(format!("{field}.kwargs.timeout"), "0s would let nothing through");
+            }
+            group.timeout = timeout.0;
+        }
+        group.steps = vec![self.step(field)?];
+        Ok(())
+    }
+
     fn step(&self, field: &str) -> Result<Step, SpecError> {
         let mut path = self.path.clone().unwrap_or_else(|| "/".to_owned());
         if !path.starts_with('/') {

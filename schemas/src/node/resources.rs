@@ -1,5 +1,6 @@
 //! Nodes that consume resources: emulators of memory, disk and processors, and how they are known.
 
+use crate::node::selected::selected;
 use crate::node::{NodeInfo, Role};
 use crate::resource::ResourceKind;
 use crate::spec::NodeSelection;
@@ -14,18 +15,10 @@ pub const KINDS_LABEL: &str = "consumes";
 /// # Errors
 /// When `names` is no regular expression.
 pub fn resource_nodes<'a>(nodes: &'a [NodeInfo], selection: &NodeSelection) -> Result<Vec<&'a NodeInfo>, regex::Error> {
-    let names = selection.names.as_ref().map(|names| regex::Regex::new(&format!("^(?:{names})$"))).transpose()?;
-    let is = |node: &NodeInfo, label: &str, value: &str| node.labels.get(label).is_some_and(|found| found == value);
-    let most = selection.count.map_or(usize::MAX, |count| usize::try_from(count).unwrap_or(usize::MAX));
-    let mut matching: Vec<&NodeInfo> = nodes
-        .iter()
-        .filter(|node| node.role == Role::Emulator && is(node, RESOURCE_LABEL.0, RESOURCE_LABEL.1))
-        .filter(|node| selection.labels.iter().all(|(label, value)| is(node, label, value)))
-        .filter(|node| names.as_ref().is_none_or(|names| names.is_match(&node.name)))
-        .collect();
-    matching.sort_by(|a, b| a.name.cmp(&b.name));
-    matching.truncate(most);
-    Ok(matching)
+    let (label, value) = RESOURCE_LABEL;
+    selected(nodes, selection, |node| {
+        node.role == Role::Emulator && node.labels.get(label).is_some_and(|found| found == value)
+    })
 }
 
 /// Whether an emulator of resources consumes this kind. Where nothing is said it consumes all.

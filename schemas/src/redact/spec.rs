@@ -56,7 +56,8 @@ fn redact_kind(kind: TextKind<'_>, value: &str, arguments: &mut Arguments) -> St
     }
 }
 
-fn redact_entry(name: &str, value: &str) -> String {
+/// The value of a header, a label or an entry of metadata, as it may be shown.
+pub(crate) fn redact_entry(name: &str, value: &str) -> String {
     match (is_reference(value), is_secret_name(name)) {
         (true, _) => value.to_owned(),
         (false, true) => REDACTED.to_owned(),

@@ -60,6 +60,8 @@ impl Group {
             stages: _,
             rate_per_node: _,
             arrivals: _,
+            pattern: _,
+            clients: _,
             users: _,
             think_time: _,
             backoff: _,

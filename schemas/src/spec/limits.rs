@@ -6,6 +6,8 @@ use crate::units::{Rate, SECOND_NS};
 pub const GROUPS_MAX: usize = 64;
 /// Most steps in a group.
 pub const STEPS_MAX: usize = 64;
+/// Most amendments of an experiment.
+pub const AMENDMENTS_MAX: usize = 256;
 /// Most gates in an experiment.
 pub const GATES_MAX: usize = 64;
 /// Most stages in a group.

@@ -19,6 +19,13 @@ pub struct TelemetrySpec {
     pub period: Option<HumanDuration>,
 }
 
+impl TelemetrySpec {
+    /// That of all nodes, as often as they sample without the experiment: what Galileo stored with every one.
+    pub fn all() -> Self {
+        Self { nodes: TelemetryNodes::all(), period: None }
+    }
+}
+
 /// Patterns of names of nodes, in which `*` stands for any characters and `?` for one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TelemetryNodes(pub Vec<String>);

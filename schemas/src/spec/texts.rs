@@ -4,10 +4,12 @@
 
 use serde_json::Value;
 
-use super::{ExperimentSpec, Group, NodeSelection, Stage, TelemetrySpec, TlsOptions};
+use super::{Arrivals, ExperimentSpec, Group, NodeSelection, RecordedArrivals, Stage, TelemetrySpec, TlsOptions};
+use crate::amendment::Amendment;
 use crate::bundle::BundleReference;
 use crate::flow::texts::visit_values;
 use crate::gate::Gate;
+use crate::profile::ProfileSpec;
 use crate::scaling::{EmulatedDevice, ScalingSpec, ScalingWorkers};
 use crate::search::SearchSpec;
 use crate::servo::{ServoFaults, ServoOptions};
@@ -30,10 +32,13 @@ impl ExperimentSpec {
             metadata,
             seed: _,
             services,
+            pinned_routes: _,
             bundle,
             nodes,
             groups,
             stress,
+            profile,
+            amendments,
             gates,
             records: _,
             telemetry,
@@ -73,6 +78,16 @@ impl ExperimentSpec {
             let StressStep { nodes, at: _, duration: _, ramp: _, memory: _, disk: _, cpu: _ } = step;
             visit_nodes(&format!("stress[{index}].nodes"), nodes, visit)?;
         }
+        for (index, profile) in profile.iter_mut().enumerate() {
+            visit_profile(&format!("profile[{index}]"), profile, visit)?;
+        }
+        for (index, amendment) in amendments.iter_mut().enumerate() {
+            let path = format!("amendments[{index}]");
+            let Amendment { at: _, group, change: _, reason, who } = amendment;
+            maybe(format!("{path}.group"), TextKind::Name, group, visit)?;
+            one(format!("{path}.reason"), TextKind::Note("reason"), reason, visit)?;
+            maybe(format!("{path}.who"), TextKind::Name, who, visit)?;
+        }
         for (index, gate) in gates.iter_mut().enumerate() {
             let Gate { expression: _, group, step, over: _, abort: _ } = gate;
             maybe(format!("gates[{index}].group"), TextKind::Name, group, visit)?;
@@ -105,7 +120,10 @@ impl Group {
             rate: _,
             stages,
             rate_per_node: _,
-            arrivals: _,
+            arrivals,
+            // Numbers and words.
+            pattern: _,
+            clients: _,
             users: _,
             think_time: _,
             backoff: _,
@@ -144,6 +162,10 @@ impl Group {
         }
         for stage in stages {
             let Stage { duration: _, rate: _, to: _ } = stage;
+        }
+        if let Arrivals::Recorded(RecordedArrivals { file, column, values: _, speed: _, instants: _ }) = arrivals {
+            one(format!("{path}.arrivals.file"), TextKind::File, file, visit)?;
+            maybe(format!("{path}.arrivals.column"), TextKind::Name, column, visit)?;
         }
         if let Some(tls) = tls {
             let TlsOptions { verify: _, ca, cert, key, server_name } = tls;
@@ -201,6 +223,18 @@ fn visit_servo<E>(path: &str, servo: &mut ServoOptions, visit: &mut Visit<'_, E>
     one(format!("{path}.account"), TextKind::Place, account, visit)?;
     one(format!("{path}.app_template"), TextKind::Place, app_template, visit)?;
     maybe(format!("{path}.token"), TextKind::Credential, token, visit)
+}
+
+fn visit_profile<E>(path: &str, profile: &mut ProfileSpec, visit: &mut Visit<'_, E>) -> Result<(), E> {
+    let ProfileSpec { name, nodes, command, pid_of, from: _, duration: _, output, format: _, at_most: _, grace: _ } =
+        profile;
+    one(format!("{path}.name"), TextKind::Name, name, visit)?;
+    visit_nodes(&format!("{path}.nodes"), nodes, visit)?;
+    for (index, word) in command.iter_mut().enumerate() {
+        one(format!("{path}.command[{index}]"), TextKind::Command(index), word, visit)?;
+    }
+    maybe(format!("{path}.pid_of"), TextKind::Name, pid_of, visit)?;
+    maybe(format!("{path}.output"), TextKind::Name, output, visit)
 }
 
 fn visit_scaling<E>(scaling: &mut ScalingSpec, visit: &mut Visit<'_, E>) -> Result<(), E> {

@@ -16,11 +16,15 @@ use crate::queue::check_queue_name;
 use crate::target::{Host, Target, split_scheme};
 use crate::variable::{self, has_variables};
 
+mod amendments;
+mod clients;
 mod connection;
 mod gates;
 pub(crate) mod headers;
 pub(crate) mod names;
 mod options;
+mod pattern;
+mod profile;
 mod scaling;
 mod search;
 mod servo;
@@ -47,6 +51,24 @@ impl ExperimentSpec {
         })
     }
 
+    /// Whether it is a series of experiments, a search or a sweep, and none by itself.
+    pub const fn is_study(&self) -> bool {
+        self.search.is_some() || self.sweep.is_some()
+    }
+
+    /// Refuses what a daemon does not take; says which field and why: a search, a sweep, or an experiment that runs by
+    /// itself.
+    ///
+    /// # Errors
+    /// When a field does not make sense, which the error names.
+    pub fn validate_submitted(&self) -> Result<(), SpecError> {
+        match (&self.search, &self.sweep) {
+            (Some(_), _) => self.validate_search(),
+            (None, Some(_)) => self.validate_sweep(),
+            (None, None) => self.validate(),
+        }
+    }
+
     /// Refuses what is no experiment that runs by itself; says which field and why. What is a series of them is none:
     /// see [`ExperimentSpec::validate_scaling`], [`ExperimentSpec::validate_search`] and
     /// [`ExperimentSpec::validate_sweep`].
@@ -71,6 +93,7 @@ impl ExperimentSpec {
         at_most("metadata", self.metadata.len(), ENTRIES_MAX)?;
         check_values("metadata", self.metadata.iter())?;
         check_services(&self.services, Reading::Written)?;
+        check_pinned(&self.pinned_routes, &self.services)?;
         self.bundle.as_ref().map_or(Ok(()), check_bundle)?;
         check_nodes("nodes", &self.nodes)?;
         if !(0.0..=1.0).contains(&self.run_delay_limit) {
@@ -110,9 +133,10 @@ impl ExperimentSpec {
             }
             check_group(&path, group, Reading::Written)?;
         }
-        // None where a group goes on until it is stopped.
-        let ends: Option<Vec<u64>> = self.groups.iter().map(Group::offered_ns).collect();
-        stress::check(&self.stress, ends.and_then(|ends| ends.into_iter().max()), check_nodes)?;
+        let end_ns = Self::load_end_ns(&self.groups);
+        stress::check(&self.stress, end_ns, check_nodes)?;
+        profile::check(&self.profile, &self.groups, check_nodes)?;
+        self.check_amendments()?;
         at_most("gates", self.gates.len(), GATES_MAX)?;
         for (index, gate) in self.gates.iter().enumerate() {
             gates::check(self, &format!("gates[{index}]"), gate)?;
@@ -129,6 +153,22 @@ impl ExperimentSpec {
 pub fn check_filled_in(path: &str, group: &Group, services: &BTreeMap<String, Vec<String>>) -> Result<(), SpecError> {
     check_services(services, Reading::FilledIn)?;
     check_group(path, group, Reading::FilledIn)
+}
+
+/// Refuses pinned routes that no routing table could have.
+fn check_pinned(pinned: &BTreeMap<String, u64>, services: &BTreeMap<String, Vec<String>>) -> Result<(), SpecError> {
+    at_most("pinned_routes", pinned.len(), ENTRIES_MAX)?;
+    for name in pinned.keys() {
+        let field = format!("pinned_routes.{}", name.chars().take(64).collect::<String>());
+        let refuse = |problem: String| SpecError { field: field.clone(), problem };
+        check_token("service", name).map_err(|error| refuse(error.to_string()))?;
+        if services.contains_key(name) {
+            return Err(refuse(
+                "is in `services` as well, which goes before the routing table: leave one out".to_owned(),
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Refuses services as somebody wrote them.
@@ -225,11 +265,8 @@ fn check_group(path: &str, group: &Group, reading: Reading) -> Result<(), SpecEr
     if group.max_users == Some(0) {
         return refuse(format!("{path}.max_users"), "0 would let nobody in");
     }
-    if group.max_users.is_some() && group.users.is_some() {
-        return refuse(
-            format!("{path}.max_users"),
-            "is of the open model: `users` says how many there are in the closed one",
-        );
+    if group.users.zip(group.max_users).is_some_and(|(users, limit)| limit < users) {
+        return refuse(format!("{path}.max_users"), "less than `users`, which amendments could only raise to it");
     }
     if group.timeout.0 == 0 {
         return refuse(format!("{path}.timeout"), "0 would let nothing through");
@@ -303,9 +340,13 @@ fn check_load(path: &str, group: &Group) -> Result<(), SpecError> {
     if group.iterations == Some(0) {
         return refuse(format!("{path}.iterations"), "0 iterations do nothing");
     }
+    pattern::check_recorded(path, group)?;
     if let Some(users) = group.users {
-        if group.rate.is_some() || !group.stages.is_empty() || group.rate_per_node {
-            return refuse(format!("{path}.users"), "closed model: leave out rate, stages and rate_per_node");
+        let is_open =
+            group.rate.is_some() || !group.stages.is_empty() || group.rate_per_node || group.clients.is_some();
+        if is_open || group.pattern.is_some() {
+            let problem = "closed model: leave out rate, stages, pattern, clients and rate_per_node";
+            return refuse(format!("{path}.users"), problem);
         }
         if users == 0 {
             return refuse(format!("{path}.users"), "0 users do nothing");
@@ -333,9 +374,19 @@ fn check_load(path: &str, group: &Group) -> Result<(), SpecError> {
     if !group.backoff.is_default() {
         return refuse(format!("{path}.backoff"), "belongs to the closed model (users)");
     }
+    if let Some(pattern) = &group.pattern {
+        pattern::check(path, group, pattern)?;
+    }
+    if let Some(clients) = &group.clients {
+        clients::check(path, group, clients)?;
+    }
+    if group.has_pattern() || group.clients.is_some() {
+        return duration(group.offered_ns().unwrap_or(0));
+    }
     match (group.rate, group.stages.is_empty()) {
         (None, true) => {
-            return refuse(format!("{path}.rate"), "missing: give rate and duration, stages, or users");
+            let problem = "missing: give rate and duration, stages, a pattern, clients, arrivals of a file, or users";
+            return refuse(format!("{path}.rate"), problem);
         }
         (Some(_), false) => return refuse(format!("{path}.stages"), "give either rate or stages"),
         (None, false) => {

@@ -2,28 +2,31 @@
 
 use std::collections::BTreeMap;
 
-use nuncius_schemas::archive::{ArchiveFile, ArchiveRefusal, ArchiveReply, ArchiveRequest};
+use nuncius_schemas::amendment::{Amendment, Change};
 use nuncius_schemas::bundle::{AppRecord, AppVersion};
 use nuncius_schemas::event::{EventKind, ExperimentEvent};
 use nuncius_schemas::fault::{FaultCount, GeneratorFault};
 use nuncius_schemas::galileo::{InstructionExperiment, TickExperiment};
 use nuncius_schemas::meter::{MeterDelta, MeterKind, MeterUnit};
 use nuncius_schemas::metric::{
-    CheckCount, FailureCount, FailureKind, Health, MetricDelta, RecordsWritten, Shortfall, SlowRequest, StatusCount,
-    StepDelta,
+    CheckCount, FailureCount, FailureKind, Health, HostCount, MetricDelta, RecordsWritten, Shortfall, SlowRequest,
+    StatusCount, StepDelta,
 };
 use nuncius_schemas::node::{
     Capacity, Extend, GivenVariables, GroupAssignment, GroupVariables, Inquire, NodeCommand, NodeInfo, NodeReply, Once,
     OncePhase, Prepare, RefusalCode, Role, ShardRun, Start, Stop, Take,
 };
 use nuncius_schemas::record::{RecordBatch, RecordOutcome};
-use nuncius_schemas::route::{Route, RouteHost};
 use nuncius_schemas::run::{Control, ControlReply, RunNode, RunRecord, RunStatus, SubmitReply, Verdict};
-use nuncius_schemas::second::{Counts, Distribution, ExperimentSecond, GroupSecond, GroupSums, NodeSecond, StepSecond};
+use nuncius_schemas::second::{
+    Counts, Distribution, ExperimentSecond, GroupSecond, GroupSums, MeterSecond, NodeSecond, StepSecond,
+};
 use nuncius_schemas::spec::ExperimentSpec;
 use nuncius_schemas::track::TrackDelta;
 
+pub(crate) use super::archive_fixtures::*;
 pub(crate) use super::queue_fixtures::*;
+use super::route_fixtures::route;
 
 pub(crate) fn map(key: &str, value: &str) -> BTreeMap<String, String> {
     BTreeMap::from([(key.to_owned(), value.to_owned())])
@@ -50,9 +53,13 @@ pub(crate) fn experiment() -> ExperimentSpec {
                         "expect": {"status": [200, 404]}}]},
             {"name": "users", "target": "http://shop/", "users": 3, "think_time": "1500ms", "duration": "2h",
              "iterations": 10},
+            {"name": "edge", "target": "http://shop/", "duration": "5s",
+             "clients": {"count": 3, "interarrival": ["expovariate", 10], "requests": 100}},
             {"name": "messages", "engine": "amqp", "target": "amqp://broker/%2f", "rate": 0.2, "duration": "5s",
              "steps": [{"publish": {"exchange": "", "routing_key": "q", "body": "b", "persistent": true, "declare": true}},
                        {"consume": {"queue": "q", "prefetch": 10}}]}],
+        "amendments": [{"at": "3s", "group": "browse", "change": {"rate": "30/s"}},
+            {"at": "4s", "change": "pause", "reason": "r", "who": "w"}, {"at": "5s", "change": "resume"}],
         "gates": ["p99(response) < 250ms", "failures <= 1%", "rate > 20/m", "max(lag) < 10ms", "censored < 0.5%",
             {"expression": "p99.9(service) >= 1us", "group": "browse", "step": "look", "over": "5s", "abort": true}],
         "records": "sample", "telemetry": {"nodes": ["edge-*", "db"], "period": "500ms"}, "trace_ratio": 0.25,
@@ -153,6 +160,7 @@ pub(crate) fn node_commands() -> Vec<(&'static str, NodeCommand)> {
         attempt: 2,
         horizon_ns: 11_000_000_000,
         acknowledged_sequence: 7,
+        amendments: vec![amendment(10), Amendment { change: Change::Pause, ..amendment(11) }],
     };
     let take = Take {
         experiment: experiment.clone(),
@@ -166,6 +174,7 @@ pub(crate) fn node_commands() -> Vec<(&'static str, NodeCommand)> {
             owned: vec![ShardRun { start: 69, step: 1, count: 1 }, ShardRun { start: 193, step: 1, count: 2 }],
             nodes: 2,
         }],
+        amendments: vec![amendment(10)],
     };
     let inquire = Inquire { experiment: experiment.clone(), token: 43, attempt: 2 };
     let stop = Stop { experiment, token, attempt: 2, drain_ns: 5_000_000_000, reason: "the schedule is over".into() };
@@ -240,6 +249,7 @@ pub(crate) fn metric_delta() -> MetricDelta {
                 sample: Some("busy".into()),
             }],
             checks: vec![CheckCount { name: "has a price".into(), passed: 88, failed: 2 }],
+            hosts: vec![HostCount { host: "10.0.0.7:8080".into(), succeeded: 80, failed: 1, service_ns: 400_000_000 }],
             lag: vec![1, 2, 255],
             blocked: vec![],
             service: vec![0],
@@ -368,6 +378,7 @@ pub(crate) fn experiment_second() -> ExperimentSecond {
         statuses: vec![StatusCount { status: 200, count: 90 }, StatusCount { status: 503, count: 5 }],
         failures: vec![failure.clone()],
         checks: vec![CheckCount { name: "has a price".into(), passed: 88, failed: 2 }],
+        hosts: vec![HostCount { host: "10.0.0.7:8080".into(), succeeded: 80, failed: 1, service_ns: 400_000_000 }],
         response: distribution(1_000_000),
         service: distribution(900_000),
         blocked: distribution(50_000),
@@ -400,6 +411,22 @@ pub(crate) fn experiment_second() -> ExperimentSecond {
             iterations: Some(step(1, "iteration")),
             steps: vec![step(0, "look")],
             so_far: GroupSums { iterations: counts(1_000), requests: counts(1_001), failures: vec![failure] },
+            meters: vec![MeterSecond {
+                name: "sizes".into(),
+                kind: MeterKind::Histogram,
+                unit: MeterUnit::Bytes,
+                sum: 0,
+                sum_so_far: 0,
+                values: Distribution {
+                    count: 3,
+                    p50_ns: Some(5_000),
+                    p95_ns: Some(6_000),
+                    p99_ns: Some(6_000),
+                    max_ns: Some(6_000),
+                    histogram: vec![0, 7, 255],
+                },
+                values_so_far: 30,
+            }],
         }],
         nodes_left_out: 0,
         nodes: vec![NodeSecond {
@@ -425,6 +452,7 @@ pub(crate) fn run_record() -> RunRecord {
         started_unix_ms: Some(1_700_000_001_000),
         ended_unix_ms: None,
         routes: vec![route()],
+        route_changes: 2,
         nodes: vec![RunNode { name: "edge-1".into(), epoch: 3 }],
         nodes_left_out: 8_976,
         attempt: 2,
@@ -439,25 +467,11 @@ pub(crate) fn submit_reply() -> SubmitReply {
 }
 
 pub(crate) fn control() -> Control {
-    Control::Cancel { reason: "by me".into() }
+    Control::Cancel { reason: "by me".into(), who: None }
 }
 
 pub(crate) fn control_reply() -> ControlReply {
-    ControlReply { accepted: false, error: Some("it has ended".into()) }
-}
-
-pub(crate) fn archive_request() -> ArchiveRequest {
-    ArchiveRequest::Read { export: u64::MAX, file: 1, offset_bytes: 131_072 }
-}
-
-pub(crate) fn archive_replies() -> Vec<(&'static str, ArchiveReply)> {
-    let file = ArchiveFile { name: "requests.csv".into(), size_bytes: 131_073 };
-    let reason = "there is no experiment e-1".to_owned();
-    vec![
-        ("", ArchiveReply::Piece { bytes: vec![0, 255] }),
-        ("-files", ArchiveReply::Files { files: vec![file] }),
-        ("-refused", ArchiveReply::Refused { code: ArchiveRefusal::Unknown, reason }),
-    ]
+    ControlReply { accepted: false, error: Some("it has ended".into()), at_ns: Some(13_000_000_000) }
 }
 
 pub(crate) fn app() -> AppRecord {
@@ -471,16 +485,5 @@ pub(crate) fn app() -> AppRecord {
             spec: "experiment.yaml".into(),
             deployed_unix_ms: 1_700_000_000_000,
         }],
-    }
-}
-
-pub(crate) fn route() -> Route {
-    Route {
-        service: "shop".into(),
-        hosts: vec![
-            RouteHost { address: "10.0.0.1:80".into(), weight: 3 },
-            RouteHost { address: "[::1]:80".into(), weight: 1 },
-        ],
-        owner: Some("up-4711".into()),
     }
 }

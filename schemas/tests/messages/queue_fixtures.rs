@@ -1,5 +1,6 @@
 //! The same for queues, workers and systems under test.
 
+use nuncius_schemas::change::ChangeRecord;
 use nuncius_schemas::job::{Job, JobEvent, JobEventKind, JobRepeat, JobResult, JobStatus};
 use nuncius_schemas::oco::{OcoEvent, OcoReply};
 use nuncius_schemas::queue::{DurationCounts, QueueDefinition, QueueState, QueueTotals};
@@ -82,6 +83,17 @@ pub(crate) fn job_event() -> JobEvent {
         attempt: 1,
         unix_ms: 1_700_000_000_000,
         reason: Some("exit code 3".into()),
+    }
+}
+
+pub(crate) fn change() -> ChangeRecord {
+    ChangeRecord {
+        at_unix_ms: 1_700_000_000_000,
+        who: Some("ada".into()),
+        by: "gateway".into(),
+        action: "remove".into(),
+        what: "dead letter j-1 of queue render".into(),
+        reason: "no longer wanted".into(),
     }
 }
 

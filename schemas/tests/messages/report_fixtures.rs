@@ -2,11 +2,11 @@
 
 use nuncius_schemas::gate::Quantity;
 use nuncius_schemas::meter::{MeterKind, MeterUnit};
-use nuncius_schemas::metric::{CheckCount, FailureKind, StatusCount};
+use nuncius_schemas::metric::{CheckCount, FailureKind, HostCount, StatusCount};
 use nuncius_schemas::report::{
-    CyclesReport, FailureReport, FailureSeries, GateReport, GroupReport, HeatMap, MeterReport, MeterSummary,
-    NodeReport, QuantileReport, REPORT_SCHEMA, Report, SeriesColumns, SeriesReport, StatusSeries, StepReport, Summary,
-    WarmUpReport,
+    CyclesReport, FailureReport, FailureSeries, GateReport, GroupReport, HeatMap, MachineReport, MeterReport,
+    MeterSummary, NodeReport, QuantileReport, REPORT_SCHEMA, Report, SeriesColumns, SeriesReport, StatusSeries,
+    StepReport, Summary, WarmUpReport,
 };
 use nuncius_schemas::run::{RunStatus, Verdict};
 use nuncius_schemas::spec::EngineKind;
@@ -53,6 +53,7 @@ pub(crate) fn report() -> Report {
         statuses: vec![StatusCount { status: 200, count: 90 }],
         failures: vec![FailureReport { kind: FailureKind::Timeout, status: 0, count: 5, sample: Some("30s".into()) }],
         checks: vec![CheckCount { name: "has a price".into(), passed: 88, failed: 2 }],
+        hosts: vec![HostCount { host: "10.0.0.7:8080".into(), succeeded: 80, failed: 1, service_ns: 400_000_000 }],
         quantities: Quantity::ALL.into_iter().map(|quantity| (quantity, summary.clone())).collect(),
         failed_quantities: [(Quantity::Service, summary)].into(),
         slowest: vec![slow_request()],
@@ -146,8 +147,10 @@ pub(crate) fn report() -> Report {
             deltas: 11,
             lost: Some("no heartbeat".into()),
         }],
+        machines: vec![MachineReport { node: "edge-1".into(), machine: super::telemetry_fixtures::machine() }],
         series: vec![series()],
         series_left_out: 3,
+        profiles: Vec::new(),
         tracks: vec![TrackReport {
             track: "orders".to_owned(),
             published: 200_000,
@@ -158,6 +161,8 @@ pub(crate) fn report() -> Report {
             unconfirmed: 2,
         }],
         intervals: vec![],
+        search: Some(Box::new(super::series_fixtures::search_report())),
+        sweep: Some(Box::new(super::series_fixtures::sweep_report())),
         events: vec![experiment_event()],
         trace_id: Some("0af7651916cd43dd8448eb211c80319c".into()),
         spec: Some(experiment()),

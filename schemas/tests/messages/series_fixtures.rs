@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use nuncius_schemas::comparison::{
-    ComparedFigure, Comparison, ComparisonVerdict, DifferenceEstimate, FigureComparison, PartComparison, PartName,
+    ComparablePart, ComparableRow, ComparableRun, ComparedFigure, Comparison, ComparisonVerdict, DifferenceEstimate,
+    FigureComparison, PartComparison, PartName,
 };
 use nuncius_schemas::gate::Quantity;
 use nuncius_schemas::run::Verdict;
@@ -92,6 +93,27 @@ pub(crate) fn comparison() -> Comparison {
         }],
         only_in_baseline: vec![PartName { group: "old".into(), step: None }],
         only_in_candidate: vec![PartName { group: "new".into(), step: None }],
+    }
+}
+
+pub(crate) fn comparable_run() -> ComparableRun {
+    let row = |succeeded: u64| ComparableRow {
+        completed: vec![1, 0, 171, 255],
+        censored: Vec::new(),
+        succeeded,
+        failed: 2,
+        offered_ns: 2_000_000_000,
+    };
+    ComparableRun {
+        experiment: "nightly-7".into(),
+        parts: vec![ComparablePart {
+            name: PartName { group: "shop".into(), step: Some("pay".into()) },
+            quantity: Quantity::Response,
+            row_seconds: 2,
+            last_row_seconds: 1,
+            seconds_without_histogram: 3,
+            rows: vec![row(200), row(101)],
+        }],
     }
 }
 

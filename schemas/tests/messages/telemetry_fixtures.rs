@@ -224,19 +224,23 @@ pub(crate) fn state() -> TelemetryState {
         sequence: 7,
         process_id: 4711,
         process: "telemetry".into(),
-        machine: MachineDescription {
-            host: "edge-1.example".into(),
-            machine: "6f3b1a9e-0000-4000-8000-000000000000".into(),
-            architecture: "x86_64".into(),
-            kernel: "Linux 6.1.0".into(),
-            processor: Some("a processor".into()),
-            processors: 4,
-            memory_bytes: 1 << 33,
-            booted_unix_ms: 1_700_000_000_000,
-            disks: vec!["nvme0n1".into()],
-            interfaces: vec!["eth0".into()],
-            gpus: vec!["NVIDIA H200".into()],
-        },
+        machine: machine(),
         problems: vec!["p".into()],
+    }
+}
+
+pub(crate) fn machine() -> MachineDescription {
+    MachineDescription {
+        host: "edge-1.example".into(),
+        machine: "6f3b1a9e-0000-4000-8000-000000000000".into(),
+        architecture: "x86_64".into(),
+        kernel: "Linux 6.1.0".into(),
+        processor: Some("a processor".into()),
+        processors: 4,
+        memory_bytes: 1 << 33,
+        booted_unix_ms: 1_700_000_000_000,
+        disks: vec!["nvme0n1".into()],
+        interfaces: vec!["eth0".into()],
+        gpus: vec!["NVIDIA H200".into()],
     }
 }

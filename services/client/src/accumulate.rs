@@ -3,13 +3,14 @@
 //! Memory is bounded: while the bus is away, everything after what already waits is folded into one pending second.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use nuncius_engine::sink::{SecondReport, SlowRow, StepRecorder};
 use nuncius_schemas::fault::{FaultCount, GeneratorFault};
 use nuncius_schemas::metric::{
-    BySeries, CheckCount, FailureCount, Health, MetricDelta, RecordsWritten, Shortfall, SlowRequest, StatusCount,
-    StepDelta, add_checks,
+    BySeries, CheckCount, FailureCount, Health, HostCount, MetricDelta, RecordsWritten, Shortfall, SlowRequest,
+    StatusCount, StepDelta, add_checks, add_hosts,
 };
 use nuncius_schemas::steps::iteration_among;
 use nuncius_stats::Totals;
@@ -49,6 +50,7 @@ struct StepSum {
     statuses: BTreeMap<u16, u64>,
     failures: Vec<FailureCount>,
     checks: Vec<CheckCount>,
+    hosts: Vec<HostCount>,
     series: BySeries<Totals>,
     /// Numbers of completed cycles, each with how many servos completed so many.
     cycles: BTreeMap<u32, u64>,
@@ -101,7 +103,7 @@ impl Accumulated {
         }
         for (index, recorder) in report.steps.iter().enumerate() {
             let step = u16::try_from(index).unwrap_or(u16::MAX);
-            self.steps.entry((report.group, step)).or_default().add(report.thread, recorder);
+            self.steps.entry((report.group, step)).or_default().add(report.thread, recorder, &report.hosts);
         }
         for recorder in &report.meters {
             let key = (report.group, recorder.meter.name.clone());
@@ -230,7 +232,7 @@ pub(crate) struct DeltaHead<'a> {
 }
 
 impl StepSum {
-    fn add(&mut self, thread: usize, recorder: &StepRecorder) {
+    fn add(&mut self, thread: usize, recorder: &StepRecorder, hosts: &[SocketAddr]) {
         self.planned += recorder.planned;
         self.sent += recorder.sent;
         self.succeeded += recorder.succeeded;
@@ -241,6 +243,16 @@ impl StepSum {
         self.retried += recorder.retried;
         self.redirects += recorder.redirects;
         add_checks(&mut self.checks, &recorder.checks);
+        let told = recorder.hosts.iter().zip(hosts).filter(|(tally, _)| tally.succeeded + tally.failed > 0);
+        let told: Vec<HostCount> = told
+            .map(|(tally, host)| HostCount {
+                host: host.to_string(),
+                succeeded: tally.succeeded,
+                failed: tally.failed,
+                service_ns: tally.service_ns,
+            })
+            .collect();
+        add_hosts(&mut self.hosts, &told);
         self.held_back += recorder.held_back;
         self.backed_off += recorder.backed_off;
         self.bytes_sent += recorder.bytes_sent;
@@ -270,6 +282,7 @@ impl StepSum {
         self.retried += later.retried;
         self.redirects += later.redirects;
         add_checks(&mut self.checks, &later.checks);
+        add_hosts(&mut self.hosts, &later.hosts);
         self.held_back += later.held_back;
         self.backed_off += later.backed_off;
         self.bytes_sent += later.bytes_sent;
@@ -339,6 +352,7 @@ impl StepSum {
             statuses: self.statuses.into_iter().map(|(status, count)| StatusCount { status, count }).collect(),
             failures: self.failures,
             checks: self.checks,
+            hosts: self.hosts,
             cycles: self.cycles.into_iter().collect(),
             slowest: self.slowest.iter().map(slow_request).collect(),
             ..StepDelta::default()

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use nuncius_load::ProfileError;
+use nuncius_load::amended::{instants_of, legs_of};
 use nuncius_load::closed::users_of;
+use nuncius_load::leg::Leg;
 use nuncius_load::shard::{ShardError, ShardSet};
 use nuncius_schemas::node::{Capacity, GroupAssignment, Prepare};
-use nuncius_schemas::spec::{ExperimentSpec, Group};
+use nuncius_schemas::spec::{ExperimentSpec, Group, Stage};
 use nuncius_schemas::units::{Rate, SECOND_NS};
 
 /// What is over one of a node's caps.
@@ -21,6 +24,14 @@ pub(crate) enum CapError {
         group: u16,
         /// What is wrong with them.
         source: ShardError,
+    },
+    /// A load that cannot be planned.
+    #[error("groups[{group}]: {source}")]
+    Load {
+        /// Index of the group.
+        group: u16,
+        /// Why not.
+        source: ProfileError,
     },
     /// Over a cap.
     #[error("{field}: {wanted} is over this node's {cap} of {limit} ({flag})")]
@@ -81,8 +92,8 @@ pub(crate) fn check_all(spec: &ExperimentSpec, asked: &[Asked<'_>], capacity: &C
     let mut shares = Vec::with_capacity(asked.len());
     for asked in asked {
         let group = asked.assignment.group;
-        let spec = spec.groups.get(usize::from(group)).ok_or(CapError::NoGroup(group))?;
-        let seconds = spec.offered_ns().unwrap_or(0).div_ceil(SECOND_NS);
+        let load = spec.groups.get(usize::from(group)).ok_or(CapError::NoGroup(group))?;
+        let seconds = load.offered_ns().unwrap_or(0).div_ceil(SECOND_NS);
         if seconds > capacity.max_duration_seconds {
             return Err(CapError::Over {
                 field: format!("groups[{group}].duration"),
@@ -92,7 +103,7 @@ pub(crate) fn check_all(spec: &ExperimentSpec, asked: &[Asked<'_>], capacity: &C
                 flag: "--max-duration",
             });
         }
-        shares.push(share(asked, spec)?);
+        shares.push(share(asked, spec, load)?);
     }
     let wanted_rate = whole(peak(shares.iter().flat_map(|share| &share.pieces)));
     if wanted_rate > capacity.max_rate_per_second {
@@ -124,7 +135,7 @@ pub fn over_caps(prepare: &Prepare, capacity: &Capacity) -> Option<String> {
     check(prepare, capacity).err().map(|error| error.to_string())
 }
 
-fn share(asked: &Asked<'_>, group: &Group) -> Result<Share, CapError> {
+fn share(asked: &Asked<'_>, spec: &ExperimentSpec, group: &Group) -> Result<Share, CapError> {
     let assignment = asked.assignment;
     let shards = shards_of(assignment)?;
     if let Some(users) = group.users {
@@ -136,10 +147,15 @@ fn share(asked: &Asked<'_>, group: &Group) -> Result<Share, CapError> {
     let factor = nodes * shards.share();
     let mut from_ns = 0u64;
     let mut pieces = Vec::new();
-    for stage in group.effective_stages() {
-        let until_ns = from_ns.saturating_add(stage.duration.0);
+    let of_group = |source| CapError::Load { group: assignment.group, source };
+    for leg in legs(spec, assignment.group, group).map_err(of_group)? {
+        let until_ns = from_ns.saturating_add(leg.duration_ns());
         let own = |rate: Rate| rate.as_per_second() * factor;
-        let (from_per_second, to_per_second) = (own(stage.rate), own(stage.to.unwrap_or(stage.rate)));
+        let (from_per_second, to_per_second) = match leg {
+            Leg::Straight(stage) => (own(stage.rate), own(stage.to.unwrap_or(stage.rate))),
+            // Somewhere in it it is as high.
+            Leg::Wave(_) => (own(leg.highest()), own(leg.highest())),
+        };
         let piece = Piece { from_ns, until_ns, from_per_second, to_per_second };
         pieces.push(piece.since(asked.joins_at_ns.unwrap_or(0)));
         from_ns = until_ns;
@@ -150,6 +166,22 @@ fn share(asked: &Asked<'_>, group: &Group) -> Result<Share, CapError> {
     };
     let in_flight = u64::from(in_flight);
     Ok(Share { group: assignment.group, pieces, in_flight, in_flight_field: "max_in_flight" })
+}
+
+/// What a group offers; of a file its densest second, all the time.
+fn legs(spec: &ExperimentSpec, index: u16, group: &Group) -> Result<Vec<Leg>, ProfileError> {
+    let Some(recorded) = group.arrivals.recorded() else { return legs_of(spec, index, group) };
+    let instants = &instants_of(recorded)?.0;
+    let (mut first, mut densest) = (0usize, 0usize);
+    for (at, at_ns) in instants.iter().enumerate() {
+        while instants.get(first).is_some_and(|first_ns| at_ns.saturating_sub(*first_ns) >= SECOND_NS) {
+            first += 1;
+        }
+        densest = densest.max(at + 1 - first);
+    }
+    let densest = densest as u64;
+    let duration = group.duration.unwrap_or_default();
+    Ok(vec![Leg::Straight(Stage { duration, rate: Rate::per_second(densest), to: None })])
 }
 
 /// The shards of an assignment.
@@ -341,6 +373,31 @@ mod tests {
         ] {
             let told = outcome(joins_at_ns, rate, in_flight).unwrap_err();
             assert!(told.contains(wanted), "{told}");
+        }
+    }
+
+    #[test]
+    fn patterns_and_files_are_compared_by_the_most_that_they_offer_in_a_second() {
+        let of =
+            |load: &str| -> Group { serde_json::from_str(&format!(r#"{{"target": "http://h/", {load}}}"#)).unwrap() };
+        let sine = of(r#""pattern": {"sine": {"max": "80/s", "period": "10s"}}, "duration": "20s""#);
+        let bursts = of(r#""pattern": {"bursts": {"states": [{"rate": "5/s", "dwell": "1s"}, {"rate": "60/s",
+            "dwell": "1s"}]}}, "duration": "60s""#);
+        let mut file = of(r#""arrivals": {"file": "a.csv"}, "duration": "20s""#);
+        let unread = check(&prepare(std::slice::from_ref(&file), 1), &capacity(1_000, 10_000)).unwrap_err();
+        assert!(unread.to_string().starts_with("groups[0]: the file of arrivals a.csv"), "{unread}");
+        if let nuncius_schemas::spec::Arrivals::Recorded(recorded) = &mut file.arrivals {
+            // Forty within a second around 1.6 s, three at most within any other.
+            let ms = (0..5u64).map(|at| at * 500).chain((0..38).map(|_| 1_600)).chain([2_500, 3_000]);
+            let mut ns: Vec<u64> = ms.map(|ms| ms * 1_000_000).collect();
+            ns.sort_unstable();
+            recorded.instants = Some(nuncius_schemas::spec::Instants(ns.into()));
+        }
+        for (group, wanted) in [(sine, 80), (bursts, 60), (file, 40)] {
+            let groups = std::slice::from_ref(&group);
+            assert_eq!(check(&prepare(groups, 1), &capacity(wanted, 10_000)), Ok(()), "{wanted}");
+            let error = check(&prepare(groups, 1), &capacity(wanted - 1, 10_000)).unwrap_err().to_string();
+            assert!(error.contains(&format!(": {wanted} is over")), "{error}");
         }
     }
 

@@ -1,12 +1,14 @@
 //! How a client node is set up.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::time::Duration;
 
 use nuncius_engine::TargetPolicy;
 use nuncius_schemas::node::Capacity;
 
 use crate::bundles::BundleSettings;
+use crate::profile::AllowedPrograms;
 
 /// Variables of this prefix may be used as `${NAME}` in experiments without being named.
 pub const EXPOSED_PREFIX: &str = "NUNCIUS_VAR_";
@@ -44,6 +46,11 @@ pub struct ClientConfig {
     /// Seconds and batches of request records that wait for the bus at most. Seconds beyond that are folded into one,
     /// records beyond it are dropped, which is told.
     pub report_queue: usize,
+    /// Programs that experiments may have run beside the load.
+    pub allowed_profiles: AllowedPrograms,
+    /// What they are started by, before this process's id, the program and its arguments: it becomes the program, and
+    /// goes when this process does. Where it is empty they are started as they are, and outlive a node that is killed.
+    pub profile_starter: Vec<OsString>,
 }
 
 impl ClientConfig {
@@ -66,6 +73,8 @@ impl ClientConfig {
             orphan_limit: ORPHAN_LIMIT,
             bundles: None,
             report_queue: REPORT_QUEUE,
+            allowed_profiles: AllowedPrograms::default(),
+            profile_starter: Vec::new(),
         }
     }
 }

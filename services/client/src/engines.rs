@@ -9,13 +9,15 @@ use nuncius_bundle::Held;
 use nuncius_bus::Bus;
 use nuncius_engine::{Caps, Control, EngineMessage, EngineOptions, GroupInput, GroupPlan, plan_group, spawn_group};
 use nuncius_jobs::Queues;
-use nuncius_schemas::node::{GivenVariables, GroupAssignment, Prepare, RefusalCode, Take};
+use nuncius_schemas::node::{GivenVariables, GroupAssignment, Prepare, RefusalCode, Reroute, Take};
 use nuncius_schemas::spec::ExperimentSpec;
 
 use crate::bundles::{ObtainError, obtain};
 use crate::caps::{self, Asked, CapError};
 use crate::config::ClientConfig;
+use crate::recorded::ArrivalsError;
 use crate::roster::{Hold, Roster};
+use crate::routes::Routes;
 
 /// How long a target has to accept a connection before load is offered.
 const TARGET_PATIENCE: Duration = Duration::from_secs(3);
@@ -39,6 +41,8 @@ pub(crate) enum PrepareError {
     Counted(u16),
     #[error(transparent)]
     Bundle(#[from] BundleMissing),
+    #[error(transparent)]
+    Arrivals(#[from] ArrivalsError),
     #[error("its part of the experiment has ended")]
     Ended,
     #[error("getting ready failed in this node's own program: see its log")]
@@ -66,6 +70,7 @@ impl PrepareError {
             | Self::Cap(_)
             | Self::Unreachable { .. }
             | Self::Queue { .. }
+            | Self::Arrivals(_)
             | Self::Counted(_) => RefusalCode::Unfit,
             Self::Ended => RefusalCode::Unknown,
         }
@@ -84,6 +89,7 @@ pub(crate) struct Engines {
     pub(crate) roster: Arc<Roster>,
     /// What the experiment needs: it stays on this host for as long as this lives.
     pub(crate) bundle: Option<Arc<Held>>,
+    pub(crate) routes: Arc<Routes>,
     /// Shards that were taken over, or are being.
     pub(crate) taken: Arc<Mutex<Vec<Take>>>,
 }
@@ -97,7 +103,7 @@ impl Engines {
         let hold = self.roster.hold().ok_or(PrepareError::Ended)?;
         let mut plans = Vec::new();
         for assignment in &prepare.assignments {
-            let plan = self.plan(assignment)?;
+            let plan = self.plan(&prepare.spec, assignment)?;
             check_reachable(prepare, assignment.group, &plan)?;
             check_queue(assignment.group, &plan, &self.bus)?;
             plans.push(plan);
@@ -137,6 +143,7 @@ impl Engines {
 
     fn take_noted(&self, take: &Take, hold: &Hold) -> Result<(), PrepareError> {
         let mut plans = Vec::new();
+        let amended = ExperimentSpec { amendments: take.amendments.clone(), ..self.prepare.spec.clone() };
         for assignment in &take.assignments {
             let group = self.prepare.spec.groups.get(usize::from(assignment.group));
             let group = group.ok_or(CapError::NoGroup(assignment.group))?;
@@ -145,7 +152,7 @@ impl Engines {
             }
             let max_in_flight = caps::in_flight_of_taken(assignment, &caps::shards_of(assignment)?, group);
             let first_thread = hold.numbers(self.config.threads);
-            plans.push(self.plan(assignment)?.joining(take.from_ns, first_thread, max_in_flight));
+            plans.push(self.plan(&amended, assignment)?.joining(take.from_ns, first_thread, max_in_flight));
         }
         // All of them, or none: what is refused here may be another node's a moment later.
         let control = self.control.another();
@@ -154,14 +161,20 @@ impl Engines {
         Ok(())
     }
 
-    fn plan(&self, assignment: &GroupAssignment) -> Result<GroupPlan, PrepareError> {
+    /// Goes by other routes from the next request on. Blocks where a name has to be looked up.
+    pub(crate) fn reroute(&self, change: &Reroute) -> Result<(), PrepareError> {
+        let environment = |name: &str| self.config.environment.get(name).cloned();
+        Ok(self.routes.change(change, (&self.config.policy, &environment))?)
+    }
+
+    fn plan(&self, spec: &ExperimentSpec, assignment: &GroupAssignment) -> Result<GroupPlan, PrepareError> {
         let environment = |name: &str| self.config.environment.get(name).cloned();
         let input = GroupInput {
-            spec: &self.prepare.spec,
+            spec,
             group: assignment.group,
             shards: caps::shards_of(assignment)?,
             nodes: assignment.nodes,
-            routes: &self.prepare.routes,
+            routes: &self.routes.now(),
             run_key: self.prepare.run_key,
             trace_id: self.trace_id,
             threads: self.config.threads,
@@ -174,6 +187,9 @@ impl Engines {
     fn spawn(&self, plans: Vec<GroupPlan>, control: &Arc<Control>, hold: &Hold) -> Result<(), PrepareError> {
         let spec = &self.prepare.spec;
         let options = options_of(spec, &self.config);
+        let environment = |name: &str| self.config.environment.get(name).cloned();
+        let planned = plans.iter().map(GroupPlan::routing).collect();
+        self.routes.follow(planned, (&self.config.policy, &environment))?;
         for plan in plans {
             hold.add(spawn_group(plan, options, Arc::clone(control), self.sink.clone(), Some(&self.bus))?);
         }

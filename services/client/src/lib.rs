@@ -4,10 +4,10 @@
 //! its caps; and it must never let the bus or the disk delay an engine thread.
 //!
 //! Layout: [`config`] what the operator fixed; `node` the loop that answers commands; `caps` what a node may be asked
-//! for; `fences` whom it obeys; [`bundles`] has what experiments need be on this host; `session` one experiment on this
-//! node, `engines` and `roster` its threads; `once` what is done once for an experiment; `collector` and `accumulate`
-//! gather what the engines measured; `reporter` sends it, `message` in pieces that the server takes; `health` watches
-//! the generator itself.
+//! for; `fences` whom it obeys; [`bundles`] has what experiments need be on this host, `recorded` reads arrivals out of
+//! that; `session` one experiment on this node, `engines` and `roster` its threads; `once` what is done once for an
+//! experiment; `profile` commands beside the load; `collector` and `accumulate` gather what the engines measured;
+//! `reporter` sends it, `message` in pieces that the server takes; `health` watches the generator itself.
 
 mod accumulate;
 pub mod bundles;
@@ -21,9 +21,12 @@ mod heartbeat;
 mod message;
 mod node;
 mod once;
+mod profile;
 pub mod queue_client;
+mod recorded;
 mod reporter;
 mod roster;
+mod routes;
 mod session;
 mod spans;
 mod totals;
@@ -31,3 +34,4 @@ mod totals;
 pub use caps::over_caps;
 pub use config::ClientConfig;
 pub use node::{ClientError, run};
+pub use profile::{AllowedError, AllowedPrograms};

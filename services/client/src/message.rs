@@ -3,7 +3,7 @@
 
 use nuncius_schemas::codec::MESSAGE_MAX_BYTES;
 use nuncius_schemas::meter::MeterDelta;
-use nuncius_schemas::metric::{CheckCount, FailureCount, Series, StepDelta};
+use nuncius_schemas::metric::{CheckCount, FailureCount, HostCount, Series, StepDelta};
 use nuncius_schemas::track::TrackDelta;
 use nuncius_stats::Totals;
 
@@ -75,6 +75,7 @@ fn size_bytes(step: &StepDelta) -> usize {
     STEP_BYTES_MAX
         + step.failures.iter().map(failure_bytes).sum::<usize>()
         + step.checks.iter().map(check_bytes).sum::<usize>()
+        + step.hosts.iter().map(host_bytes).sum::<usize>()
         + step.statuses.len() * STATUS_BYTES_MAX
         + step.cycles.len() * CYCLE_BYTES_MAX
         + step.slowest.len() * SLOW_BYTES_MAX
@@ -96,6 +97,11 @@ fn failure_bytes(failure: &FailureCount) -> usize {
 /// Three names, two numbers, and the name of the check.
 fn check_bytes(check: &CheckCount) -> usize {
     48 + check.name.len()
+}
+
+/// Four names, three numbers, and the address.
+fn host_bytes(host: &HostCount) -> usize {
+    72 + host.host.len()
 }
 
 /// Names and numbers of a meter, and what its values are.
@@ -170,6 +176,9 @@ fn pieces(mut step: StepDelta, room_bytes: usize) -> Vec<StepDelta> {
     for checks in chunks(std::mem::take(&mut step.checks), left_bytes, check_bytes) {
         pieces.push(StepDelta { checks, ..empty() });
     }
+    for hosts in chunks(std::mem::take(&mut step.hosts), left_bytes, host_bytes) {
+        pieces.push(StepDelta { hosts, ..empty() });
+    }
     for cycles in chunks(std::mem::take(&mut step.cycles), left_bytes, |_| CYCLE_BYTES_MAX) {
         pieces.push(StepDelta { cycles, ..empty() });
     }
@@ -213,7 +222,7 @@ mod tests {
     use nuncius_schemas::codec;
     use nuncius_schemas::meter::{MeterKind, MeterUnit};
     use nuncius_schemas::metric::{
-        BySeries, CHECKS_MAX, FailureKind, MetricDelta, SLOWEST_MAX, SlowRequest, StatusCount,
+        BySeries, CHECKS_MAX, FailureKind, HOSTS_MAX, MetricDelta, SLOWEST_MAX, SlowRequest, StatusCount,
     };
     use nuncius_stats::Histogram;
 
@@ -246,6 +255,8 @@ mod tests {
             node: String::new(),
         };
         let check = CheckCount { name: "c".repeat(128), passed: u64::MAX, failed: u64::MAX };
+        let host = "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535".to_owned();
+        let host = HostCount { host, succeeded: u64::MAX, failed: u64::MAX, service_ns: u64::MAX };
         StepDelta {
             group: u16::MAX,
             step: u16::MAX,
@@ -265,6 +276,7 @@ mod tests {
             statuses: (0..600).map(|status| StatusCount { status, count: u64::MAX }).collect(),
             failures: (400..464).map(failure).collect(),
             checks: (0..=CHECKS_MAX).map(|_| check.clone()).collect(),
+            hosts: (0..=HOSTS_MAX).map(|_| host.clone()).collect(),
             lag: histogram(1),
             blocked: histogram(2),
             service: histogram(3),

@@ -24,10 +24,13 @@ mod call;
 mod commands;
 mod once;
 mod once_desk;
+mod profile_desk;
+mod profiles;
 mod taken;
 
 use call::Call;
 use once_desk::OnceDesk;
+use profile_desk::ProfileDesk;
 use taken::Taken;
 
 /// A prepared experiment whose start has not come after this long is given up.
@@ -85,6 +88,7 @@ enum Event {
     Prepared(Option<Box<Prepared>>),
     Taken(Taken),
     OnceEnded(once_desk::Ended),
+    ProfileEnded(profile_desk::Ended),
     SessionEnded,
     Renamed,
     Tick,
@@ -116,6 +120,8 @@ struct Node {
     fences: Fences,
     /// What is done once for an experiment.
     once: OnceDesk,
+    /// Commands beside the load.
+    profiles: ProfileDesk,
     /// Shards of lost nodes that are being taken over, on threads that may block, and who waits for an answer: by
     /// experiment, attempt and number.
     taking: JoinSet<Taken>,
@@ -164,6 +170,7 @@ pub async fn run(
         preparing: None,
         fences: Fences::default(),
         once: OnceDesk::default(),
+        profiles: ProfileDesk::default(),
         taking: JoinSet::new(),
         waiting: BTreeMap::new(),
     };
@@ -174,6 +181,7 @@ pub async fn run(
             prepared = wait_prepared(&mut node.preparing) => Event::Prepared(prepared),
             Some(Ok(taken)) = node.taking.join_next() => Event::Taken(taken),
             ended = node.once.next() => Event::OnceEnded(ended),
+            ended = node.profiles.next() => Event::ProfileEnded(ended),
             () = wait_session(&mut node.session) => Event::SessionEnded,
             _ = tick.tick() => Event::Tick,
             Ok(()) = claims.changed() => Event::Renamed,
@@ -185,6 +193,7 @@ pub async fn run(
             Event::Prepared(prepared) => node.prepared(prepared).await,
             Event::Taken(taken) => node.taken(taken).await,
             Event::OnceEnded(ended) => node.once_ended(ended).await,
+            Event::ProfileEnded(ended) => node.profile_ended(ended).await,
             Event::SessionEnded => node.session_ended().await,
             Event::Renamed => {
                 // The key expired while the bus was away, and somebody else has the name now.
@@ -263,6 +272,7 @@ impl Node {
 
     async fn shut_down(mut self) {
         self.leave_once().await;
+        self.leave_profiles().await;
         if let Some(mut session) = self.session.take() {
             session.leave(SHUTDOWN_DRAIN_NS, "was shut down before its part was over");
             if tokio::time::timeout(SHUTDOWN_REPORT, &mut session.reporter).await.is_err() {

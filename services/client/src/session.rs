@@ -5,10 +5,11 @@ use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use nuncius_bundle::Held;
 use nuncius_bus::Bus;
 use nuncius_clock::monotonic_ns;
 use nuncius_engine::{Control, EngineMessage};
-use nuncius_schemas::node::{NodeReply, Prepare, RefusalCode, Start};
+use nuncius_schemas::node::{Extend, NodeReply, Prepare, RefusalCode, Start};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -17,8 +18,10 @@ use crate::config::ClientConfig;
 use crate::engines::{Engines, PrepareError, bundle_of, control_of};
 use crate::health::HealthMeter;
 use crate::heartbeat::Heartbeat;
+use crate::recorded::with_arrivals;
 use crate::reporter::{ReporterInput, report};
 use crate::roster::Roster;
+use crate::routes::Routes;
 use crate::spans::RunSpans;
 
 /// Messages of engine threads that may wait for the collector.
@@ -75,6 +78,7 @@ impl Session {
         (node, epoch): (&str, u64),
     ) -> Result<Self, PrepareError> {
         let bundle = bundle_of(&prepare.spec, config, bus)?;
+        let prepare = with_arrivals(prepare, bundle.as_deref().map(Held::path))?;
         let heartbeat = Heartbeat::start().map_err(|error| PrepareError::Thread(error.to_string()))?;
         let control = control_of(config);
         let (sink, messages) = sync_channel::<EngineMessage>(ENGINE_QUEUE);
@@ -88,6 +92,7 @@ impl Session {
             sink,
             roster: Arc::clone(&roster),
             bundle,
+            routes: Arc::new(Routes::new(prepare.routes.clone())),
             taken: Arc::default(),
         };
         engines.prepare()?;
@@ -182,8 +187,10 @@ impl Session {
         }
     }
 
-    pub(crate) fn extend(&self, horizon_ns: u64) {
-        self.control.extend(horizon_ns);
+    /// Amendments before the horizon that lies beyond them.
+    pub(crate) fn extend(&self, extend: &Extend) {
+        self.control.amend(extend.amendments.as_slice().into());
+        self.control.extend(extend.horizon_ns);
     }
 
     /// As [`Session::stop`], by the node's own will: the last delta says why, so that what is missing then is not taken

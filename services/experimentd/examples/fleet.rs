@@ -18,7 +18,7 @@ use nuncius_bus::clock::answer_pings;
 use nuncius_bus::registry::{self, Registration};
 use nuncius_bus::{Bus, ConnectOptions, Message, connect};
 use nuncius_clock::monotonic_ns;
-use nuncius_load::{RateProfile, Schedule, ShardSet};
+use nuncius_load::{ShardSet, schedule_of};
 use nuncius_schemas::metric::{Health, MetricDelta, StatusCount, StepDelta};
 use nuncius_schemas::node::{Capacity, NodeCommand, NodeInfo, NodeReply, Prepare, RefusalCode, Role};
 use nuncius_schemas::units::SECOND_NS;
@@ -175,8 +175,10 @@ impl Node {
                 _ => self.session = None,
             },
             NodeCommand::Take(_) => return Err((RefusalCode::Unfit, "simulated nodes take nothing over".to_owned())),
+            NodeCommand::Reroute(_) => {}
             NodeCommand::Inquire(_) => return Err(unknown()),
             NodeCommand::Once(_) => return Err((RefusalCode::Unfit, "simulated nodes send nothing".to_owned())),
+            NodeCommand::Profile(_) => return Err((RefusalCode::Unfit, "simulated nodes run nothing".to_owned())),
         }
         Ok(())
     }
@@ -185,14 +187,13 @@ impl Node {
         let assignment = prepare.assignments.first().ok_or("nothing to do")?;
         let shards = ShardSet::of_assignment(assignment)?;
         let group = prepare.spec.groups.first().ok_or("no group")?;
-        let profile = RateProfile::new(&group.effective_stages())?;
-        let end_second = u32::try_from(profile.duration_ns().div_ceil(SECOND_NS))?;
+        let schedule = schedule_of(&prepare.spec, 0, group, assignment.nodes)?;
+        let end_second = u32::try_from(schedule.end_ns().div_ceil(SECOND_NS))?;
         let key = format!("{}-{}", prepare.experiment, prepare.attempt);
         let mut known = self.fleet.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
         let arrivals = match known.get(&key) {
             Some(arrivals) => Arc::clone(arrivals),
             None => {
-                let schedule = Schedule::new(profile, group.arrivals, prepare.spec.seed, 0, group.iterations);
                 let mut by_shard = vec![BTreeMap::new(); shards.shards() as usize];
                 for arrival in schedule {
                     let second = u32::try_from(arrival.planned_ns / SECOND_NS)?;

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use nuncius_bus::{Bus, Message, Subscription};
 use nuncius_schemas::archive::{ArchiveFile, ArchiveFormat, ArchiveRefusal, ArchiveReply, ArchiveRequest};
+use nuncius_schemas::codec;
+use nuncius_schemas::head::{ExperimentFilter, ExperimentHead, HeadPlace};
 use nuncius_schemas::names::check_token;
 use nuncius_store::{Store, StoreError, export};
 use tokio_util::sync::CancellationToken;
@@ -25,6 +27,13 @@ const EXPORT_PATIENCE: Duration = Duration::from_secs(60);
 const PIECE_BYTES_MAX: usize = 128 * 1024;
 /// How long a daemon that does not have an experiment leaves the word to one that has it.
 const UNKNOWN_PAUSE: Duration = Duration::from_millis(500);
+/// Most experiments of a list.
+const FOUND_MAX: usize = 100;
+/// Most bytes of a list, and what an experiment takes at most in it beside its tags.
+const FOUND_MAX_BYTES: usize = 256 * 1024;
+const HEAD_MAX_BYTES: usize = 2 * 1024;
+/// Rows that are looked at together.
+const ROWS_AT_ONCE: u32 = 200;
 
 /// Everything that is being exported.
 #[derive(Clone)]
@@ -102,6 +111,9 @@ fn experiment_of(bus: &Bus, subject: &str) -> Option<String> {
 
 impl Archive {
     async fn answer(&self, message: &Message) {
+        if message.subject == self.daemon.bus.namespace().experiments_archive() {
+            return self.answer_all(message).await;
+        }
         let Some(id) = experiment_of(&self.daemon.bus, &message.subject) else { return };
         let reply = match message.decode::<ArchiveRequest>() {
             Ok(request) => match self.obey(&id, request).await {
@@ -122,6 +134,59 @@ impl Archive {
         }
     }
 
+    /// Answers what is asked of all experiments.
+    async fn answer_all(&self, message: &Message) {
+        let reply = match message.decode::<ArchiveRequest>() {
+            Ok(ArchiveRequest::Find { filter, after, limit }) => self
+                .find(&filter, after, limit)
+                .await
+                .unwrap_or_else(|Refusal { code, reason }| ArchiveReply::Refused { code, reason }),
+            Ok(
+                ArchiveRequest::Open { .. }
+                | ArchiveRequest::List { .. }
+                | ArchiveRequest::Read { .. }
+                | ArchiveRequest::Close { .. }
+                | ArchiveRequest::Remove,
+            ) => {
+                let reason = "that is asked of one experiment".to_owned();
+                ArchiveReply::Refused { code: ArchiveRefusal::Unreadable, reason }
+            }
+            Err(error) => ArchiveReply::Refused { code: ArchiveRefusal::Unreadable, reason: error.to_string() },
+        };
+        if let Err(error) = message.respond_message("archive-reply.v1", &reply).await {
+            warn!(%error, "archive request not answered");
+        }
+    }
+
+    /// The experiments that are meant, as many as fit into a message.
+    async fn find(
+        &self,
+        filter: &ExperimentFilter,
+        mut after: Option<HeadPlace>,
+        limit: u32,
+    ) -> Result<ArchiveReply, Refusal> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX).clamp(1, FOUND_MAX);
+        let mut experiments = Vec::new();
+        let mut room_bytes = FOUND_MAX_BYTES;
+        loop {
+            let rows = self.daemon.store.heads(after.as_ref(), ROWS_AT_ONCE).await?;
+            let is_last = rows.len() < ROWS_AT_ONCE as usize;
+            after = rows.last().map(ExperimentHead::place);
+            for head in rows.into_iter().filter(|head| filter.takes(head)) {
+                let tags_bytes: usize = head.tags.iter().map(|(name, value)| name.len() + value.len()).sum();
+                let rest = room_bytes.checked_sub(HEAD_MAX_BYTES + tags_bytes);
+                let Some(rest) = rest.filter(|_| experiments.len() < limit) else {
+                    return Ok(ArchiveReply::Found { experiments, more: true });
+                };
+                room_bytes = rest;
+                experiments.push(head);
+            }
+            if is_last {
+                return Ok(ArchiveReply::Found { experiments, more: false });
+            }
+        }
+    }
+
     async fn obey(&self, id: &str, request: ArchiveRequest) -> Result<Option<ArchiveReply>, Refusal> {
         match request {
             ArchiveRequest::Open { format } => self.open(id, format).await.map(Some),
@@ -138,6 +203,9 @@ impl Archive {
                 let is_ours = self.with(id, export, |_| ()).is_some();
                 let closed = self.lock().remove(&export).filter(|_| is_ours);
                 Ok(closed.map(|_| ArchiveReply::Done))
+            }
+            ArchiveRequest::Find { .. } => {
+                Err(Refusal::new(ArchiveRefusal::Unreadable, "that is asked of all experiments"))
             }
             ArchiveRequest::Remove => {
                 if self.daemon.is_ours(id) {
@@ -237,10 +305,19 @@ async fn write(store: &Store, id: &str, format: ArchiveFormat, directory: &Path)
     };
     let paths = match format {
         ArchiveFormat::Csv => export::csv(store, id, directory).await?,
+        ArchiveFormat::Parquet => export::parquet(store, id, directory).await?,
+        ArchiveFormat::Galileo => export::galileo(store, id, directory).await?,
         ArchiveFormat::Json => {
             let path = directory.join(format!("{id}.json"));
             let file = std::fs::File::create(&path).map_err(|error| failed(&path, &error))?;
             export::json(store, id, BufWriter::new(file)).await?;
+            vec![path]
+        }
+        ArchiveFormat::Comparable => {
+            let path = directory.join(format!("{id}-comparable.msgpack"));
+            let run = store.comparable(id).await?;
+            let bytes = codec::encode(&run).map_err(|error| failed(&path, &error))?;
+            std::fs::write(&path, bytes).map_err(|error| failed(&path, &error))?;
             vec![path]
         }
         ArchiveFormat::Report => {

@@ -47,7 +47,7 @@ pub(crate) struct Daemon {
     pub(crate) timing: Timing,
     pub(crate) bus: Bus,
     pub(crate) store: Store,
-    /// What the store is called in run records: the host and the path.
+    /// What the store is called in run records: the host and the path, or the server and its database.
     pub(crate) store_name: String,
     pub(crate) nodes: Nodes,
     pub(crate) runs: Kv,
@@ -151,11 +151,11 @@ impl Daemon {
         lease::acquire_for(&self.bus, &bucket, &Self::lease_key(id), &self.name, self.timing.lease).await
     }
 
-    /// A route of the routing table.
-    pub(crate) async fn route(&self, service: &str) -> Result<Option<Route>, String> {
+    /// A route of the routing table, and its revision.
+    pub(crate) async fn route(&self, service: &str) -> Result<Option<(Route, u64)>, String> {
         match self.routes.get(service).await {
             Ok(Some(entry)) => codec::decode(&entry.value)
-                .map(Some)
+                .map(|route| Some((route, entry.revision)))
                 .map_err(|error| self.routes.unreadable(&entry, &error).to_string()),
             Ok(None) => Ok(None),
             Err(error) => Err(error.to_string()),

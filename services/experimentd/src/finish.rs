@@ -6,7 +6,7 @@ use std::time::Duration;
 use nuncius_schemas::event::EventKind;
 use nuncius_schemas::gate::Quantity;
 use nuncius_schemas::metric::Shortfall;
-use nuncius_schemas::node::GroupAssignment;
+use nuncius_schemas::node::{GroupAssignment, NodeInfo};
 use nuncius_schemas::report::{GateReport, NodeReport, Report};
 use nuncius_schemas::run::{RunNode, RunRecord, RunStatus, Verdict};
 use nuncius_schemas::spec::{OnNodeLoss, RecordsMode};
@@ -16,6 +16,7 @@ use tracing::warn;
 
 use crate::deficit::{self, Deficit};
 use crate::judge::{Decision, OfferedSeconds, iteration_recorders, verdict};
+use crate::machines;
 use crate::offered::scheduled;
 use crate::outcome::Offered;
 use crate::plan::Plan;
@@ -76,17 +77,20 @@ pub(crate) async fn finished(running: &mut Running, plan: &Plan, mut offered: Of
     let (verdict, reasons) =
         verdict(&gates, &invalid, aborted.map(|cut| cut.reason.as_str()), cancelled.map(|cut| cut.reason.as_str()));
     let status = if cancelled.is_some() { RunStatus::Cancelled } else { RunStatus::Finished };
-    let over_time = std::mem::take(&mut offered.over_time);
+    let (over_time, profiles) = (std::mem::take(&mut offered.over_time), std::mem::take(&mut offered.profiles));
     let ended = Ended {
         status,
         verdict: Some(verdict),
         reasons,
         gates,
         nodes: node_reports(running, plan, &offered),
+        machines: machines::described(std::mem::take(&mut offered.machines), nodes_of(running, plan)),
         events: Vec::new(),
         offered: offered.judge.offered(),
+        profiles,
         over_time,
         unaccounted: deficit.unaccounted,
+        study: None,
     };
     end(running, ended, &offered.totals, &scheduled).await;
 }
@@ -132,10 +136,13 @@ pub(crate) async fn never_ran(running: &mut Running, status: RunStatus, reason: 
         reasons: vec![reason.to_owned()],
         gates: Vec::new(),
         nodes: Vec::new(),
+        machines: Vec::new(),
         events: Vec::new(),
         offered: OfferedSeconds::default(),
+        profiles: Vec::new(),
         over_time: OverTime::default(),
         unaccounted: 0,
+        study: None,
     };
     end(running, ended, &totals, &[]).await;
 }
@@ -176,6 +183,11 @@ fn distrust(running: &Running, plan: &Plan, offered: &Offered, deficit: &Deficit
         invalid.push(format!("the books do not balance: {} offered, {ended} accounted for", sums.offered));
     }
     invalid
+}
+
+/// What those that were planned with say of themselves, as far as they are still known.
+fn nodes_of(running: &Running, plan: &Plan) -> impl Iterator<Item = NodeInfo> {
+    plan.nodes.iter().filter_map(|node| running.daemon.nodes.incarnation(&node.name, node.epoch))
 }
 
 pub(crate) fn node_reports(running: &Running, plan: &Plan, offered: &Offered) -> Vec<NodeReport> {

@@ -11,8 +11,10 @@ use nuncius_bus::moving::Moving;
 use nuncius_bus::{Bus, BusError, TypedError, typed};
 use nuncius_clock::monotonic_ns;
 use nuncius_schemas::codec;
-use nuncius_schemas::node::{GivenVariables, NodeCommand, NodeReply, RefusalCode};
+use nuncius_schemas::node::{GivenVariables, NodeCommand, NodeReply, ProfileOrder, RefusalCode};
+use nuncius_schemas::profile::ProfileReport;
 use nuncius_telemetry::{OpenSpan, Operation, SpanKind, messaging};
+use tokio::sync::watch;
 
 /// Round trips a clock measurement takes the least of.
 const CLOCK_SAMPLES: usize = 16;
@@ -34,6 +36,8 @@ const BYTES_PER_ENCODED: usize = 8;
 const SIGN_OF_LIFE_PERIOD: Duration = Duration::from_millis(500);
 /// How long the answer to something that takes long is waited for, before it may have been lost on its way.
 const ASKED_AGAIN: Duration = Duration::from_secs(10);
+/// What is said of an answer to something else.
+const NO_ANSWER: &str = "what it says is no answer to what it was asked";
 
 /// Why a command had no effect.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -145,7 +149,12 @@ async fn reply_to(
         Ok(NodeReply::Refused { epoch, code, reason }) => {
             Err(FleetError::Refused { node: node.to_owned(), epoch, code, reason })
         }
-        Ok(reply @ (NodeReply::Accepted { .. } | NodeReply::Standing { .. } | NodeReply::Done { .. })) => Ok(reply),
+        Ok(
+            reply @ (NodeReply::Accepted { .. }
+            | NodeReply::Standing { .. }
+            | NodeReply::Done { .. }
+            | NodeReply::Profiled { .. }),
+        ) => Ok(reply),
         Err(TypedError::Bus(BusError::NoResponders { .. })) => Err(missing(node, "nobody listens on its subject")),
         Err(error @ TypedError::Bus(BusError::PayloadTooLarge { .. })) => {
             // No other node would be told of it either.
@@ -240,7 +249,13 @@ pub(crate) async fn inquire_all(
             Ok(NodeReply::Refused { epoch, code: RefusalCode::Unknown, .. }) => {
                 Some((node.to_owned(), Standing::Idle { epoch }))
             }
-            Ok(NodeReply::Accepted { .. } | NodeReply::Refused { .. } | NodeReply::Done { .. }) | Err(_) => None,
+            Ok(
+                NodeReply::Accepted { .. }
+                | NodeReply::Refused { .. }
+                | NodeReply::Done { .. }
+                | NodeReply::Profiled { .. },
+            )
+            | Err(_) => None,
         }
     }
     let work = questions.iter().map(|(node, question)| ask(bus, node, question, timeout).boxed()).collect();
@@ -324,9 +339,12 @@ async fn done(
         let left = end.saturating_duration_since(Instant::now());
         match reply_to(bus, node, order, left.min(ASKED_AGAIN), span).await {
             Ok(NodeReply::Done { variables, .. }) => return Ok(variables),
-            Ok(NodeReply::Accepted { .. } | NodeReply::Standing { .. } | NodeReply::Refused { .. }) => {
-                return Err(missing(node, "what it says is no answer to what it was asked"));
-            }
+            Ok(
+                NodeReply::Accepted { .. }
+                | NodeReply::Standing { .. }
+                | NodeReply::Refused { .. }
+                | NodeReply::Profiled { .. },
+            ) => return Err(missing(node, NO_ANSWER)),
             Err(error @ FleetError::Missing { .. }) if Instant::now() + SIGN_OF_LIFE_PERIOD >= end => {
                 return Err(error);
             }
@@ -334,6 +352,45 @@ async fn done(
             Err(FleetError::Missing { .. }) => tokio::time::sleep(SIGN_OF_LIFE_PERIOD).await,
             Err(error @ FleetError::Refused { .. }) => return Err(error),
         }
+    }
+}
+
+/// Has a node run a profile, and waits for what became of it: asked again and again, since an answer may be lost with a
+/// connection. The command is made anew each time, and given at once when the order changes.
+///
+/// # Errors
+/// [`FleetError`]; also when its `deadline` has come.
+pub(crate) async fn profile(
+    bus: &Bus,
+    node: &str,
+    command: impl Fn(ProfileOrder) -> NodeCommand,
+    mut order: watch::Receiver<ProfileOrder>,
+    deadline: impl Fn() -> Instant,
+) -> Result<ProfileReport, FleetError> {
+    let mut trouble = None;
+    loop {
+        let left = deadline().saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(trouble.unwrap_or_else(|| missing(node, "it did not tell in time what became of it")));
+        }
+        let command = command(*order.borrow_and_update());
+        let span = OpenSpan::none();
+        let reply = tokio::select! {
+            reply = reply_to(bus, node, &command, left.min(ASKED_AGAIN), &span) => reply,
+            Ok(()) = order.changed() => continue,
+        };
+        match reply {
+            Ok(NodeReply::Profiled { profile, .. }) => return Ok(*profile),
+            Ok(
+                NodeReply::Accepted { .. }
+                | NodeReply::Standing { .. }
+                | NodeReply::Refused { .. }
+                | NodeReply::Done { .. },
+            ) => return Err(missing(node, NO_ANSWER)),
+            Err(error @ FleetError::Refused { .. }) => return Err(error),
+            Err(error @ FleetError::Missing { .. }) => trouble = Some(error),
+        }
+        tokio::time::sleep(SIGN_OF_LIFE_PERIOD).await;
     }
 }
 

@@ -86,6 +86,7 @@ async fn admit_in_span(daemon: &Daemon, job: WorkItem) {
         started_unix_ms: None,
         ended_unix_ms: None,
         routes: Vec::new(),
+        route_changes: 0,
         nodes: Vec::new(),
         nodes_left_out: 0,
         attempt: 0,
@@ -218,7 +219,7 @@ async fn read(daemon: &Daemon, tree: &Node) -> Result<ExperimentSpec, CodecError
             }
         }
     };
-    spec.validate()?;
+    spec.validate_submitted()?;
     Ok(spec)
 }
 

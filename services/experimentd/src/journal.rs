@@ -17,6 +17,7 @@ use tracing::{info, warn};
 
 use crate::daemon::Daemon;
 use crate::figures::FIGURES;
+use crate::marks::Marks;
 use crate::restore::{Reading, RestoreError};
 use crate::storing::Storing;
 
@@ -55,6 +56,8 @@ pub(crate) struct Journal {
     /// Its store.
     pub(crate) storing: Storing,
     bucket: Kv,
+    /// What others have said of it.
+    marks: Marks,
     /// The record as last written.
     pub(crate) record: RunRecord,
     revision: u64,
@@ -82,12 +85,13 @@ async fn said_of(bus: &Bus, experiment: &str) -> Result<Vec<ExperimentEvent>, Re
 
 impl Journal {
     /// Of a record that is on the bus at `revision`.
-    pub(crate) fn new(daemon: &Daemon, record: RunRecord, revision: u64) -> Self {
+    pub(crate) fn new(daemon: &Daemon, record: RunRecord, revision: u64, marks: Marks) -> Self {
         let storing = Storing::start(daemon.bus.clone(), daemon.store.clone(), daemon.timing.store_retry);
         Self {
             bus: daemon.bus.clone(),
             storing,
             bucket: daemon.runs.clone(),
+            marks,
             record: RunRecord { store: Some(daemon.store_name.clone()), ..record },
             revision,
             events: Vec::new(),
@@ -201,6 +205,9 @@ impl Journal {
             data,
         };
         info!(experiment = %self.record.id, kind = kind.name(), "{message}");
+        for mark in self.marks.hand_on() {
+            self.storing.event(mark);
+        }
         let is_end = kind == EventKind::Status && self.record.status.is_terminal();
         if is_end {
             // Whoever hears of the end finds all of it in the store.
@@ -231,6 +238,8 @@ impl Journal {
     pub(crate) fn events(&self) -> Vec<ExperimentEvent> {
         let mut events = self.events.clone();
         events.extend(self.storing.said());
+        // One that came while earlier events were read is among them.
+        events.extend(self.marks.all().into_iter().filter(|mark| !self.events.contains(mark)));
         events.sort_by_key(|event| event.at_unix_ms);
         let missing = [
             (self.events_left_out, "events more are on the event stream and in the store alone"),

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use nuncius_schemas::gate::{Gate, GateExpression, GateMetric};
+use nuncius_schemas::default_gates::default_gates;
+use nuncius_schemas::gate::Gate;
 use nuncius_schemas::metric::MetricDelta;
 use nuncius_schemas::report::GateReport;
 
@@ -23,9 +24,6 @@ use schedule::GroupSchedule;
 use scope::{Groups, Scope};
 pub use words::verdict;
 
-/// What is judged where nobody says how much may fail.
-pub const DEFAULT_GATE: &str = "failures < 1%";
-
 /// Share of a gate's error that all the looks before its last may use, when it may abort the run.
 const LOOKS_SHARE: f64 = 0.5;
 
@@ -41,7 +39,7 @@ pub struct Judge {
 struct JudgedGate {
     gate: Gate,
     scope: Scope,
-    /// Not written by anybody: [`DEFAULT_GATE`].
+    /// Not written by anybody: see [`default_gates`].
     is_default: bool,
     windows: Option<Windows>,
     /// Looks at the whole run so far, of a gate that may abort it.
@@ -92,6 +90,19 @@ impl Judge {
             .collect::<Vec<_>>();
         let longest_ns = gates.iter().filter(|judged| judged.is_watched()).map(JudgedGate::limit_ns).max();
         Self { gates, groups, schedules, ages: Ages::of_limit(longest_ns), lag_limit_ns: spec.lag_limit.0 }
+    }
+
+    /// The specification was amended from an instant on of which no second has closed yet.
+    pub fn amend(&mut self, spec: &ExperimentSpec, nodes_per_group: &[u32]) {
+        for (index, (schedule, group)) in self.schedules.iter_mut().zip(&spec.groups).enumerate() {
+            let nodes = nodes_per_group.get(index).copied().unwrap_or(1);
+            schedule.spans = GroupSchedule::of(spec, index, group, nodes).spans;
+        }
+        for judged in &mut self.gates {
+            if let Some(windows) = &mut judged.windows {
+                windows.offer(spans_of(&judged.scope, &self.schedules));
+            }
+        }
     }
 
     /// Takes from a delta, which counts, when what it tells of was begun.
@@ -210,33 +221,6 @@ impl JudgedGate {
 
     fn limit_ns(&self) -> u64 {
         if self.gate.expression.metric.quantity().is_some() { self.gate.expression.limit as u64 } else { 0 }
-    }
-}
-
-/// The gates on failures that nobody wrote: one over all groups when none of them has any, else one for each group that
-/// has none. A gate on a single step of several leaves its group unjudged.
-fn default_gates(spec: &ExperimentSpec) -> Vec<Gate> {
-    let Ok(expression) = DEFAULT_GATE.parse::<GateExpression>() else { return Vec::new() };
-    let is_covered = |group: &nuncius_schemas::spec::Group| {
-        spec.gates.iter().filter(|gate| gate.expression.metric == GateMetric::Failures).any(|gate| {
-            let in_scope = gate.group.as_ref().is_none_or(|name| *name == group.name);
-            let steps = group.step_table();
-            in_scope && gate.step.as_ref().is_none_or(|step| steps.position(step) == Some(steps.iteration()))
-        })
-    };
-    let uncovered: Vec<&str> =
-        spec.groups.iter().filter(|group| !is_covered(group)).map(|group| group.name.as_str()).collect();
-    let gate = |group: Option<&str>| Gate {
-        expression,
-        group: group.map(str::to_owned),
-        step: None,
-        over: None,
-        abort: false,
-    };
-    if uncovered.len() == spec.groups.len() {
-        vec![gate(None)]
-    } else {
-        uncovered.into_iter().map(|name| gate(Some(name))).collect()
     }
 }
 

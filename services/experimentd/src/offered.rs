@@ -2,30 +2,17 @@
 //!
 //! Every group has its own time: its rates are over that, not over the run's.
 
-use std::iter::Peekable;
+use nuncius_load::amended::Basis;
+use nuncius_load::profile::ARRIVAL_UNITS;
+use nuncius_load::{Next, Schedule, schedule_of};
+use nuncius_schemas::spec::{Arrivals, ExperimentSpec, Group};
+use nuncius_schemas::units::SECOND_NS;
 
-use nuncius_load::profile::{ARRIVAL_UNITS, RateProfile};
-use nuncius_load::schedule::Schedule;
-use nuncius_schemas::spec::{Arrivals, ExperimentSpec, Group, Stage};
-use nuncius_schemas::units::{Rate, SECOND_NS};
-
-/// Stages whose rates are for each of `nodes` nodes.
-pub fn multiplied(stages: &[Stage], nodes: u32) -> Vec<Stage> {
-    let times = |rate: Rate| Rate(rate.0.saturating_mul(u64::from(nodes)));
-    stages.iter().map(|stage| Stage { rate: times(stage.rate), to: stage.to.map(times), ..*stage }).collect()
-}
-
-/// The rate of an open group over time; `None` in the closed model.
-fn profile(group: &Group, nodes: u32) -> Option<RateProfile> {
+fn schedule(spec: &ExperimentSpec, index: u16, group: &Group, nodes: u32) -> Option<Schedule> {
     if !group.is_open() {
         return None;
     }
-    let stages = multiplied(&group.effective_stages(), if group.rate_per_node { nodes } else { 1 });
-    RateProfile::new(&stages).ok()
-}
-
-fn schedule(spec: &ExperimentSpec, index: u16, group: &Group, nodes: u32) -> Option<Schedule> {
-    Some(Schedule::new(profile(group, nodes)?, group.arrivals, spec.seed, u32::from(index), group.iterations))
+    schedule_of(spec, index, group, nodes).ok()
 }
 
 /// Iterations that the schedule of an open group holds. For Poisson arrivals this is the number the seed gives, not the
@@ -38,16 +25,18 @@ pub fn scheduled(spec: &ExperimentSpec, index: u16, group: &Group, nodes: u32) -
 /// of iterations comes first, the time that so many iterations are given: `iterations: 77` at 100/s are 0.77 s. `None`
 /// for a closed group that is bounded by iterations alone.
 pub fn offered_until_ns(spec: &ExperimentSpec, index: u16, group: &Group, nodes: u32) -> Option<u64> {
-    let Some(profile) = profile(group, nodes) else { return group.offered_ns() };
-    let end_ns = profile.duration_ns();
+    let Some(mut schedule) = schedule(spec, index, group, nodes) else { return spec.offered_ns_of(group) };
+    let end_ns = schedule.end_ns();
     let Some(limit) = group.iterations else { return Some(end_ns) };
     match group.arrivals {
-        Arrivals::Constant => Some(profile.instant_ns(u128::from(limit) * ARRIVAL_UNITS).unwrap_or(end_ns)),
-        Arrivals::Poisson => {
-            // The seed decides when the last of them is; where there are fewer, the stages end first.
-            let last =
-                schedule(spec, index, group, nodes)?.enumerate().nth(usize::try_from(limit).ok()?.checked_sub(1)?);
-            Some(last.map_or(end_ns, |(_, arrival)| arrival.planned_ns))
+        Arrivals::Constant if schedule.pieces() == 1 && group.clients.is_none() => {
+            Some(schedule.profile().instant_ns(u128::from(limit) * ARRIVAL_UNITS).unwrap_or(end_ns))
+        }
+        // The seed, a file, or what was amended decides when the last of them is; where there are fewer, the stages end
+        // first.
+        Arrivals::Constant | Arrivals::Poisson | Arrivals::Recorded(_) => {
+            let last = schedule.nth(usize::try_from(limit).ok()?.checked_sub(1)?);
+            Some(last.map_or(end_ns, |arrival| arrival.planned_ns))
         }
     }
 }
@@ -55,30 +44,23 @@ pub fn offered_until_ns(spec: &ExperimentSpec, index: u16, group: &Group, nodes:
 /// Counts the iterations that a schedule holds in each second, in rising order.
 #[derive(Debug)]
 pub struct SecondsOfSchedule {
-    source: Source,
+    schedule: Schedule,
     /// Arrivals before the next second to be counted.
     before: u64,
     next_second: u32,
 }
 
-#[derive(Debug)]
-enum Source {
-    /// Constant spacing: as many as the integral of the rate has passed.
-    Constant { profile: RateProfile, limit: u64 },
-    /// As the seed has them.
-    Poisson(Box<Peekable<Schedule>>),
-}
-
 impl SecondsOfSchedule {
     /// Of an open group; `None` in the closed model.
     pub fn new(spec: &ExperimentSpec, index: u16, group: &Group, nodes: u32) -> Option<Self> {
-        let source = match group.arrivals {
-            Arrivals::Constant => {
-                Source::Constant { profile: profile(group, nodes)?, limit: group.iterations.unwrap_or(u64::MAX) }
-            }
-            Arrivals::Poisson => Source::Poisson(Box::new(schedule(spec, index, group, nodes)?.peekable())),
-        };
-        Some(Self { source, before: 0, next_second: 0 })
+        Some(Self { schedule: schedule(spec, index, group, nodes)?, before: 0, next_second: 0 })
+    }
+
+    /// The specification was amended from an instant on that no counted second has reached.
+    pub fn amend(&mut self, spec: &ExperimentSpec, index: u16, group: &Group, nodes: u32) {
+        // That it can be had was made sure of before.
+        let basis = Basis::of(spec, index, group, nodes);
+        let _ = basis.and_then(|basis| basis.amend(&mut self.schedule, &spec.amendments));
     }
 
     /// How many there are in `second`; of seconds that were passed over none are told any more.
@@ -86,25 +68,21 @@ impl SecondsOfSchedule {
         let mut count = 0;
         while self.next_second <= second {
             let end_ns = (u64::from(self.next_second) + 1).saturating_mul(SECOND_NS);
-            let through = match &mut self.source {
-                Source::Constant { profile, limit } => {
-                    // Arrival k is where the integral reaches k: before `end_ns` are those whose k it has passed.
-                    let passed = profile.units_at(end_ns).div_ceil(ARRIVAL_UNITS);
-                    u64::try_from(passed).unwrap_or(u64::MAX).min(*limit)
-                }
-                Source::Poisson(schedule) => {
-                    let mut through = self.before;
-                    while schedule.next_if(|arrival| arrival.planned_ns < end_ns).is_some() {
-                        through += 1;
-                    }
-                    through
-                }
-            };
-            count = through - self.before;
+            let through = self.schedule.count_before(end_ns).unwrap_or_else(|| self.walk(end_ns));
+            count = through.saturating_sub(self.before);
             self.before = through;
             self.next_second += 1;
         }
         count
+    }
+
+    /// Arrivals before an instant, one by one, as the seed has them.
+    fn walk(&mut self, end_ns: u64) -> u64 {
+        let mut through = self.before;
+        while let Next::Arrival(_) = self.schedule.next_before(end_ns) {
+            through += 1;
+        }
+        through
     }
 }
 

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use nuncius_bus::clock::Offset;
+use nuncius_schemas::profile::ProfileReport;
+use nuncius_schemas::telemetry::MachineDescription;
 use serde::{Deserialize, Serialize};
 
 use crate::judge::Judge;
@@ -26,6 +28,10 @@ pub(crate) struct Offered {
     pub(crate) cut_short: Option<CutShort>,
     /// Pressure that was not as it was meant.
     pub(crate) pressure_problems: Vec<String>,
+    /// What became of commands beside the load.
+    pub(crate) profiles: Vec<ProfileReport>,
+    /// What the machines are that were sampled.
+    pub(crate) machines: BTreeMap<String, MachineDescription>,
     /// What the merged seconds say.
     pub(crate) over_time: OverTime,
 }

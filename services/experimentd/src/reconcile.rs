@@ -52,6 +52,8 @@ async fn turn(daemon: &Daemon, all: bool) -> Result<(), RestoreError> {
     };
     for id in ids {
         match daemon.record(&id).await {
+            // One that is still being ended stays owed: nothing would be stored of it now, nor later.
+            Ok(Some((record, _))) if daemon.is_ours(&id) || !record.is_told() => continue,
             Ok(Some((record, _))) => store_end(daemon, &record).await?,
             Ok(None) => {}
             Err(error) => {

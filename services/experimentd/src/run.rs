@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nuncius_schemas::event::EventKind;
+use nuncius_schemas::route::Route;
 use nuncius_schemas::run::RunStatus;
 use nuncius_schemas::variable::has_variables;
 use tracing::{Instrument, info_span};
 
+use crate::arrivals::read_arrivals;
 use crate::begun::Left;
 use crate::checkpoint;
 use crate::finish;
@@ -19,6 +21,7 @@ use crate::outcome::Offered;
 use crate::plan::{Plan, PlanError, unresolved_services};
 use crate::running::{Running, Stopped, leave};
 use crate::start::{start, tell_to_stop};
+use crate::study;
 use crate::watch::offer;
 
 /// How often a start may fail because of the bus and not of nodes.
@@ -27,6 +30,9 @@ const EXCUSED_MAX: u32 = 5;
 /// Runs an admitted experiment to its end, from where another daemon has `left` it, if one has. Never fails: whatever
 /// happens is written down.
 pub(crate) async fn run(mut running: Running, left: Option<Left>) {
+    if running.journal.record.spec.is_study() {
+        return study::run(running).await;
+    }
     let id = running.journal.record.id.clone();
     let span = running.span.clone();
     let outcome = match left {
@@ -79,6 +85,12 @@ async fn never_ran(running: &mut Running, status: RunStatus, reason: &str) {
 async fn go_on(running: &mut Running, left: Left) -> Result<(Plan, Offered), Stopped> {
     running.given = left.given.into_iter().map(|of| (of.group, of.variables)).collect();
     running.plan = once::is_wanted(&running.journal.record.spec).then(|| left.plan.clone());
+    if let Err(stopped) = read_arrivals(running).await {
+        let Stopped::Failed(reason) = stopped else { return Err(stopped) };
+        // The nodes have them: what they offer is counted, and how much there was to be is not known.
+        let told = format!("how many arrivals there are to be is not known: {reason}");
+        running.journal.say(EventKind::Warning, &told, Default::default()).await;
+    }
     running.daemon.nodes.hold(&running.journal.record.id, left.plan.nodes.iter().map(|node| node.name.as_str()));
     let names = left.plan.nodes.iter().map(|node| node.name.as_str());
     let round_trip = running.daemon.nodes.round_trip(&running.daemon.name, names);
@@ -95,6 +107,7 @@ async fn go_on(running: &mut Running, left: Left) -> Result<(Plan, Offered), Sto
 
 async fn prepare_and_offer(running: &mut Running) -> Result<(Plan, Offered), Stopped> {
     resolve_services(running).await?;
+    read_arrivals(running).await?;
     let mut excluded = BTreeSet::new();
     let mut excused = Excused::default();
     let mut is_second_try = false;
@@ -191,14 +204,18 @@ fn listed(items: &[impl ToString], between: &str) -> String {
 async fn resolve_services(running: &mut Running) -> Result<(), Stopped> {
     let mut routes = Vec::new();
     for (field, service) in unresolved_services(&running.journal.record.spec) {
-        match running.daemon.route(&service).await {
-            Ok(Some(route)) => routes.push(route),
-            Ok(None) => return Err(Stopped::Failed(PlanError::UnknownService { field, service }.to_string())),
-            Err(error) => return Err(Stopped::Failed(format!("{field}: the routing table cannot be read: {error}"))),
+        match route_as_pinned(running, &field, &service).await? {
+            Some(route) => routes.push(route),
+            None => return Err(Stopped::Failed(PlanError::UnknownService { field, service }.to_string())),
         }
     }
     // What a variable in a target stands for is known only on the node: it may be any service.
     if running.journal.record.spec.groups.iter().any(|group| has_variables(&group.target)) {
+        for service in running.journal.record.spec.pinned_routes.keys() {
+            if !routes.iter().any(|route: &Route| route.service == *service) {
+                routes.extend(route_as_pinned(running, &format!("pinned_routes.{service}"), service).await?);
+            }
+        }
         let more = running.daemon.all_routes().await;
         let more = more.map_err(|error| Stopped::Failed(format!("the routing table cannot be read: {error}")))?;
         let known: BTreeSet<String> = routes.iter().map(|route| route.service.clone()).collect();
@@ -206,6 +223,20 @@ async fn resolve_services(running: &mut Running) -> Result<(), Stopped> {
     }
     running.journal.record.routes = routes;
     Ok(())
+}
+
+/// A route of the routing table, in the revision that it is pinned to, if it is. `field` is that of what needs it.
+async fn route_as_pinned(running: &Running, field: &str, service: &str) -> Result<Option<Route>, Stopped> {
+    let found = running.daemon.route(service).await;
+    let found =
+        found.map_err(|error| Stopped::Failed(format!("{field}: the routing table cannot be read: {error}")))?;
+    let pinned = running.journal.record.spec.pinned_routes.get(service).copied().unwrap_or(0);
+    match found {
+        Some((_, revision)) if pinned > 0 && pinned != revision => Err(Stopped::Failed(format!(
+            "pinned_routes.{service}: the routing table has revision {revision} of it, not {pinned}: see `nuncius route ls`"
+        ))),
+        found => Ok(found.map(|(route, _)| route)),
+    }
 }
 
 /// Takes its place among those who wait for nodes.

@@ -12,6 +12,7 @@ use tracing::Span;
 use crate::control::ControlDesk;
 use crate::daemon::{Daemon, give_back};
 use crate::journal::{Journal, JournalError};
+use crate::marks::Marks;
 use crate::plan::Plan;
 
 /// How long the bus may refuse what a run cannot do without.
@@ -65,9 +66,10 @@ impl Running {
         if let Some(traceparent) = &record.traceparent {
             nuncius_telemetry::set_parent(&span, traceparent);
         }
-        match ControlDesk::open(&daemon.bus, &id).await {
+        let marks = Marks::new(&daemon.bus, &id);
+        match ControlDesk::open(&daemon.bus, &id, marks.clone()).await {
             Ok(control) => {
-                let journal = Journal::new(daemon, record, revision);
+                let journal = Journal::new(daemon, record, revision, marks);
                 let (given, plan) = Default::default();
                 Some(Self { daemon: daemon.clone(), journal, control, lease, span, given, plan })
             }

@@ -20,7 +20,10 @@ use crate::series::Series;
 use crate::summary::OverTime;
 use crate::totals::{SecondTotals, StepTotals};
 
+mod meters;
 mod state;
+
+use meters::{MetersSoFar, meters_bytes};
 
 /// Closed seconds that are kept to be published anew when more of them comes.
 const RECENT_SECONDS_MAX: usize = 120;
@@ -57,6 +60,7 @@ struct GroupFrame {
     steps: StepTable,
     schedule: Option<SecondsOfSchedule>,
     so_far: GroupSums,
+    meters: MetersSoFar,
 }
 
 /// The seconds of one run.
@@ -79,6 +83,11 @@ pub struct Seconds {
     series: Series,
 }
 
+/// How many seconds of load there are, where that is known.
+fn seconds_total(spec: &ExperimentSpec) -> Option<u32> {
+    u32::try_from(spec.amended_end_ns()?.div_ceil(SECOND_NS)).ok()
+}
+
 impl Seconds {
     /// None yet, of a run whose groups run on so many nodes.
     pub fn new(experiment: &str, spec: &ExperimentSpec, nodes_per_group: &[u32], start_unix_ns: u64) -> Self {
@@ -96,14 +105,13 @@ impl Seconds {
                     SecondsOfSchedule::new(spec, index, group, nodes)
                 },
                 so_far: GroupSums::default(),
+                meters: MetersSoFar::default(),
             })
             .collect();
-        let ends: Option<Vec<u64>> = spec.groups.iter().map(nuncius_schemas::spec::Group::offered_ns).collect();
-        let end_ns = ends.and_then(|ends| ends.into_iter().max());
         Self {
             experiment: experiment.to_owned(),
             start_unix_ns,
-            seconds_total: end_ns.and_then(|end_ns| u32::try_from(end_ns.div_ceil(SECOND_NS)).ok()),
+            seconds_total: seconds_total(spec),
             slowest: spec.trace_slowest as usize,
             groups,
             offered: OfferedTimes::new(spec, nodes_per_group),
@@ -114,6 +122,18 @@ impl Seconds {
             last_offered_second: None,
             series: Series::new(&tables),
         }
+    }
+
+    /// The specification was amended from an instant on of which no second has closed yet.
+    pub fn amend(&mut self, spec: &ExperimentSpec, nodes_per_group: &[u32]) {
+        for (index, (frame, group)) in (0u16..).zip(self.groups.iter_mut().zip(&spec.groups)) {
+            let nodes = nodes_per_group.get(usize::from(index)).copied().unwrap_or(1);
+            if let Some(schedule) = &mut frame.schedule {
+                schedule.amend(spec, index, group, nodes);
+            }
+        }
+        self.offered = OfferedTimes::new(spec, nodes_per_group);
+        self.seconds_total = seconds_total(spec);
     }
 
     /// Takes a second that has closed, and gives what is to be published of it: those before it of which nothing was
@@ -168,6 +188,7 @@ impl Seconds {
             longest_ns = longest_ns.max(group.offered_ns);
             add_to_sums(&mut frame.so_far, &group);
             group.so_far.clone_from(&frame.so_far);
+            group.meters = frame.meters.second(frame.group, totals);
             groups.push(group);
         }
         let (nodes, nodes_left_out) = node_seconds(totals);
@@ -213,6 +234,7 @@ impl Seconds {
             let mut group = group_second(frame, totals, &in_flight, self.slowest);
             add_to_sums(&mut frame.so_far, &group);
             group.so_far.clone_from(&frame.so_far);
+            group.meters = frame.meters.second(frame.group, totals);
             piece.groups.push(group);
         }
         let slowest = self.slowest;
@@ -281,6 +303,7 @@ fn group_second(
         iterations: frame.steps.whole().map(|whole| step((whole, ITERATION))),
         steps: frame.steps.steps().map(step).collect(),
         so_far: GroupSums::default(),
+        meters: Vec::new(),
     }
 }
 
@@ -312,6 +335,7 @@ fn step_second(step: u16, name: &str, totals: &StepTotals, in_flight: u64, slowe
             .collect(),
         failures: totals.failures.iter().map(failure).collect(),
         checks: totals.checks.clone(),
+        hosts: totals.hosts.clone(),
         slowest: totals.slowest.iter().take(slowest).cloned().collect(),
         ..StepSecond::default()
     };
@@ -353,14 +377,22 @@ fn step_bytes(step: &StepSecond) -> usize {
     // Names of fields and their numbers, about 440 bytes; then what varies.
     let samples: usize = step.failures.iter().map(|f| 80 + f.sample.as_ref().map_or(0, String::len)).sum();
     let checks: usize = step.checks.iter().map(|check| 48 + check.name.len()).sum();
+    let hosts: usize = step.hosts.iter().map(|host| 72 + host.host.len()).sum();
     let histograms: usize =
         metric::Series::ALL.into_iter().map(|series| 90 + step.series(series).histogram.len()).sum();
-    440 + step.name.len() + samples + checks + step.statuses.len() * 32 + step.slowest.len() * SLOW_BYTES + histograms
+    440 + step.name.len()
+        + samples
+        + checks
+        + hosts
+        + step.statuses.len() * 32
+        + step.slowest.len() * SLOW_BYTES
+        + histograms
 }
 
 fn estimated_bytes(second: &ExperimentSecond) -> usize {
     let steps = second.groups.iter().flat_map(|group| group.steps.iter().chain(&group.iterations));
-    ENVELOPE_BYTES + steps.map(step_bytes).sum::<usize>() + second.nodes.len() * 160
+    let meters = second.groups.iter().map(|group| meters_bytes(&group.meters)).sum::<usize>();
+    ENVELOPE_BYTES + steps.map(step_bytes).sum::<usize>() + meters + second.nodes.len() * 160
 }
 
 /// The messages of a second, each within the limit of a message and of what the server takes: split by steps, and a
@@ -380,10 +412,13 @@ fn split_within(second: ExperimentSecond, limit_bytes: usize, envelope_bytes: us
     let mut parts = vec![ExperimentSecond { nodes, nodes_left_out, ..head.clone() }];
     let mut bytes = envelope_bytes + parts.iter().map(|part| part.nodes.len() * 160).sum::<usize>();
     for group in second.groups {
-        let frame = GroupSecond { iterations: None, steps: Vec::new(), ..group };
-        let frame_bytes = 512 + frame.so_far.failures.len() * 400;
+        let mut frame = GroupSecond { iterations: None, steps: Vec::new(), ..group };
+        if envelope_bytes + 512 + meters_bytes(&frame.meters) > limit_bytes / 2 {
+            frame.meters.iter_mut().for_each(|meter| meter.values.histogram.clear());
+        }
         let whole = group.iterations.into_iter().map(|step| (true, step));
         for (is_iteration, mut step) in whole.chain(group.steps.into_iter().map(|step| (false, step))) {
+            let frame_bytes = 512 + frame.so_far.failures.len() * 400 + meters_bytes(&frame.meters);
             if envelope_bytes + frame_bytes + step_bytes(&step) > limit_bytes {
                 metric::Series::ALL.into_iter().for_each(|series| step.series_mut(series).histogram.clear());
                 step.without_histograms = true;
@@ -397,6 +432,7 @@ fn split_within(second: ExperimentSecond, limit_bytes: usize, envelope_bytes: us
             let Some(part) = parts.last_mut() else { continue };
             if part.groups.last().is_none_or(|last| last.group != frame.group) {
                 part.groups.push(frame.clone());
+                frame.meters.clear();
             }
             let Some(last) = part.groups.last_mut() else { continue };
             if is_iteration { last.iterations = Some(step) } else { last.steps.push(step) }

@@ -1,6 +1,5 @@
 //! The daemon's loop: joins the registry, keeps a view of it, admits submissions until it is told to end.
 
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use nuncius_bus::streams::ensure_streams;
 use nuncius_bus::{Bus, BusError};
 use nuncius_schemas::codec;
 use nuncius_schemas::node::{NodeInfo, Role};
-use nuncius_store::{Store, StoreError, StoreLimits};
+use nuncius_store::{Place, Store, StoreError, StoreLimits};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -35,8 +34,8 @@ pub struct DaemonConfig {
     pub name: String,
     /// Host name as the host gives it.
     pub host: String,
-    /// The SQLite file.
-    pub database: PathBuf,
+    /// Where results are kept.
+    pub database: Place,
     /// How long it may take.
     pub store: StoreLimits,
     /// How long it waits for what.
@@ -75,7 +74,7 @@ pub async fn run(
         timing: config.timing.clone(),
         bus: bus.clone(),
         store: store.clone(),
-        store_name: format!("{}:{}", config.host, full_path(&config.database)),
+        store_name: config.database.name_on(&config.host),
         nodes: Nodes::default(),
         runs: bus.kv(&namespace.bucket_run()).await?,
         routes: bus.kv(&namespace.bucket_route()).await?,
@@ -97,7 +96,7 @@ pub async fn run(
     daemon.tasks.spawn(archive::serve(daemon.clone(), requests));
     succession::begin(&daemon);
     daemon.tasks.spawn(reconcile::serve(daemon.clone()));
-    info!(daemon = %daemon.name, database = %config.database.display(), "taking experiments");
+    info!(daemon = %daemon.name, database = %config.database, "taking experiments");
     let mut ready = ready;
     loop {
         if let Some(ready) = ready.take() {
@@ -136,11 +135,6 @@ pub async fn run(
     service.stop().await;
     store.close().await;
     Ok(())
-}
-
-/// The same path however it was written.
-fn full_path(path: &Path) -> String {
-    path.canonicalize().unwrap_or_else(|_| path.to_path_buf()).display().to_string()
 }
 
 async fn see(nodes: &Nodes, event: Result<NodeEvent, BusError>) {

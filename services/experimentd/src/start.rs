@@ -198,8 +198,15 @@ pub(crate) fn extend_command(
     horizon_ns: u64,
     acknowledged_sequence: u64,
 ) -> NodeCommand {
-    let experiment = running.journal.record.id.clone();
-    NodeCommand::Extend(Extend { experiment, token: running.lease.token(), attempt, horizon_ns, acknowledged_sequence })
+    let record = &running.journal.record;
+    NodeCommand::Extend(Extend {
+        experiment: record.id.clone(),
+        token: running.lease.token(),
+        attempt,
+        horizon_ns,
+        acknowledged_sequence,
+        amendments: record.spec.amendments.clone(),
+    })
 }
 
 /// The command that ends an attempt on a node.

@@ -202,8 +202,8 @@ impl Keeper {
         }
         if self.store.generation() != self.generation {
             locked(&self.known).is_made_anew = true;
-            let path = self.store.path().display().to_string();
-            failed = Some(format!("store `{path}` was removed while the run went on, and is made anew"));
+            let store = self.store.name();
+            failed = Some(format!("store `{store}` was removed while the run went on, and is made anew"));
         }
         for item in kept {
             if let Item::Experiment(record) = item {

@@ -5,14 +5,17 @@ use std::collections::BTreeMap;
 use nuncius_schemas::event::ExperimentEvent;
 use nuncius_schemas::gate::Quantity;
 use nuncius_schemas::metric::StatusCount;
+use nuncius_schemas::profile::ProfileReport;
 use nuncius_schemas::redact::{redact_spec, redact_url};
 use nuncius_schemas::report::{
-    CyclesReport, FailureReport, GateReport, GroupReport, MeterReport, MeterSummary, NodeReport, QuantileReport,
-    REPORT_SCHEMA, Report, SeriesReport, StepReport, Summary, WarmUpReport,
+    CyclesReport, FailureReport, GateReport, GroupReport, MachineReport, MeterReport, MeterSummary, NodeReport,
+    QuantileReport, REPORT_SCHEMA, Report, SeriesReport, StepReport, Summary, WarmUpReport,
 };
 use nuncius_schemas::run::{RunRecord, RunStatus, Verdict};
+use nuncius_schemas::search::SearchReport;
 use nuncius_schemas::spec::Group;
 use nuncius_schemas::steps::StepTable;
+use nuncius_schemas::sweep::SweepReport;
 use nuncius_schemas::target::Target;
 use nuncius_schemas::units::SECOND_NS;
 use nuncius_stats::Observed;
@@ -27,6 +30,14 @@ const SLOWEST_REPORTED_MAX: usize = 10;
 /// Ticks of a percentile curve for each halving of what is left to 100 %.
 const CURVE_TICKS: u32 = 10;
 
+/// What came of a study.
+pub enum StudyReport {
+    /// Of a search.
+    Search(Box<SearchReport>),
+    /// Of a sweep.
+    Sweep(Box<SweepReport>),
+}
+
 /// How a run ended, for the report.
 pub struct Ended {
     /// Status at the end.
@@ -39,14 +50,20 @@ pub struct Ended {
     pub gates: Vec<GateReport>,
     /// Nodes as known.
     pub nodes: Vec<NodeReport>,
+    /// What is known of their machines, and of those that were sampled.
+    pub machines: Vec<MachineReport>,
     /// What happened.
     pub events: Vec<ExperimentEvent>,
     /// How long load was offered.
     pub offered: OfferedSeconds,
+    /// What became of commands beside the load.
+    pub profiles: Vec<ProfileReport>,
     /// What is told over time.
     pub over_time: OverTime,
     /// Scheduled arrivals that a lost node may have offered without a word.
     pub unaccounted: u64,
+    /// What came of a study, which has no groups of its own.
+    pub study: Option<StudyReport>,
 }
 
 /// What the seconds of a run say.
@@ -64,6 +81,7 @@ pub fn report(record: &RunRecord, totals: &RunTotals, scheduled: &[Option<u64>],
     let groups: Vec<GroupReport> = spec
         .groups
         .iter()
+        .filter(|_| !spec.is_study())
         .enumerate()
         .map(|(index, group)| {
             let seconds = ended.offered.by_group.get(index).copied().unwrap_or(0.0);
@@ -74,6 +92,11 @@ pub fn report(record: &RunRecord, totals: &RunTotals, scheduled: &[Option<u64>],
         .iter()
         .filter_map(|group| group.scheduled.map(|scheduled| (scheduled, group.offered)))
         .fold((0, 0), |(a, b), (c, d)| (a + c, b + d));
+    let (search, sweep) = match ended.study {
+        Some(StudyReport::Search(search)) => (Some(search), None),
+        Some(StudyReport::Sweep(sweep)) => (None, Some(sweep)),
+        None => (None, None),
+    };
     Report {
         schema: REPORT_SCHEMA.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -94,10 +117,14 @@ pub fn report(record: &RunRecord, totals: &RunTotals, scheduled: &[Option<u64>],
         groups,
         gates: ended.gates,
         nodes: ended.nodes,
+        machines: ended.machines,
         tracks: totals.tracks.iter().map(|(name, track)| track.report(name)).collect(),
+        profiles: ended.profiles,
         series: ended.over_time.series,
         series_left_out: ended.over_time.series_left_out,
         intervals: Vec::new(),
+        search,
+        sweep,
         events: ended.events,
         trace_id: record
             .traceparent
@@ -252,6 +279,7 @@ fn step_report(name: String, is_iteration: bool, totals: &StepTotals, seconds: f
             .collect(),
         failures,
         checks: totals.checks.clone(),
+        hosts: totals.hosts.clone(),
         quantities,
         failed_quantities: [(Quantity::Response, &totals.failed_response), (Quantity::Service, &totals.failed_service)]
             .into_iter()

@@ -12,9 +12,10 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use nuncius_bus::{Bus, Message, lease};
 use nuncius_schemas::event::EventKind;
+use nuncius_schemas::report::MACHINES_MAX;
 use nuncius_schemas::spec::TelemetrySpec;
 use nuncius_schemas::subjects::telemetry_lease;
-use nuncius_schemas::telemetry::{NodeTelemetry, TelemetryControl, TelemetryState};
+use nuncius_schemas::telemetry::{MachineDescription, NodeTelemetry, TelemetryControl, TelemetryState};
 use nuncius_schemas::units::HumanDuration;
 use nuncius_store::{Store, TelemetrySeries, telemetry_rows};
 use tokio::sync::mpsc;
@@ -83,8 +84,19 @@ struct State {
     /// Machines that are held, and those that told something.
     held: BTreeSet<String>,
     heard: BTreeSet<String>,
+    /// What they say that they are.
+    machines: BTreeMap<String, MachineDescription>,
     /// Why the store does not take what waits.
     trouble: Option<String>,
+}
+
+impl State {
+    /// Notes what a machine is, of as many as a report describes.
+    fn describe(&mut self, node: &str, machine: MachineDescription) {
+        if self.machines.len() < MACHINES_MAX || self.machines.contains_key(node) {
+            self.machines.insert(node.to_owned(), machine);
+        }
+    }
 }
 
 impl Telemetry {
@@ -145,11 +157,12 @@ pub(crate) async fn say(journal: &mut Journal, told: Vec<Told>) {
     }
 }
 
-/// Ends the telemetry of a run, and tells what is to be told.
-pub(crate) async fn end(journal: &mut Journal, telemetry: Option<Telemetry>) {
-    if let Some(telemetry) = telemetry {
-        say(journal, telemetry.stop().await).await;
-    }
+/// Ends the telemetry of a run, and tells what is to be told; what the sampled machines are.
+pub(crate) async fn end(journal: &mut Journal, telemetry: Option<Telemetry>) -> BTreeMap<String, MachineDescription> {
+    let Some(telemetry) = telemetry else { return BTreeMap::new() };
+    let site = telemetry.site.clone();
+    say(journal, telemetry.stop().await).await;
+    site.state(|state| std::mem::take(&mut state.machines))
 }
 
 impl Site {
@@ -197,9 +210,10 @@ impl Site {
                 Err(error) => debug!(experiment = self.experiment, %error, "machines are not held"),
             }
         }
-        let held: Vec<String> = self.state(|state| state.held.iter().cloned().collect());
-        // One that does not hear it stops by itself.
-        self.ask_all(&held, &TelemetryControl::Release { experiment: self.experiment.clone() }).await;
+        // Those that were heard and never held, too: they answer what they are. One that does not hear it stops by
+        // itself.
+        let known: Vec<String> = self.state(|state| state.held.union(&state.heard).cloned().collect());
+        self.ask_all(&known, &TelemetryControl::Release { experiment: self.experiment.clone() }).await;
     }
 
     /// What did not go well, by node.
@@ -209,7 +223,10 @@ impl Site {
             let schema = "telemetry-control.v1";
             let asked = self.bus.request_message::<_, TelemetryState>(&subject, schema, control, COMMAND_TIMEOUT).await;
             let problem = match asked {
-                Ok(TelemetryState { error, .. }) => error,
+                Ok(TelemetryState { error, machine, .. }) => {
+                    self.state(|state| state.describe(node, machine));
+                    error
+                }
                 Err(error) => Some(error.to_string()),
             };
             problem.map(|problem| (node.clone(), problem))

@@ -82,6 +82,8 @@ pub struct SecondTotals {
     in_flight: BTreeMap<(String, u16, u16), u64>,
     /// By node.
     pub nodes: BTreeMap<String, NodeSecondTotals>,
+    /// Meters by group and name.
+    pub meters: BTreeMap<(u16, String), MeterTotals>,
 }
 
 impl SecondTotals {
@@ -254,7 +256,10 @@ impl RunTotals {
         }
         for meter in &delta.meters {
             let key = (meter.group, meter.name.clone());
-            if let Err(text) = self.meters.entry(key).or_insert_with(|| MeterTotals::new(meter)).add(meter) {
+            let of_second = second.meters.entry(key.clone()).or_insert_with(|| MeterTotals::new(meter));
+            let added = of_second.add(meter);
+            let total = self.meters.entry(key).or_insert_with(|| MeterTotals::new(meter));
+            if let Err(text) = total.add(meter).and(added) {
                 problem.get_or_insert(MergeError::Meter {
                     group: meter.group,
                     meter: meter.name.clone(),

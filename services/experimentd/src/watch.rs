@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use nuncius_bus::BusError;
+use nuncius_bus::kv::{KvEvent, KvWatch};
 use nuncius_bus::tail::{Start as TailStart, StoredMessage, Tail};
 use nuncius_clock::monotonic_ns;
 use nuncius_schemas::codec;
@@ -15,9 +16,11 @@ use nuncius_schemas::metric::{MetricDelta, Shortfall};
 use nuncius_schemas::run::RunStatus;
 use nuncius_schemas::spec::{ExperimentSpec, Group};
 use nuncius_schemas::units::SECOND_NS;
+use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
 use crate::begun::Begun;
+use crate::control::Amending;
 use crate::figures::{FIGURES, count};
 use crate::journal::JournalError;
 use crate::judge::Judge;
@@ -34,6 +37,7 @@ use crate::telemetry::{self, Telemetry};
 use crate::tell::Teller;
 use crate::totals::{OPEN_SECONDS, RunTotals};
 
+mod amending;
 mod asking;
 mod begin;
 mod checkpointing;
@@ -42,11 +46,15 @@ mod ending;
 mod hearing;
 mod horizons;
 mod lost;
+mod profiling;
+mod routing;
+mod table;
 mod takeover;
 
 use asking::{Answer, Asking};
 use checkpointing::Checkpointing;
 use hearing::Hearing;
+use table::Routing;
 
 /// How often seconds are closed, lost nodes looked for, and what got no answer asked again.
 const TICK: Duration = Duration::from_millis(500);
@@ -62,6 +70,8 @@ enum Event {
     Answer(Answer),
     Tick,
     Cancel(String),
+    Amend(Amending),
+    Route(Result<KvEvent, BusError>),
     Shutdown,
 }
 
@@ -94,6 +104,7 @@ struct Watch<'a> {
     teller: Teller,
     stream_sequence: u64,
     asking: Asking,
+    routing: Routing,
     hearing: Hearing,
     /// Nodes that say that they do not work for the run.
     strangers: BTreeSet<String>,
@@ -109,10 +120,11 @@ struct Watch<'a> {
 }
 
 /// Run time up to which an experiment lasts by its own word: the longest of its groups, whose last stages may have a
-/// rate of 0. Groups that end with a number of iterations last no longer than that.
+/// rate of 0. Groups that end with a number of iterations, or with a file, last no longer than that.
 fn lasts_until_ns(spec: &ExperimentSpec) -> u64 {
-    let lasting = spec.groups.iter().filter(|group| group.iterations.is_none());
-    lasting.filter_map(Group::offered_ns).max().unwrap_or(0)
+    let is_lasting = |group: &&Group| group.iterations.is_none() && !group.ends_with_its_arrivals();
+    let lasting = spec.groups.iter().filter(is_lasting);
+    lasting.filter_map(|group| spec.offered_ns_of(group)).max().unwrap_or(0)
 }
 
 /// Watches until the run's time is over and every node has said its last or has been given up.
@@ -132,12 +144,15 @@ pub(crate) async fn offer(running: &mut Running, plan: &Plan, begun: Begun) -> R
     let (stream, filter) = (namespace.stream_metric(), namespace.metric_all(&id));
     let open = || bus.tail(&stream, &filter, TailStart::FromSequence(from));
     let mut tail = watch.running.insist("deltas cannot be read", open).await?;
+    let mut routes = table::watch(watch.running).await?;
     let mut pressure = Some(Pressure::plan(&bus, &nodes, &spec.stress, watch.start_at_ns));
     let mut telemetry = Telemetry::start(&watch.running.daemon, &id, spec.telemetry.as_ref());
+    let mut profiling = watch.profiling((&bus, &nodes), &id, &spec);
+    let mut amendments = watch.running.control.steer();
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     while !watch.is_over() {
-        let event = watch.next_event(&mut tail, &mut tick).await;
+        let event = watch.next_event(&mut tail, &mut tick, &mut amendments, &mut routes).await;
         // First of all: whoever was frozen and wakes up tells and stores nothing of a run that is another's by now, who
         // closes the books.
         watch.running.keep_lease().await?;
@@ -149,6 +164,8 @@ pub(crate) async fn offer(running: &mut Running, plan: &Plan, begun: Begun) -> R
                 let told = pressure.as_mut().map(Pressure::told).unwrap_or_default();
                 watch.say(told).await;
                 telemetry::say(&mut watch.running.journal, Telemetry::told(telemetry.as_mut())).await;
+                profiling.follow(watch.running.lease.token());
+                telemetry::say(&mut watch.running.journal, profiling.told()).await;
                 if !watch.draining && watch.end_ns.is_some_and(|end| watch.run_ns() > end) {
                     watch.draining = true;
                     if let Some(pressure) = pressure.take() {
@@ -160,6 +177,8 @@ pub(crate) async fn offer(running: &mut Running, plan: &Plan, begun: Begun) -> R
                 }
             }
             Event::Cancel(reason) => watch.cut(CutShort::cancelled(reason)).await,
+            Event::Amend(asked) => watch.amend(asked).await?,
+            Event::Route(event) => watch.routed(event).await?,
             // Its lease is given back, and the other takes it at once.
             Event::Shutdown if watch.running.daemon.has_another() => {
                 return Err(Stopped::NotOurs(JournalError::HandedOver));
@@ -174,16 +193,35 @@ pub(crate) async fn offer(running: &mut Running, plan: &Plan, begun: Begun) -> R
         watch.running.journal.status(RunStatus::Draining, "waiting for the last answers").await?;
     }
     watch.finish(pressure).await;
-    telemetry::end(&mut watch.running.journal, telemetry).await;
+    let machines = telemetry::end(&mut watch.running.journal, telemetry).await;
+    let profiles = watch.end_profiles(profiling).await;
     let over_time = watch.seconds.over_time();
     let Watch { totals, judge, clocks, lost, moves, gathering, cut_short, pressure_problems, teller, .. } = watch;
     teller.end().await;
-    Ok(Offered { totals, judge, clocks, lost, moves, gathering, cut_short, pressure_problems, over_time })
+    Ok(Offered {
+        totals,
+        judge,
+        clocks,
+        lost,
+        moves,
+        gathering,
+        cut_short,
+        pressure_problems,
+        profiles,
+        machines,
+        over_time,
+    })
 }
 
 impl Watch<'_> {
     /// Everything in it may be given up and asked for again.
-    async fn next_event(&mut self, tail: &mut Tail, tick: &mut tokio::time::Interval) -> Event {
+    async fn next_event(
+        &mut self,
+        tail: &mut Tail,
+        tick: &mut tokio::time::Interval,
+        amendments: &mut mpsc::Receiver<Amending>,
+        routes: &mut Option<KvWatch>,
+    ) -> Event {
         let is_whole = self.cut_short.is_none();
         tokio::select! {
             // What cuts the run short goes before what is merely there in great numbers.
@@ -191,6 +229,8 @@ impl Watch<'_> {
             reason = self.running.control.cancelled(), if is_whole => Event::Cancel(reason),
             () = self.running.daemon.shutdown.cancelled(), if is_whole => Event::Shutdown,
             _ = tick.tick() => Event::Tick,
+            Some(asked) = amendments.recv() => Event::Amend(asked),
+            event = table::next(routes) => Event::Route(event),
             answer = self.asking.next() => Event::Answer(answer),
             stored = tail.next() => Event::Delta(stored),
         }
@@ -283,6 +323,7 @@ impl Watch<'_> {
             }
             Answer::Extended { node, horizon_ns, outcome } => self.extended(&node, horizon_ns, outcome).await,
             Answer::Taken { node, number, outcome } => self.taken(node, number, outcome).await,
+            Answer::Rerouted { node, number, outcome } => self.rerouted(node, number, outcome).await,
             Answer::Stored(outcome) => self.stored(outcome),
             Answer::Stopped { node, is_heard } => self.asking.stopped(&node, is_heard),
             Answer::LastStored(last) => self.give_up(last).await,
@@ -312,6 +353,7 @@ impl Watch<'_> {
             self.extend(&name);
             self.stop(&name);
         }
+        self.tell_routes();
         self.asking.measure_clocks(self.names.iter().filter(|name| !self.lost.contains_key(*name)));
     }
 
@@ -343,6 +385,7 @@ impl Watch<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nuncius_schemas::spec::Group;
 
     #[test]
     fn a_run_lasts_as_long_as_its_longest_group_says_whatever_its_last_rate() {

@@ -25,4 +25,27 @@ pub enum GatewayError {
         /// Why not.
         problem: String,
     },
+    /// Open to strangers.
+    #[error(
+        "gateway: {address} is reached from other machines: give the tokens of who may come in with --token-file (see \
+         `nuncius gateway hash-token`), or serve /metrics and the probes alone with --metrics-only"
+    )]
+    Open {
+        /// Where it should listen.
+        address: String,
+    },
+    /// The file of tokens.
+    #[error("gateway: --token-file {}: {problem}", path.display())]
+    Tokens {
+        /// Where it is.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A token that cannot be made.
+    #[error("gateway: {0}")]
+    Token(String),
+    /// A prefix of paths that is none.
+    #[error("gateway: --base-path `{0}`: write it as /nuncius, of letters, digits, `-`, `_`, `.` and `/`")]
+    BasePath(String),
 }

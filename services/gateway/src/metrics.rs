@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use nuncius_bus::{Bus, BusError};
 use nuncius_metrics::Families;
+use nuncius_schemas::telemetry::NodeTelemetry;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -98,6 +99,11 @@ impl MetricsState {
     fn listener<T>(&self, part: &Arc<T>) -> Listener<T> {
         let (settings, own) = (Arc::clone(&self.shown.settings), Arc::clone(&self.shown.own));
         Listener { bus: self.bus.clone(), settings, own, part: Arc::clone(part) }
+    }
+
+    /// What each machine told last.
+    pub(crate) fn machines(&self) -> Vec<NodeTelemetry> {
+        self.shown.machines.told(std::time::Instant::now())
     }
 
     /// Counts a connection that was turned away.

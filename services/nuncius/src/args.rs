@@ -2,34 +2,54 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use nuncius_bus::roles::UserRole;
+use nuncius_schemas::route::Weight;
 use nuncius_schemas::units::HumanDuration;
 
 mod app;
+mod bridge;
+mod compare;
 mod emulators;
 mod examples;
+mod export;
+mod face;
 mod gateway;
 mod global;
 mod import;
+mod node;
 mod observe;
+mod pages;
 mod parse;
+mod profile;
 mod queues;
+mod shell;
+mod steering;
+mod stored;
 mod telemetry;
 mod traces;
 
 pub(crate) use app::{AppCommand, BundleArgs};
+pub(crate) use bridge::BridgeArgs;
+pub(crate) use compare::{CompareArgs, ComparedSchedule};
 pub(crate) use emulators::{
     HostArgs, OcoArgs, ResourceArgs, ResourceCommand, ResourceNodes, ResourceSetArgs, ServoArgs,
 };
+pub(crate) use export::ExportArgs;
+pub(crate) use face::{FaceArgs, GatewayCommand};
 pub(crate) use gateway::{Compression, GatewayArgs};
 pub(crate) use global::Global;
 pub(crate) use import::{ArtilleryArgs, ArtilleryForm, ArtilleryOutputArgs, ImportArgs};
+pub(crate) use node::NodeArgs;
 pub(crate) use observe::ObserveArgs;
+pub(crate) use pages::{CompletionsArgs, ManArgs};
 pub(crate) use parse::{command, parse};
+pub(crate) use profile::{BesideArgs, ProfileArgs};
 pub(crate) use queues::{DeadCommand, DeviceArgs, FrontendArgs, QueueClientArgs, QueueCommand, WorkerArgs};
+pub(crate) use shell::ShellArgs;
+pub(crate) use steering::{ScaleArgs, SteeredArgs};
+pub(crate) use stored::{ImportRunArgs, PsArgs, RecordsArgs, RmArgs};
 pub(crate) use telemetry::{SamplerArgs, TelemetryArgs, TelemetryCommand, TelemetrySamplerArgs};
 pub(crate) use traces::TraceViewArgs;
 
@@ -61,10 +81,26 @@ pub(crate) enum Command {
     Watch(WatchArgs),
     /// End an experiment; one that waits never starts.
     Cancel(CancelArgs),
+    /// Offer no load of an experiment any more, until it is resumed.
+    Pause(SteeredArgs),
+    /// Offer load again after a pause.
+    Resume(SteeredArgs),
+    /// Change rate or users of an experiment while it runs.
+    Scale(ScaleArgs),
+    /// End the load of an experiment in good order: it is judged by what there was.
+    End(SteeredArgs),
+    /// Mark an experiment that is under way: an event that every view of it shows.
+    Event(EventArgs),
     /// Show the report of an experiment.
     Report(ReportArgs),
+    /// Tell whether two experiments differ, step by step, with bounds.
+    Compare(CompareArgs),
+    /// List what profilers wrote beside an experiment, fetch it, draw it as a flame graph.
+    Profile(ProfileArgs),
     /// Write everything that is stored of an experiment to files.
     Export(ExportArgs),
+    /// Put an experiment that was exported as Parquet into the database.
+    ImportRun(ImportRunArgs),
     /// Delete everything that is stored of an experiment.
     Rm(RmArgs),
     /// List who is there.
@@ -72,6 +108,9 @@ pub(crate) enum Command {
     /// Show or change the routing table.
     #[command(subcommand)]
     Route(RouteCommand),
+    /// Steer groups of clients by hand, or by a script, as in Galileo's shell; each that is given work is an
+    /// experiment.
+    Shell(ShellArgs),
     /// Deploy what experiments need, show it, remove it.
     #[command(subcommand)]
     App(AppCommand),
@@ -95,11 +134,16 @@ pub(crate) enum Command {
     Experimentd(ExperimentdArgs),
     /// Hand the telemetry of all processes on to a collector, and show metrics.
     Gateway(Box<GatewayArgs>),
+    /// Hand messages of RabbitMQ queues on as jobs and experiments, and their results back.
+    Bridge(Box<BridgeArgs>),
     /// Sample this machine; with a command, show and steer the samples of machines.
     Telemetry(TelemetryArgs),
     /// Ask NVML line by line, in a process that may crash.
     #[command(hide = true)]
     NvmlSampler,
+    /// Become a program that goes when its parent does.
+    #[command(hide = true)]
+    Beside(BesideArgs),
     /// Write the configuration of a nats-server that keeps roles apart, with a key for each.
     NatsConfig(NatsConfigArgs),
     /// Be a system under test.
@@ -109,78 +153,6 @@ pub(crate) enum Command {
     Completions(CompletionsArgs),
     /// Print the manual page, or write the pages of all commands to a directory.
     Man(ManArgs),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct CompletionsArgs {
-    /// Shell.
-    pub(crate) shell: clap_complete::Shell,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ManArgs {
-    /// Where one page for each command goes (default: the first page, to standard output).
-    pub(crate) directory: Option<PathBuf>,
-}
-
-/// What the node on this machine may be asked for; no message can raise it.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct NodeArgs {
-    /// Label of the node, k=v; NUNCIUS_LABEL_<K>=v in the environment does the same.
-    #[arg(long = "label", value_name = "K=V")]
-    pub(crate) labels: Vec<String>,
-    /// Target that load may be sent to: address, CIDR, host name, *.suffix, or `any` (default: loopback and private).
-    #[arg(long = "allow-target", value_name = "TARGET", env = "NUNCIUS_ALLOW_TARGET", value_delimiter = ',')]
-    pub(crate) allow_targets: Vec<String>,
-    /// Variable that experiments may use as ${NAME}; those named NUNCIUS_VAR_* always may.
-    #[arg(long = "expose-env", value_name = "NAME")]
-    pub(crate) expose_env: Vec<String>,
-    /// Engine threads for each group.
-    #[arg(long, default_value_t = 1)]
-    pub(crate) threads: usize,
-    /// Share of the load this node takes, relative to the others.
-    #[arg(long, default_value_t = 1)]
-    pub(crate) weight: u32,
-    /// Most iterations per second this node starts.
-    #[arg(long, default_value_t = 1_000_000)]
-    pub(crate) max_rate: u64,
-    /// Most requests in flight on this node.
-    #[arg(long, default_value_t = 100_000)]
-    pub(crate) max_in_flight: u32,
-    /// Longest load this node offers.
-    #[arg(long, default_value = "24h")]
-    pub(crate) max_duration: HumanDuration,
-    /// How long load waits at its horizon for a daemon to move that, until it ends.
-    #[arg(long, value_name = "DURATION", default_value = "10m", env = "NUNCIUS_ORPHAN_LIMIT")]
-    pub(crate) orphan_limit: HumanDuration,
-    /// Seconds and batches of request records that wait for the bus at most; records beyond that are dropped, and told.
-    #[arg(long, value_name = "COUNT", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub(crate) report_queue: u32,
-    #[command(flatten)]
-    pub(crate) bundle: BundleArgs,
-    /// Most bytes of all bundles that are kept unpacked in the data directory; the least used go first.
-    #[arg(long, value_name = "BYTES", default_value = "1GiB", env = "NUNCIUS_BUNDLE_CACHE")]
-    #[arg(value_parser = gateway::bytes)]
-    pub(crate) bundle_cache: u64,
-}
-
-impl Default for NodeArgs {
-    fn default() -> Self {
-        Self {
-            labels: Vec::new(),
-            allow_targets: Vec::new(),
-            expose_env: Vec::new(),
-            threads: 1,
-            weight: 1,
-            max_rate: 1_000_000,
-            max_in_flight: 100_000,
-            max_duration: HumanDuration::from_secs(86_400),
-            orphan_limit: HumanDuration::from_secs(600),
-            report_queue: 256,
-            bundle: BundleArgs::default(),
-            bundle_cache: nuncius_client::bundles::CACHE_BYTES,
-        }
-    }
 }
 
 #[derive(Debug, Args)]
@@ -247,6 +219,9 @@ pub(crate) struct RunArgs {
     /// No live view.
     #[arg(long, short)]
     pub(crate) quiet: bool,
+    /// Open the page of the experiment in a browser, where a gateway is there and something that opens pages.
+    #[arg(long)]
+    pub(crate) open: bool,
     #[command(flatten)]
     pub(crate) sampler: SamplerArgs,
     #[command(flatten)]
@@ -274,19 +249,15 @@ pub(crate) struct SubmitArgs {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct PsArgs {
-    /// Those that have ended, too.
-    #[arg(long, short)]
-    pub(crate) all: bool,
-}
-
-#[derive(Debug, Args)]
 pub(crate) struct WatchArgs {
     /// Experiment: its id, the beginning of one, or `last`.
     pub(crate) id: String,
     /// Where the HTML report goes.
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
+    /// Open its page in a browser, where a gateway is there and something that opens pages.
+    #[arg(long)]
+    pub(crate) open: bool,
     #[command(flatten)]
     pub(crate) traces: TraceViewArgs,
 }
@@ -301,6 +272,16 @@ pub(crate) struct CancelArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct EventArgs {
+    /// Experiment: its id, the beginning of one, or `last`.
+    pub(crate) id: String,
+    /// What the event is called, 1 to 64 characters.
+    pub(crate) name: String,
+    /// What it says beside that, at most 1024 characters.
+    pub(crate) value: Option<String>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct ReportArgs {
     /// Experiment: its id, the beginning of one, or `last`.
     pub(crate) id: String,
@@ -309,28 +290,6 @@ pub(crate) struct ReportArgs {
     pub(crate) html: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) traces: TraceViewArgs,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ExportArgs {
-    /// Experiment: its id, the beginning of one, or `last`.
-    pub(crate) id: String,
-    /// Tables as CSV files, in the directory --out.
-    #[arg(long, conflicts_with = "json")]
-    pub(crate) csv: bool,
-    /// Where to (default: ID-csv, or standard output).
-    #[arg(long, value_name = "PATH")]
-    pub(crate) out: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct RmArgs {
-    /// Experiments: ids, beginnings of ids, or `last`.
-    #[arg(required = true)]
-    pub(crate) ids: Vec<String>,
-    /// Delete what the bus has though no database that can be reached has the experiment.
-    #[arg(long)]
-    pub(crate) force: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -342,6 +301,22 @@ pub(crate) enum RouteCommand {
         /// HOST:PORT or HOST:PORT=WEIGHT.
         #[arg(required = true)]
         addresses: Vec<String>,
+    },
+    /// Add addresses to a service.
+    Append {
+        /// Service.
+        service: String,
+        /// HOST:PORT or HOST:PORT=WEIGHT.
+        #[arg(required = true)]
+        addresses: Vec<String>,
+    },
+    /// Give the addresses of a service other weights.
+    Weights {
+        /// Service.
+        service: String,
+        /// One for each address, in their order; up to six digits after the point count.
+        #[arg(required = true)]
+        weights: Vec<Weight>,
     },
     /// List the routing table.
     Ls,
@@ -370,9 +345,6 @@ pub(crate) struct ExperimentdArgs {
     /// Name to register under.
     #[arg(long, default_value = "experimentd")]
     pub(crate) name: String,
-    /// SQLite file (default: nuncius.db in the data directory).
-    #[arg(long, env = "NUNCIUS_DATABASE")]
-    pub(crate) database: Option<PathBuf>,
     /// How far ahead of what it has acknowledged a node may offer load.
     #[arg(long, value_name = "DURATION", default_value = "10s")]
     pub(crate) horizon: HumanDuration,
@@ -415,6 +387,8 @@ pub(crate) struct ExperimentdArgs {
     /// Most figures of machines that are stored of one run.
     #[arg(long, value_name = "N", default_value_t = 5_000_000)]
     pub(crate) telemetry_rows: u64,
+    #[command(flatten)]
+    pub(crate) records: RecordsArgs,
 }
 
 #[derive(Debug, Args)]
@@ -494,5 +468,4 @@ pub(crate) struct StubArgs {
     pub(crate) register: Option<String>,
 }
 
-/// How long requests to the daemon may take.
-pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) use nuncius_control::REQUEST_TIMEOUT;

@@ -2,26 +2,35 @@
 
 mod app;
 mod archive;
+mod arrivals;
 mod artillery;
+pub(crate) mod beside;
+mod bridge;
 mod bundle;
 mod certificates;
+mod compare;
 mod doctor;
 mod emulators;
 mod experiment_id;
+mod face;
 mod gateway;
 mod import;
+mod import_run;
 mod jobs;
 mod nats_config;
 mod nodes;
 mod pages;
+mod profile;
+mod profiles;
 mod queue;
-mod removal;
 mod report;
 mod resource;
 mod route;
 mod run;
 mod scaling;
 mod services;
+mod shell;
+mod steering;
 mod stored;
 mod submission;
 pub(crate) mod telemetry;
@@ -32,6 +41,7 @@ mod written;
 pub(crate) use crate::output::print;
 
 use anyhow::Result;
+use nuncius_schemas::amendment::Change;
 
 use crate::args::{Cli, Command, EmulatorCommand};
 
@@ -47,11 +57,20 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<u8> {
         Command::Ps(args) => stored::ps(&global, args).await,
         Command::Watch(args) => run::watch(&global, args).await,
         Command::Cancel(args) => submission::cancel(&global, args).await,
+        Command::Pause(args) => steering::amend(&global, args, Change::Pause).await,
+        Command::Resume(args) => steering::amend(&global, args, Change::Resume).await,
+        Command::Scale(args) => steering::scale(&global, args).await,
+        Command::End(args) => steering::amend(&global, args, Change::End).await,
+        Command::Event(args) => submission::event(&global, args).await,
         Command::Report(args) => report::report(&global, args).await,
+        Command::Compare(args) => compare::compare(&global, args).await,
+        Command::Profile(args) => profile::profile(&global, &args).await,
         Command::Export(args) => stored::export(&global, args).await,
+        Command::ImportRun(args) => import_run::import_run(&global, args).await,
         Command::Rm(args) => stored::rm(&global, args).await,
         Command::Nodes => nodes::nodes(&global).await,
         Command::Route(command) => route::route(&global, command).await,
+        Command::Shell(args) => shell::shell(&global, args).await,
         Command::App(command) => app::app(&global, command).await,
         Command::Doctor => doctor::doctor(&global).await,
         Command::Queue(command) => queue::queue(&global, command).await,
@@ -62,7 +81,9 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<u8> {
         Command::Worker(args) => jobs::worker(&global, args).await,
         Command::Experimentd(args) => services::experimentd(&global, args).await,
         Command::Gateway(args) => gateway::gateway(&global, *args).await,
+        Command::Bridge(args) => bridge::bridge(&global, *args).await,
         Command::Telemetry(args) => telemetry::telemetry(&global, args).await,
+        Command::Beside(args) => beside::beside(&args),
         Command::NvmlSampler => telemetry::nvml_sampler().await,
         Command::NatsConfig(args) => nats_config::nats_config(&global, &args),
         Command::Emulator(EmulatorCommand::Stub(args)) => services::stub(&global, args).await,

@@ -12,6 +12,7 @@ use nuncius_bus::user_key::UserKey;
 use nuncius_bus::{Bus, BusError, ConnectOptions, Credentials, Namespace, Tls, connect};
 
 use nuncius_schemas::names::check_token;
+use nuncius_store::Place;
 
 use crate::args::Global;
 use crate::exit::Usage;
@@ -67,6 +68,44 @@ pub(crate) fn data_directory(global: &Global) -> Result<PathBuf> {
         format!("data directory {} cannot be made; choose another with --data", directory.display())
     })?;
     Ok(directory)
+}
+
+/// The file that results are kept in where nobody says otherwise, in the data directory.
+const DATABASE_FILE: &str = "nuncius.db";
+
+/// Where results are kept: as it was said, or as Galileo's variables say it, or in the data directory.
+///
+/// # Errors
+/// When what was said names no store, and as [`data_directory`].
+pub(crate) fn database(global: &Global) -> Result<Place> {
+    if let Some(said) = said_database(global)? {
+        return Ok(said);
+    }
+    Ok(Place::file(data_directory(global)?.join(DATABASE_FILE)))
+}
+
+/// As [`database`], of what may be there already: nothing is made.
+///
+/// # Errors
+/// When what was said names no store.
+pub(crate) fn existing_database(global: &Global) -> Result<Option<Place>> {
+    let place = match said_database(global)? {
+        Some(said) => Some(said),
+        None => data_place(global).map(|directory| Place::file(directory.join(DATABASE_FILE))),
+    };
+    Ok(place.filter(Place::may_exist))
+}
+
+fn said_database(global: &Global) -> Result<Option<Place>> {
+    let said = match &global.database {
+        // What is no text is no address.
+        Some(said) => match said.to_str() {
+            Some(text) => Place::parse(text).map(Some),
+            None => Ok(Some(Place::file(said))),
+        },
+        None => Place::of_galileo(environment::variable),
+    };
+    said.map_err(|error| Usage(format!("--database: {error}")).into())
 }
 
 /// Leaves the address of the running server, which may hold a password, for the commands of this user.

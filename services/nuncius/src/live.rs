@@ -180,7 +180,7 @@ impl Seconds {
 
 /// Asks the daemon that holds the run to end it.
 pub(crate) async fn cancel(bus: &Bus, id: &str, reason: &str) -> Result<()> {
-    let control = Control::Cancel { reason: reason.to_owned() };
+    let control = Control::Cancel { reason: reason.to_owned(), who: None };
     let subject = bus.namespace().experiment_control(id);
     let reply: ControlReply = bus.request_message(&subject, "control.v1", &control, REQUEST_TIMEOUT).await?;
     match reply.error {

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nuncius_bus::Bus;
-use nuncius_client::ClientConfig;
 use nuncius_client::bundles::BundleSettings;
 use nuncius_client::config::exposed_environment;
+use nuncius_client::{AllowedPrograms, ClientConfig};
 use nuncius_emulator::device::DeviceConfig;
 use nuncius_emulator::oco::OcoConfig;
 use nuncius_emulator::resource::ResourceConfig;
@@ -20,7 +20,7 @@ use nuncius_experimentd::{DaemonConfig, Timing};
 use nuncius_gateway::GatewayConfig;
 use nuncius_machine::publish::{self, TelemetryConfig};
 use nuncius_schemas::node::Capacity;
-use nuncius_store::StoreLimits;
+use nuncius_store::{Place, StoreLimits};
 use nuncius_viewer::ViewerConfig;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -55,11 +55,11 @@ impl Local {
     }
 
     /// Starts a daemon and waits until it takes submissions.
-    pub(crate) async fn daemon(&self, database: &Path) -> Result<String> {
+    pub(crate) async fn daemon(&self, database: Place) -> Result<String> {
         let config = DaemonConfig {
             name: "experimentd".to_owned(),
             host: host_name(),
-            database: database.to_owned(),
+            database,
             store: StoreLimits::default(),
             timing: Timing::default(),
         };
@@ -99,11 +99,11 @@ impl Local {
         self.start("the queue frontend", async move { Ok(running.await?) }, waiting).await
     }
 
-    /// Starts a gateway; returns where its metrics are.
+    /// Starts a gateway; returns where its pages are.
     pub(crate) async fn gateway(&self, config: GatewayConfig) -> Result<SocketAddr> {
         let (ready, waiting) = oneshot::channel();
         let running = nuncius_gateway::run(config, self.bus.clone(), self.shutdown.clone(), Some(ready));
-        self.start("the gateway", async move { Ok(running.await?) }, waiting).await
+        Ok(self.start("the gateway", async move { Ok(running.await?) }, waiting).await?.http)
     }
 
     /// Starts a viewer of traces; returns where its pages are.
@@ -209,6 +209,9 @@ pub(crate) fn client_config(args: &NodeArgs, name: &str, data: Option<&Path>) ->
             .map_err(|error| Usage(format!("--allow-target: {error}")))?;
         config.allowed_targets.clone_from(&args.allow_targets);
     }
+    config.allowed_profiles =
+        AllowedPrograms::parse(&args.allow_profiles).map_err(|error| Usage(format!("--allow-profile: {error}")))?;
+    config.profile_starter = crate::commands::beside::starter();
     config.threads = args.threads.max(1);
     config.orphan_limit = args.orphan_limit.to_std();
     config.report_queue = usize::try_from(args.report_queue).unwrap_or(usize::MAX);

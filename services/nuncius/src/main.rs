@@ -160,6 +160,7 @@ fn service_name(command: &Command) -> &'static str {
         Command::Telemetry(args) if args.command.is_none() => "nuncius-telemetry",
         Command::Emulator(_) => "nuncius-emulator",
         Command::Gateway(_) => "nuncius-gateway",
+        Command::Bridge(_) => "nuncius-bridge",
         _ => "nuncius",
     }
 }
@@ -182,6 +183,7 @@ fn default_filter(command: &Command) -> Option<String> {
             )
             | Command::Frontend(_)
             | Command::Gateway(_)
+            | Command::Bridge(_)
             | Command::Worker(_)
             | Command::Telemetry(TelemetryArgs { command: None, .. })
     );

@@ -1,5 +1,5 @@
-//! `up --observe`: the gateway, Prometheus as a child, and the viewer of traces, so that a person without containers
-//! sees what the dashboards of a whole installation show.
+//! The gateway of `up`; with `--observe` Prometheus as a child, and the viewer of traces, so that a person without
+//! containers sees what the dashboards of a whole installation show.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -23,6 +23,8 @@ use prometheus::{Prometheus, Settings, find_prometheus};
 
 /// Directory in the data directory: Prometheus' configuration, rules, log and data.
 const DIRECTORY: &str = "observe";
+/// Where the gateway is, unless that is taken.
+const USUAL_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9464);
 /// More often is of no use: what is shown changes once a second.
 const SCRAPE_INTERVAL_MIN: Duration = Duration::from_millis(500);
 
@@ -50,6 +52,30 @@ pub(crate) fn needed(args: &ObserveArgs) -> Result<Option<Needed>> {
     Ok(Some(Needed { prometheus, pages }))
 }
 
+/// Starts a gateway for this machine; returns where it is.
+///
+/// # Errors
+/// The address that was named is taken, or is reached from other machines.
+pub(crate) async fn start_gateway(
+    local: &Local,
+    args: &ObserveArgs,
+    export: ExportConfig,
+    system: Option<ConnectOptions>,
+) -> Result<SocketAddr> {
+    let listen = args.gateway_listen.unwrap_or_else(|| {
+        let is_free = std::net::TcpListener::bind(USUAL_ADDRESS).is_ok();
+        if is_free { USUAL_ADDRESS } else { SocketAddr::from(([127, 0, 0, 1], 0)) }
+    });
+    let config = GatewayConfig {
+        listen: listen.to_string(),
+        export,
+        metrics: MetricsSettings { system, ..MetricsSettings::default() },
+        ..GatewayConfig::new("gateway", &host_name())
+    };
+    config.check().map_err(|error| Usage(format!("--gateway {listen}: {error}")))?;
+    local.gateway(config).await
+}
+
 /// What was started.
 #[derive(Debug)]
 pub(crate) struct Observing {
@@ -72,13 +98,8 @@ impl Observing {
         let traces = local.viewer(viewer).await?;
         // Traces are all that the viewer takes.
         let endpoint = Endpoint::of_base(&format!("http://{traces}"), Signal::Traces, Protocol::default());
-        let gateway = GatewayConfig {
-            listen: args.gateway_listen.to_string(),
-            export: ExportConfig { endpoints: vec![endpoint], ..ExportConfig::default() },
-            metrics: MetricsSettings { system, ..MetricsSettings::default() },
-            ..GatewayConfig::new("gateway", &host_name())
-        };
-        let gateway = local.gateway(gateway).await?;
+        let export = ExportConfig { endpoints: vec![endpoint], ..ExportConfig::default() };
+        let gateway = start_gateway(local, args, export, system).await?;
         let settings = Settings {
             binary: needed.prometheus,
             directory: data.join(DIRECTORY),
@@ -88,6 +109,11 @@ impl Observing {
         };
         let prometheus = Prometheus::start(settings).await?;
         Ok(Self { prometheus, traces, gateway })
+    }
+
+    /// Where the gateway is.
+    pub(crate) fn gateway(&self) -> SocketAddr {
+        self.gateway
     }
 
     /// Where to look, one line each.

@@ -104,10 +104,23 @@ pub(crate) fn write_file(path: &Path, text: &str) -> Result<()> {
         print(text);
         return Ok(());
     }
+    write_bytes(path, text.as_bytes())
+}
+
+/// Writes a file of bytes, and the directories it belongs into; `-` is standard output.
+///
+/// # Errors
+/// What could not be written, by its path.
+pub(crate) fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
+    if is_standard_output(path) {
+        let mut output = std::io::stdout().lock();
+        note_failure(output.write_all(bytes).and_then(|()| output.flush()));
+        return Ok(());
+    }
     if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         std::fs::create_dir_all(parent).with_context(|| parent.display().to_string())?;
     }
-    std::fs::write(path, text).with_context(|| path.display().to_string())
+    std::fs::write(path, bytes).with_context(|| path.display().to_string())
 }
 
 /// Whether a file that was named is standard output.

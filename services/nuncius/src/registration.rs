@@ -5,7 +5,7 @@ use nuncius_bus::Bus;
 use nuncius_bus::kept::{Holding, Kept, keep};
 use nuncius_bus::streams::StreamLimits;
 use nuncius_schemas::codec;
-use nuncius_schemas::route::{Route, RouteHost};
+use nuncius_schemas::route::{Route, RouteHost, Weight};
 
 use crate::host::host_token;
 
@@ -18,7 +18,7 @@ pub(crate) struct Registration {
 /// Points `service` at `address`. A name that somebody else has is left to them, with a warning, and taken once it is
 /// free.
 pub(crate) async fn register(bus: &Bus, service: &str, address: &str) -> Result<Registration> {
-    let hosts = vec![RouteHost { address: address.to_owned(), weight: 1 }];
+    let hosts = vec![RouteHost { address: address.to_owned(), weight: Weight::default() }];
     let owner = format!("{}-{}-{:04x}", host_token(), std::process::id(), fastrand::u16(..));
     let route = Route { service: service.to_owned(), hosts, owner: Some(owner) };
     let routes = bus.kv(&bus.namespace().bucket_route()).await?;

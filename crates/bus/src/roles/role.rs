@@ -27,11 +27,13 @@ pub enum UserRole {
     Observer,
     /// Hands telemetry on to collectors, and shows metrics.
     Gateway,
+    /// Hands messages of AMQP queues on as jobs and experiments.
+    Bridge,
 }
 
 impl UserRole {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Experimentd,
         Self::Client,
         Self::Frontend,
@@ -43,6 +45,7 @@ impl UserRole {
         Self::Operator,
         Self::Observer,
         Self::Gateway,
+        Self::Bridge,
     ];
 
     /// Its name, a token.
@@ -59,6 +62,7 @@ impl UserRole {
             Self::Operator => "operator",
             Self::Observer => "observer",
             Self::Gateway => "gateway",
+            Self::Bridge => "bridge",
         }
     }
 
@@ -76,6 +80,7 @@ impl UserRole {
             Self::Operator => "a person who types commands: experiments, queues, routes, resources",
             Self::Observer => "looks on, and changes nothing",
             Self::Gateway => "hands telemetry on to collectors, and shows metrics",
+            Self::Bridge => "hands messages of AMQP queues on as jobs and experiments, and their results back",
         }
     }
 }

@@ -22,6 +22,7 @@ pub(super) fn of(place: &Place, role: UserRole) -> Vec<Grant> {
         UserRole::Operator => operator(&mut grants),
         UserRole::Observer => observer(&mut grants),
         UserRole::Gateway => gateway(&mut grants),
+        UserRole::Bridge => bridge(&mut grants),
     }
     let names = grants.names;
     for signal in Signal::ALL {
@@ -32,10 +33,11 @@ pub(super) fn of(place: &Place, role: UserRole) -> Vec<Grant> {
 }
 
 /// The streams of experiments.
-fn streams(names: &Namespace) -> [String; 8] {
+fn streams(names: &Namespace) -> [String; 9] {
     [
         names.stream_submit(),
         names.stream_dead(),
+        names.stream_change(),
         names.stream_event(),
         names.stream_second(),
         names.stream_metric(),
@@ -82,7 +84,9 @@ fn experimentd(grants: &mut Grants<'_>) {
     grants.api(&format!("STREAM.PURGE.OBJ_{artifacts}"), "replaces reports");
 
     grants.make(&format!("OBJ_{}", names.bucket_app()), "makes the store of bundles");
+    grants.make(&format!("OBJ_{}", names.bucket_profile()), "makes the store of profiles");
 
+    read_bundles(grants);
     let submit = names.stream_submit();
     grants.api(&format!("CONSUMER.INFO.{submit}.*"), "takes submissions");
     grants.api(&format!("CONSUMER.CREATE.{submit}.*.{}", names.experiment_submit()), "takes submissions");
@@ -154,7 +158,24 @@ fn client(grants: &mut Grants<'_>) {
     grants.publish(names.trace("*", "*"), "what it measured");
     grants.publish(names.oco_servo("*", "*"), "servos that drive OCO backends over NATS");
     read_bundles(grants);
+    write_profiles(grants);
     jobs(grants);
+}
+
+/// To store what profiles wrote; the oldest go when there is no room.
+fn write_profiles(grants: &mut Grants<'_>) {
+    let profiles = grants.names.bucket_profile();
+    read_profiles(grants);
+    grants.publish(format!("$O.{profiles}.>"), "outputs of profiles");
+    grants.api(&format!("STREAM.PURGE.OBJ_{profiles}"), "room for outputs of profiles");
+}
+
+/// To list and read what profiles wrote.
+fn read_profiles(grants: &mut Grants<'_>) {
+    let profiles = grants.names.bucket_profile();
+    grants.look(&format!("OBJ_{profiles}"), "outputs of profiles");
+    grants.api(&format!("DIRECT.GET.OBJ_{profiles}.$O.{profiles}.M.*"), "outputs of profiles");
+    grants.api(&format!("CONSUMER.CREATE.OBJ_{profiles}"), "outputs of profiles");
 }
 
 /// To fetch the bundles that experiments name.
@@ -164,8 +185,14 @@ fn read_bundles(grants: &mut Grants<'_>) {
     grants.tail(&format!("OBJ_{apps}"), &format!("$O.{apps}.C.*"), "bundles of experiments");
 }
 
-/// What whoever submits jobs needs.
+/// What whoever submits jobs needs who says that it is there.
 fn jobs(grants: &mut Grants<'_>) {
+    submit_jobs(grants);
+    grants.write_key(&grants.names.bucket_lease(), "client.*", "that the client of its jobs is there");
+}
+
+/// What whoever submits jobs needs.
+fn submit_jobs(grants: &mut Grants<'_>) {
     let names = grants.names;
     for queue in grants.queues() {
         grants.read_key(&names.bucket_queue(), &queue, "the definition of the queue");
@@ -179,7 +206,6 @@ fn jobs(grants: &mut Grants<'_>) {
         let record = names.record(&queue, "*", "*");
         grants.api(&format!("DIRECT.GET.{results}.{record}"), "results that were missed");
     }
-    grants.write_key(&names.bucket_lease(), "client.*", "that the client of its jobs is there");
 }
 
 fn frontend(grants: &mut Grants<'_>) {
@@ -268,6 +294,15 @@ fn queue_client(grants: &mut Grants<'_>) {
     grants.look(&format!("KV_{}", names.bucket_node()), "whether the buckets are there");
 }
 
+fn bridge(grants: &mut Grants<'_>) {
+    let names = grants.names;
+    grants.member();
+    submit_jobs(grants);
+    grants.publish(names.experiment_submit(), "submissions");
+    grants.read_key(&names.bucket_run(), "*", "records of runs");
+    grants.watch_keys(&names.bucket_run(), "*", "how runs end");
+}
+
 fn emulator(grants: &mut Grants<'_>) {
     let names = grants.names;
     grants.member();
@@ -317,6 +352,7 @@ fn follow(grants: &mut Grants<'_>) {
     grants.look(&format!("OBJ_{artifacts}"), "reports");
     grants.api(&format!("DIRECT.GET.OBJ_{artifacts}.$O.{artifacts}.M.*"), "reports");
     grants.api(&format!("CONSUMER.CREATE.OBJ_{artifacts}"), "reports");
+    read_profiles(grants);
     grants.publish(names.experiment_archive("*"), "what is stored of runs");
 }
 
@@ -364,15 +400,36 @@ fn gateway(grants: &mut Grants<'_>) {
     grants.subscribe(names.sample("*"), "how busy workers and devices are");
     grants.subscribe(names.telemetry("*"), "samples of machines");
     grants.watch_keys(&names.bucket_node(), ">", "who is here");
-    grants.watch_keys(&names.bucket_run(), "*", "which runs there are");
-    for (stream, filter) in
-        [(names.stream_event(), names.experiment_event("*")), (names.stream_second(), names.experiment_second("*"))]
-    {
-        grants.tail(&stream, &filter, "what is told of runs");
-    }
+    follow(grants);
+    submit(grants);
+    remove_runs(grants);
+    grants.watch_keys(&names.bucket_route(), ">", "the routing table");
+    grants.write_key(&names.bucket_route(), "*", "the routing table");
+    grants.watch_keys(&names.bucket_app(), ">", "which applications there are");
+    remove_apps(grants);
+    grants.watch_keys(&names.bucket_queue(), ">", "queues and their totals");
+    look_at_queues(grants);
+    steer_queues(grants);
+    grants.watch_keys(&names.bucket_lease(), ">", "who holds what");
+    grants.publish(names.change(), "what was changed, by whom and why");
+    grants.tail(&names.stream_change(), &names.change(), "what was changed before");
+    grants.publish(format!("{}.resource.*.*", names.as_str()), "has resources consumed");
     grants.api("STREAM.LIST", "how full streams are");
     grants.api("CONSUMER.LIST.*", "how far consumers are behind");
     grants.subscribe(names.hops(), "how sampled messages went through servers");
+}
+
+/// To have queues give jobs or not, and to repeat or remove dead letters.
+fn steer_queues(grants: &mut Grants<'_>) {
+    let names = grants.names;
+    for queue in grants.queues() {
+        let [jobs, _, dead] = queue_streams(grants, &queue);
+        grants.api(&format!("STREAM.UPDATE.{jobs}"), "queues that take no jobs");
+        grants.api(&format!("CONSUMER.PAUSE.{jobs}.*"), "queues that are paused");
+        grants.api(&format!("STREAM.MSG.DELETE.{dead}"), "removes dead letters");
+        grants.publish(format!("{}.job.{queue}.*.*", names.as_str()), "dead jobs that are submitted again");
+    }
+    grants.write_key(&names.bucket_queue(), "*", "definitions of queues");
 }
 
 fn operator(grants: &mut Grants<'_>) {
@@ -385,7 +442,8 @@ fn operator(grants: &mut Grants<'_>) {
     grants.publish(names.node_ping("*"), "clocks of nodes, for `nuncius doctor`");
     grants.api("INFO", "what JetStream gives the account, for `nuncius doctor`");
     let kept = buckets(names).map(|bucket| format!("KV_{bucket}"));
-    let stores = [names.bucket_artifact(), names.bucket_app()].map(|store| format!("OBJ_{store}"));
+    let stores = [names.bucket_artifact(), names.bucket_profile(), names.bucket_app()];
+    let stores = stores.map(|store| format!("OBJ_{store}"));
     for stream in streams(names).into_iter().chain(kept).chain(stores) {
         grants.look(&stream, "whether all streams are as they should be, for `nuncius doctor`");
     }
@@ -408,13 +466,16 @@ fn remove_apps(grants: &mut Grants<'_>) {
 fn remove_runs(grants: &mut Grants<'_>) {
     let names = grants.names;
     let artifacts = names.bucket_artifact();
+    let profiles = names.bucket_profile();
     grants.publish(format!("$O.{artifacts}.M.*"), "removes reports");
+    grants.publish(format!("$O.{profiles}.M.*"), "removes outputs of profiles");
     for stream in [
         names.stream_event(),
         names.stream_second(),
         names.stream_metric(),
         names.stream_trace(),
         format!("OBJ_{artifacts}"),
+        format!("OBJ_{profiles}"),
     ] {
         grants.api(&format!("STREAM.PURGE.{stream}"), "removes what is stored of runs");
     }

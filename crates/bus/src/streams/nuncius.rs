@@ -19,6 +19,8 @@ pub struct StreamLimits {
     pub submit_messages: u64,
     /// Unreadable submissions kept; the oldest goes.
     pub dead_messages: u64,
+    /// Changes beside experiments kept; the oldest goes.
+    pub change_messages: u64,
     /// Events of all experiments kept, in bytes; the oldest goes.
     pub event_bytes: u64,
     /// Merged seconds of all experiments kept, in bytes; the oldest goes.
@@ -27,8 +29,10 @@ pub struct StreamLimits {
     pub metric_bytes: u64,
     /// Request records, in bytes; full refuses.
     pub trace_bytes: u64,
-    /// Reports and profiles, in bytes; full refuses.
+    /// Reports, in bytes; full refuses.
     pub artifact_bytes: u64,
+    /// Outputs of profiles, in bytes; full refuses, and whoever stores one has the oldest go for it.
+    pub profile_bytes: u64,
     /// Bundles of applications, in bytes; full refuses.
     pub app_bytes: u64,
     /// Telemetry of hosts and devices, in bytes; the oldest goes.
@@ -48,11 +52,13 @@ impl Default for StreamLimits {
         Self {
             submit_messages: 10_000,
             dead_messages: 10_000,
+            change_messages: 10_000,
             event_bytes: 256 * MIB,
             second_bytes: 512 * MIB,
             metric_bytes: 1024 * MIB,
             trace_bytes: 2048 * MIB,
             artifact_bytes: 1024 * MIB,
+            profile_bytes: 256 * MIB,
             app_bytes: 1024 * MIB,
             sample_bytes: 128 * MIB,
             otlp_bytes: 256 * MIB,
@@ -81,6 +87,7 @@ pub async fn ensure_streams_with(bus: &Bus, limits: &StreamLimits) -> Result<(),
                 bus.ensure_stream(&wanted).await?;
             }
             bus.ensure_object_store(&names.bucket_artifact(), limits.artifact_bytes).await?;
+            bus.ensure_object_store(&names.bucket_profile(), limits.profile_bytes).await?;
             bus.ensure_object_store(&names.bucket_app(), limits.app_bytes).await?;
             for name in [names.bucket_run(), names.bucket_route(), names.bucket_app()] {
                 bus.ensure_bucket(&BucketWanted { name, ..BucketWanted::default() }).await?;
@@ -101,7 +108,8 @@ pub async fn ensure_streams_with(bus: &Bus, limits: &StreamLimits) -> Result<(),
             | UserRole::Submitter
             | UserRole::Operator
             | UserRole::Observer
-            | UserRole::Gateway,
+            | UserRole::Gateway
+            | UserRole::Bridge,
         ) => match bus.stream_state(&format!("KV_{}", names.bucket_node())).await {
             Ok(_) => Ok(()),
             Err(BusError::NotFound { .. }) => Err(BusError::NoStreamsYet { namespace: names.as_str().to_owned() }),
@@ -177,6 +185,7 @@ fn wanted(bus: &Bus, limits: &StreamLimits) -> Vec<StreamWanted> {
         buckets.into_iter().map(|(name, max_age)| BucketWanted { name, max_age, ..BucketWanted::default() }.stream()),
     );
     wanted.push(object_store_stream(&names.bucket_artifact(), limits.artifact_bytes));
+    wanted.push(object_store_stream(&names.bucket_profile(), limits.profile_bytes));
     wanted.push(object_store_stream(&names.bucket_app(), limits.app_bytes));
     wanted
 }
@@ -200,6 +209,15 @@ fn wanted_streams(bus: &Bus, limits: &StreamLimits) -> Vec<StreamWanted> {
             max_age: Some(7 * DAY),
             max_messages: Some(limits.dead_messages),
             max_bytes: Some(64 * MIB),
+            ..StreamWanted::default()
+        },
+        StreamWanted {
+            name: names.stream_change(),
+            description: "what was changed, by whom and why".to_owned(),
+            subjects: vec![names.change()],
+            discard: Discard::Old,
+            max_messages: Some(limits.change_messages),
+            max_bytes: Some(16 * MIB),
             ..StreamWanted::default()
         },
         StreamWanted {

@@ -308,6 +308,30 @@ fn failures() -> Vec<Panel> {
             vec![query("{{check}} {{outcome}}", sum(&["check", "outcome"], &of_steps(&names::CHECKS).rate()))],
         )
         .sized(8, 8),
+        lines(
+            "Hosts",
+            "Requests by the host that they went to, of targets that have several or go by a route.",
+            "reqps",
+            vec![query("{{host}} {{outcome}}", sum(&["host", "outcome"], &of_steps(&names::HOST_REQUESTS).rate()))],
+        )
+        .sized(8, 8),
+        lines(
+            "Meters",
+            "What counters of the test or its protocol add each second: messages, reconnections, what a script counts.",
+            "short",
+            vec![
+                query("{{meter}}", sum(&["meter"], &of(&names::METER_SUM).rate())),
+                query("{{meter}} values", sum(&["meter"], &of(&names::METER_VALUES).rate())),
+            ],
+        )
+        .sized(8, 8),
+        lines(
+            "Meters, distribution",
+            "Quantiles of what such histograms were given in each second; times are in seconds.",
+            "short",
+            vec![query("{{meter}} {{statistic}}", max(&["meter", "statistic"], &of(&names::METER_VALUE).plain()))],
+        )
+        .sized(8, 8),
     ]
 }
 

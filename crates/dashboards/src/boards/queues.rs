@@ -1,7 +1,7 @@
 //! One job queue: what waits, runs and ends, how long it takes, and who works.
 
 use nuncius_metrics::Metric;
-use nuncius_metrics::names::{gateway, queue as names};
+use nuncius_metrics::names::{bridge, gateway, queue as names};
 
 use crate::board::{Annotation, Board, Draft, Variable};
 use crate::panel::{Panel, Query, heat, lines, query, stat};
@@ -51,7 +51,8 @@ pub(super) fn board() -> Board {
         .row("Longest time of a job of $queue in a state", &longest())
         .row("Times of jobs of $queue", &times())
         .row("Trouble in $queue", &trouble())
-        .row("Frontends, all queues", &frontends());
+        .row("Frontends, all queues", &frontends())
+        .row("AMQP bridges, all mappings", &bridges());
     draft.done()
 }
 
@@ -243,5 +244,55 @@ fn frontends() -> Vec<Panel> {
                 query("clients", max(&[], &promql::of(&names::FRONTEND_CLIENTS).plain())),
             ],
         ),
+    ]
+}
+
+fn bridges() -> Vec<Panel> {
+    let rate = |legend: &str, metric| query(legend, sum(&["mapping"], &promql::of(metric).rate()));
+    let level = |legend: &str, metric| query(legend, sum(&["mapping"], &promql::of(metric).plain()));
+    vec![
+        lines(
+            "Messages of AMQP",
+            "What became of the messages of each mapping: delivered by the broker, new as jobs or experiments, known \
+             already, acknowledged, answered.",
+            "ops",
+            vec![
+                rate("{{mapping}} delivered", &bridge::RECEIVED_MESSAGES),
+                rate("{{mapping}} accepted", &bridge::ACCEPTED_MESSAGES),
+                rate("{{mapping}} known already", &bridge::KNOWN_MESSAGES),
+                rate("{{mapping}} acknowledged", &bridge::ACKNOWLEDGED_MESSAGES),
+                rate("{{mapping}} answered", &bridge::ANSWERS),
+            ],
+        )
+        .sized(8, 8),
+        lines(
+            "Under way",
+            "Messages that are neither acknowledged nor rejected, and those of them that wait for a queue, a daemon or \
+             a server; bridges that consume the queue.",
+            "short",
+            vec![
+                level("{{mapping}} under way", &bridge::IN_FLIGHT_MESSAGES),
+                level("{{mapping}} waiting", &bridge::HELD_MESSAGES),
+                level("{{mapping}} bridges", &bridge::CONNECTED),
+            ],
+        )
+        .sized(8, 8),
+        lines(
+            "Trouble with AMQP",
+            "Messages that were rejected, by reason; messages that came again, or had no id; answers that no queue \
+             would take; connections that ended.",
+            "ops",
+            vec![
+                query(
+                    "{{mapping}} refused: {{reason}}",
+                    sum(&["mapping", "reason"], &promql::of(&bridge::REFUSED_MESSAGES).rate()),
+                ),
+                rate("{{mapping}} delivered again", &bridge::REDELIVERED_MESSAGES),
+                rate("{{mapping}} without id", &bridge::MESSAGES_WITHOUT_ID),
+                rate("{{mapping}} not to be delivered", &bridge::UNROUTABLE_ANSWERS),
+                rate("{{mapping}} connections lost", &bridge::LOST_CONNECTIONS),
+            ],
+        )
+        .sized(8, 8),
     ]
 }

@@ -11,12 +11,13 @@ use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Consumer};
+use nuncius_amqp::Link;
 use nuncius_clock::monotonic_ns;
 use nuncius_schemas::metric::FailureKind;
 use nuncius_schemas::spec::AmqpConsume;
 use tokio::time::timeout;
 
-use super::connection::{Link, failure_of, open};
+use super::connection::{failure_of, open};
 use super::message;
 use super::publish::declare;
 use super::shared::{BACKOFF_FIRST_NS, BACKOFF_MAX_NS, Shared};

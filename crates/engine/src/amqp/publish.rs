@@ -14,11 +14,12 @@ use lapin::options::{
 };
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Confirmation, ExchangeKind};
+use nuncius_amqp::{Link, describe, reply};
 use nuncius_clock::monotonic_ns;
 use nuncius_schemas::metric::FailureKind;
 use tokio::time::timeout;
 
-use super::connection::{Link, describe, failure_of, open, reply};
+use super::connection::{failure_of, open};
 use super::message::{Stamp, properties};
 use super::shared::{BACKOFF_MAX_NS, Publish, Publisher, Shared, State};
 use crate::failure::Failure;

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use lapin::Channel;
 use lapin::types::ShortString;
+use nuncius_amqp::Link;
 use tokio::sync::Notify;
 
-use super::connection::{Access, Link};
+use super::connection::Access;
 use crate::failure::Failure;
 use crate::in_flight::InFlight;
 use crate::plan::{GroupPlan, Picker};
@@ -81,7 +82,9 @@ impl Shared {
 
     /// The host of the thread's next connection.
     pub(super) fn next_host(&self) -> usize {
-        self.picker.borrow_mut().next_ahead()
+        let mut picker = self.picker.borrow_mut();
+        picker.follow(&self.plan.upstream.now().spread);
+        picker.next_ahead()
     }
 
     pub(super) async fn close(&self) {

@@ -18,7 +18,7 @@ use crate::http::client::{Answer, Client, Ending, connect};
 use crate::http::reuse::Reuse;
 use crate::in_flight::{ExchangeId, InFlight, Iteration};
 use crate::pace::Pace;
-use crate::plan::{Action, GroupPlan, HttpPlan, Picker, RequestPlan, TRACEPARENT_BYTES};
+use crate::plan::{Action, Followed, GroupPlan, HttpPlan, Picker, RequestPlan, TRACEPARENT_BYTES};
 use crate::record::Recorder;
 use crate::sequence::Sequence;
 use crate::tls::Tls;
@@ -31,6 +31,7 @@ struct Shared {
     plan: Arc<GroupPlan>,
     tls: Option<Tls>,
     picker: RefCell<Picker>,
+    upstream: RefCell<Followed>,
     /// Of each host; the one used last is used first.
     idle: RefCell<Vec<Vec<Client>>>,
     idle_max: usize,
@@ -51,14 +52,17 @@ pub(crate) fn run(
         Ok(runtime) => runtime,
         Err(error) => return pace.close_broken(recorder, "start a runtime", &error, monotonic_ns()),
     };
+    let upstream = Followed::new(&plan.upstream);
+    let hosts = upstream.hosts().len();
     let shared = Rc::new(Shared {
         idle_max: pace.in_flight_max(),
         picker: RefCell::new(plan.picker(pace.first_shard())),
         in_flight: InFlight::new(pace, recorder),
         sequence: plan.sequence(),
         tls,
-        idle: RefCell::new(plan.hosts.iter().map(|_| Vec::new()).collect()),
-        reuse: RefCell::new(vec![Reuse::default(); plan.hosts.len()]),
+        idle: RefCell::new((0..hosts).map(|_| Vec::new()).collect()),
+        reuse: RefCell::new(vec![Reuse::default(); hosts]),
+        upstream: RefCell::new(upstream),
         plan,
     });
     let local = LocalSet::new();
@@ -93,6 +97,7 @@ async fn offer(shared: Rc<Shared>, waker: Arc<Waker>, ahead: usize) -> std::io::
 async fn run_iteration(shared: Rc<Shared>, iteration: Iteration) {
     let in_flight = &shared.in_flight;
     in_flight.begun(iteration);
+    shared.follow_route();
     let host = shared.picker.borrow_mut().pick(iteration.index);
     let mut client = shared.take_idle(host);
     let (mut step, mut exchange) = (shared.plan.entry(), in_flight.enter(iteration));
@@ -102,6 +107,7 @@ async fn run_iteration(shared: Rc<Shared>, iteration: Iteration) {
             let failure = Failure::new(FailureKind::Protocol, "no such step");
             return in_flight.broken((iteration, exchange), failure);
         };
+        shared.reaches(exchange, host);
         let mut open = match client.take() {
             Some(client) => client,
             None => match shared.open(host).await {
@@ -190,7 +196,34 @@ impl Shared {
         None
     }
 
+    /// Goes by what stands behind the target now. Connections to a host that is out of the route are closed.
+    fn follow_route(&self) {
+        let mut upstream = self.upstream.borrow_mut();
+        if !upstream.look() {
+            return;
+        }
+        let hosts = upstream.hosts();
+        self.picker.borrow_mut().follow(&hosts.spread);
+        self.reuse.borrow_mut().resize(hosts.len(), Reuse::default());
+        let mut idle = self.idle.borrow_mut();
+        idle.resize_with(hosts.len(), Vec::new);
+        idle.iter_mut().enumerate().filter(|(index, _)| !hosts.is_used(*index)).for_each(|(_, idle)| idle.clear());
+    }
+
+    /// Tells which host an exchange goes to, where hosts are told apart.
+    fn reaches(&self, exchange: ExchangeId, host: usize) {
+        let upstream = self.upstream.borrow();
+        if upstream.hosts().are_told()
+            && let Some(host) = upstream.hosts().get(host)
+        {
+            self.in_flight.reaches(exchange, host.address);
+        }
+    }
+
     fn rest(&self, mut client: Client) {
+        if !self.upstream.borrow().hosts().is_used(client.host) {
+            return;
+        }
         client.rest(monotonic_ns());
         let mut idle = self.idle.borrow_mut();
         if let Some(idle) = idle.get_mut(client.host).filter(|idle| idle.len() < self.idle_max) {
@@ -199,9 +232,9 @@ impl Shared {
     }
 
     async fn open(&self, host: usize) -> Result<Client, Failure> {
-        let target = self.plan.hosts.get(host);
+        let target = self.upstream.borrow().hosts().get(host).cloned();
         let Some(target) = target else { return Err(Failure::new(FailureKind::Resolve, "no address")) };
-        match timeout(self.timeout(), connect(target, host, self.tls.as_ref())).await {
+        match timeout(self.timeout(), connect(&target, host, self.tls.as_ref())).await {
             Ok(result) => result,
             Err(_) => {
                 let sample = format!("connect {}: no answer within the timeout", target.address);

@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use nuncius_clock::monotonic_ns;
@@ -20,18 +20,19 @@ use rustix::io::Errno;
 
 use crate::failure::Failure;
 use crate::http::response::{Progress, ResponseReader};
-use crate::http::reuse::{self, Rest, Reuse};
+use crate::http::reuse::{self, Reuse};
 use crate::pace::Pace;
-use crate::plan::{GroupPlan, HttpPlan, Picker, TRACEPARENT_BYTES, write_traceparent};
+use crate::plan::{Followed, GroupPlan, HttpPlan, Picker, TRACEPARENT_BYTES, write_traceparent};
 use crate::record::Recorder;
 use crate::sequencer::{Iteration, Sequencer};
 use crate::wake::Waker;
 
 mod connection;
+mod route;
 mod timeouts;
 mod turn;
 
-use connection::{Connection, Key, Slab, State, Tries};
+use connection::{Connection, Key, Slab, State, Tries, connections_max};
 
 /// Size of the one buffer for answers.
 const READ_BYTES: usize = 64 * 1024;
@@ -59,6 +60,7 @@ pub(crate) fn run(pace: Pace, recorder: Recorder, plan: Arc<GroupPlan>, waker: A
     };
     let sequencer = Sequencer::new(pace, recorder, plan.sequence());
     let mut engine = PlainEngine::new(sequencer, plan, epoll, waker);
+    engine.number_hosts();
     engine.preconnect(ahead);
     engine.run();
 }
@@ -76,6 +78,9 @@ struct PlainEngine {
     epoll: OwnedFd,
     waker: Arc<Waker>,
     connections: Slab,
+    upstream: Followed,
+    /// Of each host, what its exchanges are told under.
+    numbers: Vec<u16>,
     /// Idle connections of each host; the one used last is used first.
     idle: Vec<Vec<Key>>,
     connections_max: usize,
@@ -99,13 +104,16 @@ struct PlainEngine {
 impl PlainEngine {
     fn new(sequencer: Sequencer, plan: Arc<GroupPlan>, epoll: OwnedFd, waker: Arc<Waker>) -> Self {
         let in_flight_max = sequencer.pace.in_flight_max();
+        let upstream = Followed::new(&plan.upstream);
+        let hosts = upstream.hosts();
         Self {
             picker: plan.picker(sequencer.pace.first_shard()),
-            idle: plan.hosts.iter().map(|_| Vec::new()).collect(),
-            // With several hosts the idle ones may be those of the wrong host.
-            reuse: vec![Reuse::default(); plan.hosts.len()],
+            idle: (0..hosts.len()).map(|_| Vec::new()).collect(),
+            reuse: vec![Reuse::default(); hosts.len()],
             is_per_request: Self::http(&plan).is_some_and(|http| http.per_request),
-            connections_max: if plan.hosts.len() > 1 { in_flight_max.saturating_mul(2) } else { in_flight_max }.max(1),
+            connections_max: connections_max(hosts, in_flight_max),
+            numbers: Vec::new(),
+            upstream,
             sequencer,
             plan,
             epoll,
@@ -177,29 +185,10 @@ impl PlainEngine {
         }
     }
 
-    /// Whether a connection at rest may have this request: not where the peer has said that it would have closed it by
-    /// now. Where connections have been cut lately, a request that must not be sent twice looks first.
-    #[inline]
-    fn is_usable(&mut self, key: Key, host: usize, iteration: &Iteration, now_ns: u64) -> bool {
-        let Some(connection) = self.connections.get_mut(key) else { return false };
-        if now_ns >= connection.idle_until_ns {
-            return false;
-        }
-        if !self.reuse.get(host).is_some_and(Reuse::is_suspect) {
-            return true;
-        }
-        let request = Self::http(&self.plan).and_then(|http| http.requests.get(usize::from(iteration.exchange.step)));
-        request.is_some_and(|request| request.idempotent) || reuse::look(connection.socket.as_fd()) == Rest::Quiet
-    }
-
-    fn address(&self, host: usize) -> String {
-        self.plan.hosts.get(host).map(|host| host.address.to_string()).unwrap_or_default()
-    }
-
     /// Opens a connection to the host's next address that has not been tried; without one the iteration fails.
     fn open(&mut self, host: usize, iteration: Option<Iteration>, tries: Tries, now_ns: u64) {
         let mut tries = tries;
-        while let Some(address) = self.plan.hosts.get(host).and_then(|host| host.attempt(tries.count())) {
+        while let Some(address) = self.upstream.hosts().get(host).and_then(|host| host.attempt(tries.count())) {
             match self.begin_connect(address, now_ns) {
                 Ok((socket, timer_ns)) => {
                     self.connections.insert(Connection {
@@ -281,7 +270,7 @@ impl PlainEngine {
             connection.tries.failed(connection.address, error);
             return self.open(connection.host, connection.iteration, connection.tries, now_ns);
         }
-        if let Some(host) = self.plan.hosts.get(connection.host).filter(|host| host.len() > 1) {
+        if let Some(host) = self.upstream.hosts().get(connection.host).filter(|host| host.len() > 1) {
             host.prefer(connection.address);
         }
         if connection.iteration.is_some() {
@@ -304,7 +293,9 @@ impl PlainEngine {
             }
             _ => u64::MAX,
         };
-        if let Some(idle) = self.idle.get_mut(connection.host) {
+        if !self.upstream.hosts().is_used(connection.host) {
+            drop(self.connections.remove(key));
+        } else if let Some(idle) = self.idle.get_mut(connection.host) {
             idle.push(key);
         }
     }
@@ -327,6 +318,7 @@ impl PlainEngine {
         } else {
             &request.plain
         };
+        iteration.exchange.host = self.numbers.get(connection.host).copied().unwrap_or(0);
         self.sequencer.sent(iteration, now_ns);
         connection.state = State::Busy;
         connection.timer_ns = timer_ns;

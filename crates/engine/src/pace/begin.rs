@@ -5,7 +5,8 @@
 //! there is no room is taken at once, and waits as *blocked*. What the engine itself then takes until it begins, and
 //! what the cap holds back, is lag.
 
-use super::feed::{Feed, Task};
+use super::closed::Task;
+use super::feed::Feed;
 use super::{Pace, Phase, WAITING_MAX, Waiting};
 use crate::record::{Exchange, Recorder};
 use crate::start::Start;
@@ -154,7 +155,7 @@ impl Pace {
     pub(super) fn look_ahead(&mut self) {
         let Feed::Open(feed) = &self.feed else { return };
         let start_ns = self.frame.start_ns();
-        self.arrival_ns = feed.peek().map_or(u64::MAX, |arrival| start_ns.saturating_add(arrival.planned_ns));
+        self.arrival_ns = feed.next_ns().map_or(u64::MAX, |next_ns| start_ns.saturating_add(next_ns));
         // Without another, the end of the schedule is to be looked at.
         let next_ns = if self.arrival_ns == u64::MAX { 0 } else { self.arrival_ns };
         self.due_ns = self.frame_due_ns.min(next_ns);

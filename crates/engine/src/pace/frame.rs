@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use nuncius_schemas::amendment::Amendment;
 use nuncius_schemas::fault::GeneratorFault;
 
 use super::stand::{Look, Stand};
@@ -80,6 +81,11 @@ impl Frame {
     /// Where the horizon is by now.
     pub(crate) fn horizon_at_ns(&self) -> u64 {
         self.start_ns.saturating_add(self.control.horizon_ns())
+    }
+
+    /// The amendments that are known by now.
+    pub(crate) fn amendments(&self) -> Arc<[Amendment]> {
+        self.control.amendments()
     }
 
     /// When the longest load that the node allows ends.

@@ -15,11 +15,34 @@ impl Pace {
         if now_ns >= known_ns {
             self.offered_until_ns = known_ns.min(last_ns).saturating_sub(1);
             self.queue_due(recorder, now_ns);
-            self.missed += self.pass_over(now_ns);
+            self.look_beyond(now_ns);
         }
         match self.frame.look(now_ns) {
-            Look::Offers | Look::Stands => {}
-            Look::GoesOn { .. } => self.passed_over += std::mem::take(&mut self.missed),
+            Look::Stands => {}
+            Look::Offers => self.know_more(),
+            Look::GoesOn { .. } => {
+                self.know_more();
+                self.missed = 0;
+                self.passed_over += self.pass_over(now_ns);
+            }
+        }
+    }
+
+    /// Learns what there is up to the horizon, and what is amended there.
+    pub(super) fn know_more(&mut self) {
+        let horizon_at_ns = self.frame.stand().horizon_at_ns();
+        if horizon_at_ns <= self.known_until_ns {
+            return;
+        }
+        self.known_until_ns = horizon_at_ns;
+        let amendments = self.frame.amendments();
+        match &mut self.feed {
+            Feed::Open(feed) => {
+                feed.amend(&amendments);
+                feed.extend(horizon_at_ns.saturating_sub(self.frame.start_ns()));
+                self.look_ahead();
+            }
+            Feed::Closed(feed) => feed.amend(&amendments),
         }
     }
 
@@ -31,6 +54,15 @@ impl Pace {
             self.look_ahead();
         }
         passed_over
+    }
+
+    /// It stands: what is planned meanwhile is missed, unless it turns out to have been amended.
+    fn look_beyond(&mut self, now_ns: u64) {
+        let Feed::Open(feed) = &mut self.feed else { return };
+        let start_ns = self.frame.start_ns();
+        let (missed, next_ns) = feed.look_beyond(now_ns.saturating_sub(start_ns));
+        self.missed += missed;
+        self.arrival_ns = next_ns.map_or(u64::MAX, |next_ns| start_ns.saturating_add(next_ns));
     }
 
     /// How long it stood, where that is told: see [`crate::EngineMessage::Finished`].

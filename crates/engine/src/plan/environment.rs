@@ -32,6 +32,30 @@ pub(super) struct FilledIn<'a> {
 struct Values(Vec<(String, String)>);
 
 impl Values {
+    fn of(values: BTreeMap<String, String>) -> Self {
+        let mut values: Vec<(String, String)> = values.into_iter().collect();
+        values.sort_by_key(|(_, value)| std::cmp::Reverse(value.len()));
+        Self(values)
+    }
+
+    /// A problem as it may be told.
+    fn masked_in(&self, error: PlanError) -> PlanError {
+        match error {
+            PlanError::Field { field, problem } => PlanError::Field { field, problem: self.masked(&problem) },
+            PlanError::UnknownService { field, service } => {
+                PlanError::UnknownService { field, service: self.masked(&service) }
+            }
+            PlanError::Resolve { field, host, reason } => {
+                PlanError::Resolve { field, host: self.masked(&host), reason: self.masked(&reason) }
+            }
+            PlanError::Forbidden { host, address } => PlanError::Forbidden { host: self.masked(&host), address },
+            other @ (PlanError::NoGroup(_)
+            | PlanError::Environment { .. }
+            | PlanError::Policy { .. }
+            | PlanError::Profile { .. }) => other,
+        }
+    }
+
     /// `text` with the variables' names instead of their values: an error must not tell these.
     fn masked(&self, text: &str) -> String {
         self.0
@@ -44,21 +68,52 @@ impl Values {
 impl FilledIn<'_> {
     /// A problem as it may be told.
     pub(super) fn masked(&self, error: PlanError) -> PlanError {
-        match error {
-            PlanError::Field { field, problem } => PlanError::Field { field, problem: self.values.masked(&problem) },
-            PlanError::UnknownService { field, service } => {
-                PlanError::UnknownService { field, service: self.values.masked(&service) }
-            }
-            PlanError::Resolve { field, host, reason } => {
-                PlanError::Resolve { field, host: self.values.masked(&host), reason: self.values.masked(&reason) }
-            }
-            PlanError::Forbidden { host, address } => PlanError::Forbidden { host: self.values.masked(&host), address },
-            other @ (PlanError::NoGroup(_)
-            | PlanError::Environment { .. }
-            | PlanError::Policy { .. }
-            | PlanError::Profile { .. }) => other,
-        }
+        self.values.masked_in(error)
     }
+}
+
+/// A route with its variables filled in.
+#[derive(Debug)]
+pub(super) struct FilledInRoute {
+    pub(super) route: Route,
+    values: Values,
+}
+
+impl FilledInRoute {
+    /// A problem as it may be told.
+    pub(super) fn masked(&self, error: PlanError) -> PlanError {
+        self.values.masked_in(error)
+    }
+}
+
+/// Fills in the variables of a route that comes while load is offered.
+pub(super) fn fill_in_route(
+    route: &Route,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<FilledInRoute, PlanError> {
+    let mut route = route.clone();
+    let mut values = BTreeMap::new();
+    fill_in_addresses(&mut route, &mut |field, text| {
+        let mut look_up =
+            |name: &str| environment(name).inspect(|value| drop(values.insert(name.to_owned(), value.clone())));
+        variable::expand(text, &mut look_up)
+            .map_err(|problem| PlanError::Environment { field: field.to_owned(), problem })
+    })?;
+    Ok(FilledInRoute { route, values: Values::of(values) })
+}
+
+fn has_variables(route: &Route) -> bool {
+    route.hosts.iter().any(|host| variable::has_variables(&host.address))
+}
+
+fn fill_in_addresses(
+    route: &mut Route,
+    expand: &mut dyn FnMut(&str, &str) -> Result<String, PlanError>,
+) -> Result<(), PlanError> {
+    for host in &mut route.hosts {
+        host.address = expand(&format!("routing table, {}", route.service), &host.address)?;
+    }
+    Ok(())
 }
 
 /// Fills in the variables of a group, of the services and of the routes, and checks the outcome like something written.
@@ -98,16 +153,12 @@ pub(super) fn fill_in<'a>(
         }
     }
     let mut routes = Cow::Borrowed(routes);
-    if routes.iter().any(|route| route.hosts.iter().any(|host| variable::has_variables(&host.address))) {
+    if routes.iter().any(has_variables) {
         for route in routes.to_mut() {
-            for host in &mut route.hosts {
-                host.address = expand(&format!("routing table, {}", route.service), &host.address, false)?;
-            }
+            fill_in_addresses(route, &mut |field, text| expand(field, text, false))?;
         }
     }
-    let mut values: Vec<(String, String)> = values.into_iter().collect();
-    values.sort_by_key(|(_, value)| std::cmp::Reverse(value.len()));
-    let filled = FilledIn { group, services, routes, values: Values(values) };
+    let filled = FilledIn { group, services, routes, values: Values::of(values) };
     check_filled_in(path, &filled.group, &filled.services)
         .map_err(|SpecError { field, problem }| filled.masked(PlanError::Field { field, problem }))?;
     Ok(filled)

@@ -1,6 +1,8 @@
 //! How load is offered: by a schedule (open model) or by users (closed model).
 
 use nuncius_load::Schedule;
+use nuncius_load::amended::Basis;
+use nuncius_schemas::amendment::Amendment;
 
 /// How load is offered.
 #[derive(Debug, Clone)]
@@ -8,15 +10,26 @@ pub(crate) enum Load {
     /// `end_ns` is when the profile ends (run time); absent when the number of iterations ends it.
     Open {
         schedule: Box<Schedule>,
+        /// What amendments change.
+        basis: Basis,
         end_ns: Option<u64>,
     },
-    Closed {
-        users: u32,
-        iterations: Option<u64>,
-        duration_ns: Option<u64>,
-        think_ns: u64,
-        backoff: Backoff,
-    },
+    Closed(ClosedLoad),
+}
+
+/// Users who begin when they have finished.
+#[derive(Debug, Clone)]
+pub(crate) struct ClosedLoad {
+    pub(crate) group: String,
+    pub(crate) users: u32,
+    /// The most users that amendments may raise that to.
+    pub(crate) users_limit: u32,
+    /// Those that are known from the start.
+    pub(crate) amendments: Vec<Amendment>,
+    pub(crate) iterations: Option<u64>,
+    pub(crate) duration_ns: Option<u64>,
+    pub(crate) think_ns: u64,
+    pub(crate) backoff: Backoff,
 }
 
 /// Pauses of a user whose iterations end without an answer: a target that is not there must not be hammered in a loop

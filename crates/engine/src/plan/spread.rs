@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::load::Load;
+use super::load::{ClosedLoad, Load};
 
 /// Most steps of making a cycle: requests of the cycle times hosts.
 const CYCLE_STEPS_MAX: u128 = 1 << 26;
@@ -18,21 +18,23 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    /// From the weights of the hosts, none of them 0.
+    /// From the weights of the hosts; one whose weight is 0 gets nothing.
     ///
     /// # Errors
     /// Says what to do where the weights have a cycle that is too long.
     pub(crate) fn new(weights: &[u64]) -> Result<Self, String> {
-        if weights.len() < 2 {
-            return Ok(Self::default());
+        let used = weights.iter().filter(|weight| **weight > 0).count();
+        if used < 2 {
+            let only = weights.iter().position(|weight| *weight > 0).unwrap_or(0);
+            let cycle = (only > 0).then(|| u16::try_from(only).unwrap_or(u16::MAX));
+            return Ok(Self { cycle: cycle.into_iter().collect() });
         }
         let total: u128 = weights.iter().copied().map(u128::from).sum();
         let steps = total.saturating_mul(weights.len() as u128);
         if steps > CYCLE_STEPS_MAX {
             return Err(format!(
-                "the weights of its {} addresses repeat after {total} requests only; at most {} requests are taken: use \
-                 smaller weights, or weights with a common divisor",
-                weights.len(),
+                "the weights of its {used} addresses repeat after {total} requests only; at most {} requests are taken: \
+                 use smaller weights, or weights with a common divisor",
                 CYCLE_STEPS_MAX / weights.len() as u128
             ));
         }
@@ -102,10 +104,10 @@ impl Picker {
         let begin = spread.begin(u64::from(first_shard), u64::from(shards));
         let position = match load {
             Load::Open { .. } => Position::Index,
-            Load::Closed { users, iterations: Some(iterations), .. } => {
+            Load::Closed(ClosedLoad { users, iterations: Some(iterations), .. }) => {
                 Position::Rounds { users: u64::from(*users).max(1), iterations: *iterations }
             }
-            Load::Closed { iterations: None, .. } => Position::Count(begin),
+            Load::Closed(ClosedLoad { iterations: None, .. }) => Position::Count(begin),
         };
         Self { spread: spread.clone(), position, ahead: begin }
     }
@@ -128,6 +130,11 @@ impl Picker {
                 at.wrapping_sub(1)
             }
         }
+    }
+
+    /// The hosts are others from now on, at the same positions.
+    pub(crate) fn follow(&mut self, spread: &Spread) {
+        self.spread = spread.clone();
     }
 
     /// The next host for what belongs to no iteration, such as a connection opened ahead of need.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use nuncius_schemas::route::Route;
+use nuncius_schemas::route::{Route, Weight};
 use nuncius_schemas::target as url;
 
 use super::lookup::{self, Address};
@@ -66,15 +66,13 @@ pub(crate) fn resolve(
     routes: &[Route],
     policy: &TargetPolicy,
 ) -> Result<Vec<Host>, PlanError> {
-    let service = target.port.is_none().then_some(target.host.as_str());
+    if let Some(route) = route_of(target, services, routes) {
+        return hosts_of_route(field, route, policy);
+    }
     let mut named = Vec::new();
-    if let Some(addresses) = service.and_then(|name| services.get(name)) {
+    if let Some(addresses) = service_of(target).and_then(|name| services.get(name)) {
         for address in addresses {
-            named.push((1, route_addresses(field, address, policy)?));
-        }
-    } else if let Some(route) = service.and_then(|name| routes.iter().find(|route| route.service == name)) {
-        for host in route.hosts.iter().filter(|host| host.weight > 0) {
-            named.push((host.weight, route_addresses(field, &host.address, policy)?));
+            named.push((Weight::default(), route_addresses(field, address, policy)?));
         }
     } else {
         let is_address = target.host.parse::<IpAddr>().is_ok();
@@ -82,10 +80,40 @@ pub(crate) fn resolve(
             return Err(PlanError::UnknownService { field: field.to_owned(), service: target.host.clone() });
         }
         let port = target.port.unwrap_or(target.default_port);
-        named.push((1, host_addresses(field, &target.host, port, policy)?));
+        named.push((Weight::default(), host_addresses(field, &target.host, port, policy)?));
     }
+    shared(field, &target.host, named)
+}
+
+/// The service that a target may be.
+fn service_of(target: &Target) -> Option<&str> {
+    target.port.is_none().then_some(target.host.as_str())
+}
+
+/// The route that a target goes by: none where the experiment itself says where it is, or its host is none of the
+/// table's services.
+pub(super) fn route_of<'r>(
+    target: &Target,
+    services: &BTreeMap<String, Vec<String>>,
+    routes: &'r [Route],
+) -> Option<&'r Route> {
+    let service = service_of(target).filter(|name| !services.contains_key(*name))?;
+    routes.iter().find(|route| route.service == service)
+}
+
+/// The addresses of a route, each checked. `field` is that of the target. May block on DNS.
+pub(super) fn hosts_of_route(field: &str, route: &Route, policy: &TargetPolicy) -> Result<Vec<Host>, PlanError> {
+    let mut named = Vec::new();
+    for host in route.hosts.iter().filter(|host| host.weight > Weight::ZERO) {
+        named.push((host.weight, route_addresses(field, &host.address, policy)?));
+    }
+    shared(field, &route.service, named)
+}
+
+/// What stands behind a service or a host of this name.
+fn shared(field: &str, name: &str, named: Vec<(Weight, Vec<Address>)>) -> Result<Vec<Host>, PlanError> {
     if named.is_empty() {
-        let problem = format!("service `{}` has no address with a weight over 0", target.host);
+        let problem = format!("service `{name}` has no address with a weight over 0");
         return Err(PlanError::Field { field: field.to_owned(), problem });
     }
     share(named).map_err(|problem| PlanError::Field { field: field.to_owned(), problem })
@@ -117,9 +145,9 @@ fn host_addresses(field: &str, host: &str, port: u16, policy: &TargetPolicy) -> 
 
 /// Names with their weights become hosts: the addresses of a name share its weight evenly, and equal addresses are one
 /// host, whichever names they come from.
-fn share(named: Vec<(u32, Vec<Address>)>) -> Result<Vec<Host>, String> {
+fn share(named: Vec<(Weight, Vec<Address>)>) -> Result<Vec<Host>, String> {
     let too_large = || "its weights cannot be shared over that many addresses: use smaller weights".to_owned();
-    // One weight is this many parts: divisible by the number of addresses of every name.
+    // A millionth of a weight is this many parts: divisible by the number of addresses of every name.
     let parts = named.iter().try_fold(1u64, |parts, (_, addresses)| {
         let count = addresses.len().max(1) as u64;
         (parts / greatest_common_divisor(parts, count)).checked_mul(count)
@@ -127,7 +155,7 @@ fn share(named: Vec<(u32, Vec<Address>)>) -> Result<Vec<Host>, String> {
     let parts = parts.ok_or_else(too_large)?;
     let mut hosts: Vec<Host> = Vec::new();
     for (weight, addresses) in named {
-        let each = u64::from(weight).checked_mul(parts / addresses.len().max(1) as u64).ok_or_else(too_large)?;
+        let each = weight.millionths().checked_mul(parts / addresses.len().max(1) as u64).ok_or_else(too_large)?;
         for Address { first: address, alternates } in addresses {
             match hosts.iter_mut().find(|host| host.address == address) {
                 Some(host) => host.weight = host.weight.checked_add(each).ok_or_else(too_large)?,

@@ -1,4 +1,4 @@
-use nuncius_schemas::route::RouteHost;
+use nuncius_schemas::route::{RouteHost, Weight};
 
 use super::*;
 
@@ -32,7 +32,7 @@ const LOAD: &str = r#""rate": "1/s", "duration": "1s""#;
 
 fn addresses(target: &str) -> Vec<String> {
     let plan = plan(&format!(r#""target": "{target}", {LOAD}"#)).unwrap();
-    plan.addresses().map(|address| address.to_string()).collect()
+    plan.addresses().iter().map(ToString::to_string).collect()
 }
 
 #[test]
@@ -51,14 +51,14 @@ fn an_amqp_target_has_its_own_port() {
         r#""engine": "amqp", "target": "amqp://u:p@127.0.0.1/%2f", {LOAD}, "steps": [{{"publish": {{"routing_key": "q"}}}}]"#
     );
     let plan = plan(&group).unwrap();
-    assert_eq!(plan.addresses().next().unwrap().port(), 5_672);
+    assert_eq!(plan.addresses()[0].port(), 5_672);
     let Action::Amqp(amqp) = &plan.action else { panic!("{plan:?}") };
     assert_eq!((amqp.vhost.as_str(), amqp.credentials.as_deref()), ("%2f", Some("u:p")));
 }
 
 #[test]
 fn routes_have_weights_and_services_of_the_specification_go_first() {
-    let host = |address: &str, weight| RouteHost { address: address.to_owned(), weight };
+    let host = |address: &str, weight| RouteHost { address: address.to_owned(), weight: Weight::whole(weight) };
     let routes = [
         Route { service: "shop".to_owned(), hosts: vec![host("127.0.0.9:9", 1)], owner: None },
         Route { service: "cart".to_owned(), hosts: vec![host("127.0.0.1:1", 2), host("127.0.0.1:2", 0)], owner: None },
@@ -66,8 +66,8 @@ fn routes_have_weights_and_services_of_the_specification_go_first() {
         Route { service: "far".to_owned(), hosts: vec![host("192.0.2.1:1", 1)], owner: None },
     ];
     let of = |target: &str| plan_with(&format!(r#""target": "http://{target}/", {LOAD}"#), &routes);
-    assert_eq!(of("shop").unwrap().addresses().count(), 2);
-    assert_eq!(of("cart").unwrap().addresses().map(|address| address.port()).collect::<Vec<_>>(), [1]);
+    assert_eq!(of("shop").unwrap().addresses().len(), 2);
+    assert_eq!(of("cart").unwrap().addresses().iter().map(|address| address.port()).collect::<Vec<_>>(), [1]);
     assert!(of("void").unwrap_err().to_string().contains("no address"));
     let forbidden = of("far").unwrap_err().to_string();
     assert!(forbidden.starts_with("groups[0].target:") && forbidden.contains("--allow-target"), "{forbidden}");
@@ -77,19 +77,30 @@ fn routes_have_weights_and_services_of_the_specification_go_first() {
 fn weights(hosts: Vec<RouteHost>) -> Result<Vec<(u16, u64)>, PlanError> {
     let routes = [Route { service: "cart".to_owned(), hosts, owner: None }];
     let plan = plan_with(&format!(r#""target": "http://cart/", {LOAD}"#), &routes)?;
-    Ok(plan.hosts.iter().map(|host| (host.address.port(), host.weight)).collect())
+    Ok(plan.upstream.now().used().map(|host| (host.address.port(), host.weight)).collect())
 }
 
 #[test]
 fn equal_addresses_are_one_host_with_the_sum_of_their_weights_and_weight_0_is_none() {
-    let host = |port: u16, weight| RouteHost { address: format!("127.0.0.1:{port}"), weight };
+    let host = |port: u16, weight| RouteHost { address: format!("127.0.0.1:{port}"), weight: Weight::whole(weight) };
     assert_eq!(weights(vec![host(1, 100)]).unwrap(), [(1, 1)]);
     assert_eq!(weights(vec![host(1, 1_000), host(2, 500)]).unwrap(), [(1, 2), (2, 1)]);
     assert_eq!(weights(vec![host(1, 2), host(2, 3), host(1, 4), host(3, 0)]).unwrap(), [(1, 2), (2, 1)]);
-    let mapped = RouteHost { address: "[::ffff:127.0.0.1]:1".to_owned(), weight: 1 };
+    let mapped = RouteHost { address: "[::ffff:127.0.0.1]:1".to_owned(), weight: Weight::default() };
     assert_eq!(weights(vec![host(1, 1), mapped]).unwrap(), [(1, 1)]);
     let error = weights(vec![host(1, u32::MAX), host(2, u32::MAX - 1)]).unwrap_err().to_string();
     assert!(error.starts_with("groups[0].target: ") && error.contains("at most"), "{error}");
+}
+
+#[test]
+fn weights_that_are_fractions_have_the_shortest_cycle_there_is() {
+    let host =
+        |port: u16, weight: &str| RouteHost { address: format!("127.0.0.1:{port}"), weight: weight.parse().unwrap() };
+    assert_eq!(weights(vec![host(1, "1"), host(2, "2"), host(3, "0.5")]).unwrap(), [(1, 2), (2, 4), (3, 1)]);
+    assert_eq!(weights(vec![host(1, "0.1"), host(2, "0.3"), host(1, "0.2")]).unwrap(), [(1, 1), (2, 1)]);
+    assert_eq!(weights(vec![host(1, "0.000001"), host(2, "0.000003")]).unwrap(), [(1, 1), (2, 3)]);
+    let error = weights(vec![host(1, "999999.999999"), host(2, "1")]).unwrap_err().to_string();
+    assert!(error.contains("common divisor"), "{error}");
 }
 
 #[test]
@@ -113,7 +124,7 @@ fn equal_addresses_of_a_specification_are_one_host() {
     };
     let plan = plan_group(&input, &TargetPolicy::default(), &|_| None).unwrap();
     assert_eq!(
-        plan.hosts.iter().map(|host| (host.address.port(), host.weight)).collect::<Vec<_>>(),
+        plan.upstream.now().used().map(|host| (host.address.port(), host.weight)).collect::<Vec<_>>(),
         [(81, 2), (82, 1)]
     );
 }
@@ -168,7 +179,7 @@ fn a_rate_per_node_is_multiplied_by_the_nodes() {
         let plan = plan(&format!(r#""target": "http://shop/", {LOAD}{extra}"#)).unwrap();
         match plan.load {
             Load::Open { schedule, .. } => schedule.total(),
-            Load::Closed { .. } => 0,
+            Load::Closed(_) => 0,
         }
     };
     assert_eq!((of(""), of(r#", "rate_per_node": true"#)), (1, 4));
@@ -202,7 +213,7 @@ fn variables_and_defaults_are_filled_in_before_anything_is_looked_up_in_every_fi
     let known = [("SHOP", "cart"), ("A", "two"), ("PORT", "82")];
     let services = r#"{"cart": ["127.0.0.1:${PORT:-81}", "${HOST:-127.0.0.2:83}"]}"#;
     let plan = plan_where(services, group, &[], &known).unwrap();
-    let addresses: Vec<String> = plan.addresses().map(|address| address.to_string()).collect();
+    let addresses: Vec<String> = plan.addresses().iter().map(ToString::to_string).collect();
     assert_eq!(addresses, ["127.0.0.1:82", "127.0.0.2:83"]);
     let Action::Http(http) = &plan.action else { panic!("{plan:?}") };
     let request = String::from_utf8(http.requests[0].plain.clone()).unwrap();
@@ -211,10 +222,10 @@ fn variables_and_defaults_are_filled_in_before_anything_is_looked_up_in_every_fi
     assert!(request.ends_with("{two, none}"), "{request}");
 
     // The whole URL, and an address of the routing table.
-    let host = RouteHost { address: "${HOST:-127.0.0.9}:9".to_owned(), weight: 1 };
+    let host = RouteHost { address: "${HOST:-127.0.0.9}:9".to_owned(), weight: Weight::default() };
     let routes = [Route { service: "far".to_owned(), hosts: vec![host], owner: None }];
     let plan = plan_where("{}", r#""target": "${URL:-http://far/}""#, &routes, &[]).unwrap();
-    assert_eq!(plan.addresses().next().unwrap().to_string(), "127.0.0.9:9");
+    assert_eq!(plan.addresses()[0].to_string(), "127.0.0.9:9");
 
     let amqp = r#""engine": "amqp", "target": "amqp://${USER:-u}:${PASSWORD}@127.0.0.1/${V:-v}", "steps": [{"publish":
         {"exchange": "${E:-e}", "routing_key": "${K:-k}", "body": "${B:-b}"}}, {"consume": {"queue": "${Q:-q}"}}]"#;

@@ -31,6 +31,8 @@ pub(crate) struct Program {
     /// Where the scenarios begin, and how often each is taken beside the others.
     pub(super) entries: Box<[Pc]>,
     pub(super) weights: Box<[f64]>,
+    /// Their names; none where the group has one list of steps.
+    pub(super) scenarios: Box<[String]>,
     pub(super) loops: u16,
     pub(crate) names: Names,
     pub(super) loop_slot: u16,
@@ -42,7 +44,7 @@ pub(crate) struct Program {
     pub(crate) targets: Box<[Arc<TargetPlan>]>,
     /// What the group's target has as its path, without a slash at its end.
     pub(crate) base_path: Box<str>,
-    pub(crate) resolver: Resolver,
+    pub(crate) resolver: Arc<Resolver>,
     pub(crate) logins: Box<[Login]>,
     pub(crate) grants: Box<[Grant]>,
     /// Servers of NATS that steps go to.
@@ -74,11 +76,22 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Where an iteration begins: at the scenario that its number draws.
-    pub(crate) fn entry(&self, iteration: u64) -> Pc {
+    /// How often each scenario is taken beside the others, as written.
+    pub(crate) fn weights(&self) -> &[f64] {
+        &self.weights
+    }
+
+    /// Names of the scenarios; none where the group has one list of steps.
+    pub(crate) fn scenarios(&self) -> &[String] {
+        &self.scenarios
+    }
+
+    /// Where an iteration begins: at the scenario that its number draws, by other weights than as written if there are
+    /// any.
+    pub(crate) fn entry(&self, iteration: u64, weights: Option<&[f64]>) -> Pc {
         let picked = match self.entries.len() {
             0 | 1 => Some(0),
-            _ => pick(&self.weights, self.seed, self.group, iteration),
+            _ => pick(weights.unwrap_or(&self.weights), self.seed, self.group, iteration),
         };
         picked.and_then(|picked| self.entries.get(picked)).copied().unwrap_or_default()
     }

@@ -29,7 +29,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) key: DrawKey,
     pub(crate) iteration: u64,
     pub(crate) user: u64,
-    pub(crate) now_unix_ms: u64,
+    /// Asked where templates are filled in, and not where a program only goes on.
+    pub(crate) now_unix_ms: fn() -> u64,
     pub(crate) environment: &'a dyn Fn(&str) -> Option<String>,
 }
 
@@ -128,7 +129,7 @@ impl Memory {
             shared: &program.shared,
             iteration: facts.iteration,
             user: facts.user,
-            now_unix_ms: facts.now_unix_ms,
+            now_unix_ms: (facts.now_unix_ms)(),
             environment: facts.environment,
             made_max_bytes: MADE_MAX_BYTES,
         }

@@ -10,16 +10,15 @@ use nuncius_schemas::target::{Target, split_scheme};
 use rustls::ClientConfig;
 
 use crate::error::PlanError;
-use crate::host::Host;
-use crate::plan::spread::Spread;
 use crate::plan::target;
+use crate::plan::upstream::Upstream;
 use crate::policy::TargetPolicy;
 use crate::tls::{self, Tls};
 
 /// Most targets that become known while a program runs.
 pub(crate) const FOUND_MAX: usize = 256;
 
-/// One target: an origin (RFC 6454), and the addresses behind it.
+/// One target: an origin (RFC 6454), and what stands behind it.
 #[derive(Debug)]
 pub(crate) struct TargetPlan {
     /// Scheme and authority: `http://shop:8080`.
@@ -30,9 +29,7 @@ pub(crate) struct TargetPlan {
     pub(crate) host: String,
     /// How its peers are met over TLS.
     pub(crate) tls: Option<Tls>,
-    pub(crate) hosts: Arc<[Host]>,
-    /// How iterations are shared over the hosts.
-    pub(crate) spread: Spread,
+    pub(crate) upstream: Arc<Upstream>,
     /// Whether requests over HTTP go there.
     pub(crate) is_http: bool,
 }
@@ -47,7 +44,7 @@ impl TargetPlan {
 #[derive(Debug)]
 pub(crate) struct Resolver {
     services: BTreeMap<String, Vec<String>>,
-    routes: Vec<Route>,
+    routes: Mutex<Vec<Route>>,
     policy: TargetPolicy,
     tls: Option<TlsOptions>,
     /// What is offered in TLS (RFC 7301).
@@ -66,7 +63,7 @@ impl Resolver {
         tls: Option<TlsOptions>,
         protocol: &'static str,
     ) -> Self {
-        let (config, found) = (OnceLock::new(), Mutex::new(HashMap::new()));
+        let (config, found, routes) = (OnceLock::new(), Mutex::new(HashMap::new()), Mutex::new(routes));
         Self { services, routes, policy, tls, protocol, config, found }
     }
 
@@ -76,11 +73,9 @@ impl Resolver {
     /// # Errors
     /// It is none, has no address, or one that this node may not be aimed at.
     pub(crate) fn target(&self, path: &str, field: &str, origin: &str) -> Result<TargetPlan, PlanError> {
-        let (target, hosts) = self.reach(field, origin)?;
+        let (target, upstream) = self.reach(field, origin)?;
         let is_http = origin.starts_with("http://") || origin.starts_with("https://");
-        let weights: Vec<u64> = hosts.iter().map(|host| host.weight).collect();
         let refused = |field: String, problem: String| PlanError::Field { field, problem };
-        let spread = Spread::new(&weights).map_err(|problem| refused(field.to_owned(), problem))?;
         let tls = if target.secure && is_http {
             // The problem begins with the field of the group.
             let tls = self.tls(&target.host).map_err(|problem| match problem.split_once(": ") {
@@ -92,7 +87,26 @@ impl Resolver {
             None
         };
         let (authority, host) = (target.authority, target.host);
-        Ok(TargetPlan { origin: origin.to_owned(), authority, host, tls, hosts: hosts.into(), spread, is_http })
+        Ok(TargetPlan { origin: origin.to_owned(), authority, host, tls, upstream: Arc::new(upstream), is_http })
+    }
+
+    fn routes(&self) -> Vec<Route> {
+        self.routes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Goes by a route from now on, and so do the targets that became known. May block on DNS.
+    ///
+    /// # Errors
+    /// As [`Upstream::reroute`].
+    pub(crate) fn reroute(&self, route: &Route) -> Result<(), PlanError> {
+        // Nothing becomes known between the two.
+        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        for target in found.values() {
+            target.upstream.reroute(route, &self.policy)?;
+        }
+        let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        routes.iter_mut().filter(|known| known.service == route.service).for_each(|known| *known = route.clone());
+        Ok(())
     }
 
     fn tls(&self, host: &str) -> Result<Tls, String> {
@@ -102,14 +116,14 @@ impl Resolver {
         Ok(Tls { config: Arc::clone(config.as_ref().map_err(Clone::clone)?), server_name: tls::server_name(name)? })
     }
 
-    /// The parts of a URL of any protocol, and the hosts behind it. May block on DNS. `field` is that of the URL.
+    /// The parts of a URL of any protocol, and what stands behind it. May block on DNS. `field` is that of the URL.
     ///
     /// # Errors
     /// It is none, has no address, or one that this node may not be aimed at.
-    pub(crate) fn reach(&self, field: &str, url: &str) -> Result<(target::Target, Vec<Host>), PlanError> {
+    pub(crate) fn reach(&self, field: &str, url: &str) -> Result<(target::Target, Upstream), PlanError> {
         let target = target::parse(field, url)?;
-        let hosts = target::resolve(field, &target, &self.services, &self.routes, &self.policy)?;
-        Ok((target, hosts))
+        let upstream = Upstream::of(field, &target, &self.services, &self.routes(), &self.policy)?;
+        Ok((target, upstream))
     }
 
     /// How peers of this name are met over TLS by another protocol than HTTP.
@@ -126,7 +140,7 @@ impl Resolver {
         let host = split_scheme(origin).map(|(scheme, rest)| Target::with_scheme(scheme, rest));
         let Some(host) = host.and_then(|target| target.host().ok()) else { return true };
         let is_service =
-            |name: &str| self.services.contains_key(name) || self.routes.iter().any(|route| route.service == name);
+            |name: &str| self.services.contains_key(name) || self.routes().iter().any(|route| route.service == name);
         host.name.parse::<std::net::IpAddr>().is_ok() || host.service().is_some_and(is_service)
     }
 
@@ -138,8 +152,13 @@ impl Resolver {
         if let Some(known) = self.known(origin) {
             return Ok(known);
         }
+        let before = self.routes();
         let target = Arc::new(self.target("", "url", origin)?);
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        // What has changed meanwhile; while this is held nothing does.
+        for route in self.routes().into_iter().filter(|route| !before.contains(route)) {
+            target.upstream.reroute(&route, &self.policy)?;
+        }
         if found.len() >= FOUND_MAX {
             let problem = format!("more than {FOUND_MAX} hosts became known while the load went on");
             return Err(PlanError::Field { field: "url".to_owned(), problem });

@@ -55,7 +55,7 @@ impl<'p> Pretend<'p> {
                 key: self.program.key,
                 iteration: self.iteration,
                 user: 0,
-                now_unix_ms: 0,
+                now_unix_ms: || 0,
                 environment: &|name| self.program.environment(name),
             };
             match advance(self.program, cursor, &mut self.memory, &facts)? {
@@ -83,7 +83,7 @@ impl<'p> Pretend<'p> {
 
 fn done_by(program: &Program, iteration: u64) -> Result<Vec<String>, Fault> {
     let mut pretend = Pretend::new(program, iteration);
-    let mut cursor = Cursor::at(program.entry(iteration));
+    let mut cursor = Cursor::at(program.entry(iteration, None));
     pretend.run(&mut cursor, &mut |_, _, _| {}).map(|()| pretend.done)
 }
 
@@ -189,7 +189,7 @@ fn what_an_action_remembers_is_seen_by_what_comes_after_it() {
             memory.set(slot, Some(json!(7)));
         }
     };
-    pretend.run(&mut Cursor::at(program.entry(0)), &mut act).unwrap();
+    pretend.run(&mut Cursor::at(program.entry(0, None)), &mut act).unwrap();
     assert_eq!(pretend.done, ["do 0", "do 1"]);
 }
 

@@ -24,6 +24,9 @@ const NOT_IN_PATH: &AsciiSet = &CONTROLS
 /// What stands for something else in a parameter of a query: all but the unreserved characters of RFC 3986, 2.3.
 const NOT_IN_PARAMETER: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
+/// As long as most texts are that are made: longer ones grow.
+const MADE_BYTES: usize = 64;
+
 /// A text.
 #[derive(Debug)]
 pub(crate) enum Text {
@@ -62,8 +65,12 @@ impl Text {
     /// # Errors
     /// A template cannot be filled in.
     pub(crate) fn text(&self, scope: &Scope<'_>, draws: &mut Draws) -> Result<String, TemplateError> {
-        let mut out = String::new();
-        self.write(scope, draws, &mut out)?;
+        let template = match self {
+            Self::Constant(text) => return Ok(text.to_string()),
+            Self::Made(template) => template,
+        };
+        let mut out = String::with_capacity(MADE_BYTES);
+        template.render_into(scope, draws, &mut out)?;
         Ok(out)
     }
 }

@@ -13,6 +13,9 @@ pub(crate) struct Exchange {
     pub(crate) place: u16,
     /// See [`crate::sink::Row::index`].
     pub(crate) index: u64,
+    /// Number of the host that it goes to: see [`Recorder::host_number`](super::Recorder::host_number); 0 where hosts
+    /// are not told apart.
+    pub(crate) host: u16,
     /// Planned instant; where there is none, when it was begun.
     pub(crate) planned_ns: u64,
     /// Planned plus lag: what is later than this was *blocked*.

@@ -3,6 +3,7 @@
 //! Nothing here blocks before the end: a full sink makes seconds fold into one report, and drops rows, which are
 //! counted.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError};
 
@@ -17,6 +18,9 @@ use crate::sink::{
 
 /// Longest sample of a failure, in bytes.
 const SAMPLE_MAX_BYTES: usize = 256;
+
+/// Most hosts that a thread tells apart.
+const HOSTS_TOLD_MAX: usize = 4_096;
 
 #[derive(Debug)]
 pub(super) struct Seconds {
@@ -51,6 +55,7 @@ impl Shape {
             first_second: second,
             last_second: second,
             steps: (0..self.recorders).map(|_| recorder()).collect(),
+            hosts: Vec::new(),
             dropped_rows: 0,
             faults: Vec::new(),
             cycles: Vec::new(),
@@ -173,6 +178,7 @@ impl Seconds {
         self.second_end_ns = self.end_of(second);
         self.report.last_second = second.saturating_sub(1).max(self.report.first_second);
         let mut next = self.shape.empty(second);
+        next.hosts.clone_from(&self.report.hosts);
         for (next, last) in next.steps.iter_mut().zip(&self.report.steps) {
             next.in_flight = last.in_flight;
         }
@@ -183,6 +189,19 @@ impl Seconds {
             Err(TrySendError::Full(_)) => {}
             Err(TrySendError::Disconnected(_)) => self.is_deaf = true,
         }
+    }
+
+    /// The number of a host, from 1 on; 0 where as many are known as can be.
+    pub(super) fn host_number(&mut self, host: SocketAddr) -> u16 {
+        let at = match self.report.hosts.iter().position(|known| *known == host) {
+            Some(at) => at,
+            None if self.report.hosts.len() < HOSTS_TOLD_MAX => {
+                self.report.hosts.push(host);
+                self.report.hosts.len() - 1
+            }
+            None => return 0,
+        };
+        u16::try_from(at + 1).unwrap_or(0)
     }
 
     /// The meter of this number.

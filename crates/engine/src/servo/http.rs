@@ -11,9 +11,8 @@ use tokio::sync::Semaphore;
 
 use super::order::{Order, Reply};
 use crate::failure::Failure;
-use crate::host::Host;
 use crate::http::client::{Client, Ending, connect};
-use crate::plan::{GroupPlan, ServoPlan, Spread};
+use crate::plan::{Followed, GroupPlan, Hosts, ServoPlan};
 
 /// Most connections of a thread whose servos share them.
 pub(super) const POOL_CONNECTIONS: usize = 64;
@@ -21,14 +20,13 @@ pub(super) const POOL_CONNECTIONS: usize = 64;
 const ANSWER_MAX_BYTES: usize = 256 * 1024;
 /// The connections of a thread.
 pub(super) struct Http {
-    hosts: Arc<[Host]>,
-    spread: Spread,
+    upstream: RefCell<Followed>,
     /// Events sent, which tells the host of the next one where servos share connections.
     events: Cell<u64>,
     permits: Semaphore,
     is_per_servo: bool,
     /// At rest, of each host; the one used last is used first.
-    idle: RefCell<Vec<Vec<Client>>>,
+    idle: RefCell<HashMap<usize, Vec<Client>>>,
     /// At rest, each of its servo.
     own: RefCell<HashMap<u32, Client>>,
     /// Everything of a head that is the same in all.
@@ -44,12 +42,11 @@ impl Http {
             fields.push_str(&format!("{name}: {value}\r\n"));
         }
         Self {
-            hosts: Arc::clone(&group.hosts),
-            spread: group.spread.clone(),
+            upstream: RefCell::new(Followed::new(&group.upstream)),
             events: Cell::new(0),
             permits: Semaphore::new(if is_per_servo { servos.max(1) } else { POOL_CONNECTIONS }),
             is_per_servo,
-            idle: RefCell::new(group.hosts.iter().map(|_| Vec::new()).collect()),
+            idle: RefCell::default(),
             own: RefCell::new(HashMap::new()),
             prefix: plan.path.clone(),
             fields,
@@ -60,13 +57,14 @@ impl Http {
     pub(super) async fn exchange(&self, order: &Order, sent: impl Fn()) -> Result<Reply, Failure> {
         let closed = |problem: &str| Failure::new(FailureKind::Closed, problem);
         let _permit = self.permits.acquire().await.map_err(|_| closed("the pool of connections is closed"))?;
-        let host = self.host_of(order.servo);
+        let hosts = self.hosts();
+        let host = self.host_of(&hosts, order.servo);
         let request = self.request(order);
         let mut retried = 0;
         loop {
             let mut connection = match self.take(order.servo, host) {
                 Some(connection) => connection,
-                None => self.open(host).await?,
+                None => open(&hosts, host).await?,
             };
             if order.drops {
                 let written = connection.send(request.as_bytes()).await;
@@ -105,23 +103,36 @@ impl Http {
         }
     }
 
-    /// A servo with a connection of its own stays with its host; the events of the others are shared over all.
-    fn host_of(&self, servo: u32) -> usize {
+    /// What stands behind the target now. Connections at rest to a host that is out of the route are closed.
+    fn hosts(&self) -> Arc<Hosts> {
+        let mut upstream = self.upstream.borrow_mut();
+        if upstream.look() {
+            self.idle.borrow_mut().retain(|host, _| upstream.hosts().is_used(*host));
+        }
+        Arc::clone(upstream.hosts())
+    }
+
+    /// A servo with a connection of its own stays with its host as long as that is in the route; the events of the
+    /// others are shared over all.
+    fn host_of(&self, hosts: &Hosts, servo: u32) -> usize {
         if self.is_per_servo {
-            return self.spread.host(u64::from(servo));
+            return match self.own.borrow().get(&servo) {
+                Some(own) if hosts.is_used(own.host) => own.host,
+                Some(_) | None => hosts.spread.host(u64::from(servo)),
+            };
         }
         let event = self.events.get();
         self.events.set(event.wrapping_add(1));
-        self.spread.host(event)
+        hosts.spread.host(event)
     }
 
     fn take(&self, servo: u32, host: usize) -> Option<Client> {
         loop {
             let mut connection = match self.is_per_servo {
                 true => self.own.borrow_mut().remove(&servo),
-                false => self.idle.borrow_mut().get_mut(host).and_then(Vec::pop),
+                false => self.idle.borrow_mut().get_mut(&host).and_then(Vec::pop),
             }?;
-            if connection.is_open(monotonic_ns()) {
+            if connection.host == host && connection.is_open(monotonic_ns()) {
                 return Some(connection);
             }
         }
@@ -129,21 +140,13 @@ impl Http {
 
     fn rest(&self, servo: u32, mut connection: Client) {
         connection.rest(monotonic_ns());
+        if !self.hosts().is_used(connection.host) {
+            return;
+        }
         match self.is_per_servo {
             true => drop(self.own.borrow_mut().insert(servo, connection)),
-            false => {
-                let mut idle = self.idle.borrow_mut();
-                if let Some(idle) = idle.get_mut(connection.host) {
-                    idle.push(connection);
-                }
-            }
+            false => self.idle.borrow_mut().entry(connection.host).or_default().push(connection),
         }
-    }
-
-    async fn open(&self, index: usize) -> Result<Client, Failure> {
-        let host = self.hosts.get(index);
-        let Some(host) = host else { return Err(Failure::new(FailureKind::Resolve, "no address")) };
-        connect(host, index, None).await
     }
 
     fn request(&self, order: &Order) -> String {
@@ -157,4 +160,9 @@ impl Http {
             order.body
         )
     }
+}
+
+async fn open(hosts: &Hosts, index: usize) -> Result<Client, Failure> {
+    let Some(host) = hosts.get(index) else { return Err(Failure::new(FailureKind::Resolve, "no address")) };
+    connect(host, index, None).await
 }

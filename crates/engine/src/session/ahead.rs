@@ -27,7 +27,8 @@ pub(super) fn open(shared: &Rc<Shared>, count: usize) {
         let shared = Rc::clone(shared);
         tokio::task::spawn_local(async move {
             let Some(target) = shared.target(0).filter(|target| target.is_http) else { return };
-            let Some(address) = target.hosts.get(host) else { return };
+            let hosts = shared.hosts(0).unwrap_or_default();
+            let Some(address) = hosts.get(host) else { return };
             let key = Key { target: 0, host: u32::try_from(host).unwrap_or(u32::MAX), owner: SHARED };
             let patience = Duration::from_nanos(shared.plan.timeout_ns);
             // Who needs it and gets none will say why.

@@ -69,8 +69,7 @@ impl Session<'_> {
             }
             AmqpDoes::Consume { queue, prefetch, messages, taking } => {
                 let exchange = self.open(step, ready);
-                self.in_flight().sent(exchange);
-                let sent_ns = monotonic_ns();
+                let sent_ns = self.in_flight().sent(exchange);
                 let consuming = self.amqp_consume(plan, (queue, *prefetch, *messages));
                 let consumed = timeout(patience, consuming).await;
                 let consumed = consumed.unwrap_or_else(|_| Err(too_late("not so many messages within the timeout")));

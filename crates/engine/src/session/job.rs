@@ -38,8 +38,7 @@ impl Session<'_> {
             .unwrap_or_else(|_| Err(Failure::new(FailureKind::Timeout, "no connection to NATS within the timeout")));
         let submitter = submitter.map_err(|failure| self.end(exchange, step, failure, monotonic_ns()))?;
         self.permit(exchange).await;
-        self.in_flight().sent(exchange);
-        let sent_ns = monotonic_ns();
+        let sent_ns = self.in_flight().sent(exchange);
         let whole = self.submit(plan, submitter, args, exchange);
         let ended = timeout(patience, whole).await;
         let ended = ended.unwrap_or_else(|_| Err(Failure::new(FailureKind::Timeout, "no result within the timeout")));

@@ -1,6 +1,7 @@
 //! Steps over NATS: a server that is tested, reached by one connection of the thread.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -83,9 +84,9 @@ impl Session<'_> {
         if !matches!(plan.does, NatsDoes::Wait { .. }) {
             self.permit(exchange).await;
         }
-        self.in_flight().sent(exchange);
-        let sent_ns = monotonic_ns();
-        let doing = self.nats_do(plan, client, made, (cursor, draws), exchange);
+        let sent_ns = self.in_flight().sent(exchange);
+        // In its place: it is large, and would be copied once more.
+        let doing = pin!(self.nats_do(plan, client, made, (cursor, draws), exchange));
         match timeout(patience, doing).await {
             Ok(done) => done.map(|incoming| (incoming, sent_ns)),
             Err(_) => Err(failure_of(TargetError::Timeout)),
@@ -146,7 +147,7 @@ impl Session<'_> {
                     Some(queue) => Some(text(queue, draws, cursor)?),
                     None => None,
                 };
-                let subscription = client.subscribe(subject, queue).await.map_err(failure_of)?;
+                let subscription = Box::pin(client.subscribe(subject, queue)).await.map_err(failure_of)?;
                 let subscription = Subscription::new(subscription, track.clone());
                 self.user.channels.put_subscription(*channel, plan.step, subscription);
                 Ok(None)
@@ -160,9 +161,10 @@ impl Session<'_> {
             }
             NatsDoes::Consume { stream, consumer, messages, track } => {
                 let Some(client) = client else { return Err(is_closed()) };
-                let consumer = self.nats_consumer(client, plan.server, stream, consumer).await?;
+                // Large, beside what most steps are.
+                let consumer = Box::pin(self.nats_consumer(client, plan.server, stream, consumer)).await?;
                 let count = *messages as usize;
-                let taken = consumer.take(count, patience).await.map_err(failure_of)?;
+                let taken = Box::pin(consumer.take(count, patience)).await.map_err(failure_of)?;
                 let mut last = None;
                 let arrived = taken.len();
                 for delivery in taken {
@@ -195,8 +197,15 @@ impl Session<'_> {
         let cell = self.shared.nats.clients.get(index);
         let server = self.program.nats_servers.get(index);
         let (Some(cell), Some(server)) = (cell, server) else { return Err(failure_of(TargetError::Connect)) };
-        let opened = timeout(patience, cell.get_or_try_init(|| connect(server, &self.shared.plan.name, patience)));
-        let client = opened.await.unwrap_or(Err(TargetError::Timeout)).map_err(failure_of)?;
+        let client = match cell.get() {
+            Some(client) => client,
+            None => {
+                let opening = cell.get_or_try_init(|| connect(server, &self.shared.plan.name, patience));
+                // Large, and seldom: not part of what every session takes.
+                let opened = Box::pin(timeout(patience, opening)).await;
+                opened.unwrap_or(Err(TargetError::Timeout)).map_err(failure_of)?
+            }
+        };
         for _ in 0..client.take_slow() {
             // What nobody took in time was dropped here, and not by the target.
             self.in_flight().record(|recorder| recorder.fault(GeneratorFault::Buffers));

@@ -40,12 +40,16 @@ impl Session<'_> {
     /// # Errors
     /// Why there is no answer.
     pub(super) async fn send(&self, sending: Sending<'_>, buffers: &mut Buffers) -> Result<u64, Failure> {
-        let (number, target) = sending.target;
-        let host = target.spread.host(self.position);
+        let (number, _) = sending.target;
+        let hosts = self.shared.hosts(number).unwrap_or_default();
+        let host = hosts.spread.host(self.position);
         let host_number = u32::try_from(host).unwrap_or(u32::MAX);
         let owner = self.shared.owner(&self.user, self.program, number, host_number);
         let key = Key { target: number, host: host_number, owner };
-        let Some(host) = target.hosts.get(host) else { return Err(Failure::new(FailureKind::Resolve, "no address")) };
+        let Some(host) = hosts.get(host) else { return Err(Failure::new(FailureKind::Resolve, "no address")) };
+        if sending.step.is_some() && hosts.are_told() {
+            self.in_flight().reaches(sending.exchange, host.address);
+        }
         let is_idempotent =
             matches!(buffers.outgoing.method(), "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE");
         let trace = sending.step.and_then(|_| self.in_flight().trace_of(sending.exchange));
@@ -92,10 +96,7 @@ impl Session<'_> {
                 lease.client()
             };
             let Some(client) = client else { return Err(Failure::new(FailureKind::Connect, "no connection")) };
-            if step.is_some() {
-                self.in_flight().sent(exchange);
-            }
-            let sent_ns = monotonic_ns();
+            let sent_ns = if step.is_some() { self.in_flight().sent(exchange) } else { monotonic_ns() };
             buffers.received.clear();
             let Buffers { outgoing, received } = &mut *buffers;
             let request = outgoing.http1(&target.authority, closes, trace);
@@ -106,7 +107,7 @@ impl Session<'_> {
             self.count_bytes(step, written_bytes, read_bytes);
             match ended {
                 Ok(Ok(Answer { keeps, .. })) => {
-                    lease.answered(keeps && !closes, monotonic_ns());
+                    lease.answered(keeps && !closes && self.shared.is_used(key), monotonic_ns());
                     return Ok(sent_ns);
                 }
                 Ok(Err(ending)) => {
@@ -149,10 +150,7 @@ impl Session<'_> {
         let mut is_resent = false;
         loop {
             let stream = pool.stream(key, || Box::pin(open_http2(target, host, patience))).await?;
-            if step.is_some() {
-                self.in_flight().sent(exchange);
-            }
-            let sent_ns = monotonic_ns();
+            let sent_ns = if step.is_some() { self.in_flight().sent(exchange) } else { monotonic_ns() };
             buffers.received.clear();
             let Buffers { outgoing, received } = &mut *buffers;
             let request = outgoing
@@ -162,7 +160,7 @@ impl Session<'_> {
             let ended = timeout(patience, exchanged).await;
             let (written_bytes, read_bytes) = stream.http2().take_traffic();
             self.count_bytes(step, written_bytes, read_bytes);
-            if self.program.connections == Connections::PerRequest {
+            if self.program.connections == Connections::PerRequest || !self.shared.is_used(key) {
                 stream.leave();
             }
             match ended {

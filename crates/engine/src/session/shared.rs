@@ -18,15 +18,17 @@ use super::meters::Meters;
 use super::pool::http1::Http1Pool;
 use super::pool::http2::Http2Pool;
 use super::pool::{Key, SHARED};
+use super::scenarios::Scenarios;
 use super::sleep::Sleepers;
 use super::user::User;
 use crate::failure::Failure;
 use crate::http::outgoing::Outgoing;
 use crate::http::received::Received;
 use crate::in_flight::{InFlight, Iteration};
-use crate::plan::{GroupPlan, Load, Picker};
+use crate::plan::{ClosedLoad, Followed, GroupPlan, Hosts, Load, Picker};
 use crate::program::Program;
 use crate::program::feeder::RowReader;
+use crate::program::instruction::Pc;
 use crate::program::machine::Memory;
 use crate::program::render::Destination;
 use crate::program::target::TargetPlan;
@@ -50,6 +52,18 @@ pub(super) enum Pool {
     Http2(Http2Pool),
 }
 
+/// A target, and what stood behind it when the thread looked last.
+struct Reached {
+    target: Arc<TargetPlan>,
+    upstream: Followed,
+}
+
+impl Reached {
+    fn new(target: &Arc<TargetPlan>) -> Self {
+        Self { target: Arc::clone(target), upstream: Followed::new(&target.upstream) }
+    }
+}
+
 pub(super) struct Shared {
     pub(super) in_flight: InFlight,
     pub(super) plan: Arc<GroupPlan>,
@@ -58,7 +72,7 @@ pub(super) struct Shared {
     pub(super) script: Option<RefCell<Runtime>>,
     pub(super) log: Log,
     /// Those of the program, and others that became known since.
-    targets: RefCell<Vec<Arc<TargetPlan>>>,
+    targets: RefCell<Vec<Reached>>,
     /// Numbers of the latter, by origin.
     found: RefCell<HashMap<String, u32>>,
     picker: RefCell<Picker>,
@@ -71,6 +85,7 @@ pub(super) struct Shared {
     users: RefCell<HashMap<u32, User>>,
     owners: Cell<u64>,
     is_open: bool,
+    scenarios: Scenarios,
     pub(super) meters: Meters,
     pub(super) nats: NatsClients,
     pub(super) amqp: AmqpLinks,
@@ -97,7 +112,7 @@ impl Shared {
             HttpVersion::Http1 => Pool::Http1(Http1Pool::new(open_max)),
             HttpVersion::Http2 => Pool::Http2(Http2Pool::new(open_max)),
         };
-        let targets = program.targets.to_vec();
+        let targets = program.targets.iter().map(Reached::new).collect();
         let readers = program.feeders.iter().map(|_| RowReader::default()).collect();
         let picker = plan.picker(first_shard);
         Self {
@@ -115,6 +130,7 @@ impl Shared {
             users: RefCell::default(),
             owners: Cell::new(0),
             is_open,
+            scenarios: Scenarios::default(),
             meters: Meters::new(plan),
             nats: NatsClients::new(program.nats_servers.len()),
             amqp: AmqpLinks::new(program.brokers.len()),
@@ -161,8 +177,21 @@ impl Shared {
     pub(super) fn user_number(&self, iteration: Iteration) -> u64 {
         match &self.plan.load {
             Load::Open { .. } => iteration.index,
-            Load::Closed { users, .. } => iteration.index % u64::from(*users).max(1),
+            Load::Closed(ClosedLoad { users, users_limit, .. }) => {
+                u64::from(nuncius_load::closed::user_of(iteration.index, *users, *users_limit))
+            }
         }
+    }
+
+    /// Where an iteration begins: at the scenario that it takes.
+    pub(super) fn entry(&self, program: &Program, iteration: Iteration) -> Pc {
+        if program.scenarios().len() < 2 {
+            return program.entry(iteration.index, None);
+        }
+        let Some((amendments, planned_ns)) = self.in_flight.planned(iteration) else {
+            return program.entry(iteration.index, None);
+        };
+        self.scenarios.entry(program, &self.plan.name, &amendments, (iteration.index, planned_ns))
     }
 
     /// Which host of each target an iteration goes to.
@@ -173,6 +202,26 @@ impl Shared {
     /// The host that the next connection opened ahead of need is to.
     pub(super) fn host_ahead(&self) -> usize {
         self.picker.borrow_mut().next_ahead()
+    }
+
+    /// What stands behind a target now. Connections at rest to a host that is out of the route are closed.
+    pub(super) fn hosts(&self, number: u32) -> Option<Arc<Hosts>> {
+        let mut targets = self.targets.borrow_mut();
+        let reached = targets.get_mut(number as usize)?;
+        if reached.upstream.look() {
+            let hosts = reached.upstream.hosts();
+            let is_out = |key: &Key| key.target == number && !hosts.is_used(key.host as usize);
+            match &self.pool {
+                Pool::Http1(pool) => pool.leave(is_out),
+                Pool::Http2(pool) => pool.leave(is_out),
+            }
+        }
+        Some(Arc::clone(reached.upstream.hosts()))
+    }
+
+    /// Whether requests go to a host that a connection is to.
+    pub(super) fn is_used(&self, key: Key) -> bool {
+        self.hosts(key.target).is_some_and(|hosts| hosts.is_used(key.host as usize))
     }
 
     /// A row of data of an iteration; `None` where it is not to be begun, since there is none left.
@@ -205,7 +254,7 @@ impl Shared {
     }
 
     pub(super) fn target(&self, number: u32) -> Option<Arc<TargetPlan>> {
-        self.targets.borrow().get(number as usize).cloned()
+        self.targets.borrow().get(number as usize).map(|reached| Arc::clone(&reached.target))
     }
 
     /// The number of the target of a destination. One that became known just now is looked up, and must be allowed.
@@ -220,7 +269,7 @@ impl Shared {
         if let Some(known) = self.found.borrow().get(&origin) {
             return Ok(*known);
         }
-        let own = self.targets.borrow().iter().position(|target| target.origin == origin);
+        let own = self.targets.borrow().iter().position(|reached| reached.target.origin == origin);
         if let Some(own) = own {
             return Ok(u32::try_from(own).unwrap_or(u32::MAX));
         }
@@ -241,7 +290,7 @@ impl Shared {
         let target = found.map_err(|error| Failure::new(kind, error.to_string()))?;
         let mut targets = self.targets.borrow_mut();
         let number = u32::try_from(targets.len()).unwrap_or(u32::MAX);
-        targets.push(target);
+        targets.push(Reached::new(&target));
         self.found.borrow_mut().insert(origin, number);
         Ok(number)
     }

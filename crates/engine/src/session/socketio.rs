@@ -61,15 +61,13 @@ impl Session<'_> {
                 let emission = made.map_err(|failure| self.fail_at(step, ready, failure))?;
                 let exchange = self.open(step, ready);
                 self.permit(exchange).await;
-                self.in_flight().sent(exchange);
-                let sent_ns = monotonic_ns();
+                let sent_ns = self.in_flight().sent(exchange);
                 let ended = self.io_emit(plan, emission, waits, (cursor, &mut draws), exchange).await;
                 self.io_ended(plan, (exchange, sent_ns), ended, (cursor, &mut draws))
             }
             SocketIoDoes::Wait(event) => {
                 let exchange = self.open(step, ready);
-                self.in_flight().sent(exchange);
-                let sent_ns = monotonic_ns();
+                let sent_ns = self.in_flight().sent(exchange);
                 let receiving = self.io_receive(plan, event, (cursor, &mut draws));
                 let received = timeout(Duration::from_nanos(plan.timeout_ns), receiving).await;
                 let ended = received.unwrap_or_else(|_| Err(too_late("no such event within the timeout")));
@@ -78,8 +76,7 @@ impl Session<'_> {
             SocketIoDoes::Disconnect => {
                 let exchange = self.open(step, ready);
                 self.permit(exchange).await;
-                self.in_flight().sent(exchange);
-                let sent_ns = monotonic_ns();
+                let sent_ns = self.in_flight().sent(exchange);
                 let leaving = self.io_disconnect(plan);
                 let left = timeout(Duration::from_nanos(plan.timeout_ns), leaving).await;
                 let left = left.unwrap_or_else(|_| Err(too_late("the server takes nothing within the timeout")));
@@ -141,8 +138,9 @@ impl Session<'_> {
         exchange: ExchangeId,
         buffers: &mut Buffers,
     ) -> Result<SocketIo, Failure> {
-        let index = target.spread.host(self.position);
-        let host = target.hosts.get(index).ok_or_else(|| Failure::new(FailureKind::Resolve, "no address"))?;
+        let hosts = target.upstream.now();
+        let index = hosts.spread.host(self.position);
+        let host = hosts.get(index).ok_or_else(|| Failure::new(FailureKind::Resolve, "no address"))?;
         let most = self.program.body_max_bytes;
         let mut failure = Failure::new(FailureKind::Connect, "no transport is named");
         for transport in &connect.transports {

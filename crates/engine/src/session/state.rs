@@ -69,7 +69,7 @@ impl<'s> Session<'s> {
             key: self.program.key,
             iteration: self.iteration.index,
             user: self.user_number,
-            now_unix_ms: unix_ms(),
+            now_unix_ms: unix_ms,
             environment: &environment,
         })
     }

@@ -1,5 +1,6 @@
 //! Steps over WebSocket: what a user opens, sends, waits for and closes.
 
+use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -44,7 +45,9 @@ impl Session<'_> {
             WsDoes::Connect(request, offered) => {
                 let mut buffers = self.shared.take_buffers();
                 let offered = offered.as_deref();
-                let opened = self.ws_connect(plan, (request, offered), (cursor, &mut draws), ready, &mut buffers).await;
+                let opening = self.ws_connect(plan, (request, offered), (cursor, &mut draws), ready, &mut buffers);
+                // Large, and seldom: not part of what every message takes.
+                let opened = Box::pin(opening).await;
                 self.shared.give_back(buffers);
                 opened
             }
@@ -54,25 +57,27 @@ impl Session<'_> {
                 let length_bytes = message.len() as u64;
                 let exchange = self.open(plan.step, ready);
                 self.permit(exchange).await;
-                self.in_flight().sent(exchange);
-                let sent_ns = monotonic_ns();
+                let sent_ns = self.in_flight().sent(exchange);
                 let patience = Duration::from_nanos(plan.timeout_ns);
-                let exchanged = timeout(patience, async {
-                    self.ws_write(plan.channel, message).await?;
-                    self.in_flight().count_at(exchange, |recorder, place| recorder.written(place, length_bytes));
-                    add(self.shared, self.iteration, self.shared.meters.ws.sent, 1);
-                    match wait {
-                        Some(wait) => self.ws_receive(plan.channel, wait, cursor, &mut draws).await.map(Some),
-                        None => Ok(None),
-                    }
-                });
-                let ended = exchanged.await.unwrap_or_else(|_| Err(too_late(wait.is_some())));
+                let exchanged = {
+                    // In its place: it is large, and would be copied once more.
+                    let exchanging = pin!(async {
+                        self.ws_write(plan.channel, message).await?;
+                        self.in_flight().count_at(exchange, |recorder, place| recorder.written(place, length_bytes));
+                        add(self.shared, self.iteration, self.shared.meters.ws.sent, 1);
+                        match wait {
+                            Some(wait) => self.ws_receive(plan.channel, wait, cursor, &mut draws).await.map(Some),
+                            None => Ok(None),
+                        }
+                    });
+                    timeout(patience, exchanging).await
+                };
+                let ended = exchanged.unwrap_or_else(|_| Err(too_late(wait.is_some())));
                 self.ws_ended(plan, (exchange, sent_ns), ended, cursor, &mut draws)
             }
             WsDoes::Wait(wait) => {
                 let exchange = self.open(plan.step, ready);
-                self.in_flight().sent(exchange);
-                let sent_ns = monotonic_ns();
+                let sent_ns = self.in_flight().sent(exchange);
                 let patience = Duration::from_nanos(plan.timeout_ns);
                 let received = timeout(patience, self.ws_receive(plan.channel, wait, cursor, &mut draws)).await;
                 let ended = received.map_or_else(|_| Err(too_late(true)), |received| received.map(Some));
@@ -119,12 +124,15 @@ impl Session<'_> {
         let path = buffers.outgoing.path().to_owned();
         let upgrade = upgrade((&path, &buffers.outgoing), &target.authority, offered, trace.as_deref());
         let upgrade = upgrade.map_err(failed)?;
-        let Some(host) = target.hosts.get(target.spread.host(self.position)) else {
+        let hosts = self.shared.hosts(number).unwrap_or_default();
+        let Some(host) = hosts.get(hosts.spread.host(self.position)) else {
             return Err(failed(Failure::new(FailureKind::Resolve, "no address")));
         };
+        if hosts.are_told() {
+            self.in_flight().reaches(exchange, host.address);
+        }
         self.permit(exchange).await;
-        self.in_flight().sent(exchange);
-        let sent_ns = monotonic_ns();
+        let sent_ns = self.in_flight().sent(exchange);
         let limits = Limits { message_max_bytes: self.program.body_max_bytes };
         let patience = Duration::from_nanos(plan.timeout_ns);
         // Large, and seldom: not part of what every session takes.

@@ -199,10 +199,11 @@ async fn ask(
 }
 
 async fn open(route: &Route) -> Result<Client, Failure> {
-    let Some(host) = route.target.hosts.get(route.host) else {
+    // A session over polling stays with its host, whatever becomes of the route.
+    let Some(host) = route.target.upstream.now().get(route.host).cloned() else {
         return Err(Failure::new(FailureKind::Resolve, "no address"));
     };
-    match timeout(route.timeout, client::connect(host, route.host, route.target.tls.as_ref())).await {
+    match timeout(route.timeout, client::connect(&host, route.host, route.target.tls.as_ref())).await {
         Ok(opened) => opened,
         Err(_) => {
             let text = format!("connect {}: no answer within the timeout", host.address);

@@ -4,10 +4,12 @@ use crate::conformance::with_each;
 use crate::support::{Client, Reply, Run, Server};
 use nuncius_engine::PlanError;
 use nuncius_load::ShardSet;
-use nuncius_schemas::route::{Route, RouteHost};
+use nuncius_schemas::route::{Route, RouteHost, Weight};
 
 fn route(hosts: &[(&Server, u32)]) -> [Route; 1] {
-    let hosts = hosts.iter().map(|(server, weight)| RouteHost { address: server.address.to_string(), weight: *weight });
+    let host =
+        |server: &Server, weight| RouteHost { address: server.address.to_string(), weight: Weight::whole(weight) };
+    let hosts = hosts.iter().map(|(server, weight)| host(server, *weight));
     [Route { service: "shop".to_owned(), hosts: hosts.collect(), owner: None }]
 }
 

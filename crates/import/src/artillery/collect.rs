@@ -90,6 +90,7 @@ fn needed(second: &ExperimentSecond) -> ExperimentSecond {
         steps: group.steps.iter().map(only).collect(),
         name: group.name.clone(),
         so_far: GroupSums::default(),
+        meters: Vec::new(),
         ..*group
     });
     let groups = groups.collect();

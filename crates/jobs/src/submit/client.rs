@@ -1,6 +1,7 @@
 //! One client of one queue: jobs published until the queue has them, and results handed to whoever waits for them.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -54,12 +55,15 @@ pub(super) struct Client {
     pub(super) options: SubmitterOptions,
     definition: Mutex<Option<Arc<QueueDefinition>>>,
     waiting: Mutex<HashMap<String, Waiting>>,
+    /// Number of the next ticket.
+    next_ticket: AtomicU64,
 }
 
 /// A job whose result somebody waits for.
 #[derive(Debug)]
 struct Waiting {
-    result: oneshot::Sender<JobResult>,
+    /// Tickets by their numbers: the same job may be submitted again while it is waited for.
+    results: Vec<(u64, oneshot::Sender<JobResult>)>,
     /// When it began to be waited for, or was last looked for in the stream.
     since: Instant,
 }
@@ -93,13 +97,14 @@ pub struct Ticket {
     pub id: String,
     /// Whether it is new to its queue.
     pub acceptance: Acceptance,
+    number: u64,
     result: oneshot::Receiver<JobResult>,
     client: Arc<Client>,
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.client.forget(&self.id);
+        self.client.forget(&self.id, self.number);
     }
 }
 
@@ -112,7 +117,13 @@ impl Ticket {
 
 impl Client {
     pub(super) fn new(bus: &Bus, options: SubmitterOptions) -> Self {
-        Self { bus: bus.clone(), options, definition: Mutex::new(None), waiting: Mutex::new(HashMap::new()) }
+        Self {
+            bus: bus.clone(),
+            options,
+            definition: Mutex::default(),
+            waiting: Mutex::default(),
+            next_ticket: AtomicU64::new(0),
+        }
     }
 
     /// Nobody will answer any more: whoever waits is told so.
@@ -132,16 +143,24 @@ impl Client {
         Ok(found)
     }
 
-    fn forget(&self, id: &str) {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+    fn forget(&self, id: &str, number: u64) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(found) = waiting.get_mut(id) else { return };
+        found.results.retain(|(other, _)| *other != number);
+        if found.results.is_empty() {
+            waiting.remove(id);
+        }
     }
 
     /// A ticket whose result is listened for.
     pub(super) fn ticket(self: &Arc<Self>, id: String) -> Ticket {
         let (sender, result) = oneshot::channel();
-        let waiting = Waiting { result: sender, since: Instant::now() };
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), waiting);
-        Ticket { id, acceptance: Acceptance::New, result, client: Arc::clone(self) }
+        let number = self.next_ticket.fetch_add(1, Ordering::Relaxed);
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || Waiting { results: Vec::new(), since: Instant::now() };
+        waiting.entry(id.clone()).or_insert_with(new).results.push((number, sender));
+        drop(waiting);
+        Ticket { id, acceptance: Acceptance::New, number, result, client: Arc::clone(self) }
     }
 
     /// Refuses what the queue, as it was last read, would not take.
@@ -278,12 +297,12 @@ impl Client {
     /// Hands a result to who waits for it; whether somebody did.
     pub(super) fn deliver(&self, result: JobResult) -> bool {
         let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&result.job);
-        if let Some(waiting) = waiting {
+        let Some(Waiting { results, .. }) = waiting else { return false };
+        for (_, sender) in results {
             // Who asked may have stopped waiting.
-            let _ = waiting.result.send(result);
-            return true;
+            let _ = sender.send(result.clone());
         }
-        false
+        true
     }
 
     /// The record as the stream has it.

@@ -10,8 +10,8 @@ fn stage(duration: &str, rate: &str, to: Option<&str>) -> Stage {
     Stage { duration: duration.parse().unwrap(), rate: rate.parse().unwrap(), to: to.map(|to| to.parse().unwrap()) }
 }
 
-fn schedule(stages: &[Stage], arrivals: Arrivals, seed: u64) -> Schedule {
-    Schedule::new(RateProfile::new(stages).unwrap(), arrivals, seed, 0, None)
+fn schedule(stages: &[Stage], spacing: Spacing, seed: u64) -> Schedule {
+    Schedule::new(RateProfile::new(stages).unwrap(), spacing, seed, 0, None)
 }
 
 /// What a node with `shards` sends.
@@ -33,7 +33,7 @@ fn merged(schedule: &Schedule, nodes: usize) -> Vec<u64> {
 
 #[test]
 fn a_fifth_of_an_arrival_a_second_over_seven_nodes_is_720_in_an_hour() {
-    let schedule = schedule(&[stage("1h", "0.2/s", None)], Arrivals::Constant, 1);
+    let schedule = schedule(&[stage("1h", "0.2/s", None)], Spacing::Even, 1);
     let planned = merged(&schedule, 7);
     assert_eq!(planned, (0..720).map(|k| k * 5 * SECOND_NS).collect::<Vec<_>>());
     assert_eq!(schedule.total(), 720);
@@ -42,18 +42,18 @@ fn a_fifth_of_an_arrival_a_second_over_seven_nodes_is_720_in_an_hour() {
 #[test]
 fn constant_spacing_has_the_exact_count_of_ramps_and_steps() {
     let stages = [stage("10s", "0/s", Some("100/s")), stage("5s", "100/s", None), stage("10s", "100/s", Some("50/s"))];
-    let schedule = schedule(&stages, Arrivals::Constant, 1);
+    let schedule = schedule(&stages, Spacing::Even, 1);
     assert_eq!(schedule.clone().count(), 500 + 500 + 750);
     assert_eq!(schedule.total(), 1_750);
 }
 
 #[test]
 fn the_limit_ends_the_schedule() {
-    for arrivals in [Arrivals::Constant, Arrivals::Poisson] {
+    for spacing in [Spacing::Even, Spacing::Poisson] {
         let profile = RateProfile::new(&[stage("10s", "100/s", None)]).unwrap();
-        let limited = Schedule::new(profile.clone(), arrivals, 3, 0, Some(77));
+        let limited = Schedule::new(profile.clone(), spacing, 3, 0, Some(77));
         assert_eq!(limited.total(), 77);
-        let whole = Schedule::new(profile, arrivals, 3, 0, None);
+        let whole = Schedule::new(profile, spacing, 3, 0, None);
         assert!(limited.eq(whole.take(77)));
     }
 }
@@ -61,7 +61,7 @@ fn the_limit_ends_the_schedule() {
 #[test]
 fn groups_of_one_experiment_have_schedules_of_their_own() {
     let profile = RateProfile::new(&[stage("10s", "100/s", None)]).unwrap();
-    let of = |seed, stream| Schedule::new(profile.clone(), Arrivals::Poisson, seed, stream, None).collect::<Vec<_>>();
+    let of = |seed, stream| Schedule::new(profile.clone(), Spacing::Poisson, seed, stream, None).collect::<Vec<_>>();
     assert_ne!(of(1, 0), of(1, 1));
     assert_ne!(of(1, 0), of(2, 0));
     assert_eq!(of(1, 0), of(1, 0));
@@ -70,7 +70,7 @@ fn groups_of_one_experiment_have_schedules_of_their_own() {
 #[test]
 fn nobody_changed_what_a_seed_means() {
     let first = |stages: &[Stage]| -> Vec<u64> {
-        schedule(stages, Arrivals::Poisson, 42).take(10).map(|arrival| arrival.planned_ns).collect()
+        schedule(stages, Spacing::Poisson, 42).take(10).map(|arrival| arrival.planned_ns).collect()
     };
     assert_eq!(first(&[stage("10s", "100/s", None)]), GOLDEN_CONSTANT_RATE);
     assert_eq!(first(&[stage("10s", "0/s", Some("100/s"))]), GOLDEN_RAMP);
@@ -117,7 +117,7 @@ fn merged_gaps_of_several_nodes_are_exponential() {
     // One seed in a hundred fails by what the level means; over 400 the share is steady enough to be held to 2 %.
     let passed = (0..400)
         .filter(|seed| {
-            let planned = merged(&schedule(&[stage("10s", "100/s", None)], Arrivals::Poisson, *seed), 3);
+            let planned = merged(&schedule(&[stage("10s", "100/s", None)], Spacing::Poisson, *seed), 3);
             let gaps: Vec<f64> = planned.windows(2).map(|pair| (pair[1] - pair[0]) as f64).collect();
             // Critical value at 0.01 of the asymptotic distribution.
             let critical = 1.628 / (gaps.len() as f64).sqrt();
@@ -131,7 +131,7 @@ fn merged_gaps_of_several_nodes_are_exponential() {
 fn poisson_counts_per_second_have_the_mean_and_the_variance_of_the_rate() {
     let seconds = 5_000;
     let mut counts = vec![0f64; seconds];
-    for arrival in schedule(&[stage("5000s", "30/s", None)], Arrivals::Poisson, 9) {
+    for arrival in schedule(&[stage("5000s", "30/s", None)], Spacing::Poisson, 9) {
         counts[(arrival.planned_ns / SECOND_NS) as usize] += 1.0;
     }
     let mean = counts.iter().sum::<f64>() / seconds as f64;
@@ -143,7 +143,7 @@ fn poisson_counts_per_second_have_the_mean_and_the_variance_of_the_rate() {
 
 #[test]
 fn a_poisson_ramp_follows_its_rate() {
-    let planned = merged(&schedule(&[stage("100s", "0/s", Some("1000/s"))], Arrivals::Poisson, 5), 1);
+    let planned = merged(&schedule(&[stage("100s", "0/s", Some("1000/s"))], Spacing::Poisson, 5), 1);
     let early = planned.iter().filter(|at| **at < 50 * SECOND_NS).count() as f64;
     // A quarter of 50 000, within four standard errors.
     assert!((early - 12_500.0).abs() < 450.0, "{early}");
@@ -159,8 +159,8 @@ fn any_stage() -> impl Strategy<Value = Stage> {
     })
 }
 
-fn any_arrivals() -> impl Strategy<Value = Arrivals> {
-    prop_oneof![Just(Arrivals::Constant), Just(Arrivals::Poisson)]
+fn any_spacing() -> impl Strategy<Value = Spacing> {
+    prop_oneof![Just(Spacing::Even), Just(Spacing::Poisson)]
 }
 
 proptest! {
@@ -181,13 +181,13 @@ proptest! {
         rate in 1u64..100,
         to in 0u64..100,
         seed in any::<u64>(),
-        arrivals in any_arrivals(),
+        spacing in any_spacing(),
     ) {
         prop_assume!(weights.iter().any(|weight| *weight > 0));
         let ramp = Stage {
             duration: HumanDuration(10 * SECOND_NS), rate: Rate::per_second(rate), to: Some(Rate::per_second(to)),
         };
-        let schedule = schedule(&[ramp], arrivals, seed);
+        let schedule = schedule(&[ramp], spacing, seed);
         let alone: Vec<Arrival> = schedule.clone().collect();
         let mut together: Vec<Arrival> =
             assign(&weights).unwrap().sets().unwrap().into_iter().flat_map(|shards| kept(&schedule, shards)).collect();
@@ -199,12 +199,12 @@ proptest! {
     fn any_schedule_is_ordered_numbered_and_inside_the_run(
         stages in prop::collection::vec(any_stage(), 0..6),
         seed in any::<u64>(),
-        arrivals in any_arrivals(),
+        spacing in any_spacing(),
     ) {
         let Ok(profile) = RateProfile::new(&stages) else { return Ok(()) };
         let end = profile.duration_ns();
         let mut last = 0;
-        let schedule = Schedule::new(profile, arrivals, seed, 1, Some(500));
+        let schedule = Schedule::new(profile, spacing, seed, 1, Some(500));
         let total = schedule.total();
         let mut count = 0;
         for arrival in schedule {

@@ -204,6 +204,43 @@ pub const CHECKS: Metric = Metric::counter(
 )
 .of_gateway();
 
+/// Requests by the host that they went to, and by how they ended: succeeded, failed. Of targets that have several hosts
+/// or go by a route.
+pub const HOST_REQUESTS: Metric = Metric::counter(
+    "nuncius_experiment_host_requests_total",
+    Unit::None,
+    &["experiment", "group", "step", "host", "outcome"],
+    "Requests by the host that they went to and by how they ended, of targets with several hosts or a route.",
+)
+.of_gateway();
+
+/// What counters of a test's or a protocol's own have added up; times are in seconds.
+pub const METER_SUM: Metric = Metric::counter(
+    "nuncius_experiment_meter_total",
+    Unit::None,
+    &["experiment", "group", "meter", "unit"],
+    "What counters of a test's or a protocol's own have added up; times are in seconds.",
+)
+.of_gateway();
+
+/// How many values the histograms of a test's or a protocol's own were given.
+pub const METER_VALUES: Metric = Metric::counter(
+    "nuncius_experiment_meter_values_total",
+    Unit::None,
+    &["experiment", "group", "meter", "unit"],
+    "How many values the histograms of a test's or a protocol's own were given.",
+)
+.of_gateway();
+
+/// Values that such a histogram was given in the last second: p50, p95, p99, max; times are in seconds.
+pub const METER_VALUE: Metric = Metric::gauge(
+    "nuncius_experiment_meter_value",
+    Unit::None,
+    &["experiment", "group", "meter", "unit", "statistic"],
+    "Values that such a histogram was given in the last second: p50, p95, p99, max; times are in seconds.",
+)
+.of_gateway();
+
 /// Bytes written to connections.
 pub const SENT_BYTES: Metric = Metric::counter(
     "nuncius_experiment_sent_bytes_total",
@@ -355,6 +392,10 @@ pub const ALL: &[&Metric] = &[
     &RETRIED_REQUESTS,
     &REDIRECTS,
     &CHECKS,
+    &HOST_REQUESTS,
+    &METER_SUM,
+    &METER_VALUES,
+    &METER_VALUE,
     &SENT_BYTES,
     &RECEIVED_BYTES,
     &IN_FLIGHT_REQUESTS,

@@ -25,6 +25,10 @@ pub(crate) enum Axis {
     Seconds,
     /// Workers from zero, evenly, with room after the last.
     Workers,
+    /// Experiments by their number, evenly.
+    Experiments,
+    /// Loads from zero, evenly.
+    Load,
     /// log₁₀ of the odds q / (1 − q) of a quantile, labelled as percentiles.
     Odds,
     /// Numbers from zero to 1 or more, evenly.
@@ -142,7 +146,7 @@ fn x_scale(axis: Axis, values: Option<(f64, f64)>) -> (f64, f64, Vec<(f64, Strin
             .collect();
         return (low, high, ticks);
     }
-    let (low, high) = if axis == Axis::Workers { (0.0, high * 1.04) } else { (low, high) };
+    let (low, high) = if matches!(axis, Axis::Workers | Axis::Load) { (0.0, high * 1.04) } else { (low, high) };
     let ticks = even_ticks(low, high, 8.0, 1.0).into_iter().map(|v| (v, count(v as u64))).collect();
     (low, high, ticks)
 }
@@ -168,7 +172,8 @@ fn y_label(axis: Axis, value: f64) -> String {
 
 /// Every y that a line draws.
 fn drawn(line: &Line) -> Vec<f64> {
-    let ends = line.bars.iter().flat_map(|(_, low, high)| [*low, *high]);
+    // A bar that ends at nothing reaches to the axis, and makes it no longer.
+    let ends = line.bars.iter().flat_map(|(_, low, high)| [*low, *high]).filter(|end| *end > 0.0);
     if line.curve.is_empty() {
         line.values.iter().flatten().copied().chain(ends).collect()
     } else {
@@ -331,9 +336,19 @@ fn read_out(chart: &Chart, (x_low, x_high): (f64, f64), y_high: f64) -> String {
         chart.x_axis == Axis::Odds,
         chart.y_axis == Axis::Time,
         chart.y_axis == Axis::Bytes,
-        if chart.x_axis == Axis::Workers { "workers" } else { "second" },
+        match chart.x_axis {
+            Axis::Workers => "workers",
+            Axis::Experiments => "experiment",
+            Axis::Load => "load",
+            Axis::Seconds | Axis::Odds | Axis::Count | Axis::Amount | Axis::Bytes | Axis::Time => "second",
+        },
     );
-    push_list(&mut out, chart.x.iter().map(|x| Some(*x)), if chart.x_axis == Axis::Odds { 4 } else { 0 });
+    let x_digits = match chart.x_axis {
+        Axis::Odds => 4,
+        Axis::Load => 1,
+        Axis::Seconds | Axis::Workers | Axis::Experiments | Axis::Count | Axis::Amount | Axis::Bytes | Axis::Time => 0,
+    };
+    push_list(&mut out, chart.x.iter().map(|x| Some(*x)), x_digits);
     out.push_str("],\"y\":[");
     for (index, line) in chart.lines.iter().enumerate() {
         out.push_str(if index == 0 { "[" } else { ",[" });

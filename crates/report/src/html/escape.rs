@@ -5,7 +5,7 @@
 ///
 /// `& < > " '` become references, and control characters other than newlines and tabs the replacement character, as do
 /// the marks that reorder text on the screen.
-pub(crate) fn escape(text: &str, limit: usize) -> String {
+pub fn escape(text: &str, limit: usize) -> String {
     let mut out = String::with_capacity(text.len().min(limit.saturating_mul(2)) + 16);
     for (index, c) in text.chars().enumerate() {
         if index == limit {

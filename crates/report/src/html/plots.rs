@@ -12,8 +12,8 @@ const CURVE_POINTS: usize = 240;
 /// Most percentile charts.
 const CURVES_MAX: usize = 24;
 
-/// The sections with all charts.
-pub(crate) fn section(report: &Report) -> String {
+/// The sections with all charts; `instead` takes the place of those over time, unless it is empty.
+pub(crate) fn section(report: &Report, instead: &str) -> String {
     let (over_time, notes) = series::all(report);
     let several = report.groups.iter().map(|group| group.steps.len()).sum::<usize>();
     let mut curves: Vec<Chart> = Vec::new();
@@ -30,7 +30,14 @@ pub(crate) fn section(report: &Report) -> String {
     let mut out = String::new();
     if !over_time.is_empty() {
         let notes: String = notes.iter().map(|note| format!("<p class=\"note\">{note}</p>\n")).collect();
-        out.push_str(&format!("<section>\n<h2>Over time</h2>\n{notes}{over_time}</section>\n"));
+        if instead.is_empty() {
+            out.push_str(&format!("<section>\n<h2>Over time</h2>\n{notes}{over_time}</section>\n"));
+        } else {
+            out.push_str(&format!(
+                "{instead}<section>\n<details>\n<summary>Over time, as the report has it</summary>\n\
+                 {notes}{over_time}</details>\n</section>\n"
+            ));
+        }
     }
     if !curves.is_empty() {
         let note = if several > CURVES_MAX {

@@ -6,11 +6,15 @@ use nuncius_schemas::run::{RunStatus, Verdict};
 pub(crate) const TEXT_CHARACTERS: usize = 2_000;
 
 /// The class that colours a verdict or a status.
-pub(crate) fn tone(status: RunStatus, verdict: Option<Verdict>) -> &'static str {
+pub fn tone(status: RunStatus, verdict: Option<Verdict>) -> &'static str {
     match (status, verdict) {
         (RunStatus::Finished, Some(Verdict::Pass)) => "pass",
         (RunStatus::Finished, Some(Verdict::Fail)) | (RunStatus::Failed, _) => "fail",
         (RunStatus::Finished, Some(Verdict::Invalid)) => "invalid",
-        _ => "undetermined",
+        (RunStatus::Finished, Some(Verdict::Undetermined) | None) | (RunStatus::Cancelled, _) => "undetermined",
+        (
+            RunStatus::Submitted | RunStatus::Planned | RunStatus::Preparing | RunStatus::Running | RunStatus::Draining,
+            _,
+        ) => "under-way",
     }
 }

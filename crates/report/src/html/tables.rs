@@ -3,14 +3,13 @@
 use std::fmt::Write as _;
 
 use nuncius_schemas::report::{GroupReport, Report, StepReport};
-use nuncius_schemas::run::RunStatus;
 
 use super::escape::escape;
-use super::shown::{TEXT_CHARACTERS, tone};
-use crate::format::{bytes, count, duration, duration_f64, duration_or_absent, gate_value, rate, share, utc};
+use super::shown::TEXT_CHARACTERS;
+use crate::format::{bytes, count, duration, duration_f64, duration_or_absent, rate, share, utc};
 use crate::text::{
-    CLOSED_NOTE, QUANTILES, TRACK_HEADING, UNVERIFIED_NOTE, clock_words, cycles_line, gate_evidence, is_planned,
-    meter_line, quantity_cells, shown_quantities, track_row, warm_up_line,
+    CLOSED_NOTE, QUANTILES, TRACK_HEADING, UNVERIFIED_NOTE, clock_words, cycles_line, is_planned, meter_line,
+    quantity_cells, shown_quantities, track_row, warm_up_line,
 };
 
 /// Most gates, groups, steps, kinds of failure, nodes and metadata entries that are shown, each.
@@ -31,14 +30,14 @@ pub(crate) fn left_out(all: usize, shown: usize, what: &str) -> String {
 }
 
 /// A table of cells that are HTML already. The first column and those in `left` are text, the others numbers; a last
-/// column of text is sentences.
-pub(crate) fn table(heading: &[&str], rows: &[Vec<String>], left: &[usize]) -> String {
+/// column of text is sentences. Where it is wider than its place it can be scrolled with the keyboard, too.
+pub fn table(heading: &[&str], rows: &[Vec<String>], left: &[usize]) -> String {
     let class = |index: usize| match (index == 0 || left.contains(&index), index + 1 == heading.len()) {
         (false, _) => " class=\"n\"",
         (true, true) if index > 0 => " class=\"long\"",
         (true, _) => " class=\"t\"",
     };
-    let mut out = String::from("<div class=\"scroll\"><table>\n<thead><tr>");
+    let mut out = String::from("<div class=\"scroll\" tabindex=\"0\"><table>\n<thead><tr>");
     for (index, cell) in heading.iter().enumerate() {
         let _ = write!(out, "<th{}>{cell}</th>", class(index));
     }
@@ -52,35 +51,6 @@ pub(crate) fn table(heading: &[&str], rows: &[Vec<String>], left: &[usize]) -> S
     }
     out.push_str("</tbody></table></div>\n");
     out
-}
-
-pub(crate) fn gates(report: &Report) -> String {
-    if report.gates.is_empty() {
-        return String::new();
-    }
-    let rows: Vec<Vec<String>> = report
-        .gates
-        .iter()
-        .take(ROWS_MAX)
-        .map(|gate| {
-            vec![
-                format!(
-                    "<span class=\"badge small {}\">{}</span>",
-                    tone(RunStatus::Finished, Some(gate.outcome)),
-                    gate.outcome.name()
-                ),
-                format!("<code>{}</code>", escape(&gate.gate, NAME_CHARACTERS)),
-                format!("<b>{}</b>", escape(&gate_value(&gate.gate, gate.observed), 40)),
-                escape(&gate_evidence(gate), NAME_CHARACTERS),
-                escape(&gate.reason, TEXT_CHARACTERS),
-            ]
-        })
-        .collect();
-    format!(
-        "<section>\n<h2>Gates</h2>\n{}{}</section>\n",
-        left_out(report.gates.len(), ROWS_MAX, "gates"),
-        table(&["outcome", "gate", "observed", "evidence", "reason"], &rows, &[1, 3, 4])
-    )
 }
 
 pub(crate) fn groups(report: &Report) -> String {
@@ -170,6 +140,7 @@ fn group_section(group: &GroupReport) -> String {
     out.push_str(&statuses(&steps));
     out.push_str(&failures(&steps));
     out.push_str(&checks(&steps));
+    out.push_str(&hosts(&steps));
     out.push_str(&left_out(group.steps.len(), GROUPS_MAX, "steps"));
     out.push_str("</section>\n");
     out
@@ -261,6 +232,32 @@ fn checks(steps: &[&StepReport]) -> String {
     format!("<h3>Checks</h3>\n{table}{}", left_out(all, ROWS_MAX, "checks"))
 }
 
+fn hosts(steps: &[&StepReport]) -> String {
+    // One alone did what the step did.
+    let told = || steps.iter().filter(|step| step.hosts.len() > 1);
+    let all: usize = told().map(|step| step.hosts.len()).sum();
+    if all == 0 {
+        return String::new();
+    }
+    let rows: Vec<Vec<String>> = told()
+        .flat_map(|step| step.hosts.iter().map(move |host| (step, host)))
+        .take(ROWS_MAX)
+        .map(|(step, host)| {
+            let ended = step.succeeded.saturating_add(step.failed);
+            vec![
+                escape(&step.name, NAME_CHARACTERS),
+                escape(&host.host, NAME_CHARACTERS),
+                count(host.succeeded),
+                notable(host.failed),
+                share((host.succeeded + host.failed) as f64 / ended.max(1) as f64),
+                host.mean_service_ns().map_or_else(|| "-".to_owned(), duration_f64),
+            ]
+        })
+        .collect();
+    let table = table(&["step", "host", "succeeded", "failed", "of all", "mean service"], &rows, &[1]);
+    format!("<h3>Hosts</h3>\n{table}{}", left_out(all, ROWS_MAX, "hosts"))
+}
+
 pub(crate) fn tracks(report: &Report) -> String {
     if report.tracks.is_empty() {
         return String::new();
@@ -327,7 +324,7 @@ pub(crate) fn events(report: &Report) -> String {
     let half = EVENTS_MAX / 2;
     let all = report.events.len();
     let zero = report.started_unix_ms.unwrap_or(report.submitted_unix_ms);
-    let mut out = String::from("<section>\n<h2>Events</h2>\n<ol class=\"events\">\n");
+    let mut out = String::from("<section>\n<h2>Events</h2>\n<ol class=\"events\" tabindex=\"0\">\n");
     for (index, event) in report.events.iter().enumerate() {
         if all > EVENTS_MAX && index == half {
             let _ = writeln!(out, "<li class=\"note\">{} events are not shown</li>", count((all - EVENTS_MAX) as u64));

@@ -30,7 +30,7 @@ pub(super) fn effects(
 ) -> Result<SweepEffects, String> {
     let samples: Vec<Vec<f64>> = cells.iter().map(|cell| of_combination(values, cell.combination)).collect();
     if let Some((cell, _)) = cells.iter().zip(&samples).find(|(_, sample)| sample.is_empty()) {
-        return Err(format!("no effects on `{figure}`: no run of combination {} tells it", cell.combination));
+        return Err(format!("no run of combination {} tells it", cell.combination));
     }
     let means: Vec<f64> = samples.iter().map(|sample| mean(sample)).collect();
     let repeats: Vec<u32> = (1..=sweep.repeats).collect();

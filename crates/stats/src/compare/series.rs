@@ -1,6 +1,6 @@
 //! One part of a run over time, as it is compared: a row for each second, or for several in a long run.
 
-use nuncius_schemas::comparison::PartName;
+use nuncius_schemas::comparison::{ComparablePart, ComparableRow, PartName};
 use nuncius_schemas::gate::Quantity;
 use nuncius_schemas::metric::Series;
 use nuncius_schemas::second::{Distribution, StepSecond};
@@ -28,6 +28,25 @@ pub struct ComparedSecond {
 }
 
 impl ComparedSecond {
+    /// Whether nothing happened in it, and nothing was to.
+    pub fn is_empty(&self) -> bool {
+        let Self { latency, succeeded, failed, offered_ns, without_histogram } = self;
+        latency.is_empty() && succeeded + failed + offered_ns == 0 && !without_histogram
+    }
+
+    /// Adds what came late of it.
+    ///
+    /// # Errors
+    /// More observations than the counters hold.
+    pub fn add(&mut self, late: &Self) -> Result<(), DecodeError> {
+        self.latency.merge(&late.latency)?;
+        self.succeeded = self.succeeded.saturating_add(late.succeeded);
+        self.failed = self.failed.saturating_add(late.failed);
+        self.offered_ns = self.offered_ns.saturating_add(late.offered_ns);
+        self.without_histogram |= late.without_histogram;
+        Ok(())
+    }
+
     /// What a merged second says of a step, or of whole iterations, whose latencies are those of `quantity`.
     ///
     /// # Errors
@@ -57,49 +76,29 @@ impl ComparedSecond {
 /// Memory: [`ROWS_MAX`] encoded histograms at most, however long the run is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartSeries {
-    /// Which part.
-    pub name: PartName,
-    /// What its latencies are.
-    pub quantity: Quantity,
-    rows: Vec<Row>,
-    row_seconds: u64,
-    /// Seconds in the last row.
-    filled: u64,
-    without_histogram: u64,
+    part: ComparablePart,
 }
 
-/// Some seconds together; histograms encoded.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Row {
-    completed: Vec<u8>,
-    censored: Vec<u8>,
-    succeeded: u64,
-    failed: u64,
-    offered_ns: u64,
+fn row_of(second: &ComparedSecond) -> ComparableRow {
+    ComparableRow {
+        completed: second.latency.completed.encode(),
+        censored: second.latency.censored.encode(),
+        succeeded: second.succeeded,
+        failed: second.failed,
+        offered_ns: second.offered_ns,
+    }
 }
 
-impl Row {
-    fn of(second: &ComparedSecond) -> Self {
-        Self {
-            completed: second.latency.completed.encode(),
-            censored: second.latency.censored.encode(),
-            succeeded: second.succeeded,
-            failed: second.failed,
-            offered_ns: second.offered_ns,
-        }
+fn add_row(sum: &mut ComparableRow, other: &ComparableRow) -> Result<(), DecodeError> {
+    for (sum, other) in [(&mut sum.completed, &other.completed), (&mut sum.censored, &other.censored)] {
+        let mut totals = Totals::decode(sum)?;
+        totals.merge_delta(other)?;
+        *sum = totals.encode();
     }
-
-    fn add(&mut self, other: &Self) -> Result<(), DecodeError> {
-        for (sum, other) in [(&mut self.completed, &other.completed), (&mut self.censored, &other.censored)] {
-            let mut totals = Totals::decode(sum)?;
-            totals.merge_delta(other)?;
-            *sum = totals.encode();
-        }
-        self.succeeded = self.succeeded.saturating_add(other.succeeded);
-        self.failed = self.failed.saturating_add(other.failed);
-        self.offered_ns = self.offered_ns.saturating_add(other.offered_ns);
-        Ok(())
-    }
+    sum.succeeded = sum.succeeded.saturating_add(other.succeeded);
+    sum.failed = sum.failed.saturating_add(other.failed);
+    sum.offered_ns = sum.offered_ns.saturating_add(other.offered_ns);
+    Ok(())
 }
 
 /// One row, decoded.
@@ -114,7 +113,30 @@ pub(super) struct ReadRow {
 impl PartSeries {
     /// Nothing yet.
     pub const fn new(name: PartName, quantity: Quantity) -> Self {
-        Self { name, quantity, rows: Vec::new(), row_seconds: 1, filled: 1, without_histogram: 0 }
+        let part = ComparablePart {
+            name,
+            quantity,
+            row_seconds: 1,
+            last_row_seconds: 1,
+            seconds_without_histogram: 0,
+            rows: Vec::new(),
+        };
+        Self { part }
+    }
+
+    /// Which part.
+    pub const fn name(&self) -> &PartName {
+        &self.part.name
+    }
+
+    /// What its latencies are.
+    pub const fn quantity(&self) -> Quantity {
+        self.part.quantity
+    }
+
+    /// As it travels.
+    pub fn into_part(self) -> ComparablePart {
+        self.part
     }
 
     /// Adds the next second.
@@ -122,57 +144,69 @@ impl PartSeries {
     /// # Errors
     /// More observations than the counters hold.
     pub fn push(&mut self, second: &ComparedSecond) -> Result<(), DecodeError> {
-        self.without_histogram += u64::from(second.without_histogram);
-        let row = Row::of(second);
-        if let Some(last) = self.rows.last_mut().filter(|_| self.filled < self.row_seconds) {
-            last.add(&row)?;
-            self.filled += 1;
+        self.part.seconds_without_histogram += u64::from(second.without_histogram);
+        let row = row_of(second);
+        let is_open = self.part.last_row_seconds < self.part.row_seconds;
+        if let Some(last) = self.part.rows.last_mut().filter(|_| is_open) {
+            add_row(last, &row)?;
+            self.part.last_row_seconds += 1;
             return Ok(());
         }
-        if self.rows.len() >= ROWS_MAX {
+        if self.part.rows.len() >= ROWS_MAX {
             self.join_pairs()?;
         }
-        self.rows.push(row);
-        self.filled = 1;
+        self.part.rows.push(row);
+        self.part.last_row_seconds = 1;
         Ok(())
     }
 
     /// Makes one row of two.
     fn join_pairs(&mut self) -> Result<(), DecodeError> {
-        let mut joined: Vec<Row> = Vec::with_capacity(ROWS_MAX);
-        for (at, row) in std::mem::take(&mut self.rows).into_iter().enumerate() {
+        let mut joined: Vec<ComparableRow> = Vec::with_capacity(ROWS_MAX);
+        for (at, row) in std::mem::take(&mut self.part.rows).into_iter().enumerate() {
             match joined.last_mut().filter(|_| !at.is_multiple_of(2)) {
-                Some(first) => first.add(&row)?,
+                Some(first) => add_row(first, &row)?,
                 None => joined.push(row),
             }
         }
-        self.rows = joined;
-        self.row_seconds *= 2;
+        self.part.rows = joined;
+        self.part.row_seconds = self.part.row_seconds.saturating_mul(2);
         Ok(())
     }
 
     /// Seconds that came without their histogram.
     pub(super) const fn seconds_without_histogram(&self) -> u64 {
-        self.without_histogram
+        self.part.seconds_without_histogram
+    }
+
+    /// Whether each row of it is of the same time as that of another run, as it is of runs of one length.
+    pub const fn is_aligned_with(&self, other: &Self) -> bool {
+        self.row_count() == other.row_count() && self.row_seconds() == other.row_seconds()
     }
 
     /// How many rows there are.
     pub(super) const fn row_count(&self) -> usize {
-        self.rows.len()
+        self.part.rows.len()
     }
 
     /// Seconds that a row stands for.
     pub(super) const fn row_seconds(&self) -> u64 {
-        self.row_seconds
+        self.part.row_seconds
     }
 
     /// The rows, in order.
     pub(super) fn rows(&self) -> impl Iterator<Item = Result<ReadRow, DecodeError>> + '_ {
-        self.rows.iter().map(|row| {
+        self.part.rows.iter().map(|row| {
             let latency =
                 Observed { completed: Totals::decode(&row.completed)?, censored: Totals::decode(&row.censored)? };
             Ok(ReadRow { latency, succeeded: row.succeeded, failed: row.failed, offered_ns: row.offered_ns })
         })
+    }
+}
+
+impl From<ComparablePart> for PartSeries {
+    fn from(part: ComparablePart) -> Self {
+        Self { part }
     }
 }
 

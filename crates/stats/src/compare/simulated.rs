@@ -74,7 +74,7 @@ fn simulate(run: Run, name: &str, random: &mut Rng) -> PartSeries {
     series
 }
 
-fn compared(first: &[PartSeries], second: &[PartSeries], options: ComparisonOptions) -> Comparison {
+fn compared(first: &[PartSeries], second: &[PartSeries], options: ComparisonOptions<'_>) -> Comparison {
     compare(first, second, options).unwrap()
 }
 
@@ -93,7 +93,7 @@ fn apart(rate: fn(f64) -> f64, seconds: u64) -> Run {
 }
 
 /// How many of `pairs` pairs of runs with `parts` parts are told to differ.
-fn count_different(pairs: u32, parts: &[(Run, Run)], seed: u64, options: ComparisonOptions) -> u32 {
+fn count_different(pairs: u32, parts: &[(Run, Run)], seed: u64, options: ComparisonOptions<'_>) -> u32 {
     let mut random = Rng::with_seed(seed);
     let mut pair = || {
         let (mut first, mut second) = (Vec::new(), Vec::new());

@@ -1,3 +1,4 @@
+use nuncius_schemas::comparison::ComparablePart;
 use nuncius_schemas::gate::Quantity;
 use nuncius_schemas::units::SECOND_NS;
 use proptest::prelude::*;
@@ -97,9 +98,8 @@ fn too_little_data_is_said_with_what_is_missing() {
     let bare = ComparedSecond { without_histogram: true, ..second([5 * MS; 100], 0) };
     let bare = series("a", std::iter::repeat_n(second([5 * MS; 100], 0), 20).chain([bare]));
     assert_eq!(reasons(&full, &bare), "candidate: the histograms of 1 seconds were left out");
-    let mut service = full.clone();
-    service.quantity = Quantity::Service;
-    assert_eq!(reasons(&full, &service), "the baseline tells of response, the candidate of service");
+    let service = ComparablePart { quantity: Quantity::Service, ..full.clone().into_part() };
+    assert_eq!(reasons(&full, &PartSeries::from(service)), "the baseline tells of response, the candidate of service");
     // A drift from the first second to the last: no two of them are independent.
     let drift = series("a", (0..20).map(|at| second((0..100).map(|k| (100 * at + k) * MS), 0)));
     let comparison = compared(&[drift], &[full]);

@@ -1,17 +1,14 @@
 //! One directory of CSV files (RFC 4180) for an experiment.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use futures_util::TryStreamExt as _;
 use nuncius_schemas::report::Report;
 
+use super::table::{Table, optional};
 use super::{epoch_seconds, unix_seconds};
 use crate::error::StoreError;
-use crate::numbers::unbits;
+use crate::numbers::hexadecimal;
 use crate::read::StoredExperiment;
-use crate::rows::RequestRow;
 use crate::store::Store;
 
 /// Writes `experiment.csv`, `seconds.csv`, `nodes.csv`, `events.csv`, `quantiles.csv`, `requests.csv` and
@@ -35,58 +32,6 @@ pub async fn csv(store: &Store, id: &str, directory: &Path) -> Result<Vec<PathBu
     files.push(requests_file(store, &experiment, directory).await?);
     files.push(telemetry_file(store, id, directory).await?);
     Ok(files)
-}
-
-/// A file of rows.
-struct Table {
-    path: PathBuf,
-    file: BufWriter<File>,
-}
-
-impl Table {
-    fn create(directory: &Path, name: &str, heading: &[&str]) -> Result<Self, StoreError> {
-        let path = directory.join(name);
-        let file = File::create(&path).map_err(|source| StoreError::Export { path: path.clone(), source })?;
-        let mut table = Self { path, file: BufWriter::new(file) };
-        table.row(heading)?;
-        Ok(table)
-    }
-
-    fn row<T: AsRef<str>>(&mut self, fields: &[T]) -> Result<(), StoreError> {
-        let mut line = String::new();
-        for (index, field) in fields.iter().enumerate() {
-            if index > 0 {
-                line.push(',');
-            }
-            push_field(&mut line, field.as_ref());
-        }
-        line.push_str("\r\n");
-        let path = &self.path;
-        self.file.write_all(line.as_bytes()).map_err(|source| StoreError::Export { path: path.clone(), source })
-    }
-
-    fn finish(mut self) -> Result<PathBuf, StoreError> {
-        match self.file.flush() {
-            Ok(()) => Ok(self.path),
-            Err(source) => Err(StoreError::Export { path: self.path, source }),
-        }
-    }
-}
-
-/// A field, in quotation marks when it holds a separator, a line break or a quotation mark.
-fn push_field(line: &mut String, field: &str) {
-    if field.contains([',', '"', '\r', '\n']) {
-        line.push('"');
-        line.push_str(&field.replace('"', "\"\""));
-        line.push('"');
-    } else {
-        line.push_str(field);
-    }
-}
-
-/// A value that may be absent.
-fn optional<T: ToString>(value: Option<T>) -> String {
-    value.map(|value| value.to_string()).unwrap_or_default()
 }
 
 fn experiment_file(directory: &Path, experiment: &StoredExperiment) -> Result<PathBuf, StoreError> {
@@ -301,31 +246,28 @@ async fn requests_file(store: &Store, experiment: &StoredExperiment, directory: 
         "done",
     ];
     let mut table = Table::create(directory, "requests.csv", &heading)?;
-    let failed = |source| store.failed("read request records", &experiment.id, source);
-    let pool = store.readers().await?;
-    let mut rows = sqlx::query_as::<_, RequestRow>("SELECT * FROM request WHERE experiment = ? ORDER BY rowid")
-        .bind(&experiment.id)
-        .fetch(&pool);
     let seconds = |run_ns: Option<i64>| {
         optional(experiment.started_unix_ms.zip(run_ns).map(|(started, run_ns)| epoch_seconds(started, run_ns)))
     };
-    while let Some(row) = rows.try_next().await.map_err(failed)? {
-        table.row(&[
-            row.node,
-            row.group_name,
-            row.step_name,
-            row.idx.to_string(),
-            row.planned_ns.to_string(),
-            optional(row.sent_ns),
-            optional(row.done_ns),
-            optional(row.status),
-            row.outcome,
-            optional(row.span_id.map(|trace| format!("{:016x}", unbits(trace)))),
-            seconds(Some(row.planned_ns)),
-            seconds(row.sent_ns),
-            seconds(row.done_ns),
-        ])?;
-    }
+    store
+        .for_each_request(&experiment.id, |row| {
+            table.row(&[
+                row.node,
+                row.group_name,
+                row.step_name,
+                row.idx.to_string(),
+                row.planned_ns.to_string(),
+                optional(row.sent_ns),
+                optional(row.done_ns),
+                optional(row.status),
+                row.outcome,
+                optional(row.span_id.map(hexadecimal)),
+                seconds(Some(row.planned_ns)),
+                seconds(row.sent_ns),
+                seconds(row.done_ns),
+            ])
+        })
+        .await?;
     table.finish()
 }
 
@@ -347,20 +289,4 @@ async fn telemetry_file(store: &Store, id: &str, directory: &Path) -> Result<Pat
         })
         .await?;
     table.finish()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn fields_are_quoted_when_they_have_to_be() {
-        for (field, written) in
-            [("plain", "plain"), ("a,b", "\"a,b\""), ("a\"b", "\"a\"\"b\""), ("a\nb", "\"a\nb\""), ("", "")]
-        {
-            let mut line = String::new();
-            push_field(&mut line, field);
-            assert_eq!(line, written);
-        }
-    }
 }

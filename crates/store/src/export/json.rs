@@ -3,13 +3,12 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use futures_util::TryStreamExt as _;
 use serde::Serialize;
 use serde_json::json;
 
 use super::epoch_seconds;
 use crate::error::StoreError;
-use crate::numbers::unbits;
+use crate::numbers::hexadecimal;
 use crate::read::{HistogramRow, StoredExperiment};
 use crate::rows::RequestRow;
 use crate::seconds::SecondRow;
@@ -52,17 +51,13 @@ pub async fn json<W: Write + Send>(store: &Store, id: &str, mut writer: W) -> Re
     begin(out, "nodes", &store.nodes(id).await?, b",\n")?;
     begin(out, "histograms", &histograms, b",\n")?;
     raw(out, ",\n\"requests\": [", "")?;
-    let failed = |source| store.failed("read request records", id, source);
-    let pool = store.readers().await?;
-    let mut rows = sqlx::query_as::<_, RequestRow>("SELECT * FROM request WHERE experiment = ? ORDER BY rowid")
-        .bind(id)
-        .fetch(&pool);
     let mut first = true;
-    while let Some(row) = rows.try_next().await.map_err(failed)? {
-        raw(out, if first { "\n" } else { ",\n" }, "")?;
-        value(out, &request_value(row, experiment.started_unix_ms))?;
-        first = false;
-    }
+    store
+        .for_each_request(id, |row| {
+            raw(out, if std::mem::take(&mut first) { "\n" } else { ",\n" }, "")?;
+            value(out, &request_value(row, experiment.started_unix_ms))
+        })
+        .await?;
     raw(out, "\n],\n\"telemetry\": [", "")?;
     let mut first = true;
     store
@@ -163,7 +158,7 @@ fn request_value(row: RequestRow, started_unix_ms: Option<u64>) -> serde_json::V
         "done_ns": row.done_ns,
         "status": row.status,
         "outcome": row.outcome,
-        "span_id": row.span_id.map(|trace| format!("{:016x}", unbits(trace))),
+        "span_id": row.span_id.map(hexadecimal),
         "created": seconds(Some(row.planned_ns)),
         "sent": seconds(row.sent_ns),
         "done": seconds(row.done_ns),

@@ -3,15 +3,21 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 
 use nuncius_schemas::event::{EventKind, ExperimentEvent};
 use nuncius_schemas::gate::Quantity;
 use nuncius_schemas::metric::{FailureCount, FailureKind, StatusCount};
 use nuncius_schemas::record::{RecordBatch, RecordOutcome};
-use nuncius_schemas::report::{GroupReport, NodeReport, QuantileReport, REPORT_SCHEMA, Report, StepReport, Summary};
+use nuncius_schemas::report::{
+    GroupReport, MachineReport, NodeReport, QuantileReport, REPORT_SCHEMA, Report, StepReport, Summary,
+};
 use nuncius_schemas::run::{RunNode, RunRecord, RunStatus, Verdict};
 use nuncius_schemas::second::{Distribution, ExperimentSecond, GroupSecond, StepSecond};
 use nuncius_schemas::spec::{EngineKind, ExperimentSpec};
+use nuncius_schemas::telemetry::MachineDescription;
+use nuncius_store::{Place, Store};
+use nuncius_testkit::{SqlKind, SqlServer};
 
 /// A directory that goes away with its owner.
 pub(crate) struct Directory(PathBuf);
@@ -34,6 +40,85 @@ impl Directory {
     }
 }
 
+/// The databases that there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Sqlite,
+    Postgres,
+    MariaDb,
+}
+
+/// An empty store in one of them.
+pub(crate) struct Site {
+    pub(crate) kind: Kind,
+    directory: Directory,
+    server: Option<(&'static SqlServer, String)>,
+}
+
+impl Site {
+    pub(crate) async fn new(kind: Kind) -> Self {
+        let shared = match kind {
+            Kind::Sqlite => None,
+            Kind::Postgres => Some(SqlServer::shared(SqlKind::Postgres).await.unwrap()),
+            Kind::MariaDb => Some(SqlServer::shared(SqlKind::MariaDb).await.unwrap()),
+        };
+        let server = shared.map(|server| (server, server.database().unwrap()));
+        Self { kind, directory: Directory::new(), server }
+    }
+
+    pub(crate) fn place(&self) -> Place {
+        match &self.server {
+            Some((server, database)) => Place::parse(&server.url(database)).unwrap(),
+            None => Place::file(self.directory.file()),
+        }
+    }
+
+    pub(crate) async fn open(&self) -> Store {
+        Store::open(self.place()).await.unwrap()
+    }
+
+    /// A directory that goes with it.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// What a statement prints, a line a row.
+    pub(crate) async fn sql(&self, statement: &str) -> String {
+        if let Some((server, database)) = &self.server {
+            return server.sql(database, statement).unwrap();
+        }
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(self.directory.file());
+        let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
+        let statement = sqlx::AssertSqlSafe(statement.to_owned());
+        let rows: Vec<String> = sqlx::query_scalar(statement).fetch_all(&pool).await.unwrap();
+        pool.close().await;
+        rows.join("\n")
+    }
+}
+
+/// Has a promise kept by each database.
+pub(crate) async fn in_each(promise: impl AsyncFn(&Site)) {
+    for kind in [Kind::Sqlite, Kind::Postgres, Kind::MariaDb] {
+        eprintln!("in {kind:?}");
+        promise(&Site::new(kind).await).await;
+    }
+}
+
+/// What a future gives, unless it is dropped when it was asked so often in vain: a process that is ended in the middle.
+pub(crate) async fn unless_dropped<T>(future: impl Future<Output = T>, polls: u32) -> Option<T> {
+    let mut future = Box::pin(future);
+    let mut left = polls;
+    std::future::poll_fn(|context| {
+        left = left.saturating_sub(1);
+        match future.as_mut().poll(context) {
+            Poll::Ready(done) => Poll::Ready(Some(done)),
+            Poll::Pending if left == 0 => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
 impl Drop for Directory {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
@@ -42,13 +127,17 @@ impl Drop for Directory {
 
 pub(crate) fn spec() -> ExperimentSpec {
     serde_json::from_str(
-        r#"{"name":"checkout","creator":"alice","groups":[
+        r#"{"name":"checkout","creator":"alice","metadata":{"round":"1","note":"a, b"},"groups":[
             {"name":"browse","target":"http://user:hunter2@shop/","rate":"100/s","duration":"10s",
              "headers":{"Authorization":"Bearer hunter2"},
              "steps":[{"name":"list"},{"name":"buy"}]},
             {"name":"loop","target":"http://shop/","users":2,"duration":"10s"}]}"#,
     )
     .unwrap()
+}
+
+pub(crate) fn metadata(entries: &[(&str, &str)]) -> BTreeMap<String, String> {
+    entries.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
 pub(crate) fn record(id: &str) -> RunRecord {
@@ -63,6 +152,7 @@ pub(crate) fn record(id: &str) -> RunRecord {
         started_unix_ms: Some(1_767_225_600_123),
         ended_unix_ms: None,
         routes: Vec::new(),
+        route_changes: 0,
         nodes: vec![RunNode { name: "n1".to_owned(), epoch: u64::MAX }],
         nodes_left_out: 0,
         attempt: 0,
@@ -122,6 +212,7 @@ pub(crate) fn report(id: &str) -> Report {
         statuses: vec![StatusCount { status: 200, count: 990 }],
         failures: Vec::new(),
         checks: Vec::new(),
+        hosts: Vec::new(),
         quantities: BTreeMap::from([(Quantity::Response, summary)]),
         failed_quantities: BTreeMap::new(),
         slowest: Vec::new(),
@@ -160,14 +251,35 @@ pub(crate) fn report(id: &str) -> Report {
         }],
         gates: Vec::new(),
         nodes: vec![node("n1"), node("n2")],
+        machines: vec![machine("host", "host", 4), machine("target", "target.example", 2)],
         series: Vec::new(),
         series_left_out: 0,
         tracks: Vec::new(),
+        profiles: Vec::new(),
         intervals: Vec::new(),
+        search: None,
+        sweep: None,
         events: vec![event(id, 1_767_225_600_123, "from the report")],
         trace_id: None,
         spec: Some(spec()),
     }
+}
+
+fn machine(node: &str, host: &str, processors: u32) -> MachineReport {
+    let machine = MachineDescription {
+        host: host.to_owned(),
+        machine: format!("boot of {host}"),
+        architecture: "aarch64".to_owned(),
+        kernel: "Linux 6.1.0".to_owned(),
+        processor: None,
+        processors,
+        memory_bytes: 8 << 30,
+        booted_unix_ms: 1_767_000_000_999,
+        disks: vec!["mmcblk0".to_owned(), "sda".to_owned()],
+        interfaces: vec!["eth0".to_owned()],
+        gpus: Vec::new(),
+    };
+    MachineReport { node: node.to_owned(), machine }
 }
 
 pub(crate) fn node(name: &str) -> NodeReport {
@@ -192,6 +304,8 @@ pub(crate) fn node(name: &str) -> NodeReport {
 
 /// A second of the group `browse`: its step `list` and its whole iterations.
 pub(crate) fn second(id: &str, second: u32) -> ExperimentSecond {
+    let mut histogram = nuncius_stats::Histogram::new();
+    (1..100).for_each(|i| histogram.record_ns(i * i * 1_000));
     let step = |step: u16, name: &str| StepSecond {
         step,
         name: name.to_owned(),
@@ -204,7 +318,7 @@ pub(crate) fn second(id: &str, second: u32) -> ExperimentSecond {
         response: Distribution {
             count: 99,
             p99_ns: Some(u64::from(second) * 1_000 + 1),
-            histogram: vec![1],
+            histogram: histogram.encode_delta(),
             ..Distribution::default()
         },
         ..StepSecond::default()

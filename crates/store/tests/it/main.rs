@@ -4,6 +4,11 @@
 
 mod common;
 mod export;
+mod import;
+mod import_bad;
+mod record_files;
+mod servers;
 mod store;
 mod telemetry;
 mod trouble;
+mod upgrade;

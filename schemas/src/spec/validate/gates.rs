@@ -82,14 +82,14 @@ fn check_quantity(path: &str, gate: &Gate, scope: &[&Group]) -> Result<(), SpecE
 
 /// When a group's load begins and ends at most, in nanoseconds; `None` where nobody knows the end.
 fn extent_ns(group: &Group) -> Option<(u64, u64)> {
-    if !group.is_open() {
+    if !group.is_open() || group.has_pattern() {
         return group.duration.map(|duration| (0, duration.0));
     }
     let mut at_ns = 0u64;
     let mut left = match group.arrivals {
         // All of a profile without nodes of its own: a rate for each node only makes it end sooner.
         Arrivals::Constant if !group.rate_per_node => group.iterations.map(|iterations| iterations as f64),
-        Arrivals::Constant | Arrivals::Poisson => None,
+        Arrivals::Constant | Arrivals::Poisson | Arrivals::Recorded(_) => None,
     };
     let (mut begin, mut end) = (None, 0);
     for stage in group.effective_stages() {
@@ -149,10 +149,7 @@ fn check_rate(path: &str, gate: &Gate, over: HumanDuration, scope: &[&Group]) ->
     {
         return Ok(());
     }
-    let highest = |group: &&Group| {
-        let rates = group.effective_stages().into_iter().map(|stage| stage.rate.max(stage.to.unwrap_or(stage.rate)));
-        rates.max().map_or(0.0, crate::units::Rate::as_per_second)
-    };
+    let highest = |group: &&Group| group.highest_rate().as_per_second();
     let most = scope.iter().map(|group| (highest(group) * over.as_secs_f64()).ceil() + 1.0).sum::<f64>();
     let proven = POISSON_LOWER.get(most as usize);
     if proven.is_none_or(|proven| *proven > expected) {

@@ -101,6 +101,8 @@ fn check_group(group: &Group) -> Result<(), SpecError> {
         ("users", group.users.is_some()),
         ("rate", group.rate.is_some()),
         ("stages", !group.stages.is_empty()),
+        ("pattern", group.pattern.is_some()),
+        ("arrivals", group.arrivals.recorded().is_some()),
         ("rate_per_node", group.rate_per_node),
         ("duration", group.duration.is_some()),
         ("iterations", group.iterations.is_some()),

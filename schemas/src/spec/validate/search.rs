@@ -21,7 +21,12 @@ impl ExperimentSpec {
         search
             .check()
             .map_err(|error| SpecError { field: format!("search.{}", error.field), problem: error.problem })?;
-        for (field, is_given) in [("scaling", self.scaling.is_some()), ("sweep", self.sweep.is_some())] {
+        let others = [
+            ("scaling", self.scaling.is_some()),
+            ("sweep", self.sweep.is_some()),
+            ("amendments", !self.amendments.is_empty()),
+        ];
+        for (field, is_given) in others {
             if is_given {
                 return refuse(field, "leave it out: there is a search");
             }
@@ -130,6 +135,8 @@ fn check_group(index: usize, group: &Group, is_searched: bool) -> Result<(), Spe
         ("duration", group.duration.is_some()),
         ("iterations", group.iterations.is_some()),
         ("stages", !group.stages.is_empty()),
+        ("pattern", group.pattern.is_some()),
+        ("arrivals", group.arrivals.recorded().is_some()),
         ("warm_up", group.warm_up.0 > 0),
         ("rate", is_searched && group.rate.is_some()),
         ("users", is_searched && group.users.is_some()),

@@ -17,6 +17,7 @@ pub(super) fn check_group(path: &str, group: &Group, reading: Reading) -> Result
     let wrong = [
         ("steps", !group.steps.is_empty(), "leave it out: the steps of servos are the events of their protocol"),
         ("rate", group.rate.is_some() || !group.stages.is_empty(), "servos are `users` for a `duration`"),
+        ("pattern", group.pattern.is_some(), "servos are `users` for a `duration`"),
         ("iterations", group.iterations.is_some(), "servos go on to the end: give a `duration`"),
         ("think_time", group.think_time.0 > 0, "the pauses of servos follow from `servo.measure` and `servo.adjust`"),
         ("backoff", !group.backoff.is_default(), "servos try again after `servo.retry`"),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use nuncius_bus::Message;
-use nuncius_schemas::node::{NodeCommand, NodeReply, Prepare, RefusalCode, Start, Take};
+use nuncius_schemas::node::{NodeCommand, NodeReply, Prepare, RefusalCode, Reroute, Start, Take};
 use nuncius_schemas::subjects::HEADER_TRACEPARENT;
 use tracing::{info, info_span, warn};
 
@@ -30,6 +30,8 @@ impl Node {
             NodeCommand::Take(take) => (take.experiment.clone(), take.token, take.attempt),
             NodeCommand::Inquire(inquire) => (inquire.experiment.clone(), inquire.token, inquire.attempt),
             NodeCommand::Once(once) => (once.experiment.clone(), once.token, once.attempt),
+            NodeCommand::Profile(wanted) => (wanted.experiment.clone(), wanted.token, wanted.attempt),
+            NodeCommand::Reroute(change) => (change.experiment.clone(), change.token, change.attempt),
         };
         let mut call = Call::new(self.bus.namespace(), message, &command);
         if let Err(held) = self.fences.pass(&experiment, token) {
@@ -43,13 +45,16 @@ impl Node {
             | NodeCommand::Extend(_)
             | NodeCommand::Take(_)
             | NodeCommand::Inquire(_)
-            | NodeCommand::Once(_) => false,
+            | NodeCommand::Once(_)
+            | NodeCommand::Profile(_)
+            | NodeCommand::Reroute(_) => false,
         };
         let session = self.session.as_ref().filter(|session| session.experiment == experiment);
         let ours = session.map(|session| session.attempt);
         match (command, ours) {
             (NodeCommand::Prepare(prepare), _) => self.prepare(*prepare, call).await,
             (NodeCommand::Once(once), _) => self.once(*once, call).await,
+            (NodeCommand::Profile(wanted), _) => self.profile(*wanted, call).await,
             (NodeCommand::Inquire(_), _) => self.inquire(&experiment, &mut call).await,
             (NodeCommand::Stop(stop), _) if self.is_preparing(&experiment, attempt) => {
                 // What comes of it is dropped, and the node is free at once.
@@ -76,11 +81,12 @@ impl Node {
             (NodeCommand::Start(start), Some(_)) => self.start(&start, &mut call).await,
             (NodeCommand::Extend(extend), Some(_)) => {
                 if let Some(session) = &self.session {
-                    session.extend(extend.horizon_ns);
+                    session.extend(&extend);
                 }
                 self.accept(&call).await;
             }
             (NodeCommand::Take(take), Some(_)) => self.take(*take, call).await,
+            (NodeCommand::Reroute(change), Some(_)) => self.reroute(*change, call),
             // Of this attempt it was obeyed above.
             (NodeCommand::Stop(_), Some(_)) => self.accept(&call).await,
         }
@@ -127,6 +133,30 @@ impl Node {
                 self.refuse(call, RefusalCode::Unknown, reason).await;
             }
         }
+    }
+
+    /// Goes by other routes, whose names may have to be looked up: beside all else; the answer follows when it is done.
+    fn reroute(&self, change: Reroute, call: Call) {
+        let Some(session) = &self.session else { return };
+        let (engines, epoch) = (session.engines.clone(), self.epoch);
+        let mut work = tokio::task::spawn_blocking(move || (engines.reroute(&change), change));
+        tokio::spawn(async move {
+            let reply = match outcome_of(&mut work).await {
+                Some((Ok(()), change)) => {
+                    info!(experiment = %change.experiment, number = change.number, "goes by other routes");
+                    NodeReply::Accepted { epoch }
+                }
+                Some((Err(error), change)) => {
+                    warn!(experiment = %change.experiment, number = change.number, %error, "keeps to its routes");
+                    NodeReply::Refused { epoch, code: error.code(), reason: error.to_string() }
+                }
+                None => {
+                    let error = PrepareError::Program;
+                    NodeReply::Refused { epoch, code: error.code(), reason: error.to_string() }
+                }
+            };
+            respond(&call.message, &reply).await;
+        });
     }
 
     /// Gets shards of a lost node ready, beside all else; the answer follows when it is done.
@@ -253,9 +283,13 @@ impl Node {
     }
 
     pub(super) async fn answer(&self, message: &Message, reply: &NodeReply) {
-        if let Err(error) = message.respond_message("node-reply.v1", reply).await {
-            warn!(%error, "answer not sent");
-        }
+        respond(message, reply).await;
+    }
+}
+
+async fn respond(message: &Message, reply: &NodeReply) {
+    if let Err(error) = message.respond_message("node-reply.v1", reply).await {
+        warn!(%error, "answer not sent");
     }
 }
 

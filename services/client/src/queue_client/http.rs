@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `GET /stats`, `/nodes`, `/pods`, `/fails`, `/reqs-per-sec` | reads; also as `/reqs-per-seq` |
 //! | `GET /parallel` | the parallelism in force; also as `/parallelism` |
-//! | `POST /parallel` with `value=N`, `GET /parallel?value=N` | changes it and resets the statistics; answers what is then in force |
+//! | `POST /parallel` with `value=N`, `GET /parallel?value=N` | changes it, resets the statistics, answers it |
 //! | `POST /reset`, `GET /reset` | resets the statistics |
 //! | `GET /` | leads to `/stats` |
 //!

@@ -11,6 +11,7 @@ pub fn servo_limits() -> HttpLimits {
         body_max_bytes: 4 * 1024 * 1024,
         read_timeout: Duration::from_secs(30),
         idle_timeout: Some(Duration::from_secs(3600)),
+        write_timeout: None,
         connection_timeout: Duration::from_secs(365 * 86_400),
         connections_max: connections_max(),
         allowed_hosts: Vec::new(),

@@ -1,14 +1,11 @@
 //! How many arrivals of a schedule the shards of lost nodes hold: what they may have offered at most. Pure.
 //!
-//! Constant spacing is counted without walking the schedule, however long it is; a Poisson schedule is walked once,
-//! for all lost nodes together, as counting its arrivals at all takes.
+//! Constant spacing and files are counted without walking the schedule, however long it is; any other schedule is
+//! walked once, for all lost nodes together, as counting its arrivals at all takes.
 
-use nuncius_load::ShardSet;
-use nuncius_load::profile::{ARRIVAL_UNITS, RateProfile};
-use nuncius_load::schedule::Schedule;
-use nuncius_schemas::spec::{Arrivals, ExperimentSpec, Group};
+use nuncius_load::{Schedule, ShardSet, schedule_of};
+use nuncius_schemas::spec::{ExperimentSpec, Group};
 
-use crate::offered::multiplied;
 use crate::plan::moving::Part;
 
 /// What a lost node held of one group. No shard is in two of its parts.
@@ -31,26 +28,15 @@ pub(super) fn held_before(
     if holdings.iter().all(|holding| holding.parts.is_empty()) {
         return nothing();
     }
-    let stages = multiplied(&group.effective_stages(), if group.rate_per_node { nodes } else { 1 });
-    let Ok(profile) = RateProfile::new(&stages) else { return nothing() };
-    match group.arrivals {
-        Arrivals::Constant => {
-            let limit = group.iterations.unwrap_or(u64::MAX);
-            holdings.iter().map(|holding| held_of_constant(&profile, limit, holding)).collect()
-        }
-        Arrivals::Poisson => {
-            let schedule = Schedule::new(profile, group.arrivals, spec.seed, u32::from(number), group.iterations);
-            held_of_poisson(schedule, holdings)
-        }
+    let Ok(schedule) = schedule_of(spec, number, group, nodes) else { return nothing() };
+    if schedule.count_before(0).is_some() {
+        return holdings.iter().map(|holding| held_of_counted(&schedule, holding)).collect();
     }
+    held_of_walked(schedule, holdings)
 }
 
-fn held_of_constant(profile: &RateProfile, limit: u64, holding: &Holding) -> u64 {
-    // Arrival k is where the integral reaches k: before an instant are those whose k it has passed.
-    let before = |at_ns: u64| {
-        let passed = profile.units_at(at_ns).div_ceil(ARRIVAL_UNITS);
-        u64::try_from(passed).unwrap_or(u64::MAX).min(limit)
-    };
+fn held_of_counted(schedule: &Schedule, holding: &Holding) -> u64 {
+    let before = |at_ns: u64| schedule.count_before(at_ns).unwrap_or(0);
     let end = before(holding.until_ns);
     holding.parts.iter().map(|part| owned(&part.shards, before(part.from_ns)..end)).sum()
 }
@@ -64,7 +50,7 @@ fn owned(shards: &ShardSet, indices: std::ops::Range<u64>) -> u64 {
     if count == 0 { 0 } else { whole_rounds * shards.len() as u64 + rest as u64 }
 }
 
-fn held_of_poisson(schedule: Schedule, holdings: &[Holding]) -> Vec<u64> {
+fn held_of_walked(schedule: Schedule, holdings: &[Holding]) -> Vec<u64> {
     let mut counts = vec![0; holdings.len()];
     let shards = holdings.iter().flat_map(|holding| &holding.parts).map(|part| part.shards.shards()).max().unwrap_or(1);
     // By shard: whose it was, and from when on.
@@ -96,6 +82,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use nuncius_load::assign;
+    use nuncius_schemas::spec::Instants;
     use proptest::prelude::*;
 
     use super::*;
@@ -106,8 +93,7 @@ mod tests {
 
     /// Arrival by arrival.
     fn walked(spec: &ExperimentSpec, group: &Group, holding: &Holding) -> u64 {
-        let profile = RateProfile::new(&group.effective_stages()).unwrap();
-        let schedule = Schedule::new(profile, group.arrivals, spec.seed, 0, group.iterations);
+        let schedule = schedule_of(spec, 0, group, 4).unwrap();
         let is_held = |arrival: &nuncius_load::Arrival| {
             let parts = &holding.parts;
             parts.iter().any(|part| arrival.planned_ns >= part.from_ns && part.shards.owns(arrival.index))
@@ -127,13 +113,26 @@ mod tests {
                 r#""stages": [{"rate": "0/s", "to": "200/s", "duration": "10s"}, {"rate": "7/s", "duration": "10s"}]"#,
                 r#""stages": [{"rate": "3/s", "duration": "5s"}, {"rate": "0/s", "duration": "9s"},
                     {"rate": "300/s", "to": "1/s", "duration": "6s"}], "arrivals": "poisson""#,
+                r#""pattern": {"sine": {"max": "100/s", "period": "7s"}}, "duration": "20s""#,
+                r#""pattern": {"random_walk": {"max": "100/s", "sigma": 20}}, "duration": "20s",
+                    "arrivals": "poisson""#,
+                r#""arrivals": {"file": "a.csv"}, "duration": "20s""#,
+            ]),
+            amendments in prop::sample::select(vec![
+                "[]",
+                r#"[{"at": "3s", "change": "pause"}, {"at": "5100ms", "change": "resume"}]"#,
+                r#"[{"at": "7s", "change": {"rate": "17/s"}}, {"at": "11s", "change": {"scale": 1.5}}]"#,
             ]),
             instants in prop::collection::vec(0u64..25_000_000_000, 6),
             weights in prop::collection::vec(1u32..5, 4),
         ) {
-            let group = group(loads);
-            let mut spec = ExperimentSpec::of_groups(vec![group.clone()]);
+            let mut spec = ExperimentSpec::of_groups(vec![group(loads)]);
             spec.seed = 11;
+            for (_, _, recorded) in spec.recorded_mut() {
+                recorded.instants = Some(Instants((0..900u64).map(|at| at * at * 30_000).collect()));
+            }
+            let group = spec.groups[0].clone();
+            spec.amendments = serde_json::from_str(amendments).unwrap();
             let sets = assign(&weights).unwrap().sets().unwrap();
             let part = |shards: &ShardSet, from_ns| Part { group: 0, shards: shards.clone(), from_ns };
             // One had its own from the start and what another lost, one its own alone, one nothing.

@@ -1,12 +1,12 @@
 //! When each group offers load.
 
-use nuncius_load::profile::{ARRIVAL_UNITS, RateProfile};
-use nuncius_load::schedule::Schedule;
+use nuncius_load::amended::Basis;
+use nuncius_load::profile::ARRIVAL_UNITS;
+use nuncius_load::schedule_of;
+use nuncius_schemas::amendment::Amended;
 use nuncius_schemas::spec::{Arrivals, ExperimentSpec, Group};
 use nuncius_schemas::units::SECOND_NS;
 use nuncius_stats::OfferedSpans;
-
-use crate::offered::multiplied;
 
 /// When one group offers load that counts.
 pub(super) struct GroupSchedule {
@@ -20,7 +20,7 @@ pub(super) struct GroupSchedule {
 
 impl GroupSchedule {
     pub(super) fn of(spec: &ExperimentSpec, index: usize, group: &Group, nodes: u32) -> Self {
-        let is_evenly_spaced = group.is_open() && group.arrivals == Arrivals::Constant;
+        let is_evenly_spaced = group.is_open() && group.clients.is_none() && group.arrivals == Arrivals::Constant;
         let mut spans = spans(spec, index, group, nodes);
         spans.begin_at(group.warm_up.0);
         Self { spans, is_evenly_spaced, last_begun: None }
@@ -50,38 +50,53 @@ impl GroupSchedule {
 fn spans(spec: &ExperimentSpec, index: usize, group: &Group, nodes: u32) -> OfferedSpans {
     if !group.is_open() {
         // They may have done their iterations before the time is over.
-        let known = group.duration.filter(|_| group.iterations.is_none());
-        return OfferedSpans::until(known.map_or(u64::MAX, |duration| duration.0));
+        let known = spec.offered_ns_of(group).filter(|_| group.iterations.is_none());
+        return OfferedSpans::new(present(spec, group, known.unwrap_or(u64::MAX)));
     }
-    let stages = multiplied(&group.effective_stages(), if group.rate_per_node { nodes } else { 1 });
-    let mut start_ns = 0u64;
-    let mut found = Vec::new();
-    for stage in &stages {
-        let end_ns = start_ns.saturating_add(stage.duration.0);
-        if stage.rate.0.max(stage.to.map_or(0, |to| to.0)) > 0 {
-            found.push((start_ns, end_ns));
-        }
-        start_ns = end_ns;
+    let index = u16::try_from(index).unwrap_or(u16::MAX);
+    // That it can be had was made sure of before.
+    let planned = Basis::of(spec, index, group, nodes).map(|basis| basis.spans(&spec.amendments));
+    let mut spans = OfferedSpans::new(planned.unwrap_or_default());
+    if group.arrivals.recorded().is_some()
+        && let Ok(schedule) = schedule_of(spec, index, group, nodes)
+    {
+        spans.end_at(schedule.end_ns());
     }
-    let mut spans = OfferedSpans::new(found);
     if let Some(limit) = group.iterations
-        && let Ok(profile) = RateProfile::new(&stages)
-        && let Some(end_ns) = first_beyond(profile, spec, index, group, limit)
+        && let Some(end_ns) = first_beyond(spec, index, group, nodes, limit)
     {
         spans.end_at(end_ns);
     }
     spans
 }
 
+/// When there are users at all.
+fn present(spec: &ExperimentSpec, group: &Group, end_ns: u64) -> Vec<(u64, u64)> {
+    let users = group.users.unwrap_or(0);
+    let (mut amended, mut since_ns, mut found) = (Amended::default(), Some(0), Vec::new());
+    for amendment in spec.amendments.iter().filter(|amendment| amendment.concerns(&group.name)) {
+        amended = amended.with(&amendment.change);
+        let at_ns = amendment.at.0.min(end_ns);
+        if amended.users_of(users) > 0 {
+            since_ns.get_or_insert(at_ns);
+        } else if let Some(since_ns) = since_ns.take() {
+            found.push((since_ns, at_ns));
+        }
+    }
+    found.extend(since_ns.map(|since_ns| (since_ns, end_ns)));
+    found
+}
+
 /// When the first arrival would be that is one too many; `None` when the schedule has none.
-fn first_beyond(profile: RateProfile, spec: &ExperimentSpec, index: usize, group: &Group, limit: u64) -> Option<u64> {
+fn first_beyond(spec: &ExperimentSpec, index: u16, group: &Group, nodes: u32, limit: u64) -> Option<u64> {
+    let unlimited = Group { iterations: None, ..group.clone() };
+    let mut schedule = schedule_of(spec, index, &unlimited, nodes).ok()?;
     match group.arrivals {
-        Arrivals::Constant => profile.instant_ns(u128::from(limit) * ARRIVAL_UNITS),
-        Arrivals::Poisson => {
-            let stream = u32::try_from(index).unwrap_or(u32::MAX);
-            let mut schedule = Schedule::new(profile, group.arrivals, spec.seed, stream, None);
-            let limit = usize::try_from(limit).ok()?;
-            schedule.nth(limit).map(|arrival| arrival.planned_ns)
+        Arrivals::Constant if schedule.pieces() == 1 && group.clients.is_none() => {
+            schedule.profile().instant_ns(u128::from(limit) * ARRIVAL_UNITS)
+        }
+        Arrivals::Constant | Arrivals::Poisson | Arrivals::Recorded(_) => {
+            schedule.nth(usize::try_from(limit).ok()?).map(|arrival| arrival.planned_ns)
         }
     }
 }

@@ -166,7 +166,7 @@ fn hang(gates: &str) -> (Option<u32>, Judge, BTreeMap<(u16, u16), StepTotals>) {
 }
 
 #[test]
-fn a_target_that_hangs_from_the_start_is_left_alone_within_the_window() {
+fn a_target_that_hangs_at_the_start_is_left_alone_within_the_window() {
     let windowed = r#"{"expression":"p95(response) < 500ms","over":"2s","abort":true}"#;
     let whole = r#"{"expression":"p95(response) < 500ms","abort":true}"#;
     for gates in [windowed, whole] {

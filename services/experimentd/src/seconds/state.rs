@@ -5,6 +5,7 @@ use nuncius_schemas::second::GroupSums;
 use serde::Deserialize;
 
 use super::Seconds;
+use super::meters::MetersSoFar;
 use crate::series::Series;
 
 /// What cannot be made from the specification again.
@@ -15,6 +16,9 @@ struct State {
     late_pieces: u32,
     last_offered_second: Option<u32>,
     series: Series,
+    /// Absent in what an earlier version has written.
+    #[serde(default)]
+    meters: Vec<MetersSoFar>,
 }
 
 impl Seconds {
@@ -24,7 +28,8 @@ impl Seconds {
     /// It cannot be encoded.
     pub fn state(&self) -> Result<Vec<u8>, CodecError> {
         let so_far: Vec<&GroupSums> = self.groups.iter().map(|group| &group.so_far).collect();
-        codec::encode(&(so_far, self.next_second, self.late_pieces, self.last_offered_second, &self.series))
+        let meters: Vec<&MetersSoFar> = self.groups.iter().map(|group| &group.meters).collect();
+        codec::encode(&(so_far, self.next_second, self.late_pieces, self.last_offered_second, &self.series, meters))
     }
 
     /// Goes on from where others of the same specification had come to.
@@ -39,6 +44,9 @@ impl Seconds {
                 // What was told of these seconds is not told again.
                 let _ = schedule.count(last);
             }
+        }
+        for (group, meters) in self.groups.iter_mut().zip(state.meters) {
+            group.meters = meters;
         }
         self.next_second = state.next_second;
         self.late_pieces = state.late_pieces;

@@ -1,4 +1,6 @@
+use nuncius_schemas::meter::{MeterDelta, MeterKind, MeterUnit};
 use nuncius_schemas::metric::{Health, MetricDelta, SlowRequest, StepDelta};
+use nuncius_schemas::second::MeterSecond;
 use nuncius_stats::{Histogram, Incarnation};
 
 use super::*;
@@ -60,6 +62,54 @@ fn books() -> (RunTotals, Seconds) {
 
 fn close(totals: &mut RunTotals, seconds: &mut Seconds, before: u32, closing: &Closing) -> Vec<ExperimentSecond> {
     totals.close_before(before).iter().flat_map(|(second, closed)| seconds.close(*second, closed, closing)).collect()
+}
+
+#[test]
+fn meters_are_told_in_each_second_with_what_they_add_up_to_and_once_in_parts() {
+    let (mut totals, mut seconds) = books();
+    let with_meter = |node: &str, sequence: u64, second: u32, sum: u64| {
+        let counter = MeterDelta {
+            group: 0,
+            name: "messages".to_owned(),
+            kind: MeterKind::Counter,
+            unit: MeterUnit::Number,
+            sum,
+            histogram: Vec::new(),
+        };
+        let values = histogram(&[5_000_000; 3]);
+        let waits = MeterDelta {
+            name: "waits".to_owned(),
+            kind: MeterKind::Histogram,
+            histogram: values,
+            sum: 0,
+            ..counter.clone()
+        };
+        MetricDelta { meters: vec![counter, waits], ..delta(node, sequence, second, 2, 1_000_000) }
+    };
+    totals.merge(&with_meter("n1", 1, 0, 7)).unwrap();
+    totals.merge(&with_meter("n2", 1, 0, 5)).unwrap();
+    totals.merge(&delta("n1", 2, 1, 1, 1_000_000)).unwrap();
+    let told = close(&mut totals, &mut seconds, 2, &RUNNING);
+    let sums = |second: &ExperimentSecond| -> Vec<(String, u64, u64, u64, u64)> {
+        let of = |m: &MeterSecond| (m.name.clone(), m.sum, m.sum_so_far, m.values.count, m.values_so_far);
+        second.groups[0].meters.iter().map(of).collect()
+    };
+    assert_eq!(sums(&told[0]), [("messages".to_owned(), 12, 12, 0, 0), ("waits".to_owned(), 0, 0, 6, 6)]);
+    assert_eq!(sums(&told[1]), [("messages".to_owned(), 0, 12, 0, 0), ("waits".to_owned(), 0, 0, 0, 6)]);
+    assert!(told[0].groups[1].meters.is_empty(), "of the other group");
+    // What comes late is added, and whoever goes on from the state knows the sums.
+    totals.merge(&with_meter("n2", 2, 0, 1)).unwrap();
+    let late = close(&mut totals, &mut seconds, 2, &RUNNING);
+    assert_eq!(sums(&late[0])[0], ("messages".to_owned(), 13, 13, 0, 0));
+    let mut other = Seconds::new("e", &spec(), &[2, 2], 5_000_000_000);
+    other.restore(&seconds.state().unwrap()).unwrap();
+    let on = close(&mut totals, &mut other, 3, &RUNNING);
+    assert!(on.iter().all(|second| second.groups[0].meters[0].sum_so_far == 13), "{on:?}");
+    // In several messages each is told once.
+    let parts = split_within(told[0].clone(), 2_500, 512);
+    assert!(parts.len() > 1);
+    let meters = parts.iter().flat_map(|part| &part.groups).map(|group| group.meters.len()).sum::<usize>();
+    assert_eq!(meters, 2, "{parts:?}");
 }
 
 #[test]

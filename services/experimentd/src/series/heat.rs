@@ -6,13 +6,8 @@ use nuncius_schemas::gate::Quantity;
 use nuncius_schemas::report::HeatMap;
 use nuncius_schemas::report::series::HEAT_MAP_COLUMNS_MAX;
 use nuncius_schemas::second::StepSecond;
-use nuncius_stats::Totals;
+use nuncius_stats::heat::{cells, edges_ns};
 use serde::{Deserialize, Serialize};
-
-/// Upper edges of the rows within a decade, in hundredths: the preferred numbers R10 of ISO 3.
-const EDGES: [u64; 10] = [100, 125, 160, 200, 250, 315, 400, 500, 630, 800];
-/// Decades from 1 µs on: up to 1000 s.
-const DECADES: u32 = 9;
 
 /// Counts by column and row.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -22,12 +17,6 @@ pub(super) struct Heat {
     /// What is counted: settled by the first second that has any.
     quantity: Option<Quantity>,
     cells: BTreeMap<(u32, u32), u64>,
-}
-
-/// The upper edges of all rows, in nanoseconds, rising.
-fn edges() -> Vec<u64> {
-    let decade = |exponent: u32| EDGES.map(|edge| edge * 10u64.pow(exponent + 1));
-    (0..DECADES).flat_map(decade).chain([10u64.pow(DECADES + 3)]).collect()
 }
 
 impl Heat {
@@ -45,17 +34,16 @@ impl Heat {
             (unsettled, ..) => unsettled.insert(Quantity::Response),
         };
         let distribution = if quantity == Quantity::Response { &step.response } else { &step.service };
-        let Ok(totals) = Totals::decode(&distribution.histogram) else { return };
-        if totals.is_empty() {
+        let Ok(counts) = cells(&distribution.histogram, &edges_ns()) else { return };
+        if counts.is_empty() {
             return;
         }
         while (second / self.column_seconds()) as usize >= HEAT_MAP_COLUMNS_MAX {
             self.fold();
         }
-        let (column, edges) = (second / self.column_seconds(), edges());
-        for (value_ns, count) in totals.values() {
-            let row = edges.partition_point(|edge| *edge < value_ns).min(edges.len() - 1);
-            *self.cells.entry((column, row as u32)).or_default() += count;
+        let column = second / self.column_seconds();
+        for (row, count) in counts {
+            *self.cells.entry((column, u32::from(row))).or_default() += count;
         }
     }
 
@@ -71,7 +59,7 @@ impl Heat {
         let quantity = self.quantity?;
         let (lowest, highest) =
             (self.cells.keys().map(|(_, row)| *row).min()?, self.cells.keys().map(|(_, row)| *row).max()?);
-        let rows = edges().into_iter().skip(lowest as usize).take((highest - lowest) as usize + 1).collect();
+        let rows = edges_ns().into_iter().skip(lowest as usize).take((highest - lowest) as usize + 1).collect();
         let cells = self.cells.iter().map(|((column, row), count)| (*column, row - lowest, *count)).collect();
         Some(HeatMap { quantity, column_seconds: self.column_seconds(), row_upper_ns: rows, cells })
     }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use nuncius_schemas::gate::Quantity;
 use nuncius_schemas::metric::{
-    CheckCount, FailureCount, FailureKind, SLOWEST_MAX, Series, SlowRequest, StatusCount, StepDelta, add_checks,
+    CheckCount, FailureCount, FailureKind, HostCount, SLOWEST_MAX, Series, SlowRequest, StatusCount, StepDelta,
+    add_checks, add_hosts,
 };
 use nuncius_stats::second::add_slowest;
 use nuncius_stats::{Observed, Totals};
@@ -46,6 +47,9 @@ pub struct StepTotals {
     /// Checks by name.
     #[serde(default)]
     pub checks: Vec<CheckCount>,
+    /// Hosts by address.
+    #[serde(default)]
+    pub hosts: Vec<HostCount>,
     /// Done − planned of what succeeded or waited its timeout, with what is only known from below.
     pub response: Observed,
     /// Done − sent of what succeeded or waited its timeout, with what is only known from below.
@@ -119,6 +123,7 @@ impl StepTotals {
         self.retried += delta.retried;
         self.redirects += delta.redirects;
         add_checks(&mut self.checks, &delta.checks);
+        add_hosts(&mut self.hosts, &delta.hosts);
         self.held_back += delta.held_back;
         self.backed_off += delta.backed_off;
         self.bytes_sent += delta.bytes_sent;
@@ -150,6 +155,7 @@ impl StepTotals {
         self.retried += other.retried;
         self.redirects += other.redirects;
         add_checks(&mut self.checks, &other.checks);
+        add_hosts(&mut self.hosts, &other.hosts);
         self.held_back += other.held_back;
         self.backed_off += other.backed_off;
         self.bytes_sent += other.bytes_sent;

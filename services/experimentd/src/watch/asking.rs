@@ -53,6 +53,15 @@ pub(super) enum Answer {
         /// What it said.
         outcome: Result<(), FleetError>,
     },
+    /// Whether a node goes by other routes.
+    Rerouted {
+        /// Node.
+        node: String,
+        /// Which change of the routes.
+        number: u32,
+        /// What it said.
+        outcome: Result<(), FleetError>,
+    },
     /// Whether the books were stored.
     Stored(Result<Stored, BusError>),
 }
@@ -70,6 +79,7 @@ struct Asked {
     is_stopping: bool,
     has_stopped: bool,
     is_measuring: bool,
+    is_rerouting: bool,
     /// Numbers of moves it is being told of.
     taking: BTreeSet<u32>,
     /// When its clock is to be measured next.
@@ -191,6 +201,28 @@ impl Asking {
         }
     }
 
+    /// Tells a node of other routes, unless it is being told of any.
+    pub(super) fn reroute(&mut self, node: &str, number: u32, order: impl FnOnce() -> NodeCommand) {
+        let Some(asked) = self.nodes.get_mut(node) else { return };
+        if std::mem::replace(&mut asked.is_rerouting, true) {
+            return;
+        }
+        let (bus, node, address) = (self.bus.clone(), node.to_owned(), asked.address(node));
+        // Names may have to be looked up, as when it got ready.
+        let (order, prepare) = (order(), self.prepare);
+        self.under_way.spawn(async move {
+            let outcome = command(&bus, &address, &order, prepare).await;
+            Answer::Rerouted { node, number, outcome }
+        });
+    }
+
+    /// What came of it.
+    pub(super) fn rerouted(&mut self, node: &str) {
+        if let Some(asked) = self.nodes.get_mut(node) {
+            asked.is_rerouting = false;
+        }
+    }
+
     /// Tells a node of its horizon, unless it knows it or is being told.
     pub(super) fn extend(&mut self, node: &str, horizon_ns: u64, order: impl FnOnce() -> NodeCommand) {
         let Some(asked) = self.nodes.get_mut(node) else { return };
@@ -307,6 +339,7 @@ impl Asking {
                     | Answer::Stopped { .. }
                     | Answer::LastStored(_)
                     | Answer::Taken { .. }
+                    | Answer::Rerouted { .. }
                     | Answer::Stored(_),
                 )
                 | Err(_) => {}

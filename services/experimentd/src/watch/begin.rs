@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use nuncius_clock::monotonic_ns;
 use nuncius_schemas::codec;
-use nuncius_schemas::spec::{Group, RecordsMode};
+use nuncius_schemas::spec::RecordsMode;
 use nuncius_stats::Incarnation;
 
 use super::asking::Asking;
 use super::checkpointing::Checkpointing;
 use super::hearing::Hearing;
+use super::table::Routing;
 use super::{Watch, lasts_until_ns};
 use crate::begun::Begun;
 use crate::checkpoint::Progress;
@@ -29,7 +30,6 @@ impl<'a> Watch<'a> {
         let spec = running.journal.record.spec.clone();
         let id = running.journal.record.id.clone();
         let attempt = running.journal.record.attempt;
-        let ends: Option<Vec<u64>> = spec.groups.iter().map(Group::offered_ns).collect();
         let names: Vec<String> = plan.nodes.iter().map(|node| node.name.clone()).collect();
         let (bus, store) = (running.daemon.bus.clone(), running.daemon.store.clone());
         let mut watch = Watch {
@@ -39,7 +39,7 @@ impl<'a> Watch<'a> {
             start_at_ns: begun.start_at_ns,
             start_unix_ns: begun.start_unix_ns,
             horizon_ns: begun.horizon_ns,
-            end_ns: ends.map(|ends| ends.into_iter().max().unwrap_or(0)),
+            end_ns: spec.amended_end_ns(),
             lasts_until_ns: lasts_until_ns(&spec),
             totals: RunTotals::new(iteration_recorders(&spec)),
             judge: Judge::new(&spec, &plan.nodes_per_group),
@@ -56,6 +56,7 @@ impl<'a> Watch<'a> {
             seconds: Seconds::new(&id, &spec, &plan.nodes_per_group, begun.start_unix_ns),
             teller: Teller::start(bus.clone(), running.journal.storing.clone()),
             stream_sequence: 0,
+            routing: Routing::default(),
             hearing: Hearing::new(
                 names.iter(),
                 monotonic_ns().max(begun.start_at_ns),

@@ -100,6 +100,7 @@ impl Watch<'_> {
         }
         let (attempt, token) = (self.attempt, self.running.lease.token());
         let experiment = self.running.journal.record.id.clone();
+        let amendments = self.running.journal.record.spec.amendments.clone();
         let mut orders = Vec::new();
         for made in self.moves.iter().take(self.checkpointing.moves_stored()) {
             let open = made.shares.iter().filter(|(node, _)| {
@@ -108,7 +109,8 @@ impl Watch<'_> {
             orders.extend(open.map(|(node, assignments)| {
                 let (number, from_ns) = (made.number, made.from_ns);
                 let (experiment, assignments) = (experiment.clone(), assignments.clone());
-                (node.clone(), Take { experiment, token, attempt, number, from_ns, assignments })
+                let amendments = amendments.clone();
+                (node.clone(), Take { experiment, token, attempt, number, from_ns, assignments, amendments })
             }));
         }
         for (node, order) in orders {
@@ -149,5 +151,5 @@ impl Watch<'_> {
 fn is_offered_after(spec: &nuncius_schemas::spec::ExperimentSpec, group: u16, from_ns: u64) -> bool {
     let Some(group) = spec.groups.get(usize::from(group)) else { return false };
     let is_countable = group.is_open() || group.iterations.is_none();
-    is_countable && group.offered_ns().is_none_or(|end_ns| end_ns > from_ns)
+    is_countable && spec.offered_ns_of(group).is_none_or(|end_ns| end_ns > from_ns)
 }

@@ -53,6 +53,12 @@ impl Machines {
         all
     }
 
+    /// What each told last, by name.
+    pub(crate) fn told(&self, now: Instant) -> Vec<NodeTelemetry> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.values().filter(|machine| !machine.is_old(now)).map(|machine| machine.told.clone()).collect()
+    }
+
     /// Takes what a machine told; of more machines than are shown the rest is not kept.
     fn hear(&self, told: NodeTelemetry, machines_max: usize) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);

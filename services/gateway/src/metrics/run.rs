@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use nuncius_schemas::event::{EventKind, ExperimentEvent};
 use nuncius_schemas::metric::FailureKind;
 use nuncius_schemas::run::{RunRecord, RunStatus, Verdict};
-use nuncius_schemas::second::{ExperimentSecond, GroupSecond, NodeSecond, StepSecond};
+use nuncius_schemas::second::{ExperimentSecond, GroupSecond, MeterSecond, NodeSecond, StepSecond};
 
 use memory::Memory;
 use step::{Sums, sums_of};
@@ -62,6 +62,8 @@ struct GroupSeries {
     requests_so_far: Sums,
     /// Requests that these have and no second that could be read.
     missing: Sums,
+    /// By name, as told last; sums never go backwards.
+    meters: BTreeMap<String, MeterSecond>,
 }
 
 /// A step.
@@ -245,6 +247,9 @@ impl Run {
         if is_last {
             series.is_offered = group.offered_ns > 0;
         }
+        for meter in &group.meters {
+            raise_meter(&mut series.meters, meter, is_last);
+        }
         let only_step = series.only_step;
         for step in &group.steps {
             self.step(told, group, step, only_step == Some(step.step), is_last);
@@ -355,6 +360,24 @@ impl Run {
     }
 }
 
+/// Notes what a meter has added up to now, and what it said last.
+fn raise_meter(meters: &mut BTreeMap<String, MeterSecond>, told: &MeterSecond, is_last: bool) {
+    let known = meters.entry(told.name.clone()).or_insert_with(|| told.clone());
+    let (sum_so_far, values_so_far) =
+        (known.sum_so_far.max(told.sum_so_far), known.values_so_far.max(told.values_so_far));
+    if is_last {
+        known.clone_from(told);
+    }
+    (known.sum_so_far, known.values_so_far) = (sum_so_far, values_so_far);
+}
+
 /// Every kind of event, so that each is there from the start.
-const EVENT_KINDS: [EventKind; 6] =
-    [EventKind::Status, EventKind::Gate, EventKind::Node, EventKind::Control, EventKind::Warning, EventKind::User];
+const EVENT_KINDS: [EventKind; 7] = [
+    EventKind::Status,
+    EventKind::Gate,
+    EventKind::Node,
+    EventKind::Control,
+    EventKind::Warning,
+    EventKind::Experiment,
+    EventKind::User,
+];

@@ -8,5 +8,12 @@
     reason = "a test that cannot go on must end"
 )]
 
+mod access;
+mod galileo;
+mod heap;
+mod http;
+mod live;
 mod metrics;
 mod prometheus;
+mod rest;
+mod scene;

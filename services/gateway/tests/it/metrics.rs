@@ -35,7 +35,7 @@ impl Running {
         let shutdown = CancellationToken::new();
         let (told, ready) = tokio::sync::oneshot::channel();
         let ended = tokio::spawn(nuncius_gateway::run(config, bus.clone(), shutdown.clone(), Some(told)));
-        let address = ready.await.unwrap();
+        let address = ready.await.unwrap().http;
         Self { _server: server, bus, address, shutdown, ended }
     }
 
@@ -234,7 +234,7 @@ async fn servers_are_asked_over_the_system_account() {
     let shutdown = CancellationToken::new();
     let (told, ready) = tokio::sync::oneshot::channel();
     let ended = tokio::spawn(nuncius_gateway::run(config, bus.clone(), shutdown.clone(), Some(told)));
-    let running = Running { _server: server, bus, address: ready.await.unwrap(), shutdown, ended };
+    let running = Running { _server: server, bus, address: ready.await.unwrap().http, shutdown, ended };
     let page = running.wait_until("the server answers", |page| page.contains("nuncius_nats_server_connections{")).await;
     let of_server = |name: &str| {
         let line = page.lines().find(|line| line.starts_with(&format!("nuncius_nats_server_{name}{{"))).unwrap();

@@ -107,6 +107,7 @@ fn record() -> RunRecord {
         started_unix_ms: Some(nuncius_clock::unix_ms()),
         ended_unix_ms: None,
         routes: Vec::new(),
+        route_changes: 0,
         nodes: Vec::new(),
         nodes_left_out: 0,
         attempt: 1,

@@ -44,7 +44,7 @@ pub(crate) enum AppCommand {
     /// The experiment is experiment.yaml, or the only .yaml file at the root. Names that begin with a dot are left out.
     /// The same contents are stored once; versions before stay until they are removed.
     Deploy {
-        /// Directory.
+        /// Directory, or a zip archive of one.
         directory: PathBuf,
         /// Name of the application (default: the directory's).
         #[arg(long)]

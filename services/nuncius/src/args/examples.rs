@@ -16,6 +16,10 @@ const RUN: &str = "Exit codes: 0 pass, 1 fail, 3 undetermined, 4 invalid, 5 fail
 /// What they mean where a file is only read.
 const IMPORT: &str = "Exit codes: 0 done, 1 something in the file is refused, 5 failed, 64 usage";
 
+/// What they mean where two runs are compared.
+const COMPARE: &str = "Exit codes: 0 not shown to differ, 1 different, 3 too little data, 5 failed, 64 usage, 77 not \
+                       permitted";
+
 /// What is typed, and what it does.
 type Example = (&'static str, &'static str);
 
@@ -58,6 +62,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         &[
             ("nuncius run smallest.yaml", "live view, verdict, HTML report"),
             ("nuncius run shop.yaml --service shop=10.0.0.7:8080 --clients 2", "the target from the command line"),
+            ("nuncius run smallest.yaml --open", "its page in a browser, beside `nuncius up`"),
             ("nuncius run smallest.yaml --quiet --json", "the report as JSON, nothing else"),
             ("nuncius run - --report-json report.json", "the experiment from standard input"),
             ("nuncius run shop/", "a directory: the experiment in it, with its data and scripts"),
@@ -73,7 +78,14 @@ const EXAMPLES: &[(&str, &[Example])] = &[
             ("nuncius submit app:shop", "what is deployed, from any machine"),
         ],
     ),
-    ("ps", &[("nuncius ps", "what waits or runs"), ("nuncius ps --all --json", "what has ended, too, as JSON")]),
+    (
+        "ps",
+        &[
+            ("nuncius ps", "what waits or runs"),
+            ("nuncius ps --all --json", "what has ended, too, as JSON"),
+            ("nuncius ps --all --tag branch=main --tag nightly", "by entries of their metadata"),
+        ],
+    ),
     (
         "watch",
         &[
@@ -89,6 +101,31 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         ],
     ),
     (
+        "pause",
+        &[
+            ("nuncius pause last", "no load until it is resumed"),
+            ("nuncius pause nightly-7 --group shop --reason 'the database is failing over'", "one group, and why"),
+        ],
+    ),
+    ("resume", &[("nuncius resume last", "go on with the load")]),
+    ("end", &[("nuncius end last --reason 'seen enough'", "no more load: judged by what there was")]),
+    (
+        "scale",
+        &[
+            ("nuncius scale last --rate 500/s", "another rate, whatever the stages say"),
+            ("nuncius scale nightly-7 --by 1.5 --group shop", "half as much again as was written"),
+            ("nuncius scale nightly-7 --users 20", "so many users of a closed group"),
+            ("nuncius scale nightly-7 --weights browse=3,buy=0.5", "which scenarios are taken how often"),
+        ],
+    ),
+    (
+        "event",
+        &[
+            ("nuncius event last deployed 2.4.1", "what happened beside the load, in every view of it"),
+            ("nuncius event nightly-7 'cache cleared'", "a name alone"),
+        ],
+    ),
+    (
         "report",
         &[
             ("nuncius report last", "as text"),
@@ -97,10 +134,40 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         ],
     ),
     (
+        "compare",
+        &[
+            ("nuncius compare nightly-6 nightly-7", "whether the later one is slower, and by how much"),
+            ("nuncius compare nightly-6 last --figure p99,failures", "only these: smaller differences are found"),
+            ("nuncius compare nightly-6 last --ignore 3% --json", "for programs; differences up to 3 % are none"),
+        ],
+    ),
+    (
+        "profile",
+        &[
+            ("nuncius profile last", "which there are, and what became of them"),
+            ("nuncius profile last cpu --node shop-1 --out cpu.folded", "what the profiler wrote on one node"),
+            ("nuncius profile last cpu --flamegraph cpu.svg", "a flame graph, of all nodes together"),
+            (
+                "nuncius profile nightly-7 --flamegraph change.svg --diff nightly-6",
+                "what has changed since another run",
+            ),
+        ],
+    ),
+    (
         "export",
         &[
             ("nuncius export last --csv", "tables in the directory ID-csv"),
             ("nuncius export last --json --out run.json", "one document"),
+            ("nuncius export last --parquet run", "tables for DuckDB, polars or pandas, in the directory run"),
+            ("nuncius export last --arrivals times.csv", "when its arrivals were planned, to be offered again"),
+        ],
+    ),
+    (
+        "import-run",
+        &[
+            ("nuncius import-run run", "what `nuncius export ID --parquet run` wrote, into the database"),
+            ("nuncius import-run run --as night-1-again --database results.db", "under another id, into this file"),
+            ("nuncius import-run run --replace --json", "in the place of the one that is there; what it has, as JSON"),
         ],
     ),
     ("rm", &[("nuncius rm last", "the last one"), ("nuncius rm nightly-6 nightly-7", "several")]),
@@ -119,6 +186,16 @@ const EXAMPLES: &[(&str, &[Example])] = &[
             ("nuncius route set shop 10.0.0.7:8080=3 10.0.0.8:8080=1", "three quarters to the first"),
         ],
     ),
+    ("route append", &[("nuncius route append shop 10.0.0.9:8080=0.5", "half as much to another address")]),
+    ("route weights", &[("nuncius route weights shop 1 2 0.5", "other shares for its three addresses")]),
+    (
+        "shell",
+        &[
+            ("nuncius shell", "a prompt, with history, completion and help"),
+            ("nuncius shell --source session.txt", "a file of lines, up to the first that fails"),
+            ("nuncius shell -c 'spawn shop 3 as c' -c 'rps c 5' -c 'sleep 10'", "some lines"),
+        ],
+    ),
     ("route ls", &[("nuncius route ls", "a table")]),
     ("route rm", &[("nuncius route rm shop", "forget a service name")]),
     (
@@ -133,6 +210,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         "app deploy",
         &[
             ("nuncius app deploy shop/", "as the directory is called"),
+            ("nuncius app deploy shop.zip", "from an archive, an application of Galileo too"),
             ("nuncius app deploy . --name shop --json", "under another name; what is in it, as JSON"),
             ("nuncius app deploy shop/ --bundle-files 5000 --bundle-size 1GiB", "more than there may be by default"),
         ],
@@ -232,23 +310,45 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         ],
     ),
     (
+        "bridge",
+        &[
+            (
+                "nuncius bridge --from 'amqp://lab:${PASSWORD}@rabbit/%2f/render' --to render --results rendered",
+                "messages of a RabbitMQ queue become jobs, and their records come back",
+            ),
+            ("nuncius bridge --experiments amqp://rabbit/%2f/experiments", "each message is an experiment"),
+            ("nuncius bridge --config bridge.yaml", "any number of mappings from a file"),
+        ],
+    ),
+    (
         "experimentd",
         &[
             ("nuncius experimentd --nats nats://10.0.0.1:4222", "the daemon alone"),
             ("nuncius experimentd --database /var/lib/nuncius/nuncius.db", "with its results elsewhere"),
+            ("nuncius experimentd --database postgres://nuncius@db/results", "with its results in PostgreSQL"),
+            ("nuncius experimentd --database-records 50000000", "with more request records before files take them"),
         ],
     ),
     (
         "gateway",
         &[
-            ("nuncius gateway", "metrics at http://127.0.0.1:9464/metrics"),
+            ("nuncius gateway", "pages and the REST interface at http://127.0.0.1:9464/, metrics at /metrics"),
             ("nuncius gateway --otlp-endpoint http://collector:4318", "and hand telemetry on to a collector"),
             (
                 "nuncius gateway --otlp-endpoint https://jaeger:4317 --otlp-protocol grpc --otlp-signals traces \
                  --spool-directory spool",
                 "traces alone, kept on disk while it is away",
             ),
-            ("nuncius gateway --listen 0.0.0.0:9464", "for a Prometheus on another machine"),
+            ("nuncius gateway --listen 0.0.0.0:9464 --metrics-only", "for a Prometheus on another machine"),
+            ("nuncius gateway --listen 0.0.0.0:9464 --token-file tokens", "for people on other machines"),
+            ("nuncius gateway --galileo 127.0.0.1:5001", "with Galileo's REST interface"),
+        ],
+    ),
+    (
+        "gateway hash-token",
+        &[
+            ("nuncius gateway hash-token ci --scope control >> tokens", "a token that may submit and cancel"),
+            ("nuncius gateway hash-token ada --scope admin --json", "the token and its line as JSON"),
         ],
     ),
     (
@@ -267,6 +367,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
             ("nuncius telemetry show --json", "everything, for programs"),
         ],
     ),
+    ("beside", &[("nuncius beside 4711 sleep 1000", "what nodes start profilers by; no command for people")]),
     ("nvml-sampler", &[("nuncius nvml-sampler", "what samplers start to ask NVML; no command for people")]),
     ("telemetry pause", &[("nuncius telemetry pause 'edge-*'", "nothing is sampled there from now on")]),
     ("telemetry resume", &[("nuncius telemetry resume 'edge-*'", "and again it is")]),
@@ -368,6 +469,7 @@ fn text_of(path: &str) -> String {
     let codes = match path {
         "run" => RUN,
         "import" => IMPORT,
+        "compare" => COMPARE,
         "" | "watch" | "emulator servo" => VERDICTS,
         "queue submit" | "worker" => JOBS,
         _ => OTHERS,

@@ -8,14 +8,21 @@ use nuncius_schemas::subjects::Signal;
 use nuncius_schemas::units::HumanDuration;
 use nuncius_telemetry::otlp::Protocol;
 
+use super::face::{FaceArgs, GatewayCommand};
+
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct GatewayArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<GatewayCommand>,
     /// Name to register under; a taken one gets a suffix.
     #[arg(long, default_value = "gateway")]
     pub(crate) name: String,
-    /// Where /metrics and /healthz are served.
+    /// Where the pages, the REST interface and /metrics are served.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9464", env = "NUNCIUS_GATEWAY_LISTEN")]
     pub(crate) listen: String,
+    #[command(flatten)]
+    pub(crate) face: FaceArgs,
     /// Collector that telemetry is handed on to by OTLP, http://HOST:4318 (default: none).
     #[arg(long, value_name = "URL", env = "NUNCIUS_OTLP_ENDPOINT")]
     pub(crate) otlp_endpoint: Option<String>,
@@ -106,7 +113,7 @@ fn signal(text: &str) -> Result<Signal, String> {
     Signal::of(text).ok_or_else(|| "there are traces, metrics and logs".to_owned())
 }
 
-pub(super) fn bytes(text: &str) -> Result<u64, String> {
+pub(crate) fn bytes(text: &str) -> Result<u64, String> {
     match text.parse::<Amount>().map_err(|error| error.to_string())? {
         Amount::Percent(_) => Err("write bytes, as 64MiB".to_owned()),
         amount => amount.to_bytes(0).map_err(|error| error.to_string()),

@@ -1,5 +1,6 @@
 //! Options that every command has.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -19,6 +20,10 @@ pub(crate) struct Global {
     /// Where the database, the reports and the address of a running `up` are kept.
     #[arg(long, env = "NUNCIUS_DATA", global = true)]
     pub(crate) data: Option<PathBuf>,
+    /// Where results are kept: an SQLite file, or postgres://, mysql:// or mariadb://user@host/database (default:
+    /// nuncius.db in the data directory).
+    #[arg(long, env = "NUNCIUS_DATABASE", value_name = "FILE|URL", global = true)]
+    pub(crate) database: Option<OsString>,
     /// NATS credentials file.
     #[arg(long, env = "NUNCIUS_NATS_CREDENTIALS", global = true)]
     pub(crate) nats_credentials: Option<PathBuf>,

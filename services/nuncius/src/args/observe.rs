@@ -7,12 +7,16 @@ use nuncius_schemas::units::HumanDuration;
 
 #[derive(Debug, Args)]
 pub(crate) struct ObserveArgs {
-    /// Start what one looks at it all with, too: the gateway, Prometheus, and a viewer of traces.
+    /// Start what else one looks at it all with: Prometheus, and a viewer of traces.
     #[arg(long)]
     pub(crate) observe: bool,
-    /// Where the gateway serves /metrics.
-    #[arg(long = "gateway", value_name = "ADDRESS", default_value = "127.0.0.1:9464", requires = "observe")]
-    pub(crate) gateway_listen: SocketAddr,
+    /// Where the gateway serves its pages, the REST interface and /metrics (default: 127.0.0.1:9464, or a free port
+    /// where that is taken).
+    #[arg(long = "gateway", value_name = "ADDRESS")]
+    pub(crate) gateway_listen: Option<SocketAddr>,
+    /// Do not start the gateway.
+    #[arg(long, conflicts_with_all = ["observe", "gateway_listen"])]
+    pub(crate) no_gateway: bool,
     /// Where Prometheus serves its pages.
     #[arg(long = "prometheus", value_name = "ADDRESS", default_value = "127.0.0.1:9090", requires = "observe")]
     pub(crate) prometheus_listen: SocketAddr,

@@ -1,20 +1,19 @@
 //! `nuncius app`: what is deployed for experiments.
 
-use std::path::PathBuf;
+use std::path::Path;
 
-use anyhow::{Result, anyhow, bail};
-use nuncius_bundle::Manifest;
+use anyhow::{Context, Result, anyhow, bail};
+use nuncius_bundle::{APP_MANIFEST, BundleError, Manifest, Packed, PackedApp, pack_app, unpack_zip};
 use nuncius_bus::Bus;
-use nuncius_bus::apps;
+use nuncius_control::apps;
 use nuncius_schemas::bundle::{AppRecord, AppVersion, check_app_name, short_digest};
-use nuncius_schemas::run::RunRecord;
 use serde::Serialize;
 
 use super::bundle::{deploy, read_directory};
 use crate::args::{AppCommand, BundleArgs, Global};
-use crate::connect;
+use crate::connect::{self, PrivateDirectory};
 use crate::exit::Usage;
-use crate::output::{print_json, print_table, say};
+use crate::output::{note, print_json, print_table, say};
 
 /// Experiments that need an application, of which one line tells.
 const NEEDED_BY_SHOWN: usize = 5;
@@ -35,7 +34,8 @@ pub(super) async fn app(global: &Global, command: AppCommand) -> Result<u8> {
     match command {
         AppCommand::Ls => list(global).await?,
         AppCommand::Deploy { directory, name, bundle } => {
-            deploy_directory(global, directory, name.as_deref(), &bundle).await?;
+            let packed = read(&directory, name.as_deref(), &bundle)?;
+            deploy_packed(global, &packed).await?;
         }
         AppCommand::Rm { name, old, force } => remove(global, &name, old, force).await?,
     }
@@ -50,8 +50,7 @@ async fn connected(global: &Global) -> Result<Bus> {
 
 async fn list(global: &Global) -> Result<()> {
     let bus = connected(global).await?;
-    let mut found: Vec<AppRecord> = apps::list(&bus).await?.into_values();
-    found.sort_by(|a, b| a.name.cmp(&b.name));
+    let found = apps::list(&bus).await?;
     if global.json {
         return print_json(&found);
     }
@@ -74,13 +73,40 @@ async fn list(global: &Global) -> Result<()> {
     Ok(())
 }
 
-async fn deploy_directory(global: &Global, directory: PathBuf, name: Option<&str>, args: &BundleArgs) -> Result<()> {
-    if !directory.is_dir() {
-        return Err(Usage(format!("{} is no directory", directory.display())).into());
+/// What is deployed: a directory, or a zip archive of one.
+fn read(place: &Path, name: Option<&str>, args: &BundleArgs) -> Result<Packed> {
+    if place.is_dir() {
+        return of_directory(place, name, args);
     }
-    let packed = read_directory(&directory, name, args)?.bundle.ok_or_else(|| anyhow!("nothing was packed"))?;
+    let shown = place.display();
+    let is_archive = place.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("zip"));
+    let found = std::fs::metadata(place).ok().filter(|found| found.is_file() && is_archive);
+    let found = found.ok_or_else(|| Usage(format!("{shown} is no directory, and no zip archive of one")))?;
+    let limits = args.limits();
+    let wrong = |error: BundleError| Usage(format!("{shown}: {error}"));
+    if found.len() > limits.unpacked_bytes {
+        return Err(wrong(BundleError::TooLarge { limit_bytes: limits.unpacked_bytes }).into());
+    }
+    let archive = std::fs::read(place).with_context(|| shown.to_string())?;
+    let private = PrivateDirectory::new()?;
+    // Called as the archive is, for errors and where nothing else names it.
+    let unpacked = private.path().join(place.file_stem().unwrap_or_default());
+    let paths = unpack_zip(&archive, &unpacked).map_err(wrong)?;
+    if paths.iter().any(|path| path == APP_MANIFEST) {
+        let PackedApp { packed, .. } = pack_app(&unpacked, &paths, name, &limits).map_err(wrong)?;
+        note("an application of Galileo: it is kept as it is, and its Python is not run");
+        return Ok(packed);
+    }
+    of_directory(&unpacked, name, args)
+}
+
+fn of_directory(directory: &Path, name: Option<&str>, args: &BundleArgs) -> Result<Packed> {
+    read_directory(directory, name, args)?.bundle.ok_or_else(|| anyhow!("nothing was packed"))
+}
+
+async fn deploy_packed(global: &Global, packed: &Packed) -> Result<()> {
     let bus = connected(global).await?;
-    let deployed = deploy(&bus, &packed).await?;
+    let deployed = deploy(&bus, packed).await?;
     let manifest = &packed.manifest;
     let words = format!(
         "app {} {} {} ({} files, {}, packed {})",
@@ -98,7 +124,7 @@ async fn remove(global: &Global, name: &str, only_old: bool, force: bool) -> Res
     check_app_name(name).map_err(|error| Usage(error.to_string()))?;
     let bus = connected(global).await?;
     if !force {
-        let needed_by = needed_by(&bus, name, only_old).await?;
+        let needed_by = apps::needed_by(&bus, name, only_old).await?;
         if let Some(first) = needed_by.first() {
             let shown: Vec<&str> = needed_by.iter().take(NEEDED_BY_SHOWN).map(String::as_str).collect();
             bail!(
@@ -110,7 +136,6 @@ async fn remove(global: &Global, name: &str, only_old: bool, force: bool) -> Res
         }
     }
     let removed = apps::remove(&bus, name, only_old).await?;
-    let removed = removed.ok_or_else(|| anyhow!("there is no app {name}; `nuncius app ls` lists those there are"))?;
     let bundles = match removed.bundles {
         1 => "1 version".to_owned(),
         count => format!("{count} versions"),
@@ -121,24 +146,4 @@ async fn remove(global: &Global, name: &str, only_old: bool, force: bool) -> Res
         false => format!("app {name} removed with {bundles}"),
     };
     say(global.json, &told, &words)
-}
-
-/// The experiments that have not ended and need an application, or one of its old versions.
-async fn needed_by(bus: &Bus, name: &str, only_old: bool) -> Result<Vec<String>> {
-    let record = match only_old {
-        true => apps::find(bus, name).await?,
-        false => None,
-    };
-    let kept = record.as_ref().and_then(AppRecord::current).map(|version| version.digest.as_str());
-    let mut found = Vec::new();
-    let runs = bus.kv(&bus.namespace().bucket_run()).await?;
-    runs.visit_decoded(">", |run: RunRecord| {
-        let needs =
-            run.spec.bundle.as_ref().is_some_and(|bundle| bundle.name == name && kept != Some(bundle.digest.as_str()));
-        if needs && !run.status.is_terminal() {
-            found.push(run.id);
-        }
-    })
-    .await?;
-    Ok(found)
 }

@@ -23,9 +23,13 @@ pub(super) async fn doctor(global: &Global) -> Result<u8> {
     match connect::data_directory(global) {
         Ok(data) => {
             findings.good("data_directory", &format!("data directory {}", data.display()));
-            store::check(&mut findings, &data).await;
+            store::check_disk(&mut findings, &data);
         }
         Err(error) => findings.bad("data_directory", &format!("{error:#}"), "name another with --data"),
+    }
+    match connect::database(global) {
+        Ok(place) => store::check(&mut findings, &place).await,
+        Err(error) => findings.bad("store", &format!("{error:#}"), "name another with --database"),
     }
     match find_binary() {
         Ok(path) => findings.good("server_binary", &format!("nats-server binary {}", path.display())),

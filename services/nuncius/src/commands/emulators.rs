@@ -250,6 +250,7 @@ pub(super) async fn servo(global: &Global, args: ServoArgs) -> Result<u8> {
         report_json: args.report_json,
         traces: args.traces,
         quiet: args.quiet,
+        open: false,
         sampler: SamplerArgs::default(),
         node: NodeArgs {
             allow_targets: args.allow_targets,

@@ -1,19 +1,22 @@
 //! `nuncius gateway`.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Result;
 use nuncius_bus::Credentials;
-use nuncius_gateway::{ExportConfig, GatewayConfig, MetricsSettings};
+use nuncius_gateway::{
+    AccessSettings, Addresses, ApiSettings, ExportConfig, GatewayConfig, MetricsSettings, Scope, new_token,
+};
 use nuncius_schemas::names::check_token;
 use nuncius_schemas::subjects::Signal;
+use nuncius_serve::HttpLimits;
 use nuncius_telemetry::otlp::Endpoint;
 
-use crate::args::{Compression, GatewayArgs, Global};
+use crate::args::{Compression, FaceArgs, GatewayArgs, GatewayCommand, Global};
 use crate::connect;
 use crate::exit::Usage;
 use crate::host::host_name;
+use crate::output::{note, print_json};
 use crate::signals::stop_on_signal;
 
 /// Shortest time after which another gateway takes over: its messages must be told to be in work more often.
@@ -21,12 +24,19 @@ const TAKEOVER_MIN: Duration = Duration::from_secs(1);
 
 /// `nuncius gateway`.
 pub(super) async fn gateway(global: &Global, args: GatewayArgs) -> Result<u8> {
+    if let Some(GatewayCommand::HashToken { name, scope }) = &args.command {
+        return hash_token(global, name, *scope);
+    }
     check_token("node", &args.name).map_err(|error| Usage(format!("--name: {error}")))?;
     let export = export(&args)?;
     let (metrics, system) = (metrics(&args), system_credentials(&args)?);
-    let config = GatewayConfig { listen: args.listen, export, metrics, ..GatewayConfig::new(&args.name, &host_name()) };
+    let usual = GatewayConfig::new(&args.name, &host_name());
+    let limits = HttpLimits { allowed_hosts: args.face.hosts.allow_hosts.clone(), ..usual.limits.clone() };
+    let (api, access) = (api(&args.face), access(&args.face));
+    let config = GatewayConfig { listen: args.listen, limits, export, metrics, api, access, ..usual };
+    config.check().map_err(|error| Usage(error.to_string()))?;
     let shutdown = stop_on_signal()?;
-    let announce = |address: SocketAddr| super::print(&format!("metrics at http://{address}/metrics"));
+    let announce = |at: Addresses| announce(&at, &args.face);
     let run = async |bus, ready| {
         let mut config = config.clone();
         if let Some(credentials) = &system {
@@ -36,6 +46,49 @@ pub(super) async fn gateway(global: &Global, args: GatewayArgs) -> Result<u8> {
     };
     connect::serve(global, "gateway", &shutdown, announce, run).await?;
     Ok(0)
+}
+
+/// Says where to look.
+fn announce(at: &Addresses, face: &FaceArgs) {
+    super::print(&format!("metrics at http://{}/metrics", at.http));
+    if !face.metrics_only {
+        super::print(&format!("open http://{}{}/", at.http, face.base_path));
+    }
+    if let Some(galileo) = at.galileo {
+        super::print(&format!("Galileo's interface at http://{galileo}/api"));
+    }
+}
+
+/// `nuncius gateway hash-token`: the line can be redirected into the file, and the token is seen all the same.
+fn hash_token(global: &Global, name: &str, scope: Scope) -> Result<u8> {
+    let made = new_token(name, scope).map_err(|error| Usage(error.to_string()))?;
+    if global.json {
+        print_json(&serde_json::json!({ "token": made.token, "line": made.line }))?;
+        return Ok(0);
+    }
+    super::print(&made.line);
+    note(&format!("the token, which is shown this once: {}", made.token));
+    Ok(0)
+}
+
+fn api(face: &FaceArgs) -> ApiSettings {
+    ApiSettings {
+        live_clients_max: usize::try_from(face.live_clients).unwrap_or(usize::MAX),
+        base_path: face.base_path.clone(),
+        metrics_only: face.metrics_only,
+        galileo_listen: face.galileo.clone(),
+        ..ApiSettings::default()
+    }
+}
+
+fn access(face: &FaceArgs) -> AccessSettings {
+    AccessSettings {
+        token_file: face.token_file.clone(),
+        read_only: face.read_only,
+        secure_cookies: face.behind_tls,
+        requests_per_second: face.requests_per_second,
+        ..AccessSettings::default()
+    }
 }
 
 /// What is shown.

@@ -14,8 +14,7 @@ use crate::output::{print_json, print_table};
 pub(super) async fn nodes(global: &Global) -> Result<u8> {
     let bus = connect::existing(global, "nuncius-nodes").await?;
     nuncius_bus::streams::ensure_streams(&bus).await?;
-    let mut nodes: Vec<NodeInfo> = bus.kv(&bus.namespace().bucket_node()).await?.decoded(">").await?.into_values();
-    nodes.sort_by(|a, b| a.name.cmp(&b.name));
+    let nodes = nuncius_control::nodes::list(&bus).await?;
     if global.json {
         print_json(&nodes)?;
         return Ok(0);
@@ -34,6 +33,5 @@ pub(super) async fn nodes(global: &Global) -> Result<u8> {
 
 /// The roles that somebody has.
 pub(super) async fn present(bus: &Bus) -> Result<BTreeSet<Role>> {
-    let nodes: Vec<NodeInfo> = bus.kv(&bus.namespace().bucket_node()).await?.decoded(">").await?.into_values();
-    Ok(nodes.into_iter().map(|info| info.role).collect())
+    Ok(nuncius_control::nodes::list(bus).await?.into_iter().map(|info| info.role).collect())
 }

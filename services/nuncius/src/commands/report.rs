@@ -2,14 +2,15 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use nuncius_bus::Bus;
+use nuncius_control::{ControlError, archive, reports};
 use nuncius_report::traces::TraceView;
-use nuncius_schemas::codec;
 use nuncius_schemas::report::Report;
 use nuncius_store::{Store, StoreError};
 
-use super::{archive, experiment_id};
+use super::experiment_id;
+use super::profiles::{self, Places};
 use crate::args::{Global, ReportArgs};
 use crate::connect;
 use crate::output::{is_standard_output, note, print, text_options, write_file};
@@ -18,16 +19,18 @@ use crate::output::{is_standard_output, note, print, text_options, write_file};
 pub(crate) async fn fetch(global: &Global, bus: Option<&Bus>, id: &str) -> Result<Report> {
     nuncius_schemas::names::check_token("experiment", id)?;
     let published = match bus {
-        Some(bus) => published(bus, id).await,
+        Some(bus) => reports::published(bus, id).await,
         None => Ok(None),
     };
-    if let Ok(Some(bytes)) = &published {
-        return codec::decode(bytes).context("the report cannot be read");
-    }
+    let published = match published {
+        Ok(Some(report)) => return Ok(report),
+        Err(error @ ControlError::Document { .. }) => return Err(error.into()),
+        other => other,
+    };
     // The server of a private run goes with it: the store of this machine has the report, too.
-    let path = connect::data_directory(global)?.join("nuncius.db");
-    if path.is_file() {
-        let store = Store::open(&path).await?;
+    let place = connect::database(global)?;
+    if place.may_exist() {
+        let store = Store::open(&place).await?;
         let report = match store.report(id).await {
             Err(StoreError::NotFound { .. }) => None,
             other => other?,
@@ -43,23 +46,19 @@ pub(crate) async fn fetch(global: &Global, bus: Option<&Bus>, id: &str) -> Resul
         None => None,
     };
     there.ok_or_else(|| {
-        anyhow!(
-            "there is no report of {id}: not on the bus, not in {}, and no daemon that runs has one",
-            path.display()
-        )
+        anyhow!("there is no report of {id}: not on the bus, not in {place}, and no daemon that runs has one")
     })
 }
 
-/// The report as the daemon published it on the bus.
-async fn published(bus: &Bus, id: &str) -> Result<Option<Vec<u8>>> {
-    let namespace = bus.namespace();
-    let objects = bus.objects(&namespace.bucket_artifact()).await?;
-    Ok(objects.get(&namespace.artifact_report(id)).await?.map(|bytes| bytes.to_vec()))
-}
-
 /// Writes the HTML report, and says where it is unless it was printed.
-pub(crate) fn write_html(report: &Report, path: &Path, view: Option<&TraceView>) -> Result<()> {
-    write_file(path, &nuncius_report::html::page(report, view))?;
+pub(super) async fn write_html(
+    report: &Report,
+    path: &Path,
+    view: Option<&TraceView>,
+    places: Places<'_>,
+) -> Result<()> {
+    let pictures = profiles::pictures(places, report).await;
+    write_file(path, &nuncius_report::html::page_with(report, view, &pictures))?;
     if !is_standard_output(path) {
         note(&format!("HTML report: {}", path.display()));
     }
@@ -78,7 +77,8 @@ pub(super) async fn report(global: &Global, args: ReportArgs) -> Result<u8> {
         print(&nuncius_report::text::summary(&report, text_options(), view));
     }
     if let Some(path) = &args.html {
-        write_html(&report, path, view)?;
+        let data = connect::data_place(global);
+        write_html(&report, path, view, Places { bus: bus.as_ref(), data: data.as_deref() }).await?;
     }
     Ok(0)
 }

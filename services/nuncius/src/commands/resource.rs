@@ -4,28 +4,17 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use futures_util::future::join_all;
 use nuncius_bus::Bus;
+use nuncius_control::resources::{Answer, ask_all};
 use nuncius_schemas::node::NodeInfo;
-use nuncius_schemas::node::resources::{not_offered, offers, resource_nodes};
-use nuncius_schemas::resource::{Amount, ResourceKind, ResourceReply, ResourceRequest, ResourceState};
+use nuncius_schemas::node::resources::resource_nodes;
+use nuncius_schemas::resource::{Amount, ResourceKind, ResourceRequest};
 use nuncius_schemas::spec::NodeSelection;
 
 use crate::args::{Global, ResourceCommand, ResourceNodes, ResourceSetArgs};
 use crate::connect;
 use crate::exit::{EXIT_FAILED, Usage};
 use crate::output::{print_json, print_table};
-
-/// How long a node may take to answer.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// One question to one node, and its answer.
-struct Answer {
-    node: String,
-    kind: ResourceKind,
-    is_offered: bool,
-    state: Result<ResourceState, String>,
-}
 
 /// `nuncius resource`: 0 when every node did what it was asked.
 pub(super) async fn resource(global: &Global, command: ResourceCommand) -> Result<u8> {
@@ -101,32 +90,6 @@ async fn select(bus: &Bus, nodes: &ResourceNodes, wait: Duration) -> Result<Vec<
         }
         tokio::time::sleep(connect::LOOK_AGAIN).await;
     }
-}
-
-async fn ask_all(
-    bus: &Bus,
-    nodes: &[NodeInfo],
-    requests: &[(ResourceKind, ResourceRequest)],
-    token: Option<&str>,
-) -> Vec<Answer> {
-    let pairs = nodes.iter().flat_map(|node| requests.iter().map(move |(kind, request)| (node, *kind, request)));
-    join_all(pairs.map(async |(node, kind, request)| {
-        let (node, is_offered) = (&node.name, offers(node, kind));
-        if !is_offered {
-            return Answer { node: node.clone(), kind, is_offered, state: Err(not_offered(kind, node)) };
-        }
-        let subject = bus.namespace().resource(node, kind);
-        let request = ResourceRequest { token: token.map(str::to_owned), ..request.clone() };
-        let asked = bus.request_message::<_, ResourceReply>(&subject, "resource-request.v1", &request, PATIENCE).await;
-        let state = match asked {
-            Ok(ResourceReply { error: Some(error), .. }) => Err(error),
-            Ok(ResourceReply { state: Some(state), .. }) => Ok(state),
-            Ok(_) => Err("the answer says nothing".to_owned()),
-            Err(error) => Err(error.to_string()),
-        };
-        Answer { node: node.clone(), kind, is_offered, state }
-    }))
-    .await
 }
 
 fn row(answer: &Answer) -> Vec<String> {

@@ -3,6 +3,8 @@
 use anyhow::{Result, bail};
 use nuncius_bus::Bus;
 use nuncius_bus::server::ChildServer;
+use nuncius_control::ControlError;
+use nuncius_control::submit::submit;
 use nuncius_import::artillery::Imported;
 use nuncius_report::traces::TraceView;
 use nuncius_schemas::node::Role;
@@ -13,11 +15,13 @@ use nuncius_schemas::submission::Submission;
 use super::artillery;
 use super::bundle::{Prepared, deploy};
 use super::experiment_id;
+use super::face;
 use super::import;
 use super::nodes::present;
+use super::profiles::{self, Places};
 use super::report::{fetch, write_html};
 use super::scaling;
-use super::submission::{Refused, apply, prepare, publish};
+use super::submission::{apply, prepare};
 use super::telemetry;
 use crate::args::{Global, RunArgs, WatchArgs};
 use crate::connect;
@@ -67,7 +71,7 @@ async fn run_all(global: &Global, args: RunArgs, mut prepared: Prepared, importe
     let outcome = match scaling {
         Some(wanted) => {
             let scene = scaling::Scene { global, args: &args, bus: &bus, url: &url, data: &data };
-            match bring_missing(&args, &mut prepared, &bus, &local, &data).await {
+            match bring_missing(global, &args, &mut prepared, &bus, &local, &data).await {
                 Ok(()) => scaling::run(&scene, &local, wanted).await,
                 Err(error) => Err(error),
             }
@@ -92,18 +96,20 @@ async fn run_with(
     local: &Local,
     data: &std::path::Path,
 ) -> Result<u8> {
-    bring_missing(args, prepared, bus, local, data).await?;
-    let id = match publish(bus, &prepared.submission).await {
+    bring_missing(global, args, prepared, bus, local, data).await?;
+    let id = match submit(bus, &prepared.submission).await {
         Ok(id) => id,
-        Err(error) => match error.downcast_ref::<Refused>() {
-            // It has a record and a report of its own: show them like any other end.
-            Some(refused) => {
-                note(&refused.to_string());
-                refused.id.clone()
-            }
-            None => return Err(error),
-        },
+        // It has a record and a report of its own: show them like any other end.
+        Err(refused @ ControlError::Refused { .. }) => {
+            note(&refused.to_string());
+            let ControlError::Refused { id, .. } = refused else { return Err(refused.into()) };
+            id
+        }
+        Err(error) => return Err(error.into()),
     };
+    if args.open || !args.quiet {
+        face::tell(bus, &id, args.open).await;
+    }
     let view = args.traces.jaeger_url.as_ref();
     let is_taken = args.artillery_output.output.as_deref().is_some_and(is_standard_output);
     let code = conclude(
@@ -134,6 +140,7 @@ pub(super) async fn watch(global: &Global, args: WatchArgs) -> Result<u8> {
     if runs.get(&id).await?.is_none() {
         bail!("there is no experiment {id} there; `nuncius ps --all` lists all");
     }
+    face::tell(&bus, &id, args.open).await;
     let view = args.traces.jaeger_url.as_ref();
     conclude(global, &bus, &id, &data, false, false, args.html, None, view, false).await
 }
@@ -170,15 +177,19 @@ async fn conclude(
     if let Some(path) = json {
         write_file(path, &json_text)?;
     }
+    if owner {
+        profiles::keep(bus, data, &report).await;
+    }
     if owner || html.is_some() {
         let path = html.unwrap_or_else(|| data.join("reports").join(format!("{id}.html")));
-        write_html(&report, &path, view)?;
+        write_html(&report, &path, view, Places { bus: Some(bus), data: Some(data) }).await?;
     }
     Ok(exit_code(ended.status, ended.verdict))
 }
 
 /// Starts in this process whatever nobody does yet: a daemon, client nodes, the stub; and stores what is needed.
 async fn bring_missing(
+    global: &Global,
     args: &RunArgs,
     Prepared { submission, bundle }: &mut Prepared,
     bus: &Bus,
@@ -203,7 +214,7 @@ async fn bring_missing(
         }
     }
     if !present.contains(&Role::Experimentd) {
-        local.daemon(&data.join("nuncius.db")).await?;
+        local.daemon(connect::database(global)?).await?;
     }
     Ok(())
 }

@@ -19,7 +19,6 @@ use nuncius_stats::MeasuredStep;
 use tokio_util::sync::CancellationToken;
 
 use super::nodes::present;
-use super::submission::fresh_id;
 use crate::exit::Usage;
 use crate::host::host_name;
 use crate::local::Local;
@@ -49,7 +48,7 @@ pub(super) fn read(submission: &Submission, file: &Path) -> Result<Option<Wanted
         return Ok(None);
     };
     let device = scaling.device.as_ref().map(device_config).transpose().map_err(usage)?;
-    let id = spec.id.clone().unwrap_or_else(fresh_id);
+    let id = spec.id.clone().unwrap_or_else(nuncius_control::submit::fresh_id);
     Ok(Some(Wanted { id, queue, spec, scaling, device }))
 }
 

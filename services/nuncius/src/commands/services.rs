@@ -38,10 +38,7 @@ pub(super) async fn client(global: &Global, args: ClientArgs) -> Result<u8> {
 /// `nuncius experimentd`.
 pub(super) async fn experimentd(global: &Global, args: ExperimentdArgs) -> Result<u8> {
     check_token("node", &args.name).map_err(|error| Usage(format!("--name: {error}")))?;
-    let database = match args.database {
-        Some(path) => path,
-        None => connect::data_directory(global)?.join("nuncius.db"),
-    };
+    let database = connect::database(global)?;
     let shutdown = stop_on_signal()?;
     let timing = Timing {
         horizon: args.horizon.to_std(),
@@ -59,7 +56,7 @@ pub(super) async fn experimentd(global: &Global, args: ExperimentdArgs) -> Resul
         telemetry_rows: args.telemetry_rows,
         ..Timing::default()
     };
-    let store = StoreLimits { write: args.store_write_limit.to_std(), ..StoreLimits::default() };
+    let store = StoreLimits { write: args.store_write_limit.to_std(), ..args.records.limits() };
     let config = DaemonConfig { name: args.name, host: host_name(), database, store, timing };
     let run =
         async |bus, ready| Ok(nuncius_experimentd::run(config.clone(), bus, shutdown.clone(), Some(ready)).await?);

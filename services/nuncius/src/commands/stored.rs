@@ -2,17 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use nuncius_bus::Bus;
+use nuncius_control::archive::Found;
+use nuncius_control::removal::{self, Removal};
+use nuncius_schemas::archive::ArchiveFormat;
+use nuncius_schemas::head::shown_tags;
 use nuncius_schemas::run::{RunRecord, RunStatus, Verdict};
-use nuncius_store::{Store, StoreError, StoredExperiment, export as write};
+use nuncius_store::{Place, Store, StoreError, StoredExperiment, export as write};
 use serde::Serialize;
 
-use super::archive::{self, Found};
-use super::experiment_id;
-use super::removal::{self, Places};
+use super::{archive, arrivals, experiment_id, profiles};
 use crate::args::{ExportArgs, Global, PsArgs, RmArgs};
 use crate::connect;
 use crate::exit::Usage;
@@ -24,19 +26,19 @@ const LISTED_MAX: u32 = 200;
 const NAME_CHARACTERS: usize = 60;
 
 async fn open(global: &Global) -> Result<Store> {
-    Ok(Store::open(&connect::data_directory(global)?.join("nuncius.db")).await?)
+    Ok(Store::open(connect::database(global)?).await?)
 }
 
 /// The database of this machine, which need not be there.
 struct Here {
     store: Option<Store>,
-    path: PathBuf,
+    place: Place,
 }
 
 async fn open_existing(global: &Global) -> Result<Here> {
-    let path = connect::data_directory(global)?.join("nuncius.db");
-    let store = if path.is_file() { Some(Store::open(&path).await?) } else { None };
-    Ok(Here { store, path })
+    let place = connect::database(global)?;
+    let store = if place.may_exist() { Some(Store::open(&place).await?) } else { None };
+    Ok(Here { store, place })
 }
 
 async fn is_stored(store: &Store, id: &str) -> Result<bool> {
@@ -52,6 +54,7 @@ async fn is_stored(store: &Store, id: &str) -> Result<bool> {
 struct Line {
     id: String,
     name: String,
+    tags: BTreeMap<String, String>,
     status: RunStatus,
     verdict: Option<Verdict>,
     reason: Option<String>,
@@ -61,11 +64,15 @@ struct Line {
 /// `nuncius ps`: what the bus knows, and with `--all` what is stored on this machine.
 pub(super) async fn ps(global: &Global, args: PsArgs) -> Result<u8> {
     let mut lines: BTreeMap<String, Line> = BTreeMap::new();
+    let is_tagged = |tags: &BTreeMap<String, String>| args.tags.iter().all(|tag| tag.is_among(tags));
     if args.all {
         let store = open(global).await?;
-        for stored in store.list_experiments(LISTED_MAX).await? {
-            let StoredExperiment { id, name, status, verdict, reason, submitted_unix_ms, .. } = stored;
-            lines.insert(id.clone(), Line { id, name, status, verdict, reason, submitted_unix_ms });
+        // Those of a tag may be far apart.
+        let looked_at = if args.tags.is_empty() { LISTED_MAX } else { u32::MAX };
+        let stored = store.list_experiments(looked_at).await?.into_iter();
+        for stored in stored.filter(|stored| is_tagged(&stored.tags)).take(LISTED_MAX as usize) {
+            let StoredExperiment { id, name, tags, status, verdict, reason, submitted_unix_ms, .. } = stored;
+            lines.insert(id.clone(), Line { id, name, tags, status, verdict, reason, submitted_unix_ms });
         }
         store.close().await;
     }
@@ -75,9 +82,10 @@ pub(super) async fn ps(global: &Global, args: PsArgs) -> Result<u8> {
         let runs = bus.kv(&bus.namespace().bucket_run()).await?;
         let see = |record: RunRecord| {
             let RunRecord { id, spec, status, verdict, reason, submitted_unix_ms, .. } = record;
-            if args.all || !status.is_terminal() {
+            let tags = shown_tags(&spec.metadata);
+            if (args.all || !status.is_terminal()) && is_tagged(&tags) {
                 let name = spec.name.unwrap_or_else(|| id.clone());
-                lines.insert(id.clone(), Line { id, name, status, verdict, reason, submitted_unix_ms });
+                lines.insert(id.clone(), Line { id, name, tags, status, verdict, reason, submitted_unix_ms });
             }
         };
         runs.visit_decoded(">", see).await?;
@@ -98,7 +106,9 @@ pub(super) async fn ps(global: &Global, args: PsArgs) -> Result<u8> {
         ]
     };
     let rows: Vec<Vec<String>> = lines.iter().map(row).collect();
-    let nothing = if args.all {
+    let nothing = if !args.tags.is_empty() {
+        "no experiment has these tags, which are entries of its `metadata`"
+    } else if args.all {
         "there is no experiment yet; run one with `nuncius run FILE`"
     } else {
         "no experiment waits or runs; `nuncius ps --all` lists those that have ended, too"
@@ -109,9 +119,12 @@ pub(super) async fn ps(global: &Global, args: PsArgs) -> Result<u8> {
 
 /// `nuncius export`: from the database of this machine, else from that of the daemon that has it.
 pub(super) async fn export(global: &Global, mut args: ExportArgs) -> Result<u8> {
-    if !args.csv && !global.json {
-        let text = "export: say which format: --json (one document, to standard output or --out FILE) or --csv (tables, in a \
-                    directory)";
+    if let Some(file) = &args.arrivals {
+        return arrivals::export(global, &args, file).await;
+    }
+    if tables(&args).is_none() && !global.json {
+        let text = "export: say which format: --json (one document, to standard output or --out FILE), --csv (tables, \
+                    in a directory), --parquet DIRECTORY, --galileo DIRECTORY or --arrivals FILE";
         return Err(Usage(text.to_owned()).into());
     }
     let bus = connect::possible(global, "nuncius-export").await?;
@@ -126,10 +139,10 @@ pub(super) async fn export(global: &Global, mut args: ExportArgs) -> Result<u8> 
         (_, Some(bus)) => {
             let found = export_there(bus, &args).await?;
             if found != Found::Yes {
-                bail!("{}", nowhere(&args.id, found, &here.path));
+                bail!("{}", nowhere(&args.id, found, &here.place));
             }
         }
-        (_, None) => bail!("experiment {} is not in {}, and no NATS server was found", args.id, here.path.display()),
+        (_, None) => bail!("experiment {} is not in {}, and no NATS server was found", args.id, here.place),
     }
     if let Some(store) = here.store {
         store.close().await;
@@ -140,10 +153,21 @@ pub(super) async fn export(global: &Global, mut args: ExportArgs) -> Result<u8> 
     Ok(0)
 }
 
+/// Which tables are wanted, and the directory they go to.
+fn tables(args: &ExportArgs) -> Option<(ArchiveFormat, PathBuf)> {
+    if let Some(directory) = &args.parquet {
+        return Some((ArchiveFormat::Parquet, directory.clone()));
+    }
+    if let Some(directory) = &args.galileo {
+        return Some((ArchiveFormat::Galileo, directory.clone()));
+    }
+    let directory = || args.out.clone().unwrap_or_else(|| PathBuf::from(format!("{}-csv", args.id)));
+    args.csv.then(|| (ArchiveFormat::Csv, directory()))
+}
+
 /// Where an export goes, unless it goes to standard output.
 fn written_to(args: &ExportArgs) -> Option<PathBuf> {
-    let tables = || args.csv.then(|| PathBuf::from(format!("{}-csv", args.id)));
-    args.out.clone().or_else(tables)
+    tables(args).map(|(_, directory)| directory).or_else(|| args.out.clone())
 }
 
 /// What one JSON document is written to.
@@ -158,34 +182,33 @@ fn document(args: &ExportArgs) -> Result<Box<dyn Write + Send>> {
 
 /// From the database of this machine.
 async fn export_here(store: &Store, args: &ExportArgs) -> Result<()> {
-    if args.csv {
-        let directory = written_to(args).unwrap_or_default();
-        std::fs::create_dir_all(&directory).with_context(|| directory.display().to_string())?;
-        write::csv(store, &args.id, &directory).await?;
-    } else {
-        write::json(store, &args.id, document(args)?).await?;
+    let Some((format, directory)) = tables(args) else {
+        return Ok(write::json(store, &args.id, document(args)?).await?);
+    };
+    match format {
+        ArchiveFormat::Parquet => drop(write::parquet(store, &args.id, &directory).await?),
+        ArchiveFormat::Galileo => drop(write::galileo(store, &args.id, &directory).await?),
+        ArchiveFormat::Csv | ArchiveFormat::Json | ArchiveFormat::Report | ArchiveFormat::Comparable => {
+            drop(write::csv(store, &args.id, &directory).await?);
+        }
     }
     Ok(())
 }
 
 /// From the database of the daemon that has it.
 async fn export_there(bus: &Bus, args: &ExportArgs) -> Result<Found> {
-    if args.csv {
-        return archive::export_csv(bus, &args.id, &written_to(args).unwrap_or_default()).await;
+    match tables(args) {
+        Some((format, directory)) => archive::export_tables(bus, &args.id, format, &directory).await,
+        None => archive::export_json(bus, &args.id, || document(args)).await,
     }
-    archive::export_json(bus, &args.id, || document(args)).await
 }
 
 /// Where an experiment was looked for.
-fn nowhere(id: &str, found: Found, path: &Path) -> String {
-    let who = match found {
-        Found::NobodyAsked => "no daemon runs",
-        Found::Yes | Found::No => "no daemon that runs has it",
-    };
+fn nowhere(id: &str, found: Found, place: &Place) -> String {
     format!(
         "experiment {id} is in the database of the daemon that ran it, if there is such an experiment: \
-         {who}, and it is not in {}",
-        path.display()
+         {}, and it is not in {place}",
+        found.who(),
     )
 }
 
@@ -197,10 +220,9 @@ pub(super) async fn rm(global: &Global, mut args: RmArgs) -> Result<u8> {
         *id = experiment_id::meant(global, bus.as_ref(), id).await?;
     }
     let here = open_existing(global).await?;
-    let places = Places { bus: bus.as_ref(), store: here.store.as_ref(), path: &here.path, force: args.force };
     let (mut removed, mut missing) = (Vec::new(), Vec::new());
     for id in &args.ids {
-        if removal::remove(&places, id).await? {
+        if remove(global, bus.as_ref(), &here, id, args.force).await? {
             removed.push(id.as_str());
         } else {
             missing.push(id.as_str());
@@ -213,4 +235,19 @@ pub(super) async fn rm(global: &Global, mut args: RmArgs) -> Result<u8> {
         say(global.json, &serde_json::json!({ "removed": removed }), &format!("removed {}", removed.join(", ")))?;
     }
     if missing.is_empty() { Ok(0) } else { bail!("there is no experiment {}", missing.join(", ")) }
+}
+
+/// Deletes everything of an experiment; `false` when nobody knows it.
+async fn remove(global: &Global, bus: Option<&Bus>, here: &Here, id: &str, force: bool) -> Result<bool> {
+    let from_store = async || match &here.store {
+        Some(store) => Ok(store.remove(id).await?),
+        None => Ok::<bool, anyhow::Error>(false),
+    };
+    let place = here.place.to_string();
+    let removed = match bus {
+        Some(bus) => removal::remove(bus, id, Removal { force, elsewhere: Some(&place) }, from_store).await?,
+        None => from_store().await?,
+    };
+    profiles::remove_kept(connect::data_place(global).as_deref(), id)?;
+    Ok(removed)
 }

@@ -122,7 +122,7 @@ async fn sample(global: &Global, args: TelemetrySamplerArgs) -> Result<u8> {
 }
 
 /// The machines that are sampled and meant.
-async fn select(bus: &Bus, patterns: &[String], wait: Duration) -> Result<Vec<String>> {
+pub(super) async fn select(bus: &Bus, patterns: &[String], wait: Duration) -> Result<Vec<String>> {
     let deadline = Instant::now() + wait;
     let bucket = bus.kv(&bus.namespace().bucket_lease()).await?;
     loop {
@@ -140,7 +140,8 @@ async fn select(bus: &Bus, patterns: &[String], wait: Duration) -> Result<Vec<St
     }
 }
 
-async fn ask(bus: &Bus, node: &str, control: &TelemetryControl) -> Result<TelemetryState, String> {
+/// Tells a machine what to do; how it stands then, or why it does not.
+pub(super) async fn ask(bus: &Bus, node: &str, control: &TelemetryControl) -> Result<TelemetryState, String> {
     let subject = bus.namespace().telemetry_control(node);
     match bus.request_message::<_, TelemetryState>(&subject, "telemetry-control.v1", control, PATIENCE).await {
         Ok(TelemetryState { error: Some(error), .. }) => Err(error),

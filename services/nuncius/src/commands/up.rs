@@ -4,6 +4,7 @@ use anyhow::Result;
 use nuncius_bus::server::{ServerState, URL_FILE};
 use nuncius_emulator::oco::OcoConfig;
 use nuncius_emulator::resource::ResourceConfig;
+use nuncius_gateway::ExportConfig;
 
 use super::run::{STUB_SERVICE, stop_server};
 use super::telemetry;
@@ -65,7 +66,12 @@ pub(super) async fn up(global: &Global, args: UpArgs) -> Result<u8> {
             // First, so that nothing of the others is missed.
             observing = Some(Observing::start(&local, &args.observe, needed, &data, system).await?);
         }
-        local.daemon(&data.join("nuncius.db")).await?;
+        local.daemon(connect::database(global)?).await?;
+        let gateway = match &observing {
+            Some(observing) => Some(observing.gateway()),
+            None if args.observe.no_gateway => None,
+            None => Some(observe::start_gateway(&local, &args.observe, ExportConfig::default(), None).await?),
+        };
         let mut names = Vec::new();
         for number in 1..=args.clients {
             names.push(local.client(client_config(&args.node, &format!("client-{number}"), Some(&data))?).await?);
@@ -117,6 +123,9 @@ pub(super) async fn up(global: &Global, args: UpArgs) -> Result<u8> {
         }
         for line in observing.iter().flat_map(Observing::told) {
             super::print(&line);
+        }
+        if let Some(gateway) = gateway {
+            super::print(&format!("open    http://{gateway}/"));
         }
         super::print("ready");
         let mut state = server.as_ref().map(|server| server.state());

@@ -4,12 +4,14 @@ use anyhow::Result;
 use nuncius_bundle::Manifest;
 use nuncius_bus::Bus;
 use nuncius_client::over_caps;
+use nuncius_control::recorded;
 use nuncius_experimentd::{placement, unresolved_services};
-use nuncius_load::{RateProfile, Schedule};
+use nuncius_load::{ProfileError, schedule_of};
 use nuncius_schemas::gate::GateMetric;
 use nuncius_schemas::node::{Capacity, GroupAssignment, NodeInfo, Prepare, Role};
 use nuncius_schemas::run::{RunStatus, exit_code};
-use nuncius_schemas::spec::{ExperimentSpec, Group};
+use nuncius_schemas::search::{SearchProbe, SearchPurpose};
+use nuncius_schemas::spec::{ExperimentSpec, Group, SpecError};
 use nuncius_schemas::submission::Submission;
 use serde::Serialize;
 
@@ -22,11 +24,17 @@ use crate::exit::Usage;
 use crate::local::client_config;
 use crate::output::{print, print_json};
 
+/// Impossible combinations of a sweep that are told.
+const PROBLEMS_MAX: usize = 20;
+
 /// What an experiment would do.
 #[derive(Debug, Serialize)]
 struct DryRun {
     /// The identifier that it asks for.
     id: Option<String>,
+    /// Of a search or a sweep, which experiments it is made of. What follows is of the one with the highest load, or
+    /// of the first combination.
+    study: Option<String>,
     /// Whether no client node was there, so that one as `nuncius run` brings along was assumed.
     assumed_node: bool,
     groups: Vec<GroupPlan>,
@@ -75,7 +83,16 @@ pub(super) async fn validate(global: &Global, args: ValidateArgs) -> Result<u8> 
             input.translate(&names).map_err(|error| Usage(format!("{}: {error}", args.submission.file.display())))?
         }
     };
+    let Study { told, hardest: mut spec, problems } = study(spec).map_err(|error| Usage(error.to_string()))?;
+    // What was packed here is known by now; what was deployed is on the bus.
+    let unread = match &bus {
+        Some(bus) => recorded::fetch(bus, &mut spec, args.node.bundle.limits()).await.err(),
+        None => None,
+    };
     let mut dry_run = plan(&spec, &nodes, assumed_node);
+    dry_run.study = told;
+    dry_run.problems.extend(problems);
+    dry_run.problems.extend(unread.map(|error| error.to_string()));
     dry_run.bundle = bundle.map(|packed| packed.manifest);
     for (field, service) in unresolved_services(&spec) {
         let is_brought = assumed_node && service == STUB_SERVICE;
@@ -92,6 +109,47 @@ pub(super) async fn validate(global: &Global, args: ValidateArgs) -> Result<u8> 
         false => print(&in_words(&dry_run)),
     }
     Ok(if dry_run.problems.is_empty() { 0 } else { exit_code(RunStatus::Failed, None) })
+}
+
+/// What is run of a search or a sweep.
+struct Study {
+    told: Option<String>,
+    /// The experiment whose plan is told: any other is its own.
+    hardest: ExperimentSpec,
+    problems: Vec<String>,
+}
+
+fn study(spec: ExperimentSpec) -> Result<Study, SpecError> {
+    if let Some(search) = &spec.search {
+        let searched = spec.searched_group(search)?;
+        let Some((lowest, _, highest)) = search.loads() else { return Ok(Study::none(spec)) };
+        let (length, settle) = (search.probe, search.settle);
+        let probe = SearchProbe { number: 1, load: highest, length, settle, purpose: SearchPurpose::Bracket };
+        let told = format!(
+            "search from {lowest} to {highest}: at most {} probes of {} or longer within {}; at the highest load:",
+            search.at_most.probes, search.probe, search.at_most.time
+        );
+        let id = spec.id.as_deref().unwrap_or("s");
+        return Ok(Study { told: Some(told), hardest: spec.search_probe(searched, id, &probe), problems: Vec::new() });
+    }
+    let Some(sweep) = &spec.sweep else { return Ok(Study::none(spec)) };
+    let id = spec.id.as_deref().unwrap_or("s");
+    let (combinations, repeats) = (sweep.combinations(), sweep.repeats);
+    let told = format!(
+        "sweep of {combinations} combinations, each {repeats} times: {} experiments; of the first combination:",
+        sweep.runs()
+    );
+    // Each by itself: what only two values together make impossible is seen here.
+    let run = |combination: u64| spec.sweep_run(sweep, id, combination, 1);
+    let problem = |combination: u64| run(combination).and_then(|run| run.validate()).err().map(|e| e.to_string());
+    let problems = (1..=combinations).filter_map(problem).take(PROBLEMS_MAX).collect();
+    Ok(Study { told: Some(told), hardest: run(1)?, problems })
+}
+
+impl Study {
+    fn none(spec: ExperimentSpec) -> Self {
+        Self { told: None, hardest: spec, problems: Vec::new() }
+    }
 }
 
 async fn client_nodes(bus: &Bus) -> Result<Vec<NodeInfo>> {
@@ -167,7 +225,7 @@ fn plan(spec: &ExperimentSpec, nodes: &[NodeInfo], assumed_node: bool) -> DryRun
         }
         Err(problem) => problems.push(problem),
     }
-    DryRun { id: spec.id.clone(), assumed_node, groups, bundle: None, gates, nodes: placed, problems }
+    DryRun { id: spec.id.clone(), study: None, assumed_node, groups, bundle: None, gates, nodes: placed, problems }
 }
 
 /// How many iterations the schedule of an open group holds.
@@ -175,21 +233,21 @@ fn scheduled(spec: &ExperimentSpec, index: usize, group: &Group, nodes: &[NodeIn
     if !group.is_open() {
         return Ok(None);
     }
-    let mut stages = group.effective_stages();
+    let mut count = 1;
     if group.rate_per_node {
         let alone = ExperimentSpec::of_groups(vec![Group {
             nodes: Some(group.nodes.clone().unwrap_or_else(|| spec.nodes.clone())),
             ..group.clone()
         }]);
-        let count = placement(&alone, nodes)?.len() as u64;
-        for stage in &mut stages {
-            stage.rate.0 = stage.rate.0.saturating_mul(count);
-            stage.to = stage.to.map(|rate| nuncius_schemas::units::Rate(rate.0.saturating_mul(count)));
-        }
+        count = u32::try_from(placement(&alone, nodes)?.len()).unwrap_or(u32::MAX);
     }
-    let profile = RateProfile::new(&stages).map_err(|error| error.to_string())?;
-    let stream = u32::try_from(index).unwrap_or(u32::MAX);
-    Ok(Some(Schedule::new(profile, group.arrivals, spec.seed, stream, group.iterations).total()))
+    let index = u16::try_from(index).unwrap_or(u16::MAX);
+    match schedule_of(spec, index, group, count) {
+        Ok(schedule) => Ok(Some(schedule.total())),
+        // Why it was not read is told already, where there is a bus.
+        Err(ProfileError::NotRead { .. }) => Ok(None),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 fn refused(spec: &ExperimentSpec, shares: &[GroupAssignment], capacity: &Capacity) -> Option<String> {
@@ -208,6 +266,7 @@ fn refused(spec: &ExperimentSpec, shares: &[GroupAssignment], capacity: &Capacit
 
 fn in_words(dry_run: &DryRun) -> String {
     let mut lines = Vec::new();
+    lines.extend(dry_run.study.clone());
     for group in &dry_run.groups {
         let load = match (group.scheduled, group.users) {
             (Some(scheduled), _) => format!("{scheduled} iterations"),

@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
+use nuncius_bundle::{ZipFile, write_zip};
 use nuncius_bus::Headers;
 use nuncius_bus::apps;
 use nuncius_schemas::bundle::{AppRecord, AppVersion};
@@ -151,6 +152,50 @@ async fn apps_are_deployed_listed_and_removed() {
         let output = system.output(arguments);
         assert_eq!(output.status.code(), Some(5), "{}", shown(&output));
         assert!(text(&output.stderr).contains("there is no app shop"), "{}", shown(&output));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_is_deployed_as_what_is_in_it_and_refused_by_what_is_wrong_with_it() {
+    let _turn = beside_others().await;
+    let system = System::start(0).await;
+    let shop = directory(&system, "shop", &open_spec("e1", "127.0.0.1:1", "400/s", "1s", ""));
+    let of_directory = json(&system, &["app", "deploy", shop.to_str().unwrap()]);
+    let archive = |name: &str, files: &[(&str, Vec<u8>)]| {
+        let path = system.directory.path().join(name);
+        let file = |(path, bytes): &(&str, Vec<u8>)| ZipFile { path: (*path).to_owned(), bytes: bytes.clone() };
+        std::fs::write(&path, write_zip(&files.iter().map(file).collect::<Vec<_>>())).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let of = |path: &str| std::fs::read(shop.join(path)).unwrap();
+    let files = [
+        ("any/experiment.yaml", of("experiment.yaml")),
+        ("any/data/users.csv", of("data/users.csv")),
+        ("any/.env", of(".env")),
+    ];
+    let of_archive = json(&system, &["app", "deploy", &archive("shop.zip", &files)]);
+    assert_eq!((&of_archive["name"], &of_archive["digest"]), (&"shop".into(), &of_directory["digest"]));
+    assert_eq!(of_archive["stored"], false, "the same files are the same bundle");
+    // What Galileo's own command packs.
+    let files = [("manifest.yml", b"name: img\n".to_vec()), ("generator.py", b"def next_request(): pass".to_vec())];
+    let app = json(&system, &["app", "deploy", &archive("of-galileo.zip", &files)]);
+    assert_eq!((&app["name"], &app["spec"]), (&"img".into(), &"manifest.yml".into()));
+    let nameless = archive("nameless.zip", &[("manifest.yml", b"{}".to_vec())]);
+    let evil = archive("evil.zip", &[("../evil", Vec::new())]);
+    let without = archive("without.zip", &[("a.csv", Vec::new())]);
+    let torn = system.directory.path().join("torn.ZIP").to_str().unwrap().to_owned();
+    std::fs::write(&torn, b"PK").unwrap();
+    for (place, words) in [
+        (&nameless, "manifest.yml has no name"),
+        (&evil, "../evil"),
+        (&without, "experiment.yaml"),
+        (&torn, "it is no zip archive"),
+        (&shop.join("experiment.yaml").to_str().unwrap().to_owned(), "no directory, and no zip archive"),
+        (&"nowhere.zip".to_owned(), "no directory, and no zip archive"),
+    ] {
+        let output = system.output(&["app", "deploy", place]);
+        assert_eq!(output.status.code(), Some(64), "{place}: {}", shown(&output));
+        assert!(text(&output.stderr).contains(words), "{place}: {}", shown(&output));
     }
 }
 

@@ -185,6 +185,45 @@ async fn an_empty_variable_is_as_good_as_none_for_every_command() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_is_called_as_its_variable_says_and_galileos_variables_name_the_database_of_every_command() {
+    let _turn = beside_others().await;
+    let directory = TempDir::new("galileo").unwrap();
+    let file = directory.path().join("galileo.db");
+    let variables = [("galileo_expdb_driver", "sqlite"), ("galileo_expdb_sqlite_path", file.to_str().unwrap())];
+    let owned = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let mut system = System::start_with_environment(0, owned.to_vec()).await;
+    let address = system.start_stub(&[]);
+    let log = directory.path().join("client.log");
+    let mut command = system.command(&["client"]);
+    let _client = Process::start(command.env("NUNCIUS_NODE_NAME", "edge-7").stdout(Stdio::null()), &log);
+    system.wait_for_nodes(2).await;
+    system.publish(open_spec("kept", &address, "50/s", "1s", "").as_bytes()).await;
+    system.wait_for_end("kept").await;
+    let nodes: Vec<String> = system.report("kept").await.nodes.into_iter().map(|node| node.name).collect();
+    assert_eq!(nodes, ["edge-7"]);
+
+    // What the daemon wrote there is found by a command without a bus, in no other place, and not where a flag or a
+    // variable of ours says otherwise.
+    let listed = |more: &[(&str, &str)], flags: &[&str]| {
+        let mut command = nuncius();
+        command.arg("--data").arg(directory.path()).args(flags).args(["ps", "--all", "--json"]);
+        let output = command.envs(variables).envs(more.iter().copied()).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", shown(&output));
+        String::from_utf8(output.stdout).unwrap().contains("\"kept\"")
+    };
+    assert!(until("the end is stored", async || listed(&[], &[]).then_some(true)).await);
+    let other = directory.path().join("other.db").to_str().unwrap().to_owned();
+    assert!(!listed(&[("galileo_expdb_sqlite_path", &other)], &[]));
+    assert!(!listed(&[("NUNCIUS_DATABASE", &other)], &[]));
+    assert!(!listed(&[], &["--database", &other]));
+    let mut command = nuncius();
+    command.arg("--data").arg(directory.path()).args(["ps", "--all"]).env("galileo_expdb_driver", "influxdb");
+    let output = command.output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && error.contains("galileo_expdb_driver is `influxdb`"), "{}", shown(&output));
+}
+
 #[test]
 fn what_is_not_utf8_in_the_environment_keeps_no_command_from_running() {
     use std::os::unix::ffi::OsStrExt;

@@ -15,6 +15,8 @@ use crate::harness::{PATIENCE, Process, beside_others, nuncius, until};
 /// Every example that needs nothing but what `nuncius run` brings along.
 const EXAMPLES: [&str; 5] =
     ["smallest.yaml", "staged.yaml", "closed.yaml", "galileo-instructions.json", "galileo-ticks.json"];
+/// Those of patterns of arrivals.
+const PATTERNS: [&str; 4] = ["sine.yaml", "random-walk.yaml", "bursts.yaml", "replay"];
 
 fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas/examples").join(name)
@@ -107,7 +109,19 @@ async fn examples_run_with_nothing_running_and_galileo_input_keeps_a_record_of_e
         assert_eq!(records, report.offered, "{}: a record of every request", place.name);
         assert_eq!(report.creator.as_deref(), Some("example"), "{}", place.name);
         assert_exported(place, report);
+        let telemetry = std::fs::read_to_string(place.directory.path().join("csv/telemetry.csv")).unwrap();
+        assert!(telemetry.lines().count() > 1, "{}: telemetry of the machine, as the original stores it", place.name);
+        assert!(!report.machines.is_empty(), "{}: and what the machine is", place.name);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn examples_of_patterns_run_with_nothing_running() {
+    let _turn = beside_others().await;
+    let ended = run_all(PATTERNS.map(Place::new).into()).await;
+    let scheduled: Vec<u64> = ended.iter().map(|(_, report)| report.scheduled).collect();
+    // What a whole number of periods holds, and what the file has.
+    assert_eq!((scheduled[0], scheduled[3]), (400, 295), "{scheduled:?}");
 }
 
 /// The export has what Galileo's users plot: when each request was created, sent and done.
@@ -267,7 +281,7 @@ async fn a_user_walks_through_the_commands() {
 
     let nodes = good(data, &["nodes"]);
     assert!(["client-1", "client-2", "experimentd"].iter().all(|name| nodes.contains(name)), "{nodes}");
-    assert_eq!(json(&good(data, &["nodes", "--json"])).as_array().unwrap().len(), 3);
+    assert_eq!(json(&good(data, &["nodes", "--json"])).as_array().unwrap().len(), 4, "a gateway, too");
     let doctor = good(data, &["doctor"]);
     assert!(doctor.contains("ok    2 client") && !doctor.lines().any(|line| line.starts_with("bad")), "{doctor}");
 

@@ -157,6 +157,7 @@ async fn write_record(system: &System, id: &str, spec: &str, stream_sequence: u6
         started_unix_ms: None,
         ended_unix_ms: None,
         routes: Vec::new(),
+        route_changes: 0,
         nodes: Vec::new(),
         nodes_left_out: 0,
         attempt: 0,

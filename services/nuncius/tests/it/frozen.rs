@@ -37,7 +37,7 @@ fn offered_by(report: &Report, node: &str) -> u64 {
 async fn cancel(system: &System, id: &str) -> (ControlReply, Duration) {
     let subject = system.bus.namespace().experiment_control(id);
     let asked = Instant::now();
-    let control = Control::Cancel { reason: "enough seen".to_owned() };
+    let control = Control::Cancel { reason: "enough seen".to_owned(), who: None };
     let reply = system.bus.request_message(&subject, "control.v1", &control, PATIENCE).await.unwrap();
     (reply, asked.elapsed())
 }
@@ -190,7 +190,9 @@ async fn silent_at_the_start(system: &System, name: &str) -> (registry::Registra
                 | NodeCommand::Extend(_)
                 | NodeCommand::Take(_)
                 | NodeCommand::Inquire(_)
-                | NodeCommand::Once(_) => {}
+                | NodeCommand::Once(_)
+                | NodeCommand::Profile(_)
+                | NodeCommand::Reroute(_) => {}
             }
         }
     });

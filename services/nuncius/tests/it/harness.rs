@@ -22,7 +22,8 @@ pub(crate) fn nuncius() -> Command {
     // Nothing of the developer's environment gets into a test.
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
-        if name.starts_with("NUNCIUS_") || name.starts_with("OTEL_") || name == "NATS_URL" || name == "RUST_LOG" {
+        let is_read = ["NUNCIUS_", "OTEL_", "galileo_"].iter().any(|prefix| name.starts_with(prefix));
+        if is_read || name == "NATS_URL" || name == "RUST_LOG" {
             command.env_remove(name);
         }
     }

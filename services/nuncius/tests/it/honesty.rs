@@ -385,7 +385,7 @@ async fn a_generator_that_stood_still_is_invalid_whatever_the_rate_and_the_model
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_target_that_hangs_from_the_start_is_left_alone_by_a_gate_that_aborts() {
+async fn a_target_that_hangs_at_the_start_is_left_alone_by_a_gate_that_aborts() {
     let _turn = beside_others().await;
     let mut system = System::start(1).await;
     let address = system.start_stub(&[]);

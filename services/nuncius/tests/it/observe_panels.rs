@@ -6,7 +6,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nuncius_bus::{ConnectOptions, Headers, connect};
-use nuncius_testkit::free_port;
+use nuncius_testkit::amqp::AmqpClient;
+use nuncius_testkit::{RabbitMq, free_port};
 use serde_json::Value;
 
 use crate::harness::{PATIENCE, Process, beside_others, until};
@@ -35,8 +36,10 @@ groups:
   target: http://stub/
   users: 1
   duration: 20s
+  meters: {answers: counter, sizes: {kind: histogram, unit: bytes}}
+  script: {source: 'export function seen(context) { context.counter(\"answers\", 1); context.histogram(\"sizes\", 3) }'}
   steps:
-  - get: {url: /, checks: [{status: 200}]}
+  - get: {url: /, checks: [{status: 200}], after_response: seen}
   - think: 50ms
 - {name: jobs, engine: queue, target: 'queue://sleep', users: 2, duration: 20s}
 - {name: devices, engine: queue, target: 'queue://device', users: 2, duration: 20s}
@@ -174,7 +177,10 @@ async fn every_panel_of_every_dashboard_shows_something_of_a_live_experiment() {
     ]);
     let (_native, native) = native(&observed);
     let telling = tokio::spawn(tell_of_a_machine(observed.nats.clone()));
+    let broker = RabbitMq::start().await.unwrap_or_else(|problem| panic!("{problem}"));
+    AmqpClient::connect(&broker.url()).await.unwrap().declare("foreign", None).await.unwrap();
     let _others = [
+        observed.spawn(&["bridge", "--from", &format!("{}/foreign", broker.url()), "--to", "sleep"]),
         observed.spawn(&["emulator", "stub", "--listen", "127.0.0.1:0", "--error-rate", "0.1", "--register", "flaky"]),
         observed.spawn(&["emulator", "device", "gpu0", "--lanes", "2", "--work", "20ms"]),
         observed.spawn(&["worker", "--queue", "sleep", "--slots", "2", "--limit", "12s", "--ignore", "sleep", "0.05"]),

@@ -124,6 +124,7 @@ impl Orders {
             attempt: 1,
             horizon_ns,
             acknowledged_sequence: 0,
+            amendments: Vec::new(),
         })
     }
 
@@ -139,7 +140,15 @@ impl Orders {
 
     pub(crate) fn take(&self, number: u32, from_ns: u64, assignments: Vec<GroupAssignment>) -> NodeCommand {
         let (experiment, token) = (self.experiment.clone(), self.token);
-        NodeCommand::Take(Box::new(Take { experiment, token, attempt: 1, number, from_ns, assignments }))
+        NodeCommand::Take(Box::new(Take {
+            experiment,
+            token,
+            attempt: 1,
+            number,
+            from_ns,
+            assignments,
+            amendments: Vec::new(),
+        }))
     }
 
     pub(crate) fn inquire(&self) -> NodeCommand {
@@ -197,7 +206,10 @@ pub(crate) fn told(deltas: &[MetricDelta]) -> String {
 pub(crate) fn refusal(reply: NodeReply) -> (RefusalCode, String) {
     match reply {
         NodeReply::Refused { code, reason, .. } => (code, reason),
-        NodeReply::Accepted { .. } | NodeReply::Standing { .. } | NodeReply::Done { .. } => {
+        NodeReply::Accepted { .. }
+        | NodeReply::Standing { .. }
+        | NodeReply::Done { .. }
+        | NodeReply::Profiled { .. } => {
             panic!("it is to be refused: {reply:?}")
         }
     }

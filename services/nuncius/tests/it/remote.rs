@@ -1,5 +1,6 @@
 //! What a daemon has stored is reached from any machine, and deleted where it is or not at all.
 
+use std::path::Path;
 use std::process::Output;
 
 use nuncius_schemas::run::RunStatus;
@@ -44,6 +45,21 @@ async fn run(system: &mut System, id: &str) {
     .await;
 }
 
+/// Two directories have the same files, byte by byte.
+fn assert_same_files(one: &Path, other: &Path) {
+    let names = |directory: &Path| {
+        let entries = std::fs::read_dir(directory).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(one), names(other));
+    assert!(!names(one).is_empty());
+    for name in names(one) {
+        assert_eq!(std::fs::read(one.join(&name)).unwrap(), std::fs::read(other.join(&name)).unwrap(), "{name:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_daemon_has_stored_is_exported_reported_and_removed_from_another_machine() {
     let _turn = beside_others().await;
@@ -57,20 +73,22 @@ async fn what_a_daemon_has_stored_is_exported_reported_and_removed_from_another_
     assert!(there.stdout.len() > 256 * 1024, "several pieces: {}", there.stdout.len());
     assert_eq!(there.stdout, here.stdout);
 
-    let tables = system.directory.path().join("tables");
-    let there = elsewhere(&system, &["export", "far", "--csv", "--out", tables.to_str().unwrap()]);
-    assert!(there.status.success(), "{}", String::from_utf8_lossy(&there.stderr));
-    let local = system.directory.path().join("local");
-    assert!(system.output(&["export", "far", "--csv", "--out", local.to_str().unwrap()]).status.success());
-    let names = |directory: &std::path::Path| {
-        let mut names: Vec<_> = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        names.sort();
-        names
-    };
-    assert_eq!(names(&tables), names(&local));
-    for name in names(&local) {
-        assert_eq!(std::fs::read(tables.join(&name)).unwrap(), std::fs::read(local.join(&name)).unwrap(), "{name:?}");
+    for (form, out) in [("--csv", Some("--out")), ("--parquet", None), ("--galileo", None)] {
+        let [far, near] = ["far", "near"].map(|place| system.directory.path().join(format!("{place}{form}")));
+        let arguments = |directory: &Path| -> Vec<String> {
+            let directory = directory.to_str().unwrap();
+            ["export", "far", form].into_iter().chain(out).chain([directory]).map(str::to_owned).collect()
+        };
+        let there = elsewhere(&system, &arguments(&far).iter().map(String::as_str).collect::<Vec<_>>());
+        assert!(there.status.success(), "{form}: {}", String::from_utf8_lossy(&there.stderr));
+        let here = system.output(&arguments(&near).iter().map(String::as_str).collect::<Vec<_>>());
+        assert!(here.status.success(), "{form}: {}", String::from_utf8_lossy(&here.stderr));
+        assert_same_files(&near, &far);
     }
+    let traces = std::fs::read_to_string(system.directory.path().join("far--galileo/traces.csv")).unwrap();
+    assert_eq!(traces.lines().count(), 1 + 1_600);
+    let parquet = std::fs::read(system.directory.path().join("far--parquet/requests.parquet")).unwrap();
+    assert!(parquet.starts_with(b"PAR1") && parquet.ends_with(b"PAR1"));
 
     // The bus keeps reports for a while; the database keeps them.
     let namespace = system.bus.namespace();

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
 use nuncius_schemas::codec;
-use nuncius_schemas::route::Route;
+use nuncius_schemas::route::{Route, Weight};
 
 use crate::harness::{Process, System, open_spec, spawn_stub, stub_stats, until};
 
@@ -32,7 +32,7 @@ async fn a_route_of_weight_100_opens_as_few_connections_as_one_of_weight_1() {
         assert!(now - before <= 4 + 1 + 2, "weight {weight}: {} connections", now - before);
         before = now;
         let record = system.record(&id).await.unwrap();
-        assert_eq!(record.routes[0].hosts[0].weight, weight);
+        assert_eq!(record.routes[0].hosts[0].weight, Weight::whole(weight));
     }
     assert_eq!(stub_stats(&address).requests, 2_000);
 }
@@ -53,11 +53,44 @@ async fn weights_of_a_route_hold_exactly_over_nodes_and_weight_0_gets_nothing() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn fractional_weights_hold_exactly_over_three_nodes_however_the_route_was_made() {
+    let mut system = System::start(3).await;
+    let first = system.start_stub(&[]);
+    let (_second, second) = spawn_stub(system.directory.path(), &[]);
+    let (_third, third) = spawn_stub(system.directory.path(), &[]);
+    let third_host = format!("{third}=0.25");
+    for arguments in [
+        vec!["route", "append", "shop", &first],
+        vec!["route", "append", "shop", &second, &third_host],
+        vec!["route", "weights", "shop", "1", "2", "0.5"],
+    ] {
+        let done = system.output(&arguments);
+        assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
+    }
+    let refused = system.output(&["route", "weights", "shop", "1", "2"]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("2 weights for 3 addresses"), "{said}");
+    let before = [&first, &second, &third].map(|address| stub_stats(address).requests);
+    system.publish(shop_spec("fractions", 64, 7_000).as_bytes()).await;
+    system.wait_for_end("fractions").await;
+    let after = [&first, &second, &third].map(|address| stub_stats(address).requests);
+    for (index, wanted) in [2_000u64, 4_000, 1_000].into_iter().enumerate() {
+        let counted = after[index] - before[index];
+        // To one request for each node.
+        assert!(counted.abs_diff(wanted) <= 3, "host {index} has {counted} of {wanted}");
+    }
+    assert_eq!(after.iter().sum::<u64>() - before.iter().sum::<u64>(), 7_000);
+    let record = system.record("fractions").await.unwrap();
+    assert_eq!(record.routes[0].hosts[2].weight.to_string(), "0.5");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_route_without_any_weight_or_with_too_large_a_one_is_refused_by_name() {
     let system = System::start(0).await;
     for (hosts, words) in [
         (vec!["127.0.0.1:80=0"], "weight over 0"),
         (vec!["127.0.0.1:80=1000001"], "0 to 1000000"),
+        (vec!["127.0.0.1:80=0.0000001"], "6 digits"),
         (vec!["127.0.0.1"], "HOST:PORT"),
     ] {
         let mut arguments = vec!["route", "set", "shop"];

@@ -5,7 +5,8 @@ use std::process::{Command, Stdio};
 
 use nuncius_schemas::event::EventKind;
 use nuncius_schemas::run::{RunStatus, Verdict};
-use nuncius_store::Store;
+use nuncius_store::{Place, Store};
+use nuncius_testkit::{SqlKind, SqlServer};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use crate::harness::{Process, System, beside_others, open_spec, until};
@@ -64,7 +65,11 @@ async fn published_seconds(system: &System, id: &str) -> i64 {
 
 /// Everything of the run is in the database: its report, its seconds, its events, its phases.
 async fn assert_stored_whole(system: &System, id: &str, status: RunStatus) {
-    let store = Store::open(system.data().join("nuncius.db")).await.unwrap();
+    assert_whole_in(system, system.data().join("nuncius.db").into(), id, status).await;
+}
+
+async fn assert_whole_in(system: &System, place: Place, id: &str, status: RunStatus) {
+    let store = Store::open(place).await.unwrap();
     let held = store.held(id).await.unwrap();
     assert!(held.has_report && held.has_ended, "{held:?}");
     assert_eq!(held.seconds, published_seconds(system, id).await);
@@ -153,4 +158,46 @@ async fn a_database_that_is_removed_in_mid_run_is_made_anew_with_all_of_the_run(
     assert!(system.output(&["rm", "before"]).status.success());
     let listed = system.output(&["ps", "--all"]);
     assert!(!String::from_utf8_lossy(&listed.stdout).contains("before"), "{listed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_server_that_was_away_in_mid_run_is_told_and_costs_nothing() {
+    let _turn = beside_others().await;
+    for kind in [SqlKind::Postgres, SqlKind::MariaDb] {
+        let mut server = SqlServer::start(kind, &[]).await.unwrap();
+        let url = server.url(&server.database().unwrap());
+        let place = Place::parse(&url).unwrap();
+        let environment = vec![("NUNCIUS_DATABASE".to_owned(), url)];
+        let mut system = System::start_with(1, environment, "", &HASTY).await;
+        let address = system.start_stub(&[]);
+        system.publish(open_spec("away", &address, "200/s", "4s", "").as_bytes()).await;
+        system.wait_for_requests(30).await;
+        server.stop();
+        until_warned(&system, "away", "the run goes on").await;
+        server.resume().await.unwrap();
+        let record = system.wait_for_end("away").await;
+        let report = system.report("away").await;
+        assert_eq!(record.verdict, Some(Verdict::Pass), "{:?}", report.reasons);
+        assert_whole_in(&system, place.clone(), "away", RunStatus::Finished).await;
+        // Whoever looks on finds the server by its name, and no password.
+        assert_eq!(record.store.as_deref(), Some(place.to_string().as_str()));
+        let told = format!("{record:?} {report:?} {:?}", system.events("away").await);
+        assert!(!told.contains(server.password()), "{told}");
+        // Commands of this machine read it there, and a whole export comes out.
+        let listed = system.output(&["ps", "--all"]);
+        assert!(String::from_utf8_lossy(&listed.stdout).contains("away"), "{listed:?}");
+        let doctor = system.output(&["doctor", "--json"]);
+        let doctor = String::from_utf8_lossy(&doctor.stdout).into_owned();
+        assert!(doctor.contains(&place.to_string()) && !doctor.contains(server.password()), "{doctor}");
+        let exported = system.output(&["export", "away", "--json"]);
+        let document: serde_json::Value = serde_json::from_slice(&exported.stdout).unwrap();
+        assert_eq!(document["experiment"]["verdict"], "pass");
+        // One that is away altogether is bad, and named.
+        server.stop();
+        let doctor = system.output(&["doctor"]);
+        let told = String::from_utf8_lossy(&doctor.stdout).into_owned();
+        assert_eq!(doctor.status.code(), Some(5), "{told}");
+        assert!(told.contains(&place.to_string()) && !told.contains(server.password()), "{told}");
+        system.daemon.take().unwrap().kill();
+    }
 }

@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use crate::harness::{Process, System, beside_others, open_spec, until};
 
 /// The machine's name, as processes that are told no other give it.
-fn host() -> String {
+pub(crate) fn host() -> String {
     nuncius_schemas::names::token_from_host(&rustix::system::uname().nodename().to_string_lossy())
 }
 

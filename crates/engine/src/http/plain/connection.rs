@@ -8,7 +8,13 @@ use socket2::{Domain, Protocol, Socket, Type};
 use crate::connect::ConnectError;
 use crate::failure::Failure;
 use crate::http::response::ResponseReader;
+use crate::plan::upstream::Hosts;
 use crate::sequencer::Iteration;
+
+/// Most connections of a thread. With several hosts the idle ones may be those of the wrong host.
+pub(super) fn connections_max(hosts: &Hosts, in_flight_max: usize) -> usize {
+    if hosts.len() > 1 { in_flight_max.saturating_mul(2) } else { in_flight_max }.max(1)
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {

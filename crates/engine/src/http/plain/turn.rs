@@ -1,9 +1,13 @@
 //! What a thread does between two events: it takes what is due, and begins what can be begun.
 
+use std::os::fd::AsFd;
+
 use nuncius_clock::monotonic_ns;
 use rustix::event::Timespec;
 
+use super::connection::Key;
 use super::{PlainEngine, Tries};
+use crate::http::reuse::{self, Rest, Reuse};
 use crate::sequencer::Iteration;
 
 impl PlainEngine {
@@ -26,6 +30,10 @@ impl PlainEngine {
         let mut openings = openings;
         self.is_behind = false;
         loop {
+            // Looked at before each: a change of the route holds from the next request on, however many are due.
+            if self.upstream.is_behind() {
+                self.follow_route();
+            }
             if openings == 0 && self.idle.iter().all(Vec::is_empty) {
                 self.is_behind = self.sequencer.pace.has_next(send_ns);
                 break;
@@ -94,6 +102,21 @@ impl PlainEngine {
         self.held_due_ns = self.held_due_ns.min(at_ns);
     }
 
+    /// Whether a connection at rest may have this request: not where the peer has said that it would have closed it by
+    /// now. Where connections have been cut lately, a request that must not be sent twice looks first.
+    #[inline]
+    fn is_usable(&mut self, key: Key, host: usize, iteration: &Iteration, now_ns: u64) -> bool {
+        let Some(connection) = self.connections.get_mut(key) else { return false };
+        if now_ns >= connection.idle_until_ns {
+            return false;
+        }
+        if !self.reuse.get(host).is_some_and(Reuse::is_suspect) {
+            return true;
+        }
+        let request = Self::http(&self.plan).and_then(|http| http.requests.get(usize::from(iteration.exchange.step)));
+        request.is_some_and(|request| request.idempotent) || reuse::look(connection.socket.as_fd()) == Rest::Quiet
+    }
+
     /// Whether a connection at rest has taken it.
     pub(super) fn begin(&mut self, host: usize, iteration: Iteration, now_ns: u64) -> bool {
         while let Some(key) = self.idle.get_mut(host).and_then(Vec::pop) {
@@ -111,7 +134,9 @@ impl PlainEngine {
         false
     }
 
-    pub(super) fn open_for(&mut self, host: usize, iteration: Iteration, now_ns: u64) {
+    pub(super) fn open_for(&mut self, host: usize, mut iteration: Iteration, now_ns: u64) {
+        // Also where no connection comes about.
+        iteration.exchange.host = self.numbers.get(host).copied().unwrap_or(0);
         if self.connections.len() >= self.connections_max {
             let longest = self.idle.iter_mut().max_by_key(|idle| idle.len());
             if let Some(key) = longest.filter(|idle| !idle.is_empty()).map(|idle| idle.remove(0)) {

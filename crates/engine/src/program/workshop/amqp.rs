@@ -129,7 +129,7 @@ impl Workshop<'_> {
         if !url.starts_with("amqp://") && !url.starts_with("amqps://") {
             return Err(self.refuse(field, "no broker (amqp://): give the step a `broker`"));
         }
-        let (target, hosts) = self.targets.resolver().reach(&format!("{}.{field}", self.path), url)?;
+        let (target, upstream) = self.targets.resolver().reach(&format!("{}.{field}", self.path), url)?;
         let group = self.group;
         let plan = AmqpPlan {
             secure: target.secure,
@@ -148,6 +148,6 @@ impl Workshop<'_> {
             }
             false => None,
         };
-        Ok(Access::of((uri, hosts.into(), tls), group.timeout.0.max(1), &group.name))
+        Ok(Access::of((uri, Arc::new(upstream), tls), group.timeout.0.max(1), &group.name))
     }
 }

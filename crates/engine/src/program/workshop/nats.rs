@@ -7,7 +7,6 @@ use nuncius_scenario::json_template::JsonTemplate;
 use nuncius_schemas::flow::{NatsAction, NatsStep};
 
 use crate::error::PlanError;
-use crate::host::Host;
 use crate::program::http::Workshop;
 use crate::program::nats::{NatsDoes, NatsMessage, NatsPlan, NatsServer, PayloadPlan};
 use crate::program::text::Text;
@@ -111,8 +110,8 @@ impl Workshop<'_> {
         if !url.starts_with("nats://") && !url.starts_with("tls://") {
             return Err(self.refuse(field, "no server of NATS (nats://): give the step a `server`"));
         }
-        let (target, hosts) = self.targets.resolver().reach(&format!("{}.{field}", self.path), url)?;
-        let addresses = hosts.iter().flat_map(Host::candidates).collect();
+        let (target, upstream) = self.targets.resolver().reach(&format!("{}.{field}", self.path), url)?;
+        let addresses = upstream.now().used().flat_map(|host| host.candidates()).collect();
         let (login, token) = match target.credentials.as_deref() {
             None => (None, None),
             Some(credentials) => match credentials.split_once(':') {

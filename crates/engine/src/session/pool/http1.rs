@@ -128,6 +128,17 @@ impl Http1Pool {
         }
     }
 
+    /// Connections at rest under these keys are closed.
+    pub(crate) fn leave(&self, is_out: impl Fn(&Key) -> bool) {
+        let mut closed = 0;
+        self.resting.borrow_mut().retain(|key, own| {
+            let keeps = !is_out(key);
+            closed += if keeps { 0 } else { own.len() };
+            keeps
+        });
+        self.open.set(self.open.get().saturating_sub(closed));
+    }
+
     /// The session `owner` is over: its own connections are closed.
     pub(crate) fn forget(&self, keys: impl Iterator<Item = Key>) {
         let mut resting = self.resting.borrow_mut();

@@ -169,6 +169,14 @@ impl Http2Pool {
         }
     }
 
+    /// Connections under these keys take no more exchanges, and are closed where nobody is on them.
+    pub(crate) fn leave(&self, is_out: impl Fn(&Key) -> bool) {
+        for (_, place) in self.places.borrow().iter().filter(|(key, _)| is_out(key)) {
+            place.connections.borrow().iter().for_each(|shared| shared.is_leaving.set(true));
+            self.room(place);
+        }
+    }
+
     /// Sessions are over: the connections under their keys are closed.
     pub(crate) fn forget(&self, keys: impl Iterator<Item = Key>) {
         let mut places = self.places.borrow_mut();

@@ -48,8 +48,8 @@ impl Told {
 
     fn bytes(&self) -> usize {
         let entries = self.sums.statuses.len() + self.sums.failures.len();
-        let checks: usize = self.sums.checks.keys().map(|(name, _)| 64 + name.len()).sum();
-        1_024 + entries * 48 + checks + self.distributions.iter().map(|told| told.histogram.len()).sum::<usize>()
+        let named: usize = self.sums.checks.keys().chain(self.sums.hosts.keys()).map(|(name, _)| 64 + name.len()).sum();
+        1_024 + entries * 48 + named + self.distributions.iter().map(|told| told.histogram.len()).sum::<usize>()
     }
 }
 

@@ -2,8 +2,9 @@
 
 use nuncius_metrics::Families;
 use nuncius_metrics::names::experiment as names;
+use nuncius_schemas::meter::{Meter, MeterKind, MeterUnit};
 use nuncius_schemas::run::{RunStatus, Verdict};
-use nuncius_schemas::second::Counts;
+use nuncius_schemas::second::{Counts, MeterSecond};
 use nuncius_schemas::units::SECOND_NS;
 
 use super::step::Sums;
@@ -92,6 +93,44 @@ impl Run {
         }
         families.count(&names::IN_FLIGHT_ITERATIONS, own, if self.is_over() { 0 } else { group.in_flight });
         families.distribution(&names::ITERATION_RESPONSE_SECONDS, own, group.response.shown());
+        for (name, meter) in &group.meters {
+            self.meter_families(families, &group.name, name, meter);
+        }
+    }
+
+    fn meter_families(&self, families: &mut Families, group: &str, name: &str, meter: &MeterSecond) {
+        let unit = match meter.unit {
+            MeterUnit::Number => "number",
+            MeterUnit::Bytes => "bytes",
+            MeterUnit::Nanoseconds => "seconds",
+        };
+        let own: &[&str] = &[&self.id, group, name, unit];
+        match meter.kind {
+            MeterKind::Counter if meter.unit == MeterUnit::Nanoseconds => {
+                families.number(&names::METER_SUM, own, seconds(meter.sum_so_far));
+            }
+            MeterKind::Counter => families.count(&names::METER_SUM, own, meter.sum_so_far),
+            MeterKind::Histogram => {
+                families.count(&names::METER_VALUES, own, meter.values_so_far);
+                if self.is_over() {
+                    return;
+                }
+                let of = Meter { name: name.to_owned(), kind: meter.kind, unit: meter.unit };
+                let shown = |kept: u64| match meter.unit {
+                    MeterUnit::Number | MeterUnit::Bytes => of.unscaled(kept as f64),
+                    MeterUnit::Nanoseconds => seconds(kept),
+                };
+                let values = &meter.values;
+                for (statistic, value) in
+                    [("p50", values.p50_ns), ("p95", values.p95_ns), ("p99", values.p99_ns), ("max", values.max_ns)]
+                {
+                    if let Some(value) = value {
+                        let labels: &[&str] = &[&self.id, group, name, unit, statistic];
+                        families.number(&names::METER_VALUE, labels, shown(value));
+                    }
+                }
+            }
+        }
     }
 
     fn step_families(&self, families: &mut Families, series: &StepSeries, missing: Option<&Sums>) {
@@ -107,6 +146,10 @@ impl Run {
         for ((check, has_passed), count) in &sums.checks {
             let outcome = if *has_passed { "passed" } else { "failed" };
             families.count(&names::CHECKS, &[&self.id, group, step, check, outcome], *count);
+        }
+        for ((host, has_succeeded), count) in &sums.hosts {
+            let outcome = if *has_succeeded { "succeeded" } else { "failed" };
+            families.count(&names::HOST_REQUESTS, &[&self.id, group, step, host, outcome], *count);
         }
         families.count(&names::SENT_BYTES, own, sums.bytes_sent);
         families.count(&names::RECEIVED_BYTES, own, sums.bytes_received);

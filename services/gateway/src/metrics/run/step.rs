@@ -17,6 +17,8 @@ pub(super) struct Sums {
     pub(super) failures: BTreeMap<(FailureKind, u16), u64>,
     /// By name, and whether they passed.
     pub(super) checks: BTreeMap<(String, bool), u64>,
+    /// By host, and whether they succeeded.
+    pub(super) hosts: BTreeMap<(String, bool), u64>,
 }
 
 impl Sums {
@@ -41,6 +43,12 @@ impl Sums {
                 .checks
                 .iter()
                 .flat_map(|of| [((of.name.clone(), true), of.passed), ((of.name.clone(), false), of.failed)])
+                .filter(|(_, count)| *count > 0)
+                .collect(),
+            hosts: step
+                .hosts
+                .iter()
+                .flat_map(|of| [((of.host.clone(), true), of.succeeded), ((of.host.clone(), false), of.failed)])
                 .filter(|(_, count)| *count > 0)
                 .collect(),
         }
@@ -80,9 +88,11 @@ impl Sums {
             let to = self.failures.entry(*failure).or_default();
             *to = with(*to, *count);
         }
-        for (check, count) in &other.checks {
-            let to = self.checks.entry(check.clone()).or_default();
-            *to = with(*to, *count);
+        for (to, of) in [(&mut self.checks, &other.checks), (&mut self.hosts, &other.hosts)] {
+            for (name, count) in of {
+                let to = to.entry(name.clone()).or_default();
+                *to = with(*to, *count);
+            }
         }
     }
 
@@ -103,10 +113,11 @@ impl Sums {
             .failures
             .iter()
             .map(|(failure, count)| (*failure, more(*count, other.failures.get(failure).copied().unwrap_or(0))));
-        let checks = self
-            .checks
-            .iter()
-            .map(|(check, count)| (check.clone(), more(*count, other.checks.get(check).copied().unwrap_or(0))));
+        let named = |of: &BTreeMap<(String, bool), u64>, from: &BTreeMap<(String, bool), u64>| {
+            let left =
+                of.iter().map(|(name, count)| (name.clone(), more(*count, from.get(name).copied().unwrap_or(0))));
+            left.filter(|(_, count)| *count > 0).collect()
+        };
         Self {
             counts: Counts {
                 offered: more(of.offered, from.offered),
@@ -122,7 +133,8 @@ impl Sums {
             bytes_received: more(self.bytes_received, other.bytes_received),
             statuses: statuses.filter(|(_, count)| *count > 0).collect(),
             failures: failures.filter(|(_, count)| *count > 0).collect(),
-            checks: checks.filter(|(_, count)| *count > 0).collect(),
+            checks: named(&self.checks, &other.checks),
+            hosts: named(&self.hosts, &other.hosts),
         }
     }
 }

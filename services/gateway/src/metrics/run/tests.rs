@@ -1,6 +1,7 @@
 use nuncius_metrics::{Families, Value};
+use nuncius_schemas::meter::{MeterKind, MeterUnit};
 use nuncius_schemas::metric::{CheckCount, FailureCount, SlowRequest, StatusCount};
-use nuncius_schemas::second::GroupSums;
+use nuncius_schemas::second::{Distribution, GroupSums, MeterSecond};
 use nuncius_schemas::spec::{ExperimentSpec, Group, Step};
 use nuncius_stats::second::distribution;
 use nuncius_stats::{Histogram, Totals};
@@ -26,6 +27,7 @@ fn record(steps: usize) -> RunRecord {
         started_unix_ms: Some(1_700_000_001_000),
         ended_unix_ms: None,
         routes: Vec::new(),
+        route_changes: 0,
         nodes: Vec::new(),
         nodes_left_out: 0,
         attempt: 1,
@@ -120,7 +122,7 @@ fn before_anything_happens_there_are_zeros_for_what_will_be_counted() {
         ("nuncius_experiment_iterations_total", 4),
         ("nuncius_experiment_failures_total", 16),
         (RESPONSE, 2),
-        ("nuncius_experiment_events_total", 6),
+        ("nuncius_experiment_events_total", 7),
     ] {
         let family = families.get(name).unwrap();
         assert_eq!(family.series.len(), series, "{name}");
@@ -354,4 +356,43 @@ proptest! {
             before = Some(after);
         }
     }
+}
+
+#[test]
+fn meters_count_what_was_added_up_to_now_whatever_comes_again_or_late() {
+    let told = |number: u32, sum_so_far: u64| {
+        let mut told = second(number, 0, vec![step(0, 1, 0)]);
+        let counter = MeterSecond {
+            name: "messages".to_owned(),
+            kind: MeterKind::Counter,
+            unit: MeterUnit::Number,
+            sum: 1,
+            sum_so_far,
+            values: Distribution::default(),
+            values_so_far: 0,
+        };
+        let mut histogram = Histogram::new();
+        histogram.record_ns_many(5_000, 3);
+        let values = distribution(&Totals::from(&histogram));
+        let sizes = MeterSecond {
+            name: "sizes".to_owned(),
+            kind: MeterKind::Histogram,
+            unit: MeterUnit::Bytes,
+            values,
+            values_so_far: 3 * u64::from(number),
+            sum_so_far: 0,
+            ..counter.clone()
+        };
+        told.groups[0].meters = vec![counter, sizes];
+        told
+    };
+    let mut run = Run::new(&record(1), 10);
+    for second in [told(1, 5), told(2, 9), told(2, 9), told(1, 5)] {
+        run.second(&second);
+    }
+    let families = run.families();
+    assert_eq!(sum(&families, "nuncius_experiment_meter_total", &["messages", "number"]), 9);
+    assert_eq!(sum(&families, "nuncius_experiment_meter_values_total", &["sizes", "bytes"]), 6);
+    // Kept as so many microseconds.
+    assert_eq!(sum(&families, "nuncius_experiment_meter_value", &["sizes", "bytes", "p50"]), 5);
 }

@@ -23,7 +23,8 @@ fn everything() -> Vec<(String, Clap)> {
 /// What would be handed to the program: without what a shell takes for itself.
 fn typed(line: &str) -> Option<Vec<OsString>> {
     let mut words = words(line);
-    let end = words.iter().position(|word| [">", "|", "&", "2>", ";", "&&", "||"].iter().any(|sign| word == sign));
+    let end =
+        words.iter().position(|word| [">", ">>", "|", "&", "2>", ";", "&&", "||"].iter().any(|sign| word == sign));
     words.truncate(end.unwrap_or(words.len()));
     for word in &mut words {
         // A `;` or `&` needs no blank before it.

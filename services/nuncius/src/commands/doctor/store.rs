@@ -5,7 +5,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::time::Duration;
 
-use nuncius_store::inspect;
+use nuncius_store::{Place, inspect};
 
 use super::findings::Findings;
 use crate::output::plain;
@@ -17,7 +17,8 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 /// What is written to see whether the disk takes anything.
 const PROBE_BYTES: usize = 64 * 1024;
 
-pub(super) async fn check(findings: &mut Findings, data: &Path) {
+/// The disk of the data directory.
+pub(super) fn check_disk(findings: &mut Findings, data: &Path) {
     match probe(data) {
         Ok(()) => findings.good("disk", &format!("{} can be written", data.display())),
         Err(error) => findings.bad(
@@ -36,30 +37,46 @@ pub(super) async fn check(findings: &mut Findings, data: &Path) {
             findings.good("disk_space", &format!("{shown} free in {}", data.display()));
         }
     }
-    let path = data.join("nuncius.db");
-    let Ok(found) = std::fs::metadata(&path) else {
-        return findings.good("store", &format!("no database yet; the first run makes {}", path.display()));
-    };
-    if found.permissions().mode() & 0o077 != 0 {
-        let text = format!("{} can be read by other users", path.display());
-        findings.warn("store_permissions", &text, &format!("chmod 600 {}", path.display()));
-    }
-    match inspect(&path, LOCK_PATIENCE).await {
-        Err(error) => {
-            let advice = "move the file away, and a new one is made; what is in it may be read with sqlite3";
-            findings.bad("store", &plain(&error), advice);
+}
+
+/// The database itself.
+pub(super) async fn check(findings: &mut Findings, place: &Place) {
+    if let Some(path) = place.path() {
+        let Ok(found) = std::fs::metadata(path) else {
+            return findings.good("store", &format!("no database yet; the first run makes {place}"));
+        };
+        if found.permissions().mode() & 0o077 != 0 {
+            let text = format!("{place} can be read by other users");
+            findings.warn("store_permissions", &text, &format!("chmod 600 {place}"));
         }
-        Ok(seen) if seen.version > seen.newest => findings.bad(
+    }
+    let seen = match inspect(place, LOCK_PATIENCE).await {
+        Ok(seen) => seen,
+        Err(error) if place.path().is_some() => {
+            let advice = "move the file away, and a new one is made; what is in it may be read with sqlite3";
+            return findings.bad("store", &plain(&error), advice);
+        }
+        Err(error) => {
+            let advice = "start the server, or see to the user, the password and the database that --database names";
+            return findings.bad("store", &plain(&error), advice);
+        }
+    };
+    if seen.version > seen.newest {
+        let text = format!("{place} has tables of version {}, this program knows {}", seen.version, seen.newest);
+        findings.bad("store", &text, "use a newer nuncius, or another store with --database");
+    } else if seen.is_locked {
+        findings.bad(
             "store",
-            &format!("{} has tables of version {}, this program knows {}", path.display(), seen.version, seen.newest),
-            "use a newer nuncius, or another directory with --data",
-        ),
-        Ok(seen) if seen.is_locked => findings.bad(
-            "store",
-            &format!("{} was locked by another program for {LOCK_PATIENCE:?}", path.display()),
+            &format!("{place} was locked by another program for {LOCK_PATIENCE:?}"),
             "end what holds it (fuser shows who); results cannot be stored meanwhile",
-        ),
-        Ok(seen) => findings.good("store", &format!("database {}, tables of version {}", path.display(), seen.version)),
+        );
+    } else if seen.is_read_only {
+        let text = format!("{place} can be read, and takes no writes");
+        findings.bad("store", &text, "name the server that takes writes, or have this one take them");
+    } else if seen.version == 0 && place.path().is_none() {
+        findings.good("store", &format!("database {place}, without tables yet: the first run makes them"));
+    } else {
+        findings.good("store", &format!("database {place}, tables of version {}", seen.version));
     }
 }
 

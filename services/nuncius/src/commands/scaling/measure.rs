@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use nuncius_bus::{Bus, BusError};
+use nuncius_control::submit::submit;
 use nuncius_jobs::Queues;
 use nuncius_schemas::codec;
 use nuncius_schemas::job::{JobResult, JobStatus};
@@ -18,7 +19,6 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::super::report::fetch;
-use super::super::submission::publish;
 use super::scene::{Interrupted, Scene, Wanted, pause};
 use super::workers::Workers;
 use crate::live::{Ended, cancel, follow};
@@ -51,7 +51,7 @@ impl Place<'_> {
         let before = workers.present(count).await?;
         let times = Times::listen(scene.bus, &wanted.queue).await?;
         let spec = wanted.spec.measurement(&wanted.scaling, &wanted.id, count, repeat);
-        let id = publish(scene.bus, &Submission::Spec(Box::new(spec))).await?;
+        let id = submit(scene.bus, &Submission::Spec(Box::new(spec))).await?;
         let ended = self.follow(&id).await?;
         let report = fetch(scene.global, Some(scene.bus), &id).await?;
         let first_reason = || report.reasons.first().cloned().unwrap_or_else(|| "without a reason".to_owned());

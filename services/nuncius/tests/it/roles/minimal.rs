@@ -47,7 +47,8 @@ fn cases() -> Vec<Case> {
                 | UserRole::Telemetry
                 | UserRole::Submitter
                 | UserRole::Operator
-                | UserRole::Observer => Namespace::default(),
+                | UserRole::Observer
+                | UserRole::Bridge => Namespace::default(),
             };
             let place = Place { namespace, ..Place::default() };
             let removed = removed.map(|at| grants(&place, role)[at].clone());

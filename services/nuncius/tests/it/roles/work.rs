@@ -23,13 +23,17 @@ use nuncius_schemas::resource::ResourceKind;
 use nuncius_schemas::subjects::{Signal, telemetry_lease};
 
 mod apps;
+mod bridge;
 mod experimentd;
 mod gateway;
+mod profiles;
 mod telemetry;
 
 use apps::{deploy_app, list_apps, read_bundle, remove_app};
+use bridge::bridge;
 use experimentd::experimentd;
 use gateway::gateway;
+use profiles::{read_profile, remove_profile, write_profile};
 use telemetry::{sample, steer, telemetry};
 
 /// How long somebody may take to answer.
@@ -59,6 +63,7 @@ pub(super) async fn work(role: UserRole, scene: &Scene) -> Outcome {
         UserRole::Operator => operator(scene).await,
         UserRole::Observer => observer(scene).await,
         UserRole::Gateway => gateway(scene).await,
+        UserRole::Bridge => bridge(scene).await,
     }?;
     for signal in Signal::ALL {
         scene.bus.publish_otlp(signal, Bytes::from_static(b"x")).await?;
@@ -196,7 +201,8 @@ async fn client(scene: &Scene) -> Outcome {
     store(bus, &names.trace(who, who)).await?;
     somebody_answers(scene, &names.oco_servo("a", who)).await?;
     read_bundle(scene).await?;
-    submit_jobs(scene).await
+    write_profile(scene).await?;
+    submit_jobs(scene, true).await
 }
 
 /// A queue with this case's name, made by somebody else.
@@ -214,11 +220,12 @@ async fn job(bus: &Bus, queue: &str) -> Result<(), nuncius_jobs::JobError> {
     Ok(())
 }
 
-async fn submit_jobs(scene: &Scene) -> Outcome {
+/// Submits jobs, and says that it is there or does not.
+async fn submit_jobs(scene: &Scene, presence: bool) -> Outcome {
     let Scene { bus, admin, who } = scene;
     let names = bus.namespace();
     queue_of(scene).await?;
-    let options = SubmitterOptions { queue: who.clone(), client: who.clone(), presence: true };
+    let options = SubmitterOptions { queue: who.clone(), client: who.clone(), presence };
     let submitter = Submitter::open(bus, options).await?;
     let again = || Submission { id: Some("again".to_owned()), ..Submission::default() };
     submitter.submit(again()).await?;
@@ -233,7 +240,9 @@ async fn submit_jobs(scene: &Scene) -> Outcome {
     admin.purge_subject(&names.stream_job(who), &names.job_all(who)).await?;
     let gone = Submission { id: Some("gone".to_owned()), ..Submission::default() };
     assert!(submitter.submit(gone).await.is_err());
-    bus.kv(&names.bucket_lease()).await?.get(&nuncius_schemas::subjects::client_lease(who)).await?;
+    if presence {
+        bus.kv(&names.bucket_lease()).await?.get(&nuncius_schemas::subjects::client_lease(who)).await?;
+    }
     bus.stream_state(&names.stream_job(who)).await?;
     submitter.close().await;
     Ok(())
@@ -246,7 +255,7 @@ async fn store_as(bus: &Bus, subject: &str, id: &str) -> Outcome {
 
 async fn queue_client(scene: &Scene) -> Outcome {
     ensure_streams(&scene.bus).await?;
-    submit_jobs(scene).await
+    submit_jobs(scene, true).await
 }
 
 async fn worker(scene: &Scene) -> Outcome {
@@ -398,6 +407,7 @@ async fn follow(scene: &Scene) -> Outcome {
     let report = names.artifact_report(who);
     admin.objects(&names.bucket_artifact()).await?.put(&report, b"{}").await?;
     bus.objects(&names.bucket_artifact()).await?.get(&report).await?.ok_or("it is there")?;
+    read_profile(scene).await?;
     somebody_answers(scene, &names.experiment_archive(who)).await
 }
 
@@ -443,7 +453,7 @@ async fn operator(scene: &Scene) -> Outcome {
     observer(scene).await?;
     steer(scene).await?;
     submit(scene).await?;
-    submit_jobs(scene).await?;
+    submit_jobs(scene, true).await?;
     let queues = keep_queue(scene).await?;
     use_key(bus, &names.bucket_route(), who).await?;
     somebody_answers(scene, &names.node_ping(who)).await?;
@@ -451,18 +461,7 @@ async fn operator(scene: &Scene) -> Outcome {
     inspect_streams(bus, &StreamLimits::default()).await?;
     somebody_answers(scene, &names.resource(who, ResourceKind::Memory)).await?;
     remove_app(scene).await?;
-    // Removes a run.
-    let report = names.artifact_report(who);
-    admin.objects(&names.bucket_artifact()).await?.put(&report, b"{}").await?;
-    bus.objects(&names.bucket_artifact()).await?.delete(&report).await?;
-    for (stream, subject) in [
-        (names.stream_event(), names.experiment_event(who)),
-        (names.stream_second(), names.experiment_second(who)),
-        (names.stream_metric(), names.metric_all(who)),
-        (names.stream_trace(), names.trace_all(who)),
-    ] {
-        bus.purge_subject(&stream, &subject).await?;
-    }
+    remove_run(scene).await?;
     // Empties a queue and removes it.
     job(bus, who).await?;
     let definition: QueueDefinition = queues.get(who).await?;
@@ -472,5 +471,24 @@ async fn operator(scene: &Scene) -> Outcome {
     dead::retry(&queues, who, "dead").await?;
     queues.remove(who, true).await?;
     queues.ensure(who, &QueueSettings::default()).await?;
+    Ok(())
+}
+
+/// Deletes what is stored of a run.
+async fn remove_run(scene: &Scene) -> Outcome {
+    let Scene { bus, admin, who } = scene;
+    let names = bus.namespace();
+    let report = names.artifact_report(who);
+    admin.objects(&names.bucket_artifact()).await?.put(&report, b"{}").await?;
+    bus.objects(&names.bucket_artifact()).await?.delete(&report).await?;
+    remove_profile(scene).await?;
+    for (stream, subject) in [
+        (names.stream_event(), names.experiment_event(who)),
+        (names.stream_second(), names.experiment_second(who)),
+        (names.stream_metric(), names.metric_all(who)),
+        (names.stream_trace(), names.trace_all(who)),
+    ] {
+        bus.purge_subject(&stream, &subject).await?;
+    }
     Ok(())
 }

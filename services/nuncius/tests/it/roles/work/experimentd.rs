@@ -9,6 +9,7 @@ pub(super) async fn experimentd(scene: &Scene) -> Outcome {
     for stream in [
         names.stream_submit(),
         names.stream_dead(),
+        names.stream_change(),
         names.stream_event(),
         names.stream_second(),
         names.stream_metric(),
@@ -23,11 +24,13 @@ pub(super) async fn experimentd(scene: &Scene) -> Outcome {
         format!("KV_{}", names.bucket_app()),
         format!("OBJ_{}", names.bucket_artifact()),
         format!("OBJ_{}", names.bucket_app()),
+        format!("OBJ_{}", names.bucket_profile()),
     ] {
         disturb(admin, &stream).await?;
     }
     ensure_streams(bus).await?;
     member(scene, Role::Experimentd).await?;
+    read_bundle(scene).await?;
 
     let submit = names.experiment_submit();
     let mut queue = bus.work_queue(&names.stream_submit(), "experimentd", &submit, SOON).await?;

@@ -32,9 +32,38 @@ pub(super) async fn gateway(scene: &Scene) -> Outcome {
     {
         tail(scene, &stream, &subject).await?;
     }
+    store(bus, &names.change()).await?;
+    tail(scene, &names.stream_change(), &names.change()).await?;
     hear(bus, admin, &names.hops(), &names.hops()).await?;
     bus.account().await?;
     bus.stream_figures(1_000).await?;
     bus.consumer_figures(&stream, 1_000).await?;
+    serve(scene).await
+}
+
+/// Does what it is asked to by its REST interface.
+async fn serve(scene: &Scene) -> Outcome {
+    let Scene { bus, admin, who } = scene;
+    let names = bus.namespace();
+    follow(scene).await?;
+    submit(scene).await?;
+    remove_run(scene).await?;
+    use_key(bus, &names.bucket_route(), who).await?;
+    admin.kv(&names.bucket_route()).await?.put("shop", Bytes::from_static(b"x")).await?;
+    entries(bus, &names.bucket_route(), ">").await?;
+    list_apps(scene).await?;
+    remove_app(scene).await?;
+    admin.kv(&names.bucket_lease()).await?.put(who, Bytes::from_static(b"x")).await?;
+    entries(bus, &names.bucket_lease(), ">").await?;
+    somebody_answers(scene, &names.resource(who, ResourceKind::Memory)).await?;
+    look_at_queues(scene).await?;
+    entries(bus, &names.bucket_queue(), ">").await?;
+    let queues = Queues::open(bus).await?;
+    for state in [QueueState::Paused, QueueState::Draining, QueueState::Open] {
+        queues.set_state(who, state).await?;
+    }
+    let headers = Headers::new().with("Nuncius-Job", "dead").with("Nuncius-Client", who.as_str());
+    admin.publish_acked(&names.dead_letter(who), &headers, Bytes::new(), None, None).await?;
+    dead::retry(&queues, who, "dead").await?;
     Ok(())
 }

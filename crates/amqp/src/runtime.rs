@@ -17,18 +17,20 @@ use tokio_rustls::client::TlsStream;
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt as _};
 
 /// The runtime of the caller.
-pub(super) fn current() -> Runtime<Kit> {
+pub(crate) fn current() -> Runtime<Kit> {
     Runtime::new(Kit(Tokio::current()))
 }
 
 /// Tokio's, with [`Stream`] for its connections.
 #[derive(Debug, Clone)]
-pub(super) struct Kit(Tokio);
+pub(crate) struct Kit(Tokio);
 
 /// A connection, plain or secured.
 #[derive(Debug)]
-pub(super) enum Stream {
+pub enum Stream {
+    /// As it is.
     Plain(Compat<TcpStream>),
+    /// By TLS.
     Secured(Box<Compat<TlsStream<TcpStream>>>),
 }
 
@@ -124,7 +126,10 @@ impl Reactor for Kit {
 }
 
 /// Connects to an address; what is written goes out at once.
-pub(super) async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+///
+/// # Errors
+/// The operating system's.
+pub async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     Ok(stream)
