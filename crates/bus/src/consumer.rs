@@ -6,6 +6,7 @@ use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, Info, IntoConsum
 
 use crate::api::{CODE_NO_CONSUMER, CODE_NO_STREAM};
 use crate::error::Difference;
+use crate::streams::CHANGE_ATTEMPTS;
 use crate::{Bus, BusError};
 
 /// A durable pull consumer with explicit acknowledgement, as it is wanted.
@@ -73,18 +74,22 @@ impl Bus {
             ..pull::Config::default()
         };
         let stream = wanted.stream.as_str();
-        // To make one that is there as it is asked for would end a pause.
-        if let Ok(found) = self.consumer_info(stream, &wanted.durable).await
-            && differences(&asked, &found.config).is_empty()
-        {
-            return Ok(());
+        let mut found = Vec::new();
+        // The server answers with what the consumer is by then: somebody else may have changed it in between.
+        for _ in 0..CHANGE_ATTEMPTS {
+            // To make one that is there as it is asked for would end a pause.
+            if let Ok(present) = self.consumer_info(stream, &wanted.durable).await
+                && differences(&asked, &present.config).is_empty()
+            {
+                return Ok(());
+            }
+            let info = self.make_consumer(stream, asked.clone()).await?;
+            found = differences(&asked, &info.config);
+            if found.is_empty() {
+                return Ok(());
+            }
         }
-        let info = self.make_consumer(stream, asked.clone()).await?;
-        let differences = differences(&asked, &info.config);
-        if differences.is_empty() {
-            return Ok(());
-        }
-        Err(BusError::ConfigMismatch { kind: "consumer", name: wanted.durable.clone(), differences })
+        Err(BusError::ConfigMismatch { kind: "consumer", name: wanted.durable.clone(), differences: found })
     }
 
     /// Makes a consumer with a name, or changes it; what the server has then.

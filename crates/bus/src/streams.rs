@@ -18,6 +18,8 @@ pub use nuncius::{StreamLimits, ensure_streams, ensure_streams_with, inspect_str
 const CODE_NO_CLUSTER: u64 = 10074;
 /// A cluster has not that many servers.
 const CODE_NO_PEERS: u64 = 10005;
+/// How often a stream or a consumer is changed to what is wanted while others change it to something else.
+pub(crate) const CHANGE_ATTEMPTS: usize = 5;
 
 /// What happens to a message once it is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -236,6 +238,22 @@ impl Bus {
     /// # Errors
     /// [`BusError::ConfigMismatch`] with the fields; [`BusError::JetStream`] where the server refuses.
     pub async fn ensure_stream(&self, wanted: &StreamWanted) -> Result<(), BusError> {
+        let mut found = self.change_stream(wanted).await?;
+        for _ in 1..CHANGE_ATTEMPTS {
+            if found.is_empty() {
+                break;
+            }
+            // The server answers with what the stream is by then: somebody else may have changed it in between.
+            found = self.change_stream(wanted).await?;
+        }
+        if found.is_empty() {
+            return Ok(());
+        }
+        Err(BusError::ConfigMismatch { kind: "stream", name: wanted.name.clone(), differences: found })
+    }
+
+    /// Makes or changes a stream; what it has otherwise than asked thereafter.
+    async fn change_stream(&self, wanted: &StreamWanted) -> Result<Vec<Difference>, BusError> {
         let name = &wanted.name;
         let mut asked = Config::default();
         let existing = match self.stream_config(name).await {
@@ -253,19 +271,13 @@ impl Bus {
         };
         asked = existing.clone();
         wanted.write_to(&mut asked, self.replicas());
-        let mut found = differences(&asked, &existing);
-        if found.is_empty() {
-            return Ok(());
+        let found = differences(&asked, &existing);
+        if found.is_empty() || found.iter().any(|difference| matches!(difference.field, "storage" | "retention")) {
+            return Ok(found);
         }
-        if !found.iter().any(|difference| matches!(difference.field, "storage" | "retention")) {
-            let updated = self.api::<Info>(&format!("STREAM.UPDATE.{name}"), &asked).await?;
-            let info = updated.map_err(|error| BusError::jetstream(format!("updating stream {name}"), said(&error)))?;
-            found = differences(&asked, &info.config);
-            if found.is_empty() {
-                return Ok(());
-            }
-        }
-        Err(BusError::ConfigMismatch { kind: "stream", name: name.clone(), differences: found })
+        let updated = self.api::<Info>(&format!("STREAM.UPDATE.{name}"), &asked).await?;
+        let info = updated.map_err(|error| BusError::jetstream(format!("updating stream {name}"), said(&error)))?;
+        Ok(differences(&asked, &info.config))
     }
 
     /// Compares a stream with what is wanted. Changes nothing.

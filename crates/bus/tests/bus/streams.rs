@@ -40,6 +40,23 @@ async fn streams_are_made_changed_and_compared() {
     assert!(!bus.delete_stream("s").await.unwrap());
 }
 
+/// Changes a stream to one limit, over and over.
+async fn change_often(bus: Bus, most: u64) {
+    for _ in 0..200 {
+        bus.ensure_stream(&StreamWanted { max_messages: Some(most), ..wanted("s") }).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_changes_a_stream_while_others_do_fails_for_none_of_it() {
+    let (server, bus) = server_and_bus().await;
+    let other = client(&server).await;
+    let changing = [tokio::spawn(change_often(bus, 1_000)), tokio::spawn(change_often(other, 1_002))];
+    for one in changing {
+        one.await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_full_stream_refuses_and_an_unknown_subject_has_no_stream() {
     let (_server, bus) = server_and_bus().await;
