@@ -239,3 +239,43 @@ bench_artillery() {
   row artillery-ratio "Nuncius / Artillery" x ge 10
   row artillery-begun-ratio "Nuncius / Artillery without its start" x ge 10
 }
+
+# As many clients as BENCH_CLIENTS says decide for themselves when to send, on one node.
+bench_clients() {
+  local count=${BENCH_CLIENTS:-10000} round stub server daemon
+  start_system
+  start stub "${servers_on[@]}" "$BUILT/nuncius" emulator stub --listen 127.0.0.1:0
+  stub=$started
+  aside "$server" "$daemon"
+  listening stub
+  { lenient; cat; } >"$work/clients.yaml" <<YAML
+groups:
+- target: http://$address/
+  clients: {count: $count, interarrival: [expovariate, 1]}
+  duration: 15s
+YAML
+  for round in $(seq "$ROUNDS"); do
+    on_node "$work/clients.yaml"
+    read -r lag_p50 lag_p99 sent resident < <(python3 - "$work/report.json" <<'PYTHON'
+import json, sys
+report = json.load(open(sys.argv[1]))
+step, node = report["groups"][0]["steps"][0], report["nodes"][0]
+lag = {one["quantile"]: one["value_ns"] / 1e3 for one in step["quantities"]["lag"]["quantiles"]}
+print(lag[0.5], lag[0.99], step["succeeded"], node["resident_bytes_max"] / 2**20)
+PYTHON
+    )
+    note clients-lag_p50 "$lag_p50"
+    note clients-lag_p99 "$lag_p99"
+    note clients-rate "$(calc "$sent / 15")"
+    note clients-resident "$resident"
+    note clients-cpu "$(calc "$spent * 1e6 / $sent")"
+  done
+  end "$stub" "$daemon"
+  end "$server"
+  say "$count clients of one node, each a request a second at exponential intervals, $ROUNDS rounds of 15 s"
+  row clients-rate "requests" /s
+  row clients-lag_p50 "lag p50" µs
+  row clients-lag_p99 "lag p99" µs
+  row clients-cpu "node: processor time per request" µs
+  row clients-resident "node: resident memory" MiB
+}

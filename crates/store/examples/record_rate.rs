@@ -1,7 +1,8 @@
 //! How many request records a second the store takes, against plain multi-row INSERTs of the same columns.
 //!
 //! Both write the same rows into a fresh file, in transactions of one batch, with the same pragmas; the plain side has
-//! no table of batches and no foreign key. Three rounds of each, taking turns; a line for each, then the medians.
+//! no table of batches and no foreign key. Three rounds of each, taking turns; a line for each, then the medians. What
+//! was recorded is exported as Parquet: rows a second, and bytes of each.
 //!
 //! `cargo run --release -p nuncius-store --example record_rate [batches]`
 
@@ -35,10 +36,17 @@ async fn main() -> Result<(), Failure> {
     let rows = batches * BATCH_ROWS_MAX as u64;
     let (mut store_seconds, mut plain_seconds) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS {
-        let store = with_store(&directory.join(format!("store-{round}.sqlite")), batches).await?;
+        let path = directory.join(format!("store-{round}.sqlite"));
+        let store = with_store(&path, batches).await?;
+        let (parquet, parquet_bytes) = to_parquet(&path, &directory.join(format!("parquet-{round}"))).await?;
         let plain = plain(&directory.join(format!("plain-{round}.sqlite")), batches).await?;
         let (store_rate, plain_rate) = (rows as f64 / store, rows as f64 / plain);
-        println!("round={} store_rate={store_rate:.0} plain_rate={plain_rate:.0}", round + 1);
+        let (parquet_rate, bytes_per_row) = (rows as f64 / parquet, parquet_bytes as f64 / rows as f64);
+        println!(
+            "round={} store_rate={store_rate:.0} plain_rate={plain_rate:.0} parquet_rate={parquet_rate:.0} \
+             parquet_bytes={bytes_per_row:.2}",
+            round + 1
+        );
         store_seconds.push(store);
         plain_seconds.push(plain);
     }
@@ -113,6 +121,16 @@ async fn with_store(path: &Path, batches: u64) -> Result<f64, Failure> {
     let seconds = begun.elapsed().as_secs_f64();
     store.close().await;
     Ok(seconds)
+}
+
+/// Exports what [`with_store`] has written; seconds, and the bytes of the file of requests.
+async fn to_parquet(path: &Path, directory: &Path) -> Result<(f64, u64), Failure> {
+    let store = Store::open(path).await?;
+    let begun = Instant::now();
+    nuncius_store::export::parquet(&store, "bench", directory).await?;
+    let seconds = begun.elapsed().as_secs_f64();
+    store.close().await;
+    Ok((seconds, std::fs::metadata(directory.join("requests.parquet"))?.len()))
 }
 
 async fn plain(path: &Path, batches: u64) -> Result<f64, Failure> {

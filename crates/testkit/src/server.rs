@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::TempDir;
+use crate::{TempDir, free_port};
 
 const START_DEADLINE: Duration = Duration::from_secs(20);
 
@@ -78,7 +78,7 @@ impl TestServer {
             binary: find_binary()?,
             config: extra.to_owned(),
             domain: domain.map(str::to_owned),
-            port: 0,
+            port: free_port().map_err(|e| TestkitError::Start(format!("no port: {e}")))?,
         };
         server.spawn().await?;
         Ok(server)
@@ -113,7 +113,7 @@ impl TestServer {
 
     fn write_config(&self) -> std::io::Result<PathBuf> {
         let root = self.directory.path();
-        let port = if self.port == 0 { "-1".to_owned() } else { self.port.to_string() };
+        let port = self.port;
         let store = root.join("store");
         let domain = self.domain.as_ref().map(|domain| format!(", domain: {domain}")).unwrap_or_default();
         let config = format!(
@@ -186,16 +186,12 @@ impl TestServer {
             .spawn()
             .map_err(started)?;
         self.process = Process(Some(child));
-        let ports_file = self.ports_file().unwrap_or_default();
         let until = Instant::now() + START_DEADLINE;
         loop {
-            if self.port == 0 {
-                self.port = port_from(&ports_file).unwrap_or(0);
-            }
             let port = self.port;
             let begins_with_tls = self.config.contains("handshake_first");
             let is_there = move || if begins_with_tls { listens(port) } else { answers(port) };
-            if port != 0 && tokio::task::spawn_blocking(is_there).await.unwrap_or(false) {
+            if tokio::task::spawn_blocking(is_there).await.unwrap_or(false) {
                 return Ok(());
             }
             let exited = self.process.0.as_mut().and_then(|child| child.try_wait().ok().flatten());
@@ -216,12 +212,6 @@ fn stands_still(pid: u32) -> bool {
         let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
         stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'))
     })
-}
-
-/// The port out of the ports file: `{"nats":["nats://127.0.0.1:4222"]}`.
-fn port_from(file: &Path) -> Option<u16> {
-    let ports: serde_json::Value = serde_json::from_slice(&std::fs::read(file).ok()?).ok()?;
-    ports.get("nats")?.get(0)?.as_str()?.rsplit(':').next()?.parse().ok()
 }
 
 fn listens(port: u16) -> bool {
