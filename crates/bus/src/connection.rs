@@ -27,7 +27,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) const API_TIMEOUT: Duration = Duration::from_secs(5);
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 /// How long a cluster may take to elect a leader, where nobody said.
-const ELECTION_PATIENCE: Duration = Duration::from_secs(15);
+const ELECTION_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What happened to the connection since it was made.
 #[derive(Debug, Default)]
@@ -301,7 +301,7 @@ impl Bus {
     }
 
     /// How long a cluster may take to elect a leader.
-    pub(crate) fn election_patience(&self) -> Duration {
+    pub fn election_patience(&self) -> Duration {
         match self.inner.options.election_patience {
             Duration::ZERO => ELECTION_PATIENCE,
             patience => patience,

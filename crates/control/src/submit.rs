@@ -15,20 +15,25 @@ use tracing::{Instrument, info_span};
 
 use crate::{ControlError, experiments};
 
-/// How long the daemon may take to say whether it takes an experiment.
+/// How long the daemon may take to say whether it takes an experiment, leaders of streams being there.
 const ADMISSION_PATIENCE: Duration = Duration::from_secs(20);
 /// How often an experiment that another request has published is looked for.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// How long the daemon is waited for. In a cluster it may have to wait for an election itself.
+fn admission_patience(bus: &Bus) -> Duration {
+    ADMISSION_PATIENCE + if bus.is_apart() { bus.election_patience() } else { Duration::ZERO }
+}
 
 /// Publishes, awaits the stream's acknowledgement and the daemon's answer; returns the id.
 ///
 /// # Errors
 /// Nobody takes it, or the daemon refuses it.
 pub async fn submit(bus: &Bus, submission: &Submission) -> Result<String, ControlError> {
-    match publish(bus, submission, &fresh_id()).await? {
+    let (id, is_new) = (fresh_id(), true);
+    match publish(bus, submission, (&id, is_new)).await? {
         Published::Admitted(id) => Ok(id),
-        // Its message id was made for it.
-        Published::Before => Err(ControlError::NotTaken(ADMISSION_PATIENCE)),
+        Published::Before => Err(ControlError::NotTaken(admission_patience(bus))),
     }
 }
 
@@ -51,17 +56,18 @@ pub async fn submit_once(bus: &Bus, submission: &mut Submission, id: &str) -> Re
     if let Some((record, _)) = experiments::record(bus, id).await? {
         return if is_same(&record, submission) { Ok(before()) } else { Err(taken(id)) };
     }
-    match publish(bus, submission, id).await {
+    match publish(bus, submission, (id, false)).await {
         Ok(Published::Admitted(id)) => Ok(Once { id, was_there: false }),
         // Another request is under way with it.
         Ok(Published::Before) => {
-            let deadline = tokio::time::Instant::now() + ADMISSION_PATIENCE;
+            let patience = admission_patience(bus);
+            let deadline = tokio::time::Instant::now() + patience;
             loop {
                 if let Some((record, _)) = experiments::record(bus, id).await? {
                     return if is_same(&record, submission) { Ok(before()) } else { Err(taken(id)) };
                 }
                 if tokio::time::Instant::now() >= deadline {
-                    return Err(ControlError::NotTaken(ADMISSION_PATIENCE));
+                    return Err(ControlError::NotTaken(patience));
                 }
                 tokio::time::sleep(LOOK_AGAIN).await;
             }
@@ -103,7 +109,12 @@ enum Published {
     Before,
 }
 
-async fn publish(bus: &Bus, submission: &Submission, message_id: &str) -> Result<Published, ControlError> {
+/// Publishes under a message id, which may have been made for this.
+async fn publish(
+    bus: &Bus,
+    submission: &Submission,
+    (message_id, is_new): (&str, bool),
+) -> Result<Published, ControlError> {
     let subject = bus.namespace().experiment_submit();
     let span = info_span!(
         "submit",
@@ -115,14 +126,14 @@ async fn publish(bus: &Bus, submission: &Submission, message_id: &str) -> Result
         "messaging.destination.name" = subject,
         "messaging.message.id" = message_id,
     );
-    publish_in_span(bus, submission, &subject, message_id).instrument(span).await
+    publish_in_span(bus, submission, &subject, (message_id, is_new)).instrument(span).await
 }
 
 async fn publish_in_span(
     bus: &Bus,
     submission: &Submission,
     subject: &str,
-    message_id: &str,
+    (message_id, is_new): (&str, bool),
 ) -> Result<Published, ControlError> {
     let unwritable = |source| ControlError::Document { what: "the experiment", source };
     let value = submission.to_value().map_err(unwritable)?;
@@ -138,14 +149,16 @@ async fn publish_in_span(
         .with(HEADER_REPLY, inbox);
     inject_current(&mut headers);
     match bus.publish_acked(subject, &headers, payload.into(), Some(message_id), None).await {
-        Ok(ack) if ack.duplicate => return Ok(Published::Before),
+        // What has a new id and was seen before is ours, whose acknowledgement got lost: it is answered where we listen.
+        Ok(ack) if ack.duplicate && !is_new => return Ok(Published::Before),
         Ok(_) => {}
         Err(BusError::NoStream { .. }) => return Err(ControlError::NobodyTakes),
         Err(error) => return Err(error.into()),
     }
-    let answer = tokio::time::timeout(ADMISSION_PATIENCE, answers.next())
+    let patience = admission_patience(bus);
+    let answer = tokio::time::timeout(patience, answers.next())
         .await
-        .map_err(|_| ControlError::NotTaken(ADMISSION_PATIENCE))?
+        .map_err(|_| ControlError::NotTaken(patience))?
         .ok_or(ControlError::Closed)?;
     let answer: SubmitReply =
         answer.decode().map_err(|source| ControlError::Document { what: "the daemon's answer", source })?;

@@ -82,12 +82,29 @@ fn batch(sequence: u64) -> RecordBatch {
         step: vec![0; rows],
         index: indices.clone().collect(),
         planned_ns: indices.clone().map(|i| i * 1_000_000).collect(),
-        sent_ns: indices.clone().map(|i| i * 1_000_000 + 40_000).collect(),
-        done_ns: indices.clone().map(|i| i * 1_000_000 + 3_000_000).collect(),
+        sent_ns: indices.clone().map(sent_ns).collect(),
+        done_ns: indices.clone().map(|i| sent_ns(i) + service_ns(i)).collect(),
         status: vec![200; rows],
         outcome: vec![RecordOutcome::Succeeded; rows],
         span_id: indices.map(|i| if i % 1_000 == 0 { i.wrapping_mul(0x9e37_79b9_7f4a_7c15) } else { 0 }).collect(),
     }
+}
+
+/// Uniform in [0, 1), as good as random for each index and purpose: times that follow a rule take no room in a file.
+fn uniform(index: u64, purpose: u64) -> f64 {
+    let mixed = (index ^ purpose.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mixed = (mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    ((mixed ^ (mixed >> 32)) >> 11) as f64 / (1u64 << 53) as f64
+}
+
+/// Some 40 µs late.
+fn sent_ns(index: u64) -> u64 {
+    index * 1_000_000 + 10_000 + (-40_000.0 * (1.0 - uniform(index, 1)).ln()) as u64
+}
+
+/// Exponential, 3 ms on average.
+fn service_ns(index: u64) -> u64 {
+    (-3_000_000.0 * (1.0 - uniform(index, 2)).ln()) as u64
 }
 
 async fn with_store(path: &Path, batches: u64) -> Result<f64, Failure> {

@@ -46,7 +46,7 @@ pub(crate) struct Global {
     #[arg(long, env = "NUNCIUS_NATS_TLS_FIRST", global = true)]
     pub(crate) nats_tls_first: bool,
     /// How long a cluster of NATS servers may take to elect a leader before what waits for it fails.
-    #[arg(long, env = "NUNCIUS_NATS_PATIENCE", value_name = "DURATION", default_value = "15s", global = true)]
+    #[arg(long, env = "NUNCIUS_NATS_PATIENCE", value_name = "DURATION", default_value = "30s", global = true)]
     pub(crate) nats_patience: HumanDuration,
     /// On how many servers of a cluster streams and buckets are kept (default: 1, and those there are stay as they
     /// are).

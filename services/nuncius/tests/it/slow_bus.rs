@@ -4,7 +4,10 @@ use std::net::SocketAddr;
 use std::process::Stdio;
 use std::time::Duration;
 
+use nuncius_bus::{ConnectOptions, connect};
+use nuncius_control::submit::submit;
 use nuncius_schemas::run::{RunStatus, Verdict};
+use nuncius_schemas::submission;
 use nuncius_testkit::Proxy;
 
 use crate::harness::{Process, System, beside_others, nuncius, open_spec, until};
@@ -45,4 +48,22 @@ async fn a_run_starts_and_passes_over_a_bus_that_takes_two_seconds_for_an_answer
         // What cannot be known better is told: half of the round trip.
         assert!(node.clock_error_ns >= Some(2 * DELAY.as_nanos() as u64), "{node:?}");
     }
+}
+
+/// Longer than an acknowledgement is waited for: the stream has seen the message when it comes again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_submission_whose_acknowledgement_came_too_late_is_taken_once_and_no_error() {
+    let _turn = beside_others().await;
+    let mut system = System::start(1).await;
+    let address = system.start_stub(&[]);
+    let proxy = Proxy::start(SocketAddr::from(([127, 0, 0, 1], system.server.port()))).unwrap();
+    let options = ConnectOptions { urls: vec![proxy.url()], name: "submitter".into(), ..ConnectOptions::default() };
+    let bus = connect(options).await.unwrap();
+    let text = open_spec("late", &address, "50/s", "1s", "");
+    let submission = submission::from_bytes(text.as_bytes()).unwrap();
+    proxy.set_delay(Duration::from_millis(2_600));
+    let id = submit(&bus, &submission).await.unwrap();
+    assert_eq!(id, "late");
+    let record = system.wait_for_end("late").await;
+    assert_eq!((record.status, record.verdict), (RunStatus::Finished, Some(Verdict::Pass)), "{:?}", record.reason);
 }
