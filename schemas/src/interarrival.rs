@@ -313,11 +313,13 @@ impl JsonSchema for Interarrival {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let names: Vec<&str> = KINDS.iter().flat_map(|(own, theirs, _)| [*own, *theirs]).collect();
+        let mut names: Vec<&str> = KINDS.iter().flat_map(|(own, theirs, _)| [*own, *theirs]).collect();
+        // Some are called the same there.
+        names.dedup();
         json_schema!({
             "description": "Time before each request of a client: seconds, a time, a distribution with the parameters \
                             of Python's module random, or a list of seconds.",
-            "oneOf": [
+            "anyOf": [
                 { "type": "number", "exclusiveMinimum": 0 },
                 { "type": "string" },
                 {

@@ -86,7 +86,8 @@ pub(super) fn describe(endpoints: &[Endpoint], base_path: &str) -> Value {
             "x-scope": endpoint.scope.name(),
         });
         if let (Some(body), Some(object)) = (&endpoint.body, operation.as_object_mut()) {
-            object.insert("requestBody".to_owned(), json!({ "content": content(body) }));
+            let body = json!({ "required": endpoint.needs_body, "content": content(body) });
+            object.insert("requestBody".to_owned(), body);
         }
         let path = paths.entry(format!("{PREFIX}{}", endpoint.path)).or_insert_with(|| json!({}));
         if let Some(object) = path.as_object_mut() {

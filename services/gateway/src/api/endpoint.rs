@@ -54,6 +54,8 @@ pub(crate) struct Endpoint {
     pub(crate) parameters: &'static [Parameter],
     pub(crate) headers: &'static [(&'static str, &'static str)],
     pub(crate) body: Option<Content>,
+    /// Without a body it makes no sense.
+    pub(crate) needs_body: bool,
     pub(crate) answers: Vec<(StatusCode, Option<Content>)>,
     handler: MethodRouter<ApiState>,
 }
@@ -77,6 +79,7 @@ impl Endpoint {
             parameters: &[],
             headers: &[],
             body: None,
+            needs_body: false,
             answers: Vec::new(),
             handler: on(filter, handler),
         }
@@ -102,6 +105,12 @@ impl Endpoint {
 
     /// What the request carries.
     pub(crate) fn takes(mut self, content: Content) -> Self {
+        self.needs_body = true;
+        self.may_take(content)
+    }
+
+    /// What the request may carry.
+    pub(crate) fn may_take(mut self, content: Content) -> Self {
         self.body = Some(content);
         self
     }

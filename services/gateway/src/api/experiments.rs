@@ -87,7 +87,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "Ends an experiment; one that waits never starts. Who and why become an event.",
             cancel_one,
         )
-        .takes(Content::json::<Why>())
+        .may_take(Content::json::<Why>())
         .gives(StatusCode::ACCEPTED, Some(Content::json::<Ending>())),
         Endpoint::new(
             Method::POST,
@@ -270,6 +270,7 @@ async fn cancel_one(State(api): State<ApiState>, mut asked: Asked) -> Result<Res
 #[serde(default, deny_unknown_fields)]
 struct Mark {
     /// What it is called, 1 to 64 characters.
+    #[schemars(required, length(min = 1, max = 64))]
     name: String,
     /// What it says beside that, at most 1,024 characters.
     value: Option<String>,
