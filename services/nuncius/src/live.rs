@@ -10,10 +10,11 @@ use nuncius_schemas::event::ExperimentEvent;
 use nuncius_schemas::run::{Control, ControlReply, RunStatus, Verdict};
 use nuncius_schemas::second::ExperimentSecond;
 use nuncius_stats::second::add_piece;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{SignalKind, signal};
 
 use self::screen::Screen;
 use crate::args::REQUEST_TIMEOUT;
+use crate::signals::Interrupts;
 
 mod screen;
 
@@ -37,8 +38,7 @@ pub(crate) async fn follow(bus: &Bus, id: &str, quiet: bool, owner: bool) -> Res
     let mut events = bus.tail(&namespace.stream_event(), &namespace.experiment_event(id), Start::All).await?;
     let mut screen = Screen::new(quiet);
     let mut interrupts = 0;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hangup = signal(SignalKind::hangup())?;
+    let mut signals = Interrupts::watch()?;
     let mut resized = signal(SignalKind::window_change())?;
     loop {
         let interrupt = tokio::select! {
@@ -79,11 +79,8 @@ pub(crate) async fn follow(bus: &Bus, id: &str, quiet: bool, owner: bool) -> Res
                 screen.redraw();
                 continue;
             }
-            _ = tokio::signal::ctrl_c() => {
-                interrupts += 1;
-                if owner && interrupts == 1 { Interrupt::Cancel } else { Interrupt::Leave }
-            }
-            () = told_to_end(&mut terminate, &mut hangup) => {
+            // Another process ended this one's work, somebody has pressed Ctrl-C, or the terminal has gone.
+            () = signals.next() => {
                 interrupts += 1;
                 if owner && interrupts == 1 { Interrupt::Cancel } else { Interrupt::Leave }
             }
@@ -100,14 +97,6 @@ pub(crate) async fn follow(bus: &Bus, id: &str, quiet: bool, owner: bool) -> Res
                 return Ok(None);
             }
         }
-    }
-}
-
-/// Another process ended this one's work, or its terminal has gone.
-async fn told_to_end(terminate: &mut Signal, hangup: &mut Signal) {
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = hangup.recv() => {}
     }
 }
 

@@ -11,12 +11,12 @@ use anyhow::Result;
 use nuncius_shell::ShellError;
 
 use self::input::{Input, Lines};
-use self::session::Interrupts;
 use self::state::State;
 use crate::args::{Global, ShellArgs};
 use crate::connect;
 use crate::exit::{EXIT_FAILED, Usage, exit_code_of};
 use crate::output::{is_standard_output, note};
+use crate::signals::Interrupts;
 
 mod calls;
 mod convert;

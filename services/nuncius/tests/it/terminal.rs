@@ -140,6 +140,12 @@ const SPEC: &str = "name: terminal\ngroups:\n\
     - {name: browse, target: 'http://stub/', rate: 50/s, duration: 60s}\n\
     - {name: failing, target: 'http://stub/status/503', users: 1, think_time: 50ms, duration: 60s}\n";
 
+/// Which second of its 60 the run is in, as far as the screen says: a busy machine draws not every one.
+fn second_of(screen: &str) -> Option<u32> {
+    let (before, _) = screen.split_once("/60s")?;
+    before.rsplit(|letter: char| !letter.is_ascii_digit()).next()?.parse().ok()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_live_view_fits_any_terminal_and_never_writes_over_what_stays() {
     let _turn = beside_others().await;
@@ -151,7 +157,7 @@ async fn the_live_view_fits_any_terminal_and_never_writes_over_what_stays() {
         run.until(|screen| screen.contains("req/s") && screen.contains("browse"));
         // Several draws later there is still one block, and nothing of it has wrapped.
         // Its last line is of the node.
-        run.until(|screen| screen.contains("3/60s") && screen.contains("lag p"));
+        run.until(|screen| second_of(screen) >= Some(3) && screen.contains("lag p"));
         let before = run.screen.text();
         assert_eq!(before.matches("req/s").count(), 1, "{columns} columns\n{before}");
         // As a terminal echoes it.
@@ -174,7 +180,7 @@ async fn a_private_run_can_be_followed_and_cancelled_from_a_second_shell() {
     let file = directory.path().join("spec.yaml");
     std::fs::write(&file, SPEC).unwrap();
     let mut run = OnTerminal::start(80, directory.path(), &["run", file.to_str().unwrap()]);
-    run.until(|screen| screen.contains("1/60s"));
+    run.until(|screen| second_of(screen) >= Some(1));
     let second = |arguments: &[&str]| {
         let mut command = nuncius();
         command.arg("--data").arg(directory.path()).args(arguments).env("HOME", directory.path()).output().unwrap()

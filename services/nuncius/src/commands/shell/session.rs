@@ -6,12 +6,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use nuncius_schemas::units::HumanDuration;
 use nuncius_shell::{Arguments, Expression, Object, ShellError, Statement, Value, help};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::calls;
 use super::groups;
 use super::state::{NAMES_MAX, State};
 use crate::output::{note, print};
+use crate::signals::Interrupts;
 
 /// Largest script, in bytes.
 const SCRIPT_MAX_BYTES: u64 = 1 << 20;
@@ -19,35 +19,6 @@ const SCRIPT_MAX_BYTES: u64 = 1 << 20;
 const SOURCE_DEPTH_MAX: usize = 8;
 /// Longest `sleep`.
 const SLEEP_MAX: Duration = Duration::from_secs(24 * 3_600);
-
-/// Signals that interrupt a line.
-pub(super) struct Interrupts([Signal; 3]);
-
-impl Interrupts {
-    /// From now on they do not end the process.
-    pub(super) fn watch() -> Result<Self> {
-        let of = |kind| signal(kind).context("signals cannot be watched");
-        Ok(Self([of(SignalKind::interrupt())?, of(SignalKind::terminate())?, of(SignalKind::hangup())?]))
-    }
-
-    /// The next of them.
-    pub(super) async fn next(&mut self) {
-        let [interrupt, terminate, hangup] = &mut self.0;
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
-        }
-    }
-
-    /// Does something, unless a signal comes first.
-    pub(super) async fn unless<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
-        tokio::select! {
-            done = work => Some(done),
-            () = self.next() => None,
-        }
-    }
-}
 
 /// The text of a script.
 ///
