@@ -48,6 +48,6 @@ bench_bridge() {
   end "$broker" "$server"
   say "$BRIDGE_MESSAGES messages of a RabbitMQ queue into a job queue, $BRIDGE_PREFETCH under way, $ROUNDS rounds"
   row bridge-bare "bare lapin and async-nats" /s
-  row bridge-nuncius "nuncius bridge" /s
-  row bridge-ratio "nuncius bridge / bare" x ge 0.8
+  row bridge-nuncius "Nuncius" /s
+  row bridge-ratio "Nuncius / bare" x ge 0.8
 }
