@@ -238,16 +238,13 @@ impl Bus {
     /// # Errors
     /// [`BusError::ConfigMismatch`] with the fields; [`BusError::JetStream`] where the server refuses.
     pub async fn ensure_stream(&self, wanted: &StreamWanted) -> Result<(), BusError> {
-        let mut found = self.change_stream(wanted).await?;
-        for _ in 1..CHANGE_ATTEMPTS {
-            if found.is_empty() {
-                break;
-            }
-            // The server answers with what the stream is by then: somebody else may have changed it in between.
+        let mut found = Vec::new();
+        // The server answers with what the stream is by then: somebody else may have changed it in between.
+        for _ in 0..CHANGE_ATTEMPTS {
             found = self.change_stream(wanted).await?;
-        }
-        if found.is_empty() {
-            return Ok(());
+            if found.is_empty() {
+                return Ok(());
+            }
         }
         Err(BusError::ConfigMismatch { kind: "stream", name: wanted.name.clone(), differences: found })
     }

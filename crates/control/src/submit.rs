@@ -149,7 +149,7 @@ async fn publish_in_span(
         .with(HEADER_REPLY, inbox);
     inject_current(&mut headers);
     match bus.publish_acked(subject, &headers, payload.into(), Some(message_id), None).await {
-        // What has a new id and was seen before is ours, whose acknowledgement got lost: it is answered where we listen.
+        // What has a new id and was seen before is ours, whose acknowledgement got lost: we listen for the answer.
         Ok(ack) if ack.duplicate && !is_new => return Ok(Published::Before),
         Ok(_) => {}
         Err(BusError::NoStream { .. }) => return Err(ControlError::NobodyTakes),

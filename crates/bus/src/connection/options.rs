@@ -78,8 +78,8 @@ pub struct ConnectOptions {
     pub domain: Option<String>,
     /// On how many servers of a cluster streams and buckets are kept; 0 means 1, and what there is stays as it is.
     pub replicas: usize,
-    /// How long a cluster may take to elect a leader before what waits for it fails; zero means 30 s: a round of nats-server
-    /// takes from 4 to 9 s, and a busy machine takes several.
+    /// How long a cluster may take to elect a leader before what waits for it fails; zero means 30 s: a round of
+    /// nats-server takes from 4 to 9 s, and a busy machine takes several.
     pub election_patience: Duration,
     /// Whether the server is asked to tell how sampled messages go through it.
     pub trace_hops: bool,
