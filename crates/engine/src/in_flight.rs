@@ -263,6 +263,38 @@ impl InFlight {
         }
     }
 
+    /// Opens an exchange whose request is written at once, and says when that is: [`InFlight::first`] or
+    /// [`InFlight::later`] and [`InFlight::sent`] in one. No instant where it `asks_leave` and has to wait for it.
+    pub(crate) fn dispatch(
+        &self,
+        (iteration, step): (Iteration, u16),
+        planned_ns: Option<u64>,
+        asks_leave: bool,
+    ) -> (ExchangeId, Option<u64>) {
+        let now_ns = monotonic_ns();
+        let dispatched = self.with(iteration.number, |books, under_way| {
+            let UnderWay { start, whole, open, exchanges } = under_way;
+            let Books { pace, recorder } = books;
+            let mut exchange = match planned_ns {
+                None => recorder.first(step, start, now_ns),
+                Some(planned_ns) => recorder.later(step, start, planned_ns, now_ns),
+            };
+            let has_leave = !asks_leave || self.held.get() == 0 && pace.permit(recorder, &mut exchange, now_ns).is_ok();
+            if has_leave {
+                recorder.sent(&mut exchange, now_ns);
+                if let Some(whole) = whole {
+                    recorder.sent(whole, now_ns);
+                }
+            }
+            let number = *exchanges;
+            *exchanges = number.wrapping_add(1);
+            open.push((number, exchange));
+            (number, has_leave)
+        });
+        let (number, has_leave) = dispatched.unwrap_or((u32::MAX, true));
+        (ExchangeId { iteration: iteration.number, number }, has_leave.then_some(now_ns))
+    }
+
     /// The host that an exchange goes to, where hosts are told apart.
     pub(crate) fn reaches(&self, id: ExchangeId, host: SocketAddr) {
         self.with_exchange(id, |books, exchange| exchange.host = books.recorder.host_number(host));

@@ -70,9 +70,9 @@ impl Inbox {
         self.takers = if is_expected { self.takers.saturating_add(1) } else { self.takers.saturating_sub(1) };
     }
 
-    /// Whether more is to be read: what somebody takes one by one is not passed over.
+    /// Whether more is to be read: what somebody takes one by one is read one by one, so that none is passed over.
     pub(crate) fn has_room(&self) -> bool {
-        self.takers == 0 || self.messages.len() < MESSAGES_MAX && self.bytes < BYTES_MAX
+        self.takers == 0 || self.messages.is_empty()
     }
 
     /// Whom to wake once there is a message, or will be none.
@@ -85,6 +85,13 @@ impl Inbox {
         if let Some(waiting) = self.waiting.take()
             && !waiting.will_wake(context.waker())
         {
+            waiting.wake();
+        }
+    }
+
+    /// Wakes whoever waits, to be polled once more where it is polled just now.
+    pub(crate) fn wake_again(&mut self) {
+        if let Some(waiting) = self.waiting.take() {
             waiting.wake();
         }
     }

@@ -156,12 +156,16 @@ impl Session<'_> {
     /// The whole iteration. Whatever it waits for, what comes on its connections is read meanwhile.
     async fn run(&self, entry: Pc) -> Result<Ready, Stop> {
         let mut going = pin!(self.go(Cursor::at(entry), None));
+        let (channels, most) = (&self.user.channels, self.program.body_max_bytes);
         poll_fn(|context| {
-            if !self.user.channels.is_empty() {
-                let most = self.program.body_max_bytes;
-                counting::pump(&self.user.channels, context, self.shared, self.iteration, most);
+            if !channels.is_empty() {
+                channels.stir(context, most);
             }
-            going.as_mut().poll(context)
+            let polled = going.as_mut().poll(context);
+            if polled.is_pending() && !channels.is_empty() {
+                counting::pump(channels, context, self.shared, self.iteration, most);
+            }
+            polled
         })
         .await
     }

@@ -1,5 +1,5 @@
-//! WebSockets of sessions (RFC 6455): opened by an upgrade, read whenever their session is polled, so that pings are
-//! answered while it thinks.
+//! WebSockets of sessions (RFC 6455): opened by an upgrade, read whenever their session is polled, by whoever waits for
+//! a message or else after it, so that pings are answered while it thinks.
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -40,6 +40,8 @@ pub(crate) struct Socket {
     /// When it was opened, on CLOCK_MONOTONIC.
     pub(crate) opened_ns: u64,
     pub(crate) inbox: Inbox,
+    /// It was not read to the end of what is there: nothing tells when there is more.
+    is_unread: bool,
     end: Option<End>,
 }
 
@@ -71,7 +73,8 @@ pub(crate) async fn open(
     match tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await {
         Ok((stream, response)) => {
             let opened = Opened { status: response.status().as_u16(), headers: response.headers().clone() };
-            let socket = Socket { stream, address, opened_ns: monotonic_ns(), inbox: Inbox::default(), end: None };
+            let (opened_ns, inbox) = (monotonic_ns(), Inbox::default());
+            let socket = Socket { stream, address, opened_ns, inbox, is_unread: true, end: None };
             Ok((socket, opened))
         }
         Err(error) => Err(error::refused(address, error, most)),
@@ -79,11 +82,37 @@ pub(crate) async fn open(
 }
 
 impl Socket {
-    /// Reads what is there. Whoever waits for a message is woken.
+    /// Its session is polled: there may be something to read.
+    pub(crate) fn stir(&mut self) {
+        self.is_unread = true;
+    }
+
+    /// Reads what is there, for somebody who waits for it. Whoever else does is woken.
     pub(crate) fn pump(&mut self, context: &mut Context<'_>, message_max_bytes: usize) {
+        self.read(context, message_max_bytes);
+        if self.end.is_some() || !self.inbox.is_empty() {
+            self.inbox.wake(context);
+        }
+    }
+
+    /// Reads what is there, where nobody who was polled has done so.
+    pub(crate) fn pump_unread(&mut self, context: &mut Context<'_>, message_max_bytes: usize) {
+        if !self.is_unread {
+            return;
+        }
+        self.read(context, message_max_bytes);
+        if self.end.is_some() || !self.inbox.is_empty() {
+            self.inbox.wake_again();
+        }
+    }
+
+    fn read(&mut self, context: &mut Context<'_>, message_max_bytes: usize) {
         while self.end.is_none() && self.inbox.has_room() {
             match Pin::new(&mut self.stream).poll_next(context) {
-                Poll::Pending => break,
+                Poll::Pending => {
+                    self.is_unread = false;
+                    break;
+                }
                 Poll::Ready(Some(Ok(Message::Text(text)))) => self.inbox.push(Bytes::from(text), true, Headers::new()),
                 Poll::Ready(Some(Ok(Message::Binary(bytes)))) => self.inbox.push(bytes, false, Headers::new()),
                 // The library answers pings by itself, with the next flush.
@@ -97,9 +126,6 @@ impl Socket {
                 Poll::Ready(Some(Err(error))) => self.end = Some(error::end_of(self.address, error, message_max_bytes)),
                 Poll::Ready(None) => self.end = Some(End::Closed(None)),
             }
-        }
-        if self.end.is_some() || !self.inbox.is_empty() {
-            self.inbox.wake(context);
         }
     }
 

@@ -84,7 +84,7 @@ fn given_up(within: &Frame, dead: &[DeadJob], most: usize) -> String {
     let heading = ["queue", "job", "client", "attempts", "given up at", "why"];
     if !within.may_change {
         let list = table(&heading, &rows, &[1, 2, 4, 5]);
-        return format!("<section>\n<h2>Given up</h2>\n{list}{note}</section>\n");
+        return format!("<section class=\"stack dead\">\n<h2>Given up</h2>\n{list}{note}</section>\n");
     }
     let remove = match within.may_administer {
         true => "<button name=\"do\" value=\"remove\" class=\"danger\">Remove</button>\n",
@@ -93,8 +93,8 @@ fn given_up(within: &Frame, dead: &[DeadJob], most: usize) -> String {
     let heading: Vec<&str> = std::iter::once("mark").chain(heading).collect();
     let list = table(&heading, &rows, &[1, 2, 3, 5, 6]);
     format!(
-        "<section>\n<h2>Given up</h2>\n<form method=\"post\" action=\"{}\">\n{list}<div class=\"filter\">\n\
-         <label>Why <input name=\"reason\" required maxlength=\"200\"></label>\n\
+        "<section class=\"stack dead\">\n<h2>Given up</h2>\n<form method=\"post\" action=\"{}\">\n{list}\
+         <div class=\"filter\">\n<label>Why <input name=\"reason\" required maxlength=\"200\"></label>\n\
          <button name=\"do\" value=\"retry\">Run again</button>\n{remove}</div>\n</form>\n{note}</section>\n",
         within.path("/queues/dead")
     )

@@ -10,8 +10,9 @@
 //!
 //! Layout: [`config`] is what is wanted, [`broker`] how a broker is reached; [`message`] makes ids, headers and
 //! priorities of a message's properties (pure); `relay` is one mapping, from connection to connection; `handle` one
-//! message, with `jobs` and `experiments` for what it becomes and `reply` for the answer and `shared` for
-//! what they have in common; `figures` counts; [`service`] starts and joins everything.
+//! message, with `jobs` and `experiments` for what it becomes, `reply` for the answer and `shared` for what they have
+//! in common; `settle` what the broker is told of those that ended; `figures` counts; [`service`] starts and joins
+//! everything.
 
 pub mod broker;
 pub mod config;
@@ -24,6 +25,7 @@ pub mod message;
 mod relay;
 mod reply;
 pub mod service;
+mod settle;
 mod shared;
 
 pub use config::{BridgeConfig, ConfigError, Destination, Mapping, WithoutId};

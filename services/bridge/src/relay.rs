@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt};
 use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, BasicRejectOptions};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Consumer};
@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::handle::{End, Taker, handle};
 use crate::hold::Pauses;
 use crate::reply::Answers;
+use crate::settle::{Frame, UnderWay};
 use crate::shared::Shared;
 
 /// Pauses between connections.
@@ -23,6 +24,8 @@ const LOOK: Duration = Duration::from_secs(30);
 /// How long messages may take to come to their end when the bridge is told to end; the others are delivered again, to
 /// whoever comes next.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// Most messages of which the broker is told at once.
+const SETTLED_AT_ONCE: usize = 64;
 
 /// Hands messages on until `shutdown`.
 pub(crate) async fn run(shared: Arc<Shared>, taker: Taker, shutdown: CancellationToken) {
@@ -98,14 +101,21 @@ impl Session {
         let Self { link, channel, consumer, answers } = &mut self;
         // All in this one task: what several messages send at the same time is written at once.
         let mut messages = FuturesUnordered::new();
+        let mut under_way = UnderWay::default();
         let looking = look(taker);
         tokio::pin!(looking);
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => break,
-                Some(done) = messages.next() => settle(channel, shared, done?, settled).await?,
+                Some(ended) = messages.next() => {
+                    let ended = with_others(ended?, &mut messages)?;
+                    settle(channel, shared, under_way.end(&ended), settled).await?;
+                }
                 delivery = consumer.next() => match delivery {
-                    Some(Ok(delivery)) => messages.push(handle(shared, taker, answers, delivery)),
+                    Some(Ok(delivery)) => {
+                        under_way.begin(delivery.delivery_tag);
+                        messages.push(handle(shared, taker, answers, delivery));
+                    }
                     Some(Err(error)) => return Err(format!("consume: {}", describe(&error))),
                     None => return Err("the broker has cancelled the consumer: is the queue gone?".to_owned()),
                 },
@@ -115,8 +125,8 @@ impl Session {
         // What is nearly done is not to be done again.
         let ending = async {
             let _ = channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await;
-            while let Some(done) = messages.next().await {
-                settle(channel, shared, done?, settled).await?;
+            while let Some(ended) = messages.next().await {
+                settle(channel, shared, under_way.end(&[ended?]), settled).await?;
             }
             Ok::<(), String>(())
         };
@@ -137,16 +147,33 @@ async fn look(taker: &Taker) {
     }
 }
 
-/// Tells the broker how a message ended.
-async fn settle(channel: &Channel, shared: &Shared, (tag, end): (u64, End), settled: &mut u64) -> Result<(), String> {
-    let told = match end {
-        End::Acknowledge => channel.basic_ack(tag, BasicAckOptions::default()).await,
-        End::Reject => channel.basic_reject(tag, BasicRejectOptions { requeue: false }).await,
-    };
-    told.map_err(|error| format!("acknowledge: {}", describe(&error)))?;
-    if end == End::Acknowledge {
-        shared.figures.acknowledged.add(1);
+/// One that has ended, and what has ended by now beside it.
+fn with_others<F>(first: (u64, End), messages: &mut FuturesUnordered<F>) -> Result<Vec<(u64, End)>, String>
+where
+    F: Future<Output = Result<(u64, End), String>>,
+{
+    let mut ended = vec![first];
+    // Whoever is not ready is polled again before anything is waited for.
+    while ended.len() < SETTLED_AT_ONCE
+        && let Some(Some(other)) = messages.next().now_or_never()
+    {
+        ended.push(other?);
     }
-    *settled += 1;
+    Ok(ended)
+}
+
+/// Tells the broker how messages ended.
+async fn settle(channel: &Channel, shared: &Shared, frames: Vec<Frame>, settled: &mut u64) -> Result<(), String> {
+    for frame in frames {
+        let (told, acknowledged) = match frame {
+            Frame::Acknowledge { tag, messages } => {
+                (channel.basic_ack(tag, BasicAckOptions { multiple: messages > 1 }).await, messages)
+            }
+            Frame::Reject { tag } => (channel.basic_reject(tag, BasicRejectOptions { requeue: false }).await, 0),
+        };
+        told.map_err(|error| format!("acknowledge: {}", describe(&error)))?;
+        shared.figures.acknowledged.add(acknowledged);
+        *settled += acknowledged.max(1);
+    }
     Ok(())
 }

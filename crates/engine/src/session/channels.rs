@@ -26,19 +26,42 @@ pub(super) struct Subscription {
     pub(super) inbox: Inbox,
     /// What its messages are counted under.
     track: Option<Arc<str>>,
+    /// It was not read to the end of what is there: nothing tells when there is more.
+    is_unread: bool,
     pub(super) has_ended: bool,
 }
 
 impl Subscription {
     pub(super) fn new(subscription: TargetSubscription, track: Option<Arc<str>>) -> Self {
-        Self { subscription, inbox: Inbox::default(), track, has_ended: false }
+        Self { subscription, inbox: Inbox::default(), track, is_unread: true, has_ended: false }
     }
 
-    /// Reads what is there. Whoever waits for a message is woken.
+    /// Reads what is there, for somebody who waits for it. Whoever else does is woken.
     pub(super) fn pump(&mut self, context: &mut Context<'_>, numbered: &mut dyn FnMut(&Arc<str>, &str)) {
+        self.read(context, numbered);
+        if self.has_ended || !self.inbox.is_empty() {
+            self.inbox.wake(context);
+        }
+    }
+
+    /// Reads what is there, where nobody who was polled has done so.
+    fn pump_unread(&mut self, context: &mut Context<'_>, numbered: &mut dyn FnMut(&Arc<str>, &str)) {
+        if !self.is_unread {
+            return;
+        }
+        self.read(context, numbered);
+        if self.has_ended || !self.inbox.is_empty() {
+            self.inbox.wake_again();
+        }
+    }
+
+    fn read(&mut self, context: &mut Context<'_>, numbered: &mut dyn FnMut(&Arc<str>, &str)) {
         while !self.has_ended && self.inbox.has_room() {
             match self.subscription.poll_next(context) {
-                Poll::Pending => break,
+                Poll::Pending => {
+                    self.is_unread = false;
+                    break;
+                }
                 Poll::Ready(None) => self.has_ended = true,
                 Poll::Ready(Some(message)) => {
                     if let (Some(track), Some(header)) = (&self.track, message.headers.get(TRACK_HEADER)) {
@@ -47,9 +70,6 @@ impl Subscription {
                     self.inbox.push(message.payload, false, message.headers);
                 }
             }
-        }
-        if self.has_ended || !self.inbox.is_empty() {
-            self.inbox.wake(context);
         }
     }
 }
@@ -142,8 +162,16 @@ impl Channels {
         find(&mut self.subscriptions.borrow_mut(), name).map(with)
     }
 
-    /// Reads what is there, of all of them: what came is told with its protocol and its step, and the headers of those
-    /// that are numbered with their track.
+    /// Their session is about to be polled: what is there is read by whoever waits for it, or else by
+    /// [`Channels::pump`] after it. Connections of Socket.IO are read now: they have more to do than to be read.
+    pub(super) fn stir(&self, context: &mut Context<'_>, body_max_bytes: usize) {
+        self.sockets.borrow_mut().iter_mut().for_each(|named| named.open.stir());
+        self.socketio.borrow_mut().iter_mut().for_each(|named| named.open.pump(context, body_max_bytes));
+        self.subscriptions.borrow_mut().iter_mut().for_each(|named| named.open.is_unread = true);
+    }
+
+    /// Reads what is there and was not read yet, of all of them: what came is told with its protocol and its step, and
+    /// the headers of those that are numbered with their track.
     pub(super) fn pump(
         &self,
         context: &mut Context<'_>,
@@ -152,15 +180,14 @@ impl Channels {
         numbered: &mut dyn FnMut(&Arc<str>, &str),
     ) {
         for Named { step, open: socket, .. } in self.sockets.borrow_mut().iter_mut() {
-            socket.pump(context, body_max_bytes);
+            socket.pump_unread(context, body_max_bytes);
             came(Protocol::Ws, *step, socket.inbox.take_received());
         }
         for Named { step, open: io, .. } in self.socketio.borrow_mut().iter_mut() {
-            io.pump(context, body_max_bytes);
             came(Protocol::SocketIo, *step, io.take_received());
         }
         for Named { step, open: subscription, .. } in self.subscriptions.borrow_mut().iter_mut() {
-            subscription.pump(context, numbered);
+            subscription.pump_unread(context, numbered);
             came(Protocol::Nats, *step, subscription.inbox.take_received());
         }
     }

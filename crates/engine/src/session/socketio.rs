@@ -59,9 +59,7 @@ impl Session<'_> {
                     Ok(Emission { event, arguments, length_bytes })
                 });
                 let emission = made.map_err(|failure| self.fail_at(step, ready, failure))?;
-                let exchange = self.open(step, ready);
-                self.permit(exchange).await;
-                let sent_ns = self.in_flight().sent(exchange);
+                let (exchange, sent_ns) = self.begin(step, ready).await;
                 let ended = self.io_emit(plan, emission, waits, (cursor, &mut draws), exchange).await;
                 self.io_ended(plan, (exchange, sent_ns), ended, (cursor, &mut draws))
             }
@@ -74,9 +72,7 @@ impl Session<'_> {
                 self.io_ended(plan, (exchange, sent_ns), ended.map(Some), (cursor, &mut draws))
             }
             SocketIoDoes::Disconnect => {
-                let exchange = self.open(step, ready);
-                self.permit(exchange).await;
-                let sent_ns = self.in_flight().sent(exchange);
+                let (exchange, sent_ns) = self.begin(step, ready).await;
                 let leaving = self.io_disconnect(plan);
                 let left = timeout(Duration::from_nanos(plan.timeout_ns), leaving).await;
                 let left = left.unwrap_or_else(|_| Err(too_late("the server takes nothing within the timeout")));

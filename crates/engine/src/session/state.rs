@@ -87,6 +87,20 @@ impl<'s> Session<'s> {
         }
     }
 
+    /// Opens an exchange of a step whose request is written at once, or as soon as the node's cap on the rate lets it
+    /// through; and when that is.
+    pub(super) async fn begin(&self, step: u16, ready: Ready) -> (ExchangeId, u64) {
+        let asks_leave = self.user.has_sent.replace(true);
+        let (exchange, sent_ns) = self.in_flight().dispatch((self.iteration, step), ready, asks_leave);
+        match sent_ns {
+            Some(sent_ns) => (exchange, sent_ns),
+            None => {
+                self.in_flight().permit(exchange).await;
+                (exchange, self.in_flight().sent(exchange))
+            }
+        }
+    }
+
     /// Waits for the node's cap on the rate, unless this is the very first request, which was let through with the
     /// iteration.
     pub(super) async fn permit(&self, exchange: ExchangeId) {

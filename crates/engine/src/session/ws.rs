@@ -55,9 +55,7 @@ impl Session<'_> {
                 let message = self.ws_message(message, cursor, &mut draws);
                 let message = message.map_err(|failure| self.fail_at(plan.step, ready, failure))?;
                 let length_bytes = message.len() as u64;
-                let exchange = self.open(plan.step, ready);
-                self.permit(exchange).await;
-                let sent_ns = self.in_flight().sent(exchange);
+                let (exchange, sent_ns) = self.begin(plan.step, ready).await;
                 let patience = Duration::from_nanos(plan.timeout_ns);
                 let exchanged = {
                     // In its place: it is large, and would be copied once more.
@@ -84,9 +82,7 @@ impl Session<'_> {
                 self.ws_ended(plan, (exchange, sent_ns), ended, cursor, &mut draws)
             }
             WsDoes::Close(code) => {
-                let exchange = self.open(plan.step, ready);
-                self.permit(exchange).await;
-                self.in_flight().sent(exchange);
+                let (exchange, _) = self.begin(plan.step, ready).await;
                 let patience = Duration::from_nanos(plan.timeout_ns);
                 let closed = timeout(patience, self.ws_close(plan.channel, *code)).await;
                 let closed = closed.unwrap_or_else(|_| {

@@ -24,6 +24,11 @@ pub(crate) fn section(report: &Report, instead: &str) -> String {
             }
         }
     }
+    // A study has measured nothing itself: what came of its experiments is drawn in a section of its own.
+    let is_study = report.search.is_some() || report.sweep.is_some();
+    if over_time.is_empty() && curves.is_empty() && is_study {
+        return String::new();
+    }
     if over_time.is_empty() && curves.is_empty() {
         return String::from("<section>\n<h2>Charts</h2>\n<p class=\"note\">Nothing was measured.</p>\n</section>\n");
     }

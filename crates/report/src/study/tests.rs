@@ -152,6 +152,7 @@ fn the_page_of_a_study_has_its_charts_and_no_markup_of_strangers() {
     let page = crate::html::page(&report, None);
     assert!(page.contains("<h2>Search</h2>") && page.contains("Load of each experiment"), "{page}");
     assert!(page.contains("<h2>Sweep</h2>") && page.contains("response p99 by load"), "{page}");
+    assert!(!page.contains("Nothing was measured"), "its experiments have measured: {page}");
     assert!(!page.contains("<b>72 ms") && !page.contains("much<"), "escaped throughout");
     assert!(page.contains("badge small fail\">fail"), "{page}");
     let text = summary(&report, TextOptions::default(), None);

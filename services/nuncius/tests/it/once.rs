@@ -144,6 +144,7 @@ async fn what_a_killed_node_was_doing_once_is_done_by_another_and_the_run_goes_o
     let members = members("  - {name: wait, get: /delay/2s}\n", "");
     system.publish(spec("killed", &address, ("100/s", "3s"), "", &members).as_bytes()).await;
     let node = worker_of(&system, "killed").await;
+    until("it has begun", async || (stub_stats(&address).path("delay") == 1).then_some(())).await;
     system.clients[number_of(&node)].kill();
     let record = system.wait_for_end("killed").await;
     let report = system.report("killed").await;

@@ -167,6 +167,16 @@ async fn serve(mut socket: TcpStream, seen: Arc<Seen>) {
         }
         let _ = socket.send(Message::text("done")).await;
     }
+    if path == "/flood" {
+        let _ = socket.next().await;
+        for _ in 0..600 {
+            let _ = socket.feed(Message::text("drop")).await;
+        }
+        let _ = socket.send(Message::Ping("x".into())).await;
+        if let Ok(Some(Ok(Message::Pong(_)))) = tokio::time::timeout(Duration::from_millis(700), socket.next()).await {
+            seen.pongs.fetch_add(1, Ordering::SeqCst);
+        }
+    }
     while let Some(Ok(message)) = socket.next().await {
         match message {
             Message::Text(text) => {
@@ -242,6 +252,15 @@ fn pings_are_answered_while_the_user_thinks_and_while_it_waits_for_something_els
     assert_eq!(wait.succeeded, 1);
     // It came while the user was thinking: there was nothing to wait for.
     assert!(wait.of(Series::Service).summary().max_ns < 100_000_000, "{}", wait.of(Series::Service).summary().max_ns);
+}
+
+#[test]
+fn who_has_taken_the_first_message_of_a_flood_answers_pings_while_it_thinks() {
+    let server = Server::start();
+    let outcome = server.once("steps: [{ws: {connect: /flood}}, {ws: {send: go, wait: []}}, {think: 1500ms}]");
+    assert_eq!(outcome.all()[1].succeeded, 1);
+    assert_eq!(server.seen.pongs.load(Ordering::SeqCst), 1);
+    assert_eq!(outcome.meters["ws_messages_received"], 600);
 }
 
 #[test]
