@@ -128,7 +128,7 @@ async fn iterate(shared: Rc<Shared>, iteration: Iteration) {
     if program.is_once && outcome == Outcome::Succeeded {
         session.tell();
     }
-    counting::part(&session.user.channels, &shared, iteration);
+    counting::part(&session.user.channels, &shared, iteration, program.body_max_bytes).await;
     let Session { user, .. } = session;
     shared.part(iteration, user, program);
     shared.in_flight.finish(iteration, outcome, monotonic_ns());

@@ -42,6 +42,8 @@ struct Traffic {
     written_bytes: Cell<u64>,
     read_bytes: Cell<u64>,
     streams_max: Cell<usize>,
+    /// The server takes no more exchanges on it.
+    is_leaving: Cell<bool>,
     is_over: Cell<bool>,
 }
 
@@ -109,6 +111,12 @@ impl Http2 {
         !self.traffic.is_over.get() && !self.sender.is_closed()
     }
 
+    /// Whether the server has said, or has shown, that it takes no more exchanges on it. One that it has refused says
+    /// nothing of others.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.traffic.is_leaving.get()
+    }
+
     /// How many exchanges the server takes at a time.
     pub(crate) fn streams_max(&self) -> usize {
         self.traffic.streams_max.get()
@@ -150,10 +158,12 @@ impl Http2 {
     /// What an error means. What the server has refused, or what came after it had said that it takes no more, it has
     /// not looked at (RFC 9113, 8.7).
     fn ended(&self, error: &hyper::Error, is_unseen: bool, is_answered: bool) -> Ending {
-        let cause = cause(error);
-        let is_refused = cause.is_some_and(|cause| {
-            cause.is_remote() && (cause.is_go_away() || cause.reason() == Some(h2::Reason::REFUSED_STREAM))
-        });
+        let cause = cause(error).filter(|cause| cause.is_remote());
+        let is_told = cause.is_some_and(h2::Error::is_go_away);
+        if is_told || is_unseen {
+            self.traffic.is_leaving.set(true);
+        }
+        let is_refused = is_told || cause.and_then(h2::Error::reason) == Some(h2::Reason::REFUSED_STREAM);
         match trouble(self.address, error) {
             Some(failure) if is_unseen || is_refused => Ending::Unseen(failure),
             None if is_unseen || is_refused => Ending::Unseen(closed(self.address)),

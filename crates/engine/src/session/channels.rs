@@ -86,9 +86,21 @@ fn find<T>(all: &mut [Named<T>], name: u16) -> Option<&mut T> {
     all.iter_mut().find(|named| named.name == name).map(|named| &mut named.open)
 }
 
-fn take<T>(all: &mut Vec<Named<T>>, name: u16) -> Option<T> {
+/// What was kept under a name, and is no longer: what came on it and was not counted yet counts at its step.
+pub(super) struct Gone<T> {
+    pub(super) step: u16,
+    pub(super) open: T,
+}
+
+fn take<T>(all: &mut Vec<Named<T>>, name: u16) -> Option<Gone<T>> {
     let at = all.iter().position(|named| named.name == name)?;
-    Some(all.swap_remove(at).open)
+    Some(all.swap_remove(at).into())
+}
+
+impl<T> From<Named<T>> for Gone<T> {
+    fn from(Named { step, open, .. }: Named<T>) -> Self {
+        Self { step, open }
+    }
 }
 
 /// What a user has open.
@@ -117,14 +129,14 @@ impl Channels {
     }
 
     /// Keeps a connection under a name; the one that had it before is given back.
-    pub(super) fn put_socket(&self, name: u16, step: u16, socket: Socket) -> Option<Socket> {
+    pub(super) fn put_socket(&self, name: u16, step: u16, socket: Socket) -> Option<Gone<Socket>> {
         let before = self.take_socket(name);
         self.sockets.borrow_mut().push(Named { name, step, open: socket });
         before
     }
 
     /// The connection of a name, open no longer.
-    pub(super) fn take_socket(&self, name: u16) -> Option<Socket> {
+    pub(super) fn take_socket(&self, name: u16) -> Option<Gone<Socket>> {
         take(&mut self.sockets.borrow_mut(), name)
     }
 
@@ -134,14 +146,14 @@ impl Channels {
     }
 
     /// Keeps a connection of Socket.IO under a name; the one that had it before is given back.
-    pub(super) fn put_socketio(&self, name: u16, step: u16, io: SocketIo) -> Option<SocketIo> {
+    pub(super) fn put_socketio(&self, name: u16, step: u16, io: SocketIo) -> Option<Gone<SocketIo>> {
         let before = self.take_socketio(name);
         self.socketio.borrow_mut().push(Named { name, step, open: io });
         before
     }
 
     /// The connection of Socket.IO of a name, open no longer.
-    pub(super) fn take_socketio(&self, name: u16) -> Option<SocketIo> {
+    pub(super) fn take_socketio(&self, name: u16) -> Option<Gone<SocketIo>> {
         take(&mut self.socketio.borrow_mut(), name)
     }
 
@@ -150,11 +162,17 @@ impl Channels {
         find(&mut self.socketio.borrow_mut(), name).map(with)
     }
 
-    /// Keeps a subscription under a name; the one that had it before ends.
-    pub(super) fn put_subscription(&self, name: u16, step: u16, subscription: Subscription) {
+    /// Keeps a subscription under a name; the one that had it before is given back.
+    pub(super) fn put_subscription(
+        &self,
+        name: u16,
+        step: u16,
+        subscription: Subscription,
+    ) -> Option<Gone<Subscription>> {
         let mut all = self.subscriptions.borrow_mut();
-        take(&mut all, name);
+        let before = take(&mut all, name);
         all.push(Named { name, step, open: subscription });
+        before
     }
 
     /// Something with the subscription of a name; `None` where there is none.
@@ -192,22 +210,12 @@ impl Channels {
         }
     }
 
-    /// What is open still, open no longer; what came on it, as for [`Channels::pump`].
-    pub(super) fn take_all(&self, came: &mut dyn FnMut(Protocol, u16, Traffic)) -> (Vec<Socket>, Vec<SocketIo>) {
-        let mut sockets = Vec::new();
-        for Named { step, open: mut socket, .. } in self.sockets.take() {
-            came(Protocol::Ws, step, socket.inbox.take_received());
-            sockets.push(socket);
+    /// What is open still, open no longer.
+    pub(super) fn take_all(&self) -> (Vec<Gone<Socket>>, Vec<Gone<SocketIo>>, Vec<Gone<Subscription>>) {
+        fn gone<T>(all: &RefCell<Vec<Named<T>>>) -> Vec<Gone<T>> {
+            all.take().into_iter().map(Gone::from).collect()
         }
-        let mut socketio = Vec::new();
-        for Named { step, open: mut io, .. } in self.socketio.take() {
-            came(Protocol::SocketIo, step, io.take_received());
-            socketio.push(io);
-        }
-        for Named { step, open: mut subscription, .. } in self.subscriptions.take() {
-            came(Protocol::Nats, step, subscription.inbox.take_received());
-        }
-        (sockets, socketio)
+        (gone(&self.sockets), gone(&self.socketio), gone(&self.subscriptions))
     }
 }
 

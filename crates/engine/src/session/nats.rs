@@ -18,7 +18,7 @@ use nuncius_schemas::track::TRACK_HEADER;
 use tokio::time::timeout;
 
 use super::channels::{Subscription, Taking};
-use super::counting::{add, count_numbered, count_received};
+use super::counting::{add, count_numbered, count_received, nats_parted};
 use super::state::{Ready, Session, Stop};
 use crate::failure::Failure;
 use crate::in_flight::ExchangeId;
@@ -149,7 +149,9 @@ impl Session<'_> {
                 };
                 let subscription = Box::pin(client.subscribe(subject, queue)).await.map_err(failure_of)?;
                 let subscription = Subscription::new(subscription, track.clone());
-                self.user.channels.put_subscription(*channel, plan.step, subscription);
+                if let Some(before) = self.user.channels.put_subscription(*channel, plan.step, subscription) {
+                    nats_parted(self.shared, self.iteration, before);
+                }
                 Ok(None)
             }
             NatsDoes::Wait { channel, wait, messages } => {

@@ -167,8 +167,8 @@ impl Session<'_> {
                 Ok(Ok(())) => return Ok(sent_ns),
                 Ok(Err(ending)) => {
                     let is_unseen = matches!(ending, Ending::Unseen(_));
-                    if is_unseen {
-                        // It takes no more: there is another, or there will be.
+                    if stream.http2().is_leaving() {
+                        // There is another, or there will be.
                         stream.leave();
                     }
                     match ending {

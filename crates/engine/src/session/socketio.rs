@@ -16,7 +16,7 @@ use nuncius_socketio::{Transport, Version};
 use serde_json::Value;
 use tokio::time::timeout;
 
-use super::channels::Taking;
+use super::channels::{Gone, Taking};
 use super::counting::{self, add};
 use super::shared::Buffers;
 use super::state::{Ready, Session, Stop};
@@ -375,7 +375,7 @@ impl Session<'_> {
         Ok(at_ns)
     }
 
-    fn io_parted(&self, io: SocketIo) {
+    fn io_parted(&self, io: Gone<SocketIo>) {
         counting::io_parted(self.shared, self.iteration, io);
     }
 }

@@ -133,6 +133,8 @@ fn messages_without_a_descriptor_for_the_connection_are_censored() {
     if !is_alone("messages_without_a_descriptor_for_the_connection_are_censored", FEW_DESCRIPTORS) {
         return;
     }
+    // As in a node, whose runtime has what the whole process needs of signals before any load.
+    let _of_node = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     // Refuses at first: the failures of that time are its own.
     let (listener, address) = silent();
     drop(listener);

@@ -194,6 +194,8 @@ fn a_server_that_goes_away_in_mid_session_is_met_by_failures_and_used_again_when
     run.during = Box::new(move |control| {
         nats.wait_for("x", 50);
         nats.server.kill();
+        // How long it is away: many times what passes between two messages of a user.
+        std::thread::sleep(Duration::from_millis(500));
         let Nats { runtime, server } = &mut nats;
         runtime.block_on(server.restart()).unwrap();
         nats.wait_for("x", 50);
