@@ -92,6 +92,13 @@ pub(super) struct Gone<T> {
     pub(super) open: T,
 }
 
+/// All that was open.
+pub(super) struct AllGone {
+    pub(super) sockets: Vec<Gone<Socket>>,
+    pub(super) socketio: Vec<Gone<SocketIo>>,
+    pub(super) subscriptions: Vec<Gone<Subscription>>,
+}
+
 fn take<T>(all: &mut Vec<Named<T>>, name: u16) -> Option<Gone<T>> {
     let at = all.iter().position(|named| named.name == name)?;
     Some(all.swap_remove(at).into())
@@ -211,11 +218,15 @@ impl Channels {
     }
 
     /// What is open still, open no longer.
-    pub(super) fn take_all(&self) -> (Vec<Gone<Socket>>, Vec<Gone<SocketIo>>, Vec<Gone<Subscription>>) {
+    pub(super) fn take_all(&self) -> AllGone {
         fn gone<T>(all: &RefCell<Vec<Named<T>>>) -> Vec<Gone<T>> {
             all.take().into_iter().map(Gone::from).collect()
         }
-        (gone(&self.sockets), gone(&self.socketio), gone(&self.subscriptions))
+        AllGone {
+            sockets: gone(&self.sockets),
+            socketio: gone(&self.socketio),
+            subscriptions: gone(&self.subscriptions),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use nuncius_clock::monotonic_ns;
 
-use super::channels::{Channels, Gone, Protocol, Subscription};
+use super::channels::{AllGone, Channels, Gone, Protocol, Subscription};
 use super::meters::ProtocolMeters;
 use super::shared::Shared;
 use crate::in_flight::Iteration;
@@ -40,7 +40,7 @@ pub(super) async fn part(channels: &Channels, shared: &Shared, iteration: Iterat
         Poll::Ready(())
     })
     .await;
-    let (sockets, socketio, subscriptions) = channels.take_all();
+    let AllGone { sockets, socketio, subscriptions } = channels.take_all();
     sockets.into_iter().for_each(|socket| parted(shared, iteration, socket));
     socketio.into_iter().for_each(|io| io_parted(shared, iteration, io));
     subscriptions.into_iter().for_each(|subscription| nats_parted(shared, iteration, subscription));
