@@ -48,7 +48,11 @@ pub(crate) async fn ask_once(bus: &Bus, id: &str, control: &Control) -> Result<O
         Ok(ControlReply { error: Some(problem), .. }) => Err(ControlError::NotDone { id: id.to_owned(), problem }),
         Ok(reply) => Ok(Some(reply)),
         Err(TypedError::Bus(BusError::NoResponders { .. })) => Ok(None),
-        Err(error) => Err(error.into()),
+        // Its end may have come between the question and the answer: then nobody reads it any more.
+        Err(error) => match check_under_way(bus, id).await {
+            Err(ended @ ControlError::Ended { .. }) => Err(ended),
+            Ok(()) | Err(_) => Err(error.into()),
+        },
     }
 }
 

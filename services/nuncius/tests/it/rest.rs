@@ -177,6 +177,11 @@ async fn a_cancellation_stands_in_the_events_with_who_and_why_and_the_server_may
     assert_eq!((status, &refused["code"]), (409, &json!("ended")), "{refused}");
     let (status, refused) = apart(|| face.ask("POST", &path, &token, "{\"why\": 1}"));
     assert_eq!((status, &refused["field"]), (422, &json!("why")), "{refused}");
+    // The same while its daemon has just ended it: somebody is asked still, and answers no more.
+    let deaf = system.bus.subscribe(&system.bus.namespace().experiment_control("long")).await.unwrap();
+    let (status, refused) = apart(|| face.ask("POST", &path, &token, "{}"));
+    assert_eq!((status, &refused["code"]), (409, &json!("ended")), "{refused}");
+    drop(deaf);
     // It may not delete.
     assert_eq!(apart(|| face.ask("DELETE", &format!("{EXPERIMENTS}/long"), &token, "")).0, 403);
 }
