@@ -25,8 +25,10 @@ use tokio_util::sync::CancellationToken;
 const SOON: Duration = Duration::from_secs(15);
 const OK: &str = r#"{"status":"ok","message":null}"#;
 
+/// On a port that nobody else is given meanwhile: some start there again.
 fn any_port() -> OcoConfig {
-    OcoConfig { http: "127.0.0.1:0".to_owned(), ..OcoConfig::default() }
+    let port = nuncius_testkit::free_port().unwrap();
+    OcoConfig { http: format!("127.0.0.1:{port}"), ..OcoConfig::default() }
 }
 
 /// Fails the test instead of hanging it.
