@@ -19,6 +19,12 @@ fn messages() -> u64 {
     std::env::var("NUNCIUS_MESSAGES").ok().and_then(|text| text.parse().ok()).unwrap_or(6_000)
 }
 
+/// Seconds that the consumer may take for all of them: two minutes to start, and five hundred messages in each second
+/// that follows, which a build without optimisation does.
+fn patience_seconds(messages: u64) -> u64 {
+    120 + messages / 500
+}
+
 /// What becomes of each message: one in a hundred is lost, one doubled, one changes places with the next.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 struct Done {
@@ -119,6 +125,7 @@ async fn what_a_relay_of_nats_loses_doubles_and_turns_around_is_told_to_the_mess
     let client = connect(options).await.unwrap();
     let mut coming = client.subscribe("in".to_owned(), None).await.unwrap();
     let count = messages();
+    let patience = patience_seconds(count);
     let relay = tokio::spawn(async move {
         // What is published while nobody listens is gone. One message tells that somebody does: it finds no answer.
         let (nothing, patience) = (Headers::new(), Duration::from_millis(100));
@@ -141,8 +148,9 @@ async fn what_a_relay_of_nats_loses_doubles_and_turns_around_is_told_to_the_mess
     let report = run(
         directory.path(),
         format!(
-            "groups:\n- {{name: consume, target: 'nats://127.0.0.1:{port}', users: 1, iterations: 1, timeout: 120s, steps: \
-             [{{nats: {{subscribe: out, track: t}}}}, {{nats: {{wait: [], messages: {leaving}, timeout: 120s}}}}]}}\n\
+            "groups:\n- {{name: consume, target: 'nats://127.0.0.1:{port}', users: 1, iterations: 1, \
+             timeout: {patience}s, steps: [{{nats: {{subscribe: out, track: t}}}}, \
+             {{nats: {{wait: [], messages: {leaving}, timeout: {patience}s}}}}]}}\n\
              - {{name: publish, target: 'nats://127.0.0.1:{port}', users: 1, iterations: {count}, steps: \
              [{{nats: {{publish: in, body: 'message {{{{ iteration() }}}}', track: t}}}}]}}\n",
             port = server.port()
@@ -160,13 +168,14 @@ async fn what_a_relay_of_amqp_loses_doubles_and_turns_around_is_told_to_the_mess
     let broker = RabbitMq::start().await.unwrap_or_else(|problem| panic!("{problem}"));
     let directory = TempDir::new("it-tracks").unwrap();
     let count = messages();
+    let patience = patience_seconds(count);
     let mut relay = Relay::start(&broker.url(), count).unwrap_or_else(|problem| panic!("{problem}"));
     let leaving = Mangler::<()>::leaving(count);
     let report = run(
         directory.path(),
         format!(
-            "groups:\n- {{name: consume, target: '{url}', users: 1, iterations: 1, timeout: 120s, steps: \
-             [{{consume: {{queue: out, messages: {leaving}, track: t, timeout: 120s}}}}]}}\n\
+            "groups:\n- {{name: consume, target: '{url}', users: 1, iterations: 1, timeout: {patience}s, \
+             steps: [{{consume: {{queue: out, messages: {leaving}, track: t, timeout: {patience}s}}}}]}}\n\
              - {{name: publish, target: '{url}', users: 1, iterations: {count}, steps: \
              [{{publish: {{routing_key: in, body: 'message {{{{ iteration() }}}}', track: t}}}}]}}\n",
             url = broker.url()
