@@ -40,6 +40,13 @@ pub struct RecordBatch {
     pub outcome: Vec<RecordOutcome>,
     /// Id of its span in the experiment's trace, 0 when it carried no sampled trace.
     pub span_id: Vec<u64>,
+    /// Which of `hosts` it went to, counted from 1; 0 where the hosts of its group are not told apart. Nodes of before
+    /// left it out.
+    #[serde(default)]
+    pub host: Vec<u16>,
+    /// Addresses of hosts: `10.0.0.7:8080`.
+    #[serde(default)]
+    pub hosts: Vec<String>,
 }
 
 /// How a request ended.
@@ -79,6 +86,31 @@ impl RecordBatch {
             self.outcome.len(),
             self.span_id.len(),
         ];
-        same.iter().all(|len| *len == rows).then_some(rows)
+        let has_hosts = self.host.is_empty() || self.host.len() == rows;
+        (has_hosts && same.iter().all(|len| *len == rows)).then_some(rows)
+    }
+
+    /// Adds the host of the newest row: none where hosts are not told apart.
+    pub fn push_host(&mut self, host: Option<&str>) {
+        let number = host.map_or(0, |host| {
+            let known = self.hosts.iter().position(|known| known == host);
+            let at = known.unwrap_or_else(|| {
+                self.hosts.push(host.to_owned());
+                self.hosts.len() - 1
+            });
+            u16::try_from(at + 1).unwrap_or(0)
+        });
+        self.host.push(number);
+    }
+
+    /// The host of a row, where hosts are told apart.
+    ///
+    /// # Errors
+    /// The number, where the batch has no host of that number.
+    pub fn host(&self, row: usize) -> Result<Option<&str>, u16> {
+        match self.host.get(row).copied() {
+            None | Some(0) => Ok(None),
+            Some(number) => self.hosts.get(usize::from(number) - 1).map(|host| Some(host.as_str())).ok_or(number),
+        }
     }
 }

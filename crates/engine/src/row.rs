@@ -1,5 +1,7 @@
 //! One request, as it is told by itself.
 
+use std::net::SocketAddr;
+
 use nuncius_schemas::metric::FailureKind;
 use nuncius_schemas::record::RecordOutcome;
 
@@ -31,4 +33,6 @@ pub struct Row {
     /// Where it tells of a message that was received, which leaves a span and is no request: the span of whoever
     /// published it; else 0.
     pub received_from: u64,
+    /// Where it went, where the hosts of its group are told apart.
+    pub host: Option<SocketAddr>,
 }

@@ -92,6 +92,7 @@ mod tests {
             trace_id: 1,
             span_id: 1,
             received_from: 0,
+            host: None,
         };
         SlowRow { row, is_sampled: false }
     }

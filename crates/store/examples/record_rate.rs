@@ -87,6 +87,8 @@ fn batch(sequence: u64) -> RecordBatch {
         status: vec![200; rows],
         outcome: vec![RecordOutcome::Succeeded; rows],
         span_id: indices.map(|i| if i % 1_000 == 0 { i.wrapping_mul(0x9e37_79b9_7f4a_7c15) } else { 0 }).collect(),
+        host: vec![0; rows],
+        hosts: Vec::new(),
     }
 }
 
@@ -162,7 +164,7 @@ async fn plain(path: &Path, batches: u64) -> Result<f64, Failure> {
     sqlx::query(
         "CREATE TABLE request (experiment TEXT NOT NULL, node TEXT NOT NULL, group_name TEXT NOT NULL, \
          step_name TEXT NOT NULL, idx INTEGER NOT NULL, planned_ns INTEGER NOT NULL, sent_ns INTEGER, \
-         done_ns INTEGER, status INTEGER, outcome TEXT NOT NULL, span_id INTEGER)",
+         done_ns INTEGER, status INTEGER, outcome TEXT NOT NULL, span_id INTEGER, host TEXT)",
     )
     .execute(&pool)
     .await?;
@@ -181,7 +183,7 @@ async fn plain(path: &Path, batches: u64) -> Result<f64, Failure> {
         for chunk in rows.chunks(ROWS_PER_INSERT) {
             let mut insert = QueryBuilder::<Sqlite>::new(
                 "INSERT INTO request (experiment, node, group_name, step_name, idx, planned_ns, sent_ns, done_ns, \
-                 status, outcome, span_id) ",
+                 status, outcome, span_id, host) ",
             );
             insert.push_values(chunk, |mut values, (((index, planned), (sent, done)), (status, trace))| {
                 values
@@ -195,7 +197,8 @@ async fn plain(path: &Path, batches: u64) -> Result<f64, Failure> {
                     .push_bind(Some(done.cast_signed()))
                     .push_bind(Some(**status))
                     .push_bind("succeeded")
-                    .push_bind((**trace != 0).then(|| trace.cast_signed()));
+                    .push_bind((**trace != 0).then(|| trace.cast_signed()))
+                    .push_bind(None::<&str>);
             });
             insert.build().execute(&mut *transaction).await?;
         }

@@ -84,6 +84,8 @@ fn batch(sequence: u64) -> RecordBatch {
         status: vec![200; rows],
         outcome: vec![RecordOutcome::Succeeded; rows],
         span_id: indices.map(|i| if i % 1_000 == 0 { i.wrapping_mul(0x9e37_79b9_7f4a_7c15) } else { 0 }).collect(),
+        host: vec![0; rows],
+        hosts: Vec::new(),
     }
 }
 
@@ -123,13 +125,13 @@ async fn with_store(url: &str, batches: &[RecordBatch]) -> Result<f64, Failure> 
 const POSTGRES: &str = "CREATE TABLE request (id BIGINT GENERATED ALWAYS AS IDENTITY, experiment VARCHAR(64) NOT NULL, \
      node VARCHAR(255) NOT NULL, group_name TEXT NOT NULL, step_name TEXT NOT NULL, idx BIGINT NOT NULL, \
      planned_ns BIGINT NOT NULL, sent_ns BIGINT, done_ns BIGINT, status BIGINT, outcome VARCHAR(32) NOT NULL, \
-     span_id BIGINT); CREATE INDEX request_experiment ON request (experiment, id)";
+     span_id BIGINT, host TEXT); CREATE INDEX request_experiment ON request (experiment, id)";
 const MARIADB: &str = "CREATE TABLE request (id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, \
      experiment VARCHAR(64) NOT NULL, node VARCHAR(255) NOT NULL, group_name TEXT NOT NULL, step_name TEXT NOT NULL, \
      idx BIGINT NOT NULL, planned_ns BIGINT NOT NULL, sent_ns BIGINT, done_ns BIGINT, status BIGINT, \
-     outcome VARCHAR(32) NOT NULL, span_id BIGINT, KEY request_experiment (experiment))";
+     outcome VARCHAR(32) NOT NULL, span_id BIGINT, host TEXT, KEY request_experiment (experiment))";
 const COLUMNS: &str =
-    "experiment, node, group_name, step_name, idx, planned_ns, sent_ns, done_ns, status, outcome, span_id";
+    "experiment, node, group_name, step_name, idx, planned_ns, sent_ns, done_ns, status, outcome, span_id, host";
 
 fn lines(batch: &RecordBatch) -> String {
     let mut text = String::new();
@@ -139,9 +141,10 @@ fn lines(batch: &RecordBatch) -> String {
         let _ = write!(text, "{}\t{}\tmain\tget\t{index}\t", batch.experiment, batch.node);
         let _ = write!(text, "{planned}\t{sent}\t{done}\t{status}\tsucceeded\t");
         match span {
-            0 => text.push_str("\\N\n"),
-            span => drop(writeln!(text, "{}", span.cast_signed())),
+            0 => text.push_str("\\N"),
+            span => drop(write!(text, "{}", span.cast_signed())),
         }
+        text.push_str("\t\\N\n");
     }
     text
 }
@@ -185,7 +188,8 @@ async fn plain_mariadb(url: &str, batches: &[RecordBatch]) -> Result<f64, Failur
                 .push_bind(done.cast_signed())
                 .push_bind(*status)
                 .push_bind("succeeded")
-                .push_bind((*span != 0).then(|| span.cast_signed()));
+                .push_bind((*span != 0).then(|| span.cast_signed()))
+                .push_bind(None::<&str>);
         });
         insert.build().execute(&mut connection).await?;
         connection.execute("COMMIT").await?;

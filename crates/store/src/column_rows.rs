@@ -66,8 +66,8 @@ pub(crate) struct ColumnRows {
     file: Arc<File>,
     length: u64,
     metadata: ParquetMetaData,
-    /// What is asked for, and where each column stands in the file.
-    columns: Vec<(Column, usize)>,
+    /// What is asked for, and where each column stands in the file; absent where the file is older than the column.
+    columns: Vec<(Column, Option<usize>)>,
     group: usize,
     /// Of the group before the present one on.
     reading: Vec<Reading>,
@@ -90,6 +90,8 @@ enum Values {
     Reals(Box<ColumnReaderImpl<DoubleType>>, Vec<f64>),
     Flags(Box<ColumnReaderImpl<BoolType>>, Vec<bool>),
     Texts(Box<ColumnReaderImpl<ByteArrayType>>, Vec<ByteArray>),
+    /// The file has no such column: no row has a value.
+    Missing,
 }
 
 impl ColumnRows {
@@ -178,8 +180,8 @@ fn footer(file: &File, length: u64) -> Result<ParquetMetaData, FileError> {
     ParquetMetaDataReader::new().parse_and_finish(file).map_err(|error| not_parquet(&error))
 }
 
-/// Which column of a file is meant, and whether it holds what it should.
-fn place(metadata: &ParquetMetaData, column: &Column) -> Result<usize, FileError> {
+/// Which column of a file is meant, and whether it holds what it should; none where it may be missing, and is.
+fn place(metadata: &ParquetMetaData, column: &Column) -> Result<Option<usize>, FileError> {
     let (physical, wanted) = match column.holds {
         Holds::Integer => (Physical::INT64, "integers of 64 bits (INT64)"),
         Holds::Real => (Physical::DOUBLE, "numbers of 64 bits (DOUBLE)"),
@@ -189,8 +191,9 @@ fn place(metadata: &ParquetMetaData, column: &Column) -> Result<usize, FileError
     };
     let all = metadata.file_metadata().schema_descr().columns();
     let is_meant = |found: &ColumnDescPtr| matches!(found.path().parts(), [name] if name == column.name);
-    let at = all.iter().position(is_meant).ok_or(FileError::NoColumn(column.name))?;
-    let found = all.get(at).ok_or(FileError::NoColumn(column.name))?;
+    let Some((at, found)) = all.iter().enumerate().find(|(_, found)| is_meant(found)) else {
+        return if column.may_be_missing { Ok(None) } else { Err(FileError::NoColumn(column.name)) };
+    };
     let wrong = |found: String| FileError::Column { name: column.name, found, wanted };
     if found.physical_type() != physical {
         return Err(wrong(found.physical_type().to_string()));
@@ -201,7 +204,7 @@ fn place(metadata: &ParquetMetaData, column: &Column) -> Result<usize, FileError
     if found.max_def_level() == 1 && !column.is_optional {
         return Err(wrong("values that may be absent".to_owned()));
     }
-    Ok(at)
+    Ok(Some(at))
 }
 
 /// Begins with a group of rows.
@@ -209,7 +212,7 @@ fn begin(
     file: &Arc<File>,
     length: u64,
     group: &RowGroupMetaData,
-    columns: &[(Column, usize)],
+    columns: &[(Column, Option<usize>)],
     row: u64,
 ) -> Result<Vec<Reading>, FileError> {
     let negative = || FileError::NotParquet("a size in it is negative".to_owned());
@@ -224,6 +227,10 @@ fn begin(
     let mut bytes = 0u64;
     let mut reading = Vec::with_capacity(columns.len());
     for (column, at) in columns {
+        let Some(at) = at else {
+            reading.push(Reading { column: *column, values: Values::Missing, levels: Vec::new() });
+            continue;
+        };
         let chunk = group.columns().get(*at).ok_or(FileError::NoColumn(column.name))?;
         let size = size(chunk)?;
         bytes = bytes.saturating_add(size);
@@ -265,6 +272,7 @@ impl Reading {
             Values::Reals(reader, values) => read(reader, values, levels, wanted)?,
             Values::Flags(reader, values) => read(reader, values, levels, wanted)?,
             Values::Texts(reader, values) => read(reader, values, levels, wanted)?,
+            Values::Missing => wanted,
         };
         if records == wanted {
             return Ok(());
@@ -280,6 +288,14 @@ impl Reading {
             Values::Integers(_, found) => spread(rows, levels, found.drain(..).map(Value::from), Value::Integer(None)),
             Values::Reals(_, found) => spread(rows, levels, found.drain(..).map(Value::from), Value::Integer(None)),
             Values::Flags(_, found) => spread(rows, levels, found.drain(..).map(Value::from), Value::Integer(None)),
+            Values::Missing => {
+                let absent = match column.holds {
+                    Holds::Integer | Holds::Real | Holds::Flag => Value::Integer(None),
+                    Holds::Text => Value::Text(None),
+                    Holds::Bytes => Value::Bytes(None),
+                };
+                rows.iter_mut().for_each(|row| row.push(absent.clone()));
+            }
             Values::Texts(_, found) if column.holds == Holds::Bytes => {
                 let bytes = found.drain(..).map(|bytes| Value::Bytes(Some(bytes.data().to_vec().into())));
                 spread(rows, levels, bytes, Value::Bytes(None));

@@ -39,14 +39,20 @@ pub(crate) struct Column {
     pub(crate) name: &'static str,
     pub(crate) holds: Holds,
     pub(crate) is_optional: bool,
+    /// Files that were written before there was such a column lack it.
+    pub(crate) may_be_missing: bool,
 }
 
 pub(crate) const fn always(name: &'static str, holds: Holds) -> Column {
-    Column { name, holds, is_optional: false }
+    Column { name, holds, is_optional: false, may_be_missing: false }
 }
 
 pub(crate) const fn maybe(name: &'static str, holds: Holds) -> Column {
-    Column { name, holds, is_optional: true }
+    Column { name, holds, is_optional: true, may_be_missing: false }
+}
+
+pub(crate) const fn added(name: &'static str, holds: Holds) -> Column {
+    Column { name, holds, is_optional: true, may_be_missing: true }
 }
 
 /// A file that is being written.

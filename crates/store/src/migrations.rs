@@ -22,6 +22,7 @@ pub(crate) fn sqlite() -> Migrator {
         ("portable", include_str!("../migrations/sqlite/0006_portable.sql")),
         ("tags", include_str!("../migrations/sqlite/0007_tags.sql")),
         ("record files", include_str!("../migrations/sqlite/0008_record_files.sql")),
+        ("record host", include_str!("../migrations/sqlite/0009_record_host.sql")),
     ])
 }
 
@@ -30,6 +31,7 @@ pub(crate) fn postgres() -> Migrator {
         ("first", include_str!("../migrations/postgres/0001_first.sql")),
         ("tags", include_str!("../migrations/postgres/0002_tags.sql")),
         ("record files", include_str!("../migrations/postgres/0003_record_files.sql")),
+        ("record host", include_str!("../migrations/postgres/0004_record_host.sql")),
     ])
 }
 
@@ -38,6 +40,7 @@ pub(crate) fn mysql() -> Migrator {
         ("first", include_str!("../migrations/mysql/0001_first.sql")),
         ("tags", include_str!("../migrations/mysql/0002_tags.sql")),
         ("record files", include_str!("../migrations/mysql/0003_record_files.sql")),
+        ("record host", include_str!("../migrations/mysql/0004_record_host.sql")),
     ])
 }
 
@@ -67,9 +70,9 @@ mod tests {
             migrator.iter().map(sum).collect()
         };
         let known = "b0cc3094e7be564a 38f17a9e39524900 8ef1f3f294f89b38 8711809f1c8e71d8 e340e565442549d8 \
-                     eeec5bc39928fd59 fe7015430eb63c00 01b84ef7f43e448e";
+                     eeec5bc39928fd59 fe7015430eb63c00 01b84ef7f43e448e 713d3b340762b523";
         assert_eq!(told(sqlite()).join(" "), known);
-        assert_eq!(told(postgres()), ["cf15c434cca1473a", "d3267c4bcfb2ace6", "e383b9fca5354425"]);
-        assert_eq!(told(mysql()), ["fd502122126db3e5", "9d5e0f2b7f639805", "9ec5de5e6c4cd46b"]);
+        assert_eq!(told(postgres()), ["cf15c434cca1473a", "d3267c4bcfb2ace6", "e383b9fca5354425", "713d3b340762b523"]);
+        assert_eq!(told(mysql()), ["fd502122126db3e5", "9d5e0f2b7f639805", "9ec5de5e6c4cd46b", "232d631d2637339f"]);
     }
 }

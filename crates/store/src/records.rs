@@ -26,6 +26,7 @@ pub(crate) const REQUEST: Table = Table {
         "status",
         "outcome",
         "span_id",
+        "host",
     ],
 };
 
@@ -106,12 +107,14 @@ fn values<'a>(batch: &'a RecordBatch, names: &'a StepNames) -> Result<(Vec<Value
     let places = batch.group.iter().zip(&batch.step).zip(&batch.index);
     let some = |ns: u64| (ns > 0).then(|| count(ns));
     let mut values = Vec::with_capacity(length * REQUEST.columns.len());
-    for ((((group, step), index), ((planned_ns, sent_ns), done_ns)), ((status, outcome), span_id)) in
-        places.zip(times).zip(ends)
+    for (row, ((((group, step), index), ((planned_ns, sent_ns), done_ns)), ((status, outcome), span_id))) in
+        places.zip(times).zip(ends).enumerate()
     {
         let (group, step) = names
             .get(*group, *step)
             .ok_or_else(|| refused(format!("group {group} has no step {step} in the specification")))?;
+        let host =
+            batch.host(row).map_err(|number| refused(format!("it tells of host {number} and not its address")))?;
         values.extend([
             (&batch.experiment).into(),
             (&batch.node).into(),
@@ -124,6 +127,7 @@ fn values<'a>(batch: &'a RecordBatch, names: &'a StepNames) -> Result<(Vec<Value
             (*status >= 0).then(|| i64::from(*status)).into(),
             outcome.name().into(),
             (*span_id != 0).then(|| bits(*span_id)).into(),
+            Value::Text(host.map(Into::into)),
         ]);
     }
     Ok((values, length as u64))

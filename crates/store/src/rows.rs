@@ -125,6 +125,7 @@ pub(crate) struct RequestRow {
     pub(crate) status: Option<i64>,
     pub(crate) outcome: String,
     pub(crate) span_id: Option<i64>,
+    pub(crate) host: Option<String>,
 }
 
 impl FromRow for RequestRow {
@@ -140,13 +141,14 @@ impl FromRow for RequestRow {
             status: row.get("status")?,
             outcome: row.get("outcome")?,
             span_id: row.get("span_id")?,
+            host: row.get("host")?,
         })
     }
 }
 
 impl RequestRow {
     /// Its values as files of Parquet have them, in the order of their columns.
-    pub(crate) fn into_values(self) -> [Value<'static>; 10] {
+    pub(crate) fn into_values(self) -> [Value<'static>; 11] {
         [
             self.node.into(),
             self.group_name.into(),
@@ -158,6 +160,7 @@ impl RequestRow {
             self.status.into(),
             self.outcome.into(),
             self.span_id.map_or(Value::Text(None), |id| hexadecimal(id).into()),
+            Value::Text(self.host.map(Into::into)),
         ]
     }
 
@@ -173,7 +176,8 @@ impl RequestRow {
             Some(text) => Some(from_hexadecimal(&text)?),
             None => None,
         };
-        Some(Self { node, group_name, step_name, idx, planned_ns, sent_ns, done_ns, status, outcome, span_id })
+        let host = values.next()?.into_text();
+        Some(Self { node, group_name, step_name, idx, planned_ns, sent_ns, done_ns, status, outcome, span_id, host })
     }
 }
 

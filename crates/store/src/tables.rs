@@ -1,6 +1,6 @@
 //! The files of Parquet that an export has: their names and columns. docs/exports.md says what they mean.
 
-use crate::columns::{Column, Holds, always, maybe};
+use crate::columns::{Column, Holds, added, always, maybe};
 
 /// A file of an export.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +22,7 @@ pub(crate) const REQUESTS: FileTable = FileTable {
         maybe("status", Holds::Integer),
         always("outcome", Holds::Text),
         maybe("span_id", Holds::Text),
+        added("host", Holds::Text),
     ],
 };
 pub(crate) const SECONDS: FileTable = FileTable {

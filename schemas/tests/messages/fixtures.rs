@@ -334,6 +334,8 @@ pub(crate) fn record_batch() -> RecordBatch {
         status: vec![200, -1],
         outcome: vec![RecordOutcome::Succeeded, RecordOutcome::Censored],
         span_id: vec![0xdead_beef_dead_beef, 0],
+        host: vec![1, 0],
+        hosts: vec!["10.0.0.7:8080".into()],
     }
 }
 

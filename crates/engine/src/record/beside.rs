@@ -41,6 +41,7 @@ impl Recorder {
             trace_id,
             span_id: fastrand::u64(1..),
             received_from,
+            host: None,
         });
     }
 

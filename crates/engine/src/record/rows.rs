@@ -92,6 +92,7 @@ impl Recorder {
             trace_id,
             span_id,
             received_from: 0,
+            host: self.seconds.host(exchange.host),
         }
     }
 }

@@ -204,6 +204,11 @@ impl Seconds {
         u16::try_from(at + 1).unwrap_or(0)
     }
 
+    /// The host of a number that [`Self::host_number`] gave.
+    pub(super) fn host(&self, number: u16) -> Option<SocketAddr> {
+        self.report.hosts.get(usize::from(number).checked_sub(1)?).copied()
+    }
+
     /// The meter of this number.
     pub(super) fn meter(&mut self, meter: usize) -> Option<&mut MeterRecorder> {
         self.report.meters.get_mut(meter)

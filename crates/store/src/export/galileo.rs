@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use nuncius_schemas::event::{EventKind, ExperimentEvent};
 use nuncius_schemas::report::NodeReport;
+use nuncius_schemas::target::Target;
 use serde_json::{Map, Value, json};
 
 use super::table::{Table, optional};
@@ -116,7 +117,7 @@ async fn telemetry_file(store: &Store, id: &str, directory: &Path) -> Result<Pat
 /// What a trace has of its group and its node.
 struct Origin<'a> {
     experiment: &'a StoredExperiment,
-    /// Host and port of each group's target.
+    /// Host and port of each group's target; of a service there are several, and each request says to which it went.
     servers: BTreeMap<String, String>,
     /// Zone and cluster of each node.
     places: BTreeMap<&'a str, (&'a str, &'a str)>,
@@ -130,6 +131,8 @@ async fn trace_files(
 ) -> Result<[PathBuf; 2], StoreError> {
     let spec = store.spec(&experiment.id).await?;
     let server = |target: &str| {
+        // A service is no host.
+        Target::parse(target)?.host().ok().filter(|host| host.only_service().is_none())?;
         let url = url::Url::parse(target).ok()?;
         let host = url.host_str()?.to_owned();
         Some(url.port_or_known_default().map_or_else(|| host.clone(), |port| format!("{host}:{port}")))
@@ -164,7 +167,7 @@ async fn trace_files(
 
 impl Origin<'_> {
     fn server(&self, row: &RequestRow) -> String {
-        self.servers.get(&row.group_name).cloned().unwrap_or_default()
+        row.host.as_ref().or_else(|| self.servers.get(&row.group_name)).cloned().unwrap_or_default()
     }
 
     fn raw(&self, row: &RequestRow) -> Vec<String> {

@@ -159,6 +159,7 @@ fn request_value(row: RequestRow, started_unix_ms: Option<u64>) -> serde_json::V
         "status": row.status,
         "outcome": row.outcome,
         "span_id": row.span_id.map(hexadecimal),
+        "host": row.host,
         "created": seconds(Some(row.planned_ns)),
         "sent": seconds(row.sent_ns),
         "done": seconds(row.done_ns),

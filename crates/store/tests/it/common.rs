@@ -369,6 +369,7 @@ pub(crate) fn batch(id: &str, node: &str, sequence: u64, rows: u64) -> RecordBat
         batch.status.push(if sent { 200 } else { -1 });
         batch.outcome.push(if sent { RecordOutcome::Succeeded } else { RecordOutcome::Censored });
         batch.span_id.push(if row.is_multiple_of(3) { u64::MAX - row } else { 0 });
+        batch.push_host([None, Some("10.0.0.7:80"), Some("[fd00::7]:80")][(row % 3) as usize]);
     }
     batch
 }

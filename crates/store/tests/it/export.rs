@@ -44,12 +44,12 @@ async fn csv_files_hold_the_exact_numbers() {
         assert_eq!(lines.len(), 1_002, "a heading, the rows, and the end of the last one");
         assert_eq!(
             lines[0],
-            "node,group,step,index,planned_ns,sent_ns,done_ns,status,outcome,span_id,created,sent,done"
+            "node,group,step,index,planned_ns,sent_ns,done_ns,status,outcome,span_id,host,created,sent,done"
         );
-        assert_eq!(lines[1], "n1,browse,list,10000,0,,,,censored,ffffffffffffffff,1767225600.123000,,");
+        assert_eq!(lines[1], "n1,browse,list,10000,0,,,,censored,ffffffffffffffff,,1767225600.123000,,");
         assert_eq!(
             lines[2],
-            "n1,browse,buy,10001,1000000,1000500,5567891,200,succeeded,,\
+            "n1,browse,buy,10001,1000000,1000500,5567891,200,succeeded,,10.0.0.7:80,\
          1767225600.124000,1767225600.124000,1767225600.128567"
         );
         assert!(
@@ -239,11 +239,14 @@ async fn galileos_files_have_the_columns_that_its_notebooks_read() {
         assert_eq!(nodes.lines().count(), 1 + 4 * 15, "each key of each node once: {nodes}");
         let traces = read("traces.csv");
         assert_eq!(traces.lines().count(), 1_001);
-        assert!(traces.contains(
-            "n1:browse:10001:buy,n1:browse:0,browse,1767225600.124000,1767225600.124000,1767225600.128567,200,shop:80,\
-             e1,{},,0.004567,shop:80,a,,,,,"
-        ), "{traces}");
-        assert!(traces.contains("1767225600.123000,-1,-1,-1,shop:80,e1,"), "{traces}");
+        assert!(
+            traces.contains(
+                "n1:browse:10001:buy,n1:browse:0,browse,1767225600.124000,1767225600.124000,1767225600.128567,200,\
+             10.0.0.7:80,e1,{},,0.004567,10.0.0.7:80,a,,,,,"
+            ),
+            "{traces}"
+        );
+        assert!(traces.contains("1767225600.123000,-1,-1,-1,,e1,"), "{traces}");
         store.close().await;
     })
     .await;

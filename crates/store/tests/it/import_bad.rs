@@ -403,6 +403,27 @@ async fn rows_that_a_reader_would_stumble_over_are_told_with_their_place() {
 }
 
 #[tokio::test]
+async fn records_of_an_export_from_before_they_told_their_host_are_taken_without() {
+    let bench = Bench::new().await;
+    let before = bench.copy();
+    let columns = [
+        ("node", Column::Texts(vec![b"n1"])),
+        ("group", Column::Texts(vec![b"browse"])),
+        ("step", Column::Texts(vec![b"list"])),
+        ("index", Column::Integers(vec![7])),
+        ("planned_ns", Column::Integers(vec![1])),
+        ("sent_ns", Column::Integers(vec![2])),
+        ("done_ns", Column::Integers(vec![3])),
+        ("status", Column::Integers(vec![200])),
+        ("outcome", Column::Texts(vec![b"succeeded"])),
+        ("span_id", Column::Maybe(vec![None])),
+    ];
+    put(&before, "requests.parquet", &columns);
+    import::parquet(&bench.store, &before, &How::default()).await.unwrap();
+    assert_eq!(bench.site.sql("SELECT idx || ' ' || coalesce(host, 'none') FROM request").await, "7 none");
+}
+
+#[tokio::test]
 async fn a_file_with_more_rows_than_may_be_is_refused_before_one_is_read() {
     let bench = Bench::new().await;
     let how = How { rows_max: 1_699, ..How::default() };

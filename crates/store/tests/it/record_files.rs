@@ -125,7 +125,7 @@ async fn records_beyond_the_bound_are_in_files_and_read_in_the_order_in_which_th
         let path = directory_of_run.join(&files[0]);
         let rows = SerializedFileReader::new(std::fs::File::open(&path).unwrap()).unwrap();
         assert_eq!(rows.metadata().file_metadata().num_rows(), 1_000);
-        assert_eq!(rows.metadata().file_metadata().schema_descr().num_columns(), 10);
+        assert_eq!(rows.metadata().file_metadata().schema_descr().num_columns(), 11);
         use std::os::unix::fs::PermissionsExt as _;
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&directory_of_run), mode(&path)), (0o700, 0o600));

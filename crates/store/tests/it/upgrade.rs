@@ -84,6 +84,7 @@ async fn what_was_stored_before_there_were_tags_has_those_of_its_metadata() {
         store.close().await;
         // As it was before: neither tags nor what came after them.
         site.sql("DROP TABLE record_file").await;
+        site.sql("ALTER TABLE request DROP COLUMN host").await;
         site.sql("ALTER TABLE experiment DROP COLUMN tags").await;
         let version = if site.kind == Kind::Sqlite { 7 } else { 2 };
         site.sql(&format!("DELETE FROM _sqlx_migrations WHERE version >= {version}")).await;

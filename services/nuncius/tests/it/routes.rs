@@ -71,9 +71,18 @@ async fn fractional_weights_hold_exactly_over_three_nodes_however_the_route_was_
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(!refused.status.success() && said.contains("2 weights for 3 addresses"), "{said}");
     let before = [&first, &second, &third].map(|address| stub_stats(address).requests);
-    system.publish(shop_spec("fractions", 64, 7_000).as_bytes()).await;
+    system.publish(format!("records: all\n{}", shop_spec("fractions", 64, 7_000)).as_bytes()).await;
     system.wait_for_end("fractions").await;
     let after = [&first, &second, &third].map(|address| stub_stats(address).requests);
+    let directory = system.directory.path().join("traces");
+    let exported = system.output(&["export", "fractions", "--galileo", directory.to_str().unwrap()]);
+    assert!(exported.status.success(), "{}", String::from_utf8_lossy(&exported.stderr));
+    let traces = std::fs::read_to_string(directory.join("raw_traces.csv")).unwrap();
+    let told = |address: &str| traces.lines().filter(|line| line.contains(&format!(",200,{address},"))).count() as u64;
+    assert_eq!(
+        [&first, &second, &third].map(|address| told(address)),
+        [0, 1, 2].map(|host| after[host] - before[host])
+    );
     for (index, wanted) in [2_000u64, 4_000, 1_000].into_iter().enumerate() {
         let counted = after[index] - before[index];
         // To one request for each node.

@@ -132,7 +132,7 @@ async fn what_a_relay_of_nats_loses_doubles_and_turns_around_is_told_to_the_mess
         while let Err(TargetError::NoResponders) =
             client.request("out".to_owned(), &nothing, Bytes::new(), patience).await
         {
-            tokio::task::yield_now().await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let mut mangler: Mangler<TargetMessage> = Mangler::new();
         while mangler.seen < count {

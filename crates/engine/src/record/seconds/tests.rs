@@ -17,6 +17,7 @@ const ROW: Row = Row {
     trace_id: 0,
     span_id: 0,
     received_from: 0,
+    host: None,
 };
 
 fn told(messages: &Receiver<EngineMessage>) -> Vec<(u32, u32, u64)> {
