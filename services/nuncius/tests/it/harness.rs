@@ -200,7 +200,17 @@ impl System {
 
     /// Waits until the run has this status or a later one.
     pub(crate) async fn wait_for_status(&self, id: &str, status: nuncius_schemas::run::RunStatus) {
-        until("the run got that far", async || self.record(id).await.filter(|record| record.status >= status)).await;
+        let mut told = None;
+        until(&format!("{id} is {}", status.name()), async || {
+            let record = self.record(id).await;
+            let found = record.as_ref().map(|record| (record.status, record.attempt));
+            if found != told {
+                println!("{id}: status and attempt {found:?}");
+                told = found;
+            }
+            record.filter(|record| record.status >= status)
+        })
+        .await;
     }
 
     /// The published report of a run.

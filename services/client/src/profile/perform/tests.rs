@@ -1,9 +1,21 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::sync::Once;
 
 use nuncius_schemas::profile::ProfileOutcome;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::*;
+
+/// Has this process heed interrupts, as every node does. From one that ignores them, as those do that a script starts in
+/// the background, a command would inherit that.
+fn heed_interrupts() {
+    static HEEDED: Once = Once::new();
+    HEEDED.call_once(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async { drop(signal(SignalKind::interrupt()).unwrap()) });
+    });
+}
 
 /// A script that is allowed, in a directory that goes with it.
 struct Script {
@@ -13,6 +25,7 @@ struct Script {
 
 impl Script {
     fn new(body: &str) -> Self {
+        heed_interrupts();
         let directory = std::env::temp_dir().join(format!("nuncius-profiler-{:016x}", fastrand::u64(..)));
         std::fs::create_dir(&directory).unwrap();
         let path = directory.join("profiler");

@@ -26,8 +26,18 @@ pub(super) fn look(browser: &mut Browser, address: &str, path: &str, width: u32,
 
 /// Text of the first element that a selector finds.
 pub(super) fn text(browser: &mut Browser, selector: &str) -> String {
-    let found = browser.evaluate(&format!("document.querySelector({selector:?})?.textContent ?? ''")).unwrap();
+    let found = read(browser, &format!("document.querySelector({selector:?})?.textContent ?? ''"));
     found.as_str().unwrap_or_default().trim().to_owned()
+}
+
+/// What a page says that may be giving way to the next one: then it is that one's answer.
+pub(super) fn read(browser: &mut Browser, expression: &str) -> Value {
+    loop {
+        match browser.evaluate(expression) {
+            Err(error) if error.to_string().contains("navigated") => {}
+            found => return found.unwrap(),
+        }
+    }
 }
 
 /// The number that an element shows.

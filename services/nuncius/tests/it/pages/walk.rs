@@ -7,7 +7,7 @@ use nuncius_schemas::event::EventKind;
 use nuncius_schemas::run::RunStatus;
 use nuncius_testkit::{Browser, Scheme};
 
-use super::look::{barriers, look, pictures, text};
+use super::look::{barriers, look, pictures, read, text};
 use crate::harness::{System, open_spec, until};
 use crate::rest_harness::{Face, ask, follow};
 
@@ -69,7 +69,7 @@ async fn a_person_writes_an_experiment_follows_it_live_and_cancels_it() {
     let spec = open_spec("walk", &address, "50/s", "120s", "");
     write(&mut browser, &spec, "submit");
     until("the page of the run is open", async || {
-        let at = browser.evaluate("location.pathname").unwrap();
+        let at = read(&mut browser, "location.pathname");
         (at == "/runs/walk").then_some(())
     })
     .await;
@@ -158,7 +158,7 @@ async fn deletes_by_the_form(browser: &mut Browser, system: &System, face: &Face
                   form.querySelector('[name=reason]').value = 'it was a walk'; form.querySelector('button').click()";
     browser.evaluate(script).unwrap();
     until("the list of runs is open", async || {
-        let at = browser.evaluate("location.pathname").unwrap();
+        let at = read(browser, "location.pathname");
         (at == "/runs").then_some(())
     })
     .await;
