@@ -9,8 +9,9 @@ const WebSocket = require('ws');
 // Milliseconds until an answer, by the first part of the path: so long that what the programs themselves take, some
 // milliseconds, is within what percentiles may differ by.
 const TIMES = {
-  items: 200, orders: 300, login: 150, slow: 600, missing: 100, error: 100, page: 125, old: 100, head: 100, basic: 100,
+  items: 425, orders: 600, login: 400, slow: 1100, missing: 500, error: 500, page: 500, old: 500, head: 500, basic: 500,
 };
+const OTHERS = 500;
 const PAGE = '<html><body><a href="/items/3">three</a> code=XY12</body></html>';
 
 const counts = {};
@@ -57,7 +58,7 @@ const server = http.createServer((request, response) => {
     const key = `${request.method} ${place}`;
     counts[key] = (counts[key] ?? 0) + 1;
     const first = place.split('/')[1];
-    setTimeout(() => (answers[first] ?? items)(request, response, body), TIMES[first] ?? 100);
+    setTimeout(() => (answers[first] ?? items)(request, response, body), TIMES[first] ?? OTHERS);
   });
 });
 
@@ -66,7 +67,7 @@ const serve = (socket) => {
   socket.on('echo', (data, acknowledge) => setTimeout(() => {
     if (acknowledge) acknowledge(data);
     else socket.emit('echoed', data);
-  }, 175));
+  }, 500));
   socket.on('join', (room) => {
     socket.join(String(room));
     socket.emit('joined', { room });
@@ -79,7 +80,7 @@ const echo = new WebSocket.Server({ noServer: true });
 server.on('upgrade', (request, socket, head) => {
   if (!request.url.startsWith('/ws')) return;
   echo.handleUpgrade(request, socket, head, (opened) => {
-    opened.on('message', (message) => setTimeout(() => opened.send(message.toString()), 100));
+    opened.on('message', (message) => setTimeout(() => opened.send(message.toString()), OTHERS));
   });
 });
 

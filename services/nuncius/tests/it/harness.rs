@@ -205,7 +205,7 @@ impl System {
             let record = self.record(id).await;
             let found = record.as_ref().map(|record| (record.status, record.attempt));
             if found != told {
-                println!("{id}: status and attempt {found:?}");
+                eprintln!("{id}: status and attempt {found:?}");
                 told = found;
             }
             record.filter(|record| record.status >= status)
