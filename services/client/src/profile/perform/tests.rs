@@ -7,8 +7,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::*;
 
-/// Has this process heed interrupts, as every node does. From one that ignores them, as those do that a script starts in
-/// the background, a command would inherit that.
+/// Has this process heed interrupts, as every node does. From one that ignores them, as those do that a script starts
+/// in the background, a command would inherit that.
 fn heed_interrupts() {
     static HEEDED: Once = Once::new();
     HEEDED.call_once(|| {
